@@ -1,0 +1,1 @@
+//! What the life of a process in a pod needs, whatever the process serves.

@@ -1,0 +1,2 @@
+//! The TLS sidecar.
+fn main() {}
