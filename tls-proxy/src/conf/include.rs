@@ -1,0 +1,237 @@
+//! Where the text comes from: the main configuration, `-g`, and every file
+//! that `include` names.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::parse::{Kind, MOST_PROBLEMS, parse};
+use super::{Directive, Problem, Severity, Word, glob};
+
+/// Files within files. nginx has no bound and crashes on a file that
+/// includes itself.
+const DEEPEST: usize = 32;
+
+/// Inclusions in all, so that files that include others twice stay finite.
+const MOST: usize = 10_000;
+
+/// A configuration of more than this in one file is a wrong file.
+const LARGEST: u64 = 16 << 20;
+
+/// The main configuration.
+#[derive(Clone, Debug)]
+pub enum Main {
+    /// `-c`, or nginx's own place for it.
+    File(PathBuf),
+    /// Text of the program's own.
+    BuiltIn {
+        /// What its problems and `-T` call it.
+        name: String,
+        /// The configuration.
+        text: String,
+        /// The folder its relative includes begin at.
+        folder: PathBuf,
+    },
+}
+
+/// What [`load`] begins with.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The main configuration.
+    pub main: Main,
+    /// The text given with `-g`; it is read before the main configuration.
+    pub globals: Option<String>,
+}
+
+/// A text that was read, each once, in the order of reading.
+#[derive(Clone, Debug)]
+pub struct LoadedFile {
+    /// Its path, or the name of a text that is no file.
+    pub path: Arc<Path>,
+    /// Its text; bytes that are not UTF-8 are replaced.
+    pub text: String,
+    /// Whether there is such a file: to be watched, and shown by `-T`.
+    pub on_disk: bool,
+}
+
+/// The result of [`load`].
+#[derive(Debug)]
+pub struct Loaded {
+    /// The directives, with those of included files in their places.
+    pub tree: Vec<Directive>,
+    /// Everything wrong with the text; what a directive means is not checked.
+    pub problems: Vec<Problem>,
+    /// Every text that was read.
+    pub files: Vec<LoadedFile>,
+    /// Folders a pattern was looked up in: a new file there is a change.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Whether the configuration must be refused for what is wrong so far.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Emerg)
+    }
+}
+
+/// Parses `entry` and everything it includes, and collects every problem.
+#[must_use]
+pub fn load(entry: &Entry) -> Loaded {
+    let folder = match &entry.main {
+        Main::File(path) => path.parent().unwrap_or(Path::new("")),
+        Main::BuiltIn { folder, .. } => folder,
+    };
+    // Like nginx, from the folder of the main file, whoever includes.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut files = Files {
+        folder,
+        problems: Vec::new(),
+        files: Vec::new(),
+        folders: Vec::new(),
+        reading: Vec::new(),
+        read: 0,
+    };
+    let mut tree = Vec::new();
+    if let Some(text) = &entry.globals {
+        tree = files.text(Path::new("command line"), text, Kind::CommandLine);
+    }
+    tree.extend(match &entry.main {
+        Main::File(path) => files.file(path, None, 0),
+        Main::BuiltIn { name, text, .. } => files.text(Path::new(name), text, Kind::File),
+    });
+    files.folders.sort();
+    files.folders.dedup();
+    let Files {
+        problems,
+        files,
+        folders,
+        ..
+    } = files;
+    Loaded {
+        tree,
+        problems,
+        files,
+        folders,
+    }
+}
+
+/// What has been read so far, and what was wrong with it.
+pub(super) struct Files {
+    folder: PathBuf,
+    pub(super) problems: Vec<Problem>,
+    files: Vec<LoadedFile>,
+    folders: Vec<PathBuf>,
+    /// The file being read, and those that include it.
+    reading: Vec<Arc<Path>>,
+    read: usize,
+}
+
+impl Files {
+    /// The directives that stand in place of `include NAME;`.
+    pub(super) fn include(&mut self, include: &Directive, depth: usize) -> Vec<Directive> {
+        let [name] = include.args.as_slice() else {
+            let message = "invalid number of arguments in \"include\" directive";
+            let problem = Problem::emerg(&include.name.at, message)
+                .with_help("write one file name or pattern: include conf.d/*.conf;")
+                .with_help_if(include.missing_semicolon());
+            self.problems.push(problem);
+            return Vec::new();
+        };
+        let path = self.folder.join(&name.text);
+        let paths = match path.to_str() {
+            Some(pattern) if glob::is_pattern(&name.text) => glob::find(pattern, &mut self.folders),
+            _ => vec![path],
+        };
+        let mut found = Vec::new();
+        for path in paths {
+            if self.problems.len() >= MOST_PROBLEMS {
+                break;
+            }
+            found.extend(self.file(&path, Some(name), depth));
+        }
+        found
+    }
+
+    fn file(&mut self, path: &Path, include: Option<&Word>, depth: usize) -> Vec<Directive> {
+        let bytes = match self.refuse(path).map_or_else(|| read(path), Err) {
+            Ok(bytes) => bytes,
+            Err(message) => {
+                self.problems.push(match include {
+                    Some(name) => Problem::emerg(&name.at, message),
+                    None => Problem::emerg_nowhere(message),
+                });
+                return Vec::new();
+            }
+        };
+        let path = self.remember(path, &bytes, true);
+        self.reading.push(path.clone());
+        let tree = parse(self, &path, &bytes, Kind::File, depth);
+        self.reading.pop();
+        tree
+    }
+
+    fn text(&mut self, name: &Path, text: &str, kind: Kind) -> Vec<Directive> {
+        let name = self.remember(name, text.as_bytes(), false);
+        parse(self, &name, text.as_bytes(), kind, 0)
+    }
+
+    /// Why `path` must not be read here at all.
+    fn refuse(&mut self, path: &Path) -> Option<String> {
+        self.read += 1;
+        let shown = path.display();
+        if self.reading.iter().any(|reading| **reading == *path) {
+            return Some(format!("\"{shown}\" includes itself"));
+        }
+        if self.reading.len() >= DEEPEST {
+            return Some(format!(
+                "\"{shown}\" is included through more than {DEEPEST} files"
+            ));
+        }
+        (self.read > MOST).then(|| format!("more than {MOST} files are included"))
+    }
+
+    fn remember(&mut self, path: &Path, bytes: &[u8], on_disk: bool) -> Arc<Path> {
+        if let Some(known) = self.files.iter().find(|file| *file.path == *path) {
+            return known.path.clone();
+        }
+        let path: Arc<Path> = Arc::from(path);
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        self.files.push(LoadedFile {
+            path: path.clone(),
+            text,
+            on_disk,
+        });
+        path
+    }
+}
+
+/// The bytes of a file, or nginx's words for why not.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let file =
+        File::open(path).map_err(|e| format!("open() \"{shown}\" failed ({})", reason(&e)))?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| format!("read() \"{shown}\" failed ({})", reason(&e)))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("\"{shown}\" is larger than {} MiB", LARGEST >> 20));
+    }
+    Ok(bytes)
+}
+
+/// `2: No such file or directory`, as nginx writes the system's errors.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let text = text.trim_end_matches(&format!(" (os error {code})"));
+            format!("{code}: {text}")
+        }
+        None => text,
+    }
+}

@@ -1,0 +1,215 @@
+//! Statements to a tree: which block a directive stands in, and what is said
+//! when braces and semicolons do not match.
+
+use std::sync::Arc;
+
+use super::include::Files;
+use super::lexer::{End, Lexer, Statement};
+use super::{Directive, Position, Problem, Word};
+
+/// Blocks within blocks, over all included files. nginx knows five levels;
+/// only a damaged or hostile file has more, and the tree is dropped and
+/// walked recursively.
+const DEEPEST: usize = 64;
+
+/// Beyond this nobody reads on.
+pub(super) const MOST_PROBLEMS: usize = 100;
+
+/// What a text is, which decides a few of nginx's rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Configuration, from a file or built in.
+    File,
+    /// `-g`: no blocks, no limit on a word.
+    CommandLine,
+}
+
+/// A block whose `}` has not come yet.
+struct OpenBlock {
+    /// `None` for braces without a name, which are parsed and thrown away.
+    head: Option<(Word, Vec<Word>)>,
+    at: Position,
+    children: Vec<Directive>,
+}
+
+/// Parses one text; `depth` is the number of blocks around it.
+pub(super) fn parse(
+    files: &mut Files,
+    file: &Arc<std::path::Path>,
+    bytes: &[u8],
+    kind: Kind,
+    depth: usize,
+) -> Vec<Directive> {
+    let mut lexer = Lexer::new(file.clone(), bytes, kind == Kind::File);
+    let mut blocks: Vec<OpenBlock> = Vec::new();
+    let mut top = Vec::new();
+    loop {
+        let statement = lexer.next(&mut files.problems);
+        let level = blocks
+            .last_mut()
+            .map_or(&mut top, |block| &mut block.children);
+        match statement.end {
+            End::Semicolon => {
+                let inside = depth + blocks.len();
+                let found = simple(files, statement, inside);
+                blocks
+                    .last_mut()
+                    .map_or(&mut top, |block| &mut block.children)
+                    .extend(found);
+            }
+            End::Open => {
+                if depth + blocks.len() >= DEEPEST {
+                    let message = format!("blocks are nested more than {DEEPEST} levels deep");
+                    files
+                        .problems
+                        .push(Problem::emerg(&statement.end_at, message));
+                    break;
+                }
+                if kind == Kind::CommandLine {
+                    let message = "block directives are not supported in -g option";
+                    files
+                        .problems
+                        .push(Problem::emerg(&statement.end_at, message));
+                }
+                blocks.push(open(files, statement));
+            }
+            End::Close => {
+                if let Some(last) = statement.words.last() {
+                    let message = "unexpected \"}\"";
+                    let help = format!("end the directive with \";\" after \"{}\"", last.text);
+                    let problem = Problem::emerg(&statement.end_at, message).with_help(help);
+                    files.problems.push(problem);
+                    // Read on as if the `;` were there.
+                    level.extend(directive(&statement));
+                } else if blocks.is_empty() {
+                    let help = "there is one \"}\" too many, or a \"{\" is missing above";
+                    let problem = Problem::emerg(&statement.end_at, "unexpected \"}\"");
+                    files.problems.push(problem.with_help(help));
+                }
+                close(&mut blocks, &mut top);
+            }
+            End::File => {
+                end_of_text(files, &statement, kind, blocks.last());
+                break;
+            }
+            End::Broken => break,
+        }
+        if files.problems.len() >= MOST_PROBLEMS {
+            break;
+        }
+    }
+    while !blocks.is_empty() {
+        close(&mut blocks, &mut top);
+    }
+    top
+}
+
+/// `name args;`, or the directives of an included file.
+fn simple(files: &mut Files, statement: Statement, depth: usize) -> Vec<Directive> {
+    if statement.words.is_empty() {
+        let problem = Problem::emerg(&statement.end_at, "unexpected \";\"");
+        files.problems.push(problem.with_help("remove it"));
+        return Vec::new();
+    }
+    // Already reported; its arguments would only cause further complaints.
+    if statement.broken {
+        return Vec::new();
+    }
+    match directive(&statement) {
+        Some(include) if include.name.text == "include" => files.include(&include, depth),
+        found => found.into_iter().collect(),
+    }
+}
+
+fn directive(statement: &Statement) -> Option<Directive> {
+    let (name, args) = statement.words.split_first()?;
+    let (name, args, end) = (name.clone(), args.to_vec(), statement.end_at.clone());
+    Some(Directive {
+        name,
+        args,
+        block: None,
+        end,
+    })
+}
+
+fn open(files: &mut Files, statement: Statement) -> OpenBlock {
+    let Statement {
+        words, end_at: at, ..
+    } = statement;
+    let mut words = words.into_iter();
+    let head = words.next().map(|name| (name, words.collect()));
+    match &head {
+        None => {
+            let help = "write the block's name before it, and \"${name}\" for a variable";
+            files
+                .problems
+                .push(Problem::emerg(&at, "unexpected \"{\"").with_help(help));
+        }
+        Some((name, _)) if name.text == "include" => {
+            let message = "directive \"include\" is not terminated by \";\"";
+            files.problems.push(Problem::emerg(&at, message));
+        }
+        Some(_) => {}
+    }
+    OpenBlock {
+        head,
+        at,
+        children: Vec::new(),
+    }
+}
+
+/// Hangs the innermost block into the one around it.
+fn close(blocks: &mut Vec<OpenBlock>, top: &mut Vec<Directive>) {
+    let Some(block) = blocks.pop() else { return };
+    let OpenBlock {
+        head: Some((name, args)),
+        at: end,
+        children,
+    } = block
+    else {
+        return;
+    };
+    if name.text == "include" {
+        return;
+    }
+    let level = blocks.last_mut().map_or(top, |outer| &mut outer.children);
+    level.push(Directive {
+        name,
+        args,
+        block: Some(children),
+        end,
+    });
+}
+
+fn end_of_text(files: &mut Files, last: &Statement, kind: Kind, block: Option<&OpenBlock>) {
+    if last.words.is_empty() && block.is_none() {
+        return;
+    }
+    let message = match kind {
+        Kind::CommandLine => "unexpected end of parameter, expecting \";\"",
+        Kind::File if last.words.is_empty() => "unexpected end of file, expecting \"}\"",
+        Kind::File => "unexpected end of file, expecting \";\" or \"}\"",
+    };
+    let help = match (&last.open_quote, last.words.last(), block) {
+        (Some(quote), ..) => Some(format!(
+            "the quote opened at {quote}:{} is never closed",
+            quote.column
+        )),
+        (None, Some(word), _) => Some(format!("write \";\" after \"{}\"", word.text)),
+        (
+            None,
+            None,
+            Some(OpenBlock {
+                head: Some((name, _)),
+                ..
+            }),
+        ) => Some(format!(
+            "the block \"{}\" opened at {} is never closed",
+            name.text, name.at
+        )),
+        _ => None,
+    };
+    files
+        .problems
+        .push(Problem::emerg(&last.end_at, message).with_help_if(help));
+}

@@ -1,0 +1,91 @@
+//! One thing that is wrong with a configuration: what, where, and what to
+//! write instead. Printing it with its source line is `render`'s.
+
+use std::fmt;
+
+use super::Position;
+
+/// How bad it is; nginx's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Worth saying; the configuration is used all the same.
+    Warn,
+    /// The configuration is refused.
+    Emerg,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Emerg => "emerg",
+        })
+    }
+}
+
+/// One thing wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Refused, or only remarked upon.
+    pub severity: Severity,
+    /// `None` where no line is at fault: the main file cannot be opened.
+    pub at: Option<Position>,
+    /// What is wrong, in nginx's wording where nginx has one.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem for which the configuration is refused.
+    #[must_use]
+    pub fn emerg(at: &Position, message: impl Into<String>) -> Self {
+        Self::new(Severity::Emerg, Some(at), message.into())
+    }
+
+    /// A problem that is only said.
+    #[must_use]
+    pub fn warn(at: &Position, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warn, Some(at), message.into())
+    }
+
+    /// A problem of no line; the configuration is refused.
+    #[must_use]
+    pub fn emerg_nowhere(message: impl Into<String>) -> Self {
+        Self::new(Severity::Emerg, None, message.into())
+    }
+
+    /// Adds what to write instead.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what to write instead, where something is known.
+    #[must_use]
+    pub fn with_help_if(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    fn new(severity: Severity, at: Option<&Position>, message: String) -> Self {
+        let at = at.cloned();
+        Self {
+            severity,
+            at,
+            message,
+            help: None,
+        }
+    }
+}
+
+/// `FILE:LINE: message`, raw: `render` escapes control characters.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) => write!(f, "{at}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! nginx's place in a pod.
+
+pub mod conf;
