@@ -118,7 +118,10 @@ impl<'a> Lexer<'a> {
             self.step(byte);
 
             state = match state {
-                State::Comment if byte == b'\n' => State::Between,
+                State::Comment if byte == b'\n' => {
+                    (start, start_at) = (self.at - 1, here);
+                    State::Between
+                }
                 State::Comment => State::Comment,
                 State::Inside(word) if !word.ends_at(byte) => State::Inside(word.with(byte)),
                 State::Inside(word) => {
