@@ -19,6 +19,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use include::reason;
 pub use include::{Entry, Loaded, LoadedFile, Main, load};
 pub use problem::{Problem, Severity};
 pub use render::render;

@@ -1,6 +1,7 @@
 //! Statements to a tree: which block a directive stands in, and what is said
 //! when braces and semicolons do not match.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::include::Files;
@@ -32,80 +33,91 @@ struct OpenBlock {
     children: Vec<Directive>,
 }
 
+/// What has been parsed so far of one text.
+#[derive(Default)]
+struct Tree {
+    blocks: Vec<OpenBlock>,
+    top: Vec<Directive>,
+}
+
+impl Tree {
+    /// Where the next directive goes.
+    fn level(&mut self) -> &mut Vec<Directive> {
+        self.blocks
+            .last_mut()
+            .map_or(&mut self.top, |block| &mut block.children)
+    }
+
+    /// Hangs the innermost block into the one around it.
+    fn close(&mut self) {
+        let Some(block) = self.blocks.pop() else {
+            return;
+        };
+        let OpenBlock {
+            head: Some((name, args)),
+            at: end,
+            children,
+        } = block
+        else {
+            return;
+        };
+        if name.text != "include" {
+            self.level().push(Directive {
+                name,
+                args,
+                block: Some(children),
+                end,
+            });
+        }
+    }
+}
+
 /// Parses one text; `depth` is the number of blocks around it.
 pub(super) fn parse(
     files: &mut Files,
-    file: &Arc<std::path::Path>,
+    file: &Arc<Path>,
     bytes: &[u8],
     kind: Kind,
     depth: usize,
 ) -> Vec<Directive> {
     let mut lexer = Lexer::new(file.clone(), bytes, kind == Kind::File);
-    let mut blocks: Vec<OpenBlock> = Vec::new();
-    let mut top = Vec::new();
-    loop {
+    let mut tree = Tree::default();
+    while files.problems.len() < MOST_PROBLEMS {
         let statement = lexer.next(&mut files.problems);
-        let level = blocks
-            .last_mut()
-            .map_or(&mut top, |block| &mut block.children);
+        let inside = depth + tree.blocks.len();
         match statement.end {
             End::Semicolon => {
-                let inside = depth + blocks.len();
-                let found = simple(files, statement, inside);
-                blocks
-                    .last_mut()
-                    .map_or(&mut top, |block| &mut block.children)
-                    .extend(found);
+                let found = simple(files, &statement, inside);
+                tree.level().extend(found);
             }
-            End::Open => {
-                if depth + blocks.len() >= DEEPEST {
-                    let message = format!("blocks are nested more than {DEEPEST} levels deep");
-                    files
-                        .problems
-                        .push(Problem::emerg(&statement.end_at, message));
-                    break;
-                }
-                if kind == Kind::CommandLine {
-                    let message = "block directives are not supported in -g option";
-                    files
-                        .problems
-                        .push(Problem::emerg(&statement.end_at, message));
-                }
-                blocks.push(open(files, statement));
+            End::Open if inside >= DEEPEST => {
+                let message = format!("blocks are nested more than {DEEPEST} levels deep");
+                files
+                    .problems
+                    .push(Problem::emerg(&statement.end_at, message));
+                break;
             }
+            End::Open => tree.blocks.push(open(files, statement, kind)),
             End::Close => {
-                if let Some(last) = statement.words.last() {
-                    let message = "unexpected \"}\"";
-                    let help = format!("end the directive with \";\" after \"{}\"", last.text);
-                    let problem = Problem::emerg(&statement.end_at, message).with_help(help);
-                    files.problems.push(problem);
-                    // Read on as if the `;` were there.
-                    level.extend(directive(&statement));
-                } else if blocks.is_empty() {
-                    let help = "there is one \"}\" too many, or a \"{\" is missing above";
-                    let problem = Problem::emerg(&statement.end_at, "unexpected \"}\"");
-                    files.problems.push(problem.with_help(help));
-                }
-                close(&mut blocks, &mut top);
+                let found = before_close(files, &statement, tree.blocks.is_empty());
+                tree.level().extend(found);
+                tree.close();
             }
             End::File => {
-                end_of_text(files, &statement, kind, blocks.last());
+                end_of_text(files, &statement, kind, tree.blocks.last());
                 break;
             }
             End::Broken => break,
         }
-        if files.problems.len() >= MOST_PROBLEMS {
-            break;
-        }
     }
-    while !blocks.is_empty() {
-        close(&mut blocks, &mut top);
+    while !tree.blocks.is_empty() {
+        tree.close();
     }
-    top
+    tree.top
 }
 
 /// `name args;`, or the directives of an included file.
-fn simple(files: &mut Files, statement: Statement, depth: usize) -> Vec<Directive> {
+fn simple(files: &mut Files, statement: &Statement, depth: usize) -> Vec<Directive> {
     if statement.words.is_empty() {
         let problem = Problem::emerg(&statement.end_at, "unexpected \";\"");
         files.problems.push(problem.with_help("remove it"));
@@ -115,10 +127,24 @@ fn simple(files: &mut Files, statement: Statement, depth: usize) -> Vec<Directiv
     if statement.broken {
         return Vec::new();
     }
-    match directive(&statement) {
+    match directive(statement) {
         Some(include) if include.name.text == "include" => files.include(&include, depth),
         found => found.into_iter().collect(),
     }
+}
+
+/// What stands between the last `;` and a `}`: nothing, or a mistake.
+fn before_close(files: &mut Files, statement: &Statement, at_top: bool) -> Option<Directive> {
+    let help = match statement.words.last() {
+        Some(last) => format!("end the directive with \";\" after \"{}\"", last.text),
+        None if at_top => "there is one \"}\" too many, or a \"{\" is missing above".to_owned(),
+        None => return None,
+    };
+    files
+        .problems
+        .push(Problem::emerg(&statement.end_at, "unexpected \"}\"").with_help(help));
+    // Read on as if the `;` were there.
+    directive(statement).filter(|_| !statement.broken)
 }
 
 fn directive(statement: &Statement) -> Option<Directive> {
@@ -132,13 +158,17 @@ fn directive(statement: &Statement) -> Option<Directive> {
     })
 }
 
-fn open(files: &mut Files, statement: Statement) -> OpenBlock {
+fn open(files: &mut Files, statement: Statement, kind: Kind) -> OpenBlock {
     let Statement {
         words, end_at: at, ..
     } = statement;
     let mut words = words.into_iter();
     let head = words.next().map(|name| (name, words.collect()));
     match &head {
+        _ if kind == Kind::CommandLine => {
+            let message = "block directives are not supported in -g option";
+            files.problems.push(Problem::emerg(&at, message));
+        }
         None => {
             let help = "write the block's name before it, and \"${name}\" for a variable";
             files
@@ -156,29 +186,6 @@ fn open(files: &mut Files, statement: Statement) -> OpenBlock {
         at,
         children: Vec::new(),
     }
-}
-
-/// Hangs the innermost block into the one around it.
-fn close(blocks: &mut Vec<OpenBlock>, top: &mut Vec<Directive>) {
-    let Some(block) = blocks.pop() else { return };
-    let OpenBlock {
-        head: Some((name, args)),
-        at: end,
-        children,
-    } = block
-    else {
-        return;
-    };
-    if name.text == "include" {
-        return;
-    }
-    let level = blocks.last_mut().map_or(top, |outer| &mut outer.children);
-    level.push(Directive {
-        name,
-        args,
-        block: Some(children),
-        end,
-    });
 }
 
 fn end_of_text(files: &mut Files, last: &Statement, kind: Kind, block: Option<&OpenBlock>) {

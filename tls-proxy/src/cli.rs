@@ -1,0 +1,373 @@
+//! nginx's command line, and what it prints about itself.
+//!
+//! nginx reads its options like getopt: `-tq`, `-cfile` and `-c file` are
+//! all good, the last of two wins, and a value may begin with a dash. clap
+//! can express all of it; only the messages are put into nginx's words here.
+//! What a command does is `main`'s.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+
+use crate::life::control::Signal;
+
+/// Where nginx's image has its configuration; relative paths begin here.
+pub const PREFIX: &str = "/etc/nginx";
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve, in the foreground.
+    Serve(Options),
+    /// `-t` and `-T`.
+    Test {
+        /// Which configuration.
+        options: Options,
+        /// `-q`: say nothing when all is well.
+        quiet: bool,
+        /// `-T`: print every file that was read.
+        dump: bool,
+    },
+    /// `-s`.
+    Signal {
+        /// Which configuration names the pid file.
+        options: Options,
+        /// What to send.
+        signal: Signal,
+    },
+    /// `-v`.
+    Version,
+    /// `-V`.
+    BuildInfo,
+    /// `-h` and `-?`.
+    Help,
+}
+
+/// Which configuration is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `-c`, as given.
+    pub conf: Option<PathBuf>,
+    /// `-p`, as given.
+    pub prefix: Option<PathBuf>,
+    /// `-e`, as given.
+    pub error_log: Option<PathBuf>,
+    /// `-g`.
+    pub globals: Option<String>,
+}
+
+impl Options {
+    /// The folder that relative paths of logs and documents begin at.
+    #[must_use]
+    pub fn prefix(&self) -> &Path {
+        self.prefix.as_deref().unwrap_or(Path::new(PREFIX))
+    }
+
+    /// The file named with `-c`; like nginx's, relative to the prefix.
+    #[must_use]
+    pub fn named_conf(&self) -> Option<PathBuf> {
+        self.conf.as_ref().map(|conf| self.prefix().join(conf))
+    }
+}
+
+/// A command line nginx would refuse; `main` exits with 64.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// No such option, or a word that belongs to none.
+    #[error("invalid option: \"{0}\"")]
+    Invalid(String),
+    /// An option at the end that wants a value.
+    #[error("option \"-{option}\" requires {wants}")]
+    MissingValue {
+        /// Its letter.
+        option: char,
+        /// What it wants, in nginx's words.
+        wants: &'static str,
+    },
+    /// `-g` with bytes that no configuration can have.
+    #[error("option \"-{0}\" is not valid UTF-8")]
+    NotUtf8(char),
+}
+
+/// Reads a command line; the first argument is the program's name.
+///
+/// # Errors
+/// When nginx would refuse it.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    // A lone dash is an empty group of options to nginx.
+    let args = args
+        .enumerate()
+        .filter(|(at, arg)| *at == 0 || arg != "-")
+        .map(|(_, arg)| arg);
+    let matches = definition()
+        .try_get_matches_from(args)
+        .map_err(|e| in_nginx_words(&e))?;
+    let path = |id| matches.get_one::<PathBuf>(id).cloned();
+    let options = Options {
+        conf: path("c"),
+        prefix: path("p"),
+        error_log: path("e"),
+        globals: matches.get_one::<String>("g").cloned(),
+    };
+    let signal = matches
+        .get_one::<String>("s")
+        .map(|name| Signal::named(name).ok_or_else(|| UsageError::Invalid(format!("-s {name}"))));
+    let signal = signal.transpose()?;
+    Ok(choose(&matches, options, signal))
+}
+
+/// nginx's order: a test is never left out, whatever else is asked.
+fn choose(matches: &ArgMatches, options: Options, signal: Option<Signal>) -> Command {
+    let given = |id| matches.get_count(id) > 0;
+    let dump = given("T");
+    if dump || given("t") {
+        return Command::Test {
+            options,
+            quiet: given("q"),
+            dump,
+        };
+    }
+    match signal {
+        _ if given("h") => Command::Help,
+        _ if given("V") => Command::BuildInfo,
+        _ if given("v") => Command::Version,
+        Some(signal) => Command::Signal { options, signal },
+        None => Command::Serve(options),
+    }
+}
+
+/// Every option, its value's name and its line in the help.
+fn definition() -> clap::Command {
+    let flag = |id: &'static str| Arg::new(id).action(ArgAction::Count).short(letter(id));
+    let value = |id: &'static str, name: &'static str| {
+        let arg = Arg::new(id)
+            .short(letter(id))
+            .value_name(name)
+            .allow_hyphen_values(true);
+        arg.action(ArgAction::Set)
+    };
+    let path = |id, name| value(id, name).value_parser(value_parser!(PathBuf));
+    clap::Command::new("nginx")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .arg(flag("h").short_alias('?').help("this help (also -?)"))
+        .arg(flag("v").help("show version and exit"))
+        .arg(flag("V").help("show version and build, then exit"))
+        .arg(flag("t").help("test configuration, name every error and exit"))
+        .arg(flag("T").help("test configuration, dump it and exit"))
+        .arg(flag("q").help("suppress non-error messages during configuration testing"))
+        .arg(value("s", "signal").help(
+            "send signal to the running proxy: stop, quit (both drain and wait), reopen, reload",
+        ))
+        .arg(path("p", "prefix").help("set prefix path (default: /etc/nginx)"))
+        .arg(path("e", "filename").help("set error log file (default: stderr)"))
+        .arg(path("c", "filename").help("set configuration file (default: nginx.conf)"))
+        .arg(value("g", "directives").help("set global directives out of configuration file"))
+}
+
+fn letter(id: &str) -> char {
+    id.chars().next().unwrap_or_default()
+}
+
+fn in_nginx_words(error: &clap::Error) -> UsageError {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let argument = context(ContextKind::InvalidArg);
+    let option = argument.chars().find(|c| *c != '-').unwrap_or_default();
+    match error.kind() {
+        ErrorKind::InvalidValue => UsageError::MissingValue {
+            option,
+            wants: wants(option),
+        },
+        ErrorKind::InvalidUtf8 => UsageError::NotUtf8('g'),
+        _ => UsageError::Invalid(match argument.strip_prefix('-') {
+            Some(short) if !short.starts_with('-') => short.to_owned(),
+            _ => argument,
+        }),
+    }
+}
+
+fn wants(option: char) -> &'static str {
+    match option {
+        'c' | 'e' => "file name",
+        'p' => "directory name",
+        _ => "parameter",
+    }
+}
+
+/// What `-v` prints, to standard error as nginx does.
+#[must_use]
+pub fn version() -> String {
+    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    format!("nginx version: {name}/{version}\n")
+}
+
+/// What `-V` prints.
+#[must_use]
+pub fn build_info() -> String {
+    let built_by = option_env!("BUILT_BY").unwrap_or("cargo");
+    format!(
+        "{}built by {built_by} for {}\nbuilt with rustls and aws-lc-rs\nTLS SNI support enabled\n\
+         speaks the configuration of nginx 1.31\n",
+        version(),
+        std::env::consts::ARCH
+    )
+}
+
+/// What `-h` prints.
+#[must_use]
+pub fn help() -> String {
+    let mut text = version();
+    text.push_str(
+        "Usage: nginx [-?hvVtTq] [-s signal] [-p prefix]\n             \
+         [-e filename] [-c filename] [-g directives]\n\nOptions:\n",
+    );
+    for arg in definition().get_arguments() {
+        let value = arg
+            .get_value_names()
+            .and_then(<[_]>::first)
+            .map(|name| name.as_str());
+        let usage = format!("-{} {}", arg.get_id(), value.unwrap_or_default());
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("  {usage:<14}: {help}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Result<Command, UsageError> {
+        parse(
+            std::iter::once("nginx")
+                .chain(line.iter().copied())
+                .map(OsString::from),
+        )
+    }
+
+    fn refused(line: &[&str]) -> String {
+        parsed(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn without_options_it_serves() {
+        assert_eq!(parsed(&[]), Ok(Command::Serve(Options::default())));
+        assert_eq!(parsed(&["-"]), Ok(Command::Serve(Options::default())));
+    }
+
+    #[test]
+    fn options_are_grouped_and_joined_as_in_nginx() {
+        let options = Options {
+            conf: Some("a.conf".into()),
+            ..Options::default()
+        };
+        let test = Command::Test {
+            options: options.clone(),
+            quiet: true,
+            dump: false,
+        };
+        assert_eq!(parsed(&["-tq", "-c", "a.conf"]), Ok(test.clone()));
+        assert_eq!(parsed(&["-qtca.conf"]), Ok(test.clone()));
+        assert_eq!(
+            parsed(&["-c", "x", "-t", "-q", "-c", "a.conf", "-t"]),
+            Ok(test)
+        );
+        let dump = Command::Test {
+            options,
+            quiet: false,
+            dump: true,
+        };
+        assert_eq!(parsed(&["-Tc", "a.conf"]), Ok(dump));
+    }
+
+    #[test]
+    fn values_may_begin_with_a_dash() {
+        let globals = Some("-x".to_owned());
+        let options = Options {
+            globals,
+            prefix: Some("/p".into()),
+            ..Options::default()
+        };
+        assert_eq!(
+            parsed(&["-g", "-x", "-p", "/p"]),
+            Ok(Command::Serve(options))
+        );
+    }
+
+    #[test]
+    fn every_signal_of_nginx_is_known() {
+        for (name, signal) in [
+            ("quit", Signal::Quit),
+            ("stop", Signal::Stop),
+            ("reload", Signal::Reload),
+            ("reopen", Signal::Reopen),
+        ] {
+            let options = Options::default();
+            assert_eq!(
+                parsed(&["-s", name]),
+                Ok(Command::Signal { options, signal })
+            );
+        }
+        assert_eq!(refused(&["-s", "foo"]), "invalid option: \"-s foo\"");
+    }
+
+    #[test]
+    fn a_test_is_never_left_out() {
+        let options = Options::default();
+        let test = Command::Test {
+            options,
+            quiet: false,
+            dump: false,
+        };
+        assert_eq!(parsed(&["-v", "-t"]), Ok(test.clone()));
+        assert_eq!(parsed(&["-s", "reload", "-t"]), Ok(test));
+        assert_eq!(parsed(&["-?"]), Ok(Command::Help));
+        assert_eq!(parsed(&["-h", "-v"]), Ok(Command::Help));
+        assert_eq!(parsed(&["-V", "-v"]), Ok(Command::BuildInfo));
+        assert_eq!(parsed(&["-v"]), Ok(Command::Version));
+    }
+
+    #[test]
+    fn mistakes_are_named_in_the_words_of_nginx() {
+        for (line, expected) in [
+            (&["-x"][..], "invalid option: \"x\""),
+            (&["-tx"], "invalid option: \"x\""),
+            (&["foo"], "invalid option: \"foo\""),
+            (&["--help"], "invalid option: \"--help\""),
+            (&["-t", "-c"], "option \"-c\" requires file name"),
+            (&["-p"], "option \"-p\" requires directory name"),
+            (&["-e"], "option \"-e\" requires file name"),
+            (&["-g"], "option \"-g\" requires parameter"),
+            (&["-s"], "option \"-s\" requires parameter"),
+        ] {
+            assert_eq!(refused(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn relative_configuration_files_begin_at_the_prefix() {
+        let Ok(Command::Serve(options)) = parsed(&["-c", "a.conf", "-p", "/p"]) else {
+            panic!("serves")
+        };
+        assert_eq!(options.named_conf(), Some("/p/a.conf".into()));
+        assert_eq!(Options::default().prefix(), Path::new("/etc/nginx"));
+    }
+
+    #[test]
+    fn the_help_names_every_option() {
+        let help = help();
+        assert!(
+            help.contains("  -c filename   : set configuration file"),
+            "{help}"
+        );
+        for arg in definition().get_arguments() {
+            assert!(help.contains(&format!("\n  -{} ", arg.get_id())), "{help}");
+        }
+    }
+}

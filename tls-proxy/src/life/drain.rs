@@ -1,0 +1,397 @@
+//! The drain as one worker sees it: how far it has come, and who is still
+//! working.
+//!
+//! Only the worker's own thread touches it: reading the phase is reading a
+//! cell, and a connection pays for waiting only while it waits.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::sync::watch;
+
+pub use super::phase::{Conductor, Phase};
+use super::wakers::Wakers;
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client's connection.
+    Connection,
+    /// A request in flight.
+    Request,
+    /// A connection that was upgraded: only its ends know when it is over.
+    Tunnel,
+}
+
+/// How many tokens there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that are no tunnels.
+    pub connections: usize,
+    /// Requests in flight.
+    pub requests: usize,
+    /// Upgraded connections.
+    pub tunnels: usize,
+}
+
+/// The drain as one worker sees it; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    state: Rc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Cell<Phase>,
+    counts: Cell<Counts>,
+    /// Who waits for a phase.
+    watching: Wakers,
+    /// Who waits for the last token.
+    emptying: Wakers,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        let (phase, counts) = (Cell::new(Phase::Serving), Cell::default());
+        let (watching, emptying) = (Wakers::default(), Wakers::default());
+        Self {
+            state: Rc::new(State {
+                phase,
+                counts,
+                watching,
+                emptying,
+            }),
+        }
+    }
+}
+
+impl Drain {
+    /// Serving, and nobody there.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over every phase that `main` announces. Runs as a task of the
+    /// worker; ends with the [`Conductor`].
+    pub async fn follow(self, mut phases: watch::Receiver<Phase>) {
+        loop {
+            let phase = *phases.borrow_and_update();
+            self.advance(phase);
+            if phases.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.state.phase.get()
+    }
+
+    /// Moves this worker to a later phase; anything else is ignored.
+    pub fn advance(&self, to: Phase) {
+        if to.rank() > self.phase().rank() {
+            self.state.phase.set(to);
+            self.state.watching.wake_all();
+        }
+    }
+
+    /// Cuts whoever waits for [`Drain::forced`].
+    pub fn force(&self) {
+        self.advance(Phase::Deadline);
+    }
+
+    /// Resolves with the next phase after the present one; never after the
+    /// last.
+    pub fn changed(&self) -> Reached {
+        self.when(Until::After(self.phase()))
+    }
+
+    /// Resolves once idle connections are to close.
+    pub fn closes_idle(&self) -> Reached {
+        self.when(Until::ClosesIdle)
+    }
+
+    /// Resolves once everything is to be cut.
+    pub fn forced(&self) -> Reached {
+        self.when(Until::Forced)
+    }
+
+    /// Resolves once there is neither a connection nor a tunnel.
+    pub fn drained(&self) -> Drained {
+        Drained {
+            state: self.state.clone(),
+            key: None,
+        }
+    }
+
+    /// Counts one more, until the token is dropped.
+    #[must_use]
+    pub fn token(&self, kind: Kind) -> Token {
+        self.state.count(kind, 1);
+        Token {
+            state: self.state.clone(),
+            kind,
+        }
+    }
+
+    /// Who is there.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state.counts.get()
+    }
+    fn when(&self, until: Until) -> Reached {
+        Reached {
+            state: self.state.clone(),
+            until,
+            key: None,
+        }
+    }
+}
+
+impl State {
+    fn count(&self, kind: Kind, by: isize) {
+        let mut counts = self.counts.get();
+        let count = match kind {
+            Kind::Connection => &mut counts.connections,
+            Kind::Request => &mut counts.requests,
+            Kind::Tunnel => &mut counts.tunnels,
+        };
+        *count = count.saturating_add_signed(by);
+        self.counts.set(counts);
+        if by < 0 && counts.is_drained() {
+            self.emptying.wake_all();
+        }
+    }
+}
+
+impl Counts {
+    fn is_drained(self) -> bool {
+        self.connections == 0 && self.tunnels == 0
+    }
+}
+
+/// Counts one connection, request or tunnel for as long as it lives.
+#[derive(Debug)]
+pub struct Token {
+    state: Rc<State>,
+    kind: Kind,
+}
+
+impl Token {
+    /// The same work is now of another kind: a connection was upgraded.
+    pub fn turn_into(&mut self, kind: Kind) {
+        // The new one first, so that nobody sees none.
+        self.state.count(kind, 1);
+        self.state.count(self.kind, -1);
+        self.kind = kind;
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.state.count(self.kind, -1);
+    }
+}
+
+/// What a [`Reached`] waits for.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    After(Phase),
+    ClosesIdle,
+    Forced,
+}
+
+impl Until {
+    fn holds(self, phase: Phase) -> bool {
+        match self {
+            Self::After(before) => phase.rank() > before.rank(),
+            Self::ClosesIdle => phase.closes_idle(),
+            Self::Forced => phase == Phase::Deadline,
+        }
+    }
+}
+
+/// Waits for a phase; see [`Drain::changed`] and those beside it.
+#[derive(Debug)]
+#[must_use = "waits for nothing unless awaited"]
+pub struct Reached {
+    state: Rc<State>,
+    until: Until,
+    key: Option<usize>,
+}
+
+impl Future for Reached {
+    type Output = Phase;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Phase> {
+        let this = self.get_mut();
+        let phase = this.state.phase.get();
+        if this.until.holds(phase) {
+            return Poll::Ready(phase);
+        }
+        this.state.watching.register(&mut this.key, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        self.state.watching.remove(&mut self.key);
+    }
+}
+
+/// Waits for the last connection and tunnel; see [`Drain::drained`].
+#[derive(Debug)]
+#[must_use = "waits for nothing unless awaited"]
+pub struct Drained {
+    state: Rc<State>,
+    key: Option<usize>,
+}
+
+impl Future for Drained {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.state.counts.get().is_drained() {
+            return Poll::Ready(());
+        }
+        this.state.emptying.register(&mut this.key, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        self.state.emptying.remove(&mut self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Runs on one thread, and fails instead of hanging.
+    async fn locally(test: impl Future<Output = ()>) {
+        let tasks = LocalSet::new();
+        timeout(Duration::from_secs(5), tasks.run_until(test))
+            .await
+            .expect("resolves");
+    }
+
+    #[tokio::test]
+    async fn a_worker_follows_the_conductor_to_the_end() {
+        locally(async {
+            let (conductor, drain) = (Conductor::new(), Drain::new());
+            let following = spawn_local(drain.clone().follow(conductor.subscribe()));
+            for phase in [Phase::LameDuck, Phase::Draining, Phase::Deadline] {
+                let changed = drain.changed();
+                conductor.advance(phase);
+                assert_eq!(changed.await, phase);
+            }
+            drop(conductor);
+            following.await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_starts_late_catches_up() {
+        locally(async {
+            let (conductor, drain) = (Conductor::new(), Drain::new());
+            conductor.advance(Phase::Draining);
+            spawn_local(drain.clone().follow(conductor.subscribe()));
+            assert_eq!(drain.closes_idle().await, Phase::Draining);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn idle_connections_hear_of_the_drain_and_not_of_the_lame_duck() {
+        locally(async {
+            let drain = Drain::new();
+            let idle = {
+                let drain = drain.clone();
+                spawn_local(async move { drain.closes_idle().await })
+            };
+            drain.advance(Phase::LameDuck);
+            yield_now().await;
+            yield_now().await;
+            assert!(!idle.is_finished());
+            drain.advance(Phase::Draining);
+            assert_eq!(idle.await.unwrap(), Phase::Draining);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_drain_ends_with_the_last_connection_and_tunnel() {
+        locally(async {
+            let drain = Drain::new();
+            drain.drained().await;
+            let request = drain.token(Kind::Request);
+            drain.drained().await;
+            let first = drain.token(Kind::Connection);
+            let mut second = drain.token(Kind::Connection);
+            let waiting = spawn_local(drain.drained());
+            second.turn_into(Kind::Tunnel);
+            assert_eq!(
+                drain.counts(),
+                Counts {
+                    connections: 1,
+                    requests: 1,
+                    tunnels: 1
+                }
+            );
+            drop(first);
+            yield_now().await;
+            assert!(!waiting.is_finished());
+            drop(second);
+            waiting.await.unwrap();
+            drop(request);
+            assert_eq!(drain.counts(), Counts::default());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn force_cuts_and_cannot_be_taken_back() {
+        locally(async {
+            let drain = Drain::new();
+            let forced = spawn_local(drain.forced());
+            yield_now().await;
+            drain.force();
+            forced.await.unwrap();
+            drain.advance(Phase::Done);
+            assert_eq!(drain.phase(), Phase::Deadline);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn waiting_takes_a_slot_only_while_it_waits() {
+        locally(async {
+            let drain = Drain::new();
+            let waiting = drain.changed();
+            assert_eq!(drain.state.watching.waiting(), 0);
+            let task = spawn_local(waiting);
+            yield_now().await;
+            assert_eq!(drain.state.watching.waiting(), 1);
+            task.abort();
+            task.await.unwrap_err();
+            assert_eq!(drain.state.watching.waiting(), 0);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,208 @@
+//! The pid file: written once everything is bound, removed when drained.
+//!
+//! Removing it says "drained" to a waiting `-s quit` (see `control`). The
+//! waiters hold a shared lock on the file, so the server knows whether there
+//! are any, and stays for as long as they need to see it; without waiters it
+//! does not stay at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::conf::reason;
+
+/// A waiter looks every 15 ms; one that takes longer is stopped itself, and
+/// the pod must not wait for it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How often to look whether the waiters have left.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The file could not be written. The server can do without: `main` logs
+/// this as a warning and goes on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "open() \"{}\" failed ({}): serving without a pid file; \"-s quit\" then signals PID 1 of the \
+     container. Mount an emptyDir there, or name a writable place with the directive \"pid\"",
+    path.display(), reason(source)
+)]
+pub struct PidFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Our pid in a file; dropping it removes the file.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    /// The very file that waiters lock, wherever its name is now.
+    file: File,
+}
+
+impl PidFile {
+    /// Writes the pid of this process. Whole or not at all; like nginx, over
+    /// what a killed predecessor left behind.
+    ///
+    /// # Errors
+    /// When the folder is missing, read-only or full.
+    pub fn write(path: &Path) -> Result<Self, PidFileError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", process::id()));
+        let draft = PathBuf::from(name);
+        let written = create(&draft).and_then(|file| {
+            fs::rename(&draft, path)?;
+            Ok(file)
+        });
+        match written {
+            Ok(file) => Ok(Self {
+                path: path.to_owned(),
+                file,
+            }),
+            Err(source) => {
+                let _ = fs::remove_file(&draft);
+                Err(PidFileError {
+                    path: path.to_owned(),
+                    source,
+                })
+            }
+        }
+    }
+
+    /// Says that the drain has ended, and lets those who wait for it leave
+    /// before the exit of PID 1 would kill them. Returns at once when nobody
+    /// waits, and after a second at most.
+    pub fn announce_drained(self) {
+        self.remove();
+        let until = Instant::now() + LINGER;
+        while flock(&self.file, FlockOperation::NonBlockingLockExclusive)
+            == Err(rustix::io::Errno::WOULDBLOCK)
+            && Instant::now() < until
+        {
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Only if the file is still ours: a successor may have written its own.
+    fn remove(&self) {
+        let ours = fs::read_to_string(&self.path).is_ok_and(|text| text == content());
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            let (path, reason) = (self.path.display(), reason(&error));
+            tracing::warn!("unlink() \"{path}\" failed ({reason})");
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn content() -> String {
+    format!("{}\n", process::id())
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    // A draft of the same name is of a killed process that had our pid.
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(content().as_bytes())?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("pid-{name}-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn it_is_written_over_a_stale_one_and_removed_on_drop() {
+        let folder = folder("written");
+        let path = folder.join("nginx.pid");
+        fs::write(&path, "stale and longer than a pid\n").unwrap();
+        let file = PidFile::write(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), content());
+        drop(file);
+        // Neither the file nor the draft is left.
+        fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_file_of_a_successor_stays() {
+        let folder = folder("successor");
+        let path = folder.join("nginx.pid");
+        let file = PidFile::write(&path).unwrap();
+        fs::write(&path, "7\n").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "7\n");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_what_to_do() {
+        let message = PidFile::write(Path::new("/proc/none/nginx.pid"))
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("open() \"/proc/none/nginx.pid\" failed (2: No such file"));
+        assert!(message.contains("emptyDir"), "{message}");
+    }
+
+    #[test]
+    fn without_waiters_it_does_not_linger() {
+        let folder = folder("alone");
+        let file = PidFile::write(&folder.join("nginx.pid")).unwrap();
+        let begin = Instant::now();
+        file.announce_drained();
+        assert!(begin.elapsed() < LINGER / 2);
+        fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn it_lingers_until_the_waiter_has_left_and_no_longer_than_a_second() {
+        let folder = folder("waiter");
+        let path = folder.join("nginx.pid");
+        let file = PidFile::write(&path).unwrap();
+        let waiter = File::open(&path).unwrap();
+        flock(&waiter, FlockOperation::LockShared).unwrap();
+        let leaving = thread::spawn(move || {
+            while path.exists() {
+                thread::sleep(POLL);
+            }
+            thread::sleep(Duration::from_millis(100));
+            drop(waiter);
+        });
+        let begin = Instant::now();
+        file.announce_drained();
+        let took = begin.elapsed();
+        assert!(
+            took >= Duration::from_millis(100) && took < LINGER,
+            "{took:?}"
+        );
+        leaving.join().unwrap();
+
+        let path = folder.join("nginx.pid");
+        let file = PidFile::write(&path).unwrap();
+        let _stays =
+            File::open(&path).map(|file| flock(&file, FlockOperation::LockShared).map(|()| file));
+        let begin = Instant::now();
+        file.announce_drained();
+        assert!(begin.elapsed() >= LINGER);
+        fs::remove_dir(&folder).unwrap();
+    }
+}

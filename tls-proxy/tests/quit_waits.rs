@@ -1,0 +1,46 @@
+//! `-s quit` holds a preStop hook until the server has drained. The server is
+//! this test's process: it gets the signal, and removes the pid file.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use tls_proxy::life::control::{self, Signal};
+use tls_proxy::life::pid_file::PidFile;
+use tls_proxy::life::signals::{Event, Signals};
+
+const DRAIN: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn quit_returns_when_the_server_has_drained() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quit");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("nginx.pid");
+    let mut signals = Signals::install().unwrap();
+    let file = PidFile::write(&path).unwrap();
+
+    let reload = path.clone();
+    thread::spawn(move || control::send(Signal::Reload, &reload))
+        .join()
+        .unwrap()
+        .unwrap();
+    assert_eq!(signals.next().await, Event::Reload);
+
+    let begin = Instant::now();
+    let waiter = thread::spawn(move || {
+        control::send(Signal::Quit, &path).unwrap();
+        begin.elapsed()
+    });
+    assert_eq!(signals.next().await, Event::Quit);
+    tokio::time::sleep(DRAIN).await;
+    assert!(!waiter.is_finished(), "waits for the drain");
+    file.announce_drained();
+    let lingered = begin.elapsed();
+    let waited = waiter.join().unwrap();
+    assert!(waited >= DRAIN && waited < DRAIN * 3, "{waited:?}");
+    // The server outlives its waiter, so that its exit cannot kill it.
+    assert!(
+        lingered + Duration::from_millis(20) >= waited,
+        "{lingered:?} {waited:?}"
+    );
+}
