@@ -298,7 +298,7 @@ fn no_input_makes_it_panic_or_hang() {
         usize::try_from(seed >> 33).unwrap() % below
     };
     let root = folder("fuzz", &[("main.conf", b"".as_slice())]);
-    for round in 0..3_000 {
+    for round in 0..1_500 {
         let mut bytes = Vec::new();
         for _ in 0..random(if round % 50 == 0 { 3_000 } else { 60 }) {
             if random(20) == 0 {

@@ -76,7 +76,7 @@ impl PidFile {
 
     /// Says that the drain has ended, and lets those who wait for it leave
     /// before the exit of PID 1 would kill them. Returns at once when nobody
-    /// waits, and after a second at most.
+    /// waits, and after a second at most; blocks, so it is `main`'s last step.
     pub fn announce_drained(self) {
         self.remove();
         let until = Instant::now() + LINGER;
