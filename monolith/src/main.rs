@@ -1,2 +1,80 @@
-//! The sample service.
-fn main() {}
+//! The program: flags, configuration, sockets, then [`monolith::run`].
+//!
+//! It ends with 0 when it was drained, 1 when it failed or was forced, 64 when
+//! it was called wrongly, 78 when the configuration is wrong (sysexits.h).
+
+use monolith::config::Config;
+use monolith::diagnostics::{self, chain};
+use monolith::flags::Flags;
+use monolith::{Listeners, RunError, run, shutdown};
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 64;
+const CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse_from_args(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(error) => {
+            // Help and version are errors to clap, not to us.
+            let _ = error.print();
+            return if error.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    diagnostics::install(flags.log_format);
+    let config = match Config::load(flags) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, CONFIGURATION),
+    };
+    match serve(config) {
+        Ok(()) => {
+            tracing::info!("drained");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&*error, FAILED),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    let listeners = Listeners::bind(config.http, config.health)?;
+    let runtime = runtime(config.workers).map_err(RunError::Start)?;
+    let outcome = runtime.block_on(async {
+        let stop = shutdown::signals().map_err(RunError::Start)?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            http = %listeners.http.local_addr().map_err(RunError::Start)?,
+            health = %listeners.health.local_addr().map_err(RunError::Start)?,
+            workers = config.workers,
+            max_connections = config.max_connections,
+            "serving",
+        );
+        run(config, listeners, Box::new(io::stdout()), stop).await
+    });
+    Ok(outcome?)
+}
+
+/// As many threads as the CPU quota is worth: with one, no other than this.
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = match workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder
+        .worker_threads(workers)
+        .thread_stack_size(256 * 1024)
+        .enable_all()
+        .build()
+}
+
+fn fail(error: &dyn Error, code: u8) -> ExitCode {
+    tracing::error!("{}", chain(error));
+    code.into()
+}

@@ -1,0 +1,243 @@
+//! The access log: one line for each request, on a thread of its own.
+//!
+//! A line carries no header but the agent and no query string: passwords and
+//! tokens travel in those. The queue is bounded in lines and each line in
+//! bytes; when whoever reads standard output stops reading, lines are dropped
+//! and counted, and the service goes on.
+
+use crate::flags::LogFormat;
+use axum::http::StatusCode;
+use pod::escape::escape;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// Lines that wait for the writer. At their longest they are about a megabyte.
+const QUEUE: usize = 512;
+/// The longest path and agent kept, in bytes before escaping.
+const MAX_FIELD: usize = 512;
+/// How long the last lines may take at the end of the process.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// One request as the log sees it.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: StatusCode,
+    /// Bytes of the answer's body.
+    pub(crate) bytes: u64,
+    /// From the request's header to the answer's.
+    pub(crate) duration: Duration,
+    pub(crate) agent: &'a [u8],
+}
+
+enum Message {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// The log, to be cloned freely.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLog {
+    format: LogFormat,
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl AccessLog {
+    /// Starts the writer's thread, which ends with the last clone of the log.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(crate) fn start(format: LogFormat, sink: Box<dyn Write + Send>) -> std::io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .stack_size(64 * 1024)
+            .spawn(move || write_lines(&lines, sink))?;
+        Ok(Self {
+            format,
+            queue,
+            dropped: Arc::default(),
+        })
+    }
+
+    /// Logs one request.
+    pub(crate) fn record(&self, entry: &Entry<'_>) {
+        let line = match self.format {
+            LogFormat::Text => text(&now(), entry),
+            LogFormat::Json => json(&now(), entry),
+        };
+        if self.queue.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lines lost because nobody read them.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was recorded is written, a second at most.
+    pub(crate) fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.queue.try_send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
+    for message in lines {
+        match message {
+            // A closed standard output is no reason to stop serving.
+            Message::Line(line) => drop(sink.write_all(line.as_bytes())),
+            Message::Flush(done) => {
+                let _ = sink.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// The time in UTC by RFC 3339, to the microsecond.
+fn now() -> String {
+    let mut time = String::with_capacity(32);
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    time
+}
+
+fn text(time: &str, entry: &Entry<'_>) -> String {
+    let mut line = String::with_capacity(160);
+    let _ = writeln!(
+        line,
+        "{time} {} \"{} {}\" {} {} {:.6} \"{}\"",
+        entry.peer,
+        escape(entry.method.as_bytes()),
+        escape(shorten(entry.path.as_bytes())),
+        entry.status.as_u16(),
+        entry.bytes,
+        entry.duration.as_secs_f64(),
+        escape(shorten(entry.agent)),
+    );
+    line
+}
+
+fn json(time: &str, entry: &Entry<'_>) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        time: &'a str,
+        peer: SocketAddr,
+        method: &'a str,
+        path: &'a str,
+        status: u16,
+        bytes: u64,
+        duration: f64,
+        agent: &'a str,
+    }
+    // JSON escapes the ASCII control characters; the rest of what a terminal
+    // could mistake for a command is escaped as in the text.
+    let line = Line {
+        time,
+        peer: entry.peer,
+        method: &escape(entry.method.as_bytes()),
+        path: &escape(shorten(entry.path.as_bytes())),
+        status: entry.status.as_u16(),
+        bytes: entry.bytes,
+        duration: entry.duration.as_secs_f64(),
+        agent: &escape(shorten(entry.agent)),
+    };
+    let mut line = serde_json::to_string(&line).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+fn shorten(field: &[u8]) -> &[u8] {
+    &field[..field.len().min(MAX_FIELD)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Entry<'_> = Entry {
+        peer: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4242),
+        method: "GET",
+        path: "/secure",
+        status: StatusCode::UNAUTHORIZED,
+        bytes: 21,
+        duration: Duration::from_micros(1500),
+        agent: b"curl\n\"8\"",
+    };
+
+    #[test]
+    fn a_line_of_text_has_every_field_and_no_second_line() {
+        assert_eq!(
+            text("T", &ENTRY),
+            "T 127.0.0.1:4242 \"GET /secure\" 401 21 0.001500 \"curl\\x0A\\x228\\x22\"\n",
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_is_json() {
+        let line = json("T", &ENTRY);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["peer"], "127.0.0.1:4242");
+        assert_eq!(value["status"], 401);
+        assert_eq!(value["duration"], 0.0015);
+        assert_eq!(value["agent"], "curl\\x0A\\x228\\x22");
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let path = "/a".repeat(5000);
+        assert!(
+            text(
+                "T",
+                &Entry {
+                    path: &path,
+                    ..ENTRY
+                }
+            )
+            .len()
+                < 700
+        );
+    }
+
+    #[test]
+    fn a_reader_that_stops_reading_stops_nothing() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (release, stuck) = std::sync::mpsc::channel();
+        let log = AccessLog::start(LogFormat::Text, Box::new(Stuck(stuck))).unwrap();
+        for _ in 0..QUEUE + 10 {
+            log.record(&ENTRY);
+        }
+        assert!(log.dropped() >= 9);
+        drop(release);
+    }
+}

@@ -1,0 +1,59 @@
+//! The forms an answer has: JSON, a line of text, a refusal.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use std::time::Duration;
+
+/// A JSON object.
+pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
+    form(StatusCode::OK, "application/json", body.into())
+}
+
+/// Text for a person, with its line end.
+pub(crate) fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    form(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// 401 with the challenge that says how to do better; the body is the original's.
+pub(crate) fn refusal(challenge: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "authorization failed\n");
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+/// 503: come back later.
+pub(crate) fn busy(retry_after: Duration) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "busy, try again later\n");
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, retry_after.as_secs().into());
+    response
+}
+
+/// 500, with nothing about the inside.
+pub(crate) fn failure() -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+}
+
+/// 404.
+pub(crate) async fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "not found\n")
+}
+
+/// 405; the router adds `Allow`.
+pub(crate) async fn method_not_allowed() -> Response<Body> {
+    text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
+}
+
+fn form(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Whatever depends on a credential belongs in nobody's cache.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,274 @@
+//! The configuration: the flags, with the files they name read and understood.
+//! Everything is known to be good before anything is bound.
+
+use crate::flags::{Flags, LogFormat};
+use crate::users::{Users, UsersError};
+use pod::watch::Watch;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A key shorter than the hash is weaker than it (RFC 7518, section 3.2).
+const SOUND_KEY: usize = 32;
+/// What the process needs before the first connection, in bytes, measured with a margin.
+const BASE_MEMORY: u64 = 4 << 20;
+/// What one connection may need, in bytes, the kernel's part included.
+const CONNECTION_MEMORY: u64 = 16 << 10;
+/// Descriptors kept for what is not a connection of the service.
+const OTHER_FILES: u64 = 64;
+
+/// All the service has to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the service listens.
+    pub http: SocketAddr,
+    /// Where the probes listen.
+    pub health: SocketAddr,
+    /// The key that signs tokens, and its file.
+    pub secret: Secret,
+    /// Who may log in.
+    pub users: Users,
+    /// The file the users come from.
+    pub users_file: Option<WatchedFile>,
+    /// How long a token is valid.
+    pub token_lifetime: Duration,
+    /// How the access log is written.
+    pub log_format: LogFormat,
+    /// Connections of the service at once.
+    pub max_connections: u32,
+    /// From the stop signal to the cut.
+    pub shutdown_budget: Duration,
+    /// Whether the probes can be made to fail over the network.
+    pub faults: bool,
+    /// Threads for requests, and for bcrypt.
+    pub workers: usize,
+}
+
+/// The key that signs tokens.
+pub struct Secret {
+    /// The key itself.
+    pub key: Vec<u8>,
+    /// Where it comes from, if from a file.
+    pub file: Option<WatchedFile>,
+}
+
+/// A file that is read again when it changes.
+#[derive(Debug)]
+pub struct WatchedFile {
+    /// Its path as given.
+    pub path: PathBuf,
+    /// Made before the first reading, so that no change is missed.
+    pub watch: Watch,
+}
+
+/// What is wrong with the configuration, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file named by a flag cannot be read.
+    #[error("cannot read {}, named by {flag}", path.display())]
+    Read {
+        /// The flag.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key has no bytes.
+    #[error(
+        "{origin} is empty: give a key, best 32 random bytes, or neither --secret nor --secret-file for a random one"
+    )]
+    EmptySecret {
+        /// The flag or the file.
+        origin: String,
+    },
+    /// The users file is not understood.
+    #[error("the users file is not understood")]
+    Users(#[from] UsersError),
+    /// The system gives no random bytes.
+    #[error("cannot make a random key; give one with --secret-file")]
+    Random(#[source] getrandom::Error),
+}
+
+impl Config {
+    /// Reads the files the flags name, and warns of what works but is weak.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood, or the secret is empty.
+    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+        let secret = Secret::load(flags.secret, flags.secret_file)?;
+        let users_file = flags.users_file.map(WatchedFile::new);
+        let users = match &users_file {
+            Some(file) => read_users(&file.path)?,
+            None => Users::built_in(),
+        };
+        Ok(Self {
+            http: flags.http,
+            health: flags.health,
+            secret,
+            users,
+            users_file,
+            token_lifetime: flags.token_lifetime,
+            log_format: flags.log_format,
+            max_connections: flags.max_connections.map_or_else(room, u32::from),
+            shutdown_budget: flags.shutdown_budget,
+            faults: !flags.no_faults,
+            workers: pod::cgroup::cpu_workers().get(),
+        })
+    }
+}
+
+impl Secret {
+    fn load(key: Option<String>, file: Option<PathBuf>) -> Result<Self, ConfigError> {
+        if let Some(file) = file.map(WatchedFile::new) {
+            let key = read_secret(&file.path)?;
+            return Ok(Self {
+                key,
+                file: Some(file),
+            });
+        }
+        if let Some(key) = key {
+            let key = check_secret(key.into_bytes(), || "--secret".to_owned())?;
+            return Ok(Self { key, file: None });
+        }
+        let mut key = vec![0; SOUND_KEY];
+        getrandom::fill(&mut key).map_err(ConfigError::Random)?;
+        tracing::warn!(
+            "no secret given: tokens are signed with a random key and end with this process"
+        );
+        Ok(Self { key, file: None })
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WatchedFile {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            watch: Watch::new(vec![path.clone()]),
+            path,
+        }
+    }
+}
+
+/// Reads a signing key, without the line end an editor leaves.
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let mut key = read("--secret-file", path)?;
+    if key.last() == Some(&b'\n') {
+        key.pop();
+        if key.last() == Some(&b'\r') {
+            key.pop();
+        }
+    }
+    check_secret(key, || path.display().to_string())
+}
+
+/// Reads a file of users.
+pub(crate) fn read_users(path: &Path) -> Result<Users, ConfigError> {
+    Ok(Users::parse(path, &read("--users-file", path)?)?)
+}
+
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Read {
+        flag,
+        path: path.into(),
+        source,
+    })
+}
+
+fn check_secret(key: Vec<u8>, origin: impl Fn() -> String) -> Result<Vec<u8>, ConfigError> {
+    if key.is_empty() {
+        return Err(ConfigError::EmptySecret { origin: origin() });
+    }
+    if key.len() < SOUND_KEY {
+        tracing::warn!(
+            bytes = key.len(),
+            "{} is short: whoever sees a token can guess it; HS256 wants {SOUND_KEY} random bytes",
+            origin(),
+        );
+    }
+    Ok(key)
+}
+
+/// How many connections fit into the memory limit and the limit of open files.
+fn room() -> u32 {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    room_in(pod::cgroup::memory_limit(), files)
+}
+
+fn room_in(memory: Option<u64>, files: Option<u64>) -> u32 {
+    let by_memory = memory.map_or(u64::MAX, |limit| {
+        limit.saturating_sub(BASE_MEMORY) / CONNECTION_MEMORY
+    });
+    let by_files = files.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+    u32::try_from(by_memory.min(by_files).clamp(16, 65_536)).unwrap_or(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connections_fit_the_smaller_limit() {
+        assert_eq!(room_in(Some(10 << 20), Some(1 << 20)), 384);
+        assert_eq!(room_in(None, Some(1024)), 960);
+        assert_eq!(room_in(None, None), 65_536);
+        assert_eq!(room_in(Some(1 << 20), Some(1024)), 16);
+    }
+
+    #[test]
+    fn an_empty_secret_says_what_to_do() {
+        let error = Secret::load(Some(String::new()), None)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("--secret is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_random_key_is_never_the_same() {
+        let keys = [(); 2].map(|()| Secret::load(None, None).unwrap().key);
+        assert_eq!(keys[0].len(), 32);
+        assert_ne!(keys[0], keys[1]);
+    }
+
+    #[test]
+    fn one_line_end_is_not_part_of_the_key() {
+        let path = std::env::temp_dir().join(format!("monolith-key-{}", std::process::id()));
+        for (text, key) in [("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n"), ("k", "k")] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_secret(&path).unwrap(), key.as_bytes());
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(
+            read_secret(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("is empty")
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_flag() {
+        let error = read_secret(Path::new("/nonexistent/key")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot read /nonexistent/key, named by --secret-file"
+        );
+    }
+
+    #[test]
+    fn the_key_is_not_in_the_debug_form() {
+        let secret = Secret {
+            key: b"hunter2".to_vec(),
+            file: None,
+        };
+        assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+}

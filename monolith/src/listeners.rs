@@ -1,0 +1,62 @@
+//! The two sockets, bound before anything is served.
+
+use rustix::net::listen;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// Connections that may wait for a place; the kernel's own limit may be lower.
+const BACKLOG: i32 = 1024;
+
+/// The bound sockets.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the service.
+    pub http: TcpListener,
+    /// For probes and metrics.
+    pub health: TcpListener,
+}
+
+/// A port that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}, named by {flag}{}", hint(source))]
+pub struct BindError {
+    flag: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Listeners {
+    /// Binds both ports.
+    ///
+    /// # Errors
+    /// When one of them cannot be had; then neither is.
+    pub fn bind(http: SocketAddr, health: SocketAddr) -> Result<Self, BindError> {
+        Ok(Self {
+            http: bind("--http", http)?,
+            health: bind("--health", health)?,
+        })
+    }
+}
+
+fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        // The standard library asks for fewer; asking again raises it.
+        listen(&listener, BACKLOG)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| BindError {
+        flag,
+        address,
+        source,
+    })
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (stop what listens there, or choose another port)",
+        io::ErrorKind::PermissionDenied => " (choose a port from 1024, or run with more rights)",
+        io::ErrorKind::AddrNotAvailable => " (choose an address of this host, or 0.0.0.0)",
+        _ => "",
+    }
+}

@@ -1,0 +1,275 @@
+//! Counters, and their page in Prometheus' text format.
+
+use crate::routes;
+use axum::http::StatusCode;
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The statuses that are told apart; the last stands for every other.
+const STATUSES: [u16; 11] = [200, 400, 401, 404, 405, 408, 431, 499, 500, 503, 0];
+
+/// How a login ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Login {
+    Accepted,
+    /// A wrong name or password.
+    Refused,
+    /// No credentials sent.
+    Anonymous,
+    /// Credentials that cannot be read.
+    Malformed,
+    /// The queue was full.
+    Busy,
+}
+
+const LOGINS: [&str; 5] = ["accepted", "refused", "anonymous", "malformed", "busy"];
+
+/// A file read again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reload {
+    Secret,
+    Users,
+}
+
+const RELOADS: [&str; 2] = ["secret", "users"];
+
+/// Everything counted since the process began.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    started: SystemTime,
+    requests: [[AtomicU64; STATUSES.len()]; routes::NAMES.len()],
+    /// In microseconds.
+    time: AtomicU64,
+    logins: [AtomicU64; LOGINS.len()],
+    /// Successes and failures.
+    reloads: [[AtomicU64; 2]; RELOADS.len()],
+    connections: AtomicI64,
+    accepted: AtomicU64,
+}
+
+/// What is measured at the moment of the asking.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub(crate) healthy: bool,
+    pub(crate) ready: bool,
+    pub(crate) password_queue: usize,
+    pub(crate) password_queue_capacity: usize,
+    pub(crate) max_connections: u32,
+    pub(crate) log_dropped: u64,
+    pub(crate) users: usize,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: SystemTime::now(),
+            requests: Default::default(),
+            time: AtomicU64::new(0),
+            logins: Default::default(),
+            reloads: Default::default(),
+            connections: AtomicI64::new(0),
+            accepted: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn request(&self, route: usize, status: StatusCode, time: Duration) {
+        let status = STATUSES.iter().position(|&known| known == status.as_u16());
+        add(
+            &self.requests[route][status.unwrap_or(STATUSES.len() - 1)],
+            1,
+        );
+        add(&self.time, time.as_micros() as u64);
+    }
+
+    pub(crate) fn login(&self, outcome: Login) {
+        add(&self.logins[outcome as usize], 1);
+    }
+
+    pub(crate) fn reload(&self, file: Reload, success: bool) {
+        add(&self.reloads[file as usize][usize::from(!success)], 1);
+    }
+
+    pub(crate) fn connection(&self, change: i64) {
+        self.connections.fetch_add(change, Ordering::Relaxed);
+        if change > 0 {
+            add(&self.accepted, 1);
+        }
+    }
+
+    /// The page of `/metrics`.
+    pub(crate) fn page(&self, gauges: &Gauges) -> String {
+        let mut page = Page(String::with_capacity(4096));
+        page.family("monolith_build_info", "gauge", "The version that runs.");
+        page.sample(
+            "monolith_build_info",
+            &[("version", env!("CARGO_PKG_VERSION"))],
+            1,
+        );
+        let started = self
+            .started
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        page.single(
+            "process_start_time_seconds",
+            "gauge",
+            "When the process began.",
+            started,
+        );
+        self.page_requests(&mut page);
+        self.page_logins(&mut page, gauges);
+        self.page_connections(&mut page, gauges);
+        page.single(
+            "monolith_healthy",
+            "gauge",
+            "Whether /healthz answers 200.",
+            u8::from(gauges.healthy),
+        );
+        page.single(
+            "monolith_ready",
+            "gauge",
+            "Whether /readiness answers 200.",
+            u8::from(gauges.ready),
+        );
+        page.family(
+            "monolith_reloads_total",
+            "counter",
+            "Files read again after a change.",
+        );
+        for (file, counts) in RELOADS.iter().zip(&self.reloads) {
+            for (outcome, count) in ["success", "failure"].iter().zip(counts) {
+                page.sample(
+                    "monolith_reloads_total",
+                    &[("file", file), ("outcome", outcome)],
+                    read(count),
+                );
+            }
+        }
+        page.single(
+            "monolith_access_log_dropped_total",
+            "counter",
+            "Lines of the access log nobody read in time.",
+            gauges.log_dropped,
+        );
+        page.0
+    }
+
+    fn page_requests(&self, page: &mut Page) {
+        let name = "monolith_requests_total";
+        page.family(
+            name,
+            "counter",
+            "Requests by route and status; 499 is a client that left.",
+        );
+        let mut all = 0;
+        for (route, counts) in routes::NAMES.iter().zip(&self.requests) {
+            for (status, count) in STATUSES.iter().zip(counts) {
+                let count = read(count);
+                all += count;
+                // A series begins with its first request: 66 empty ones help nobody.
+                if count > 0 {
+                    let status = if *status == 0 {
+                        "other".into()
+                    } else {
+                        status.to_string()
+                    };
+                    page.sample(name, &[("route", route), ("status", &status)], count);
+                }
+            }
+        }
+        let name = "monolith_request_duration_seconds";
+        page.family(name, "summary", "Time from a request to its answer.");
+        page.sample(&format!("{name}_sum"), &[], read(&self.time) as f64 / 1e6);
+        page.sample(&format!("{name}_count"), &[], all);
+    }
+
+    fn page_logins(&self, page: &mut Page, gauges: &Gauges) {
+        page.family("monolith_logins_total", "counter", "Logins by outcome.");
+        for (outcome, count) in LOGINS.iter().zip(&self.logins) {
+            page.sample(
+                "monolith_logins_total",
+                &[("outcome", outcome)],
+                read(count),
+            );
+        }
+        page.single(
+            "monolith_password_queue",
+            "gauge",
+            "Password checks that wait or run.",
+            gauges.password_queue,
+        );
+        page.single(
+            "monolith_password_queue_capacity",
+            "gauge",
+            "Password checks that may wait.",
+            gauges.password_queue_capacity,
+        );
+        page.single(
+            "monolith_users",
+            "gauge",
+            "Users who may log in.",
+            gauges.users,
+        );
+    }
+
+    fn page_connections(&self, page: &mut Page, gauges: &Gauges) {
+        let now = self.connections.load(Ordering::Relaxed);
+        page.single(
+            "monolith_connections",
+            "gauge",
+            "Connections of the service.",
+            now,
+        );
+        page.single(
+            "monolith_connections_limit",
+            "gauge",
+            "Connections past which new ones wait.",
+            gauges.max_connections,
+        );
+        page.single(
+            "monolith_connections_accepted_total",
+            "counter",
+            "Connections accepted.",
+            read(&self.accepted),
+        );
+    }
+}
+
+/// The text format, version 0.0.4. Labels here need no escaping.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let _ = write!(
+                self.0,
+                "{}{label}=\"{text}\"",
+                if index == 0 { '{' } else { ',' }
+            );
+        }
+        let _ = writeln!(
+            self.0,
+            "{} {value}",
+            if labels.is_empty() { "" } else { "}" }
+        );
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

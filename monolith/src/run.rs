@@ -1,0 +1,151 @@
+//! The life of the service: start, serve, drain, end.
+
+use crate::access_log::AccessLog;
+use crate::activity::Patience;
+use crate::app::App;
+use crate::config::Config;
+use crate::front::Front;
+use crate::health::{Health, HealthPort};
+use crate::listeners::Listeners;
+use crate::metrics::Metrics;
+use crate::password::Passwords;
+use crate::reload;
+use crate::server::{Bounds, serve};
+use crate::shutdown::{Phase, requested};
+use crate::token::Tokens;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Longer than the 60 seconds the proxy keeps an idle connection: the one who
+/// closes first must be the one who sends (istio#55138).
+const PATIENCE: Patience = Patience {
+    header: Duration::from_secs(15),
+    idle: Duration::from_secs(75),
+};
+
+/// Probes are short and few; whoever else connects must not keep their places.
+const HEALTH_BOUNDS: Bounds = Bounds {
+    connections: 32,
+    patience: Patience {
+        header: Duration::from_secs(5),
+        idle: Duration::from_secs(20),
+    },
+};
+
+/// An end that was not a drain.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The shutdown budget was spent.
+    #[error("the shutdown budget of {} s is spent: {cut} connections were cut", budget.as_secs())]
+    Deadline {
+        /// The budget.
+        budget: Duration,
+        /// Connections that were still open.
+        cut: usize,
+    },
+    /// A second request to stop came.
+    #[error("a second signal forced the end: {cut} connections were cut")]
+    Forced {
+        /// Connections that were still open.
+        cut: usize,
+    },
+    /// A thread or a socket could not be had.
+    #[error("cannot start")]
+    Start(#[from] io::Error),
+}
+
+/// Serves until `stop` yields for the first time, then finishes what has begun.
+/// `access_log` gets one line for each request.
+///
+/// # Errors
+/// When it could not start, when the drain took longer than the budget, or when
+/// `stop` yielded again.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    access_log: Box<dyn Write + Send>,
+    mut stop: mpsc::Receiver<()>,
+) -> Result<(), RunError> {
+    let log = AccessLog::start(config.log_format, access_log)?;
+    let app = Arc::new(App::new(
+        Tokens::new(config.secret.key, config.token_lifetime),
+        Passwords::start(config.workers)?,
+        config.users,
+        Arc::new(Metrics::new()),
+    ));
+    let health = Arc::new(Health::new(
+        Arc::clone(&app),
+        log.clone(),
+        config.max_connections,
+    ));
+    let (probes_end, phase) = watch::channel(Phase::Serving);
+    start_health(
+        listeners.health,
+        HealthPort::new(Arc::clone(&health), config.faults),
+        phase,
+    )?;
+
+    let (end, phase) = watch::channel(Phase::Serving);
+    let reloads = tokio::spawn(reload::watch(
+        Arc::clone(&app),
+        config.secret.file,
+        config.users_file,
+    ));
+    let bounds = Bounds {
+        connections: config.max_connections,
+        patience: PATIENCE,
+    };
+    let listener = tokio::net::TcpListener::from_std(listeners.http)?;
+    let mut serving = tokio::spawn(serve(listener, bounds, phase, Front::new(app, log.clone())));
+
+    requested(&mut stop).await;
+    tracing::info!(
+        budget = config.shutdown_budget.as_secs(),
+        "stopping: not ready, draining"
+    );
+    health.drain();
+    let _ = end.send(Phase::Draining);
+    let outcome = tokio::select! {
+        _ = &mut serving => Ok(()),
+        () = tokio::time::sleep(config.shutdown_budget) => {
+            let cut = cut(&end, serving).await;
+            Err(RunError::Deadline { budget: config.shutdown_budget, cut })
+        }
+        () = requested(&mut stop) => Err(RunError::Forced { cut: cut(&end, serving).await }),
+    };
+    // The probes answer to the very end.
+    let _ = probes_end.send(Phase::Cut);
+    reloads.abort();
+    log.flush();
+    outcome
+}
+
+/// Drops what is still open and returns how much it was.
+async fn cut(end: &watch::Sender<Phase>, serving: tokio::task::JoinHandle<usize>) -> usize {
+    let _ = end.send(Phase::Cut);
+    serving.await.unwrap_or_default()
+}
+
+/// Starts the health port on a thread and a runtime of its own, so that no load
+/// on the service makes a probe late. The thread ends with its phase.
+fn start_health(
+    listener: TcpListener,
+    service: HealthPort,
+    phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    std::thread::Builder::new()
+        .name("health".into())
+        .stack_size(256 * 1024)
+        .spawn(move || runtime.block_on(serve(listener, HEALTH_BOUNDS, phase, service)))?;
+    Ok(())
+}
