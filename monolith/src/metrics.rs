@@ -97,6 +97,11 @@ impl Metrics {
         }
     }
 
+    /// Connections of the service that are open now.
+    pub(crate) fn open_connections(&self) -> u64 {
+        u64::try_from(self.connections.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
     /// The page of `/metrics`.
     pub(crate) fn page(&self, gauges: &Gauges) -> String {
         let mut page = Page(String::with_capacity(4096));
@@ -214,12 +219,11 @@ impl Metrics {
     }
 
     fn page_connections(&self, page: &mut Page, gauges: &Gauges) {
-        let now = self.connections.load(Ordering::Relaxed);
         page.single(
             "monolith_connections",
             "gauge",
             "Connections of the service.",
-            now,
+            self.open_connections(),
         );
         page.single(
             "monolith_connections_limit",

@@ -18,6 +18,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Longer than the 60 seconds the proxy keeps an idle connection: the one who
 /// closes first must be the one who sends (istio#55138).
@@ -44,13 +45,13 @@ pub enum RunError {
         /// The budget.
         budget: Duration,
         /// Connections that were still open.
-        cut: usize,
+        cut: u64,
     },
     /// A second request to stop came.
     #[error("a second signal forced the end: {cut} connections were cut")]
     Forced {
         /// Connections that were still open.
-        cut: usize,
+        cut: u64,
     },
     /// A thread or a socket could not be had.
     #[error("cannot start")]
@@ -99,7 +100,8 @@ pub async fn run(
         patience: PATIENCE,
     };
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
-    let mut serving = tokio::spawn(serve(listener, bounds, phase, Front::new(app, log.clone())));
+    let front = Front::new(Arc::clone(&app), log.clone());
+    let mut serving = tokio::spawn(serve(listener, bounds, phase, front));
 
     requested(&mut stop).await;
     tracing::info!(
@@ -111,10 +113,10 @@ pub async fn run(
     let outcome = tokio::select! {
         _ = &mut serving => Ok(()),
         () = tokio::time::sleep(config.shutdown_budget) => {
-            let cut = cut(&end, serving).await;
+            let cut = cut(&end, serving, &app.metrics).await;
             Err(RunError::Deadline { budget: config.shutdown_budget, cut })
         }
-        () = requested(&mut stop) => Err(RunError::Forced { cut: cut(&end, serving).await }),
+        () = requested(&mut stop) => Err(RunError::Forced { cut: cut(&end, serving, &app.metrics).await }),
     };
     // The probes answer to the very end.
     let _ = probes_end.send(Phase::Cut);
@@ -124,9 +126,11 @@ pub async fn run(
 }
 
 /// Drops what is still open and returns how much it was.
-async fn cut(end: &watch::Sender<Phase>, serving: tokio::task::JoinHandle<usize>) -> usize {
+async fn cut(end: &watch::Sender<Phase>, serving: JoinHandle<()>, metrics: &Metrics) -> u64 {
+    let open = metrics.open_connections();
     let _ = end.send(Phase::Cut);
-    serving.await.unwrap_or_default()
+    let _ = serving.await;
+    open
 }
 
 /// Starts the health port on a thread and a runtime of its own, so that no load

@@ -17,13 +17,15 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// The longest request line and header, in bytes: four times nginx's ordinary buffer of 4k.
-/// Each connection may make us hold this much.
-const MAX_HEAD: usize = 16 * 1024;
+/// The longest header, request line included, in bytes: the least hyper allows.
+/// Every connection may make us hold this much, so it decides how many fit
+/// into the memory limit.
+const MAX_HEAD: usize = 8 * 1024;
 
 /// What a port answers.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
@@ -52,45 +54,41 @@ pub(crate) struct Bounds {
 }
 
 /// Serves `listener` until the phase is [`Phase::Draining`], then finishes what
-/// has begun. Returns how many connections had to be cut, which is none unless
-/// the phase came to [`Phase::Cut`].
+/// has begun, or drops it when the phase is [`Phase::Cut`].
 pub(crate) async fn serve<S: Service>(
     listener: TcpListener,
     bounds: Bounds,
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     service: S,
-) -> usize {
-    let places = Arc::new(Semaphore::new(bounds.connections as usize));
+) {
+    let places = Places::new(bounds.connections);
     let mut draining = phase.clone();
     tokio::select! {
-        () = accept(listener, bounds, &places, &phase, service) => {}
+        () = accept(listener, bounds.patience, &places, &phase, service) => {}
         () = reach(&mut draining, Phase::Draining) => {}
     }
-    tokio::select! {
-        // Every place free again: every connection has ended.
-        _ = places.acquire_many(bounds.connections) => return 0,
-        () = reach(&mut phase, Phase::Cut) => {}
-    }
-    bounds.connections as usize - places.available_permits()
+    // Every place free again: every connection has ended.
+    let _ = places.free.acquire_many(bounds.connections).await;
 }
 
 /// Accepts for ever. The place is taken *before* the connection is: past the
 /// limit a client waits in the backlog and costs us nothing.
 async fn accept<S: Service>(
     listener: TcpListener,
-    bounds: Bounds,
-    places: &Arc<Semaphore>,
+    patience: Patience,
+    places: &Places,
     phase: &watch::Receiver<Phase>,
     service: S,
 ) {
-    while let Ok(place) = Arc::clone(places).acquire_owned().await {
+    while let Some(place) = places.take().await {
         match listener.accept().await {
             Ok((socket, peer)) => {
+                let service = service.clone();
                 let connection = Connection {
                     peer,
-                    patience: bounds.patience,
-                    places: Arc::clone(places),
-                    service: service.clone(),
+                    patience,
+                    places: places.clone(),
+                    service,
                 };
                 tokio::spawn(connection.run(socket, phase.clone(), place));
             }
@@ -104,10 +102,37 @@ async fn accept<S: Service>(
     }
 }
 
+/// The places for connections.
+#[derive(Debug, Clone)]
+struct Places {
+    free: Arc<Semaphore>,
+    /// Whether the next connection has no place.
+    full: Arc<AtomicBool>,
+}
+
+impl Places {
+    fn new(number: u32) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(number as usize)),
+            full: Arc::default(),
+        }
+    }
+
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        self.full.store(true, Ordering::Relaxed);
+        let place = Arc::clone(&self.free).acquire_owned().await;
+        self.full.store(false, Ordering::Relaxed);
+        place.ok()
+    }
+}
+
 struct Connection<S> {
     peer: SocketAddr,
     patience: Patience,
-    places: Arc<Semaphore>,
+    places: Places,
     service: S,
 }
 
@@ -158,8 +183,8 @@ impl<S: Service> Connection<S> {
     ) -> Result<Response<Body>, Infallible> {
         activity.becomes(Doing::Waiting);
         let mut response = self.service.answer(self.peer, request).await;
-        if self.places.available_permits() == 0 {
-            // Others wait in the backlog: no idle connection may keep its place.
+        if self.places.full.load(Ordering::Relaxed) {
+            // Others may wait in the backlog: no idle connection keeps its place.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

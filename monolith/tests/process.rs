@@ -1,0 +1,284 @@
+//! The program itself: exit codes, signals, what it prints.
+
+#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
+
+mod support;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use support::{SLOW, basic, directory, request};
+
+fn monolith(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monolith"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn output(arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = monolith(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// A running program, and the addresses it printed.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    http: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let ports = ["-http=127.0.0.1:0", "-health=127.0.0.1:0"];
+        let mut child = monolith(&[&ports, arguments].concat()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("serving") {
+            line.clear();
+            assert_ne!(
+                stderr.read_line(&mut line).unwrap(),
+                0,
+                "it ended before it served"
+            );
+        }
+        let address = |name: &str| {
+            let field = line
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(name));
+            field.unwrap().parse().unwrap()
+        };
+        let (http, health) = (address("http="), address("health="));
+        Self {
+            child,
+            stderr,
+            http,
+            health,
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
+    /// Waits for the end: the code, the access log, the rest of the diagnostics.
+    fn end(mut self) -> (i32, String, String) {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut stdout)
+            .unwrap();
+        (self.child.wait().unwrap().code().unwrap(), stdout, stderr)
+    }
+
+    /// Begins a login that takes a while, and waits until its check has begun.
+    fn slow_login(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        let login = request("GET", "/login", &[&basic("slow:secret")], "close");
+        stream.write_all(login.as_bytes()).unwrap();
+        while !ask(self.health, "/metrics").contains("monolith_password_queue 1\n") {}
+        stream
+    }
+}
+
+fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(request("GET", path, &[], "close").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn slow_users(name: &str) -> String {
+    let file = directory(name).join("users");
+    std::fs::write(&file, format!("slow:{SLOW}\n")).unwrap();
+    format!("--users-file={}", file.display())
+}
+
+#[test]
+fn the_version_is_printed() {
+    assert_eq!(
+        output(&["--version"]),
+        (0, "monolith 1.0.0\n".into(), String::new())
+    );
+    assert_eq!(
+        output(&["-version"]),
+        (0, "monolith 1.0.0\n".into(), String::new())
+    );
+}
+
+#[test]
+fn help_names_every_flag_and_its_mirror() {
+    let (code, stdout, _) = output(&["--help"]);
+    assert_eq!(code, 0);
+    for name in [
+        "--http",
+        "--health",
+        "--secret-file",
+        "MONOLITH_USERS_FILE",
+        "--no-faults",
+    ] {
+        assert!(stdout.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_call_is_64() {
+    for arguments in [&["-http=nonsense"][..], &["--unknown"], &["stray"]] {
+        let (code, stdout, stderr) = output(arguments);
+        assert_eq!((code, stdout.as_str()), (64, ""));
+        assert!(stderr.starts_with("error: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_78_and_one_line() {
+    let file = directory("wrong").join("users");
+    std::fs::write(&file, "# staff\nann:plain\n").unwrap();
+    let users = format!("--users-file={}", file.display());
+    for (argument, expected) in [
+        (
+            "--secret-file=/nonexistent/key",
+            "cannot read /nonexistent/key, named by --secret-file: No such file",
+        ),
+        ("-secret=", "--secret is empty"),
+        (users.as_str(), "users:2: is not a bcrypt hash"),
+    ] {
+        let (code, _, stderr) = output(&[argument]);
+        assert_eq!(code, 78, "{stderr}");
+        let errors: Vec<_> = stderr
+            .lines()
+            .filter(|line| line.contains("ERROR"))
+            .collect();
+        assert_eq!(errors.len(), 1, "{stderr}");
+        assert!(errors[0].contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_1_and_one_clear_line() {
+    let running = Running::start(&["-secret=secret"]);
+    let address = running.http.to_string();
+    let (code, _, stderr) = output(&["-secret=secret", "-http", &address]);
+    assert_eq!(code, 1);
+    let expected = format!(
+        "cannot listen on {address}, named by --http (stop what listens there, or choose another port)"
+    );
+    assert!(stderr.contains(&expected), "{stderr}");
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.end().0, 0);
+}
+
+#[test]
+fn a_short_secret_and_no_secret_are_warned_of() {
+    let mut command = monolith(&["-http=127.0.0.1:0", "-health=192.0.2.1:1", "-secret=secret"]);
+    let stderr = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(
+        stderr.contains("WARN") && stderr.contains("--secret is short"),
+        "{stderr}"
+    );
+    let mut command = monolith(&["-http=127.0.0.1:0", "-health=192.0.2.1:1"]);
+    let stderr = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(stderr.contains("WARN no secret given"), "{stderr}");
+}
+
+#[test]
+fn the_environment_mirrors_the_flags_and_is_no_help_to_spies() {
+    let mut command = monolith(&["--help"]);
+    let stdout = command
+        .env("MONOLITH_SECRET", "hunter2")
+        .output()
+        .unwrap()
+        .stdout;
+    assert!(!String::from_utf8(stdout).unwrap().contains("hunter2"));
+    let code = monolith(&[])
+        .env("MONOLITH_HTTP", "nonsense")
+        .status()
+        .unwrap()
+        .code();
+    assert_eq!(code, Some(64));
+}
+
+#[test]
+fn either_signal_drains_and_is_0() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let running = Running::start(&["-secret=secret"]);
+        assert!(ask(running.http, "/").ends_with(r#"{"message":"Hello"}"#));
+        running.signal(signal);
+        let (code, stdout, stderr) = running.end();
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(stdout.lines().count(), 1, "{stdout}");
+        assert!(stderr.contains("drained"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_login_in_flight_gets_its_answer_after_the_signal() {
+    let running = Running::start(&[&slow_users("flight")]);
+    let mut login = running.slow_login();
+    running.signal(rustix::process::Signal::TERM);
+    let mut answer = String::new();
+    login.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(running.end().0, 0);
+}
+
+#[test]
+fn a_second_signal_forces_and_is_1() {
+    let running = Running::start(&[&slow_users("second"), "--token-lifetime=5s"]);
+    let _login = running.slow_login();
+    running.signal(rustix::process::Signal::TERM);
+    // Two signals at the same moment are one to the kernel.
+    while !ask(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    running.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = running.end();
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("a second signal forced the end: 1 connections were cut"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_budget_spent_is_1() {
+    let running = Running::start(&[&slow_users("budget"), "--shutdown-budget=1s"]);
+    let mut stuck = TcpStream::connect(running.http).unwrap();
+    // A header that never ends.
+    stuck.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    while !ask(running.health, "/metrics").contains("monolith_connections 1\n") {}
+    ask(running.http, "/");
+    running.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = running.end();
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("the shutdown budget of 1 s is spent: 1 connections were cut"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn diagnostics_are_json_when_the_log_is() {
+    let (_, _, stderr) = output(&["--log-format=json", "--secret-file=/nonexistent/key"]);
+    let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert!(
+        line["message"]
+            .as_str()
+            .unwrap()
+            .contains("/nonexistent/key")
+    );
+}

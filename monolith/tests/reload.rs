@@ -1,0 +1,98 @@
+//! Files of a Secret volume, changed under the running service.
+
+mod support;
+use monolith::Users;
+use monolith::config::{Config, Secret};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use support::*;
+
+const RELOADED: &str = r#"monolith_reloads_total{file="secret",outcome="success"}"#;
+const FAILED: &str = r#"monolith_reloads_total{file="secret",outcome="failure"}"#;
+
+fn with_secret(directory: &Path) -> Config {
+    let file = watched(&directory.join("secret"), "first");
+    Config {
+        secret: Secret {
+            key: b"first".to_vec(),
+            file: Some(file),
+        },
+        ..config()
+    }
+}
+
+async fn opens(server: &Server, token: &str) -> u16 {
+    get(server.http, "/secure", &[&bearer(token)]).await.status
+}
+
+#[tokio::test]
+async fn a_new_secret_signs_and_the_one_before_still_verifies() {
+    let directory = directory("rotate");
+    let server = Server::start(with_secret(&directory));
+    let before = server.token().await;
+    fs::write(directory.join("secret"), "second").unwrap();
+    server.until_metric(RELOADED, 1.0).await;
+    let after = server.token().await;
+    assert_eq!(opens(&server, &before).await, 200);
+    assert_eq!(opens(&server, &after).await, 200);
+    let other = Server::start(with_secret(&directory));
+    assert_eq!(opens(&other, &after).await, 401);
+}
+
+#[tokio::test]
+async fn an_empty_secret_is_not_taken() {
+    let directory = directory("empty");
+    let server = Server::start(with_secret(&directory));
+    let before = server.token().await;
+    fs::write(directory.join("secret"), "\n").unwrap();
+    server.until_metric(FAILED, 1.0).await;
+    assert_eq!(opens(&server, &before).await, 200);
+    assert_eq!(opens(&server, &server.token().await).await, 200);
+}
+
+#[tokio::test]
+async fn users_follow_the_swap_of_a_volume_and_the_last_good_ones_stay() {
+    let directory = directory("users");
+    let generation = |name: &str, content: &str| {
+        fs::create_dir(directory.join(name)).unwrap();
+        fs::write(directory.join(name).join("users"), content).unwrap();
+        symlink(name, directory.join("..data_tmp")).unwrap();
+        fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+    };
+    let ann = format!("ann:{QUICK}\n");
+    generation("..1", &ann);
+    symlink("..data/users", directory.join("users")).unwrap();
+    let path = directory.join("users");
+    let watch = pod::watch::Watch::new(vec![path.clone()]);
+    let server = Server::start(Config {
+        users: Users::parse(&path, ann.as_bytes()).unwrap(),
+        users_file: Some(monolith::config::WatchedFile { path, watch }),
+        ..config()
+    });
+    let login = async |credentials: &str| {
+        get(server.http, "/login", &[&basic(credentials)])
+            .await
+            .status
+    };
+    assert_eq!(login("ann:secret").await, 200);
+
+    generation("..2", &format!("bob:{QUICK}\n"));
+    server
+        .until_metric(
+            r#"monolith_reloads_total{file="users",outcome="success"}"#,
+            1.0,
+        )
+        .await;
+    assert_eq!(login("ann:secret").await, 401);
+    assert_eq!(login("bob:secret").await, 200);
+
+    generation("..3", "bob:damaged\n");
+    server
+        .until_metric(
+            r#"monolith_reloads_total{file="users",outcome="failure"}"#,
+            1.0,
+        )
+        .await;
+    assert_eq!(login("bob:secret").await, 200);
+}

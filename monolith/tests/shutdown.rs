@@ -1,0 +1,96 @@
+//! The end: what has begun is finished, what is idle is closed, and whoever
+//! takes too long is cut and counted.
+
+mod support;
+use monolith::RunError;
+use monolith::config::Config;
+use std::time::Duration;
+use support::*;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// A login that keeps the service busy for a while.
+async fn slow_login(server: &Server) -> JoinHandle<Answer> {
+    let http = server.http;
+    let login = tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
+    server.until_metric("monolith_password_queue", 1.0).await;
+    login
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished() {
+    let server = Server::start(config());
+    let login = slow_login(&server).await;
+    server.stop().await;
+    assert_eq!(login.await.unwrap().status, 200);
+    assert!(server.ended().await.is_ok());
+}
+
+#[tokio::test]
+async fn readiness_is_503_at_once_and_the_probes_answer_to_the_end() {
+    let server = Server::start(config());
+    let login = slow_login(&server).await;
+    server.stop().await;
+    server.until_metric("monolith_ready", 0.0).await;
+    assert_eq!(get(server.health, "/readiness", &[]).await.status, 503);
+    assert_eq!(get(server.health, "/healthz", &[]).await.status, 200);
+    login.await.unwrap();
+    assert!(server.ended().await.is_ok());
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let server = Server::start(config());
+    let mut used = idle(server.http).await;
+    let mut fresh = TcpStream::connect(server.http).await.unwrap();
+    server.until_metric("monolith_connections", 2.0).await;
+    server.stop().await;
+    assert_eq!(used.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(fresh.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(server.ended().await.is_ok());
+}
+
+#[tokio::test]
+async fn new_connections_are_refused() {
+    let server = Server::start(config());
+    let login = slow_login(&server).await;
+    server.stop().await;
+    let http = server.http;
+    until(async || TcpStream::connect(http).await.err()).await;
+    login.await.unwrap();
+}
+
+#[tokio::test]
+async fn past_the_budget_the_rest_is_cut_and_counted() {
+    let budget = Duration::from_millis(50);
+    let server = Server::start(Config {
+        shutdown_budget: budget,
+        ..config()
+    });
+    let login = slow_login(&server).await;
+    server.stop().await;
+    let log = server.log.clone();
+    let error = server.ended().await.unwrap_err();
+    assert!(
+        matches!(error, RunError::Deadline { cut: 1, .. }),
+        "{error}"
+    );
+    assert_eq!(login.await.unwrap().status, 0);
+    assert!(
+        log.text().contains("\"GET /login\" 499 0 "),
+        "{}",
+        log.text()
+    );
+}
+
+#[tokio::test]
+async fn a_second_request_to_stop_forces() {
+    let server = Server::start(config());
+    let login = slow_login(&server).await;
+    server.stop().await;
+    server.stop().await;
+    let error = server.ended().await.unwrap_err();
+    assert!(matches!(error, RunError::Forced { cut: 1 }), "{error}");
+    assert_eq!(login.await.unwrap().status, 0);
+}

@@ -1,0 +1,118 @@
+//! Bytes that are not honest requests, and more connections than there is room
+//! for. Each leaves its line, and the service stays.
+
+mod support;
+use support::*;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// What is not HTTP at all, what hyper answers, and what the log says.
+async fn refused(bytes: &[u8], status: u16) {
+    let server = Server::start(config());
+    let answer = send(server.http, bytes).await;
+    assert!(answer.status == status || answer.status == 0, "{answer:?}");
+    let lines = server.log.lines(1).await;
+    assert!(
+        lines[0].contains(&format!(" \"- -\" {status} 0 ")),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[0].contains(" 127.0.0.1:"), "{}", lines[0]);
+    let series = format!("monolith_requests_total{{route=\"refused\",status=\"{status}\"}}");
+    assert_eq!(server.metric(&series).await, Some(1.0));
+    assert_eq!(get(server.http, "/", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn garbage_is_a_bad_request() {
+    refused(b"\x00\xff garbage\r\n\r\n", 400).await;
+}
+
+#[tokio::test]
+async fn a_tls_handshake_is_a_bad_request() {
+    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400).await;
+}
+
+#[tokio::test]
+async fn http_2_is_a_bad_request() {
+    refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400).await;
+}
+
+#[tokio::test]
+async fn a_megabyte_of_header_is_too_large() {
+    let header = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    refused(header.as_bytes(), 431).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_fields_are_too_many() {
+    let header = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "a:\r\n".repeat(10_000)
+    );
+    refused(header.as_bytes(), 431).await;
+}
+
+#[tokio::test]
+async fn two_lengths_that_differ_are_a_bad_request() {
+    let header = b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    refused(header, 400).await;
+}
+
+#[tokio::test]
+async fn a_body_nobody_asked_for_is_not_taken_for_the_next_request() {
+    let server = Server::start(config());
+    let body = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    let length = format!("Content-Length: {}", body.len());
+    let both = ["Transfer-Encoding: chunked", "Content-Length: 5"];
+    for headers in [&[length.as_str()][..], &both] {
+        let bytes = request("GET", "/", headers, "keep-alive") + body;
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        read_to_end(&mut stream).await;
+    }
+    get(server.http, "/", &[]).await;
+    server.log.lines(3).await;
+    assert!(
+        !server.log.text().contains("smuggled"),
+        "{}",
+        server.log.text()
+    );
+}
+
+#[tokio::test]
+async fn a_connection_past_the_limit_waits_for_its_place() {
+    let server = Server::start(monolith::config::Config {
+        max_connections: 2,
+        ..config()
+    });
+    let first = idle(server.http).await;
+    let second = TcpStream::connect(server.http).await.unwrap();
+    server.until_metric("monolith_connections", 2.0).await;
+    let http = server.http;
+    let third = tokio::spawn(async move { get(http, "/", &[]).await });
+    // The kernel has taken it; the service has not.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(
+        server.metric("monolith_connections_accepted_total").await,
+        Some(2.0)
+    );
+    drop(first);
+    assert_eq!(third.await.unwrap().status, 200);
+    drop(second);
+}
+
+#[tokio::test]
+async fn when_every_place_is_taken_an_answer_gives_its_place_up() {
+    let server = Server::start(monolith::config::Config {
+        max_connections: 1,
+        ..config()
+    });
+    let bytes = request("GET", "/", &[], "keep-alive");
+    let answer = send(server.http, bytes.as_bytes()).await;
+    assert_eq!(answer.header("connection"), Some("close"));
+}

@@ -1,0 +1,256 @@
+//! The service in process, and a client by hand: hostile requests are bytes no
+//! HTTP library would send.
+
+#![allow(dead_code)] // Each test file uses its own part.
+#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
+
+use monolith::config::{Config, Secret, WatchedFile};
+use monolith::flags::LogFormat;
+use monolith::{Listeners, RunError, Users, run};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// `secret` at the least cost.
+pub(crate) const QUICK: &str = "$2y$04$180o4rKjFr2vU.ZvJOJROer2RInNlKBh4ivtGBYAmFEBS.oaNlSFW";
+/// `secret` at a cost that keeps a request in flight.
+pub(crate) const SLOW: &str = "$2y$12$XTeRQbtC5BWhL22dD4F8VOonFZBovBU9Ln/e2b1n6WvqQ4hDos1Ri";
+
+/// The service, served in this process.
+pub(crate) struct Server {
+    pub(crate) http: SocketAddr,
+    pub(crate) health: SocketAddr,
+    pub(crate) log: Log,
+    stop: mpsc::Sender<()>,
+    ended: JoinHandle<Result<(), RunError>>,
+}
+
+/// What the access log wrote.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits for `count` lines.
+    pub(crate) async fn lines(&self, count: usize) -> Vec<String> {
+        until(async || {
+            let lines: Vec<String> = self.text().lines().map(str::to_owned).collect();
+            (lines.len() >= count).then_some(lines)
+        })
+        .await
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A configuration with two users, `user` (quick) and `slow`.
+pub(crate) fn config() -> Config {
+    let users = format!("user:{QUICK}\nslow:{SLOW}\n");
+    Config {
+        http: SocketAddr::from(([127, 0, 0, 1], 0)),
+        health: SocketAddr::from(([127, 0, 0, 1], 0)),
+        secret: Secret {
+            key: b"secret".to_vec(),
+            file: None,
+        },
+        users: Users::parse(Path::new("users"), users.as_bytes()).unwrap(),
+        users_file: None,
+        token_lifetime: Duration::from_secs(60),
+        log_format: LogFormat::Text,
+        max_connections: 64,
+        shutdown_budget: Duration::from_secs(600),
+        faults: true,
+        workers: 1,
+    }
+}
+
+impl Server {
+    pub(crate) fn start(config: Config) -> Self {
+        let listeners = Listeners::bind(config.http, config.health).unwrap();
+        let http = listeners.http.local_addr().unwrap();
+        let health = listeners.health.local_addr().unwrap();
+        let log = Log::default();
+        let (stop, stopping) = mpsc::channel(2);
+        let ended = tokio::spawn(run(config, listeners, Box::new(log.clone()), stopping));
+        Self {
+            http,
+            health,
+            log,
+            stop,
+            ended,
+        }
+    }
+
+    /// Asks for the end; the second time forces it.
+    pub(crate) async fn stop(&self) {
+        self.stop.send(()).await.unwrap();
+    }
+
+    /// How it ended.
+    pub(crate) async fn ended(self) -> Result<(), RunError> {
+        self.ended.await.unwrap()
+    }
+
+    /// A token of the quick user.
+    pub(crate) async fn token(&self) -> String {
+        let answer = get(self.http, "/login", &[&basic("user:secret")]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer
+            .body
+            .trim_start_matches(r#"{"token":""#)
+            .trim_end_matches(r#""}"#)
+            .to_owned()
+    }
+
+    /// The value of a series on the page of metrics.
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let page = get(self.health, "/metrics", &[]).await.body;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+
+    /// Waits until a series has a value.
+    pub(crate) async fn until_metric(&self, series: &str, value: f64) {
+        until(async || (self.metric(series).await == Some(value)).then_some(())).await;
+    }
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head
+            .get(9..12)
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(0);
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .next()
+    }
+}
+
+/// Sends bytes, reads until the other side closes.
+pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    Answer::parse(&read_to_end(&mut stream).await)
+}
+
+/// Everything up to the close, however abrupt.
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    bytes
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
+    send(address, request(method, path, headers, "close").as_bytes()).await
+}
+
+pub(crate) async fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
+    ask(address, "GET", path, headers).await
+}
+
+pub(crate) fn request(method: &str, path: &str, headers: &[&str], connection: &str) -> String {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n");
+    for header in headers {
+        text.push_str(header);
+        text.push_str("\r\n");
+    }
+    text + "\r\n"
+}
+
+/// An idle keep-alive connection: one request answered, the next not begun.
+pub(crate) async fn idle(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(request("GET", "/", &[], "keep-alive").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    stream
+}
+
+/// A header of Basic.
+pub(crate) fn basic(credentials: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+    format!("Authorization: Basic {encoded}")
+}
+
+/// A header of Bearer.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}
+
+/// Tries until there is something. The deadline is only there to end a test
+/// that would never end.
+pub(crate) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..1200 {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came");
+}
+
+/// A directory of its own for one test.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("monolith-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A watched file with the given content.
+pub(crate) fn watched(path: &Path, content: &str) -> WatchedFile {
+    std::fs::write(path, content).unwrap();
+    WatchedFile {
+        path: path.into(),
+        watch: pod::watch::Watch::new(vec![path.into()]),
+    }
+}
