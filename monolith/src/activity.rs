@@ -123,3 +123,49 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        header: Duration::from_secs(15),
+        idle: Duration::from_secs(75),
+    };
+
+    /// What the client was doing when patience ended, and after how long.
+    async fn overdue(activity: &Activity) -> (Doing, u64) {
+        let begun = Instant::now();
+        let doing = activity.overdue(PATIENCE).await;
+        (doing, begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_has_the_time_of_a_header() {
+        assert_eq!(overdue(&Activity::begin()).await, (Doing::Connected, 15));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_has_its_time_from_the_first_byte_and_not_from_the_last() {
+        let activity = Activity::begin();
+        activity.read();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        activity.read();
+        assert_eq!(overdue(&activity).await, (Doing::Asking, 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_the_proxys_idle_time() {
+        let activity = Activity::begin();
+        activity.becomes(Doing::Idle);
+        assert_eq!(overdue(&activity).await, (Doing::Idle, 75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_delay_is_not_held_against_the_client() {
+        let activity = Activity::begin();
+        activity.becomes(Doing::Waiting);
+        let patience = tokio::time::timeout(Duration::from_secs(3600), overdue(&activity));
+        assert!(patience.await.is_err());
+    }
+}

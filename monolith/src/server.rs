@@ -222,3 +222,7 @@ impl<S: Service> Drop for Counted<S> {
         self.0.connected(-1);
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
