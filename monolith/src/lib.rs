@@ -1,8 +1,7 @@
 //! The sample service of the walkthrough, as a library: [`run`] serves until it
 //! is asked to stop. The program around it is `main.rs`.
 //!
-//! A request goes one way: [`server`](crate) accepts the connection and bounds
-//! it, `front` gives it its line in the log, `routes` finds its handler.
+//! A request goes one way: `server` accepts the connection and bounds it, `front` gives it its line in the log, `routes` finds its handler.
 
 mod access_log;
 mod activity;
@@ -11,6 +10,7 @@ mod app;
 mod authorization;
 pub mod config;
 pub mod diagnostics;
+mod exposition;
 pub mod flags;
 mod front;
 mod health;
@@ -22,6 +22,7 @@ mod metrics;
 mod password;
 mod reload;
 mod routes;
+mod run;
 mod secure;
 mod server;
 pub mod shutdown;
@@ -30,7 +31,5 @@ mod users;
 mod version;
 
 pub use listeners::{BindError, Listeners};
-pub use users::{Users, UsersError};
-
-mod run;
 pub use run::{RunError, run};
+pub use users::{Users, UsersError};

@@ -1,8 +1,9 @@
-//! Counters, and their page in Prometheus' text format.
+//! What is counted and measured. How a page of it is written is `exposition`'s
+//! part.
 
+use crate::exposition::Page;
 use crate::routes;
 use axum::http::StatusCode;
-use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -104,7 +105,7 @@ impl Metrics {
 
     /// The page of `/metrics`.
     pub(crate) fn page(&self, gauges: &Gauges) -> String {
-        let mut page = Page(String::with_capacity(4096));
+        let mut page = Page::new();
         page.family("monolith_build_info", "gauge", "The version that runs.");
         page.sample(
             "monolith_build_info",
@@ -137,27 +138,14 @@ impl Metrics {
             "Whether /readiness answers 200.",
             u8::from(gauges.ready),
         );
-        page.family(
-            "monolith_reloads_total",
-            "counter",
-            "Files read again after a change.",
-        );
-        for (file, counts) in RELOADS.iter().zip(&self.reloads) {
-            for (outcome, count) in ["success", "failure"].iter().zip(counts) {
-                page.sample(
-                    "monolith_reloads_total",
-                    &[("file", file), ("outcome", outcome)],
-                    read(count),
-                );
-            }
-        }
+        self.page_reloads(&mut page);
         page.single(
             "monolith_access_log_dropped_total",
             "counter",
             "Lines of the access log nobody read in time.",
             gauges.log_dropped,
         );
-        page.0
+        page.into_text()
     }
 
     fn page_requests(&self, page: &mut Page) {
@@ -187,6 +175,23 @@ impl Metrics {
         page.family(name, "summary", "Time from a request to its answer.");
         page.sample(&format!("{name}_sum"), &[], read(&self.time) as f64 / 1e6);
         page.sample(&format!("{name}_count"), &[], all);
+    }
+
+    fn page_reloads(&self, page: &mut Page) {
+        page.family(
+            "monolith_reloads_total",
+            "counter",
+            "Files read again after a change.",
+        );
+        for (file, counts) in RELOADS.iter().zip(&self.reloads) {
+            for (outcome, count) in ["success", "failure"].iter().zip(counts) {
+                page.sample(
+                    "monolith_reloads_total",
+                    &[("file", file), ("outcome", outcome)],
+                    read(count),
+                );
+            }
+        }
     }
 
     fn page_logins(&self, page: &mut Page, gauges: &Gauges) {
@@ -237,36 +242,6 @@ impl Metrics {
             "Connections accepted.",
             read(&self.accepted),
         );
-    }
-}
-
-/// The text format, version 0.0.4. Labels here need no escaping.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let _ = write!(
-                self.0,
-                "{}{label}=\"{text}\"",
-                if index == 0 { '{' } else { ',' }
-            );
-        }
-        let _ = writeln!(
-            self.0,
-            "{} {value}",
-            if labels.is_empty() { "" } else { "}" }
-        );
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
     }
 }
 

@@ -101,23 +101,13 @@ pub async fn run(
     };
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
     let front = Front::new(Arc::clone(&app), log.clone());
-    let mut serving = tokio::spawn(serve(listener, bounds, phase, front));
+    let serving = tokio::spawn(serve(listener, bounds, phase, front));
 
     requested(&mut stop).await;
-    tracing::info!(
-        budget = config.shutdown_budget.as_secs(),
-        "stopping: not ready, draining"
-    );
+    let budget = config.shutdown_budget;
+    tracing::info!(budget = budget.as_secs(), "stopping: not ready, draining");
     health.drain();
-    let _ = end.send(Phase::Draining);
-    let outcome = tokio::select! {
-        _ = &mut serving => Ok(()),
-        () = tokio::time::sleep(config.shutdown_budget) => {
-            let cut = cut(&end, serving, &app.metrics).await;
-            Err(RunError::Deadline { budget: config.shutdown_budget, cut })
-        }
-        () = requested(&mut stop) => Err(RunError::Forced { cut: cut(&end, serving, &app.metrics).await }),
-    };
+    let outcome = drain(&end, serving, budget, stop, &app.metrics).await;
     // The probes answer to the very end.
     let _ = probes_end.send(Phase::Cut);
     reloads.abort();
@@ -125,12 +115,29 @@ pub async fn run(
     outcome
 }
 
-/// Drops what is still open and returns how much it was.
-async fn cut(end: &watch::Sender<Phase>, serving: JoinHandle<()>, metrics: &Metrics) -> u64 {
-    let open = metrics.open_connections();
+/// Waits until what has begun is finished; past the budget, or when asked
+/// again, drops the rest.
+async fn drain(
+    end: &watch::Sender<Phase>,
+    mut serving: JoinHandle<()>,
+    budget: Duration,
+    mut stop: mpsc::Receiver<()>,
+    metrics: &Metrics,
+) -> Result<(), RunError> {
+    let _ = end.send(Phase::Draining);
+    let late = tokio::select! {
+        _ = &mut serving => return Ok(()),
+        () = tokio::time::sleep(budget) => true,
+        () = requested(&mut stop) => false,
+    };
+    let cut = metrics.open_connections();
     let _ = end.send(Phase::Cut);
     let _ = serving.await;
-    open
+    Err(if late {
+        RunError::Deadline { budget, cut }
+    } else {
+        RunError::Forced { cut }
+    })
 }
 
 /// Starts the health port on a thread and a runtime of its own, so that no load

@@ -46,9 +46,15 @@ async fn idle_connections_are_closed() {
     let mut fresh = TcpStream::connect(server.http).await.unwrap();
     server.until_metric("monolith_connections", 2.0).await;
     server.stop().await;
-    assert_eq!(used.read(&mut [0; 1]).await.unwrap(), 0);
-    assert_eq!(fresh.read(&mut [0; 1]).await.unwrap(), 0);
-    assert!(server.ended().await.is_ok());
+    let closed = async {
+        assert_eq!(used.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(fresh.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(server.ended().await.is_ok());
+    };
+    // Patience would close them too: the first of them after 15 seconds.
+    tokio::time::timeout(Duration::from_secs(12), closed)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
