@@ -1,5 +1,25 @@
-//! nginx's place in a pod.
+//! nginx's place in a pod: reads nginx's configuration, serves TLS, proxies.
+//!
+//! [`load`] turns a command line's options into a [`config::Config`], [`bind`]
+//! opens its addresses, [`run`] serves until a drain has ended.
 
 pub mod cli;
 pub mod conf;
+mod config;
+pub mod diagnostics;
+pub mod error_log;
+mod http1;
 pub mod life;
+mod modules;
+mod server;
+mod tls;
+mod upstream;
+mod vars;
+mod wire;
+
+mod load;
+mod run;
+
+pub use load::{Configuration, load};
+pub use modules::documentation::directives;
+pub use run::{Exit, bind, run};

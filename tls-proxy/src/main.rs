@@ -1,2 +1,137 @@
-//! The TLS sidecar.
-fn main() {}
+//! `tls-proxy`, and `nginx` in its image: reads the command line, reads the
+//! configuration, binds, serves, exits.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use tls_proxy::cli::{self, Command, Options};
+use tls_proxy::diagnostics::Diagnostics;
+use tls_proxy::error_log::Level;
+use tls_proxy::life::control;
+use tls_proxy::life::signals::Signals;
+use tls_proxy::{Configuration, Exit, bind, conf, load, run};
+
+/// The configuration, an address or the command line is wrong (nginx: 1).
+const FAILURE: u8 = 1;
+/// Wrong usage (sysexits).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => {
+            say(&format!("nginx: {error}\n"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match command {
+        Command::Version => say(&cli::version()),
+        Command::BuildInfo => say(&cli::build_info()),
+        Command::Help => say(&cli::help()),
+        Command::Test {
+            options,
+            quiet,
+            dump,
+        } => return test(&options, quiet, dump),
+        Command::Signal { options, signal } => return send(&options, signal),
+        Command::Serve(options) => return serve(&options),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Writes to standard error, where nginx writes all it has to say.
+fn say(text: &str) {
+    // There is nowhere else to say that this failed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn show_problems(loaded: &Configuration) {
+    let _ = conf::render(&loaded.problems, &loaded.files, &mut std::io::stderr());
+}
+
+fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
+    let loaded = load(options);
+    show_problems(&loaded);
+    let name = &loaded.name;
+    if loaded.config.is_none() {
+        say(&format!("nginx: configuration file {name} test failed\n"));
+        return ExitCode::from(FAILURE);
+    }
+    if !quiet {
+        say(&format!(
+            "nginx: the configuration file {name} syntax is ok\n"
+        ));
+        say(&format!(
+            "nginx: configuration file {name} test is successful\n"
+        ));
+    }
+    if dump {
+        let mut out = std::io::stdout().lock();
+        for file in loaded.files.iter().filter(|file| file.on_disk) {
+            let _ = write!(
+                out,
+                "# configuration file {}:\n{}\n\n",
+                file.path.display(),
+                file.text
+            );
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn send(options: &Options, signal: control::Signal) -> ExitCode {
+    let loaded = load(options);
+    let Some(config) = &loaded.config else {
+        show_problems(&loaded);
+        return ExitCode::from(FAILURE);
+    };
+    match control::send(signal, &config.main.pid) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("nginx: [error] {error}\n"));
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn serve(options: &Options) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("nginx: [emerg] no runtime: {error}\n"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    // Before anything else: as PID 1 a signal without a handler is lost.
+    let signals = match runtime.block_on(async { Signals::install() }) {
+        Ok(signals) => signals,
+        Err(error) => {
+            say(&format!("nginx: [emerg] no signal handlers: {error}\n"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let loaded = load(options);
+    show_problems(&loaded);
+    let Some(config) = loaded.config else {
+        return ExitCode::from(FAILURE);
+    };
+    let log = &config.main.error_log;
+    Diagnostics::install(
+        config.log_files[log.file.index()].clone(),
+        log.level.min(Level::Notice),
+    );
+    let bound = match bind(&config) {
+        Ok(bound) => bound,
+        Err(error) => {
+            say(&format!("nginx: [emerg] {error}\n"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    match runtime.block_on(run(options, config, bound, signals)) {
+        Exit::Drained => ExitCode::SUCCESS,
+        Exit::Forced => ExitCode::from(FAILURE),
+    }
+}

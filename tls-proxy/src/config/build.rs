@@ -1,0 +1,308 @@
+//! From directives to a [`Config`]: walks the tree, hands each directive to
+//! its home, and checks what only the whole can show.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::draft::{Draft, FinishedServer, Paths};
+use super::files::LogFile;
+use super::names::{Names, ServerName};
+use super::{Address, Config, Server, ServerId};
+use crate::conf::{Directive, Loaded, Position, Problem, Severity};
+use crate::modules::listen::Listen;
+use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log};
+use crate::tls::server_config::{TlsContext, TlsServer};
+
+/// Turns what was read into a configuration, or says everything that is wrong
+/// with it. Warnings are in the first part of the pair either way.
+pub(crate) fn build(loaded: Loaded, paths: Paths) -> (Vec<Problem>, Option<Config>) {
+    let mut draft = Draft {
+        paths,
+        problems: loaded.problems,
+        ..Draft::default()
+    };
+    draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
+    let settings = &mut Settings::default();
+    walk_block(
+        &loaded.tree,
+        Contexts::MAIN,
+        settings,
+        &mut draft,
+        &mut Place::default(),
+    );
+    draft
+        .problems
+        .extend(draft.variables.unknown().collect::<Vec<_>>());
+    let sources = loaded
+        .files
+        .iter()
+        .filter(|file| file.on_disk)
+        .map(|file| file.path.to_path_buf());
+    let config = finish(&mut draft, sources.collect());
+    let refused = draft
+        .problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Emerg);
+    (draft.problems, config.filter(|_| !refused))
+}
+
+/// Applies the directives of one block: first those that change its settings,
+/// then the blocks inside, which start with what came of that. Servers come
+/// last, so that they find every `upstream` and `map`.
+pub(crate) fn walk_block(
+    directives: &[Directive],
+    context: Contexts,
+    settings: &mut Settings,
+    draft: &mut Draft,
+    place: &mut Place,
+) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut blocks = Vec::new();
+    for (order, directive) in directives.iter().enumerate() {
+        let name = directive.name.text.as_str();
+        let Some(spec) = check(directive, context, &mut draft.problems) else {
+            continue;
+        };
+        let first_here = seen.insert(name);
+        if !first_here && !spec.repeats {
+            let message = format!("\"{name}\" directive is duplicate");
+            draft
+                .problems
+                .push(Problem::emerg(&directive.name.at, message));
+            continue;
+        }
+        let mut scope = Scope {
+            context,
+            settings,
+            draft,
+            place,
+            first_here,
+            order,
+        };
+        let result = match spec.effect {
+            Effect::Set(set) => set(&mut scope, directive),
+            Effect::Block(open) => {
+                blocks.push((order, directive, open));
+                Ok(())
+            }
+            Effect::Accepted(_) => Ok(()),
+            Effect::Refused(help) => {
+                let message = format!("the \"{name}\" directive is not supported");
+                Err(Problem::emerg(&directive.name.at, message).with_help(help))
+            }
+        };
+        draft.problems.extend(result.err());
+    }
+    blocks.sort_by_key(|(_, directive, _)| directive.name.text == "server");
+    for (order, directive, open) in blocks {
+        let children = directive.block.as_deref().unwrap_or_default();
+        let mut scope = Scope {
+            context,
+            settings,
+            draft,
+            place,
+            first_here: true,
+            order,
+        };
+        let result = open(&mut scope, directive, children);
+        draft.problems.extend(result.err());
+    }
+    settings.rewrite.steps.sort_by_key(|(order, _)| *order);
+}
+
+/// Finds a directive's entry and checks what the entry says of it.
+fn check(
+    directive: &Directive,
+    context: Contexts,
+    problems: &mut Vec<Problem>,
+) -> Option<&'static Spec> {
+    let name = directive.name.text.as_str();
+    let at = &directive.name.at;
+    let mut refuse = |problem: Problem| {
+        problems.push(problem.with_help_if(directive.missing_semicolon()));
+        None
+    };
+    let Some(spec) = modules::find(name, context) else {
+        return refuse(Problem::emerg(at, format!("unknown directive \"{name}\"")));
+    };
+    if !spec.contexts.meets(context) {
+        let help = format!("it may stand in: {}", spec.contexts.names().join(", "));
+        let message = format!("\"{name}\" directive is not allowed here");
+        problems.push(Problem::emerg(at, message).with_help(help));
+        return None;
+    }
+    if matches!(spec.effect, Effect::Refused(_)) {
+        return Some(spec);
+    }
+    let is_block = matches!(spec.effect, Effect::Block(_));
+    if is_block && directive.block.is_none() {
+        return refuse(Problem::emerg(
+            at,
+            format!("directive \"{name}\" has no opening \"{{\""),
+        ));
+    }
+    if !is_block && directive.block.is_some() {
+        let message = format!("directive \"{name}\" is not terminated by \";\"");
+        return refuse(Problem::emerg(at, message));
+    }
+    let (least, most) = spec.arguments;
+    if directive.args.len() < least || (most != MANY && directive.args.len() > most) {
+        let message = format!("invalid number of arguments in \"{name}\" directive");
+        return refuse(Problem::emerg(at, message));
+    }
+    Some(spec)
+}
+
+fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
+    let start = draft.servers.first().map(|server| server.at.clone());
+    let combined = start.unwrap_or(Position {
+        file: draft.paths.conf.as_path().into(),
+        line: 1,
+        column: 1,
+    });
+    let combined = log::Format::combined(&mut draft.variables, &combined);
+    let mut context = TlsContext::new(&mut draft.problems)?;
+    let mut finished = std::mem::take(&mut draft.servers);
+    for server in &mut finished {
+        add_default_listen(server);
+    }
+    let listens = group_addresses(&finished, &mut draft.problems);
+    let mut servers = Vec::new();
+    for server in finished {
+        let ssl = &draft.locations[server.root.0].settings.ssl;
+        let wanted = server.draft.listens.iter().any(|own| {
+            listens
+                .iter()
+                .any(|address| address.listen.address == own.address && address.listen.ssl)
+        });
+        let tls = if wanted {
+            TlsServer::load(ssl, &server.at, &mut context, &mut draft.problems)
+        } else {
+            None
+        };
+        sources.extend(
+            ssl.certificates
+                .iter()
+                .chain(ssl.keys.iter())
+                .map(|file| file.path.clone()),
+        );
+        let name = server
+            .draft
+            .names
+            .first()
+            .map(ServerName::text)
+            .unwrap_or_default();
+        servers.push(Server {
+            name,
+            root: server.root,
+            tree: server.tree,
+            tls: tls.map(Arc::new),
+        });
+    }
+    check_certificates(&listens, &servers, &mut draft.problems);
+    Some(Config {
+        main: draft.main.clone(),
+        listens,
+        servers,
+        locations: std::mem::take(&mut draft.locations),
+        upstreams: std::mem::take(&mut draft.upstreams),
+        variables: std::mem::take(&mut draft.variables),
+        combined,
+        log_files: draft.log_files.clone(),
+        hostname: draft.paths.hostname.clone(),
+        sources,
+    })
+}
+
+/// A server without `listen` is reached on port 80.
+fn add_default_listen(server: &mut FinishedServer) {
+    if server.draft.listens.is_empty() {
+        server.draft.listens.push(Listen {
+            address: std::net::SocketAddr::from(([0, 0, 0, 0], 80)),
+            default_server: false,
+            ssl: false,
+            http2: false,
+            proxy_protocol: false,
+            backlog: None,
+            ipv6_only: true,
+            at: server.at.clone(),
+        });
+    }
+    if server.draft.ssl_on {
+        for listen in &mut server.draft.listens {
+            listen.ssl = true;
+        }
+    }
+}
+
+/// Every address once, with the servers that listen on it.
+fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> Vec<Address> {
+    let mut addresses: Vec<Address> = Vec::new();
+    let mut index = HashMap::new();
+    for (id, server) in servers.iter().enumerate() {
+        for listen in &server.draft.listens {
+            let at = *index.entry(listen.address).or_insert_with(|| {
+                let first = Listen {
+                    default_server: false,
+                    ..listen.clone()
+                };
+                addresses.push(Address {
+                    listen: first,
+                    default: ServerId(id),
+                    names: Names::default(),
+                });
+                addresses.len() - 1
+            });
+            join(&mut addresses[at], listen, ServerId(id), problems);
+            for name in &server.draft.names {
+                if !addresses[at].names.add(name, ServerId(id)) {
+                    let message = format!(
+                        "conflicting server name \"{}\" on {}, ignored",
+                        name.text(),
+                        listen.address
+                    );
+                    problems.push(Problem::warn(&server.at, message));
+                }
+            }
+        }
+    }
+    addresses
+}
+
+/// Options of one `listen` hold for the address, whoever writes them.
+fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut Vec<Problem>) {
+    let own = &mut address.listen;
+    own.ssl |= listen.ssl;
+    own.http2 |= listen.http2;
+    own.proxy_protocol |= listen.proxy_protocol;
+    own.backlog = own.backlog.or(listen.backlog);
+    own.ipv6_only &= listen.ipv6_only;
+    if listen.default_server {
+        if own.default_server {
+            let message = format!("a duplicate default server for {}", listen.address);
+            problems.push(Problem::emerg(&listen.at, message));
+        }
+        own.default_server = true;
+        address.default = server;
+    }
+}
+
+/// Without a certificate of its default server an address cannot serve TLS to
+/// clients that name no server.
+fn check_certificates(listens: &[Address], servers: &[Server], problems: &mut Vec<Problem>) {
+    let failed = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Emerg);
+    for address in listens
+        .iter()
+        .filter(|address| address.listen.ssl && !failed)
+    {
+        if servers[address.default.0].tls.is_none() {
+            let message = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
+            problems.push(Problem::emerg(&address.listen.at, message).with_help(
+                "add ssl_certificate and ssl_certificate_key to the server, or remove \"ssl\"",
+            ));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the walk through the directives collects before it is one value.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::files::{LogFile, LogFileId};
+use super::locations::Tree;
+use super::names::ServerName;
+use super::{Location, LocationId};
+use crate::conf::{Directive, Position, Problem, Word};
+use crate::modules::listen::Listen;
+use crate::modules::map::compile_regex;
+use crate::modules::upstream::{Address, Upstream};
+use crate::modules::{Place, Settings, log, main};
+use crate::vars::registry::Registry;
+
+pub(crate) use super::locations::Pattern;
+
+/// The configuration so far.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) main: main::Settings,
+    pub(crate) paths: Paths,
+    pub(crate) variables: Registry,
+    pub(crate) formats: HashMap<String, Arc<log::Format>>,
+    pub(crate) log_files: Vec<LogFile>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// Groups made of addresses in `proxy_pass`; one for each address, so that
+    /// locations share its connections.
+    pub(super) groups: Vec<Arc<Upstream>>,
+    pub(crate) servers: Vec<FinishedServer>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What relative paths are relative to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths {
+    /// The folder of the main configuration file.
+    pub(crate) conf: PathBuf,
+    /// `-p`.
+    pub(crate) prefix: PathBuf,
+    /// `$hostname`.
+    pub(crate) hostname: String,
+}
+
+impl Paths {
+    /// Certificates and keys.
+    pub(crate) fn in_conf(&self, path: &str) -> PathBuf {
+        self.conf.join(path)
+    }
+
+    /// Logs and the pid file.
+    pub(crate) fn in_prefix(&self, path: &str) -> PathBuf {
+        self.prefix.join(path)
+    }
+}
+
+/// What a `server` block collects besides settings.
+#[derive(Default)]
+pub(crate) struct ServerDraft {
+    pub(crate) names: Vec<ServerName>,
+    pub(crate) listens: Vec<Listen>,
+    /// `ssl on`.
+    pub(crate) ssl_on: bool,
+}
+
+/// A `server` block that has been read.
+pub(crate) struct FinishedServer {
+    pub(crate) draft: ServerDraft,
+    pub(crate) root: LocationId,
+    pub(crate) tree: Tree,
+    pub(crate) at: Position,
+}
+
+/// A `location` block that has been read.
+pub(crate) struct LocationDraft {
+    pub(crate) pattern: Pattern,
+    pub(crate) id: LocationId,
+}
+
+impl Draft {
+    /// The log file called `word`.
+    pub(crate) fn log_file(&mut self, word: &Word) -> Result<LogFileId, Problem> {
+        let text = word.text.as_str();
+        if text.starts_with("syslog:") || text.starts_with("memory:") {
+            return Err(
+                Problem::emerg(&word.at, format!("\"{text}\" is not supported")).with_help(
+                    "log to /dev/stdout or /dev/stderr; the container runtime collects it",
+                ),
+            );
+        }
+        let file = match text {
+            "stderr" => LogFile::Stderr,
+            _ => LogFile::named(&self.paths.in_prefix(text)),
+        };
+        let known = self.log_files.iter().position(|own| *own == file);
+        Ok(LogFileId(known.unwrap_or_else(|| {
+            self.log_files.push(file);
+            self.log_files.len() - 1
+        })))
+    }
+
+    /// Keeps a finished location.
+    pub(crate) fn add_location(
+        &mut self,
+        settings: Settings,
+        inside: Vec<LocationDraft>,
+    ) -> LocationId {
+        let tree = self.grow(inside);
+        self.locations.push(Location { settings, tree });
+        LocationId(self.locations.len() - 1)
+    }
+
+    /// Keeps a finished server.
+    pub(crate) fn add_server(&mut self, place: Place, settings: Settings, at: &Position) {
+        let tree = self.grow(place.locations);
+        let root = self.add_location(settings, Vec::new());
+        self.servers.push(FinishedServer {
+            draft: place.server,
+            root,
+            tree,
+            at: at.clone(),
+        });
+    }
+
+    fn grow(&self, locations: Vec<LocationDraft>) -> Tree {
+        let mut tree = Tree::default();
+        for location in locations {
+            let proxied = self.locations[location.id.0].settings.proxy.pass.is_some();
+            tree.add(&location.pattern, location.id, proxied);
+        }
+        tree
+    }
+
+    /// The group of an address that `proxy_pass` names.
+    pub(crate) fn group_of_address(&mut self, name: &str, peers: Vec<Address>) -> Arc<Upstream> {
+        if let Some(group) = self.groups.iter().find(|group| group.name == name) {
+            return group.clone();
+        }
+        let group = Arc::new(Upstream::of_address(name, peers));
+        self.groups.push(group.clone());
+        group
+    }
+}
+
+impl Pattern {
+    /// Reads what stands between `location` and `{`.
+    pub(crate) fn parse(directive: &Directive) -> Result<Self, Problem> {
+        let (modifier, word) = match &directive.args[..] {
+            [modifier, word] => (modifier.text.as_str(), word),
+            [word] => split_modifier(word),
+            _ => ("", &directive.name),
+        };
+        // `location ~\.png$` has its modifier stuck to the pattern.
+        let text = match &directive.args[..] {
+            [only] => &only.text[modifier.len()..],
+            _ => word.text.as_str(),
+        };
+        Ok(match modifier {
+            "=" => Self::Exact(text.to_owned()),
+            "^~" => Self::Prefix {
+                text: text.to_owned(),
+                final_: true,
+            },
+            "~" | "~*" => Self::Regex {
+                regex: compile_regex(text, modifier == "~*", word)?,
+                text: text.to_owned(),
+            },
+            "" if text.starts_with('@') => Self::Named(text.to_owned()),
+            "" => Self::Prefix {
+                text: text.to_owned(),
+                final_: false,
+            },
+            other => {
+                let message = format!("invalid location modifier \"{other}\"");
+                return Err(Problem::emerg(&directive.args[0].at, message)
+                    .with_help("write `=`, `^~`, `~` or `~*`, or a path alone"));
+            }
+        })
+    }
+}
+
+fn split_modifier(word: &Word) -> (&'static str, &Word) {
+    let modifier = ["~*", "^~", "=", "~"]
+        .into_iter()
+        .find(|own| word.text.starts_with(own));
+    (modifier.unwrap_or(""), word)
+}

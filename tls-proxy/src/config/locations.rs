@@ -1,0 +1,204 @@
+//! Choosing a location by path, in nginx's order.
+
+use regex::bytes::Regex;
+
+use super::LocationId;
+
+/// The locations of one block, ready to be searched.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    exact: Vec<(Box<[u8]>, LocationId)>,
+    /// The longest first.
+    prefixes: Vec<Prefix>,
+    patterns: Vec<(Regex, LocationId)>,
+    named: Vec<(Box<[u8]>, LocationId)>,
+}
+
+#[derive(Debug)]
+struct Prefix {
+    text: Box<[u8]>,
+    /// `^~`: no pattern is tried.
+    final_: bool,
+    /// The path without its last slash is redirected here (`proxy_pass`).
+    auto_redirect: bool,
+    id: LocationId,
+}
+
+/// The result of a search.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// This location.
+    Location(LocationId),
+    /// A location begins with the path and a slash.
+    Redirect,
+}
+
+/// What a location matches.
+#[derive(Clone, Debug)]
+pub(crate) enum Pattern {
+    Exact(String),
+    Prefix { text: String, final_: bool },
+    Regex { regex: Regex, text: String },
+    Named(String),
+}
+
+impl Pattern {
+    /// Whether two patterns are the same to nginx.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(own), Self::Exact(other)) | (Self::Named(own), Self::Named(other)) => {
+                own == other
+            }
+            (Self::Prefix { text: own, .. }, Self::Prefix { text: other, .. }) => own == other,
+            _ => false,
+        }
+    }
+
+    /// The pattern's own text.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Named(text) => text,
+            Self::Prefix { text, .. } | Self::Regex { text, .. } => text,
+        }
+    }
+
+    /// What a path in `proxy_pass` replaces; none where there is no prefix.
+    pub(crate) fn prefix(&self) -> Option<&[u8]> {
+        match self {
+            Self::Exact(text) | Self::Prefix { text, .. } => Some(text.as_bytes()),
+            Self::Regex { .. } | Self::Named(_) => None,
+        }
+    }
+}
+
+impl Tree {
+    /// Adds a location.
+    pub(crate) fn add(&mut self, pattern: &Pattern, id: LocationId, proxied: bool) {
+        match pattern {
+            Pattern::Exact(text) => self.exact.push((text.as_bytes().into(), id)),
+            Pattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
+            Pattern::Regex { regex, .. } => self.patterns.push((regex.clone(), id)),
+            Pattern::Prefix { text, final_ } => {
+                let auto_redirect = proxied && text.len() > 1 && text.ends_with('/');
+                let text = text.as_bytes().into();
+                self.prefixes.push(Prefix {
+                    text,
+                    final_: *final_,
+                    auto_redirect,
+                    id,
+                });
+                self.prefixes
+                    .sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
+            }
+        }
+    }
+
+    /// A location by its `@name`.
+    pub(crate) fn named(&self, name: &[u8]) -> Option<LocationId> {
+        self.named
+            .iter()
+            .find(|(own, _)| **own == *name)
+            .map(|(_, id)| *id)
+    }
+
+    /// The location for `path`: `=` first, then the longest prefix unless a
+    /// pattern matches and the prefix is not `^~`. `inside` leads to the
+    /// locations within a location; `captures` takes a pattern's groups.
+    pub(crate) fn find<'a>(
+        &'a self,
+        path: &[u8],
+        inside: &impl Fn(LocationId) -> &'a Tree,
+        captures: &mut Vec<std::ops::Range<usize>>,
+    ) -> Option<Found> {
+        if let Some((_, id)) = self.exact.iter().find(|(text, _)| **text == *path) {
+            return Some(Found::Location(*id));
+        }
+        if self.prefixes.iter().any(|prefix| prefix.redirects(path)) {
+            return Some(Found::Redirect);
+        }
+        let prefix = self
+            .prefixes
+            .iter()
+            .find(|prefix| path.starts_with(&prefix.text));
+        if let Some(prefix) = prefix {
+            if let Some(found) = inside(prefix.id).find(path, inside, captures) {
+                return Some(found);
+            }
+            if prefix.final_ {
+                return Some(Found::Location(prefix.id));
+            }
+        }
+        for (regex, id) in &self.patterns {
+            let Some(groups) = regex.captures(path) else {
+                continue;
+            };
+            captures.clear();
+            captures.extend(
+                groups
+                    .iter()
+                    .map(|group| group.map_or(0..0, |group| group.range())),
+            );
+            let found = inside(*id).find(path, inside, captures);
+            return found.or(Some(Found::Location(*id)));
+        }
+        prefix.map(|prefix| Found::Location(prefix.id))
+    }
+}
+
+impl Prefix {
+    fn redirects(&self, path: &[u8]) -> bool {
+        self.auto_redirect && self.text.strip_suffix(b"/") == Some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(patterns: &[Pattern]) -> Tree {
+        let mut tree = Tree::default();
+        for (index, pattern) in patterns.iter().enumerate() {
+            tree.add(pattern, LocationId(index), true);
+        }
+        tree
+    }
+
+    fn prefix(text: &str, final_: bool) -> Pattern {
+        Pattern::Prefix {
+            text: text.into(),
+            final_,
+        }
+    }
+
+    fn regex(text: &str) -> Pattern {
+        Pattern::Regex {
+            regex: Regex::new(text).expect("valid"),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn nginx_order_is_kept() {
+        let tree = tree(&[
+            prefix("/", false),
+            prefix("/api/", false),
+            prefix("/static/", true),
+            regex(r"\.png$"),
+            Pattern::Exact("/api/x.png".into()),
+        ]);
+        let empty = Tree::default();
+        for (path, expected) in [
+            ("/", 0),
+            ("/a", 0),
+            ("/api/a", 1),
+            ("/api/a.png", 3),
+            ("/static/a.png", 2),
+            ("/api/x.png", 4),
+        ] {
+            let found = tree.find(path.as_bytes(), &|_| &empty, &mut Vec::new());
+            assert_eq!(found, Some(Found::Location(LocationId(expected))), "{path}");
+        }
+        let redirect = tree.find(b"/api", &|_| &empty, &mut Vec::new());
+        assert_eq!(redirect, Some(Found::Redirect));
+    }
+}

@@ -1,0 +1,121 @@
+//! The configuration as a value: built whole or not at all, never changed.
+
+pub(crate) mod build;
+pub(crate) mod draft;
+pub(crate) mod files;
+pub(crate) mod locations;
+pub(crate) mod names;
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::modules::listen::Listen;
+use crate::modules::upstream::Upstream;
+use crate::modules::{Settings, log, main};
+use crate::tls::server_config::TlsServer;
+use crate::vars::registry::Registry;
+use files::LogFile;
+use locations::Tree;
+use names::Names;
+
+/// Everything the program was told.
+#[derive(Debug)]
+pub struct Config {
+    /// What concerns the process.
+    pub main: main::Settings,
+    /// Every address, once.
+    pub listens: Vec<Address>,
+    /// The servers, in order.
+    servers: Vec<Server>,
+    /// The locations of all servers.
+    locations: Vec<Location>,
+    /// The named groups of `upstream`.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The variables the configuration makes.
+    pub(crate) variables: Registry,
+    /// nginx's predefined log format.
+    pub(crate) combined: log::Format,
+    /// Files that logs go to.
+    pub log_files: Vec<LogFile>,
+    /// `$hostname`.
+    pub hostname: String,
+    /// Every file the configuration was read from, certificates too.
+    pub sources: Vec<PathBuf>,
+}
+
+/// A worker's own handle on the configuration: cloned for each request without
+/// touching a counter that workers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared(Arc<Config>);
+
+impl Current {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Self(Rc::new(Shared(config)))
+    }
+}
+
+impl Deref for Current {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0.0
+    }
+}
+
+/// A server of [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId(pub(crate) usize);
+
+/// A location of [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LocationId(pub(crate) usize);
+
+/// An address that is listened on, and the servers behind it.
+#[derive(Debug)]
+pub struct Address {
+    /// The address, and the options of all `listen` lines for it together.
+    pub listen: Listen,
+    /// The server for whom no name matches.
+    pub default: ServerId,
+    /// The servers by name.
+    pub(crate) names: Names,
+}
+
+/// One `server` block.
+#[derive(Debug)]
+pub struct Server {
+    /// Its first name (`$server_name`).
+    pub name: String,
+    /// Settings where no location matches.
+    pub root: LocationId,
+    /// Its locations.
+    pub(crate) tree: Tree,
+    /// TLS for connections to it; none where it has no certificate.
+    pub(crate) tls: Option<Arc<TlsServer>>,
+}
+
+/// One `location` block, or the inside of a server.
+#[derive(Debug)]
+pub struct Location {
+    /// What holds here.
+    pub settings: Settings,
+    /// Locations inside.
+    pub(crate) tree: Tree,
+}
+
+impl Config {
+    /// A server by its number.
+    pub fn server(&self, id: ServerId) -> &Server {
+        &self.servers[id.0]
+    }
+
+    /// A location by its number.
+    pub fn location(&self, id: LocationId) -> &Location {
+        &self.locations[id.0]
+    }
+}

@@ -1,0 +1,81 @@
+//! The course of the process, as lines of `error_log`: what is said with
+//! `tracing` comes out in nginx's form.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::config::files::LogFile;
+use crate::error_log::Level;
+use crate::server::clock::Stamp;
+
+/// Writes events to the main `error_log`.
+#[derive(Debug)]
+pub struct Diagnostics {
+    file: LogFile,
+    level: Level,
+}
+
+impl Diagnostics {
+    /// Makes events go to `file`, from `level` on.
+    pub fn install(file: LogFile, level: Level) {
+        // Set once, by main; a second call in tests changes nothing.
+        let _ = tracing::subscriber::set_global_default(Self { file, level });
+    }
+}
+
+fn severity(level: &tracing::Level) -> Level {
+    match *level {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Notice,
+        tracing::Level::DEBUG => Level::Info,
+        tracing::Level::TRACE => Level::Debug,
+    }
+}
+
+impl Subscriber for Diagnostics {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+            && severity(metadata.level()) >= self.level
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let (time, pid) = (Stamp::now().error_log, std::process::id());
+        let level = severity(event.metadata().level()).name();
+        let line = format!("{time} [{level}] {pid}#0: {}\n", message.0);
+        if let Ok(mut file) = self.file.open() {
+            // There is nowhere else to say that this failed.
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing into memory does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}

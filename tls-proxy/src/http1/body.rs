@@ -1,0 +1,86 @@
+//! The body of one message, from whatever frames it, as a row of pieces.
+
+use bytes::{Bytes, BytesMut};
+
+use super::chunked;
+use super::request_head::Framing;
+
+/// Reads one message's body off its connection's input.
+#[derive(Debug)]
+pub(crate) enum Decoder {
+    Length(u64),
+    Chunked(chunked::Decoder),
+    UntilClose,
+    Done,
+}
+
+/// What a step of the decoder found.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Bytes of the body.
+    Data(Bytes),
+    /// The end of the body, and trailer field lines if there were any.
+    End(Bytes),
+    /// More input is needed.
+    Starved,
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("invalid chunked body")]
+    Chunk,
+    #[error("prematurely closed connection")]
+    Truncated,
+}
+
+impl Decoder {
+    pub(crate) fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Done,
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(chunked::Decoder::new()),
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// Whether nothing more of this body will come.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Takes what it can from `input`; `eof` says that no more will follow.
+    pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Step, Broken> {
+        let step = match self {
+            Self::Done => return Ok(Step::End(Bytes::new())),
+            Self::Length(left) if !input.is_empty() => {
+                let take = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len());
+                *left -= take as u64;
+                if *left == 0 {
+                    *self = Self::Done;
+                }
+                Step::Data(input.split_to(take).freeze())
+            }
+            Self::UntilClose if !input.is_empty() => Step::Data(input.split().freeze()),
+            Self::UntilClose if eof => {
+                *self = Self::Done;
+                Step::End(Bytes::new())
+            }
+            Self::Length(_) | Self::UntilClose => Step::Starved,
+            Self::Chunked(decoder) => match decoder.step(input).map_err(|_| Broken::Chunk)? {
+                chunked::Step::Data(data) => Step::Data(data),
+                chunked::Step::Starved => Step::Starved,
+                chunked::Step::End(trailers) => {
+                    *self = Self::Done;
+                    Step::End(trailers)
+                }
+            },
+        };
+        if eof && matches!(step, Step::Starved) {
+            return Err(Broken::Truncated);
+        }
+        Ok(step)
+    }
+}

@@ -1,0 +1,243 @@
+//! The chunked transfer coding (RFC 9112, section 7.1), decoded in place.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// A line of sizes, extensions or trailers longer than this is refused: a
+/// stranger must not make the proxy hold it.
+const LINE_LIMIT: usize = 4096;
+/// Trailer fields that are read and dropped, in bytes.
+const TRAILER_LIMIT: usize = 16 * 1024;
+
+/// A decoder's place in the coding.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    state: State,
+    trailers: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq)]
+enum State {
+    Size,
+    Data(u64),
+    DataEnd,
+    Trailer,
+    Done,
+}
+
+/// What a step of the decoder found.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Bytes of the body.
+    Data(Bytes),
+    /// The last chunk and the trailer section, its lines as they came.
+    End(Bytes),
+    /// More input is needed.
+    Starved,
+}
+
+/// The coding is broken; what follows on the connection means nothing.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("invalid chunked body")]
+pub(crate) struct Invalid;
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Size,
+            trailers: Vec::new(),
+        }
+    }
+
+    /// Takes from `input` what it can.
+    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Invalid> {
+        loop {
+            match self.state {
+                State::Size => match take_line(input)? {
+                    None => return Ok(Step::Starved),
+                    Some(line) => match parse_size(&line)? {
+                        0 => self.state = State::Trailer,
+                        size => self.state = State::Data(size),
+                    },
+                },
+                State::Data(left) => {
+                    if input.is_empty() {
+                        return Ok(Step::Starved);
+                    }
+                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                    let left = left - take as u64;
+                    self.state = if left == 0 {
+                        State::DataEnd
+                    } else {
+                        State::Data(left)
+                    };
+                    return Ok(Step::Data(input.split_to(take).freeze()));
+                }
+                State::DataEnd => match input.first() {
+                    None => return Ok(Step::Starved),
+                    Some(b'\r') if input.len() < 2 => return Ok(Step::Starved),
+                    Some(b'\r') if input[1] == b'\n' => {
+                        input.advance(2);
+                        self.state = State::Size;
+                    }
+                    Some(_) => return Err(Invalid),
+                },
+                State::Trailer => match take_line(input)? {
+                    None => return Ok(Step::Starved),
+                    Some(line) if line.is_empty() => {
+                        self.state = State::Done;
+                        return Ok(Step::End(Bytes::from(std::mem::take(&mut self.trailers))));
+                    }
+                    Some(line) => {
+                        if self.trailers.len() + line.len() > TRAILER_LIMIT {
+                            return Err(Invalid);
+                        }
+                        self.trailers.extend_from_slice(&line);
+                        self.trailers.extend_from_slice(b"\r\n");
+                    }
+                },
+                State::Done => return Ok(Step::Starved),
+            }
+        }
+    }
+}
+
+/// One line without its end, or `None` when the end is not there yet.
+fn take_line(input: &mut BytesMut) -> Result<Option<BytesMut>, Invalid> {
+    let Some(end) = memchr::memchr(b'\n', input) else {
+        return if input.len() > LINE_LIMIT {
+            Err(Invalid)
+        } else {
+            Ok(None)
+        };
+    };
+    if end > LINE_LIMIT {
+        return Err(Invalid);
+    }
+    let mut line = input.split_to(end + 1);
+    // A bare line feed is no line end here: peers disagree about it.
+    if end == 0 || line[end - 1] != b'\r' {
+        return Err(Invalid);
+    }
+    line.truncate(end - 1);
+    if line.contains(&b'\r') || line.contains(&0) {
+        return Err(Invalid);
+    }
+    Ok(Some(line))
+}
+
+/// The size of a chunk, in bytes, from its line; extensions are read over.
+fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
+    if digits == 0 || digits > 15 {
+        return Err(Invalid);
+    }
+    let rest = line[digits..].trim_ascii_start();
+    if !rest.is_empty() && rest[0] != b';' {
+        return Err(Invalid);
+    }
+    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Invalid)?;
+    u64::from_str_radix(text, 16).map_err(|_| Invalid)
+}
+
+/// Writes one chunk around `data`; an empty chunk would end the body and is
+/// not written.
+pub(crate) fn encode(data: &[u8], out: &mut BytesMut) {
+    if data.is_empty() {
+        return;
+    }
+    encode_size(data.len(), out);
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a chunk's size line; its data and a line end must follow.
+pub(crate) fn encode_size(size: usize, out: &mut BytesMut) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 16];
+    let mut at = text.len();
+    let mut left = size;
+    while left > 0 {
+        at -= 1;
+        text[at] = HEX[left & 15];
+        left >>= 4;
+    }
+    out.extend_from_slice(&text[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the last chunk and `trailers`, whole lines or nothing.
+pub(crate) fn encode_end(trailers: &[u8], out: &mut BytesMut) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(input: &[u8]) -> Result<(Vec<u8>, Bytes), Invalid> {
+        let (mut decoder, mut body) = (Decoder::new(), Vec::new());
+        let mut held = BytesMut::new();
+        for byte in input {
+            held.extend_from_slice(&[*byte]);
+            loop {
+                match decoder.step(&mut held)? {
+                    Step::Data(data) => body.extend_from_slice(&data),
+                    Step::End(trailers) => return Ok((body, trailers)),
+                    Step::Starved => break,
+                }
+            }
+        }
+        Err(Invalid)
+    }
+
+    #[test]
+    fn a_body_is_decoded_byte_by_byte() {
+        let (body, trailers) =
+            decode(b"3\r\nabc\r\n1;x=y\r\nd\r\n0\r\nX-A: 1\r\n\r\n").expect("a whole body");
+        assert_eq!(body, b"abcd");
+        assert_eq!(&trailers[..], b"X-A: 1\r\n");
+    }
+
+    #[test]
+    fn broken_sizes_are_refused() {
+        for input in [
+            &b"zz\r\n"[..],
+            b"-1\r\n",
+            b"0x3\r\n",
+            b"3 4\r\nabc",
+            b"\r\n",
+            b"+3\r\nabc\r\n",
+            b"10000000000000000\r\n",
+            b"3\r\nabcd\r\n",
+            b"3\rX\nabc\r\n",
+            b"3\nabc\r\n",
+            b"3\r\nabc\n",
+        ] {
+            assert!(
+                decode(input).is_err(),
+                "{:?}",
+                String::from_utf8_lossy(input)
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_at_its_limit() {
+        let mut held = BytesMut::from(&vec![b'1'; LINE_LIMIT + 1][..]);
+        assert_eq!(Decoder::new().step(&mut held), Err(Invalid));
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_again() {
+        let mut out = BytesMut::new();
+        encode(&[b'x'; 300], &mut out);
+        encode(b"", &mut out);
+        encode_end(b"", &mut out);
+        assert_eq!(decode(&out).map(|(body, _)| body.len()), Ok(300));
+    }
+}

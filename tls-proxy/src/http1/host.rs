@@ -1,0 +1,76 @@
+//! The host a request names (RFC 3986, section 3.2.2; RFC 9112, section 3.2).
+
+/// The host of `Host` or of an absolute target: in lower case, without port
+/// and final dot (`$host`). `None` where it is not a valid one.
+pub(crate) fn parse(text: &[u8]) -> Option<Vec<u8>> {
+    let (host, port) = if text.starts_with(b"[") {
+        let end = memchr::memchr(b']', text)?;
+        let inside = &text[1..end];
+        let valid = inside
+            .iter()
+            .all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
+        if inside.is_empty() || !valid {
+            return None;
+        }
+        text.split_at(end + 1)
+    } else {
+        let end = memchr::memchr(b':', text).unwrap_or(text.len());
+        let host = &text[..end];
+        let doubled = host.windows(2).any(|pair| pair == b"..");
+        if host.is_empty() || doubled || !host.iter().all(is_host_byte) {
+            return None;
+        }
+        text.split_at(end)
+    };
+    let port = match port {
+        b"" => b"",
+        _ => port.strip_prefix(b":")?,
+    };
+    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let number = port.iter().fold(0_u32, |sum, byte| {
+        sum * 10 + u32::from(byte.wrapping_sub(b'0')) % 10
+    });
+    if !digits || number > 65535 {
+        return None;
+    }
+    let host = host
+        .strip_suffix(b".")
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(host);
+    Some(host.to_ascii_lowercase())
+}
+
+fn is_host_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_as_nginx_reads_them() {
+        for (text, host) in [
+            ("a", "a"),
+            ("A.B.", "a.b"),
+            ("a:", "a"),
+            ("a:80", "a"),
+            (".a", ".a"),
+            ("a,b", "a,b"),
+            ("a_b", "a_b"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(
+                parse(text.as_bytes()).as_deref(),
+                Some(host.as_bytes()),
+                "{text}"
+            );
+        }
+        for text in [
+            "", ":80", "a/b", "a b", "a..b", "a:b", "a:80:90", "[::1", "[::1]x", "user@a",
+            "\u{e9}", "a:99999", "[]",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Heads of an upstream's answers (RFC 9112, section 4).
+
+use bytes::{Bytes, BytesMut};
+
+use super::fields::{Fields, Span, members};
+use super::request_head::{Framing, Version, parse_length};
+
+/// An answer's head.
+#[derive(Clone, Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    /// The reason phrase as the upstream wrote it.
+    pub(crate) reason: Bytes,
+    pub(crate) fields: Fields,
+}
+
+/// What is wrong with an answer; nginx says 502 to all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("upstream sent no valid HTTP/1.0 header")]
+    NoHttp,
+    #[error("upstream sent too big header")]
+    TooBig,
+    #[error("upstream sent invalid header")]
+    Field,
+    #[error("upstream sent unknown \"Transfer-Encoding\"")]
+    Coding,
+    #[error("upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time")]
+    Both,
+    #[error("upstream sent invalid \"Content-Length\" header")]
+    Length,
+    #[error("upstream sent duplicate header line")]
+    Duplicate,
+}
+
+/// Takes one head off `input`; `Ok(None)` when more is needed. `limit` is in
+/// bytes (`proxy_buffer_size`).
+pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Malformed> {
+    let Some(line_end) = memchr::memchr(b'\n', input) else {
+        let start = &input[..input.len().min(5)];
+        return match () {
+            () if !b"HTTP/".starts_with(start) => Err(Malformed::NoHttp),
+            () if input.len() >= limit => Err(Malformed::TooBig),
+            () => Ok(None),
+        };
+    };
+    let line_length = if input[..line_end].ends_with(b"\r") {
+        line_end - 1
+    } else {
+        line_end
+    };
+    let (version, status, reason) = parse_status_line(&input[..line_length])?;
+    let mut spans = Vec::with_capacity(16);
+    let mut at = line_end + 1;
+    loop {
+        let Some(end) = memchr::memchr(b'\n', &input[at..]) else {
+            return if input.len() >= limit {
+                Err(Malformed::TooBig)
+            } else {
+                Ok(None)
+            };
+        };
+        let line = &input[at..at + end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let next = at + end + 1;
+        if next > limit {
+            return Err(Malformed::TooBig);
+        }
+        if line.is_empty() {
+            let text = input.split_to(next).freeze();
+            let reason = text.slice(reason..line_length.max(reason));
+            let fields = Fields::new(text, spans);
+            return Ok(Some(ResponseHead {
+                version,
+                status,
+                reason,
+                fields,
+            }));
+        }
+        spans.push(parse_field(line, at)?);
+        at = next;
+    }
+}
+
+/// Version, status and where the reason begins.
+fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
+    let version = match line.get(..8) {
+        Some(b"HTTP/1.0") => Version::Http10,
+        Some(text) if text.starts_with(b"HTTP/1.") && text[7].is_ascii_digit() => Version::Http11,
+        _ => return Err(Malformed::NoHttp),
+    };
+    let spaces = line[8..].iter().take_while(|byte| **byte == b' ').count();
+    let digits = line.get(8 + spaces..11 + spaces).ok_or(Malformed::NoHttp)?;
+    let valid = spaces > 0 && digits.iter().all(u8::is_ascii_digit);
+    let after = 11 + spaces;
+    if !valid || line.get(after).is_some_and(|byte| *byte != b' ') {
+        return Err(Malformed::NoHttp);
+    }
+    let status = digits
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    if status < 100 {
+        return Err(Malformed::NoHttp);
+    }
+    Ok((version, status, (after + 1).min(line.len())))
+}
+
+fn parse_field(line: &[u8], at: usize) -> Result<Span, Malformed> {
+    let name = memchr::memchr(b':', line).ok_or(Malformed::Field)?;
+    let invalid_name = line[..name]
+        .iter()
+        .any(|byte| *byte <= 0x20 || *byte == 0x7f);
+    if name == 0 || invalid_name || line[name..].iter().any(|byte| matches!(byte, 0 | b'\r')) {
+        return Err(Malformed::Field);
+    }
+    let raw = &line[name + 1..];
+    let leading = raw
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    let trailing = raw[leading..]
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    Ok(Span {
+        name: (at as u32, (at + name) as u32),
+        value: (
+            (at + name + 1 + leading) as u32,
+            (at + line.len() - trailing) as u32,
+        ),
+    })
+}
+
+impl ResponseHead {
+    /// Finds the end of the body (RFC 9112, section 6.3). `to_head` says that
+    /// the request was a `HEAD`.
+    pub(crate) fn framing(&self, to_head: bool) -> Result<Framing, Malformed> {
+        for name in [&b"content-length"[..], b"transfer-encoding"] {
+            if self.fields.all(name).nth(1).is_some() {
+                return Err(Malformed::Duplicate);
+            }
+        }
+        let coding = self.fields.first(b"transfer-encoding");
+        let length = self.fields.first(b"content-length");
+        if coding.is_some() && length.is_some() {
+            return Err(Malformed::Both);
+        }
+        let length = match length {
+            Some(value) => Some(parse_length(value).ok_or(Malformed::Length)?),
+            None => None,
+        };
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+            return Err(Malformed::Coding);
+        }
+        Ok(match (coding, length) {
+            _ if to_head || matches!(self.status, 100..=199 | 204 | 304) => Framing::None,
+            (Some(_), _) => Framing::Chunked,
+            (None, Some(length)) => Framing::Length(length),
+            (None, None) => Framing::UntilClose,
+        })
+    }
+
+    /// Whether the upstream keeps the connection (RFC 9112, section 9.3).
+    pub(crate) fn keeps_alive(&self) -> bool {
+        let says = |word: &[u8]| {
+            self.fields
+                .all(b"connection")
+                .flat_map(members)
+                .any(|member| member.eq_ignore_ascii_case(word))
+        };
+        !says(b"close") && (self.version == Version::Http11 || says(b"keep-alive"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<ResponseHead>, Malformed> {
+        parse(&mut BytesMut::from(text.as_bytes()), 4096)
+    }
+
+    #[test]
+    fn a_head_keeps_its_reason_and_fields() {
+        let head = head("HTTP/1.1 207 Multi Status\r\nx-A: b \r\n\r\n")
+            .expect("valid")
+            .expect("whole");
+        assert_eq!((head.status, &head.reason[..]), (207, &b"Multi Status"[..]));
+        assert_eq!(head.fields.iter().next(), Some((&b"x-A"[..], &b"b"[..])));
+        assert_eq!(head.framing(false), Ok(Framing::UntilClose));
+    }
+
+    #[test]
+    fn a_reason_may_be_missing() {
+        for text in ["HTTP/1.1 200\r\n\r\n", "HTTP/1.0 200 \r\n\r\n"] {
+            assert_eq!(
+                head(text).expect("valid").expect("whole").reason,
+                Bytes::new()
+            );
+        }
+    }
+
+    #[test]
+    fn broken_answers_are_refused() {
+        for text in [
+            "hello\r\n",
+            "HTTP/1.1 20\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "SSH-2.0",
+            "HTTP/1.1 2000\r\n\r\n",
+        ] {
+            assert!(matches!(head(text), Err(Malformed::NoHttp)), "{text:?}");
+        }
+        assert!(matches!(
+            head("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
+            Err(Malformed::Field)
+        ));
+        let big = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(5000));
+        assert!(matches!(head(&big), Err(Malformed::TooBig)));
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let framing = |fields: &str| {
+            head(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))
+                .expect("valid")
+                .expect("whole")
+                .framing(false)
+        };
+        assert_eq!(
+            framing("Content-Length: 1\r\nTransfer-Encoding: chunked"),
+            Err(Malformed::Both)
+        );
+        assert_eq!(
+            framing("Content-Length: 1\r\nContent-Length: 2"),
+            Err(Malformed::Duplicate)
+        );
+        assert_eq!(framing("Content-Length: x"), Err(Malformed::Length));
+        assert_eq!(framing("Transfer-Encoding: gzip"), Err(Malformed::Coding));
+        assert_eq!(framing("Transfer-Encoding: Chunked"), Ok(Framing::Chunked));
+    }
+}

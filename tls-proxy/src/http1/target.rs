@@ -1,0 +1,180 @@
+//! The request target (RFC 9112, section 3.2) and the path it means.
+//!
+//! nginx matches locations against the *normalised* path: percent-decoded,
+//! with `.`, `..` and repeated slashes resolved. What goes upstream is, where
+//! nothing rewrites it, the target as the client sent it.
+
+use std::ops::Range;
+
+/// A path that no file system or location may see: it climbs above the root,
+/// holds a NUL or a broken percent-encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid request target")]
+pub(crate) struct Invalid;
+
+/// A normalised target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Normal {
+    /// nginx's `$uri`: the decoded path.
+    pub(crate) path: Vec<u8>,
+    /// Where the query stands in the raw target, without its `?`.
+    pub(crate) args: Option<Range<usize>>,
+    /// The raw path had percent-encoded bytes, so it must be escaped again
+    /// when a rewritten path goes upstream.
+    pub(crate) quoted: bool,
+}
+
+/// Normalises an origin-form target (nginx: `ngx_http_parse_complex_uri`'s
+/// rules, `merge_slashes`).
+pub(crate) fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Normal, Invalid> {
+    let mut normal = Normal {
+        path: Vec::with_capacity(raw.len()),
+        args: None,
+        quoted: false,
+    };
+    let mut at = 0;
+    while at < raw.len() {
+        let byte = match raw[at] {
+            b'?' => {
+                let end = memchr::memchr(b'#', &raw[at..]).map_or(raw.len(), |found| at + found);
+                normal.args = Some(at + 1..end);
+                break;
+            }
+            b'#' => break,
+            b'%' => {
+                let byte = decode_pair(raw.get(at + 1..at + 3).ok_or(Invalid)?)?;
+                normal.quoted = true;
+                at += 2;
+                byte
+            }
+            byte => byte,
+        };
+        at += 1;
+        if byte == 0 {
+            return Err(Invalid);
+        }
+        if byte == b'/' {
+            end_segment(&mut normal.path, merge_slashes, true)?;
+        } else {
+            normal.path.push(byte);
+        }
+    }
+    end_segment(&mut normal.path, merge_slashes, false)?;
+    Ok(normal)
+}
+
+/// Resolves the segment that has just been written and starts the next one
+/// where a slash follows.
+fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Invalid> {
+    let Some(start) = memchr::memrchr(b'/', path) else {
+        if !path.is_empty() {
+            return Err(Invalid);
+        }
+        path.push(b'/');
+        return Ok(());
+    };
+    match &path[start + 1..] {
+        b"." => path.truncate(start + 1),
+        b".." => {
+            let parent = memchr::memrchr(b'/', &path[..start]).ok_or(Invalid)?;
+            path.truncate(parent + 1);
+        }
+        b"" if merge => {}
+        _ if slash => path.push(b'/'),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn decode_pair(pair: &[u8]) -> Result<u8, Invalid> {
+    let high = (pair[0] as char).to_digit(16).ok_or(Invalid)?;
+    let low = (pair[1] as char).to_digit(16).ok_or(Invalid)?;
+    Ok((high * 16 + low) as u8)
+}
+
+/// Percent-encodes a path for an upstream's request line: what would end the
+/// path or is not printable (nginx: `NGX_ESCAPE_URI`).
+pub(crate) fn escape_path(path: &[u8], out: &mut Vec<u8>) {
+    for byte in path {
+        match byte {
+            0..=0x20
+            | 0x7f..=0xff
+            | b'#'
+            | b'%'
+            | b'?'
+            | b'"'
+            | b'<'
+            | b'>'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'
+            | b'|'
+            | b'}' => push_escaped(*byte, out),
+            _ => out.push(*byte),
+        }
+    }
+}
+
+/// Writes `%XX`.
+pub(crate) fn push_escaped(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[
+        b'%',
+        HEX[usize::from(byte >> 4)],
+        HEX[usize::from(byte & 15)],
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(raw: &str) -> Result<String, Invalid> {
+        normalise(raw.as_bytes(), true).map(|it| String::from_utf8_lossy(&it.path).into_owned())
+    }
+
+    #[test]
+    fn dots_and_slashes_are_resolved() {
+        for (raw, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/..", "/"),
+            ("/a/.", "/a/"),
+            ("/a//b///c", "/a/b/c"),
+            ("/a%2fb%2F..%2fc", "/a/c"),
+            ("/%2e%2e%2fa/..", "!"),
+            ("/a/...", "/a/..."),
+            ("/.a/..b", "/.a/..b"),
+            ("/a%20b%25%3f%23", "/a b%?#"),
+        ] {
+            match path(raw) {
+                Ok(found) => assert_eq!(found, expected, "{raw}"),
+                Err(Invalid) => assert_eq!("!", expected, "{raw}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_climbs_or_is_broken_is_refused() {
+        for raw in ["/..", "/a/../..", "/%2e%2e", "/%", "/%4", "/%zz", "/a%00b"] {
+            assert_eq!(path(raw), Err(Invalid), "{raw}");
+        }
+    }
+
+    #[test]
+    fn slashes_stay_where_merging_is_off() {
+        let normal = normalise(b"/a//b?x#y", false).expect("valid");
+        assert_eq!(normal.path, b"/a//b");
+        assert_eq!(normal.args, Some(6..7));
+    }
+
+    #[test]
+    fn escaping_keeps_the_path_in_one_piece() {
+        let mut out = Vec::new();
+        escape_path(b"/a b?\xc3\xa9#%", &mut out);
+        assert_eq!(out, b"/a%20b%3F%C3%A9%23%25");
+    }
+}

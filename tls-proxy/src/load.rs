@@ -1,0 +1,80 @@
+//! From the command line's options to a configuration.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Options;
+use crate::conf::{self, Entry, LoadedFile, Main, Problem};
+use crate::config::Config;
+use crate::config::build::build;
+use crate::config::draft::Paths;
+
+/// nginx's own place for the main configuration.
+const MAIN: &str = "/etc/nginx/nginx.conf";
+
+/// What serves where there is no main configuration: the pod's mounted files
+/// are enough.
+const BUILT_IN: &str = "events {}\nhttp {\n    include conf.d/*.conf;\n}\n";
+
+/// The result of [`load`].
+pub struct Configuration {
+    /// The configuration; none where it is refused.
+    pub config: Option<Config>,
+    /// Everything that is wrong, warnings too.
+    pub problems: Vec<Problem>,
+    /// Every text that was read, for `-T` and for showing lines.
+    pub files: Vec<LoadedFile>,
+    /// What messages call the main configuration.
+    pub name: String,
+}
+
+/// Reads the configuration that `options` ask for.
+pub fn load(options: &Options) -> Configuration {
+    let main = options
+        .named_conf()
+        .or_else(|| Some(PathBuf::from(MAIN)).filter(|it| it.exists()));
+    let (main, folder, name) = match main {
+        Some(path) => {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            let name = path.display().to_string();
+            (Main::File(path), folder, name)
+        }
+        None => {
+            let name = "built-in configuration".to_owned();
+            let folder = options.prefix().to_owned();
+            let text = BUILT_IN.to_owned();
+            (
+                Main::BuiltIn {
+                    name: name.clone(),
+                    text,
+                    folder: folder.clone(),
+                },
+                folder,
+                name,
+            )
+        }
+    };
+    let loaded = conf::load(&Entry {
+        main,
+        globals: options.globals.clone(),
+    });
+    let paths = Paths {
+        conf: std::path::absolute(&folder).unwrap_or(folder),
+        prefix: options.prefix().to_owned(),
+        hostname: hostname(),
+    };
+    let files = loaded.files.clone();
+    let (problems, config) = build(loaded, paths);
+    Configuration {
+        config,
+        problems,
+        files,
+        name,
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase()
+}

@@ -1,0 +1,707 @@
+//! nginx's `ngx_http_core_module`: servers, locations, limits and time-outs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem};
+use crate::config::build::walk_block;
+use crate::config::draft::{LocationDraft, Pattern};
+use crate::config::names::ServerName;
+use crate::error_log::ErrorLog;
+use crate::http1::request_head::Limits;
+use crate::vars::template::Template;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `client_header_timeout`: for a whole head.
+    pub client_header_timeout: Duration,
+    /// `client_body_timeout`: between two reads.
+    pub client_body_timeout: Duration,
+    /// `send_timeout`: between two writes.
+    pub send_timeout: Duration,
+    /// `keepalive_timeout`; zero ends the connection after the answer.
+    pub keepalive_timeout: Duration,
+    /// `keepalive_timeout`, second argument: the `Keep-Alive` field, seconds.
+    pub keepalive_header: Option<u64>,
+    /// `keepalive_requests`.
+    pub keepalive_requests: u64,
+    /// `keepalive_time`: a connection's whole life.
+    pub keepalive_time: Duration,
+    /// `client_max_body_size`, bytes; zero is no limit.
+    pub client_max_body_size: u64,
+    /// `client_body_buffer_size`, bytes.
+    pub client_body_buffer_size: usize,
+    /// `large_client_header_buffers` and what else bounds a head.
+    pub head: Limits,
+    /// `lingering_close`.
+    pub lingering_close: Lingering,
+    /// `lingering_time`.
+    pub lingering_time: Duration,
+    /// `lingering_timeout`.
+    pub lingering_timeout: Duration,
+    /// `merge_slashes`.
+    pub merge_slashes: bool,
+    /// `server_tokens`.
+    pub server_tokens: bool,
+    /// `default_type`.
+    pub default_type: Arc<str>,
+    /// `absolute_redirect`.
+    pub absolute_redirect: bool,
+    /// `server_name_in_redirect`.
+    pub server_name_in_redirect: bool,
+    /// `port_in_redirect`.
+    pub port_in_redirect: bool,
+    /// `tcp_nodelay`.
+    pub tcp_nodelay: bool,
+    /// `error_page`.
+    pub error_pages: Arc<[ErrorPage]>,
+    /// `recursive_error_pages`.
+    pub recursive_error_pages: bool,
+    /// `internal`.
+    pub internal: bool,
+    /// `alias`; files are served by a later step.
+    pub alias: Option<Arc<str>>,
+    /// `error_log`.
+    pub error_log: ErrorLog,
+}
+
+/// `lingering_close` (nginx): when to read on before closing, so that the
+/// client sees the answer and not a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lingering {
+    /// Never.
+    Off,
+    /// Where unread data may be on its way.
+    On,
+    /// Before every close.
+    Always,
+}
+
+/// One line of `error_page`, for one status.
+#[derive(Clone, Debug)]
+pub struct ErrorPage {
+    /// The status it stands in for.
+    pub status: u16,
+    /// The status to answer with instead.
+    pub answer: Answer,
+    /// A path, a named location (`@…`) or an address.
+    pub target: Template,
+}
+
+/// The status an `error_page` answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The status that led here.
+    Same,
+    /// `=200`.
+    Fixed(u16),
+    /// `=`: whatever the page itself says.
+    FromPage,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            client_header_timeout: Duration::from_secs(60),
+            client_body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_requests: 1000,
+            keepalive_time: Duration::from_secs(3600),
+            client_max_body_size: 1 << 20,
+            client_body_buffer_size: 16 << 10,
+            head: Limits {
+                line: 8 << 10,
+                head: 32 << 10,
+                fields: 1000,
+                underscores: false,
+                ignore_invalid: true,
+            },
+            lingering_close: Lingering::On,
+            lingering_time: Duration::from_secs(30),
+            lingering_timeout: Duration::from_secs(5),
+            merge_slashes: true,
+            server_tokens: true,
+            default_type: "text/plain".into(),
+            absolute_redirect: true,
+            server_name_in_redirect: false,
+            port_in_redirect: true,
+            tcp_nodelay: true,
+            error_pages: Arc::new([]),
+            recursive_error_pages: false,
+            internal: false,
+            alias: None,
+            error_log: ErrorLog::default(),
+        }
+    }
+}
+
+/// A directive that is one flag, size or time in [`Settings`].
+macro_rules! plain {
+    ($name:literal, $contexts:expr, $field:ident $(. $inner:ident)?, flag, $default:literal, $about:literal) => {
+        Spec::set($name, $contexts, (1, 1), |scope, directive| {
+            scope.settings.core.$field $(. $inner)? = arguments::flag(directive)?;
+            Ok(())
+        })
+        .default($default)
+        .about($about)
+    };
+    ($name:literal, $contexts:expr, $field:ident, $reader:ident, $default:literal, $about:literal) => {
+        Spec::set($name, $contexts, (1, 1), |scope, directive| {
+            scope.settings.core.$field =
+                arguments::$reader(directive, arguments::first(directive))?;
+            Ok(())
+        })
+        .default($default)
+        .about($about)
+    };
+}
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+const ALL: Contexts = Contexts::ALL;
+const ALL_IF: Contexts = ALL.or(Contexts::IF);
+const FILES: &str = "answers come from the upstream or from memory, not from files";
+const KERNEL: &str = "the kernel's own setting serves";
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::new("server", Contexts::HTTP, (0, 0), Effect::Block(open_server))
+        .about("One virtual server.")
+        .repeats(),
+    Spec::new(
+        "location",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (1, 2),
+        Effect::Block(open_location),
+    )
+    .about("Settings for the paths that match.")
+    .repeats(),
+    Spec::set(
+        "server_name",
+        Contexts::SERVER,
+        (1, MANY),
+        |scope, directive| {
+            for word in &directive.args {
+                let name = ServerName::parse(word, &scope.draft.paths.hostname)?;
+                scope.place.server.names.push(name);
+            }
+            Ok(())
+        },
+    )
+    .default("\"\"")
+    .about("Names that choose this server: exact, `*.suffix`, `prefix.*`, `~regular expression`.")
+    .repeats(),
+    plain!(
+        "client_header_timeout",
+        HTTP_SERVER,
+        client_header_timeout,
+        time,
+        "60s",
+        "Time for a whole request head; then 408."
+    ),
+    plain!(
+        "client_body_timeout",
+        ALL,
+        client_body_timeout,
+        time,
+        "60s",
+        "Time between two reads of a request body; then 408."
+    ),
+    plain!(
+        "send_timeout",
+        ALL,
+        send_timeout,
+        time,
+        "60s",
+        "Time between two writes to the client; then the connection is closed."
+    ),
+    plain!(
+        "lingering_time",
+        ALL,
+        lingering_time,
+        time,
+        "30s",
+        "Longest time spent reading what a refused client still sends."
+    ),
+    plain!(
+        "lingering_timeout",
+        ALL,
+        lingering_timeout,
+        time,
+        "5s",
+        "Time between two such reads."
+    ),
+    plain!(
+        "keepalive_time",
+        ALL,
+        keepalive_time,
+        time,
+        "1h",
+        "Longest life of a connection that serves further requests."
+    ),
+    Spec::set("keepalive_timeout", ALL, (1, 2), |scope, directive| {
+        let core = &mut scope.settings.core;
+        core.keepalive_timeout = arguments::time(directive, &directive.args[0])?;
+        core.keepalive_header = match directive.args.get(1) {
+            Some(word) => Some(arguments::time(directive, word)?.as_secs()),
+            None => None,
+        };
+        Ok(())
+    })
+    .default("75s")
+    .about("How long a connection waits for its next request; 0 closes it after each answer."),
+    Spec::set("keepalive_requests", ALL, (1, 1), |scope, directive| {
+        scope.settings.core.keepalive_requests = arguments::number(directive)? as u64;
+        Ok(())
+    })
+    .default("1000")
+    .about("Most requests of one connection."),
+    Spec::set("client_max_body_size", ALL, (1, 1), |scope, directive| {
+        scope.settings.core.client_max_body_size = arguments::offset(directive)?;
+        Ok(())
+    })
+    .default("1m")
+    .about("Largest request body; beyond it 413. 0 is no limit."),
+    plain!(
+        "client_body_buffer_size",
+        ALL,
+        client_body_buffer_size,
+        size,
+        "16k",
+        "Largest request body that is held to give the upstream its length."
+    ),
+    Spec::set(
+        "client_header_buffer_size",
+        HTTP_SERVER,
+        (1, 1),
+        |_, directive| {
+            // Read for its errors; memory for a head grows as it comes.
+            arguments::size(directive, arguments::first(directive)).map(drop)
+        },
+    )
+    .default("1k")
+    .about("Checked; a head's buffer grows as the head comes, up to the large ones."),
+    Spec::set(
+        "large_client_header_buffers",
+        HTTP_SERVER,
+        (2, 2),
+        |scope, directive| {
+            let count = arguments::number(directive)?.max(1);
+            let size = arguments::size(directive, &directive.args[1])?;
+            let head = &mut scope.settings.core.head;
+            head.line = size;
+            head.head = size.saturating_mul(count);
+            Ok(())
+        },
+    )
+    .default("4 8k")
+    .about("Longest request line (414) and field line (400), and how many of that size together."),
+    Spec::set("max_headers", HTTP_SERVER, (1, 1), |scope, directive| {
+        scope.settings.core.head.fields = arguments::number(directive)?;
+        Ok(())
+    })
+    .default("1000")
+    .about("Most field lines of a request; beyond it 400."),
+    Spec::set("lingering_close", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.core.lingering_close = match word.text.as_str() {
+            "off" => Lingering::Off,
+            "on" => Lingering::On,
+            "always" => Lingering::Always,
+            _ => return Err(invalid_value(word)),
+        };
+        Ok(())
+    })
+    .default("on")
+    .about("Read on before closing, so that the client sees the answer."),
+    plain!(
+        "underscores_in_headers",
+        HTTP_SERVER,
+        head.underscores,
+        flag,
+        "off",
+        "Field names with `_` are valid."
+    ),
+    plain!(
+        "ignore_invalid_headers",
+        HTTP_SERVER,
+        head.ignore_invalid,
+        flag,
+        "on",
+        "Fields with odd names are left out."
+    ),
+    plain!(
+        "merge_slashes",
+        HTTP_SERVER,
+        merge_slashes,
+        flag,
+        "on",
+        "Several slashes match as one."
+    ),
+    Spec::set("server_tokens", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.core.server_tokens = match word.text.as_str() {
+            "on" | "build" => true,
+            "off" => false,
+            _ => return Err(invalid_value(word)),
+        };
+        Ok(())
+    })
+    .default("on")
+    .about("The version stands in `Server` and under error pages."),
+    Spec::set("default_type", ALL, (1, 1), |scope, directive| {
+        scope.settings.core.default_type = arguments::first(directive).text.as_str().into();
+        Ok(())
+    })
+    .default("text/plain")
+    .about("Content type of `return` with a text."),
+    plain!(
+        "absolute_redirect",
+        ALL,
+        absolute_redirect,
+        flag,
+        "on",
+        "Redirects of this server carry scheme and host."
+    ),
+    plain!(
+        "server_name_in_redirect",
+        ALL,
+        server_name_in_redirect,
+        flag,
+        "off",
+        "Redirects name the server's first name instead of the client's."
+    ),
+    plain!(
+        "port_in_redirect",
+        ALL,
+        port_in_redirect,
+        flag,
+        "on",
+        "Redirects carry the port where it is not the scheme's own."
+    ),
+    plain!(
+        "tcp_nodelay",
+        ALL,
+        tcp_nodelay,
+        flag,
+        "on",
+        "`TCP_NODELAY` on client connections."
+    ),
+    plain!(
+        "recursive_error_pages",
+        ALL,
+        recursive_error_pages,
+        flag,
+        "off",
+        "An error page may lead to another one."
+    ),
+    Spec::set("error_page", ALL_IF, (2, MANY), add_error_page)
+        .about("What to answer instead of an error of one's own.")
+        .repeats(),
+    Spec::set("internal", Contexts::LOCATION, (0, 0), |scope, _| {
+        scope.settings.core.internal = true;
+        Ok(())
+    })
+    .about("The location is reached by internal redirects only; a client gets 404."),
+    Spec::set("error_log", ALL, (1, 2), |scope, directive| {
+        scope.settings.core.error_log = ErrorLog::parse(directive, scope.draft)?;
+        Ok(())
+    })
+    .default("stderr error")
+    .about("Where errors go, and from which severity on.")
+    .repeats(),
+    Spec::new("types", ALL, (0, 0), Effect::Block(|_, _, _| Ok(())))
+        .about("Accepted: no file is served, so no ending names a type."),
+    Spec::new("types_hash_max_size", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new(
+        "types_hash_bucket_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted(FILES),
+    ),
+    Spec::new("sendfile", ALL_IF, (1, 1), Effect::Accepted(FILES)),
+    Spec::new("sendfile_max_chunk", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new(
+        "tcp_nopush",
+        ALL,
+        (1, 1),
+        Effect::Accepted("head and body leave in one write"),
+    ),
+    Spec::new("aio", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new("directio", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new("output_buffers", ALL, (2, 2), Effect::Accepted(FILES)),
+    Spec::new(
+        "postpone_output",
+        ALL,
+        (1, 1),
+        Effect::Accepted("head and body leave in one write"),
+    ),
+    Spec::new("send_lowat", ALL, (1, 1), Effect::Accepted(KERNEL)),
+    Spec::new(
+        "reset_timedout_connection",
+        ALL,
+        (1, 1),
+        Effect::Accepted(KERNEL),
+    ),
+    Spec::new(
+        "server_names_hash_max_size",
+        Contexts::HTTP,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "server_names_hash_bucket_size",
+        Contexts::HTTP,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "variables_hash_max_size",
+        Contexts::HTTP,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "variables_hash_bucket_size",
+        Contexts::HTTP,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "connection_pool_size",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted(KERNEL),
+    ),
+    Spec::new(
+        "request_pool_size",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted(KERNEL),
+    ),
+    Spec::new(
+        "client_body_temp_path",
+        ALL,
+        (1, 4),
+        Effect::Accepted("bodies are streamed and never written to files"),
+    ),
+    Spec::new(
+        "client_body_in_single_buffer",
+        ALL,
+        (1, 1),
+        Effect::Accepted("bodies are streamed and never written to files"),
+    ),
+    Spec::new(
+        "keepalive_disable",
+        ALL,
+        (1, MANY),
+        Effect::Accepted("the browsers it is for are gone"),
+    ),
+    Spec::new("open_file_cache", ALL, (1, 2), Effect::Accepted(FILES)),
+    Spec::new("log_not_found", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new("etag", ALL, (1, 1), Effect::Accepted(FILES)),
+    Spec::new(
+        "root",
+        ALL_IF,
+        (1, 1),
+        Effect::Refused("serving files is not implemented yet; serve them from the application"),
+    ),
+    Spec::new(
+        "alias",
+        Contexts::LOCATION,
+        (1, 1),
+        Effect::Refused("serving files is not implemented yet; serve them from the application"),
+    ),
+    Spec::new(
+        "index",
+        ALL,
+        (1, MANY),
+        Effect::Refused("serving files is not implemented yet; serve them from the application"),
+    ),
+    Spec::new(
+        "try_files",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (2, MANY),
+        Effect::Refused("serving files is not implemented yet; serve them from the application"),
+    ),
+    Spec::new(
+        "limit_rate",
+        ALL_IF,
+        (1, 1),
+        Effect::Refused("not implemented yet; remove the line"),
+    ),
+    Spec::new(
+        "limit_except",
+        Contexts::LOCATION,
+        (1, MANY),
+        Effect::Refused("not implemented yet; use `if ($request_method …) { return 405; }`"),
+    ),
+    Spec::new(
+        "resolver",
+        ALL,
+        (1, MANY),
+        Effect::Refused("names are resolved when the configuration is read; remove the line"),
+    ),
+    Spec::new(
+        "gzip",
+        ALL_IF,
+        (1, 1),
+        Effect::Refused("not implemented yet; remove the line"),
+    ),
+];
+
+fn invalid_value(word: &crate::conf::Word) -> Problem {
+    Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
+}
+
+fn open_server(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    children: &[Directive],
+) -> Result<(), Problem> {
+    let mut settings = scope.settings.clone();
+    let mut place = super::Place::default();
+    walk_block(
+        children,
+        Contexts::SERVER,
+        &mut settings,
+        scope.draft,
+        &mut place,
+    );
+    scope.draft.add_server(place, settings, &directive.name.at);
+    Ok(())
+}
+
+fn open_location(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    children: &[Directive],
+) -> Result<(), Problem> {
+    let pattern = Pattern::parse(directive)?;
+    if let Some(twin) = scope
+        .place
+        .locations
+        .iter()
+        .find(|other| other.pattern.equals(&pattern))
+    {
+        let message = format!("duplicate location \"{}\"", twin.pattern.text());
+        return Err(Problem::emerg(&directive.name.at, message));
+    }
+    let mut settings = scope.settings.for_location();
+    let mut place = super::Place::default();
+    settings.proxy.location = pattern.prefix().map(Into::into);
+    walk_block(
+        children,
+        Contexts::LOCATION,
+        &mut settings,
+        scope.draft,
+        &mut place,
+    );
+    let id = scope.draft.add_location(settings, place.locations);
+    scope.place.locations.push(LocationDraft { pattern, id });
+    Ok(())
+}
+
+fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let (target, codes) = directive.args.split_last().ok_or_else(|| {
+        Problem::emerg(
+            &directive.name.at,
+            "invalid number of arguments in \"error_page\" directive",
+        )
+    })?;
+    let (answer, codes) = match codes.split_last() {
+        Some((word, rest)) if word.text.starts_with('=') => {
+            let answer = match &word.text[1..] {
+                "" => Answer::FromPage,
+                code => Answer::Fixed(code.parse().map_err(|_| invalid_value(word))?),
+            };
+            (answer, rest)
+        }
+        _ => (Answer::Same, codes),
+    };
+    let target = Template::compile(target, &mut scope.draft.variables)?;
+    let mut pages = if scope.first_here {
+        Vec::new()
+    } else {
+        scope.settings.core.error_pages.to_vec()
+    };
+    for word in codes {
+        let status = word
+            .text
+            .parse()
+            .ok()
+            .filter(|code| (300..=599).contains(code));
+        let status = status.ok_or_else(|| {
+            let message = format!("value \"{}\" must be between 300 and 599", word.text);
+            Problem::emerg(&word.at, message)
+        })?;
+        pages.push(ErrorPage {
+            status,
+            answer,
+            target: target.clone(),
+        });
+    }
+    scope.settings.core.error_pages = pages.into();
+    Ok(())
+}
+
+/// Reason phrases, in nginx's words.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 | 494..=497 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Time-out",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Large",
+        415 => "Unsupported Media Type",
+        416 => "Requested Range Not Satisfiable",
+        421 => "Misdirected Request",
+        425 => "Too Early",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "",
+    }
+}
+
+/// What a page of nginx's own statuses says besides `400 Bad Request`.
+pub(crate) fn page_detail(status: u16) -> Option<&'static str> {
+    match status {
+        494 => Some("Request Header Or Cookie Too Large"),
+        495 => Some("The SSL certificate error"),
+        496 => Some("No required SSL certificate was sent"),
+        497 => Some("The plain HTTP request was sent to HTTPS port"),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! The table of `docs/directives.md`, written from the directives' own homes.
+
+use std::fmt::Write as _;
+
+use super::{Effect, MANY, Spec, TABLES};
+
+/// Every directive as Markdown: what the program knows and what it does.
+#[must_use]
+pub fn directives() -> String {
+    let mut out = String::from(
+        "# Directives\n\n\
+         Made from the program's own tables by `cargo run -p tls-proxy --example directives`;\n\
+         a test compares the two. Names, contexts and defaults are nginx's.\n\n\
+         - **works**: does what nginx's documentation says; `docs/differences.md` lists exceptions.\n\
+         - **accepted**: known, checked for its place and arguments, and without effect here.\n\
+         - **refused**: `-t` and the start name the line and say what to do instead.\n\n\
+         Any other directive is unknown and refused with its line.\n",
+    );
+    for (module, table) in TABLES {
+        // Writing into memory does not fail.
+        let _ = write!(
+            out,
+            "\n## {module}\n\n| directive | arguments | contexts | default | state | |\n|---|---|---|---|---|---|\n"
+        );
+        for spec in *table {
+            write_row(spec, &mut out);
+        }
+    }
+    out
+}
+
+fn write_row(spec: &Spec, out: &mut String) {
+    let (state, words) = match spec.effect {
+        Effect::Set(_) => ("works", spec.about),
+        Effect::Block(_) => ("works", spec.about),
+        Effect::Accepted(why) => ("accepted", why),
+        Effect::Refused(help) => ("refused", help),
+    };
+    let block = if matches!(spec.effect, Effect::Block(_)) {
+        " `{…}`"
+    } else {
+        ""
+    };
+    let arguments = match spec.arguments {
+        (least, MANY) => format!("{least} or more"),
+        (least, most) if least == most => least.to_string(),
+        (least, most) => format!("{least} to {most}"),
+    };
+    let default = match spec.default {
+        "" => "—".to_owned(),
+        default => format!("`{default}`"),
+    };
+    let contexts = spec.contexts.names().join(", ");
+    let name = spec.name;
+    let words = words.replace('|', "\\|");
+    let _ = writeln!(
+        out,
+        "| `{name}`{block} | {arguments} | {contexts} | {default} | {state} | {words} |"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_is_what_the_tables_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/directives.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == directives(),
+            "docs/directives.md is old: run `cargo run -p tls-proxy --example directives`"
+        );
+    }
+
+    #[test]
+    fn every_working_directive_is_described() {
+        for spec in TABLES.iter().flat_map(|(_, table)| table.iter()) {
+            let works = matches!(spec.effect, Effect::Set(_) | Effect::Block(_));
+            assert!(!works || !spec.about.is_empty(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once_for_each_context() {
+        let all: Vec<_> = TABLES.iter().flat_map(|(_, table)| table.iter()).collect();
+        for (index, spec) in all.iter().enumerate() {
+            let twin = all[..index]
+                .iter()
+                .find(|other| other.name == spec.name && other.contexts.meets(spec.contexts));
+            assert!(twin.is_none(), "{}", spec.name);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `listen`: the addresses a server is reached at.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use super::{Contexts, Scope, Spec, arguments};
+use crate::conf::{Directive, Position, Problem, Word};
+
+/// One `listen` line.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// `default_server`.
+    pub default_server: bool,
+    /// `ssl`.
+    pub ssl: bool,
+    /// `http2`.
+    pub http2: bool,
+    /// `proxy_protocol`.
+    pub proxy_protocol: bool,
+    /// `backlog=`, connections.
+    pub backlog: Option<u32>,
+    /// `ipv6only=`.
+    pub ipv6_only: bool,
+    /// Where the line stands.
+    pub at: Position,
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "listen",
+    Contexts::SERVER,
+    (1, usize::MAX),
+    |scope, directive| {
+        for listen in parse(directive, scope)? {
+            let listens = &mut scope.place.server.listens;
+            if listens.iter().any(|other| other.address == listen.address) {
+                let message = format!("a duplicate listen {}", arguments::first(directive).text);
+                return Err(Problem::emerg(&directive.name.at, message));
+            }
+            listens.push(listen);
+        }
+        Ok(())
+    },
+)
+.default("*:80")
+.about("Address and port, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
+.repeats()];
+
+fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Problem> {
+    let word = arguments::first(directive);
+    let addresses = parse_address(word)?;
+    let mut listen = Listen {
+        address: addresses[0],
+        default_server: false,
+        ssl: false,
+        http2: false,
+        proxy_protocol: false,
+        backlog: None,
+        ipv6_only: true,
+        at: word.at.clone(),
+    };
+    for option in &directive.args[1..] {
+        set_option(&mut listen, option, scope)?;
+    }
+    Ok(addresses
+        .into_iter()
+        .map(|address| Listen {
+            address,
+            ..listen.clone()
+        })
+        .collect())
+}
+
+fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Result<(), Problem> {
+    let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
+    match name {
+        "default_server" | "default" => listen.default_server = true,
+        "ssl" => listen.ssl = true,
+        "http2" => {
+            listen.http2 = true;
+            let message = "the \"listen ... http2\" directive is deprecated, \
+                           use the \"http2\" directive instead";
+            scope
+                .draft
+                .problems
+                .push(Problem::warn(&option.at, message));
+        }
+        "proxy_protocol" => listen.proxy_protocol = true,
+        "backlog" => {
+            let backlog = value
+                .parse()
+                .map_err(|_| Problem::emerg(&option.at, format!("invalid backlog \"{value}\"")))?;
+            listen.backlog = Some(backlog);
+        }
+        "ipv6only" => {
+            listen.ipv6_only = match value {
+                "on" => true,
+                "off" => false,
+                _ => {
+                    let message = format!("invalid ipv6only flags \"{value}\"");
+                    return Err(Problem::emerg(&option.at, message));
+                }
+            }
+        }
+        // The kernel's own choices serve; nothing a client sees depends on them.
+        "reuseport" | "bind" | "deferred" | "rcvbuf" | "sndbuf" | "so_keepalive" | "fastopen"
+        | "setfib" | "multipath" => {}
+        "quic" => {
+            return Err(Problem::emerg(&option.at, "HTTP/3 is not implemented")
+                .with_help("remove the line; HTTP/2 is served by `http2 on;`"));
+        }
+        _ => return Err(arguments::invalid_parameter(option)),
+    }
+    Ok(())
+}
+
+/// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`.
+fn parse_address(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+    let text = word.text.as_str();
+    if text.starts_with("unix:") {
+        return Err(
+            Problem::emerg(&word.at, format!("invalid address \"{text}\""))
+                .with_help("listening on a UNIX socket is not implemented; use 127.0.0.1:PORT"),
+        );
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(vec![SocketAddr::new(
+            Ipv4Addr::UNSPECIFIED.into(),
+            parse_port(text, word)?,
+        )]);
+    }
+    let (host, port) = split_port(text);
+    let port = port.map_or(Ok(80), |port| parse_port(port, word))?;
+    if host == "*" {
+        return Ok(vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)]);
+    }
+    if let Some(inner) = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        let address: Ipv6Addr = inner.parse().map_err(|_| {
+            Problem::emerg(
+                &word.at,
+                format!("invalid IPv6 address in \"{text}\" of the \"listen\" directive"),
+            )
+        })?;
+        return Ok(vec![SocketAddr::new(address.into(), port)]);
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let found: Vec<_> = (host, port)
+        .to_socket_addrs()
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    if found.is_empty() {
+        let message = format!("host not found in \"{text}\" of the \"listen\" directive");
+        return Err(Problem::emerg(&word.at, message));
+    }
+    Ok(found)
+}
+
+/// Splits `host:port`, leaving the colons of `[::1]` alone.
+pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
+    match text.rfind(':') {
+        Some(colon) if !text[colon..].contains(']') => (&text[..colon], Some(&text[colon + 1..])),
+        _ => (text, None),
+    }
+}
+
+fn parse_port(text: &str, word: &Word) -> Result<u16, Problem> {
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+        let message = format!(
+            "invalid port in \"{}\" of the \"listen\" directive",
+            word.text
+        );
+        Problem::emerg(&word.at, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn addresses(text: &str) -> Option<String> {
+        let at = Position {
+            file: Path::new("t").into(),
+            line: 1,
+            column: 1,
+        };
+        let word = Word {
+            text: text.into(),
+            quoted: false,
+            at,
+        };
+        parse_address(&word).ok().map(|found| found[0].to_string())
+    }
+
+    #[test]
+    fn every_form_of_an_address_is_read() {
+        for (text, expected) in [
+            ("443", "0.0.0.0:443"),
+            ("*:443", "0.0.0.0:443"),
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("127.0.0.1:8443", "127.0.0.1:8443"),
+            ("[::]:443", "[::]:443"),
+            ("[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(addresses(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "0",
+            "70000",
+            "127.0.0.1:x",
+            "[::1:80",
+            "unix:/a",
+            "no such name:1",
+        ] {
+            assert_eq!(addresses(text), None, "{text}");
+        }
+    }
+}

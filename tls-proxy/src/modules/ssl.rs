@@ -1,0 +1,294 @@
+//! nginx's `ngx_http_ssl_module`: what the configuration says of TLS. What it
+//! does with a connection stands in `tls/`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Contexts, Effect, MANY, Spec, arguments};
+use crate::conf::{Directive, Position, Problem};
+
+/// What the module keeps for each server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `ssl_certificate` and `ssl_certificate_key`, pairwise in order.
+    pub certificates: Arc<[File]>,
+    /// The keys to `certificates`.
+    pub keys: Arc<[File]>,
+    /// `ssl_protocols`: TLS 1.2.
+    pub tls12: bool,
+    /// `ssl_protocols`: TLS 1.3.
+    pub tls13: bool,
+    /// `ssl_session_tickets`.
+    pub tickets: bool,
+    /// `ssl_reject_handshake`.
+    pub reject_handshake: bool,
+    /// `ssl_ciphers`, as written.
+    pub ciphers: Option<Arc<str>>,
+    /// `ssl_ecdh_curve`, as written.
+    pub curves: Option<Arc<str>>,
+    /// `ssl_prefer_server_ciphers`.
+    pub prefer_server_ciphers: bool,
+}
+
+/// A file of a certificate or key, and the line that names it.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// The line.
+    pub at: Position,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            certificates: Arc::new([]),
+            keys: Arc::new([]),
+            tls12: true,
+            tls13: true,
+            tickets: true,
+            reject_handshake: false,
+            ciphers: None,
+            curves: None,
+            prefer_server_ciphers: false,
+        }
+    }
+}
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+const LATER: &str = "not implemented yet; remove the line";
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("ssl", HTTP_SERVER, (1, 1), |scope, directive| {
+        if arguments::flag(directive)? {
+            scope.place.server.ssl_on = true;
+            scope.draft.problems.push(Problem::warn(
+                &directive.name.at,
+                "the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead",
+            ));
+        }
+        Ok(())
+    })
+    .default("off")
+    .about("`on` makes every `listen` of the server a TLS one; nginx dropped it in 1.25.1."),
+    Spec::set(
+        "ssl_certificate",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            let file = File::parse(directive, scope.draft);
+            add_file(&mut scope.settings.ssl.certificates, file, scope.first_here);
+            Ok(())
+        },
+    )
+    .about("The certificate and its chain (PEM); once for each kind of key.")
+    .repeats(),
+    Spec::set(
+        "ssl_certificate_key",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            let file = File::parse(directive, scope.draft);
+            add_file(&mut scope.settings.ssl.keys, file, scope.first_here);
+            Ok(())
+        },
+    )
+    .about("The certificate's private key (PEM: PKCS#8, PKCS#1 or SEC1).")
+    .repeats(),
+    Spec::set(
+        "ssl_protocols",
+        HTTP_SERVER,
+        (1, MANY),
+        |scope, directive| {
+            let ssl = &mut scope.settings.ssl;
+            (ssl.tls12, ssl.tls13) = (false, false);
+            for word in &directive.args {
+                match word.text.as_str() {
+                    "TLSv1.2" => ssl.tls12 = true,
+                    "TLSv1.3" => ssl.tls13 = true,
+                    "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
+                        let message = format!("{} is not supported and stays off", word.text);
+                        scope.draft.problems.push(Problem::warn(&word.at, message));
+                    }
+                    other => {
+                        return Err(Problem::emerg(
+                            &word.at,
+                            format!("invalid value \"{other}\""),
+                        ));
+                    }
+                }
+            }
+            if !ssl.tls12 && !ssl.tls13 {
+                return Err(
+                    Problem::emerg(&directive.name.at, "no supported protocol is left")
+                        .with_help("write ssl_protocols TLSv1.2 TLSv1.3;"),
+                );
+            }
+            Ok(())
+        },
+    )
+    .default("TLSv1.2 TLSv1.3")
+    .about("Versions of TLS; older ones than 1.2 are never spoken."),
+    Spec::set("ssl_ciphers", HTTP_SERVER, (1, 1), |scope, directive| {
+        scope.settings.ssl.ciphers = Some(arguments::first(directive).text.as_str().into());
+        Ok(())
+    })
+    .default("HIGH:!aNULL:!MD5")
+    .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
+    Spec::set("ssl_ecdh_curve", HTTP_SERVER, (1, 1), |scope, directive| {
+        scope.settings.ssl.curves = Some(arguments::first(directive).text.as_str().into());
+        Ok(())
+    })
+    .default("auto")
+    .about("Key exchange groups: `X25519`, `prime256v1`, `secp384r1`, `X25519MLKEM768`."),
+    Spec::set(
+        "ssl_prefer_server_ciphers",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.prefer_server_ciphers = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("The server's order of cipher suites decides."),
+    Spec::set(
+        "ssl_session_tickets",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.tickets = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("on")
+    .about("Sessions are resumed by tickets (RFC 5077, RFC 8446)."),
+    Spec::set(
+        "ssl_reject_handshake",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.reject_handshake = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Ends every handshake of the server with `unrecognized_name`."),
+    Spec::new(
+        "ssl_session_cache",
+        HTTP_SERVER,
+        (1, 2),
+        Effect::Accepted("sessions are resumed by tickets, which need no memory and no lock"),
+    ),
+    Spec::new(
+        "ssl_session_timeout",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("a ticket key lives for six hours"),
+    ),
+    Spec::new(
+        "ssl_buffer_size",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("records are as large as what there is to send, up to 16k"),
+    ),
+    Spec::new(
+        "ssl_dhparam",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("finite-field key exchange is not offered"),
+    ),
+    Spec::new(
+        "ssl_early_data",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("early data is never accepted, since it can be replayed"),
+    ),
+    Spec::new(
+        "ssl_certificate_cache",
+        HTTP_SERVER,
+        (1, 3),
+        Effect::Accepted("certificates are read once"),
+    ),
+    Spec::new(
+        "ssl_session_ticket_key",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    )
+    .repeats(),
+    Spec::new(
+        "ssl_password_file",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(
+            "encrypted keys are not supported yet; decrypt the key with `openssl pkey`",
+        ),
+    ),
+    Spec::new(
+        "ssl_verify_client",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new(
+        "ssl_client_certificate",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new(
+        "ssl_trusted_certificate",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new(
+        "ssl_verify_depth",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new("ssl_crl", HTTP_SERVER, (1, 1), Effect::Refused(LATER)),
+    Spec::new("ssl_stapling", HTTP_SERVER, (1, 1), Effect::Refused(LATER)),
+    Spec::new(
+        "ssl_stapling_verify",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new(
+        "ssl_stapling_file",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused(LATER),
+    ),
+    Spec::new(
+        "ssl_conf_command",
+        HTTP_SERVER,
+        (2, 2),
+        Effect::Refused(LATER),
+    )
+    .repeats(),
+    Spec::new(
+        "ssl_engine",
+        Contexts::MAIN,
+        (1, 1),
+        Effect::Refused("keys are files; remove the line"),
+    ),
+];
+
+impl File {
+    fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {
+        let word = arguments::first(directive);
+        Self {
+            path: draft.paths.in_conf(&word.text),
+            at: word.at.clone(),
+        }
+    }
+}
+
+fn add_file(own: &mut Arc<[File]>, file: File, first_here: bool) {
+    let inherited = if first_here { &[] } else { &own[..] };
+    *own = inherited.iter().cloned().chain([file]).collect();
+}

@@ -1,0 +1,312 @@
+//! nginx's `ngx_http_upstream_module`: groups of servers a request may go to.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::{Contexts, Effect, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem, Word, units};
+use crate::config::build::walk_block;
+
+/// Where a peer is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A UNIX socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One server of a group.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub address: Address,
+    /// `weight=`.
+    pub weight: u32,
+    /// `max_fails=`; zero never marks it as failed.
+    pub max_fails: u32,
+    /// `fail_timeout=`: the time in which failures count, and for which the
+    /// peer is then left alone.
+    pub fail_timeout: Duration,
+    /// `backup`.
+    pub backup: bool,
+    /// `down`.
+    pub down: bool,
+}
+
+/// A group of peers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name `proxy_pass` calls it by.
+    pub name: String,
+    /// Its servers, in order.
+    pub peers: Vec<Peer>,
+    /// `keepalive`: idle connections a worker keeps.
+    pub keepalive: usize,
+    /// `keepalive_timeout`.
+    pub keepalive_timeout: Duration,
+    /// `keepalive_requests`.
+    pub keepalive_requests: u64,
+    /// `least_conn`.
+    pub least_connections: bool,
+    /// Where the next worker's round begins, so that workers do not all start
+    /// with the first peer.
+    pub first: AtomicUsize,
+}
+
+impl Upstream {
+    /// The group that an address written in `proxy_pass` stands for.
+    pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
+        let draft = Draft {
+            peers: addresses.into_iter().map(Peer::at).collect(),
+            ..Draft::default()
+        };
+        draft.build(name)
+    }
+}
+
+impl Peer {
+    fn at(address: Address) -> Self {
+        Self {
+            address,
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            backup: false,
+            down: false,
+        }
+    }
+}
+
+/// An `upstream` block while it is read.
+pub(crate) struct Draft {
+    peers: Vec<Peer>,
+    keepalive: usize,
+    keepalive_timeout: Duration,
+    keepalive_requests: u64,
+    least_connections: bool,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            peers: Vec::new(),
+            keepalive: 32,
+            keepalive_timeout: Duration::from_secs(60),
+            keepalive_requests: 1000,
+            least_connections: false,
+        }
+    }
+}
+
+impl Draft {
+    fn build(self, name: &str) -> Upstream {
+        Upstream {
+            name: name.to_owned(),
+            peers: self.peers,
+            keepalive: self.keepalive,
+            keepalive_timeout: self.keepalive_timeout,
+            keepalive_requests: self.keepalive_requests,
+            least_connections: self.least_connections,
+            first: AtomicUsize::new(0),
+        }
+    }
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::new(
+        "upstream",
+        Contexts::HTTP,
+        (1, 1),
+        Effect::Block(open_upstream),
+    )
+    .about("A named group of servers for `proxy_pass`.")
+    .repeats(),
+    Spec::set("server", Contexts::UPSTREAM, (1, usize::MAX), add_peer)
+        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `backup`, `down`.")
+        .repeats(),
+    Spec::set(
+        "keepalive",
+        Contexts::UPSTREAM,
+        (1, 2),
+        |scope, directive| {
+            scope.place.upstream.keepalive = arguments::number(directive)?;
+            Ok(())
+        },
+    )
+    .default("32")
+    .about("Idle connections each worker keeps to the group."),
+    Spec::set(
+        "keepalive_timeout",
+        Contexts::UPSTREAM,
+        (1, 1),
+        |scope, directive| {
+            let word = arguments::first(directive);
+            scope.place.upstream.keepalive_timeout = arguments::time(directive, word)?;
+            Ok(())
+        },
+    )
+    .default("60s")
+    .about("How long such a connection is kept."),
+    Spec::set(
+        "keepalive_requests",
+        Contexts::UPSTREAM,
+        (1, 1),
+        |scope, directive| {
+            scope.place.upstream.keepalive_requests = arguments::number(directive)? as u64;
+            Ok(())
+        },
+    )
+    .default("1000")
+    .about("Most requests over such a connection."),
+    Spec::set("least_conn", Contexts::UPSTREAM, (0, 0), |scope, _| {
+        scope.place.upstream.least_connections = true;
+        Ok(())
+    })
+    .about("Prefers the server with the fewest requests in flight, per worker."),
+    Spec::new(
+        "keepalive_time",
+        Contexts::UPSTREAM,
+        (1, 1),
+        Effect::Accepted("the number of requests bounds a connection's life"),
+    ),
+    Spec::new(
+        "zone",
+        Contexts::UPSTREAM,
+        (1, 2),
+        Effect::Accepted("every worker keeps its own state; nothing is shared"),
+    ),
+    Spec::new(
+        "ip_hash",
+        Contexts::UPSTREAM,
+        (0, 0),
+        Effect::Refused("not implemented; remove the line for round robin, or use least_conn"),
+    ),
+    Spec::new(
+        "hash",
+        Contexts::UPSTREAM,
+        (1, 2),
+        Effect::Refused("not implemented; remove the line for round robin, or use least_conn"),
+    ),
+];
+
+fn open_upstream(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    children: &[Directive],
+) -> Result<(), Problem> {
+    let name = &arguments::first(directive).text;
+    let mut place = super::Place::default();
+    let settings = &mut scope.settings.clone();
+    walk_block(
+        children,
+        Contexts::UPSTREAM,
+        settings,
+        scope.draft,
+        &mut place,
+    );
+    if place.upstream.peers.is_empty() {
+        return Err(Problem::emerg(
+            &directive.end,
+            "no servers are inside upstream",
+        ));
+    }
+    if scope
+        .draft
+        .upstreams
+        .iter()
+        .any(|other| other.name == *name)
+    {
+        return Err(Problem::emerg(
+            &directive.name.at,
+            format!("duplicate upstream \"{name}\""),
+        ));
+    }
+    scope
+        .draft
+        .upstreams
+        .push(Arc::new(place.upstream.build(name)));
+    Ok(())
+}
+
+fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let addresses = resolve(&word.text, 80, word)?;
+    for address in addresses {
+        let mut peer = Peer::at(address);
+        for option in &directive.args[1..] {
+            set_option(&mut peer, option)?;
+        }
+        scope.place.upstream.peers.push(peer);
+    }
+    Ok(())
+}
+
+fn set_option(peer: &mut Peer, option: &Word) -> Result<(), Problem> {
+    let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
+    let number = || {
+        value
+            .parse::<u32>()
+            .map_err(|_| arguments::invalid_parameter(option))
+    };
+    match name {
+        "weight" => peer.weight = number()?.max(1),
+        "max_fails" => peer.max_fails = number()?,
+        "fail_timeout" => {
+            let time = units::parse_time_ms(value);
+            peer.fail_timeout =
+                Duration::from_millis(time.ok_or_else(|| arguments::invalid_parameter(option))?);
+        }
+        "backup" => peer.backup = true,
+        "down" => peer.down = true,
+        "max_conns" => {
+            number()?;
+        }
+        "resolve" => {
+            return Err(arguments::invalid_parameter(option)
+                .with_help("names are resolved when the configuration is read; remove `resolve`"));
+        }
+        _ => return Err(arguments::invalid_parameter(option)),
+    }
+    Ok(())
+}
+
+/// The addresses of `host[:port]` or `unix:path`.
+pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<Address>, Problem> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(vec![Address::Unix(PathBuf::from(
+            path.trim_end_matches(':'),
+        ))]);
+    }
+    let (host, port) = super::listen::split_port(text);
+    let port = match port {
+        None => default_port,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+            Problem::emerg(&word.at, format!("invalid port in upstream \"{text}\""))
+        })?,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<_> = (host, port)
+        .to_socket_addrs()
+        .map(|found| found.map(Address::Tcp).collect())
+        .unwrap_or_default();
+    if found.is_empty() {
+        return Err(
+            Problem::emerg(&word.at, format!("host not found in upstream \"{text}\""))
+                .with_help("the name must resolve when the program starts"),
+        );
+    }
+    Ok(found)
+}

@@ -1,0 +1,218 @@
+//! Serving: workers, signals, and the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::cli::Options;
+use crate::config::Config;
+use crate::life::drain::{Conductor, Phase};
+use crate::life::pid_file::PidFile;
+use crate::life::signals::{Event, Signals};
+use crate::server::listener::{self, BindError, Bound};
+use crate::server::worker::{self, End, Order, Start};
+
+/// Memory of the process before its first connection, bytes.
+const BASE_MEMORY: u64 = 6 << 20;
+/// Memory that one busy TLS connection may take, bytes; `bench/` measures it.
+const CONNECTION_MEMORY: u64 = 48 << 10;
+
+/// How serving ended; the value is the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Every connection ended by itself.
+    Drained = 0,
+    /// Something failed, or connections were cut.
+    Forced = 1,
+}
+
+/// Opens every address of a configuration.
+///
+/// # Errors
+/// The first address that cannot be opened.
+pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
+    let workers = workers(config);
+    config
+        .listens
+        .iter()
+        .map(|address| listener::bind(&address.listen, workers))
+        .collect()
+}
+
+fn workers(config: &Config) -> usize {
+    config
+        .main
+        .workers
+        .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
+}
+
+/// Most connections of one worker: what the configuration says, and no more
+/// than fits into the cgroup's memory.
+fn room(config: &Config, workers: usize) -> usize {
+    let configured = config.main.connections.unwrap_or(512);
+    let fits = pod::cgroup::memory_limit().map_or(usize::MAX, |limit| {
+        let left = limit.saturating_sub(BASE_MEMORY) / CONNECTION_MEMORY;
+        usize::try_from(left).unwrap_or(usize::MAX)
+    });
+    configured.min(fits / workers).max(8)
+}
+
+/// Serves until a drain has ended.
+pub async fn run(
+    options: &Options,
+    config: Config,
+    bound: Vec<Bound>,
+    mut signals: Signals,
+) -> Exit {
+    let count = workers(&config);
+    let config = Arc::new(config);
+    let pid_file = match PidFile::write(&config.main.pid) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    };
+    let conductor = Conductor::new();
+    let (done, mut ends) = mpsc::unbounded_channel();
+    let mut workers = Workers {
+        count,
+        config: config.clone(),
+        orders: Vec::new(),
+    };
+    for (number, sockets) in deal(bound, count).into_iter().enumerate() {
+        let (order, orders) = mpsc::unbounded_channel();
+        let start = Start {
+            number,
+            workers: count,
+            room: room(&config, count),
+            config: config.clone(),
+            sockets,
+            phases: conductor.subscribe(),
+            orders,
+        };
+        if let Err(error) = worker::start(start, done.clone()) {
+            tracing::error!("worker {number} did not start: {error}");
+            return Exit::Forced;
+        }
+        workers.orders.push(order);
+    }
+    for address in &config.listens {
+        tracing::info!("listening on {}", address.listen.address);
+    }
+    let end = serve(options, &mut workers, &mut signals, &conductor, &mut ends).await;
+    if let Some(file) = pid_file {
+        file.announce_drained();
+    }
+    end
+}
+
+/// The running workers, as the main thread sees them.
+struct Workers {
+    count: usize,
+    config: Arc<Config>,
+    orders: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+/// One list of sockets for each worker.
+fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(SocketAddr, std::net::TcpListener)>> {
+    let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for Bound { address, sockets } in bound {
+        for (hand, socket) in hands.iter_mut().zip(sockets) {
+            hand.push((address, socket));
+        }
+    }
+    hands
+}
+
+/// Follows signals until every worker has ended.
+async fn serve(
+    options: &Options,
+    workers: &mut Workers,
+    signals: &mut Signals,
+    conductor: &Conductor,
+    ends: &mut mpsc::UnboundedReceiver<End>,
+) -> Exit {
+    let mut cut = 0;
+    let mut running = workers.count;
+    let mut deadline = None;
+    while running > 0 {
+        let expired = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(end) = ends.recv() => {
+                running -= 1;
+                cut += end.cut;
+            }
+            () = expired => {
+                tracing::warn!("worker_shutdown_timeout: cutting what is left");
+                deadline = None;
+                conductor.advance(Phase::Deadline);
+            }
+            event = signals.next() => match event {
+                Event::Quit => {
+                    conductor.advance(Phase::Draining);
+                    let limit = workers.config.main.shutdown_timeout;
+                    deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
+                }
+                Event::Force => conductor.advance(Phase::Deadline),
+                Event::Reload => workers.reload(options),
+                Event::Reopen => {
+                    for order in &workers.orders {
+                        let _ = order.send(Order::Reopen);
+                    }
+                }
+            },
+        }
+    }
+    if conductor.phase() == Phase::Deadline {
+        tracing::warn!("exiting: {cut} connections were cut");
+        return Exit::Forced;
+    }
+    tracing::info!("exiting: drained");
+    Exit::Drained
+}
+
+impl Workers {
+    /// Reads the configuration again; what is wrong with it changes nothing.
+    fn reload(&mut self, options: &Options) {
+        let loaded = crate::load(options);
+        for problem in &loaded.problems {
+            tracing::error!("{problem}");
+        }
+        let Some(config) = loaded.config else {
+            tracing::error!("the new configuration is refused; the old one goes on");
+            return;
+        };
+        let known = |address| {
+            self.config
+                .listens
+                .iter()
+                .any(|own| own.listen.address == address)
+        };
+        let fresh = config
+            .listens
+            .iter()
+            .filter(|address| !known(address.listen.address));
+        let bound: Result<Vec<_>, _> = fresh
+            .map(|address| listener::bind(&address.listen, self.count))
+            .collect();
+        let bound = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::error!("{error}; the old configuration goes on");
+                return;
+            }
+        };
+        self.config = Arc::new(config);
+        for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
+            let _ = order.send(Order::Reload(self.config.clone(), sockets));
+        }
+        tracing::info!("configuration reloaded");
+    }
+}

@@ -1,0 +1,194 @@
+//! One client connection: what it is, and which protocol it speaks.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::request::Request;
+use super::stream::{ClientStream, Prefixed};
+use super::worker::Worker;
+use super::{http1, http2};
+use crate::config::{Address, Current, ServerId};
+use crate::error_log::{self, Level};
+use crate::life::drain::Token;
+use crate::modules::Settings;
+use crate::tls::accept::{self, Failure, TlsInfo};
+
+/// How an HTTP/2 client begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 0x16;
+
+/// What is known of a connection while it serves.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    /// The configuration it began with; a reload does not change it.
+    pub(crate) config: Current,
+    /// `$connection`.
+    pub(crate) number: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Which of the configuration's addresses it came in by.
+    pub(crate) address: usize,
+    /// The server for requests whose host names none: the address's default,
+    /// or the one the TLS handshake named.
+    pub(crate) server: ServerId,
+    pub(crate) tls: Option<TlsInfo>,
+    /// Clear text on a port for TLS: every request gets nginx's 400.
+    pub(crate) plain_on_tls: bool,
+    /// Requests so far.
+    pub(crate) requests: Cell<u64>,
+}
+
+impl Connection {
+    /// The address it came in by.
+    pub(crate) fn listen(&self) -> &Address {
+        &self.config.listens[self.address]
+    }
+
+    /// Settings for what happens before a request has chosen its server.
+    pub(crate) fn default_settings(&self) -> &Settings {
+        let server = self.config.server(self.server);
+        &self.config.location(server.root).settings
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    address: usize,
+    token: Token,
+) {
+    let config = worker.config();
+    let listen = &config.listens[address];
+    let local = socket.local_addr().unwrap_or(listen.listen.address);
+    let mut connection = Connection {
+        number: worker.next_connection(),
+        worker: worker.clone(),
+        server: listen.default,
+        config: config.clone(),
+        peer,
+        local,
+        address,
+        tls: None,
+        plain_on_tls: false,
+        requests: Cell::new(0),
+    };
+    // Without it small answers would wait for the client's acknowledgement.
+    if connection.default_settings().core.tcp_nodelay {
+        let _ = socket.set_nodelay(true);
+    }
+    let patience = connection.default_settings().core.client_header_timeout;
+    let stream = Prefixed {
+        seen: BytesMut::new(),
+        socket,
+    };
+    let opened = tokio::time::timeout(patience, open(&mut connection, stream)).await;
+    let (stream, http2) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Closed::Quiet)) => return,
+        Ok(Err(Closed::Because(failure))) => {
+            let what = format!("{failure} while SSL handshaking");
+            error_log::connection(&connection, Level::Info, what);
+            return;
+        }
+        Err(_) => {
+            error_log::connection(
+                &connection,
+                Level::Info,
+                "client timed out (110: Connection timed out)",
+            );
+            return;
+        }
+    };
+    let connection = Rc::new(connection);
+    if http2 {
+        http2::serve(connection, stream, token).await;
+    } else {
+        http1::serve(connection, stream, token).await;
+    }
+}
+
+/// Why a connection ended before HTTP began.
+enum Closed {
+    Quiet,
+    Because(Failure),
+}
+
+/// Looks at the first bytes and opens what they ask for. Says whether HTTP/2
+/// follows.
+async fn open(
+    connection: &mut Connection,
+    mut stream: Prefixed,
+) -> Result<(ClientStream, bool), Closed> {
+    let config = connection.config.clone();
+    let listen = &config.listens[connection.address];
+    let http2_on = |server: ServerId| {
+        let root = config.server(server).root;
+        listen.listen.http2 || config.location(root).settings.http2.on
+    };
+    if look(&mut stream).await.map_err(|_| Closed::Quiet)? == 0 {
+        return Err(Closed::Quiet);
+    }
+    if !listen.listen.ssl {
+        let http2 = http2_on(listen.default) && begins_http2(&mut stream).await;
+        return Ok((ClientStream::Plain(stream), http2));
+    }
+    if stream.seen[0] != HANDSHAKE && stream.seen[0] & 0x80 == 0 {
+        connection.plain_on_tls = true;
+        return Ok((ClientStream::Plain(stream), false));
+    }
+    let mut server = listen.default;
+    let (tls, info) = accept::accept(stream, |name| {
+        server = name
+            .and_then(|name| listen.names.find(name))
+            .unwrap_or(listen.default);
+        let own = config.server(server).tls.as_ref();
+        let tls = own.or(config.server(listen.default).tls.as_ref())?;
+        Some((tls.clone(), http2_on(server)))
+    })
+    .await
+    .map_err(Closed::Because)?;
+    let http2 = info.alpn.as_deref() == Some(b"h2");
+    connection.server = server;
+    connection.tls = Some(info);
+    Ok((ClientStream::Tls(Box::new(tls)), http2))
+}
+
+/// Reads what there is; 0 is the end.
+async fn look(stream: &mut Prefixed) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut space = [0; 2048];
+        let mut space = ReadBuf::new(&mut space);
+        std::task::ready!(Pin::new(&mut stream.socket).poll_read(cx, &mut space))?;
+        stream.seen.extend_from_slice(space.filled());
+        std::task::Poll::Ready(Ok(space.filled().len()))
+    })
+    .await
+}
+
+/// Whether the bytes are HTTP/2's; reads on while they might be.
+async fn begins_http2(stream: &mut Prefixed) -> bool {
+    while stream.seen.len() < PREFACE.len() && PREFACE.starts_with(&stream.seen) {
+        match look(stream).await {
+            Ok(size) if size > 0 => {}
+            _ => return false,
+        }
+    }
+    stream.seen.starts_with(PREFACE)
+}
+
+/// A connection that ended inside a request's head: one line for the logs.
+pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
+    let mut request = Request::broken(connection, line);
+    request.outcome.status = status;
+}

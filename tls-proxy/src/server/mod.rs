@@ -1,0 +1,17 @@
+//! From a socket to an answer: worker, connection, request.
+//!
+//! A request walks one way: listen, TLS, HTTP, route, upstream, log. All of it
+//! happens on the worker's own thread, so nothing here is shared or locked.
+
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod listener;
+pub(crate) mod logs;
+pub(crate) mod pages;
+pub(crate) mod phases;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod stream;
+pub(crate) mod worker;

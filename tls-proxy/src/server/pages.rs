@@ -1,0 +1,61 @@
+//! Error pages, as nginx's clients know them.
+
+use bytes::Bytes;
+
+use super::response::product;
+use crate::modules::core::{page_detail, reason};
+
+/// The page for a status; empty where there is none.
+pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
+    let words = match status {
+        401 => "Authorization Required",
+        302 => "Found",
+        301..=599 => reason(status),
+        _ => "",
+    };
+    if words.is_empty() || status == 304 {
+        return Bytes::new();
+    }
+    let shown = if matches!(status, 494..=497) {
+        400
+    } else {
+        status
+    };
+    let detail = page_detail(status);
+    let title = detail.unwrap_or(words);
+    let detail = detail
+        .map(|text| format!("<center>{text}</center>\r\n"))
+        .unwrap_or_default();
+    let product = product(tokens);
+    format!(
+        "<html>\r\n<head><title>{shown} {title}</title></head>\r\n<body>\r\n\
+         <center><h1>{shown} {words}</h1></center>\r\n{detail}\
+         <hr><center>{product}</center>\r\n</body>\r\n</html>\r\n"
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(status: u16) -> String {
+        String::from_utf8_lossy(&page(status, false)).into_owned()
+    }
+
+    #[test]
+    fn plain_http_on_a_tls_port_gets_nginx_words() {
+        let page = text(497);
+        assert!(page.contains("<title>400 The plain HTTP request was sent to HTTPS port</title>"));
+        assert!(page.contains("<h1>400 Bad Request</h1>"));
+        assert!(page.contains("<center>The plain HTTP request was sent to HTTPS port</center>"));
+    }
+
+    #[test]
+    fn statuses_without_a_page_have_none() {
+        assert_eq!(
+            (text(200), text(418), text(304)),
+            (String::new(), String::new(), String::new())
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! The phases of a request, nginx's own and in its order: choose the server,
+//! server rewrite, choose the location, rewrite, content, error page.
+
+use bytes::Bytes;
+
+use super::request::Request;
+use super::response::{Refusal, Response};
+use crate::config::locations::{Found, Tree};
+use crate::config::{LocationId, ServerId};
+use crate::error_log::{self, Level};
+use crate::http1::request_head::{Framing, Version};
+use crate::http1::{host, target};
+use crate::modules::core::{Answer, ErrorPage};
+use crate::modules::rewrite::{self, Flow};
+use crate::modules::{Settings, headers};
+use crate::upstream::forward;
+
+/// Internal redirects of one request; one more is a circle (nginx:
+/// `NGX_HTTP_MAX_URI_CHANGES`).
+const MOST_REDIRECTS: u32 = 10;
+
+/// Answers a request whose head has been read.
+pub(crate) async fn respond(request: &mut Request) -> Response {
+    let result = match route(request) {
+        Ok(()) => run(request, true).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = with_error_pages(request, result).await;
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    headers::apply(&settings.headers, request, &mut response);
+    response
+}
+
+/// Checks what head and fields say together, and chooses the server.
+fn route(request: &mut Request) -> Result<(), Refusal> {
+    let refuse = |request: &Request, status, reason: &str| {
+        let what = format!("{reason} while reading client request headers");
+        error_log::request(request, Level::Info, what);
+        Err(Refusal::closing(status))
+    };
+    if request.head.version < Version::Http2 {
+        match request.head.framing() {
+            Ok(framing) => request.framing = framing,
+            Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
+        }
+    }
+    let named = request
+        .head
+        .authority
+        .as_deref()
+        .or(request.head.fields.first(b"host"));
+    if let Some(named) = named {
+        match host::parse(named) {
+            Some(host) => request.host = host,
+            None => return refuse(request, 400, "client sent invalid host header"),
+        }
+        choose_server(request);
+    }
+    let merge = request.settings().core.merge_slashes;
+    match target::normalise(&request.head.target, merge) {
+        Ok(normal) => {
+            request.quoted = normal.quoted;
+            request.args = normal
+                .args
+                .map_or(Bytes::new(), |at| request.head.target.slice(at));
+            request.path = normal.path;
+        }
+        Err(target::Invalid) => return refuse(request, 400, "client sent invalid request"),
+    }
+    if request.connection.plain_on_tls {
+        return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
+    }
+    Ok(())
+}
+
+fn choose_server(request: &mut Request) {
+    let names = &request.connection.listen().names;
+    let found = std::str::from_utf8(&request.host)
+        .ok()
+        .and_then(|host| names.find(host));
+    let server: ServerId = found.unwrap_or(request.connection.server);
+    request.server = server;
+    request.location = request.config.server(server).root;
+}
+
+/// Server rewrite, location, rewrite, content. `outside` is false for an
+/// internal redirect, which skips the server's own rewrite.
+async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
+    let config = request.config.clone();
+    if outside {
+        let root = config.server(request.server).root;
+        match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
+            Flow::Answer(result) => return result,
+            Flow::Continue | Flow::Relocate => {}
+        }
+    }
+    for _ in 0..=MOST_REDIRECTS {
+        if let Some(redirect) = choose_location(request) {
+            return Ok(redirect);
+        }
+        if request.settings().core.internal && outside && !request.rewritten {
+            return Err(Refusal::new(404));
+        }
+        let location = request.location;
+        match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+            Flow::Answer(result) => return result,
+            Flow::Continue => return content(request).await,
+            Flow::Relocate => {}
+        }
+    }
+    let path = error_log::shown(&request.path);
+    let what = format!("rewrite or internal redirection cycle while processing \"{path}\"");
+    error_log::request(request, Level::Error, what);
+    Err(Refusal::new(500))
+}
+
+/// Sets the request's location; an answer where the path wants a slash.
+fn choose_location(request: &mut Request) -> Option<Response> {
+    let config = request.config.clone();
+    let server = config.server(request.server);
+    let inside = |id: LocationId| -> &Tree { &config.location(id).tree };
+    let mut groups = Vec::new();
+    let found = server.tree.find(&request.path, &inside, &mut groups);
+    if !groups.is_empty() {
+        let path = Bytes::copy_from_slice(&request.path);
+        request.captures = groups.into_iter().map(|group| path.slice(group)).collect();
+    }
+    match found {
+        Some(Found::Location(id)) => request.location = id,
+        None => request.location = server.root,
+        Some(Found::Redirect) => {
+            let mut address = Vec::with_capacity(request.path.len() + 1);
+            target::escape_path(&request.path, &mut address);
+            address.push(b'/');
+            if !request.args.is_empty() {
+                address.push(b'?');
+                address.extend_from_slice(&request.args);
+            }
+            let tokens = request.settings().core.server_tokens;
+            return Some(Response::redirect(301, address.into(), tokens));
+        }
+    }
+    None
+}
+
+/// What the location itself does.
+async fn content(request: &mut Request) -> Result<Response, Refusal> {
+    let settings = request.settings();
+    let limit = settings.core.client_max_body_size;
+    let length = match request.framing {
+        Framing::Length(length) => length,
+        _ => 0,
+    };
+    if limit > 0 && length > limit {
+        let what = format!("client intended to send too large body: {length} bytes");
+        error_log::request(request, Level::Error, what);
+        return Err(Refusal::closing(413));
+    }
+    if settings.proxy.pass.is_some() {
+        return forward::forward(request).await;
+    }
+    Err(Refusal::new(404))
+}
+
+/// Turns refusals into pages, by `error_page` where there is one.
+async fn with_error_pages(
+    request: &mut Request,
+    mut result: Result<Response, Refusal>,
+) -> Response {
+    let mut close = false;
+    for round in 0..=MOST_REDIRECTS {
+        let (status, own) = match &result {
+            Ok(response) => {
+                let proxy = &request.settings().proxy;
+                let intercepted = matches!(response.content, super::response::Content::Upstream(_))
+                    && proxy.intercept_errors
+                    && response.status >= 300;
+                (response.status, !intercepted)
+            }
+            Err(refusal) => {
+                close |= refusal.close;
+                (refusal.status, false)
+            }
+        };
+        let may = round == 0 || request.settings().core.recursive_error_pages;
+        let page = if own || !may {
+            None
+        } else {
+            find_page(request.settings(), status)
+        };
+        match (page, result) {
+            (Some(page), before) => {
+                drop(before);
+                result = open_page(request, status, &page).await;
+            }
+            (None, Ok(mut response)) => {
+                response.close |= close;
+                return response;
+            }
+            (None, Err(refusal)) => {
+                let mut response = refuse(request, refusal.status);
+                response.close = close;
+                return response;
+            }
+        }
+    }
+    let mut response = refuse(request, 500);
+    response.close = close;
+    response
+}
+
+/// The standard page. 444 goes on to the connection as it is.
+fn refuse(request: &Request, status: u16) -> Response {
+    Response::page(status, request.settings().core.server_tokens)
+}
+
+fn find_page(settings: &Settings, status: u16) -> Option<ErrorPage> {
+    settings
+        .core
+        .error_pages
+        .iter()
+        .find(|page| page.status == status)
+        .cloned()
+}
+
+/// Runs what an `error_page` names, with the status it asks for.
+async fn open_page(
+    request: &mut Request,
+    status: u16,
+    page: &ErrorPage,
+) -> Result<Response, Refusal> {
+    let target = page.target.evaluate(request);
+    let tokens = request.settings().core.server_tokens;
+    if !target.starts_with(b"/") && !target.starts_with(b"@") {
+        let code = match page.answer {
+            Answer::Fixed(code @ (301 | 302 | 303 | 307 | 308)) => code,
+            _ => 302,
+        };
+        return Ok(Response::redirect(code, target, tokens));
+    }
+    let result = if target.starts_with(b"@") {
+        run_named(request, &target).await
+    } else {
+        let (path, args) = rewrite::split_target(&target);
+        request.path = path;
+        request.args = args;
+        request.rewritten = true;
+        if !request.is_head() {
+            request.head.method = Bytes::from_static(b"GET");
+        }
+        Box::pin(run(request, false)).await
+    };
+    let fixed = match page.answer {
+        Answer::Same => Some(if matches!(status, 494..=497) {
+            400
+        } else {
+            status
+        }),
+        Answer::Fixed(code) => Some(code),
+        Answer::FromPage => None,
+    };
+    result.map(|mut response| {
+        if let Some(code) = fixed {
+            response.status = code;
+            response.reason = None;
+        }
+        response
+    })
+}
+
+async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
+    let config = request.config.clone();
+    let Some(location) = config.server(request.server).tree.named(name) else {
+        let what = format!(
+            "could not find named location \"{}\"",
+            error_log::shown(name)
+        );
+        error_log::request(request, Level::Error, what);
+        return Err(Refusal::new(500));
+    };
+    request.location = location;
+    match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+        Flow::Answer(result) => result,
+        Flow::Continue => content(request).await,
+        Flow::Relocate => Box::pin(run(request, false)).await,
+    }
+}
+
+/// A request whose head was refused while it was read.
+pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+    with_error_pages(request, Err(Refusal::closing(status))).await
+}

@@ -1,0 +1,222 @@
+//! One request, from its head to its line in the access log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::connection::Connection;
+use crate::config::{Current, LocationId, ServerId};
+use crate::http1::fields::Fields;
+use crate::http1::request_head::{Framing, RequestHead, Version};
+use crate::modules::proxy::ProxyTo;
+use crate::modules::{Settings, log};
+use crate::upstream::body::RequestBody;
+
+/// A request and everything that becomes known of it.
+///
+/// Dropping it writes its line to the access log: however a request ends, it
+/// ends with one line.
+pub(crate) struct Request {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) config: Current,
+    pub(crate) head: RequestHead,
+    pub(crate) framing: Framing,
+    pub(crate) body: RequestBody,
+    /// `$host`, as far as the client named one.
+    pub(crate) host: Vec<u8>,
+    /// `$uri`.
+    pub(crate) path: Vec<u8>,
+    /// `$args`.
+    pub(crate) args: Bytes,
+    /// The target had percent-encoded bytes.
+    pub(crate) quoted: bool,
+    /// Path or arguments are no longer the client's.
+    pub(crate) rewritten: bool,
+    pub(crate) server: ServerId,
+    pub(crate) location: LocationId,
+    /// Values given to the configuration's own variables.
+    pub(crate) slots: Vec<Option<Bytes>>,
+    /// Groups of the last regular expression that matched.
+    pub(crate) captures: Vec<Bytes>,
+    pub(crate) started: Instant,
+    /// Its number on its connection, from 1.
+    pub(crate) number: u64,
+    /// `$pipe`: more had been read behind its head.
+    pub(crate) pipelined: bool,
+    /// `$request_length`, bytes.
+    pub(crate) received: u64,
+    /// The upstreams that were tried.
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) proxy: Option<Arc<ProxyTo>>,
+    pub(crate) upstream_fields: Option<Fields>,
+    pub(crate) outcome: Outcome,
+}
+
+/// One upstream that was tried.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) peer: String,
+    pub(crate) began: Instant,
+    /// `$upstream_status`; 0 where there was no answer.
+    pub(crate) status: u16,
+    /// Until the connection stood, the head was there, and the end.
+    pub(crate) connected: Option<Duration>,
+    pub(crate) head: Option<Duration>,
+    pub(crate) ended: Option<Duration>,
+    /// Bytes of the request, of the answer, and of the answer's body.
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) body: u64,
+}
+
+impl Attempt {
+    pub(crate) fn new(peer: String) -> Self {
+        Self {
+            peer,
+            began: Instant::now(),
+            status: 0,
+            connected: None,
+            head: None,
+            ended: None,
+            sent: 0,
+            received: 0,
+            body: 0,
+        }
+    }
+}
+
+/// What the client got.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// `$status`; 0 until something is known.
+    pub(crate) status: u16,
+    pub(crate) head_bytes: u64,
+    /// `$body_bytes_sent`: everything behind the head.
+    pub(crate) body_bytes: u64,
+    /// The answer's fields, as sent.
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
+    /// `$request_completion`.
+    pub(crate) complete: bool,
+}
+
+impl Outcome {
+    /// `$bytes_sent`.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.head_bytes + self.body_bytes
+    }
+}
+
+impl Request {
+    /// A request whose head has been read. Its server is the connection's own
+    /// until the host has been looked at.
+    pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+        let config = connection.config.clone();
+        let server = connection.server;
+        let location = config.server(server).root;
+        let slots = vec![None; config.variables.len()];
+        let number = connection.requests.get() + 1;
+        connection.requests.set(number);
+        Self {
+            framing: Framing::None,
+            body,
+            host: Vec::new(),
+            path: Vec::new(),
+            args: Bytes::new(),
+            quoted: false,
+            rewritten: false,
+            server,
+            location,
+            slots,
+            captures: Vec::new(),
+            started: Instant::now(),
+            number,
+            pipelined: false,
+            received: 0,
+            attempts: Vec::new(),
+            proxy: None,
+            upstream_fields: None,
+            outcome: Outcome::default(),
+            connection: connection.clone(),
+            config,
+            head,
+        }
+    }
+
+    /// A request that never became one: all there is is (part of) its line.
+    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes) -> Self {
+        let head = RequestHead {
+            line,
+            method: Bytes::new(),
+            target: Bytes::new(),
+            authority: None,
+            version: Version::Http11,
+            fields: Fields::default(),
+        };
+        Self::new(connection, head, RequestBody::None)
+    }
+
+    /// The settings that hold for it now.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.config.location(self.location).settings
+    }
+
+    /// `$scheme`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.connection.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// `$server_protocol`.
+    pub(crate) fn protocol(&self) -> &str {
+        match self.head.version {
+            Version::Http2 => "HTTP/2.0",
+            Version::Http09 => "HTTP/0.9",
+            Version::Http10 | Version::Http11 => {
+                let line = &self.head.line;
+                let start = memchr::memmem::rfind(line, b" HTTP/").map(|space| space + 1);
+                let text = start.and_then(|start| std::str::from_utf8(&line[start..]).ok());
+                text.map(str::trim_end).unwrap_or_default()
+            }
+        }
+    }
+
+    /// `$host`.
+    pub(crate) fn host_or_server_name(&self) -> &[u8] {
+        if self.host.is_empty() {
+            self.config.server(self.server).name.as_bytes()
+        } else {
+            &self.host
+        }
+    }
+
+    /// Bytes of its head, as HTTP/1 would write it.
+    pub(crate) fn head_length(&self) -> u64 {
+        let fields: usize = self
+            .head
+            .fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        (self.head.line.len() + fields + 4) as u64
+    }
+
+    /// Whether its answer has no body (RFC 9110, section 9.3.2).
+    pub(crate) fn is_head(&self) -> bool {
+        &self.head.method[..] == b"HEAD"
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.outcome.status == 0 {
+            // The client has gone; nginx's own status for it.
+            self.outcome.status = 499;
+        }
+        log::write(self);
+    }
+}

@@ -1,0 +1,251 @@
+//! An answer before it is written: what the content phase decided, and the
+//! fields that come of it, in nginx's order.
+
+use bytes::Bytes;
+
+use super::pages;
+use super::request::Request;
+use crate::upstream::answer::Answer;
+use crate::upstream::link::Link;
+
+/// An answer.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The upstream's reason phrase; otherwise nginx's own words.
+    pub(crate) reason: Option<Bytes>,
+    pub(crate) content_type: Option<Bytes>,
+    /// The body's length, bytes, where it is known.
+    pub(crate) length: Option<u64>,
+    pub(crate) location: Option<Bytes>,
+    /// `location` is this server's own and may be made absolute.
+    pub(crate) own_location: bool,
+    /// Everything else, in order.
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
+    pub(crate) content: Content,
+    /// The connection cannot serve another request.
+    pub(crate) close: bool,
+}
+
+/// Where the body comes from.
+pub(crate) enum Content {
+    Empty,
+    Memory(Bytes),
+    Upstream(Box<Answer>),
+    /// After `101 Switching Protocols`: what follows is no HTTP.
+    Tunnel(Box<Link>),
+}
+
+/// A request that gets an error page.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// The connection is closed, because what follows on it is not to be
+    /// trusted.
+    pub(crate) close: bool,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            close: false,
+        }
+    }
+
+    /// A refusal behind which the connection closes.
+    pub(crate) fn closing(status: u16) -> Self {
+        Self {
+            status,
+            close: true,
+        }
+    }
+}
+
+impl Response {
+    fn new(status: u16, content: Content) -> Self {
+        Self {
+            status,
+            reason: None,
+            content_type: None,
+            length: None,
+            location: None,
+            own_location: false,
+            fields: Vec::new(),
+            content,
+            close: false,
+        }
+    }
+
+    /// An answer without a body and without a length.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self::new(status, Content::Empty)
+    }
+
+    /// An answer from memory.
+    pub(crate) fn text(status: u16, content_type: Option<Bytes>, text: Bytes) -> Self {
+        let length = Some(text.len() as u64);
+        Self {
+            content_type,
+            length,
+            ..Self::new(status, Content::Memory(text))
+        }
+    }
+
+    /// A redirect with nginx's page.
+    pub(crate) fn redirect(status: u16, address: Bytes, tokens: bool) -> Self {
+        let mut response = Self::page(status, tokens);
+        response.location = Some(address);
+        response.own_location = true;
+        response
+    }
+
+    /// An error page; `tokens` is `server_tokens`.
+    pub(crate) fn page(status: u16, tokens: bool) -> Self {
+        let text = pages::page(status, tokens);
+        let kind = (!text.is_empty()).then_some(Bytes::from_static(b"text/html"));
+        let sent = if matches!(status, 494..=497) {
+            400
+        } else {
+            status
+        };
+        Self::text(sent, kind, text)
+    }
+
+    /// An answer that an upstream gives.
+    pub(crate) fn upstream(status: u16, answer: Box<Answer>) -> Self {
+        Self::new(status, Content::Upstream(answer))
+    }
+
+    /// An upstream's `101`.
+    pub(crate) fn tunnel(link: Box<Link>) -> Self {
+        Self::new(101, Content::Tunnel(link))
+    }
+
+    /// Sets a field that answers have once, adds any other.
+    pub(crate) fn set_or_add(&mut self, name: &Bytes, value: Bytes) {
+        if name.eq_ignore_ascii_case(b"content-type") {
+            self.content_type = Some(value);
+        } else {
+            self.fields.push((name.clone(), value));
+        }
+    }
+
+    /// Whether this status never has a body (RFC 9112, section 6.3).
+    pub(crate) fn is_bodiless(&self) -> bool {
+        matches!(self.status, 100..=199 | 204 | 304)
+    }
+}
+
+/// The address a relative redirect of this server becomes
+/// (`absolute_redirect`).
+fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
+    let core = &request.settings().core;
+    if !address.starts_with(b"/") || !core.absolute_redirect {
+        return None;
+    }
+    let host = if core.server_name_in_redirect {
+        request.config.server(request.server).name.as_bytes()
+    } else {
+        request.host_or_server_name()
+    };
+    let local = request.connection.local;
+    let standard = if request.connection.tls.is_some() {
+        443
+    } else {
+        80
+    };
+    let mut out = Vec::with_capacity(host.len() + address.len() + 16);
+    out.extend_from_slice(request.scheme().as_bytes());
+    out.extend_from_slice(b"://");
+    match host {
+        b"" => out.extend_from_slice(local.ip().to_canonical().to_string().as_bytes()),
+        host => out.extend_from_slice(host),
+    }
+    if core.port_in_redirect && local.port() != standard {
+        out.extend_from_slice(format!(":{}", local.port()).as_bytes());
+    }
+    out.extend_from_slice(address);
+    Some(out.into())
+}
+
+/// The product as `Server` names it (RFC 9110, section 10.2.4).
+pub(crate) fn product(tokens: bool) -> &'static str {
+    if tokens {
+        concat!("tls-proxy/", env!("CARGO_PKG_VERSION"))
+    } else {
+        "tls-proxy"
+    }
+}
+
+/// Which fields about the connection an answer carries.
+pub(crate) enum Carriage {
+    /// HTTP/1: `Connection`, and chunks or not.
+    Http1 {
+        chunked: bool,
+        keep_alive: bool,
+        upgrade: bool,
+    },
+    /// HTTP/2 has none (RFC 9113, section 8.2.2).
+    Http2,
+}
+
+/// All fields of the answer, in nginx's order.
+pub(crate) fn assemble(
+    request: &Request,
+    response: &mut Response,
+    carriage: &Carriage,
+) -> Vec<(Bytes, Bytes)> {
+    let core = &request.settings().core;
+    let own = std::mem::take(&mut response.fields);
+    let mut fields = Vec::with_capacity(own.len() + 8);
+    let mut push = |name: &'static str, value: Bytes| {
+        fields.push((Bytes::from_static(name.as_bytes()), value));
+    };
+    if !names(&own, b"server") {
+        push(
+            "Server",
+            Bytes::from_static(product(core.server_tokens).as_bytes()),
+        );
+    }
+    if !names(&own, b"date") {
+        push("Date", request.connection.worker.clock.now().http.clone());
+    }
+    if let Some(kind) = response.content_type.take() {
+        push("Content-Type", kind);
+    }
+    if let Some(length) = response.length.filter(|_| response.status >= 200) {
+        push("Content-Length", length.to_string().into());
+    }
+    if let Some(location) = response.location.take() {
+        let ours = response
+            .own_location
+            .then(|| absolute(request, &location))
+            .flatten();
+        push("Location", ours.unwrap_or(location));
+    }
+    if let Carriage::Http1 {
+        chunked,
+        keep_alive,
+        upgrade,
+    } = carriage
+    {
+        if *chunked {
+            push("Transfer-Encoding", Bytes::from_static(b"chunked"));
+        }
+        let connection = match (upgrade, keep_alive) {
+            (true, _) => "upgrade",
+            (false, true) => "keep-alive",
+            (false, false) => "close",
+        };
+        push("Connection", Bytes::from_static(connection.as_bytes()));
+        if let Some(seconds) = core.keepalive_header.filter(|_| *keep_alive && !upgrade) {
+            push("Keep-Alive", format!("timeout={seconds}").into());
+        }
+    }
+    fields.extend(own);
+    fields
+}
+
+fn names(fields: &[(Bytes, Bytes)], name: &[u8]) -> bool {
+    fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+}

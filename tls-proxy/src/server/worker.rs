@@ -1,0 +1,318 @@
+//! One worker: a thread with its own runtime, its own listening sockets, its
+//! own connections to upstreams. Workers share the configuration and nothing
+//! else.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::clock::Clock;
+use super::connection;
+use super::logs::Logs;
+use crate::config::{Config, Current};
+use crate::life::drain::{Drain, Kind, Phase};
+use crate::upstream::balance::Balance;
+use crate::upstream::pool::Pool;
+
+/// A worker's state; all of it belongs to its thread.
+pub(crate) struct Worker {
+    /// From 0.
+    pub(crate) number: usize,
+    config: RefCell<Current>,
+    pub(crate) pool: Pool,
+    pub(crate) balance: Balance,
+    pub(crate) drain: Drain,
+    pub(crate) logs: Logs,
+    pub(crate) clock: Clock,
+    connections: Cell<u64>,
+    /// Of how many workers this is one: connection numbers do not repeat.
+    workers: usize,
+    room: Arc<Semaphore>,
+    /// Idle connections that should make room.
+    pressure: Notify,
+    crowded: Cell<bool>,
+}
+
+/// What the main thread tells a worker.
+pub(crate) enum Order {
+    /// A new configuration, and sockets for the addresses that are new in it.
+    Reload(Arc<Config>, Vec<(SocketAddr, std::net::TcpListener)>),
+    /// Open the log files anew.
+    Reopen,
+}
+
+/// What a worker is started with.
+pub(crate) struct Start {
+    /// Its number, from 0.
+    pub number: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// Most connections at once.
+    pub room: usize,
+    /// What it serves.
+    pub config: Arc<Config>,
+    /// Its sockets.
+    pub sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+    /// The phases of the drain.
+    pub phases: watch::Receiver<Phase>,
+    /// Orders of the main thread.
+    pub orders: mpsc::UnboundedReceiver<Order>,
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// Connections and tunnels that were cut.
+    pub cut: usize,
+}
+
+/// Starts a worker; it ends when it is drained or cut.
+///
+/// # Errors
+/// When there is no thread, no runtime or a log file cannot be opened.
+pub(crate) fn start(start: Start, done: mpsc::UnboundedSender<End>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let logs = Logs::open(&start.config.log_files)?;
+    let name = format!("worker-{}", start.number);
+    thread::Builder::new().name(name).spawn(move || {
+        let end = LocalSet::new().block_on(&runtime, run(start, logs));
+        // Nobody listens when main has ended already.
+        let _ = done.send(end);
+    })?;
+    Ok(())
+}
+
+async fn run(start: Start, logs: Logs) -> End {
+    let worker = Rc::new(Worker {
+        number: start.number,
+        workers: start.workers,
+        config: RefCell::new(Current::new(start.config)),
+        pool: Pool::default(),
+        balance: Balance::default(),
+        drain: Drain::new(),
+        logs,
+        clock: Clock::new(),
+        connections: Cell::new(0),
+        room: Arc::new(Semaphore::new(start.room)),
+        pressure: Notify::new(),
+        crowded: Cell::new(false),
+    });
+    tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
+    spawn(&worker, |worker| async move { worker.logs.run().await });
+    spawn(&worker, |worker| async move { worker.pool.run().await });
+    let mut orders = start.orders;
+    let mut listeners = Listeners::default();
+    for (address, socket) in start.sockets {
+        listeners.open(&worker, address, socket);
+    }
+    let mut closing = worker.drain.closes_idle();
+    loop {
+        tokio::select! {
+            _ = &mut closing => break,
+            Some(order) = orders.recv() => worker.obey(order, &mut listeners),
+        }
+    }
+    listeners.close_all().await;
+    let end = tokio::select! {
+        () = worker.drain.drained() => End { cut: 0 },
+        _ = worker.drain.forced() => {
+            let counts = worker.drain.counts();
+            End { cut: counts.connections + counts.tunnels }
+        }
+    };
+    worker.pool.close();
+    worker.logs.flush();
+    end
+}
+
+fn spawn<F: Future<Output = ()> + 'static>(
+    worker: &Rc<Worker>,
+    task: impl FnOnce(Rc<Worker>) -> F,
+) {
+    tokio::task::spawn_local(task(worker.clone()));
+}
+
+impl Worker {
+    /// The present configuration.
+    pub(crate) fn config(&self) -> Current {
+        self.config.borrow().clone()
+    }
+
+    /// The number of a new connection, unlike that of any other worker.
+    pub(crate) fn next_connection(&self) -> u64 {
+        let own = self.connections.get();
+        self.connections.set(own + 1);
+        own * self.workers as u64 + self.number as u64 + 1
+    }
+
+    /// Whether answers tell the client to come back on another connection.
+    pub(crate) fn says_goodbye(&self) -> bool {
+        self.crowded.get() || self.drain.phase().is_ending()
+    }
+
+    /// Resolves when an idle connection is to close: for the drain, or to make
+    /// room for another one.
+    pub(crate) async fn closes_idle(&self) {
+        tokio::select! {
+            _ = self.drain.closes_idle() => {}
+            () = self.pressure.notified() => {}
+        }
+    }
+
+    fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
+        match order {
+            Order::Reopen => {
+                if let Err(error) = self.logs.reopen(&self.config().log_files) {
+                    tracing::error!("log files stay as they are: {error}");
+                }
+            }
+            Order::Reload(config, sockets) => {
+                if let Err(error) = self.logs.reopen(&config.log_files) {
+                    tracing::error!("the old configuration stays: log files: {error}");
+                    return;
+                }
+                listeners.keep(&config);
+                *self.config.borrow_mut() = Current::new(config);
+                for (address, socket) in sockets {
+                    listeners.open(self, address, socket);
+                }
+                // Idle connections began with the old configuration.
+                self.pressure.notify_waiters();
+            }
+        }
+    }
+
+    /// A place for one more connection. While there is none, further ones wait
+    /// in the kernel's queue and idle ones are asked to go.
+    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        self.crowded.set(true);
+        self.pressure.notify_one();
+        let permit = self.room.clone().acquire_owned().await.ok();
+        self.crowded.set(false);
+        permit
+    }
+}
+
+/// The tasks that accept, one for each address.
+#[derive(Default)]
+struct Listeners(HashMap<SocketAddr, Accepting>);
+
+struct Accepting {
+    task: tokio::task::JoinHandle<()>,
+    stop: Rc<Notify>,
+}
+
+impl Listeners {
+    fn open(&mut self, worker: &Rc<Worker>, address: SocketAddr, socket: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(socket) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!("{address}: {error}");
+                return;
+            }
+        };
+        let stop = Rc::new(Notify::new());
+        let task =
+            tokio::task::spawn_local(accept(worker.clone(), listener, address, stop.clone()));
+        self.0.insert(address, Accepting { task, stop });
+    }
+
+    /// Closes what the configuration does not name any more.
+    fn keep(&mut self, config: &Config) {
+        self.0.retain(|address, accepting| {
+            let kept = config
+                .listens
+                .iter()
+                .any(|own| own.listen.address == *address);
+            if !kept {
+                accepting.stop.notify_one();
+            }
+            kept
+        });
+    }
+
+    /// Closes all, each once its queue is empty.
+    async fn close_all(&mut self) {
+        for (_, accepting) in self.0.drain() {
+            accepting.stop.notify_one();
+            // A panic there has been reported already.
+            let _ = accepting.task.await;
+        }
+    }
+}
+
+/// Accepts connections on one address until told to stop; then takes what has
+/// already connected, so that nobody who got through is refused.
+async fn accept(worker: Rc<Worker>, listener: TcpListener, address: SocketAddr, stop: Rc<Notify>) {
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = stop.notified() => break,
+            permit = worker.make_room() => permit,
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = stop.notified() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => take(&worker, socket, peer, address, permit),
+            Err(error) if is_about_the_peer(&error) => {}
+            Err(error) => {
+                tracing::error!("accept() failed ({})", crate::conf::reason(&error));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    // A closed socket refuses what waits in its queue.
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
+        take(&worker, socket, peer, address, None);
+    }
+}
+
+/// The peer went away again before it was accepted.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn take(
+    worker: &Rc<Worker>,
+    socket: tokio::net::TcpStream,
+    peer: SocketAddr,
+    address: SocketAddr,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let config = worker.config();
+    let Some(index) = config
+        .listens
+        .iter()
+        .position(|own| own.listen.address == address)
+    else {
+        return;
+    };
+    let token = worker.drain.token(Kind::Connection);
+    let worker = worker.clone();
+    tokio::task::spawn_local(async move {
+        // Given back at the end; while the queue is emptied there is none.
+        let _permit = permit;
+        connection::serve(worker, socket, peer, index, token).await;
+    });
+}

@@ -1,0 +1,143 @@
+//! One handshake: ClientHello, choice of the server by name, the rest.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::HandshakeKind;
+use rustls::server::{Acceptor, ServerConnection};
+use tokio::io::AsyncWriteExt as _;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::server_config::TlsServer;
+use crate::server::stream::Prefixed;
+
+/// What a finished handshake says of a connection.
+#[derive(Debug)]
+pub(crate) struct TlsInfo {
+    /// `$ssl_protocol`.
+    pub(crate) protocol: &'static str,
+    /// `$ssl_cipher`, in OpenSSL's words.
+    pub(crate) cipher: String,
+    /// `$ssl_curve`.
+    pub(crate) curve: String,
+    /// `$ssl_server_name`.
+    pub(crate) server_name: Option<String>,
+    /// `$ssl_alpn_protocol`.
+    pub(crate) alpn: Option<Vec<u8>>,
+    /// `$ssl_session_reused`.
+    pub(crate) reused: bool,
+}
+
+/// Why there is no TLS connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The client's side of it.
+    #[error("SSL_do_handshake() failed ({0})")]
+    Handshake(#[from] io::Error),
+    /// `ssl_reject_handshake`, or a server without a certificate.
+    #[error("handshake rejected")]
+    Rejected,
+}
+
+/// Waits for the ClientHello, asks `choose` for the server it names, and
+/// finishes the handshake with that server's certificate.
+pub(crate) async fn accept(
+    stream: Prefixed,
+    choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
+) -> Result<(TlsStream<Prefixed>, TlsInfo), Failure> {
+    let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), stream));
+    let start = acceptor.as_mut().await?;
+    let server_name = start
+        .client_hello()
+        .server_name()
+        .map(str::to_ascii_lowercase);
+    let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);
+    let Some((server, http2)) = chosen else {
+        drop(start);
+        // A fatal unrecognized_name alert (RFC 6066, section 3).
+        if let Some(mut io) = acceptor.take_io() {
+            io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
+                .await?;
+        }
+        return Err(Failure::Rejected);
+    };
+    let config = if http2 {
+        server.http2.clone()
+    } else {
+        server.http1.clone()
+    };
+    let stream = start.into_stream(config).await?;
+    let info = TlsInfo::of(stream.get_ref().1, server_name);
+    Ok((stream, info))
+}
+
+impl TlsInfo {
+    fn of(connection: &ServerConnection, server_name: Option<String>) -> Self {
+        let suite = connection
+            .negotiated_cipher_suite()
+            .map(|suite| suite.suite());
+        let group = connection
+            .negotiated_key_exchange_group()
+            .map(|group| group.name());
+        Self {
+            protocol: match connection.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "TLSv1.3",
+            },
+            cipher: suite
+                .and_then(|suite| suite.as_str())
+                .map(openssl_name)
+                .unwrap_or_default(),
+            curve: group
+                .and_then(|group| group.as_str())
+                .map(curve_name)
+                .unwrap_or_default(),
+            server_name,
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            reused: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+}
+
+/// OpenSSL's name of a cipher suite; in TLS 1.3 it is the RFC's own.
+fn openssl_name(name: &str) -> String {
+    match name.strip_prefix("TLS13_") {
+        Some(rest) => format!("TLS_{rest}"),
+        None => name
+            .trim_start_matches("TLS_")
+            .replace("_WITH", "")
+            .replace("AES_", "AES")
+            .replace("_POLY1305_SHA256", "_POLY1305")
+            .replace('_', "-"),
+    }
+}
+
+/// OpenSSL's name of a group.
+fn curve_name(name: &str) -> String {
+    match name {
+        "secp256r1" => "prime256v1".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_have_the_names_dashboards_know() {
+        assert_eq!(
+            openssl_name("TLS13_AES_128_GCM_SHA256"),
+            "TLS_AES_128_GCM_SHA256"
+        );
+        assert_eq!(
+            openssl_name("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            "ECDHE-RSA-AES128-GCM-SHA256"
+        );
+        assert_eq!(
+            openssl_name("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+            "ECDHE-ECDSA-CHACHA20-POLY1305"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! The body of an upstream's answer, on its way to the client.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::exchange::{Exchange, Upload};
+use super::link::Link;
+use crate::http1::body::{Broken, Decoder, Step};
+use crate::modules::upstream::Upstream;
+use crate::server::request::Attempt;
+use crate::server::worker::Worker;
+
+/// An answer whose head has been read.
+pub(crate) struct Answer {
+    /// Gone once the answer has ended.
+    exchange: Option<Exchange>,
+    decoder: Decoder,
+    /// The connection may serve another request.
+    keepable: bool,
+    group: Arc<Upstream>,
+    worker: Rc<Worker>,
+    /// Bytes of the body so far.
+    body: u64,
+    sent: u64,
+    received: u64,
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    Data(Bytes),
+    /// Trailer field lines, each with its end.
+    Trailers(Bytes),
+}
+
+/// Why an answer stops in the middle; the client's connection is closed, since
+/// nothing else tells it that this is not the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Cut {
+    #[error("upstream prematurely closed connection while reading upstream")]
+    Closed,
+    #[error("upstream sent invalid chunked response while reading upstream")]
+    Invalid,
+    #[error("upstream timed out (110: Connection timed out) while reading upstream")]
+    TimedOut,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        exchange: Exchange,
+        decoder: Decoder,
+        keepable: bool,
+        group: Arc<Upstream>,
+        worker: Rc<Worker>,
+    ) -> Self {
+        let exchange = Some(exchange);
+        Self {
+            exchange,
+            decoder,
+            keepable,
+            group,
+            worker,
+            body: 0,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Cut>>> {
+        loop {
+            let Some(exchange) = &mut self.exchange else {
+                return Poll::Ready(None);
+            };
+            // A client that still uploads is heard while the answer comes; that
+            // it fails shows in the answer or on its own connection.
+            let _ = exchange.upload.poll(&mut exchange.link, cx);
+            let wire = &mut exchange.link.wire;
+            let ended = wire.ended;
+            match self.decoder.step(&mut wire.inbound, ended) {
+                Ok(Step::Data(data)) => {
+                    exchange.timer.progress();
+                    self.body += data.len() as u64;
+                    if self.decoder.is_done() {
+                        self.finish();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::Data(data))));
+                }
+                Ok(Step::End(trailers)) => {
+                    self.finish();
+                    let frame = (!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers)));
+                    return Poll::Ready(frame);
+                }
+                Ok(Step::Starved) => {}
+                Err(Broken::Chunk) => return self.cut(Cut::Invalid),
+                Err(Broken::Truncated) => return self.cut(Cut::Closed),
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    ready!(exchange.timer.poll(cx, exchange.limits.read));
+                    return self.cut(Cut::TimedOut);
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame, Cut>>> {
+        self.keepable = false;
+        self.finish();
+        Poll::Ready(Some(Err(why)))
+    }
+
+    /// The answer has ended: its connection goes to the pool or is closed.
+    pub(crate) fn finish(&mut self) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        self.note(&exchange.link);
+        let Exchange { link, upload, .. } = exchange;
+        let clean = link.wire.inbound.is_empty() && !link.wire.ended;
+        if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
+            self.worker.pool.give(link, &self.group);
+        }
+    }
+
+    fn note(&mut self, link: &Link) {
+        (self.sent, self.received) = (link.wire.sent, link.wire.received);
+    }
+
+    /// Writes what became of it into the account of the request.
+    pub(crate) fn report(&mut self, attempt: &mut Attempt) {
+        if let Some(exchange) = &self.exchange {
+            (self.sent, self.received) = (exchange.link.wire.sent, exchange.link.wire.received);
+        }
+        attempt.body = self.body;
+        attempt.sent = self.sent.saturating_sub(attempt.sent);
+        attempt.received = self.received.saturating_sub(attempt.received);
+        attempt.ended = Some(attempt.began.elapsed());
+    }
+
+    /// Whether the client's body has been taken whole.
+    pub(crate) fn has_whole_request(&self) -> bool {
+        self.exchange
+            .as_ref()
+            .is_none_or(|exchange| Upload::is_done(&exchange.upload))
+    }
+}

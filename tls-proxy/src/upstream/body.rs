@@ -1,0 +1,230 @@
+//! The client's request body, whichever HTTP it comes over, read at the pace
+//! of whoever takes it.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+
+use super::exchange::Timer;
+use crate::http1::body::{Decoder, Step};
+use crate::server::stream::ClientStream;
+use crate::wire::Wire;
+
+/// A connection's wire, shared by the connection and the body that is read
+/// off it; both are parts of one task.
+pub(crate) type SharedWire = Rc<RefCell<Wire<ClientStream>>>;
+
+/// A request's body.
+pub(crate) enum RequestBody {
+    None,
+    Http1(Box<Http1Body>),
+    Http2(Box<Http2Body>),
+}
+
+/// Why the rest of a body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("client sent invalid chunked body")]
+    Invalid,
+    #[error("client prematurely closed connection")]
+    Gone,
+    #[error("client timed out")]
+    TimedOut,
+    #[error("client intended to send too large chunked body")]
+    TooLarge,
+}
+
+impl Fault {
+    /// nginx's status for it.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Invalid | Self::Gone => 400,
+            Self::TimedOut => 408,
+            Self::TooLarge => 413,
+        }
+    }
+}
+
+/// How much of a body is read, and how long for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// `client_max_body_size`, bytes; zero is none.
+    pub(crate) size: u64,
+    /// `client_body_timeout`.
+    pub(crate) pause: Duration,
+}
+
+impl RequestBody {
+    /// Whether nothing more will come.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Http1(body) => body.decoder.is_done(),
+            Self::Http2(body) => body.done,
+        }
+    }
+
+    /// Sets what the request's location allows.
+    pub(crate) fn bound(&mut self, bounds: Bounds) {
+        match self {
+            Self::None => {}
+            Self::Http1(body) => body.meter.bounds = bounds,
+            Self::Http2(body) => body.meter.bounds = bounds,
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        match self {
+            Self::None => Poll::Ready(None),
+            Self::Http1(body) => body.poll_data(cx),
+            Self::Http2(body) => body.poll_data(cx),
+        }
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Http1(body) => body.meter.taken,
+            Self::Http2(body) => body.meter.taken,
+        }
+    }
+}
+
+/// What has been read, against what may be.
+struct Meter {
+    bounds: Bounds,
+    taken: u64,
+    timer: Timer,
+}
+
+impl Meter {
+    fn new() -> Self {
+        let bounds = Bounds {
+            size: 0,
+            pause: Duration::from_secs(60),
+        };
+        Self {
+            bounds,
+            taken: 0,
+            timer: Timer::default(),
+        }
+    }
+
+    fn count(&mut self, data: &Bytes) -> Result<(), Fault> {
+        self.timer.progress();
+        self.taken += data.len() as u64;
+        let fits = self.bounds.size == 0 || self.taken <= self.bounds.size;
+        if fits { Ok(()) } else { Err(Fault::TooLarge) }
+    }
+
+    /// Nothing has come yet: how long is that fine?
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        ready!(self.timer.poll(cx, self.bounds.pause));
+        Poll::Ready(Some(Err(Fault::TimedOut)))
+    }
+}
+
+/// A body on an HTTP/1 connection.
+pub(crate) struct Http1Body {
+    wire: SharedWire,
+    decoder: Decoder,
+    meter: Meter,
+    /// The client waits for `100 Continue`; what is left to write of it.
+    go_ahead: Option<&'static [u8]>,
+}
+
+impl Http1Body {
+    pub(crate) fn new(wire: SharedWire, decoder: Decoder, expects_continue: bool) -> Self {
+        const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        Self {
+            wire,
+            decoder,
+            meter: Meter::new(),
+            go_ahead: expects_continue.then_some(CONTINUE),
+        }
+    }
+
+    /// Whether the client still waits for `100 Continue` and so sends nothing.
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.go_ahead.is_some()
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if self.decoder.is_done() {
+            return Poll::Ready(None);
+        }
+        let mut wire = self.wire.borrow_mut();
+        if let Some(text) = &mut self.go_ahead {
+            if ready!(wire.poll_send(cx, text)).is_err() {
+                return Poll::Ready(Some(Err(Fault::Gone)));
+            }
+            self.go_ahead = None;
+        }
+        loop {
+            let ended = wire.ended;
+            match self.decoder.step(&mut wire.inbound, ended) {
+                Ok(Step::Data(data)) => {
+                    return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
+                }
+                Ok(Step::End(_)) => return Poll::Ready(None),
+                Err(_) if ended => return Poll::Ready(Some(Err(Fault::Gone))),
+                Err(_) => return Poll::Ready(Some(Err(Fault::Invalid))),
+                Ok(Step::Starved) => match wire.poll_fill(cx) {
+                    // The end of the stream shows in the next step.
+                    Poll::Ready(_) => {}
+                    Poll::Pending => {
+                        drop(wire);
+                        return self.meter.poll_wait(cx);
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// A body on an HTTP/2 stream.
+pub(crate) struct Http2Body {
+    incoming: Incoming,
+    meter: Meter,
+    done: bool,
+}
+
+impl Http2Body {
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        let done = incoming.is_end_stream();
+        Self {
+            incoming,
+            meter: Meter::new(),
+            done,
+        }
+    }
+
+    /// hyper's side of it.
+    pub(crate) fn incoming(&self) -> &Incoming {
+        &self.incoming
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        while !self.done {
+            match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Pending => return self.meter.poll_wait(cx),
+                Poll::Ready(None) => self.done = true,
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Fault::Gone))),
+                // Trailer fields of requests end here, as in nginx.
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
+                    }
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}

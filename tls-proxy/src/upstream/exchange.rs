@@ -1,0 +1,218 @@
+//! One request on one connection, until the head of its answer.
+//!
+//! The request's body goes out while the answer is awaited, so an upstream
+//! may answer before it has read everything.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, Sleep};
+
+use super::body::{Fault, RequestBody};
+use super::link::Link;
+use crate::http1::chunked;
+use crate::http1::response_head::{self, Malformed, ResponseHead};
+
+/// A time-out between two steps, which costs nothing while steps follow one
+/// another at once.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+impl Timer {
+    /// Something happened: the time starts anew with the next wait.
+    pub(crate) fn progress(&mut self) {
+        self.armed = false;
+    }
+
+    /// Ready once `limit` has passed since the first wait.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if !self.armed {
+            sleep.as_mut().reset(Instant::now() + limit);
+            self.armed = true;
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+/// What goes to the upstream: the head, what has been read of the body, and
+/// the rest of it.
+pub(crate) struct Upload {
+    /// Written next.
+    out: BytesMut,
+    rest: RequestBody,
+    chunked: bool,
+    /// The last byte has been written, or nobody wants the rest.
+    done: bool,
+    /// The upstream stopped reading; its answer may be there all the same.
+    refused: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The client's own fault.
+    #[error(transparent)]
+    Client(#[from] Fault),
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("upstream prematurely closed connection while reading response header from upstream")]
+    Closed,
+    #[error("upstream timed out (110: Connection timed out) while {0}")]
+    TimedOut(&'static str),
+    #[error("{0} while reading response header from upstream")]
+    Malformed(#[from] Malformed),
+}
+
+/// The time-outs of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// `proxy_send_timeout`.
+    pub(crate) send: Duration,
+    /// `proxy_read_timeout`.
+    pub(crate) read: Duration,
+    /// `proxy_buffer_size`, bytes.
+    pub(crate) head: usize,
+}
+
+/// A request on its way.
+pub(crate) struct Exchange {
+    pub(crate) link: Link,
+    pub(crate) upload: Upload,
+    pub(crate) limits: Limits,
+    pub(crate) timer: Timer,
+}
+
+impl Upload {
+    pub(crate) fn new(head: &[u8], begun: &Bytes, rest: RequestBody, chunked: bool) -> Self {
+        let mut out = BytesMut::with_capacity(head.len() + begun.len() + 32);
+        out.extend_from_slice(head);
+        if chunked {
+            chunked::encode(begun, &mut out);
+        } else {
+            out.extend_from_slice(begun);
+        }
+        let mut upload = Self {
+            out,
+            rest,
+            chunked,
+            done: false,
+            refused: false,
+        };
+        if upload.rest.is_done() {
+            upload.end();
+        }
+        upload
+    }
+
+    fn end(&mut self) {
+        if self.chunked {
+            chunked::encode_end(b"", &mut self.out);
+        }
+        self.chunked = false;
+        self.rest = RequestBody::None;
+    }
+
+    /// Whether all of it has been written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done && !self.refused
+    }
+
+    /// Gives back the body, where the exchange came to nothing.
+    pub(crate) fn into_rest(self) -> RequestBody {
+        self.rest
+    }
+
+    /// Moves what it can from the client to the upstream. Ready when all is
+    /// written; the peer's refusal to read ends it without an error, since the
+    /// answer says why.
+    pub(crate) fn poll(
+        &mut self,
+        link: &mut Link,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        while !self.done {
+            if !self.out.is_empty() {
+                match ready!(link.wire.poll_send(cx, &mut self.out)) {
+                    Ok(()) => self.out = BytesMut::new(),
+                    Err(_) => {
+                        self.refused = true;
+                        self.done = true;
+                        break;
+                    }
+                }
+            }
+            if self.rest.is_done() && !self.chunked {
+                self.done = true;
+                break;
+            }
+            match ready!(self.rest.poll_data(cx)) {
+                Some(Ok(data)) if self.chunked => chunked::encode(&data, &mut self.out),
+                Some(Ok(data)) => self.out.extend_from_slice(&data),
+                Some(Err(fault)) => return Poll::Ready(Err(fault)),
+                None => self.end(),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether it waits for the upstream and not for the client.
+    fn waits_for_upstream(&self) -> bool {
+        self.done || !self.out.is_empty()
+    }
+}
+
+impl Exchange {
+    /// Sends the request and reads the head of the answer; interim answers
+    /// (RFC 9110, section 15.2) but `101` are read over.
+    pub(crate) async fn head(&mut self) -> Result<ResponseHead, Failure> {
+        loop {
+            let head = poll_fn(|cx| self.poll_head(cx)).await?;
+            if head.status == 101 || head.status >= 200 {
+                return Ok(head);
+            }
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
+        let sent = self.link.wire.sent;
+        if let Poll::Ready(Err(fault)) = self.upload.poll(&mut self.link, cx) {
+            return Poll::Ready(Err(fault.into()));
+        }
+        if self.link.wire.sent != sent {
+            self.timer.progress();
+        }
+        loop {
+            if let Some(head) = response_head::parse(&mut self.link.wire.inbound, self.limits.head)?
+            {
+                self.timer.progress();
+                return Poll::Ready(Ok(head));
+            }
+            match self.link.wire.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Failure::Closed)),
+                Poll::Ready(Ok(_)) => self.timer.progress(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Io(error))),
+                Poll::Pending => break,
+            }
+        }
+        if !self.upload.waits_for_upstream() {
+            return Poll::Pending;
+        }
+        let (limit, doing) = if self.upload.done {
+            (self.limits.read, "reading response header from upstream")
+        } else {
+            (self.limits.send, "sending request to upstream")
+        };
+        ready!(self.timer.poll(cx, limit));
+        Poll::Ready(Err(Failure::TimedOut(doing)))
+    }
+}

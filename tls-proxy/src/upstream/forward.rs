@@ -1,0 +1,352 @@
+//! `proxy_pass`: sends a request to an upstream, tries the next peer where
+//! that is safe, and makes the client's answer of what comes back.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::answer::Answer;
+use super::body::{Bounds, Fault, RequestBody};
+use super::exchange::{Exchange, Failure, Limits, Timer, Upload};
+use super::link::Link;
+use crate::error_log::{self, Level};
+use crate::http1::body::Decoder;
+use crate::http1::request_head::Framing;
+use crate::http1::response_head::ResponseHead;
+use crate::modules::proxy::{self, Chosen, Settings};
+use crate::server::request::{Attempt, Request};
+use crate::server::response::{Refusal, Response};
+
+/// Answers a request by asking an upstream.
+pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings.proxy;
+    let Some(pass) = &settings.pass else {
+        return Err(Refusal::new(500));
+    };
+    let chosen = proxy::choose(pass, request).map_err(|reason| {
+        error_log::request(request, Level::Error, reason);
+        Refusal::new(502)
+    })?;
+    request.proxy = Some(chosen.to.clone());
+    let body = Body::begin(request).await?;
+    let head = proxy::write_head(request, &chosen, body.framing);
+    Tries {
+        settings,
+        chosen,
+        head,
+        body,
+        tried: Vec::new(),
+        began: Instant::now(),
+    }
+    .run(request)
+    .await
+}
+
+/// What is known of the body when the request is sent: its beginning, how it
+/// is framed, and where the rest comes from.
+struct Body {
+    framing: Framing,
+    begun: Bytes,
+    rest: RequestBody,
+}
+
+impl Body {
+    /// Reads a small body whole, so that the upstream learns its length and a
+    /// failed try can be repeated (`proxy_request_buffering`,
+    /// `client_body_buffer_size`).
+    async fn begin(request: &mut Request) -> Result<Self, Refusal> {
+        let core = &request.settings().core;
+        let bounds = Bounds {
+            size: core.client_max_body_size,
+            pause: core.client_body_timeout,
+        };
+        let proxy = &request.settings().proxy;
+        let (buffering, wanted) = (proxy.request_buffering, proxy.pass_request_body);
+        let room = if buffering {
+            core.client_body_buffer_size as u64
+        } else {
+            0
+        };
+        if !wanted {
+            return Ok(Self {
+                framing: Framing::None,
+                begun: Bytes::new(),
+                rest: RequestBody::None,
+            });
+        }
+        let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
+        rest.bound(bounds);
+        let mut begun = BytesMut::new();
+        if !matches!(request.framing, Framing::Length(length) if length > room) {
+            while (begun.len() as u64) < room && !rest.is_done() {
+                match poll_fn(|cx| rest.poll_data(cx)).await {
+                    Some(Ok(data)) => begun.extend_from_slice(&data),
+                    Some(Err(fault)) => return Err(refuse_body(request, fault)),
+                    None => break,
+                }
+            }
+        }
+        let framing = match request.framing {
+            Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
+            framing => framing,
+        };
+        Ok(Self {
+            framing,
+            begun: begun.freeze(),
+            rest,
+        })
+    }
+}
+
+/// The client's body cannot be read.
+fn refuse_body(request: &Request, fault: Fault) -> Refusal {
+    let level = match fault {
+        Fault::Gone | Fault::TimedOut => Level::Info,
+        Fault::Invalid | Fault::TooLarge => Level::Error,
+    };
+    error_log::request(request, level, fault);
+    Refusal::closing(fault.status())
+}
+
+/// The tries of one request.
+struct Tries<'a> {
+    settings: &'a Settings,
+    chosen: Chosen,
+    head: Vec<u8>,
+    body: Body,
+    tried: Vec<usize>,
+    began: Instant,
+}
+
+impl Tries<'_> {
+    async fn run(mut self, request: &mut Request) -> Result<Response, Refusal> {
+        let worker = request.connection.worker.clone();
+        let mut last = 502;
+        loop {
+            let Some(peer) = worker.balance.choose(&self.chosen.group, &self.tried) else {
+                if self.tried.is_empty() {
+                    request
+                        .attempts
+                        .push(Attempt::new(self.chosen.group.name.clone()));
+                    let what = "no live upstreams while connecting to upstream";
+                    error_log::request(request, Level::Error, what);
+                }
+                return Err(Refusal::new(last));
+            };
+            self.tried.push(peer);
+            let result = self.attempt(request, peer).await;
+            let failed = match &result {
+                Ok(_) | Err(Failure::Client(_)) => false,
+                Err(_) => true,
+            };
+            worker.balance.report(&self.chosen.group, peer, failed);
+            let failure = match result {
+                Ok(answer) => {
+                    if self.wants_next(request, &answer) {
+                        last = answer.status;
+                        continue;
+                    }
+                    return Ok(answer);
+                }
+                Err(Failure::Client(fault)) => return Err(refuse_body(request, fault)),
+                Err(failure) => failure,
+            };
+            note_end(request, failure.status());
+            error_log::request(request, Level::Error, &failure);
+            last = failure.status();
+            if !self.may_retry(request, &failure) {
+                return Err(Refusal::new(last));
+            }
+        }
+    }
+
+    /// One try with one peer: over a kept connection first, and if that turns
+    /// out to have died meanwhile, over a new one.
+    async fn attempt(&mut self, request: &mut Request, peer: usize) -> Result<Response, Failure> {
+        let worker = request.connection.worker.clone();
+        let address = self.chosen.group.peers[peer].address.clone();
+        request.attempts.push(Attempt::new(address.to_string()));
+        if let Some(link) = worker.pool.take(&address) {
+            match self.exchange(request, link).await {
+                Err(Failure::Closed | Failure::Io(_)) if self.is_repeatable(request) => {
+                    note_end(request, 502);
+                    request.attempts.push(Attempt::new(address.to_string()));
+                }
+                result => return result,
+            }
+        }
+        let connect = Link::connect(&address);
+        let link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
+            Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
+        };
+        self.exchange(request, link).await
+    }
+
+    async fn exchange(
+        &mut self,
+        request: &mut Request,
+        mut link: Link,
+    ) -> Result<Response, Failure> {
+        let attempt = last_attempt(request);
+        attempt.connected = Some(attempt.began.elapsed());
+        (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
+        link.requests += 1;
+        let chunked = self.body.framing == Framing::Chunked;
+        let rest = std::mem::replace(&mut self.body.rest, RequestBody::None);
+        let mut exchange = Exchange {
+            link,
+            upload: Upload::new(&self.head, &self.body.begun, rest, chunked),
+            limits: Limits {
+                send: self.settings.send_timeout,
+                read: self.settings.read_timeout,
+                head: self.settings.buffer_size,
+            },
+            timer: Timer::default(),
+        };
+        let head = match exchange.head().await {
+            Ok(head) => head,
+            Err(failure) => {
+                self.body.rest = exchange.upload.into_rest();
+                return Err(failure);
+            }
+        };
+        let attempt = last_attempt(request);
+        attempt.head = Some(attempt.began.elapsed());
+        attempt.status = head.status;
+        self.answer(request, head, exchange)
+    }
+
+    /// Makes the client's answer of the upstream's.
+    fn answer(
+        &self,
+        request: &mut Request,
+        head: ResponseHead,
+        exchange: Exchange,
+    ) -> Result<Response, Failure> {
+        let mut response = if head.status == 101 {
+            if request.head.upgrade().is_none() {
+                return Err(Failure::Malformed(
+                    crate::http1::response_head::Malformed::NoHttp,
+                ));
+            }
+            Response::tunnel(Box::new(exchange.link))
+        } else {
+            let framing = head.framing(request.is_head())?;
+            let keepable = head.keeps_alive() && framing != Framing::UntilClose;
+            let worker = request.connection.worker.clone();
+            let group = self.chosen.group.clone();
+            let decoder = Decoder::new(framing);
+            let mut answer = Answer::new(exchange, decoder, keepable, group, worker);
+            if framing == Framing::None || framing == Framing::Length(0) {
+                answer.finish();
+            }
+            let mut response = Response::upstream(head.status, Box::new(answer));
+            response.length = match head.fields.first(b"content-length") {
+                Some(value) => crate::http1::request_head::parse_length(value),
+                None => None,
+            };
+            response
+        };
+        response.reason = Some(head.reason.clone());
+        for (name, value) in head.fields.slices() {
+            if name.eq_ignore_ascii_case(b"content-type") {
+                response.content_type = Some(value);
+            } else if name.eq_ignore_ascii_case(b"location") {
+                let rewritten = proxy::rewrite_location(request, &value);
+                response.own_location = rewritten.is_some();
+                response.location = Some(rewritten.map_or(value, Bytes::from));
+            } else if !proxy::hides(self.settings, &name) {
+                response.fields.push((name, value));
+            }
+        }
+        request.upstream_fields = Some(head.fields);
+        Ok(response)
+    }
+
+    /// Whether the request could be sent again as it was: nothing of its body
+    /// has been passed on that is not at hand.
+    fn is_repeatable(&self, request: &Request) -> bool {
+        let idempotent = matches!(
+            &request.head.method[..],
+            b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"PROPFIND" | b"COPY"
+        );
+        let whole = self.body.rest.taken() <= self.body.begun.len() as u64;
+        whole && (idempotent || self.settings.next_upstream.non_idempotent)
+    }
+
+    /// Whether a failure may be mended by another peer
+    /// (`proxy_next_upstream`).
+    fn may_retry(&self, request: &Request, failure: &Failure) -> bool {
+        let next = &self.settings.next_upstream;
+        let unsent = last_unsent(request);
+        let kind = match failure {
+            Failure::Client(_) => false,
+            Failure::Io(_) | Failure::Closed => next.error,
+            Failure::TimedOut(_) => next.timeout,
+            Failure::Malformed(_) => next.invalid_header,
+        };
+        kind && self.has_time() && (unsent || self.is_repeatable(request))
+    }
+
+    /// Whether an answer's status asks for another peer, and there is one.
+    fn wants_next(&self, request: &Request, answer: &Response) -> bool {
+        self.settings.next_upstream.statuses.has(answer.status)
+            && self.has_time()
+            && self.is_repeatable(request)
+            && self.chosen.group.peers.len() > self.tried.len()
+    }
+
+    fn has_time(&self) -> bool {
+        let (tries, time) = (self.settings.next_tries, self.settings.next_timeout);
+        (tries == 0 || self.tried.len() < tries) && (time.is_zero() || self.began.elapsed() < time)
+    }
+}
+
+impl Failure {
+    /// nginx's status for it.
+    fn status(&self) -> u16 {
+        match self {
+            Self::Client(fault) => fault.status(),
+            Self::TimedOut(_) => 504,
+            Self::Io(_) | Self::Closed | Self::Malformed(_) => 502,
+        }
+    }
+}
+
+/// The account of the try that is under way.
+fn last_attempt(request: &mut Request) -> &mut Attempt {
+    if request.attempts.is_empty() {
+        request.attempts.push(Attempt::new(String::new()));
+    }
+    let last = request.attempts.len() - 1;
+    &mut request.attempts[last]
+}
+
+/// Nothing of the request has reached the last peer.
+fn last_unsent(request: &Request) -> bool {
+    request
+        .attempts
+        .last()
+        .is_none_or(|attempt| attempt.connected.is_none())
+}
+
+fn note_end(request: &mut Request, status: u16) {
+    let attempt = last_attempt(request);
+    attempt.ended = Some(attempt.began.elapsed());
+    attempt.status = status;
+    (attempt.sent, attempt.received) = (0, 0);
+}
+
+/// The error of a connect in nginx's words.
+fn connect_error(error: &io::Error) -> io::Error {
+    let reason = crate::conf::reason(error);
+    io::Error::new(
+        error.kind(),
+        format!("connect() failed ({reason}) while connecting to upstream"),
+    )
+}

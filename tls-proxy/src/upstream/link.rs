@@ -1,0 +1,93 @@
+//! One connection to an upstream.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::modules::upstream::Address;
+use crate::wire::Wire;
+
+/// A connection to a peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) wire: Wire<UpstreamStream>,
+    pub(crate) address: Address,
+    /// Requests it has carried.
+    pub(crate) requests: u64,
+}
+
+/// The kinds of stream an upstream is reached by.
+#[derive(Debug)]
+pub(crate) enum UpstreamStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Link {
+    /// Connects to a peer.
+    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
+        let stream = match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                UpstreamStream::Tcp(stream)
+            }
+            Address::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
+        };
+        let wire = Wire::new(stream, BytesMut::new());
+        Ok(Self {
+            wire,
+            address: address.clone(),
+            requests: 0,
+        })
+    }
+
+    /// Whether nothing has come on it while it was idle: neither its end nor
+    /// bytes that nobody asked for.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.wire.inbound.is_empty() && self.wire.poll_fill(&mut cx).is_pending()
+    }
+}
+
+/// Calls the same method on whichever stream it is.
+macro_rules! either {
+    ($self:ident, $method:ident ($($argument:expr),*)) => {
+        match $self.get_mut() {
+            UpstreamStream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            UpstreamStream::Unix(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,12 @@
+//! Requests to upstreams: a pool of connections, one exchange, its answer.
+//!
+//! Everything is the worker's own; the client's TLS is not known here.
+
+pub(crate) mod answer;
+pub(crate) mod balance;
+pub(crate) mod body;
+pub(crate) mod exchange;
+pub(crate) mod forward;
+pub(crate) mod link;
+pub(crate) mod pool;
+pub(crate) mod tunnel;

@@ -1,0 +1,74 @@
+//! A worker's idle connections to upstreams.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use crate::modules::upstream::{Address, Upstream};
+
+/// How often connections that have been idle for too long are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Idle connections by address.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<Address, Vec<Idle>>>,
+    /// The worker is ending: nothing is kept any more.
+    closed: std::cell::Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    link: Link,
+    until: Instant,
+}
+
+impl Pool {
+    /// A connection that was used before and is still good.
+    pub(crate) fn take(&self, address: &Address) -> Option<Link> {
+        let mut idle = self.idle.borrow_mut();
+        let links = idle.get_mut(address)?;
+        let now = Instant::now();
+        while let Some(mut found) = links.pop() {
+            if found.until > now && found.link.is_quiet() {
+                return Some(found.link);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for later, as long and as often as `group` says.
+    pub(crate) fn give(&self, link: Link, group: &Upstream) {
+        if self.closed.get() || link.requests >= group.keepalive_requests || group.keepalive == 0 {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let links = idle.entry(link.address.clone()).or_default();
+        if links.len() >= group.keepalive {
+            links.remove(0);
+        }
+        links.push(Idle {
+            link,
+            until: Instant::now() + group.keepalive_timeout,
+        });
+    }
+
+    /// Closes connections whose time is over; runs as a task of the worker.
+    pub(crate) async fn run(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = Instant::now();
+            self.idle.borrow_mut().retain(|_, links| {
+                links.retain(|idle| idle.until > now);
+                !links.is_empty()
+            });
+        }
+    }
+
+    /// Closes all of them, so that the application sees its last connection go.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.idle.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,78 @@
+//! Two connections whose bytes are nobody's business but their owners'
+//! (RFC 9110, section 7.8): WebSocket and its like.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::body::SharedWire;
+use super::exchange::Timer;
+use super::link::Link;
+use crate::life::drain::Drain;
+use crate::wire::Wire;
+
+/// Moves bytes both ways until both sides have ended, nothing moved for
+/// `idle` (`proxy_read_timeout`), or the drain's deadline cuts it.
+pub(crate) async fn run(client: &SharedWire, link: &mut Link, idle: Duration, drain: &Drain) {
+    let mut forced = pin!(drain.forced());
+    let mut timer = Timer::default();
+    let mut up = Direction::default();
+    let mut down = Direction::default();
+    poll_fn(|cx| {
+        if forced.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let client = &mut *client.borrow_mut();
+        let before = (client.received, link.wire.received);
+        let to_upstream = up.poll(client, &mut link.wire, cx);
+        let to_client = down.poll(&mut link.wire, client, cx);
+        if before != (client.received, link.wire.received) {
+            timer.progress();
+        }
+        match (to_upstream, to_client) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
+            _ => timer.poll(cx, idle),
+        }
+    })
+    .await;
+}
+
+/// One way through the tunnel.
+#[derive(Default)]
+struct Direction {
+    closing: bool,
+    done: bool,
+}
+
+impl Direction {
+    /// Ready when the source has ended and the target knows it.
+    fn poll<A, B>(
+        &mut self,
+        from: &mut Wire<A>,
+        to: &mut Wire<B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        while !self.done {
+            if self.closing {
+                ready!(to.poll_shutdown(cx))?;
+                self.done = true;
+                break;
+            }
+            if !from.inbound.is_empty() {
+                ready!(to.poll_send(cx, &mut from.inbound))?;
+            }
+            if ready!(from.poll_fill(cx))? == 0 {
+                self.closing = true;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,419 @@
+//! nginx's fixed variables, each a few lines over a request.
+
+use super::{Evaluate, write};
+use crate::http1::request_head::Version;
+use crate::server::request::Request;
+
+/// Finds one of the fixed variables.
+pub(crate) fn find(name: &str) -> Option<Evaluate> {
+    TABLE
+        .iter()
+        .find(|(own, _)| *own == name)
+        .map(|(_, evaluate)| *evaluate)
+}
+
+/// Name and value of every fixed variable; the names are nginx's.
+pub(crate) const TABLE: &[(&str, Evaluate)] = &[
+    ("args", |request, out| write(nonempty(&request.args), out)),
+    ("body_bytes_sent", |request, out| {
+        number(request.outcome.body_bytes, out)
+    }),
+    ("bytes_sent", |request, out| {
+        number(request.outcome.bytes(), out)
+    }),
+    ("connection", |request, out| {
+        number(request.connection.number, out)
+    }),
+    ("connection_requests", |request, out| {
+        number(request.number, out)
+    }),
+    ("content_length", |request, out| {
+        write(request.head.fields.first(b"content-length"), out)
+    }),
+    ("content_type", |request, out| {
+        write(request.head.fields.first(b"content-type"), out)
+    }),
+    ("document_uri", |request, out| {
+        write(Some(&request.path), out)
+    }),
+    ("host", |request, out| {
+        write(Some(request.host_or_server_name()), out)
+    }),
+    ("hostname", |request, out| {
+        write(Some(request.config.hostname.as_bytes()), out)
+    }),
+    ("http2", |request, out| {
+        let h2 = request.head.version == Version::Http2;
+        write(
+            h2.then_some(if request.connection.tls.is_some() {
+                b"h2"
+            } else {
+                b"h2c"
+            }),
+            out,
+        )
+    }),
+    ("https", |request, out| {
+        write(request.connection.tls.as_ref().map(|_| &b"on"[..]), out)
+    }),
+    ("is_args", |request, out| {
+        write(Some(if request.args.is_empty() { b"" } else { b"?" }), out)
+    }),
+    ("msec", |request, out| {
+        let (seconds, millis) = request.connection.worker.clock.unix_now();
+        append(out, format_args!("{seconds}.{millis:03}"))
+    }),
+    ("nginx_version", |_, out| {
+        write(Some(env!("CARGO_PKG_VERSION").as_bytes()), out)
+    }),
+    ("pid", |_, out| number(std::process::id().into(), out)),
+    ("pipe", |request, out| {
+        write(Some(if request.pipelined { b"p" } else { b"." }), out)
+    }),
+    ("proxy_add_x_forwarded_for", |request, out| {
+        if joined(request.head.fields.iter(), b"x_forwarded_for", out) {
+            out.extend_from_slice(b", ");
+        }
+        append(
+            out,
+            format_args!("{}", request.connection.peer.ip().to_canonical()),
+        )
+    }),
+    ("proxy_host", |request, out| {
+        write(request.proxy.as_ref().map(|to| to.host.as_bytes()), out)
+    }),
+    ("proxy_port", |request, out| {
+        write(request.proxy.as_ref().map(|to| to.port.as_bytes()), out)
+    }),
+    ("query_string", |request, out| {
+        write(nonempty(&request.args), out)
+    }),
+    ("remote_addr", |request, out| {
+        append(
+            out,
+            format_args!("{}", request.connection.peer.ip().to_canonical()),
+        )
+    }),
+    ("remote_port", |request, out| {
+        number(request.connection.peer.port().into(), out)
+    }),
+    ("remote_user", remote_user),
+    ("request", |request, out| {
+        write(nonempty(&request.head.line), out)
+    }),
+    ("request_completion", |request, out| {
+        write(
+            Some(if request.outcome.complete { b"OK" } else { b"" }),
+            out,
+        )
+    }),
+    ("request_length", |request, out| {
+        number(request.received, out)
+    }),
+    ("request_method", |request, out| {
+        write(nonempty(&request.head.method), out)
+    }),
+    ("request_time", |request, out| {
+        let elapsed = request.started.elapsed();
+        append(
+            out,
+            format_args!("{}.{:03}", elapsed.as_secs(), elapsed.subsec_millis()),
+        )
+    }),
+    ("request_uri", |request, out| {
+        write(nonempty(&request.head.target), out)
+    }),
+    ("scheme", |request, out| {
+        write(Some(request.scheme().as_bytes()), out)
+    }),
+    ("server_addr", |request, out| {
+        append(
+            out,
+            format_args!("{}", request.connection.local.ip().to_canonical()),
+        )
+    }),
+    ("server_name", |request, out| {
+        write(
+            Some(request.config.server(request.server).name.as_bytes()),
+            out,
+        )
+    }),
+    ("server_port", |request, out| {
+        number(request.connection.local.port().into(), out)
+    }),
+    ("server_protocol", |request, out| {
+        write(nonempty(request.protocol().as_bytes()), out)
+    }),
+    ("ssl_alpn_protocol", |request, out| {
+        write(
+            request
+                .connection
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.alpn.as_deref()),
+            out,
+        )
+    }),
+    ("ssl_cipher", |request, out| {
+        write(
+            request
+                .connection
+                .tls
+                .as_ref()
+                .map(|tls| tls.cipher.as_bytes()),
+            out,
+        )
+    }),
+    ("ssl_curve", |request, out| {
+        write(
+            request
+                .connection
+                .tls
+                .as_ref()
+                .map(|tls| tls.curve.as_bytes()),
+            out,
+        )
+    }),
+    ("ssl_protocol", |request, out| {
+        write(
+            request
+                .connection
+                .tls
+                .as_ref()
+                .map(|tls| tls.protocol.as_bytes()),
+            out,
+        )
+    }),
+    ("ssl_server_name", |request, out| {
+        let tls = request.connection.tls.as_ref();
+        write(
+            tls.and_then(|tls| tls.server_name.as_deref())
+                .map(str::as_bytes),
+            out,
+        )
+    }),
+    ("ssl_session_reused", |request, out| {
+        let reused = request.connection.tls.as_ref().map(|tls| tls.reused);
+        write(
+            reused.map(|reused| if reused { &b"r"[..] } else { b"." }),
+            out,
+        )
+    }),
+    ("status", |request, out| {
+        append(out, format_args!("{:03}", request.outcome.status))
+    }),
+    ("time_iso8601", |request, out| {
+        write(
+            Some(request.connection.worker.clock.now().iso8601.as_bytes()),
+            out,
+        )
+    }),
+    ("time_local", |request, out| {
+        write(
+            Some(request.connection.worker.clock.now().local.as_bytes()),
+            out,
+        )
+    }),
+    ("upstream_addr", |request, out| {
+        tries(request, out, |attempt, out| {
+            append(out, format_args!("{}", attempt.peer))
+        })
+    }),
+    ("upstream_bytes_received", |request, out| {
+        tries(request, out, |attempt, out| number(attempt.received, out))
+    }),
+    ("upstream_bytes_sent", |request, out| {
+        tries(request, out, |attempt, out| number(attempt.sent, out))
+    }),
+    ("upstream_connect_time", |request, out| {
+        tries(request, out, |attempt, out| seconds(attempt.connected, out))
+    }),
+    ("upstream_header_time", |request, out| {
+        tries(request, out, |attempt, out| seconds(attempt.head, out))
+    }),
+    ("upstream_response_length", |request, out| {
+        tries(request, out, |attempt, out| number(attempt.body, out))
+    }),
+    ("upstream_response_time", |request, out| {
+        tries(request, out, |attempt, out| seconds(attempt.ended, out))
+    }),
+    ("upstream_status", |request, out| {
+        tries(request, out, |attempt, out| match attempt.status {
+            0 => write(Some(b"-"), out),
+            status => number(status.into(), out),
+        })
+    }),
+    ("uri", |request, out| write(Some(&request.path), out)),
+];
+
+fn nonempty(value: &[u8]) -> Option<&[u8]> {
+    (!value.is_empty()).then_some(value)
+}
+
+/// Appends formatted text.
+pub(crate) fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) -> bool {
+    use std::io::Write as _;
+    // Writing into memory does not fail.
+    out.write_fmt(text).is_ok()
+}
+
+fn number(value: u64, out: &mut Vec<u8>) -> bool {
+    append(out, format_args!("{value}"))
+}
+
+fn seconds(elapsed: Option<std::time::Duration>, out: &mut Vec<u8>) -> bool {
+    match elapsed {
+        Some(it) => append(
+            out,
+            format_args!("{}.{:03}", it.as_secs(), it.subsec_millis()),
+        ),
+        None => write(Some(b"-"), out),
+    }
+}
+
+/// One value for each upstream that was tried, separated as nginx does.
+fn tries(
+    request: &Request,
+    out: &mut Vec<u8>,
+    value: impl Fn(&crate::server::request::Attempt, &mut Vec<u8>) -> bool,
+) -> bool {
+    for (index, attempt) in request.attempts.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        value(attempt, out);
+    }
+    !request.attempts.is_empty()
+}
+
+/// `X-Foo` is `x_foo` in a variable's name.
+fn is_called(field: &[u8], name: &[u8]) -> bool {
+    field.len() == name.len()
+        && field.iter().zip(name).all(|(own, named)| match own {
+            b'-' => *named == b'_',
+            _ => own.to_ascii_lowercase() == *named,
+        })
+}
+
+/// All values of a field, joined with `, ` (`; ` for cookies).
+pub(crate) fn joined<'a>(
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    name: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
+    let separator: &[u8] = if name == b"cookie" { b"; " } else { b", " };
+    let mut found = false;
+    for (_, value) in fields.filter(|(own, _)| is_called(own, name)) {
+        if found {
+            out.extend_from_slice(separator);
+        }
+        out.extend_from_slice(value);
+        found = true;
+    }
+    found
+}
+
+pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let sent = request.outcome.fields.iter();
+    joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
+}
+
+pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    request
+        .upstream_fields
+        .as_ref()
+        .is_some_and(|fields| joined(fields.iter(), name, out))
+}
+
+pub(crate) fn argument(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut pairs = request.args.split(|byte| *byte == b'&');
+    let value = pairs.find_map(|pair| {
+        let (own, value) = pair.split_at_checked(name.len())?;
+        own.eq_ignore_ascii_case(name)
+            .then(|| value.strip_prefix(b"="))?
+    });
+    write(value, out)
+}
+
+pub(crate) fn cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let value = request.head.fields.all(b"cookie").find_map(|line| {
+        line.split(|byte| matches!(byte, b';' | b','))
+            .find_map(|pair| {
+                let (own, value) = pair.trim_ascii().split_at_checked(name.len())?;
+                own.eq_ignore_ascii_case(name)
+                    .then(|| value.strip_prefix(b"="))?
+            })
+    });
+    write(value, out)
+}
+
+/// The user name of Basic credentials (RFC 7617), whatever the upstream
+/// thinks of them.
+fn remote_user(request: &Request, out: &mut Vec<u8>) -> bool {
+    let Some(value) = request.head.fields.first(b"authorization") else {
+        return false;
+    };
+    let Some((scheme, encoded)) = value.split_at_checked(6) else {
+        return false;
+    };
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return false;
+    }
+    let Some(decoded) = decode_base64(encoded.trim_ascii()) else {
+        return false;
+    };
+    let user = decoded
+        .split(|byte| *byte == b':')
+        .next()
+        .filter(|_| decoded.contains(&b':'));
+    write(user.and_then(nonempty), out)
+}
+
+/// Base 64 (RFC 4648, section 4) up to the first byte that is none.
+fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut bits, mut held) = (0_u32, 0);
+    for byte in text.iter().take_while(|byte| **byte != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_answer_to_their_variable_name() {
+        assert!(is_called(b"X-Forwarded-For", b"x_forwarded_for"));
+        assert!(!is_called(b"X-Forwarded", b"x_forwarded_for"));
+    }
+
+    #[test]
+    fn credentials_decode() {
+        assert_eq!(
+            decode_base64(b"dXNlcjpwYXNz").as_deref(),
+            Some(&b"user:pass"[..])
+        );
+        assert_eq!(decode_base64(b"dXNlcjo=").as_deref(), Some(&b"user:"[..]));
+        assert_eq!(decode_base64(b"\xff"), None);
+    }
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

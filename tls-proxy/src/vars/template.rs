@@ -1,0 +1,107 @@
+//! Strings with variables, compiled once.
+
+use bytes::Bytes;
+
+use super::Variable;
+use super::registry::Registry;
+use crate::conf::{Problem, Word};
+use crate::server::request::Request;
+
+/// A string that may hold variables.
+#[derive(Clone, Debug, Default)]
+pub struct Template(Box<[Part]>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Text(Box<[u8]>),
+    Variable(Variable),
+}
+
+impl Template {
+    /// Compiles `word`; `$name`, `${name}` and `$1` are variables.
+    pub(crate) fn compile(word: &Word, registry: &mut Registry) -> Result<Self, Problem> {
+        let mut parts = Vec::new();
+        let mut rest = word.text.as_str();
+        while let Some(dollar) = rest.find('$') {
+            push_text(&mut parts, &rest[..dollar]);
+            let (name, after) = split_name(&rest[dollar + 1..]).ok_or_else(|| {
+                Problem::emerg(
+                    &word.at,
+                    format!("invalid variable name in \"{}\"", word.text),
+                )
+            })?;
+            parts.push(Part::Variable(registry.resolve(name, &word.at)));
+            rest = after;
+        }
+        push_text(&mut parts, rest);
+        Ok(Self(parts.into()))
+    }
+
+    /// The parts, for those who treat text and values differently.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
+    /// Writes the string for this request.
+    pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Variable(variable) => {
+                    variable.evaluate(request, out);
+                }
+            }
+        }
+    }
+
+    /// The string for this request.
+    pub(crate) fn evaluate(&self, request: &Request) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        self.write(request, &mut out);
+        out.into()
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    if !text.is_empty() {
+        parts.push(Part::Text(text.as_bytes().into()));
+    }
+}
+
+/// The name behind a `$`, and what follows it.
+fn split_name(text: &str) -> Option<(&str, &str)> {
+    if let Some(braced) = text.strip_prefix('{') {
+        let (name, after) = braced.split_once('}')?;
+        return is_name(name).then_some((name, after));
+    }
+    if text.starts_with(|first: char| ('1'..='9').contains(&first)) {
+        return Some(text.split_at(1));
+    }
+    let end = text
+        .find(|byte: char| !is_name_part(byte))
+        .unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_name_part)
+}
+
+fn is_name_part(byte: char) -> bool {
+    byte.is_ascii_alphanumeric() || byte == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_where_nginx_ends_them() {
+        assert_eq!(split_name("host:80"), Some(("host", ":80")));
+        assert_eq!(split_name("{host}x"), Some(("host", "x")));
+        assert_eq!(split_name("12"), Some(("1", "2")));
+        for text in ["", "-", "{", "{}", "{a", "{a-b}"] {
+            assert_eq!(split_name(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A byte stream with what has been read of it and not been used yet.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// Memory for one read while a body is moving, in bytes.
+const READ_SIZE: usize = 16 * 1024;
+/// What an idle connection may receive before it gets memory of its own; it
+/// stands on the stack.
+const IDLE_READ_SIZE: usize = 2048;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct Wire<S> {
+    io: S,
+    /// Read and not used yet.
+    pub(crate) inbound: BytesMut,
+    /// The peer has ended its side.
+    pub(crate) ended: bool,
+    /// Bytes taken from the stream so far.
+    pub(crate) received: u64,
+    /// Bytes given to the stream so far.
+    pub(crate) sent: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// A wire on which `inbound` has been read already.
+    pub(crate) fn new(io: S, inbound: BytesMut) -> Self {
+        let received = inbound.len() as u64;
+        Self {
+            io,
+            inbound,
+            ended: false,
+            received,
+            sent: 0,
+        }
+    }
+
+    /// Reads once, into `inbound`. `Ok(0)` is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        let read = if self.inbound.is_empty() && self.inbound.capacity() < IDLE_READ_SIZE {
+            self.poll_first(cx)
+        } else {
+            self.inbound.reserve(READ_SIZE);
+            pin!(self.io.read_buf(&mut self.inbound)).poll(cx)
+        };
+        self.count(read)
+    }
+
+    /// Reads a small piece through the stack: while nothing comes, a waiting
+    /// connection holds no buffer.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [0; IDLE_READ_SIZE];
+        let mut space = ReadBuf::new(&mut space);
+        std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut space))?;
+        self.inbound.extend_from_slice(space.filled());
+        Poll::Ready(Ok(space.filled().len()))
+    }
+
+    fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &read {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.ended = true,
+            Poll::Ready(Ok(size)) => self.received += *size as u64,
+            Poll::Pending => {}
+        }
+        read
+    }
+
+    /// Writes `out` to its end and hands it to the network.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut impl Buf,
+    ) -> Poll<io::Result<()>> {
+        while out.has_remaining() {
+            let written = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, out.chunk()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(written);
+            self.sent += written as u64;
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Ends our side: TLS `close_notify`, then FIN.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
