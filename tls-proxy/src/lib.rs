@@ -20,6 +20,7 @@ mod wire;
 mod load;
 mod run;
 
+pub use config::files::LogFile;
 pub use load::{Configuration, load};
 pub use modules::documentation::directives;
 pub use run::{Exit, bind, run};

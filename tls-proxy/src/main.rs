@@ -9,7 +9,7 @@ use tls_proxy::diagnostics::Diagnostics;
 use tls_proxy::error_log::Level;
 use tls_proxy::life::control;
 use tls_proxy::life::signals::Signals;
-use tls_proxy::{Configuration, Exit, bind, conf, load, run};
+use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run};
 
 /// The configuration, an address or the command line is wrong (nginx: 1).
 const FAILURE: u8 = 1;
@@ -123,6 +123,11 @@ fn serve(options: &Options) -> ExitCode {
         config.log_files[log.file.index()].clone(),
         log.level.min(Level::Notice),
     );
+    if config.log_files[log.file.index()] != LogFile::Stderr {
+        for problem in &loaded.problems {
+            tracing::warn!("{problem}");
+        }
+    }
     let bound = match bind(&config) {
         Ok(bound) => bound,
         Err(error) => {

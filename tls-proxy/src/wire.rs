@@ -41,6 +41,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Bytes that have been read and used.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.received - self.inbound.len() as u64
+    }
+
     /// Reads once, into `inbound`. `Ok(0)` is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ended {

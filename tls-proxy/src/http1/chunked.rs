@@ -131,7 +131,8 @@ fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    if digits == 0 || digits > 15 {
+    let zeros = line.iter().take_while(|byte| **byte == b'0').count();
+    if digits == 0 || digits - zeros.min(digits) > 15 {
         return Err(Invalid);
     }
     let rest = line[digits..].trim_ascii_start();

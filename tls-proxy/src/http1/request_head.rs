@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::fields::{Fields, Span, members};
+use super::fields::{Fields, Span, contains, members};
+
+/// As much of a refused request line as the logs show, bytes (nginx: what its
+/// first buffer holds).
+const SHOWN: usize = 1024;
 
 /// How much of a head a stranger may send.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct RequestHead {
     pub version: Version,
     /// The fields.
     pub fields: Fields,
+    /// Bytes of the head, its empty line too.
+    pub length: u64,
 }
 
 /// Why a head is refused, and with what.
@@ -61,6 +67,8 @@ pub(crate) struct Rejection {
     pub reason: Cow<'static, str>,
     /// As much of the request line as there is, for the logs.
     pub line: Bytes,
+    /// The version, as far as it is known: HTTP/0.9 gets a page and no head.
+    pub version: Version,
 }
 
 /// How the end of a message's body is found (RFC 9112, section 6.3).
@@ -119,13 +127,18 @@ fn trim_line(line: &[u8]) -> &[u8] {
 }
 
 fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Rejection {
-    let end = memchr::memchr2(b'\r', b'\n', input)
-        .unwrap_or(input.len())
-        .min(8192);
+    let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
+    let reason = reason.into();
+    let old = reason == INVALID_OLD_METHOD.1;
     Rejection {
         status,
-        reason: reason.into(),
-        line: Bytes::copy_from_slice(&input[..end]),
+        reason,
+        line: Bytes::copy_from_slice(&input[..end.min(SHOWN)]),
+        version: if old {
+            Version::Http09
+        } else {
+            Version::Http11
+        },
     }
 }
 
@@ -173,6 +186,7 @@ struct Line {
 type Fault = (u16, &'static str);
 
 const INVALID_REQUEST: Fault = (400, "client sent invalid request");
+const INVALID_OLD_METHOD: Fault = (400, "client sent invalid method in HTTP/0.9 request");
 
 fn parse_line(line: &[u8]) -> Result<Line, Fault> {
     let method = line
@@ -185,6 +199,16 @@ fn parse_line(line: &[u8]) -> Result<Line, Fault> {
     let mut at = skip_spaces(line, method);
     let start = at;
     let mut authority = None;
+    if &line[..method] == b"CONNECT" {
+        // Its target is an authority alone (RFC 9112, section 3.2.3).
+        let end = line[at..].iter().take_while(|byte| **byte != b' ').count();
+        let known = authority_length(&line[at..]) == Some(end);
+        return Err(if known {
+            (405, "client sent CONNECT method")
+        } else {
+            INVALID_REQUEST
+        });
+    }
     if line.get(at) != Some(&b'/') {
         let host = authority_start(&line[at..]).ok_or(INVALID_REQUEST)? + at;
         let length = authority_length(&line[host..]).ok_or(INVALID_REQUEST)?;
@@ -199,21 +223,20 @@ fn parse_line(line: &[u8]) -> Result<Line, Fault> {
     let target = target_start..at;
     let version = parse_version(line, skip_spaces(line, at))?;
     if version == Version::Http09 && &line[..method] != b"GET" {
-        return Err((400, "client sent invalid method in HTTP/0.9 request"));
+        return Err(INVALID_OLD_METHOD);
     }
     let empty_path = line.get(target_start) != Some(&b'/') || target.is_empty();
-    match &line[..method] {
-        b"CONNECT" => Err((405, "client sent CONNECT method")),
-        b"TRACE" => Err((405, "client sent TRACE method")),
-        _ => Ok(Line {
-            method,
-            target,
-            empty_path,
-            authority,
-            version,
-            length: line.len(),
-        }),
+    if &line[..method] == b"TRACE" {
+        return Err((405, "client sent TRACE method"));
     }
+    Ok(Line {
+        method,
+        target,
+        empty_path,
+        authority,
+        version,
+        length: line.len(),
+    })
 }
 
 fn skip_spaces(line: &[u8], at: usize) -> usize {
@@ -256,20 +279,28 @@ fn parse_version(line: &[u8], at: usize) -> Result<Version, Fault> {
         return Ok(Version::Http09);
     }
     let digits = text.strip_prefix(b"HTTP/").ok_or(INVALID_REQUEST)?;
-    let dot = digits
+    let count = digits
         .iter()
-        .position(|byte| *byte == b'.')
-        .ok_or(INVALID_REQUEST)?;
-    let (major, minor) = (&digits[..dot], digits[dot + 1..].trim_ascii_end());
-    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-    if !is_number(major) || !is_number(minor) || minor.len() > 3 || major[0] == b'0' {
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let major = &digits[..count];
+    if major.is_empty() || major[0] == b'0' {
         return Err(INVALID_REQUEST);
     }
-    match (major, minor) {
-        (b"1", b"0") => Ok(Version::Http10),
-        (b"1", _) => Ok(Version::Http11),
-        _ => Err((505, "client sent invalid version")),
+    if major != b"1" {
+        return Err((505, "client sent invalid version"));
     }
+    let minor = digits[1..].strip_prefix(b".").ok_or(INVALID_REQUEST)?;
+    let spaces = minor.iter().rev().take_while(|byte| **byte == b' ').count();
+    let minor = &minor[..minor.len() - spaces];
+    if minor.is_empty() || minor.len() > 3 || !minor.iter().all(u8::is_ascii_digit) {
+        return Err(INVALID_REQUEST);
+    }
+    Ok(if minor == b"0" {
+        Version::Http10
+    } else {
+        Version::Http11
+    })
 }
 
 impl Line {
@@ -285,6 +316,7 @@ impl Line {
             target,
             authority: self.authority.map(|range| text.slice(range)),
             version: self.version,
+            length: text.len() as u64,
             fields: Fields::new(text, spans),
         }
     }
@@ -336,6 +368,15 @@ fn parse_fields(
     }
 }
 
+impl Limits {
+    /// Whether a field's name is one that nginx does not call invalid.
+    pub(crate) fn is_regular(&self, name: &[u8]) -> bool {
+        name.iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || *byte == b'-' || (self.underscores && *byte == b'_')
+        })
+    }
+}
+
 struct Invalid;
 
 /// Length of the name and range of the value; `None` for a line that is
@@ -363,10 +404,7 @@ fn parse_field(
         .rev()
         .take_while(|byte| **byte == b' ')
         .count();
-    let regular = line[..name].iter().all(|byte| {
-        byte.is_ascii_alphanumeric() || *byte == b'-' || (limits.underscores && *byte == b'_')
-    });
-    if !regular && limits.ignore_invalid {
+    if !limits.is_regular(&line[..name]) && limits.ignore_invalid {
         return Ok(None);
     }
     Ok(Some((name, value_start + leading..line.len() - trailing)))
@@ -380,12 +418,10 @@ impl RequestHead {
             status,
             reason: reason.to_owned().into(),
             line: self.line.clone(),
+            version: self.version,
         };
         self.check_unique(&refuse)?;
-        if self.version == Version::Http11
-            && self.authority.is_none()
-            && self.fields.first(b"host").is_none()
-        {
+        if self.version == Version::Http11 && self.fields.first(b"host").is_none() {
             return Err(refuse(
                 400,
                 "client sent HTTP/1.1 request without \"Host\" header",
@@ -444,17 +480,17 @@ impl RequestHead {
         Ok(())
     }
 
-    /// Whether the client wants the connection kept (RFC 9112, section 9.3).
+    /// Whether the client wants the connection kept (RFC 9112, section 9.3);
+    /// of several `Connection` fields the last word counts.
     pub(crate) fn wants_keep_alive(&self) -> bool {
-        let says = |word: &[u8]| {
-            self.fields
-                .all(b"connection")
-                .any(|value| super::fields::contains(value, word))
-        };
-        match self.version {
-            Version::Http11 | Version::Http2 => !says(b"close"),
-            Version::Http10 => !says(b"close") && says(b"keep-alive"),
-            Version::Http09 => false,
+        let said = self.fields.all(b"connection").filter_map(|value| {
+            let close = contains(value, b"close");
+            (close || contains(value, b"keep-alive")).then_some(!close)
+        });
+        match (said.last(), self.version) {
+            (_, Version::Http09) => false,
+            (Some(keep), _) => keep,
+            (None, version) => version >= Version::Http11,
         }
     }
 
@@ -529,7 +565,7 @@ mod tests {
         let with_path = head("GET http://a.b:81/c?d HTTP/1.1\r\nHost: x\r\n\r\n").expect("whole");
         assert_eq!(with_path.authority.as_deref(), Some(&b"a.b:81"[..]));
         assert_eq!(&with_path.target[..], b"/c?d");
-        let without = head("GET http://a?d HTTP/1.1\r\n\r\n").expect("whole");
+        let without = head("GET http://a?d HTTP/1.1\r\nHost: a\r\n\r\n").expect("whole");
         assert_eq!(&without.target[..], b"/?d");
     }
 
@@ -542,10 +578,14 @@ mod tests {
             ("GET /\u{1} HTTP/1.1", 400),
             ("GET / HTTP/2.0", 505),
             ("GET / HTTP/1", 400),
+            ("GET / HTTP/11", 505),
+            ("GET / HTTP/01.1", 400),
+            ("GET / HTTP/1.1\r", 400),
             ("GET / HTTP/1.1 x", 400),
             ("GET / FTP/1.1", 400),
             ("POST /", 400),
-            ("CONNECT a:1 HTTP/1.1", 400),
+            ("CONNECT a:1 HTTP/1.1", 405),
+            ("CONNECT / HTTP/1.1", 400),
             ("TRACE / HTTP/1.1", 405),
             ("\u{16}\u{3}\u{1}", 400),
         ] {

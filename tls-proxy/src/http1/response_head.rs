@@ -10,7 +10,8 @@ use super::request_head::{Framing, Version, parse_length};
 pub(crate) struct ResponseHead {
     pub(crate) version: Version,
     pub(crate) status: u16,
-    /// The reason phrase as the upstream wrote it.
+    /// What stands behind the status, its space and the reason phrase, as the
+    /// upstream wrote it.
     pub(crate) reason: Bytes,
     pub(crate) fields: Fields,
 }
@@ -83,18 +84,29 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
     }
 }
 
-/// Version, status and where the reason begins.
+/// Version, status and where the rest begins, the reason and its space.
 fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
-    let version = match line.get(..8) {
-        Some(b"HTTP/1.0") => Version::Http10,
-        Some(text) if text.starts_with(b"HTTP/1.") && text[7].is_ascii_digit() => Version::Http11,
-        _ => return Err(Malformed::NoHttp),
+    let rest = line.strip_prefix(b"HTTP/").ok_or(Malformed::NoHttp)?;
+    let is_version = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
+    let length = rest.iter().take_while(is_version).count();
+    let number = &rest[..length];
+    let dotted = number.iter().filter(|byte| **byte == b'.').count() == 1;
+    if !dotted || number.starts_with(b".") || number.ends_with(b".") {
+        return Err(Malformed::NoHttp);
+    }
+    let version = if number == b"1.0" {
+        Version::Http10
+    } else {
+        Version::Http11
     };
-    let spaces = line[8..].iter().take_while(|byte| **byte == b' ').count();
-    let digits = line.get(8 + spaces..11 + spaces).ok_or(Malformed::NoHttp)?;
+    let spaces = rest[length..]
+        .iter()
+        .take_while(|byte| **byte == b' ')
+        .count();
+    let start = 5 + length + spaces;
+    let digits = line.get(start..start + 3).ok_or(Malformed::NoHttp)?;
     let valid = spaces > 0 && digits.iter().all(u8::is_ascii_digit);
-    let after = 11 + spaces;
-    if !valid || line.get(after).is_some_and(|byte| *byte != b' ') {
+    if !valid || line.get(start + 3).is_some_and(|byte| *byte != b' ') {
         return Err(Malformed::NoHttp);
     }
     let status = digits
@@ -103,18 +115,19 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
     if status < 100 {
         return Err(Malformed::NoHttp);
     }
-    Ok((version, status, (after + 1).min(line.len())))
+    Ok((version, status, start + 3))
 }
 
 fn parse_field(line: &[u8], at: usize) -> Result<Span, Malformed> {
-    let name = memchr::memchr(b':', line).ok_or(Malformed::Field)?;
+    let name = memchr::memchr(b':', line).unwrap_or(line.len());
     let invalid_name = line[..name]
         .iter()
         .any(|byte| *byte <= 0x20 || *byte == 0x7f);
     if name == 0 || invalid_name || line[name..].iter().any(|byte| matches!(byte, 0 | b'\r')) {
         return Err(Malformed::Field);
     }
-    let raw = &line[name + 1..];
+    let value = (name + 1).min(line.len());
+    let raw = &line[value..];
     let leading = raw
         .iter()
         .take_while(|byte| matches!(byte, b' ' | b'\t'))
@@ -127,7 +140,7 @@ fn parse_field(line: &[u8], at: usize) -> Result<Span, Malformed> {
     Ok(Span {
         name: (at as u32, (at + name) as u32),
         value: (
-            (at + name + 1 + leading) as u32,
+            (at + value + leading) as u32,
             (at + line.len() - trailing) as u32,
         ),
     })
@@ -187,18 +200,21 @@ mod tests {
         let head = head("HTTP/1.1 207 Multi Status\r\nx-A: b \r\n\r\n")
             .expect("valid")
             .expect("whole");
-        assert_eq!((head.status, &head.reason[..]), (207, &b"Multi Status"[..]));
+        assert_eq!(
+            (head.status, &head.reason[..]),
+            (207, &b" Multi Status"[..])
+        );
         assert_eq!(head.fields.iter().next(), Some((&b"x-A"[..], &b"b"[..])));
         assert_eq!(head.framing(false), Ok(Framing::UntilClose));
     }
 
     #[test]
     fn a_reason_may_be_missing() {
-        for text in ["HTTP/1.1 200\r\n\r\n", "HTTP/1.0 200 \r\n\r\n"] {
-            assert_eq!(
-                head(text).expect("valid").expect("whole").reason,
-                Bytes::new()
-            );
+        for (text, reason) in [
+            ("HTTP/1.1 200\r\n\r\n", &b""[..]),
+            ("HTTP/1.0 200 \r\n\r\n", b" "),
+        ] {
+            assert_eq!(head(text).expect("valid").expect("whole").reason, reason);
         }
     }
 
@@ -208,6 +224,7 @@ mod tests {
             "hello\r\n",
             "HTTP/1.1 20\r\n\r\n",
             "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1. 200 OK\r\n\r\n",
             "SSH-2.0",
             "HTTP/1.1 2000\r\n\r\n",
         ] {

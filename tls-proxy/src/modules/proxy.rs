@@ -729,9 +729,6 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -
     if !sets(settings, "host") {
         write_field(b"Host", chosen.to.host.as_bytes(), &mut out);
     }
-    if settings.version == Version::Http10 && !sets(settings, "connection") {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
     match framing {
         Framing::Length(length) if !sets(settings, "content-length") => {
             write_field(b"Content-Length", length.to_string().as_bytes(), &mut out);

@@ -373,7 +373,7 @@ impl Return {
             (301 | 302 | 303 | 307 | 308, Some(address)) => {
                 Ok(Response::redirect(self.status, address, tokens))
             }
-            (444, _) => Err(Refusal::closing(444)),
+            (444, _) => Err(Refusal::silent(444)),
             (204 | 304, _) => Ok(Response::empty(self.status)),
             (status, None) if status >= 300 => Err(Refusal::new(status)),
             (status, None) => Ok(Response::text(status, None, Bytes::new())),

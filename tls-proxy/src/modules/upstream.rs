@@ -71,6 +71,9 @@ impl Upstream {
     pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
         let draft = Draft {
             peers: addresses.into_iter().map(Peer::at).collect(),
+            // As in nginx: whoever wants connections kept says so with an
+            // `upstream` block.
+            keepalive: 0,
             ..Draft::default()
         };
         draft.build(name)

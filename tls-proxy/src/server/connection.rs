@@ -10,6 +10,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::request::Request;
 use super::stream::{ClientStream, Prefixed};
@@ -17,6 +18,7 @@ use super::worker::Worker;
 use super::{http1, http2};
 use crate::config::{Address, Current, ServerId};
 use crate::error_log::{self, Level};
+use crate::http1::request_head::Version;
 use crate::life::drain::Token;
 use crate::modules::Settings;
 use crate::tls::accept::{self, Failure, TlsInfo};
@@ -45,6 +47,10 @@ pub(crate) struct Connection {
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
     pub(crate) requests: Cell<u64>,
+    /// Requests being answered; several in HTTP/2.
+    pub(crate) in_flight: Cell<usize>,
+    /// `keepalive_requests` have been served (HTTP/2).
+    pub(crate) worn_out: Notify,
 }
 
 impl Connection {
@@ -82,6 +88,8 @@ pub(crate) async fn serve(
         tls: None,
         plain_on_tls: false,
         requests: Cell::new(0),
+        in_flight: Cell::new(0),
+        worn_out: Notify::new(),
     };
     // Without it small answers would wait for the client's acknowledgement.
     if connection.default_settings().core.tcp_nodelay {
@@ -189,6 +197,6 @@ async fn begins_http2(stream: &mut Prefixed) -> bool {
 
 /// A connection that ended inside a request's head: one line for the logs.
 pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = Request::broken(connection, line);
+    let mut request = Request::broken(connection, line, Version::Http11);
     request.outcome.status = status;
 }

@@ -1,7 +1,6 @@
 //! HTTP/2 with a client (RFC 9113), framed by hyper: each stream is a request
 //! that walks the same phases.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,7 +19,7 @@ use super::response::{Carriage, Content, Response, assemble};
 use super::stream::ClientStream;
 use crate::error_log::{self, Level};
 use crate::http1::fields::{Fields, is_hop_by_hop};
-use crate::http1::request_head::{Framing, RequestHead, Version, parse_length};
+use crate::http1::request_head::{Framing, Limits, RequestHead, Version, parse_length};
 use crate::life::drain::{Kind, Token};
 use crate::upstream::answer::Frame;
 use crate::upstream::body::{Http2Body, RequestBody};
@@ -72,31 +71,33 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, toke
         tokio::select! {
             _ = serving.as_mut() => break,
             _ = forced.as_mut() => break,
-            _ = ending.as_mut(), if !goodbye => {
-                goodbye = true;
-                serving.as_mut().graceful_shutdown();
-            }
+            () = ending.as_mut(), if !goodbye => goodbye = true,
+            () = connection.worn_out.notified(), if !goodbye => goodbye = true,
             () = tokio::time::sleep(idle) => {
-                // Streams in flight keep the connection; silence ends it.
-                let quiet = requests == connection.requests.get() && Rc::strong_count(&connection) <= 3;
+                let quiet = requests == connection.requests.get() && connection.in_flight.get() == 0;
                 if quiet && goodbye {
                     break;
                 }
-                if quiet {
-                    goodbye = true;
-                    serving.as_mut().graceful_shutdown();
-                }
+                goodbye |= quiet;
             }
+        }
+        if goodbye {
+            serving.as_mut().graceful_shutdown();
         }
     }
     drop(token);
 }
 
+/// `return 444`: the stream is reset.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer")]
+struct NoAnswer;
+
 /// Answers one stream.
 async fn respond(
     connection: Rc<Connection>,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<StreamBody>, Infallible> {
+) -> Result<hyper::Response<StreamBody>, NoAnswer> {
     let in_flight = connection.worker.drain.token(Kind::Request);
     let (parts, body) = request.into_parts();
     let body = Http2Body::new(body);
@@ -112,12 +113,17 @@ async fn respond(
         (Some(length), _) => Framing::Length(length),
         (None, _) => Framing::Chunked,
     };
-    let head = head_of(&parts);
+    let head = head_of(&parts, &connection.default_settings().core.head);
     let mut request = Request::new(&connection, head, RequestBody::Http2(Box::new(body)));
     request.framing = framing;
-    request.received = request.head_length();
+    if request.number >= request.settings().core.keepalive_requests {
+        connection.worn_out.notify_one();
+    }
     let mut response = phases::respond(&mut request).await;
     request.outcome.status = response.status;
+    if matches!(response.content, Content::Nothing) {
+        return Err(NoAnswer);
+    }
     let fields = assemble(&request, &mut response, &Carriage::Http2);
     let mut answer = hyper::Response::new(());
     *answer.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
@@ -141,13 +147,13 @@ async fn respond(
 }
 
 /// The head in the terms of HTTP/1, which is what goes upstream.
-fn head_of(parts: &hyper::http::request::Parts) -> RequestHead {
+fn head_of(parts: &hyper::http::request::Parts, limits: &Limits) -> RequestHead {
     let method = Bytes::copy_from_slice(parts.method.as_str().as_bytes());
     let target = parts
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    let line = format!("{} {target} HTTP/2.0", parts.method).into();
+    let line = Bytes::from(format!("{} {target} HTTP/2.0", parts.method));
     let authority = parts
         .uri
         .authority()
@@ -167,10 +173,16 @@ fn head_of(parts: &hyper::http::request::Parts) -> RequestHead {
     let cookie = cookies.join(&b"; "[..]);
     let joined = (!cookie.is_empty()).then_some((&b"cookie"[..], &cookie[..]));
     let regular = regular.filter(|(name, _)| {
-        *name != b"cookie" && (*name != b"host" || parts.uri.authority().is_none())
+        let known = *name == b"cookie" || (*name == b"host" && parts.uri.authority().is_some());
+        !known && (limits.is_regular(name) || !limits.ignore_invalid)
     });
     let fields = Fields::collect(host.chain(regular).chain(joined));
+    let length: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
     RequestHead {
+        length: (line.len() + length + 4) as u64,
         line,
         method,
         target: Bytes::copy_from_slice(target.as_bytes()),
@@ -219,7 +231,7 @@ impl hyper::body::Body for StreamBody {
     ) -> Poll<Option<Result<HttpFrame<Bytes>, Reset>>> {
         let this = &mut *self;
         match &mut this.content {
-            Content::Empty | Content::Tunnel(_) => {
+            Content::Nothing | Content::Empty | Content::Tunnel(_) => {
                 this.request.outcome.complete = true;
                 Poll::Ready(None)
             }
@@ -251,7 +263,7 @@ impl hyper::body::Body for StreamBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Empty | Content::Tunnel(_) => true,
+            Content::Nothing | Content::Empty | Content::Tunnel(_) => true,
             Content::Memory(text) => text.is_empty(),
             Content::Upstream(_) => self.length == Some(0),
         }

@@ -45,6 +45,13 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
         }
     }
+    if matches!(&request.head.method[..], b"TRACE" | b"CONNECT") {
+        let reason = match &request.head.method[..] {
+            b"TRACE" => "client sent TRACE method",
+            _ => "client sent CONNECT method",
+        };
+        return refuse(request, 405, reason);
+    }
     let named = request
         .head
         .authority
@@ -99,9 +106,11 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         if let Some(redirect) = choose_location(request) {
             return Ok(redirect);
         }
+        request.located = true;
         if request.settings().core.internal && outside && !request.rewritten {
             return Err(Refusal::new(404));
         }
+        check_length(request)?;
         let location = request.location;
         match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
             Flow::Answer(result) => return result,
@@ -144,20 +153,22 @@ fn choose_location(request: &mut Request) -> Option<Response> {
     None
 }
 
+/// A body that says it is too long is not read (`client_max_body_size`).
+fn check_length(request: &Request) -> Result<(), Refusal> {
+    let limit = request.settings().core.client_max_body_size;
+    match request.framing {
+        Framing::Length(length) if limit > 0 && length > limit => {
+            let what = format!("client intended to send too large body: {length} bytes");
+            error_log::request(request, Level::Error, what);
+            Err(Refusal::closing(413))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the location itself does.
 async fn content(request: &mut Request) -> Result<Response, Refusal> {
-    let settings = request.settings();
-    let limit = settings.core.client_max_body_size;
-    let length = match request.framing {
-        Framing::Length(length) => length,
-        _ => 0,
-    };
-    if limit > 0 && length > limit {
-        let what = format!("client intended to send too large body: {length} bytes");
-        error_log::request(request, Level::Error, what);
-        return Err(Refusal::closing(413));
-    }
-    if settings.proxy.pass.is_some() {
+    if request.settings().proxy.pass.is_some() {
         return forward::forward(request).await;
     }
     Err(Refusal::new(404))
@@ -168,6 +179,14 @@ async fn with_error_pages(
     request: &mut Request,
     mut result: Result<Response, Refusal>,
 ) -> Response {
+    if let Err(Refusal {
+        status,
+        silent: true,
+        ..
+    }) = result
+    {
+        return Response::nothing(status);
+    }
     let mut close = false;
     for round in 0..=MOST_REDIRECTS {
         let (status, own) = match &result {
@@ -179,7 +198,7 @@ async fn with_error_pages(
                 (response.status, !intercepted)
             }
             Err(refusal) => {
-                close |= refusal.close;
+                close |= refusal.close || ends_connection(refusal.status);
                 (refusal.status, false)
             }
         };
@@ -210,7 +229,12 @@ async fn with_error_pages(
     response
 }
 
-/// The standard page. 444 goes on to the connection as it is.
+/// Errors behind which nginx trusts a connection no more.
+fn ends_connection(status: u16) -> bool {
+    matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501)
+}
+
+/// The standard page.
 fn refuse(request: &Request, status: u16) -> Response {
     Response::page(status, request.settings().core.server_tokens)
 }

@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) args: Bytes,
     /// The target had percent-encoded bytes.
     pub(crate) quoted: bool,
+    /// A location has been chosen: its limits on connections hold.
+    pub(crate) located: bool,
     /// Path or arguments are no longer the client's.
     pub(crate) rewritten: bool,
     pub(crate) server: ServerId,
@@ -118,6 +120,7 @@ impl Request {
         let slots = vec![None; config.variables.len()];
         let number = connection.requests.get() + 1;
         connection.requests.set(number);
+        connection.in_flight.update(|count| count + 1);
         Self {
             framing: Framing::None,
             body,
@@ -126,6 +129,7 @@ impl Request {
             args: Bytes::new(),
             quoted: false,
             rewritten: false,
+            located: false,
             server,
             location,
             slots,
@@ -133,7 +137,7 @@ impl Request {
             started: Instant::now(),
             number,
             pipelined: false,
-            received: 0,
+            received: head.length,
             attempts: Vec::new(),
             proxy: None,
             upstream_fields: None,
@@ -145,14 +149,15 @@ impl Request {
     }
 
     /// A request that never became one: all there is is (part of) its line.
-    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes) -> Self {
+    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
         let head = RequestHead {
             line,
             method: Bytes::new(),
             target: Bytes::new(),
             authority: None,
-            version: Version::Http11,
+            version,
             fields: Fields::default(),
+            length: 0,
         };
         Self::new(connection, head, RequestBody::None)
     }
@@ -194,17 +199,6 @@ impl Request {
         }
     }
 
-    /// Bytes of its head, as HTTP/1 would write it.
-    pub(crate) fn head_length(&self) -> u64 {
-        let fields: usize = self
-            .head
-            .fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum();
-        (self.head.line.len() + fields + 4) as u64
-    }
-
     /// Whether its answer has no body (RFC 9110, section 9.3.2).
     pub(crate) fn is_head(&self) -> bool {
         &self.head.method[..] == b"HEAD"
@@ -213,6 +207,9 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
+        self.connection
+            .in_flight
+            .update(|count| count.saturating_sub(1));
         if self.outcome.status == 0 {
             // The client has gone; nginx's own status for it.
             self.outcome.status = 499;

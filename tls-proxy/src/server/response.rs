@@ -28,6 +28,8 @@ pub(crate) struct Response {
 
 /// Where the body comes from.
 pub(crate) enum Content {
+    /// Not even a head: the connection just closes (`return 444`).
+    Nothing,
     Empty,
     Memory(Bytes),
     Upstream(Box<Answer>),
@@ -42,6 +44,8 @@ pub(crate) struct Refusal {
     /// The connection is closed, because what follows on it is not to be
     /// trusted.
     pub(crate) close: bool,
+    /// Nobody is there to read a page, or none is to be sent.
+    pub(crate) silent: bool,
 }
 
 impl Refusal {
@@ -49,14 +53,23 @@ impl Refusal {
         Self {
             status,
             close: false,
+            silent: false,
         }
     }
 
     /// A refusal behind which the connection closes.
     pub(crate) fn closing(status: u16) -> Self {
         Self {
-            status,
             close: true,
+            ..Self::new(status)
+        }
+    }
+
+    /// The connection closes without an answer; the status is for the log.
+    pub(crate) fn silent(status: u16) -> Self {
+        Self {
+            silent: true,
+            ..Self::closing(status)
         }
     }
 }
@@ -74,6 +87,11 @@ impl Response {
             content,
             close: false,
         }
+    }
+
+    /// No answer.
+    pub(crate) fn nothing(status: u16) -> Self {
+        Self::new(status, Content::Nothing)
     }
 
     /// An answer without a body and without a length.

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::exchange::{Exchange, Upload};
+use super::body::RequestBody;
+use super::exchange::Exchange;
 use super::link::Link;
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::modules::upstream::Upstream;
@@ -26,6 +27,8 @@ pub(crate) struct Answer {
     body: u64,
     sent: u64,
     received: u64,
+    unread: RequestBody,
+    overlong: bool,
 }
 
 /// A piece of a body.
@@ -66,6 +69,8 @@ impl Answer {
             body: 0,
             sent: 0,
             received: 0,
+            unread: RequestBody::None,
+            overlong: false,
         }
     }
 
@@ -122,9 +127,23 @@ impl Answer {
         self.note(&exchange.link);
         let Exchange { link, upload, .. } = exchange;
         let clean = link.wire.inbound.is_empty() && !link.wire.ended;
+        self.overlong = self.decoder.is_done() && !link.wire.inbound.is_empty();
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
             self.worker.pool.give(link, &self.group);
         }
+        self.unread = upload.into_rest();
+    }
+
+    /// What the client has still to send of its body, once the answer has
+    /// ended.
+    pub(crate) fn take_unread(&mut self) -> RequestBody {
+        self.finish();
+        std::mem::replace(&mut self.unread, RequestBody::None)
+    }
+
+    /// Whether the upstream sent more than it had announced.
+    pub(crate) fn is_overlong(&self) -> bool {
+        self.overlong
     }
 
     fn note(&mut self, link: &Link) {
@@ -140,12 +159,5 @@ impl Answer {
         attempt.sent = self.sent.saturating_sub(attempt.sent);
         attempt.received = self.received.saturating_sub(attempt.received);
         attempt.ended = Some(attempt.began.elapsed());
-    }
-
-    /// Whether the client's body has been taken whole.
-    pub(crate) fn has_whole_request(&self) -> bool {
-        self.exchange
-            .as_ref()
-            .is_none_or(|exchange| Upload::is_done(&exchange.upload))
     }
 }

@@ -72,16 +72,20 @@ fn key(group: &Arc<Upstream>) -> usize {
 
 impl Group {
     fn new(upstream: &Arc<Upstream>) -> Self {
-        let mut peers = vec![Account::default(); upstream.peers.len()];
+        let peers = vec![Account::default(); upstream.peers.len()];
         // Workers begin with different peers.
         let first = upstream.first.fetch_add(1, Ordering::Relaxed) % peers.len().max(1);
-        if let Some(peer) = peers.get_mut(first) {
-            peer.current = 1;
-        }
-        Self {
+        let mut group = Self {
             upstream: upstream.clone(),
             peers,
+        };
+        for _ in 0..first {
+            group.choose(&[], false);
         }
+        for account in &mut group.peers {
+            account.active = 0;
+        }
+        group
     }
 
     fn choose(&mut self, tried: &[usize], backup: bool) -> Option<usize> {

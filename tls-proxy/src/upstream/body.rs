@@ -64,7 +64,7 @@ impl RequestBody {
     pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Http1(body) => body.decoder.is_done(),
+            Self::Http1(body) => body.decoder.is_done() && body.go_ahead.is_none(),
             Self::Http2(body) => body.done,
         }
     }
@@ -157,15 +157,15 @@ impl Http1Body {
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        if self.decoder.is_done() {
-            return Poll::Ready(None);
-        }
         let mut wire = self.wire.borrow_mut();
         if let Some(text) = &mut self.go_ahead {
             if ready!(wire.poll_send(cx, text)).is_err() {
                 return Poll::Ready(Some(Err(Fault::Gone)));
             }
             self.go_ahead = None;
+        }
+        if self.decoder.is_done() {
+            return Poll::Ready(None);
         }
         loop {
             let ended = wire.ended;

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -18,6 +19,9 @@ use crate::http1::response_head::ResponseHead;
 use crate::modules::proxy::{self, Chosen, Settings};
 use crate::server::request::{Attempt, Request};
 use crate::server::response::{Refusal, Response};
+
+/// Bytes of a body that are looked at before an unbuffered request is sent.
+const AT_HAND: usize = 16 * 1024;
 
 /// Answers a request by asking an upstream.
 pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> {
@@ -65,11 +69,7 @@ impl Body {
         };
         let proxy = &request.settings().proxy;
         let (buffering, wanted) = (proxy.request_buffering, proxy.pass_request_body);
-        let room = if buffering {
-            core.client_body_buffer_size as u64
-        } else {
-            0
-        };
+        let room = core.client_body_buffer_size as u64;
         if !wanted {
             return Ok(Self {
                 framing: Framing::None,
@@ -79,16 +79,12 @@ impl Body {
         }
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
         rest.bound(bounds);
-        let mut begun = BytesMut::new();
-        if !matches!(request.framing, Framing::Length(length) if length > room) {
-            while (begun.len() as u64) < room && !rest.is_done() {
-                match poll_fn(|cx| rest.poll_data(cx)).await {
-                    Some(Ok(data)) => begun.extend_from_slice(&data),
-                    Some(Err(fault)) => return Err(refuse_body(request, fault)),
-                    None => break,
-                }
-            }
-        }
+        let begun = match request.framing {
+            Framing::Length(length) if buffering && length > room => Ok(BytesMut::new()),
+            _ if buffering => read_up_to(&mut rest, room).await,
+            _ => read_at_hand(&mut rest).await,
+        };
+        let begun = begun.map_err(|fault| refuse_body(request, fault))?;
         let framing = match request.framing {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
@@ -101,6 +97,36 @@ impl Body {
     }
 }
 
+/// Waits for the body's beginning, `room` bytes at most but for the last piece.
+async fn read_up_to(body: &mut RequestBody, room: u64) -> Result<BytesMut, Fault> {
+    let mut begun = BytesMut::new();
+    while (begun.len() as u64) < room && !body.is_done() {
+        match poll_fn(|cx| body.poll_data(cx)).await {
+            Some(Ok(data)) => begun.extend_from_slice(&data),
+            Some(Err(fault)) => return Err(fault),
+            None => break,
+        }
+    }
+    Ok(begun)
+}
+
+/// Takes what has come of the body already and waits for nothing.
+async fn read_at_hand(body: &mut RequestBody) -> Result<BytesMut, Fault> {
+    let mut begun = BytesMut::new();
+    poll_fn(|cx| {
+        while !body.is_done() && begun.len() < AT_HAND {
+            match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => begun.extend_from_slice(&data),
+                Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await?;
+    Ok(begun)
+}
+
 /// The client's body cannot be read.
 fn refuse_body(request: &Request, fault: Fault) -> Refusal {
     let level = match fault {
@@ -108,7 +134,10 @@ fn refuse_body(request: &Request, fault: Fault) -> Refusal {
         Fault::Invalid | Fault::TooLarge => Level::Error,
     };
     error_log::request(request, level, fault);
-    Refusal::closing(fault.status())
+    match fault {
+        Fault::Gone | Fault::TimedOut => Refusal::silent(fault.status()),
+        Fault::Invalid | Fault::TooLarge => Refusal::closing(fault.status()),
+    }
 }
 
 /// The tries of one request.
@@ -131,6 +160,7 @@ impl Tries<'_> {
                     request
                         .attempts
                         .push(Attempt::new(self.chosen.group.name.clone()));
+                    note_end(request, last);
                     let what = "no live upstreams while connecting to upstream";
                     error_log::request(request, Level::Error, what);
                 }
@@ -169,9 +199,12 @@ impl Tries<'_> {
         let worker = request.connection.worker.clone();
         let address = self.chosen.group.peers[peer].address.clone();
         request.attempts.push(Attempt::new(address.to_string()));
-        if let Some(link) = worker.pool.take(&address) {
+        if let Some(link) = worker.pool.take(&self.chosen.group, &address) {
             match self.exchange(request, link).await {
-                Err(Failure::Closed | Failure::Io(_)) if self.is_repeatable(request) => {
+                Err(failure @ (Failure::Closed | Failure::Io(_)))
+                    if self.is_repeatable(request) =>
+                {
+                    error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
                     request.attempts.push(Attempt::new(address.to_string()));
                 }

@@ -1,0 +1,99 @@
+//! Waiting for a request's head, for as long as time-outs and drain allow.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::error_log::{self, Level};
+use crate::http1::request_head::{self, Rejection, RequestHead};
+use crate::server::connection::{Connection, note_broken};
+use crate::upstream::body::SharedWire;
+
+/// What came of waiting for a request.
+pub(super) enum Next {
+    Head {
+        head: Box<RequestHead>,
+        /// It had been read before the answer before it was written.
+        pipelined: bool,
+    },
+    Rejected(Rejection),
+    Close,
+}
+
+/// Waits for the next head.
+pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next {
+    let core = &connection.default_settings().core;
+    let first = connection.requests.get() == 0;
+    let pipelined = !wire.borrow().inbound.is_empty();
+    let start = wire.borrow().consumed();
+    if !pipelined {
+        let patience = if first {
+            core.client_header_timeout
+        } else {
+            core.keepalive_timeout
+        };
+        if !matches!(
+            timeout(patience, something(connection, wire)).await,
+            Ok(true)
+        ) {
+            return Next::Close;
+        }
+    }
+    let deadline = Instant::now() + core.client_header_timeout;
+    // What has been looked at and holds no end of the head.
+    let mut seen = 0;
+    loop {
+        // Only a line feed can end a head; the first look may find garbage.
+        if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
+            let parsed = request_head::parse(&mut wire.borrow_mut().inbound, &core.head);
+            match parsed {
+                Ok(Some(head)) => {
+                    return Next::Head {
+                        head: Box::new(head),
+                        pipelined,
+                    };
+                }
+                Ok(None) => {}
+                Err(rejection) => return Next::Rejected(rejection),
+            }
+        }
+        seen = wire.borrow().inbound.len();
+        let filled = timeout_at(deadline, poll_fn(|cx| wire.borrow_mut().poll_fill(cx))).await;
+        let (status, what) = match filled {
+            Ok(Ok(size)) if size > 0 => continue,
+            Ok(_) => (400, "client prematurely closed connection"),
+            Err(_) => (408, "client timed out (110: Connection timed out)"),
+        };
+        let nothing = wire.borrow().received == start;
+        if !nothing {
+            note_broken(connection, first_line(wire), status);
+        }
+        let what = format!("{what} while reading client request headers");
+        error_log::connection(connection, Level::Info, what);
+        return Next::Close;
+    }
+}
+
+/// `true` when something has come; `false` when the connection is to close.
+async fn something(connection: &Connection, wire: &SharedWire) -> bool {
+    let mut draining = pin!(connection.worker.closes_idle());
+    poll_fn(|cx| {
+        match wire.borrow_mut().poll_fill(cx) {
+            Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
+            Poll::Ready(Err(_)) => return Poll::Ready(false),
+            Poll::Pending => {}
+        }
+        draining.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+fn first_line(wire: &SharedWire) -> Bytes {
+    let wire = wire.borrow();
+    let end = memchr::memchr2(b'\r', b'\n', &wire.inbound).unwrap_or(wire.inbound.len());
+    Bytes::copy_from_slice(&wire.inbound[..end])
+}

@@ -1,0 +1,265 @@
+//! HTTP/1 with a client (RFC 9112): one request after the other.
+
+mod head;
+mod send;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, timeout};
+
+use self::head::Next;
+use self::send::Sent;
+use super::connection::Connection;
+use super::phases;
+use super::request::Request;
+use super::response::{Content, Response};
+use super::stream::ClientStream;
+use crate::error_log::{self, Level};
+use crate::http1::body::Decoder;
+use crate::http1::request_head::{Framing, Rejection, RequestHead};
+use crate::life::drain::{Kind, Token};
+use crate::modules::core::Lingering;
+use crate::upstream::body::{Http1Body, RequestBody, SharedWire};
+use crate::wire::Wire;
+
+/// Bytes of a next request that are read while this one is being answered.
+const READ_AHEAD: usize = 16 * 1024;
+/// A client that does not let itself be said goodbye to is left after this.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What follows an answer.
+enum End {
+    KeepAlive,
+    Close,
+    /// Read on for a while, so that the client reads the answer before it
+    /// meets a reset.
+    Linger(Patience),
+}
+
+/// How long a closing connection is read (`lingering_time`,
+/// `lingering_timeout`).
+#[derive(Clone, Copy)]
+struct Patience {
+    whole: Duration,
+    pause: Duration,
+}
+
+impl Patience {
+    fn of(request: &Request) -> Self {
+        let core = &request.settings().core;
+        Self {
+            whole: core.lingering_time,
+            pause: core.lingering_timeout,
+        }
+    }
+}
+
+/// Serves requests until the connection ends.
+pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
+    let wire = Rc::new(RefCell::new(Wire::new(stream, BytesMut::new())));
+    let began = Instant::now();
+    loop {
+        let end = match head::next(&connection, &wire).await {
+            Next::Close => End::Close,
+            Next::Rejected(rejection) => refuse_head(&connection, &wire, rejection).await,
+            Next::Head { head, pipelined } => {
+                let _in_flight = connection.worker.drain.token(Kind::Request);
+                answer(&connection, &wire, *head, pipelined, began, &mut token).await
+            }
+        };
+        match end {
+            End::KeepAlive => {}
+            End::Close => break,
+            End::Linger(patience) => {
+                linger(&wire, patience).await;
+                break;
+            }
+        }
+    }
+    let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
+}
+
+/// Answers what is no request.
+async fn refuse_head(connection: &Rc<Connection>, wire: &SharedWire, rejection: Rejection) -> End {
+    let Rejection {
+        status,
+        reason,
+        line,
+        version,
+    } = rejection;
+    let status = if connection.plain_on_tls && status == 400 {
+        497
+    } else {
+        status
+    };
+    let mut request = Request::broken(connection, line, version);
+    let what = format!("{reason} while reading client request line");
+    error_log::request(&request, Level::Info, what);
+    let response = phases::respond_to_broken(&mut request, status).await;
+    let patience = Patience::of(&request);
+    match send::send(&mut request, wire, response, false).await {
+        Sent::Cut => End::Close,
+        Sent::Whole(_) => End::Linger(patience),
+    }
+}
+
+/// Answers one request.
+async fn answer(
+    connection: &Rc<Connection>,
+    wire: &SharedWire,
+    head: RequestHead,
+    pipelined: bool,
+    began: Instant,
+    token: &mut Token,
+) -> End {
+    let start = wire.borrow().consumed() - head.length;
+    let written = wire.borrow().sent;
+    let body = body_of(&head, wire);
+    let mut request = Request::new(connection, head, body);
+    request.pipelined = pipelined;
+    let Some(response) = respond(&mut request, wire).await else {
+        let what = "client prematurely closed connection, so upstream connection is closed too";
+        error_log::request(&request, Level::Info, what);
+        return End::Close;
+    };
+    // `100 Continue` counts as body, as in nginx.
+    request.outcome.body_bytes = wire.borrow().sent - written;
+    let keep_alive = keeps_alive(&request, &response, began);
+    let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
+    let sent = match response.content {
+        Content::Nothing => {
+            request.outcome.status = response.status;
+            Sent::Cut
+        }
+        Content::Tunnel(_) => {
+            token.turn_into(Kind::Tunnel);
+            send::open_tunnel(&mut request, wire, response).await;
+            Sent::Cut
+        }
+        _ => send::send(&mut request, wire, response, keep_alive).await,
+    };
+    request.received = wire.borrow().consumed() - start;
+    let patience = Patience::of(&request);
+    let lingering = request.settings().core.lingering_close;
+    let body = std::mem::replace(&mut request.body, RequestBody::None);
+    drop(request);
+    match sent {
+        Sent::Cut => End::Close,
+        Sent::Whole(keep_alive) => {
+            let keep_alive = keep_alive && !withheld;
+            end(wire, body, keep_alive, lingering, patience).await
+        }
+    }
+}
+
+fn body_of(head: &RequestHead, wire: &SharedWire) -> RequestBody {
+    let framing = head.framing().unwrap_or(Framing::None);
+    let expects = head.expects_continue();
+    if matches!(framing, Framing::None | Framing::Length(0)) && !expects {
+        return RequestBody::None;
+    }
+    let decoder = Decoder::new(framing);
+    RequestBody::Http1(Box::new(Http1Body::new(wire.clone(), decoder, expects)))
+}
+
+/// Runs the phases; `None` when the client left meanwhile.
+async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
+    // Who still sends a body is heard by whoever reads it.
+    let watch = request.body.is_done();
+    let mut responding = pin!(phases::respond(request));
+    poll_fn(|cx| match responding.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Pending if watch && client_is_gone(wire, cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Whether the client has closed; what it sends meanwhile is kept for later.
+fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
+    let mut wire = wire.borrow_mut();
+    while wire.inbound.len() < READ_AHEAD {
+        match wire.poll_fill(cx) {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return true,
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending => return false,
+        }
+    }
+    false
+}
+
+/// Whether the connection may serve another request.
+fn keeps_alive(request: &Request, response: &Response, began: Instant) -> bool {
+    let core = &request.settings().core;
+    // What answers before a location is chosen knows nothing of its limits.
+    let limits = !request.located
+        || (!core.keepalive_timeout.is_zero()
+            && request.number < core.keepalive_requests
+            && began.elapsed() < core.keepalive_time);
+    let worker = &request.connection.worker;
+    request.head.wants_keep_alive() && !response.close && limits && !worker.says_goodbye()
+}
+
+/// Decides what becomes of the connection.
+async fn end(
+    wire: &SharedWire,
+    mut body: RequestBody,
+    keep_alive: bool,
+    lingering: Lingering,
+    patience: Patience,
+) -> End {
+    let unread = !body.is_done();
+    if keep_alive {
+        let whole = !unread
+            || matches!(
+                timeout(patience.whole, discard(&mut body, patience.pause)).await,
+                Ok(true)
+            );
+        return if whole { End::KeepAlive } else { End::Close };
+    }
+    let more = unread || !wire.borrow().inbound.is_empty();
+    match lingering {
+        Lingering::Always => End::Linger(patience),
+        Lingering::On if more => End::Linger(patience),
+        Lingering::On | Lingering::Off => End::Close,
+    }
+}
+
+/// Reads a body nobody wants; `true` at its end.
+async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
+    loop {
+        match timeout(pause, poll_fn(|cx| body.poll_data(cx))).await {
+            Ok(Some(Ok(_))) => {}
+            Ok(None) => return true,
+            Ok(Some(Err(_))) | Err(_) => return false,
+        }
+    }
+}
+
+/// Reads on after the last answer (`lingering_close`).
+async fn linger(wire: &SharedWire, patience: Patience) {
+    let _ = timeout(
+        patience.pause,
+        poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)),
+    )
+    .await;
+    let deadline = Instant::now() + patience.whole;
+    while Instant::now() < deadline {
+        wire.borrow_mut().inbound.clear();
+        match timeout(
+            patience.pause,
+            poll_fn(|cx| wire.borrow_mut().poll_fill(cx)),
+        )
+        .await
+        {
+            Ok(Ok(size)) if size > 0 => {}
+            _ => break,
+        }
+    }
+}

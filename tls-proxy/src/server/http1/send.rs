@@ -1,0 +1,243 @@
+//! Writing an answer.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::BytesMut;
+
+use crate::error_log::{self, Level};
+use crate::http1::chunked;
+use crate::http1::request_head::Version;
+use crate::modules::core::reason;
+use crate::server::request::Request;
+use crate::server::response::{Carriage, Content, Response, assemble};
+use crate::upstream::answer::{Answer, Cut, Frame};
+use crate::upstream::body::SharedWire;
+use crate::upstream::exchange::Timer;
+use crate::upstream::tunnel;
+
+/// Bytes of an answer that are gathered before they are written.
+const WRITE_AT: usize = 16 * 1024;
+
+/// How far an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// To its end; whether the connection may be kept.
+    Whole(bool),
+    /// The connection means nothing any more.
+    Cut,
+}
+
+/// How an answer's body is framed.
+#[derive(Clone, Copy)]
+struct Frames {
+    chunked: bool,
+    /// The connection is kept.
+    keep_alive: bool,
+}
+
+/// Writes an answer.
+pub(super) async fn send(
+    request: &mut Request,
+    wire: &SharedWire,
+    mut response: Response,
+    keep_alive: bool,
+) -> Sent {
+    let before = wire.borrow().sent;
+    let mut out = BytesMut::with_capacity(1024);
+    let frames = begin(request, &mut response, keep_alive, &mut out);
+    let head_bytes = out.len() as u64;
+    let bodiless = request.is_head() || response.is_bodiless();
+    let whole = match response.content {
+        Content::Memory(text) if !bodiless => {
+            out.extend_from_slice(&text);
+            flush(request, wire, &mut out).await
+        }
+        Content::Upstream(mut answer) => {
+            let whole = if bodiless {
+                flush(request, wire, &mut out).await
+            } else {
+                relay(request, wire, &mut answer, frames.chunked, out).await
+            };
+            finish(request, &mut answer);
+            whole
+        }
+        _ => flush(request, wire, &mut out).await,
+    };
+    let written = wire.borrow().sent - before;
+    request.outcome.head_bytes = head_bytes.min(written);
+    request.outcome.body_bytes += written.saturating_sub(head_bytes);
+    request.outcome.complete = whole;
+    if whole {
+        Sent::Whole(frames.keep_alive)
+    } else {
+        Sent::Cut
+    }
+}
+
+/// Notes what became of the upstream, and takes back what the client has
+/// still to send.
+fn finish(request: &mut Request, answer: &mut Answer) {
+    request.body = answer.take_unread();
+    if answer.is_overlong() {
+        let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
+        error_log::request(request, Level::Warn, what);
+    }
+    if let Some(attempt) = request.attempts.last_mut() {
+        answer.report(attempt);
+    }
+}
+
+/// Writes the head into `out`. A body whose end nothing else tells is sent in
+/// chunks, or to HTTP/1.0 until the connection closes.
+fn begin(
+    request: &mut Request,
+    response: &mut Response,
+    keep_alive: bool,
+    out: &mut BytesMut,
+) -> Frames {
+    let unknown = response.length.is_none()
+        && !response.is_bodiless()
+        && !request.is_head()
+        && matches!(response.content, Content::Upstream(_));
+    let chunked = unknown && request.head.version >= Version::Http11;
+    let keep_alive = keep_alive && (chunked || !unknown);
+    let upgrade = matches!(response.content, Content::Tunnel(_));
+    let carriage = Carriage::Http1 {
+        chunked,
+        keep_alive,
+        upgrade,
+    };
+    request.outcome.status = response.status;
+    request.outcome.fields = assemble(request, response, &carriage);
+    if request.head.version > Version::Http09 {
+        write_head(request, response, out);
+    }
+    Frames {
+        chunked,
+        keep_alive,
+    }
+}
+
+fn write_head(request: &Request, response: &Response, out: &mut BytesMut) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(format!("{:03}", response.status).as_bytes());
+    match &response.reason {
+        Some(rest) => out.extend_from_slice(rest),
+        None => {
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(reason(response.status).as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in &request.outcome.fields {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a turn of [`relay`] has to do.
+enum Turn {
+    Flush,
+    Frame(Option<Result<Frame, Cut>>),
+}
+
+/// Moves an upstream's body to the client; `false` when it is cut. What is
+/// there is written together, what is not is not waited for.
+async fn relay(
+    request: &Request,
+    wire: &SharedWire,
+    answer: &mut Answer,
+    chunked: bool,
+    mut out: BytesMut,
+) -> bool {
+    let pass_trailers = request.settings().proxy.pass_trailers;
+    loop {
+        let turn = poll_fn(|cx| match answer.poll_frame(cx) {
+            Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
+            frame => frame.map(Turn::Frame),
+        })
+        .await;
+        let trailers = match turn {
+            Turn::Flush => {
+                if !flush(request, wire, &mut out).await {
+                    return false;
+                }
+                continue;
+            }
+            Turn::Frame(Some(Ok(Frame::Data(data)))) => {
+                if chunked {
+                    chunked::encode(&data, &mut out);
+                } else {
+                    out.extend_from_slice(&data);
+                }
+                if out.len() >= WRITE_AT && !flush(request, wire, &mut out).await {
+                    return false;
+                }
+                continue;
+            }
+            Turn::Frame(Some(Err(cut))) => {
+                error_log::request(request, Level::Error, cut);
+                flush(request, wire, &mut out).await;
+                return false;
+            }
+            Turn::Frame(Some(Ok(Frame::Trailers(lines)))) if pass_trailers => lines,
+            Turn::Frame(Some(Ok(Frame::Trailers(_))) | None) => bytes::Bytes::new(),
+        };
+        if chunked {
+            chunked::encode_end(&trailers, &mut out);
+        }
+        return flush(request, wire, &mut out).await;
+    }
+}
+
+/// Writes `out`, with a time-out between two writes (`send_timeout`); `false`
+/// when the client does not take it.
+async fn flush(request: &Request, wire: &SharedWire, out: &mut BytesMut) -> bool {
+    let pause = request.settings().core.send_timeout;
+    let mut forced = pin!(request.connection.worker.drain.forced());
+    let mut timer = Timer::default();
+    let mut left = out.len();
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(result) = wire.borrow_mut().poll_send(cx, out) {
+            return Poll::Ready(Some(result));
+        }
+        if forced.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if out.len() < left {
+            left = out.len();
+            timer.progress();
+        }
+        timer.poll(cx, pause).map(|()| None)
+    })
+    .await;
+    if result.is_none() {
+        let what = "client timed out (110: Connection timed out) while sending to client";
+        error_log::request(request, Level::Info, what);
+    }
+    matches!(result, Some(Ok(())))
+}
+
+/// Sends an upstream's `101` and lets the two sides talk.
+pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut response: Response) {
+    let mut out = BytesMut::with_capacity(512);
+    begin(request, &mut response, false, &mut out);
+    request.outcome.head_bytes = out.len() as u64;
+    let Content::Tunnel(mut link) = response.content else {
+        return;
+    };
+    if !flush(request, wire, &mut out).await {
+        return;
+    }
+    let idle = request.settings().proxy.read_timeout;
+    let drain = request.connection.worker.drain.clone();
+    let before = wire.borrow().sent;
+    tunnel::run(wire, &mut link, idle, &drain).await;
+    request.outcome.body_bytes += wire.borrow().sent - before;
+    request.outcome.complete = true;
+}
