@@ -1,0 +1,39 @@
+# Both images, from scratch:
+#   docker build --target monolith  -t docker.io/securemonolith/monolith:1.0.0 .
+#   docker build --target tls-proxy -t docker.io/securemonolith/tls-proxy:1.0.0 .
+# `make images` needs no registry: it hands the stage `build` in, ready made.
+
+FROM rust:1.95-bookworm AS build
+# The shell of the images; whichever version the release has.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends busybox-static \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN make rootfs ROOTFS=/rootfs
+
+FROM scratch AS monolith
+LABEL org.opencontainers.image.title="monolith" \
+      org.opencontainers.image.description="A sample service with login, health checks and metrics" \
+      org.opencontainers.image.version="1.0.0" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /rootfs/monolith/ /
+ENV PATH=/usr/sbin:/usr/bin:/bin
+EXPOSE 80 81
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/monolith"]
+
+FROM scratch AS tls-proxy
+LABEL org.opencontainers.image.title="tls-proxy" \
+      org.opencontainers.image.description="A TLS proxy that takes the place of nginx in a pod" \
+      org.opencontainers.image.version="1.0.0" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /rootfs/tls-proxy/ /
+ENV PATH=/usr/sbin:/usr/bin:/bin
+EXPOSE 80 443
+# As nginx's image has it. tls-proxy drains on SIGTERM just the same.
+STOPSIGNAL SIGQUIT
+# No ENTRYPOINT, so that a pod's `args: ["nginx", "-g", "daemon off;"]`, which
+# nginx's image takes, starts the proxy here too.
+CMD ["/usr/sbin/nginx"]

@@ -1,0 +1,53 @@
+# The two commands to know: `make run` and `make test`. `make` lists the rest.
+
+VERSION    := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+REPOSITORY := docker.io/securemonolith
+export MONOLITH_IMAGE  := $(REPOSITORY)/monolith:$(VERSION)
+export TLS_PROXY_IMAGE := $(REPOSITORY)/tls-proxy:$(VERSION)
+
+# Static programs: an image holds nothing else. With --target given, the flags
+# stay away from build scripts and macros, which cannot be static. No path of
+# the machine that builds gets into the programs.
+TARGET   := $(shell rustc -vV | sed -n 's/^host: //p')
+CARGO_HOME ?= $(HOME)/.cargo
+PROGRAMS := target/$(TARGET)/release
+ROOTFS   := target/rootfs
+export PROGRAMS
+STATIC   := -C target-feature=+crt-static \
+            --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
+
+.PHONY: help run test lint programs rootfs images load publish image-names clean
+
+help:
+	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
+	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make images   both images as target/images/*.tar'
+	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
+	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
+
+run: programs
+	@scripts/foreground setpriv --pdeathsig TERM scripts/run
+
+test:
+	@scripts/test
+
+programs:
+	@RUSTFLAGS='$(STATIC)' cargo build --release --locked --target $(TARGET) --target-dir target
+
+rootfs: programs
+	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)
+
+images:
+	@scripts/build-images
+
+load: images
+	@scripts/load-images
+
+publish:
+	@scripts/publish-images '$(NAMESPACE)' '$(VERSION)'
+
+image-names:
+	@printf '%s\n' $(MONOLITH_IMAGE) $(TLS_PROXY_IMAGE)
+
+clean:
+	rm -rf target
