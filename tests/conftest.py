@@ -1,0 +1,55 @@
+"""What the tests share: the repository, its programs, commands, waiting."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command, check=True, **options):
+    """The finished command, with its output as text."""
+    options.setdefault("cwd", ROOT)
+    options.setdefault("timeout", 120)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, **options
+    )
+    if check and done.returncode != 0:
+        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def wait_for(condition, what, seconds=15):
+    """The first true value of `condition()`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    return pytest.fail(f"no {what} within {seconds} seconds")
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The folder with the release programs, as in the images."""
+    return ROOT / os.environ["PROGRAMS"]
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A folder of its own with tls/'s script, still without certificates."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    for name in ("update-tls.sh", "ssl-extensions-x509.cnf"):
+        shutil.copy(ROOT / "tls" / name, folder)
+    return folder

@@ -1,0 +1,139 @@
+"""The manifests: valid on every supported Kubernetes, and as the walkthrough says."""
+
+import os
+import re
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from conftest import ROOT, run
+
+MANIFESTS = sorted([*(ROOT / "pods").glob("*.yaml"), *(ROOT / "services").glob("*.yaml")])
+PODS = ["monolith", "healthy-monolith", "secure-monolith"]
+OLDER_SCHEMAS = ROOT / "target/tools/kubernetes-validate-1.24"
+
+
+def pod(name):
+    return yaml.safe_load((ROOT / "pods" / f"{name}.yaml").read_text())
+
+
+def container(pod_name, name):
+    return next(c for c in pod(pod_name)["spec"]["containers"] if c["name"] == name)
+
+
+def containers():
+    return [(name, c) for name in PODS for c in pod(name)["spec"]["containers"]]
+
+
+def image_names():
+    done = run("make", "--no-print-directory", "image-names")
+    return dict(zip(["monolith", "tls-proxy"], done.stdout.split()))
+
+
+@pytest.mark.parametrize("minor", range(21, 38))
+def test_valid_on_kubernetes(minor):
+    environment = dict(os.environ)
+    if minor < 25:  # no one release of the validator knows them all
+        environment["PYTHONPATH"] = str(OLDER_SCHEMAS)
+    done = run(sys.executable, "-m", "kubernetes_validate", "--strict", "-k", f"1.{minor}",
+               *MANIFESTS, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_misspelt_field_is_seen(tmp_path):
+    text = (ROOT / "pods/monolith.yaml").read_text()
+    (tmp_path / "pod.yaml").write_text(text.replace("readOnlyRootFilesystem", "readonlyRootFilesystem"))
+    done = run(sys.executable, "-m", "kubernetes_validate", "--strict", tmp_path / "pod.yaml", check=False)
+    assert done.returncode != 0
+
+
+def test_names_and_labels_are_those_of_the_walkthrough():
+    for name in PODS:
+        assert pod(name)["metadata"] == {"name": name, "labels": {"app": "monolith"}}
+    assert [c["name"] for c in pod("secure-monolith")["spec"]["containers"]] == ["nginx", "monolith"]
+
+
+def test_images_have_one_name_everywhere():
+    names = image_names()
+    for _, c in containers():
+        assert c["image"] == names["tls-proxy" if c["name"] == "nginx" else "monolith"]
+        assert c["imagePullPolicy"] == "IfNotPresent"
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r'image\.version="(.*?)"', dockerfile)) == {version}
+    for name in names.values():
+        assert name.endswith(f":{version}") and name in dockerfile
+
+
+def test_the_monolith_has_the_limits_and_ports_of_the_walkthrough():
+    for name, c in containers():
+        if c["name"] == "monolith":
+            assert c["resources"] == {"limits": {"cpu": "0.2", "memory": "10Mi"}}, name
+            assert c["ports"] == [{"name": "http", "containerPort": 80},
+                                  {"name": "health", "containerPort": 81}]
+
+
+def test_probes_are_those_of_the_walkthrough():
+    for name in ("healthy-monolith", "secure-monolith"):
+        c = container(name, "monolith")
+        assert c["livenessProbe"] == {
+            "httpGet": {"path": "/healthz", "port": 81, "scheme": "HTTP"},
+            "initialDelaySeconds": 5, "periodSeconds": 15, "timeoutSeconds": 5}
+        assert c["readinessProbe"] == {
+            "httpGet": {"path": "/readiness", "port": 81, "scheme": "HTTP"},
+            "initialDelaySeconds": 5, "timeoutSeconds": 1}
+
+
+def test_the_proxy_drains_before_the_pod_stops():
+    c = container("secure-monolith", "nginx")
+    assert c["lifecycle"] == {"preStop": {"exec": {"command": ["/usr/sbin/nginx", "-s", "quit"]}}}
+    assert pod("secure-monolith")["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_the_proxy_has_memory_to_grow_and_no_cpu_limit():
+    assert container("secure-monolith", "nginx")["resources"] == {
+        "requests": {"memory": "10Mi"}, "limits": {"memory": "32Mi"}}
+
+
+def test_the_authoritys_key_stays_out_of_the_proxy():
+    volumes = {v["name"]: v for v in pod("secure-monolith")["spec"]["volumes"]}
+    assert volumes["tls-certs"]["secret"] == {
+        "secretName": "tls-certs", "optional": False,
+        "items": [{"key": n, "path": n} for n in ("cert.pem", "key.pem")]}
+    assert volumes["nginx-proxy-conf"]["configMap"] == {
+        "name": "nginx-proxy-conf", "items": [{"key": "proxy.conf", "path": "proxy.conf"}]}
+    mounts = {m["name"]: m["mountPath"] for m in container("secure-monolith", "nginx")["volumeMounts"]}
+    assert mounts == {"tls-certs": "/etc/tls", "nginx-proxy-conf": "/etc/nginx/conf.d", "run": "/run"}
+
+
+def test_no_volume_is_mounted_by_subpath():
+    """Kubernetes never updates such a mount when the Secret changes."""
+    for _, c in containers():
+        assert not any("subPath" in mount for mount in c.get("volumeMounts", []))
+
+
+def test_only_the_proxy_reaches_the_secure_monolith_without_tls():
+    assert "-http=127.0.0.1:80" in container("secure-monolith", "monolith")["args"]
+
+
+def test_no_container_has_more_privilege_than_the_walkthrough_needs():
+    for name, c in containers():
+        powers = ["NET_BIND_SERVICE"] + (["NET_RAW"] if c["name"] == "monolith" else [])
+        assert c["securityContext"] == {
+            "readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"], "add": powers}}, name
+    for name in PODS:
+        spec = pod(name)["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_the_service_waits_for_the_label_that_the_walkthrough_adds():
+    service = yaml.safe_load((ROOT / "services/monolith.yaml").read_text())
+    assert service["metadata"]["name"] == "monolith"
+    assert service["spec"] == {
+        "selector": {"app": "monolith", "secure": "enabled"},
+        "ports": [{"protocol": "TCP", "port": 443, "targetPort": 443, "nodePort": 31000}],
+        "type": "NodePort"}
