@@ -1,0 +1,104 @@
+"""Podman with a store of its own, and what the kubelet does that it does not."""
+
+import copy
+import json
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from conftest import ROOT, run
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Podman:
+    """Nothing in it meets the containers, images and networks of this machine."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="walkthrough-"))  # short: holds sockets
+        self.network = self.folder.name
+        self("network", "create", self.network)
+        for name in ("monolith", "tls-proxy"):
+            self("load", "--quiet", "--input", ROOT / "target/images" / f"{name}.tar")
+
+    def command(self, *words):
+        return ["podman", "--root", str(self.folder / "store"), "--storage-driver", "vfs",
+                "--runroot", str(self.folder / "run"), "--tmpdir", str(self.folder / "tmp"),
+                "--network-config-dir", str(self.folder / "networks"), *map(str, words)]
+
+    def environment(self):
+        return {**os.environ, "CONTAINERS_CONF": str(ROOT / "tests/containers.conf")}
+
+    def __call__(self, *words, **options):
+        return run(*self.command(*words), env=self.environment(), **options)
+
+    def inspect(self, container):
+        return json.loads(self("inspect", container).stdout)[0]
+
+    def is_running(self, container):
+        return self.inspect(container)["State"]["Running"]
+
+    def memory(self, container, old_name, new_name):
+        """A figure of the container's memory cgroup, by its v1 and v2 names."""
+        pid = self.inspect(container)["State"]["Pid"]
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "memory":
+                return int(Path(f"/sys/fs/cgroup/memory{path}/{old_name}").read_text())
+        return int(Path(f"/sys/fs/cgroup{path}/{new_name}").read_text())
+
+    def play(self, manifest, files):
+        """Starts the pod as it stands, with its Secrets and ConfigMaps made
+        from `files` ({name: {key: path}}) as `kubectl create` makes them.
+        Returns the host's port for each of the pod's."""
+        manifest = copy.deepcopy(manifest)
+        spec = manifest["spec"]
+        # A container that ends shall be seen, not started again.
+        spec["restartPolicy"] = "Never"
+        objects = self.folder / "configmaps.yaml"
+        objects.write_text("")
+        for volume in spec.get("volumes", []):
+            if "secret" in volume:
+                # Podman 4.3 mounts a Secret whole, and as the base64 text if
+                # `kube play` has read it.
+                chosen = self.choose(volume["secret"], files[volume["secret"]["secretName"]])
+                file = self.folder / "secret.json"
+                file.write_text(json.dumps({"apiVersion": "v1", "kind": "Secret", "data": chosen}))
+                self("secret", "create", volume["secret"]["secretName"], file)
+            if "configMap" in volume:
+                name = volume["configMap"]["name"]
+                data = {key: path.read_text() for key, path in files[name].items()}
+                objects.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap",
+                                                   "metadata": {"name": name}, "data": data}))
+        ports = {}
+        for container in spec["containers"]:
+            # Podman would run curl inside the container, which has none. The
+            # tests ask from outside, as the kubelet does.
+            container.pop("livenessProbe", None)
+            container.pop("readinessProbe", None)
+            for port in container.get("ports", []):
+                ports[port["containerPort"]] = free_port()
+                port["hostIP"] = "127.0.0.1"
+                port["hostPort"] = ports[port["containerPort"]]
+        pod = self.folder / "pod.yaml"
+        pod.write_text(yaml.safe_dump(manifest))
+        self("kube", "play", "--network", self.network, "--configmap", objects, pod)
+        return ports
+
+    @staticmethod
+    def choose(volume, files):
+        wanted = [item["key"] for item in volume["items"]]
+        return {key: files[key].read_text() for key in wanted}
+
+    def close(self):
+        self("pod", "rm", "--force", "--all", "--time", "0", check=False)
+        self("rm", "--force", "--all", "--time", "0", check=False)
+        self("network", "rm", "--force", self.network, check=False)
+        shutil.rmtree(self.folder)

@@ -1,0 +1,55 @@
+"""A command in a terminal of its own, as a person has it."""
+
+import os
+import pty
+import signal
+import threading
+
+from conftest import ROOT, wait_for
+
+
+class Terminal:
+    def __init__(self, *command, environment=None):
+        self.output = ""
+        self.code = None
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.chdir(ROOT)
+            os.execvpe(command[0], command, environment or os.environ)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        while True:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:  # the last program has closed the terminal
+                return
+            self.output += data.decode(errors="replace").replace("\r\n", "\n")
+
+    def wait_for(self, text, seconds=60):
+        wait_for(lambda: text in self.output or self.ended(), f"{text!r} in the terminal", seconds)
+        assert text in self.output, self.output
+
+    def type(self, keys):
+        os.write(self.master, keys.encode())
+
+    def ended(self):
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        return self.code is not None
+
+    def exit_code(self, seconds=30):
+        wait_for(self.ended, "end of the command", seconds)
+        self.reader.join(2)
+        return self.code
+
+    def close(self):
+        """Whatever a test left behind ends here; the pair follows its script."""
+        if not self.ended():
+            os.killpg(self.pid, signal.SIGTERM)
+            os.killpg(os.tcgetpgrp(self.master), signal.SIGTERM)
+            self.exit_code()
+        os.close(self.master)

@@ -1,0 +1,139 @@
+"""`make run`: how the pair starts, and every way it ends."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from conftest import ROOT, run, wait_for
+from terminal import Terminal
+
+PORTS = (10080, 10081, 10443)
+
+
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def nothing_is_left():
+    wait_for(lambda: not any(map(listens, PORTS)), "end of the pair")
+    return not processes()
+
+
+def processes():
+    """The pids of the programs of this repository that run, by name."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode().split("\0")
+            here = os.readlink(f"/proc/{pid}/cwd") == str(ROOT)
+        except OSError:
+            continue
+        name = os.path.basename(words[0])
+        if here and name in ("monolith", "tls-proxy"):
+            found[name] = int(pid)
+    return found
+
+
+@pytest.fixture
+def make_run():
+    """`make run` in a terminal, ready."""
+    terminal = Terminal("make", "--no-print-directory", "run")
+    try:
+        terminal.wait_for("Ctrl-C stops both.", seconds=900)
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def test_ctrl_c_drains_both_and_exits_0(make_run):
+    make_run.type("\x03")
+    assert make_run.exit_code() == 0, make_run.output
+    assert nothing_is_left()
+
+
+def test_ctrl_c_lets_requests_in_flight_finish(make_run):
+    trust = ssl.create_default_context(cafile=ROOT / "tls/ca.pem")
+    clients = [
+        trust.wrap_socket(socket.create_connection(("127.0.0.1", 10443)), server_hostname="localhost")
+        for _ in range(8)
+    ]
+    for client in clients:  # a login takes a while: its password check is slow on purpose
+        client.sendall(b"GET /login HTTP/1.1\r\nHost: localhost\r\n"
+                       b"Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n\r\n")
+    time.sleep(0.05)
+    make_run.type("\x03")
+    for client in clients:
+        client.settimeout(20)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        client.close()
+    assert make_run.exit_code() == 0, make_run.output
+
+
+def test_sigterm_to_the_script_drains_both_and_exits_0():
+    done = subprocess.Popen(["scripts/foreground", "scripts/run"], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    wait_for(processes, "programs", 60)
+    for line in done.stdout:
+        if "Ctrl-C" in line:
+            break
+    done.send_signal(signal.SIGTERM)
+    assert done.wait(30) == 0
+    assert nothing_is_left()
+
+
+def test_sigterm_to_make_leaves_nothing_behind(make_run):
+    os.kill(make_run.pid, signal.SIGTERM)
+    make_run.exit_code()
+    assert nothing_is_left()
+
+
+def test_a_killed_make_leaves_nothing_behind(make_run):
+    os.kill(make_run.pid, signal.SIGKILL)
+    make_run.exit_code()
+    assert nothing_is_left()
+
+
+def test_a_closed_terminal_leaves_nothing_behind():
+    terminal = subprocess.Popen(["script", "-qfc", "make --no-print-directory run", "/dev/null"],
+                                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: all(map(listens, PORTS)), "pair", 60)
+    terminal.kill()
+    terminal.wait()
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("name", ["monolith", "tls-proxy"])
+def test_when_one_program_dies_the_other_stops_and_the_exit_code_tells(make_run, name):
+    os.kill(processes()[name], signal.SIGKILL)
+    assert make_run.exit_code() == 2  # make's own, for a recipe that failed
+    assert f"make run: {name} ended with exit code 137" in make_run.output
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_a_port_in_use_is_one_clear_line(port):
+    with socket.create_server(("127.0.0.1", port)):
+        done = run("scripts/run", check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (f"make run: port {port} of 127.0.0.1 is in use: "
+                           "stop the program that listens there, then try again\n")
+
+
+def test_certificates_that_are_there_are_kept(make_run):
+    before = (ROOT / "tls/cert.pem").read_text()
+    make_run.type("\x03")
+    make_run.exit_code()
+    again = Terminal("make", "--no-print-directory", "run")
+    again.wait_for("Ctrl-C stops both.")
+    again.type("\x03")
+    assert again.exit_code() == 0
+    again.close()
+    assert (ROOT / "tls/cert.pem").read_text() == before

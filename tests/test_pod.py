@@ -1,0 +1,229 @@
+"""pods/*.yaml in podman: the real images under the real limits."""
+
+import json
+import os
+import ssl
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+
+from conftest import ROOT, run, wait_for
+from podman import Podman, free_port
+from terminal import Terminal
+
+MONOLITH, NGINX = "secure-monolith-monolith", "secure-monolith-nginx"
+
+
+@pytest.fixture(scope="module")
+def podman():
+    engine = Podman()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """tls/ as `ls tls` shows it in the walkthrough."""
+    folder = tmp_path_factory.mktemp("pod") / "tls"
+    folder.mkdir()
+    for name in ("update-tls.sh", "ssl-extensions-x509.cnf"):
+        (folder / name).write_bytes((ROOT / "tls" / name).read_bytes())
+        (folder / name).chmod(0o755)
+    run(folder / "update-tls.sh")
+    return folder
+
+
+class SecurePod:
+    def __init__(self, podman, certificates):
+        self.podman = podman
+        self.authority = certificates / "ca.pem"
+        manifest = yaml.safe_load((ROOT / "pods/secure-monolith.yaml").read_text())
+        self.ports = podman.play(manifest, {
+            "tls-certs": {path.name: path for path in certificates.iterdir()},
+            "nginx-proxy-conf": {"proxy.conf": ROOT / "nginx/proxy.conf"},
+        })
+        self.url = f"https://127.0.0.1:{self.ports[443]}"
+        wait_for(lambda: self.curl("", check=False).returncode == 0, "answer of the pod")
+
+    def curl(self, path, *options, **keywords):
+        return run("curl", "-sSf", "--cacert", self.authority, *options, f"{self.url}{path}", **keywords)
+
+    def probe(self, path):
+        """What the kubelet does, with its limit of one second."""
+        return run("curl", "-s", "-m", "1", "-o", os.devnull, "-w", "%{http_code}",
+                   f"http://127.0.0.1:{self.ports[81]}{path}", check=False).stdout
+
+    def close(self):
+        self.podman("pod", "rm", "--force", "--time", "0", "secure-monolith", check=False)
+        self.podman("secret", "rm", "tls-certs", check=False)
+        self.podman("volume", "rm", "--all", "--force", check=False)
+
+
+@pytest.fixture(scope="module")
+def pod(podman, certificates):
+    secure = SecurePod(podman, certificates)
+    yield secure
+    secure.close()
+
+
+@pytest.fixture
+def fresh_pod(podman, certificates, request):
+    """A pod that a test may stop; the shared one makes room for it."""
+    secure = SecurePod(podman, certificates)
+    yield secure
+    secure.close()
+
+
+@pytest.fixture(scope="module")
+def google(podman):
+    """A host of this name in the pod's network, for the walkthrough's ping."""
+    podman("run", "--detach", "--name", "google", "--network", podman.network,
+           "--network-alias", "google.com", "docker.io/securemonolith/monolith:1.0.0")
+
+
+def test_https_answers_through_the_proxy(pod):
+    assert pod.curl("").stdout.strip() == '{"message":"Hello"}'
+
+
+def test_login_and_secure_work_through_the_proxy(pod):
+    token = json.loads(pod.curl("/login", "-u", "user:password").stdout)["token"]
+    assert pod.curl("/secure", "-H", f"Authorization: Bearer {token}").stdout.strip() == '{"message":"Hello"}'
+
+
+def test_the_probes_of_the_manifest_succeed(pod):
+    assert pod.probe("/healthz") == "200"
+    assert pod.probe("/readiness") == "200"
+
+
+def test_the_proxy_sees_only_its_pair_and_its_configuration(pod):
+    listing = pod.podman("exec", NGINX, "ls", "/etc/tls", "/etc/nginx/conf.d").stdout.split()
+    assert listing == ["/etc/nginx/conf.d:", "proxy.conf", "/etc/tls:", "cert.pem", "key.pem"]
+
+
+def test_both_containers_have_their_real_memory_limits(pod):
+    def limit(name):
+        return pod.podman.memory(name, "memory.limit_in_bytes", "memory.max")
+    assert limit(MONOLITH) == 10 << 20
+    assert limit(NGINX) == 32 << 20
+
+
+def test_the_monolith_has_its_real_cpu_limit(pod):
+    host = pod.podman.inspect(MONOLITH)["HostConfig"]
+    assert host["CpuQuota"] / host["CpuPeriod"] == 0.2
+
+
+def test_no_container_can_write_or_gain_powers(pod):
+    powers = {NGINX: 1 << 10, MONOLITH: 1 << 10 | 1 << 13}  # NET_BIND_SERVICE, NET_RAW
+    for name, expected in powers.items():
+        state = dict(line.split(":\t", 1) for line in
+                     pod.podman("exec", name, "cat", "/proc/1/status").stdout.splitlines() if ":\t" in line)
+        assert int(state["CapEff"], 16) == int(state["CapBnd"], 16) == expected
+        assert state["NoNewPrivs"] == "1"
+        done = pod.podman("exec", name, "touch", "/etc/written", check=False)
+        assert "Read-only file system" in done.stderr
+
+
+def test_plain_http_is_for_the_proxy_alone(pod, google):
+    done = pod.podman("exec", "google", "wget", "-q", "-O", "-", "http://secure-monolith/", check=False)
+    assert "Connection refused" in done.stderr
+    inside = pod.podman("exec", NGINX, "wget", "-q", "-O", "-", "http://127.0.0.1/")
+    assert inside.stdout.strip() == '{"message":"Hello"}'
+
+
+def test_ping_works_in_an_interactive_shell(pod, google):
+    shell = Terminal(*pod.podman.command("exec", "--interactive", "--tty", MONOLITH, "/bin/sh"),
+                     environment=pod.podman.environment())
+    shell.wait_for("# ")
+    shell.type("ping -c 3 google.com\n")
+    shell.wait_for("3 packets transmitted, 3 packets received, 0% packet loss")
+    shell.type("exit\n")
+    assert shell.exit_code() == 0
+    shell.close()
+
+
+def test_logs_show_the_traffic_and_follow_it(pod):
+    pod.curl("/version", "-A", "before-following")
+    follower = Terminal(*pod.podman.command("logs", "--follow", NGINX),
+                        environment=pod.podman.environment())
+    follower.wait_for("before-following")
+    pod.curl("/version", "-A", "while-following")
+    follower.wait_for("while-following")
+    follower.close()
+    assert '"GET /version HTTP/1.1" 200' in pod.podman("logs", NGINX).stdout
+    assert "before-following" in pod.podman("logs", MONOLITH).stdout
+
+
+def test_a_login_flood_neither_kills_the_monolith_nor_its_probe(pod):
+    with ThreadPoolExecutor(40) as pool:
+        flood = [pool.submit(pod.curl, "/login", "-u", "user:password", "-m", "60", check=False)
+                 for _ in range(200)]
+        answers = []
+        while not all(login.done() for login in flood):
+            answers.append(pod.probe("/healthz"))
+            time.sleep(0.5)
+    assert answers and set(answers) == {"200"}
+    assert any('"token"' in login.result().stdout for login in flood)
+    assert pod.podman.is_running(MONOLITH)
+
+
+def test_idle_connections_fit_into_the_limits(pod):
+    trust = ssl.create_default_context(cafile=pod.authority)
+    clients = []
+    for _ in range(300):
+        client = socket.create_connection(("127.0.0.1", pod.ports[443]), timeout=20)
+        clients.append(trust.wrap_socket(client, server_hostname="localhost"))
+        clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert clients[-1].recv(4096).startswith(b"HTTP/1.1 200")
+    assert pod.probe("/healthz") == "200"
+    for client in clients:
+        client.close()
+
+
+def test_nothing_was_killed_or_restarted_in_all_of_this(pod):
+    for name in (MONOLITH, NGINX):
+        peak = pod.podman.memory(name, "memory.max_usage_in_bytes", "memory.peak")
+        print(f"{name}: {peak / (1 << 20):.1f} MiB at most")
+        state = pod.podman.inspect(name)
+        assert state["State"]["Running"] and not state["State"]["OOMKilled"]
+        assert state["RestartCount"] == 0
+    pod.close()
+
+
+def test_the_pre_stop_hook_ends_the_proxy_gracefully(fresh_pod):
+    hook = fresh_pod.podman("exec", NGINX, "/usr/sbin/nginx", "-s", "quit", check=False)
+    wait_for(lambda: not fresh_pod.podman.is_running(NGINX), "end of the proxy")
+    # The container may be gone before the hook has told its own end.
+    assert hook.returncode in (0, 137), hook.stderr
+    assert fresh_pod.podman.inspect(NGINX)["State"]["ExitCode"] == 0
+    assert fresh_pod.podman.is_running(MONOLITH)
+
+
+def test_both_programs_exit_0_on_their_stop_signals(fresh_pod):
+    for name in (NGINX, MONOLITH):
+        began = time.monotonic()
+        fresh_pod.podman("stop", "--time", "30", name)
+        assert time.monotonic() - began < 15
+        assert fresh_pod.podman.inspect(name)["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("nginx", "-g", "daemon off;")], ids=["plain", "as-with-nginx"])
+def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, arguments):
+    port = free_port()
+    podman("run", "--detach", "--name", "welcome", "--publish", f"127.0.0.1:{port}:80",
+           "--network", podman.network, "docker.io/securemonolith/tls-proxy:1.0.0", *arguments)
+    url = f"http://127.0.0.1:{port}/"
+    wait_for(lambda: run("curl", "-sf", url, check=False).returncode == 0, "welcome page")
+    assert "<h1>Welcome to tls-proxy</h1>" in run("curl", "-sf", url).stdout
+    podman("rm", "--force", "--time", "0", "welcome")
+
+
+@pytest.mark.parametrize("name", ["monolith", "healthy-monolith"])
+def test_the_pods_without_a_proxy_answer_too(podman, name):
+    ports = podman.play(yaml.safe_load((ROOT / f"pods/{name}.yaml").read_text()), {})
+    for port, path in ((80, "/"), (80, "/version"), (81, "/healthz"), (81, "/readiness")):
+        url = f"http://127.0.0.1:{ports[port]}{path}"
+        wait_for(lambda: run("curl", "-sf", url, check=False).returncode == 0, url)
+    podman("pod", "rm", "--force", "--time", "0", name)
