@@ -62,8 +62,7 @@ class Podman:
         spec = manifest["spec"]
         # A container that ends shall be seen, not started again.
         spec["restartPolicy"] = "Never"
-        objects = self.folder / "configmaps.yaml"
-        objects.write_text("")
+        configuration = []
         for volume in spec.get("volumes", []):
             if "secret" in volume:
                 # Podman 4.3 mounts a Secret whole, and as the base64 text if
@@ -75,8 +74,10 @@ class Podman:
             if "configMap" in volume:
                 name = volume["configMap"]["name"]
                 data = {key: path.read_text() for key, path in files[name].items()}
-                objects.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap",
-                                                   "metadata": {"name": name}, "data": data}))
+                file = self.folder / f"{name}.yaml"
+                file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap",
+                                                "metadata": {"name": name}, "data": data}))
+                configuration += ["--configmap", file]
         ports = {}
         for container in spec["containers"]:
             # Podman would run curl inside the container, which has none. The
@@ -89,7 +90,7 @@ class Podman:
                 port["hostPort"] = ports[port["containerPort"]]
         pod = self.folder / "pod.yaml"
         pod.write_text(yaml.safe_dump(manifest))
-        self("kube", "play", "--network", self.network, "--configmap", objects, pod)
+        self("kube", "play", "--network", self.network, *configuration, pod)
         return ports
 
     @staticmethod

@@ -70,8 +70,8 @@ def pod(podman, certificates):
 
 
 @pytest.fixture
-def fresh_pod(podman, certificates, request):
-    """A pod that a test may stop; the shared one makes room for it."""
+def fresh_pod(podman, certificates):
+    """A pod that a test may stop. The shared one has been closed before."""
     secure = SecurePod(podman, certificates)
     yield secure
     secure.close()
@@ -157,8 +157,8 @@ def test_logs_show_the_traffic_and_follow_it(pod):
 
 
 def test_a_login_flood_neither_kills_the_monolith_nor_its_probe(pod):
-    with ThreadPoolExecutor(40) as pool:
-        flood = [pool.submit(pod.curl, "/login", "-u", "user:password", "-m", "60", check=False)
+    with ThreadPoolExecutor(200) as pool:
+        flood = [pool.submit(pod.curl, "/login", "-u", "user:password", "-m", "15", check=False)
                  for _ in range(200)]
         answers = []
         while not all(login.done() for login in flood):
@@ -215,7 +215,7 @@ def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, arguments):
     podman("run", "--detach", "--name", "welcome", "--publish", f"127.0.0.1:{port}:80",
            "--network", podman.network, "docker.io/securemonolith/tls-proxy:1.0.0", *arguments)
     url = f"http://127.0.0.1:{port}/"
-    wait_for(lambda: run("curl", "-sf", url, check=False).returncode == 0, "welcome page")
+    wait_for(lambda: run("curl", "-sf", "-m", "2", url, check=False).returncode == 0, "welcome page")
     assert "<h1>Welcome to tls-proxy</h1>" in run("curl", "-sf", url).stdout
     podman("rm", "--force", "--time", "0", "welcome")
 
@@ -225,5 +225,5 @@ def test_the_pods_without_a_proxy_answer_too(podman, name):
     ports = podman.play(yaml.safe_load((ROOT / f"pods/{name}.yaml").read_text()), {})
     for port, path in ((80, "/"), (80, "/version"), (81, "/healthz"), (81, "/readiness")):
         url = f"http://127.0.0.1:{ports[port]}{path}"
-        wait_for(lambda: run("curl", "-sf", url, check=False).returncode == 0, url)
+        wait_for(lambda: run("curl", "-sf", "-m", "2", url, check=False).returncode == 0, url)
     podman("pod", "rm", "--force", "--time", "0", name)
