@@ -13,6 +13,7 @@ CARGO_HOME ?= $(HOME)/.cargo
 PROGRAMS := target/$(TARGET)/release
 ROOTFS   := target/rootfs
 export PROGRAMS
+export CARGO_TARGET_DIR := $(CURDIR)/target
 STATIC   := -C target-feature=+crt-static \
             --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 
@@ -32,7 +33,7 @@ test:
 	@scripts/test
 
 programs:
-	@RUSTFLAGS='$(STATIC)' cargo build --release --locked --target $(TARGET) --target-dir target
+	@RUSTFLAGS='$(STATIC)' cargo build --release --locked --target $(TARGET)
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)
