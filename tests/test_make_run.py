@@ -94,6 +94,21 @@ def test_sigterm_to_make_leaves_nothing_behind(make_run):
     assert nothing_is_left()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_without_a_terminal_drains_both(number):
+    with subprocess.Popen(["make", "--no-print-directory", "run"], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          start_new_session=True) as make:
+        for line in make.stdout:
+            if "Ctrl-C" in line:
+                break
+        os.killpg(make.pid, number)
+        rest = make.stdout.read()
+        assert make.wait(30) == -number  # make's own answer
+    assert "exit code" not in rest
+    assert nothing_is_left()
+
+
 def test_a_killed_make_leaves_nothing_behind(make_run):
     os.kill(make_run.pid, signal.SIGKILL)
     make_run.exit_code()
