@@ -1,6 +1,5 @@
 """What the tests share: the repository, its programs, commands, waiting."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -34,15 +33,22 @@ def wait_for(condition, what, seconds=15):
     return pytest.fail(f"no {what} within {seconds} seconds")
 
 
-@pytest.fixture(scope="session")
-def root():
-    return ROOT
+MEASURED = pytest.StashKey[list]()
 
 
-@pytest.fixture(scope="session")
-def programs():
-    """The folder with the release programs, as in the images."""
-    return ROOT / os.environ["PROGRAMS"]
+def pytest_configure(config):
+    config.stash[MEASURED] = []
+
+
+@pytest.fixture
+def measured(request):
+    """Takes figures that the end of the run shows."""
+    return request.config.stash[MEASURED].append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for figure in config.stash[MEASURED]:
+        terminalreporter.write_line(f"measured: {figure}")
 
 
 @pytest.fixture

@@ -42,9 +42,9 @@ def images():
 
 
 @every_image
-def test_is_small(images, name):
+def test_is_small(images, name, measured):
     size = images[name].archive.stat().st_size
-    print(f"{name}: {size / MB:.2f} MB")
+    measured(f"image {name}: {size / MB:.2f} MB, {images[name].identity[:12]}")
     assert size < LIMITS[name]
 
 
