@@ -8,14 +8,16 @@ export TLS_PROXY_IMAGE := $(REPOSITORY)/tls-proxy:$(VERSION)
 # Static programs: an image holds nothing else. With --target given, the flags
 # stay away from build scripts and macros, which cannot be static. No path of
 # the machine that builds gets into the programs.
-TARGET   := $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET     := $(shell rustc -vV | sed -n 's/^host: //p')
 CARGO_HOME ?= $(HOME)/.cargo
-PROGRAMS := target/$(TARGET)/release
-ROOTFS   := target/rootfs
-export PROGRAMS
+STATIC     := -C target-feature=+crt-static \
+              --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
+BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 export CARGO_TARGET_DIR := $(CURDIR)/target
-STATIC   := -C target-feature=+crt-static \
-            --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
+
+# Where `programs` and `rootfs` leave what they make.
+export PROGRAMS := target/programs
+ROOTFS          := target/rootfs
 
 .PHONY: help run test lint programs rootfs images load publish image-names clean
 
@@ -33,7 +35,9 @@ test:
 	@scripts/test
 
 programs:
-	@RUSTFLAGS='$(STATIC)' cargo build --release --locked --target $(TARGET)
+	@$(BUILD) --package monolith --profile small
+	@$(BUILD) --package tls-proxy --release
+	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)
