@@ -9,6 +9,8 @@ use super::fields::{Fields, Span, contains, members};
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
 const SHOWN: usize = 1024;
+/// As much of one that is too long, bytes.
+const LONG_SHOWN: usize = 8192;
 
 /// How much of a head a stranger may send.
 #[derive(Clone, Copy, Debug)]
@@ -130,10 +132,11 @@ fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) ->
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
     let reason = reason.into();
     let old = reason == INVALID_OLD_METHOD.1;
+    let shown = if status == 414 { LONG_SHOWN } else { SHOWN };
     Rejection {
         status,
         reason,
-        line: Bytes::copy_from_slice(&input[..end.min(SHOWN)]),
+        line: Bytes::copy_from_slice(&input[..end.min(shown)]),
         version: if old {
             Version::Http09
         } else {

@@ -28,6 +28,8 @@ pub(crate) struct Answer {
     sent: u64,
     received: u64,
     unread: RequestBody,
+    /// The body's length was announced.
+    announced: bool,
     overlong: bool,
 }
 
@@ -60,6 +62,7 @@ impl Answer {
         worker: Rc<Worker>,
     ) -> Self {
         let exchange = Some(exchange);
+        let announced = matches!(decoder, Decoder::Length(_));
         Self {
             exchange,
             decoder,
@@ -70,6 +73,7 @@ impl Answer {
             sent: 0,
             received: 0,
             unread: RequestBody::None,
+            announced,
             overlong: false,
         }
     }
@@ -127,7 +131,7 @@ impl Answer {
         self.note(&exchange.link);
         let Exchange { link, upload, .. } = exchange;
         let clean = link.wire.inbound.is_empty() && !link.wire.ended;
-        self.overlong = self.decoder.is_done() && !link.wire.inbound.is_empty();
+        self.overlong = self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty();
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
             self.worker.pool.give(link, &self.group);
         }

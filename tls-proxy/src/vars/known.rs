@@ -99,7 +99,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("remote_user", remote_user),
     ("request", |request, out| {
-        write(nonempty(&request.head.line), out)
+        write(Some(&request.head.line), out)
     }),
     ("request_completion", |request, out| {
         write(

@@ -79,7 +79,10 @@ pub(super) async fn send(
 /// Notes what became of the upstream, and takes back what the client has
 /// still to send.
 fn finish(request: &mut Request, answer: &mut Answer) {
-    request.body = answer.take_unread();
+    let unread = answer.take_unread();
+    if !unread.is_done() {
+        request.body = unread;
+    }
     if answer.is_overlong() {
         let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
         error_log::request(request, Level::Warn, what);
