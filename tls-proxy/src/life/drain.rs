@@ -47,6 +47,8 @@ pub struct Drain {
 struct State {
     phase: Cell<Phase>,
     counts: Cell<Counts>,
+    /// Who was there when all were cut.
+    cut: Cell<Counts>,
     /// Who waits for a phase.
     watching: Wakers,
     /// Who waits for the last token.
@@ -56,11 +58,13 @@ struct State {
 impl Default for Drain {
     fn default() -> Self {
         let (phase, counts) = (Cell::new(Phase::Serving), Cell::default());
+        let cut = Cell::default();
         let (watching, emptying) = (Wakers::default(), Wakers::default());
         Self {
             state: Rc::new(State {
                 phase,
                 counts,
+                cut,
                 watching,
                 emptying,
             }),
@@ -97,6 +101,10 @@ impl Drain {
     pub fn advance(&self, to: Phase) {
         if to.rank() > self.phase().rank() {
             self.state.phase.set(to);
+            if to == Phase::Deadline {
+                // Now: whoever is woken is gone when it is next asked.
+                self.state.cut.set(self.counts());
+            }
             self.state.watching.wake_all();
         }
     }
@@ -145,6 +153,13 @@ impl Drain {
     pub fn counts(&self) -> Counts {
         self.state.counts.get()
     }
+
+    /// Who was cut at the deadline.
+    #[must_use]
+    pub fn cut(&self) -> Counts {
+        self.state.cut.get()
+    }
+
     fn when(&self, until: Until) -> Reached {
         Reached {
             state: self.state.clone(),

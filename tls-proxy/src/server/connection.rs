@@ -144,7 +144,12 @@ async fn open(
         let root = config.server(server).root;
         listen.listen.http2 || config.location(root).settings.http2.on
     };
-    if look(&mut stream).await.map_err(|_| Closed::Quiet)? == 0 {
+    let looked = tokio::select! {
+        biased;
+        looked = look(&mut stream) => looked,
+        () = connection.worker.closes_silent() => Ok(0),
+    };
+    if looked.map_err(|_| Closed::Quiet)? == 0 {
         return Err(Closed::Quiet);
     }
     if !listen.listen.ssl {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame as HttpFrame, Incoming};
@@ -28,6 +29,9 @@ use crate::upstream::body::{Http2Body, RequestBody};
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// The window of all streams together, bytes.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// How long a client may stay that has been told goodbye and has no stream.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// Runs hyper's own tasks on the worker's thread.
 #[derive(Clone, Copy)]
@@ -68,12 +72,13 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, toke
     let mut goodbye = false;
     loop {
         let requests = connection.requests.get();
+        let patience = if goodbye { LEAVE.min(idle) } else { idle };
         tokio::select! {
             _ = serving.as_mut() => break,
             _ = forced.as_mut() => break,
             () = ending.as_mut(), if !goodbye => goodbye = true,
             () = connection.worn_out.notified(), if !goodbye => goodbye = true,
-            () = tokio::time::sleep(idle) => {
+            () = tokio::time::sleep(patience) => {
                 let quiet = requests == connection.requests.get() && connection.in_flight.get() == 0;
                 if quiet && goodbye {
                     break;

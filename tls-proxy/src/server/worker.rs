@@ -23,6 +23,9 @@ use crate::life::drain::{Drain, Kind, Phase};
 use crate::upstream::balance::Balance;
 use crate::upstream::pool::Pool;
 
+/// How long a connection that was opened just before the end may take to ask.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// A worker's state; all of it belongs to its thread.
 pub(crate) struct Worker {
     /// From 0.
@@ -124,12 +127,13 @@ async fn run(start: Start, logs: Logs) -> End {
         }
     }
     listeners.close_all().await;
-    let end = tokio::select! {
-        () = worker.drain.drained() => End { cut: 0 },
-        _ = worker.drain.forced() => {
-            let counts = worker.drain.counts();
-            End { cut: counts.connections + counts.tunnels }
-        }
+    tokio::select! {
+        () = worker.drain.drained() => {}
+        _ = worker.drain.forced() => {}
+    }
+    let cut = worker.drain.cut();
+    let end = End {
+        cut: cut.connections + cut.tunnels,
     };
     worker.pool.close();
     worker.logs.flush();
@@ -168,6 +172,14 @@ impl Worker {
             _ = self.drain.closes_idle() => {}
             () = self.pressure.notified() => {}
         }
+    }
+
+    /// Resolves when a connection on which nothing has come yet is to close:
+    /// a moment later than an idle one, since its first request may be on its
+    /// way.
+    pub(crate) async fn closes_silent(&self) {
+        self.closes_idle().await;
+        tokio::time::sleep(FIRST_REQUEST).await;
     }
 
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {

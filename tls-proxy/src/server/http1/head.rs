@@ -37,7 +37,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             core.keepalive_timeout
         };
         if !matches!(
-            timeout(patience, something(connection, wire)).await,
+            timeout(patience, something(connection, wire, first)).await,
             Ok(true)
         ) {
             return Next::Close;
@@ -79,8 +79,16 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
 }
 
 /// `true` when something has come; `false` when the connection is to close.
-async fn something(connection: &Connection, wire: &SharedWire) -> bool {
-    let mut draining = pin!(connection.worker.closes_idle());
+/// One that was just opened gets a moment: its first request may be on its way.
+async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> bool {
+    let worker = &connection.worker;
+    let mut draining = pin!(async {
+        if first {
+            worker.closes_silent().await;
+        } else {
+            worker.closes_idle().await;
+        }
+    });
     poll_fn(|cx| {
         match wire.borrow_mut().poll_fill(cx) {
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),

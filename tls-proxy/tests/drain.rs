@@ -1,0 +1,180 @@
+//! The drain of HTTP/1: what a stop signal means for requests in flight, for
+//! idle connections, for new ones, and for the exit code.
+
+mod support;
+
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::{Client, PATIENCE, Place, Proxy, Upstream, eventually};
+
+/// An upstream that answers each request when told to.
+fn held(place: &Place) -> (Upstream, mpsc::Sender<()>) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start(place, move |mut served| {
+        while served.request().is_some() {
+            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+            served.answer("200 OK", b"held");
+        }
+    });
+    (upstream, release)
+}
+
+fn refuses_connections(proxy: &Proxy) {
+    let address = proxy.place.address(support::place::PLAIN);
+    eventually("refused connections", || TcpStream::connect(address).is_err());
+}
+
+fn a_signal_drains(name: &str, signal: Signal) {
+    let place = Place::new(name);
+    let (upstream, release) = held(&place);
+    let mut proxy = Proxy::passing(place, "location = /own { return 200 own; }");
+    let mut idle = proxy.connect();
+    assert_eq!(idle.fetch("/own").field("Connection"), Some("keep-alive"));
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+
+    proxy.signal(signal);
+    assert!(idle.is_closed(), "an idle connection is closed at once");
+    refuses_connections(&proxy);
+    assert!(proxy.is_running(), "waits for the request in flight");
+    release.send(()).unwrap();
+    let answer = busy.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "held"));
+    assert_eq!(answer.field("Connection"), Some("close"));
+    assert!(busy.is_closed());
+    assert_eq!(proxy.exit_code(), Some(0));
+    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
+    assert!(proxy.place.read("access.log").contains("GET /slow"));
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_closes_what_is_idle() {
+    a_signal_drains("sigterm", Signal::TERM);
+}
+
+#[test]
+fn sigint_finishes_what_is_in_flight_and_closes_what_is_idle() {
+    a_signal_drains("sigint", Signal::INT);
+}
+
+#[test]
+fn sigquit_finishes_what_is_in_flight_and_closes_what_is_idle() {
+    a_signal_drains("sigquit", Signal::QUIT);
+}
+
+#[test]
+fn a_second_signal_forces_and_exits_1() {
+    let place = Place::new("second");
+    let (upstream, _release) = held(&place);
+    let mut proxy = Proxy::passing(place, "");
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    proxy.signal(Signal::TERM);
+    refuses_connections(&proxy);
+    assert!(proxy.is_running());
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(1));
+    assert!(busy.is_closed(), "cut without an answer");
+    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
+    assert!(proxy.place.read("error.log").contains("1 connections were cut"));
+}
+
+#[test]
+fn quit_on_the_command_line_returns_when_the_drain_has_ended() {
+    let place = Place::new("quit");
+    let (upstream, release) = held(&place);
+    let mut proxy = Proxy::passing(place, "");
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    let conf = proxy.place.path("nginx.conf");
+    let mut quit = support::proxy::command(&proxy.place, &["-s", "quit", "-c"])
+        .arg(conf)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    refuses_connections(&proxy);
+    assert_eq!(quit.try_wait().unwrap(), None, "waits for the drain");
+    release.send(()).unwrap();
+    assert_eq!(busy.answer().text(), "held");
+    assert!(quit.wait().unwrap().success());
+    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn the_shutdown_timeout_cuts_and_exits_1() {
+    let place = Place::new("timeout");
+    let (upstream, _release) = held(&place);
+    let http = "server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
+    let configuration = format!("worker_shutdown_timeout 1s;\n{}", support::proxy::around(http));
+    let mut proxy = Proxy::start_whole(place, &configuration);
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    proxy.signal(Signal::QUIT);
+    assert_eq!(proxy.exit_code(), Some(1));
+    assert!(busy.is_closed());
+    assert!(proxy.place.read("error.log").contains("worker_shutdown_timeout"));
+}
+
+#[test]
+fn connections_in_the_queue_of_the_kernel_are_served() {
+    let place = Place::new("queue");
+    let upstream = Upstream::echo(&place);
+    let mut proxy = Proxy::passing(place, "");
+    // A stopped process accepts nothing: all of these wait in the queue.
+    proxy.signal(Signal::STOP);
+    let mut waiting: Vec<Client> = (0..20).map(|_| proxy.connect()).collect();
+    for (number, client) in waiting.iter_mut().enumerate() {
+        client.ask(&format!("/{number}"));
+    }
+    proxy.signal(Signal::TERM);
+    proxy.signal(Signal::CONT);
+    for client in &mut waiting {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.field("Connection"), Some("close"));
+    }
+    assert_eq!(proxy.exit_code(), Some(0));
+    assert_eq!(upstream.seen().len(), 20);
+}
+
+#[test]
+fn a_connection_that_never_asked_does_not_hold_the_drain() {
+    let place = Place::new("silent");
+    let mut proxy = Proxy::passing(place, "location = /own { return 200 own; }");
+    let mut silent = proxy.connect();
+    // Accepted in order: when this one is served, the silent one is known.
+    proxy.connect().fetch("/own");
+    proxy.signal(Signal::TERM);
+    assert!(silent.is_closed());
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_slow_download_is_finished() {
+    const SIZE: usize = 8 << 20;
+    let place = Place::new("download");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.answer("200 OK", &vec![b'x'; SIZE]);
+    });
+    let mut proxy = Proxy::passing(place, "");
+    let mut client = proxy.connect();
+    client.ask("/");
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    proxy.signal(Signal::TERM);
+    refuses_connections(&proxy);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.rest().len(), SIZE);
+    assert_eq!(proxy.exit_code(), Some(0));
+}

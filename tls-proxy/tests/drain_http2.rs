@@ -1,0 +1,76 @@
+//! The drain of HTTP/2: GOAWAY, streams in flight, and clients that stay.
+
+mod support;
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
+use support::place::PLAIN;
+use support::{Place, Proxy, Upstream};
+
+const SERVER: &str = "\
+http2 on;
+server { listen {plain}; location / { proxy_pass http://{upstream}; }
+    location = /own { return 200 own; } }";
+
+#[test]
+fn goaway_is_sent_and_the_stream_in_flight_finishes() {
+    let place = Place::new("goaway");
+    let upstream = Upstream::slow(&place, Duration::from_secs(1));
+    let mut proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/slow", &[]);
+    upstream.has_seen(1);
+    proxy.signal(Signal::TERM);
+    let frames = client.rest();
+    let at = |kind| frames.iter().position(|frame| frame.kind == kind);
+    assert!(at(GOAWAY).unwrap() < at(HEADERS).unwrap(), "{frames:?}");
+    let text: Vec<u8> = frames
+        .iter()
+        .filter(|frame| frame.kind == DATA && frame.stream == 1)
+        .flat_map(|frame| frame.payload.clone())
+        .collect();
+    assert_eq!(text, b"slow");
+    assert!(frames.iter().any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0));
+    assert!(!frames.iter().any(|frame| frame.kind == RST_STREAM));
+    let last = frames.iter().rfind(|frame| frame.kind == GOAWAY).unwrap();
+    assert_eq!(&last.payload[..8], [0, 0, 0, 1, 0, 0, 0, 0], "last stream 1, no error");
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn an_idle_connection_closes_at_once() {
+    let mut proxy = Proxy::start(Place::new("idle"), SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/own", &[]);
+    assert_eq!(client.frame_of(DATA).payload, b"own");
+    proxy.signal(Signal::QUIT);
+    assert!(client.rest().iter().any(|frame| frame.kind == GOAWAY));
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_client_that_answers_nothing_does_not_hold_the_drain() {
+    let mut proxy = Proxy::start(Place::new("deaf"), SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/own", &[]);
+    assert_eq!(client.frame_of(DATA).payload, b"own");
+    proxy.signal(Signal::TERM);
+    // No answer to its ping, and the connection stays open on this side.
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_cuts_streams() {
+    let place = Place::new("forced");
+    let upstream = Upstream::slow(&place, support::PATIENCE);
+    let mut proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/slow", &[]);
+    upstream.has_seen(1);
+    proxy.signal(Signal::TERM);
+    client.frame_of(GOAWAY);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(1));
+}

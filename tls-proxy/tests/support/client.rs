@@ -1,0 +1,162 @@
+//! A client that writes bytes as they are, and reads whole answers.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    /// Read and not used yet.
+    held: Vec<u8>,
+}
+
+/// An answer, its body freed of chunks.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: String,
+}
+
+impl Answer {
+    /// A field's value; its name is matched without regard to case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A field's value in a head.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (own, value) = line.split_once(':')?;
+        own.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(address).expect("connects"))
+    }
+
+    pub(crate) fn on(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        let held = Vec::new();
+        Self { socket, held }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).expect("sends");
+    }
+
+    /// Sends `GET path`.
+    pub(crate) fn ask(&mut self, path: &str) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+
+    /// Sends `GET path` and reads the answer.
+    pub(crate) fn fetch(&mut self, path: &str) -> Answer {
+        self.ask(path);
+        self.answer()
+    }
+
+    pub(crate) fn finish_sending(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Whether the peer has closed, without a byte more.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.held.is_empty() && self.more() == 0
+    }
+
+    /// Reads once; 0 is the end, or a reset.
+    fn more(&mut self) -> usize {
+        let mut space = [0; 16 * 1024];
+        let size = match self.socket.read(&mut space) {
+            Ok(size) => size,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("reads: {error}; held {:?}", String::from_utf8_lossy(&self.held)),
+        };
+        self.held.extend_from_slice(&space[..size]);
+        size
+    }
+
+    /// Exactly `size` bytes, or as many as came before the end.
+    pub(crate) fn take(&mut self, size: usize) -> Vec<u8> {
+        while self.held.len() < size && self.more() > 0 {}
+        self.held.drain(..size.min(self.held.len())).collect()
+    }
+
+    /// Up to and with `end`; what came, if the stream ends before.
+    pub(crate) fn take_until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let found = self.held.windows(end.len()).position(|window| window == end);
+            if let Some(at) = found {
+                return self.held.drain(..at + end.len()).collect();
+            }
+            if self.more() == 0 {
+                return std::mem::take(&mut self.held);
+            }
+        }
+    }
+
+    /// All that comes until the end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.more() > 0 {}
+        std::mem::take(&mut self.held)
+    }
+
+    /// A head, without its empty line.
+    pub(crate) fn head(&mut self) -> String {
+        let head = self.take_until(b"\r\n\r\n");
+        String::from_utf8_lossy(&head).trim_end().to_owned()
+    }
+
+    /// A whole answer to a request that was no HEAD.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let head = self.head();
+        let status = head.get(9..12).and_then(|digits| digits.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no answer: {head:?}"));
+        let (mut body, mut trailers) = (Vec::new(), String::new());
+        if field(&head, "transfer-encoding") == Some("chunked") {
+            (body, trailers) = self.chunks();
+        } else if let Some(length) = field(&head, "content-length") {
+            body = self.take(length.parse().unwrap());
+        } else if !matches!(status, 100..=199 | 204 | 304) {
+            body = self.rest();
+        }
+        Answer {
+            status,
+            head,
+            body,
+            trailers,
+        }
+    }
+
+    /// A chunked body and its trailer; what came of it, if it is cut.
+    pub(crate) fn chunks(&mut self) -> (Vec<u8>, String) {
+        let mut body = Vec::new();
+        loop {
+            let line = self.take_until(b"\r\n");
+            let text = String::from_utf8_lossy(&line);
+            let size = usize::from_str_radix(text.trim_end(), 16).expect("the size of a chunk");
+            if size == 0 {
+                let mut trailers = self.take_until(b"\r\n");
+                while !trailers.ends_with(b"\r\n\r\n") && trailers != b"\r\n" {
+                    trailers.extend(self.take_until(b"\r\n"));
+                }
+                return (body, String::from_utf8_lossy(&trailers).trim_end().to_owned());
+            }
+            body.extend(self.take(size));
+            assert_eq!(self.take(2), b"\r\n", "the end of a chunk");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What end-to-end tests share: a place with an address of its own, the
+//! running program, a client and an upstream that follows a script. What a
+//! test expects stands in the test.
+
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod frames;
+pub(crate) mod place;
+pub(crate) mod proxy;
+pub(crate) mod upstream;
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::Client;
+pub(crate) use place::Place;
+pub(crate) use proxy::Proxy;
+pub(crate) use upstream::Upstream;
+
+/// The end of anybody's patience: no test measures time, but none hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that will be true soon.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never came: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs `curl` quietly, for twice the tests' patience at most.
+pub(crate) fn curl(arguments: &[&str]) -> Output {
+    Command::new("curl")
+        .args(["--silent", "--insecure", "--noproxy", "*", "--max-time", "40"])
+        .args(arguments)
+        .output()
+        .expect("curl is installed")
+}
+
+/// What a program wrote to its standard output.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a program wrote to its standard error.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

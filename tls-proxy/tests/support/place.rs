@@ -1,0 +1,86 @@
+//! A folder and a loopback address that belong to one test alone: tests run
+//! beside one another, and a port that was free a moment ago may not be.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Ports of a place; its address makes them its own.
+pub(crate) const PLAIN: u16 = 8080;
+pub(crate) const TLS: u16 = 8443;
+const UPSTREAM: u16 = 9000;
+
+static PLACES: AtomicU8 = AtomicU8::new(1);
+
+/// Where one test takes place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    folder: PathBuf,
+    address: IpAddr,
+}
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let pid = std::process::id();
+        let [.., high, low] = pid.to_be_bytes();
+        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{pid}-{number}"));
+        fs::create_dir_all(&folder).unwrap();
+        // 127.0.x.y is left to others.
+        let address = Ipv4Addr::new(127, high | 1, low, number);
+        Self {
+            folder,
+            address: address.into(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) fn address(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+
+    pub(crate) fn upstream(&self) -> SocketAddr {
+        self.address(UPSTREAM)
+    }
+
+    /// Writes a file, `{…}` filled in, and says where it is.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, self.fill(text)).unwrap();
+        path
+    }
+
+    /// The text of a file that somebody else writes; empty when there is none.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read(self.path(name)).map_or_else(
+            |_| String::new(),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+
+    /// Puts the place's own names where a configuration says `{plain}`,
+    /// `{tls}`, `{upstream}`, `{ip}` or `{folder}`.
+    pub(crate) fn fill(&self, text: &str) -> String {
+        text.replace("{plain}", &self.address(PLAIN).to_string())
+            .replace("{tls}", &self.address(TLS).to_string())
+            .replace("{upstream}", &self.upstream().to_string())
+            .replace("{ip}", &self.address.to_string())
+            .replace("{folder}", &self.folder.display().to_string())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `Upgrade`: after `101` bytes pass both ways, and the drain knows of it.
+
+mod support;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use support::{Client, Place, Proxy, Upstream, certificates, eventually};
+
+const UPGRADE: &str = "\
+proxy_http_version 1.1;
+proxy_set_header Upgrade $http_upgrade;
+proxy_set_header Connection upgrade;";
+const ASK: &str = "\
+GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Switches protocols, greets, and then sends back what comes, in capitals.
+fn shouting(place: &Place) -> Upstream {
+    Upstream::start(place, |mut served| {
+        let request = served.request().unwrap();
+        assert_eq!(request.field("Upgrade"), Some("websocket"));
+        served.write(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nhello\n",
+        );
+        loop {
+            let line = served.wire.take_until(b"\n");
+            if line.is_empty() {
+                break;
+            }
+            served.write(line.to_ascii_uppercase());
+        }
+        served.write("bye\n");
+    })
+}
+
+fn open(proxy: &Proxy) -> Client {
+    let mut client = proxy.connect();
+    client.send(ASK);
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert_eq!(support::client::field(&head, "Upgrade"), Some("websocket"));
+    assert_eq!(support::client::field(&head, "Connection"), Some("upgrade"));
+    assert_eq!(support::client::field(&head, "Sec-WebSocket-Accept"), Some("x"));
+    assert_eq!(client.take_until(b"\n"), b"hello\n");
+    client
+}
+
+#[test]
+fn bytes_pass_both_ways_until_each_side_has_ended() {
+    let place = Place::new("both");
+    let _upstream = shouting(&place);
+    let proxy = Proxy::passing(place, UPGRADE);
+    let mut client = open(&proxy);
+    for text in ["one\n", "two\n"] {
+        client.send(text);
+        assert_eq!(client.take_until(b"\n"), text.to_uppercase().as_bytes());
+    }
+    client.finish_sending();
+    assert_eq!(client.rest(), b"bye\n", "the other way stays open");
+    proxy.logs("access.log", "\"GET /chat HTTP/1.1\" 101 ");
+}
+
+#[test]
+fn bytes_sent_with_the_request_reach_the_upstream() {
+    let place = Place::new("eager");
+    let _upstream = shouting(&place);
+    let proxy = Proxy::passing(place, UPGRADE);
+    let mut client = proxy.connect();
+    client.send(format!("{ASK}early\n"));
+    client.head();
+    assert_eq!(client.take_until(b"\n"), b"hello\n");
+    assert_eq!(client.take_until(b"\n"), b"EARLY\n");
+}
+
+#[test]
+fn an_upgrade_that_was_not_asked_for_is_a_bad_answer() {
+    let place = Place::new("unasked");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
+    });
+    let proxy = Proxy::passing(place, UPGRADE);
+    assert_eq!(proxy.connect().fetch("/").status, 502);
+}
+
+#[test]
+fn the_drain_waits_for_a_tunnel() {
+    let place = Place::new("waits");
+    let _upstream = shouting(&place);
+    let mut proxy = Proxy::passing(place, UPGRADE);
+    let mut client = open(&proxy);
+    proxy.signal(Signal::TERM);
+    let address = proxy.place.address(support::place::PLAIN);
+    eventually("refused connections", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    client.send("still here\n");
+    assert_eq!(client.take_until(b"\n"), b"STILL HERE\n");
+    assert!(proxy.is_running());
+    client.finish_sending();
+    assert_eq!(client.rest(), b"bye\n");
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn force_cuts_a_tunnel() {
+    let place = Place::new("cuts");
+    let _upstream = shouting(&place);
+    let mut proxy = Proxy::passing(place, UPGRADE);
+    let mut client = open(&proxy);
+    proxy.signal(Signal::QUIT);
+    client.send("still here\n");
+    assert_eq!(client.take_until(b"\n"), b"STILL HERE\n");
+    proxy.signal(Signal::QUIT);
+    assert_eq!(proxy.exit_code(), Some(1));
+    assert!(client.rest().is_empty());
+    assert!(proxy.place.read("error.log").contains("1 connections were cut"));
+}
+
+#[test]
+fn the_last_bytes_of_a_burst_reach_a_slow_reader_under_tls() {
+    const SIZE: usize = 24 << 20;
+    let place = Place::new("burst");
+    certificates::ecdsa(&place, "localhost");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        served.write(vec![b'x'; SIZE]);
+        // Then nothing, with the connection open, until the client leaves.
+        served.wire.rest();
+    });
+    let http = format!(
+        "server {{ listen {{tls}} ssl; ssl_certificate localhost.pem;
+         ssl_certificate_key localhost.key; {UPGRADE} location / {{ proxy_pass http://{{upstream}}; }} }}"
+    );
+    let proxy = Proxy::start(place, &http);
+    let address = proxy.place.address(support::place::TLS).to_string();
+    let mut tls = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = tls.stdin.take().unwrap();
+    let mut stdout = tls.stdout.take().unwrap();
+    stdin.write_all(ASK.as_bytes()).unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut count, mut space) = (0, vec![0; 1 << 20]);
+        while count < SIZE {
+            let size = std::io::Read::read(&mut stdout, &mut space).unwrap();
+            count += space[..size].iter().filter(|byte| **byte == b'x').count();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+    eventually("the last byte", || reader.is_finished());
+    drop(stdin);
+    let _ = tls.kill();
+    let _ = tls.wait();
+}
