@@ -730,7 +730,7 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -
         write_field(b"Host", chosen.to.host.as_bytes(), &mut out);
     }
     match framing {
-        Framing::Length(length) if !sets(settings, "content-length") => {
+        Framing::Length(length) => {
             write_field(b"Content-Length", length.to_string().as_bytes(), &mut out);
         }
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),

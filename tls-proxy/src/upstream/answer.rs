@@ -145,6 +145,12 @@ impl Answer {
         std::mem::replace(&mut self.unread, RequestBody::None)
     }
 
+    /// Whether nothing of the client's body is on its way any more.
+    pub(crate) fn has_whole_request(&self) -> bool {
+        let upload = self.exchange.as_ref().map(|exchange| &exchange.upload);
+        upload.is_none_or(|upload| upload.is_done())
+    }
+
     /// Whether the upstream sent more than it had announced.
     pub(crate) fn is_overlong(&self) -> bool {
         self.overlong

@@ -83,7 +83,10 @@ impl Client {
         let size = match self.socket.read(&mut space) {
             Ok(size) => size,
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
-            Err(error) => panic!("reads: {error}; held {:?}", String::from_utf8_lossy(&self.held)),
+            Err(error) => panic!(
+                "reads: {error}; held {:?}",
+                String::from_utf8_lossy(&self.held)
+            ),
         };
         self.held.extend_from_slice(&space[..size]);
         size
@@ -98,7 +101,10 @@ impl Client {
     /// Up to and with `end`; what came, if the stream ends before.
     pub(crate) fn take_until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
-            let found = self.held.windows(end.len()).position(|window| window == end);
+            let found = self
+                .held
+                .windows(end.len())
+                .position(|window| window == end);
             if let Some(at) = found {
                 return self.held.drain(..at + end.len()).collect();
             }
@@ -112,6 +118,23 @@ impl Client {
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.more() > 0 {}
         std::mem::take(&mut self.held)
+    }
+
+    /// Reads and drops, slowly; how many bytes there were, `size` at most.
+    pub(crate) fn skip(&mut self, size: usize) -> usize {
+        let (mut count, mut rest_at) = (0, 0);
+        while count < size && (!self.held.is_empty() || self.more() > 0) {
+            let piece = self.held.len().min(size - count);
+            self.held.drain(..piece);
+            count += piece;
+            if count > rest_at {
+                // First for so long that whatever can pile up does.
+                let rest = if rest_at == 0 { 2000 } else { 10 };
+                std::thread::sleep(std::time::Duration::from_millis(rest));
+                rest_at += 8 << 20;
+            }
+        }
+        count
     }
 
     /// A head, without its empty line.
@@ -153,7 +176,10 @@ impl Client {
                 while !trailers.ends_with(b"\r\n\r\n") && trailers != b"\r\n" {
                     trailers.extend(self.take_until(b"\r\n"));
                 }
-                return (body, String::from_utf8_lossy(&trailers).trim_end().to_owned());
+                return (
+                    body,
+                    String::from_utf8_lossy(&trailers).trim_end().to_owned(),
+                );
             }
             body.extend(self.take(size));
             assert_eq!(self.take(2), b"\r\n", "the end of a chunk");

@@ -2,7 +2,7 @@
 //! running program, a client and an upstream that follows a script. What a
 //! test expects stands in the test.
 
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each file of tests uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
 pub(crate) mod certificates;
@@ -35,7 +35,14 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Runs `curl` quietly, for twice the tests' patience at most.
 pub(crate) fn curl(arguments: &[&str]) -> Output {
     Command::new("curl")
-        .args(["--silent", "--insecure", "--noproxy", "*", "--max-time", "40"])
+        .args([
+            "--silent",
+            "--insecure",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "40",
+        ])
         .args(arguments)
         .output()
         .expect("curl is installed")

@@ -96,7 +96,11 @@ impl Proxy {
             .unwrap();
         eventually("the pid file", || {
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("{status}: {}{}", place.read("stderr"), place.read("error.log"));
+                panic!(
+                    "{status}: {}{}",
+                    place.read("stderr"),
+                    place.read("error.log")
+                );
             }
             !place.read("nginx.pid").is_empty()
         });
@@ -160,7 +164,10 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.place.read("error.log");
-            println!("error.log:\n{log}access.log:\n{}", self.place.read("access.log"));
+            println!(
+                "error.log:\n{log}access.log:\n{}",
+                self.place.read("access.log")
+            );
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -36,10 +36,7 @@ impl Upstream {
         Self::at(place.upstream(), script)
     }
 
-    pub(crate) fn at(
-        address: SocketAddr,
-        script: impl Fn(Served) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn at(address: SocketAddr, script: impl Fn(Served) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let shared = Arc::new(Shared::default());
         let own = shared.clone();
@@ -54,7 +51,11 @@ impl Upstream {
                 let (script, shared) = (script.clone(), own.clone());
                 thread::spawn(move || {
                     let wire = Client::on(socket);
-                    script(Served { wire, number, shared });
+                    script(Served {
+                        wire,
+                        number,
+                        shared,
+                    });
                 });
             }
         });
@@ -146,7 +147,10 @@ impl Served {
 
     /// Answers with a `Content-Length`.
     pub(crate) fn answer(&mut self, status: &str, body: &[u8]) {
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         self.write([head.as_bytes(), body].concat());
     }
 

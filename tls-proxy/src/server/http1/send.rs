@@ -146,6 +146,8 @@ fn write_head(request: &Request, response: &Response, out: &mut BytesMut) {
 /// What a turn of [`relay`] has to do.
 enum Turn {
     Flush,
+    /// Nobody waits for the rest, however long the upstream is silent.
+    Gone,
     Frame(Option<Result<Frame, Cut>>),
 }
 
@@ -158,10 +160,16 @@ async fn relay(
     chunked: bool,
     mut out: BytesMut,
 ) -> bool {
-    let pass_trailers = request.settings().proxy.pass_trailers;
+    let proxy = &request.settings().proxy;
+    let (pass_trailers, watch) = (proxy.pass_trailers, !proxy.ignore_client_abort);
     loop {
         let turn = poll_fn(|cx| match answer.poll_frame(cx) {
             Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
+            Poll::Pending
+                if watch && answer.has_whole_request() && super::client_is_gone(wire, cx) =>
+            {
+                Poll::Ready(Turn::Gone)
+            }
             frame => frame.map(Turn::Frame),
         })
         .await;
@@ -171,6 +179,12 @@ async fn relay(
                     return false;
                 }
                 continue;
+            }
+            Turn::Gone => {
+                let what =
+                    "client prematurely closed connection, so upstream connection is closed too";
+                error_log::request(request, Level::Info, what);
+                return false;
             }
             Turn::Frame(Some(Ok(Frame::Data(data)))) => {
                 if chunked {
