@@ -44,6 +44,8 @@ pub(crate) async fn run(client: &SharedWire, link: &mut Link, idle: Duration, dr
 /// One way through the tunnel.
 #[derive(Default)]
 struct Direction {
+    /// Bytes that the target has taken may still wait in its TLS.
+    flushing: bool,
     closing: bool,
     done: bool,
 }
@@ -66,8 +68,10 @@ impl Direction {
                 self.done = true;
                 break;
             }
-            if !from.inbound.is_empty() {
+            if self.flushing || !from.inbound.is_empty() {
+                self.flushing = true;
                 ready!(to.poll_send(cx, &mut from.inbound))?;
+                self.flushing = false;
             }
             if ready!(from.poll_fill(cx))? == 0 {
                 self.closing = true;
