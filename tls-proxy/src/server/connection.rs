@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) in_flight: Cell<usize>,
     /// `keepalive_requests` have been served (HTTP/2).
     pub(crate) worn_out: Notify,
+    /// Streams of HTTP/2 that wait for the client.
+    pub(crate) sending: http2::Sending,
 }
 
 impl Connection {
@@ -90,6 +92,7 @@ pub(crate) async fn serve(
         requests: Cell::new(0),
         in_flight: Cell::new(0),
         worn_out: Notify::new(),
+        sending: http2::Sending::default(),
     };
     // Without it small answers would wait for the client's acknowledgement.
     if connection.default_settings().core.tcp_nodelay {

@@ -1,11 +1,12 @@
 //! HTTP/2 with a client (RFC 9113), framed by hyper: each stream is a request
 //! that walks the same phases.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Frame as HttpFrame, Incoming};
@@ -46,6 +47,33 @@ where
     }
 }
 
+/// Since when each stream's last piece waits for the client to take it: hyper
+/// asks for the next one only then, and has no time-out for it.
+#[derive(Default)]
+pub(crate) struct Sending(RefCell<Vec<Weak<Cell<Option<Instant>>>>>);
+
+impl Sending {
+    fn add(&self) -> Rc<Cell<Option<Instant>>> {
+        let since = Rc::new(Cell::new(None));
+        let mut all = self.0.borrow_mut();
+        all.retain(|stream| stream.strong_count() > 0);
+        all.push(Rc::downgrade(&since));
+        since
+    }
+
+    /// Resolves when a stream has waited for `limit` (`send_timeout`).
+    async fn stalled(&self, limit: Duration) {
+        loop {
+            tokio::time::sleep(limit).await;
+            let streams = self.0.borrow();
+            let mut since = streams.iter().filter_map(|stream| stream.upgrade()?.get());
+            if since.any(|since| since.elapsed() >= limit) {
+                return;
+            }
+        }
+    }
+}
+
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
     let settings = connection.default_settings();
@@ -69,6 +97,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, toke
     let idle = core.keepalive_timeout;
     let mut ending = std::pin::pin!(worker.closes_idle());
     let mut forced = std::pin::pin!(worker.drain.forced());
+    let mut stalled = std::pin::pin!(connection.sending.stalled(core.send_timeout));
     let mut goodbye = false;
     loop {
         let requests = connection.requests.get();
@@ -78,6 +107,11 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, toke
             _ = forced.as_mut() => break,
             () = ending.as_mut(), if !goodbye => goodbye = true,
             () = connection.worn_out.notified(), if !goodbye => goodbye = true,
+            () = stalled.as_mut() => {
+                let what = "client timed out (110: Connection timed out) while sending to client";
+                error_log::connection(&connection, Level::Info, what);
+                break;
+            }
             () = tokio::time::sleep(patience) => {
                 let quiet = requests == connection.requests.get() && connection.in_flight.get() == 0;
                 if quiet && goodbye {
@@ -143,8 +177,10 @@ async fn respond(
         content, length, ..
     } = response;
     let content = if bodiless { Content::Empty } else { content };
+    let sending = connection.sending.add();
     Ok(answer.map(|()| StreamBody {
         request,
+        sending,
         content,
         length,
         in_flight,
@@ -214,6 +250,7 @@ fn header_map(fields: &[(Bytes, Bytes)]) -> HeaderMap {
 /// when the stream ends.
 struct StreamBody {
     request: Request,
+    sending: Rc<Cell<Option<Instant>>>,
     content: Content,
     length: Option<u64>,
     /// The drain waits for it.
@@ -235,6 +272,7 @@ impl hyper::body::Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<HttpFrame<Bytes>, Reset>>> {
         let this = &mut *self;
+        this.sending.set(None);
         match &mut this.content {
             Content::Nothing | Content::Empty | Content::Tunnel(_) => {
                 this.request.outcome.complete = true;
@@ -249,6 +287,7 @@ impl hyper::body::Body for StreamBody {
             Content::Upstream(answer) => match std::task::ready!(answer.poll_frame(cx)) {
                 Some(Ok(Frame::Data(data))) => {
                     this.request.outcome.body_bytes += data.len() as u64;
+                    this.sending.set(Some(Instant::now()));
                     Poll::Ready(Some(Ok(HttpFrame::data(data))))
                 }
                 Some(Ok(Frame::Trailers(lines))) if this.request.settings().proxy.pass_trailers => {

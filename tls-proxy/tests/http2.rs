@@ -1,0 +1,180 @@
+//! HTTP/2 with clients: streams side by side, bodies, limits, and what of it
+//! the upstream and the log see.
+
+mod support;
+
+use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
+use support::place::PLAIN;
+use support::{Place, Proxy, Upstream, certificates, curl, stdout};
+
+const SERVER: &str = "\
+http2 on;
+client_max_body_size 100m;
+server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
+
+#[test]
+fn streams_are_answered_side_by_side() {
+    let place = Place::new("streams");
+    // Nobody is answered before all have asked.
+    let together = std::sync::Arc::new(std::sync::Barrier::new(10));
+    let _upstream = Upstream::start(&place, move |mut served| {
+        served.request();
+        together.wait();
+        served.answer("200 OK", b"yes");
+    });
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    let streams: Vec<u32> = (0..10).map(|number| 2 * number + 1).collect();
+    for stream in &streams {
+        client.ask(*stream, "/", &[]);
+    }
+    let mut answered: Vec<u32> = (0..10).map(|_| client.frame_of(HEADERS).stream).collect();
+    answered.sort_unstable();
+    assert_eq!(answered, streams);
+}
+
+#[test]
+fn tls_offers_http2_by_alpn_where_it_is_on() {
+    for (more, version) in [("http2 on;", "2"), ("", "1.1")] {
+        let place = Place::new("alpn");
+        certificates::ecdsa(&place, "localhost");
+        let _upstream = Upstream::echo(&place);
+        let http = format!(
+            "server {{ listen {{tls}} ssl; {more} ssl_certificate localhost.pem;
+             ssl_certificate_key localhost.key; location / {{ proxy_pass http://{{upstream}}; }} }}"
+        );
+        let proxy = Proxy::start(place, &http);
+        let output = curl(&["--http2", "-w", " %{http_version}", &proxy.https("/a")]);
+        assert_eq!(
+            stdout(&output),
+            format!("GET /a HTTP/1.1\n {version}"),
+            "{output:?}"
+        );
+        let expected = if more.is_empty() {
+            "HTTP/1.1"
+        } else {
+            "HTTP/2.0"
+        };
+        proxy.logs("access.log", &format!("\"GET /a {expected}\" 200 16 "));
+    }
+}
+
+#[test]
+fn a_large_body_passes_both_ways() {
+    let place = Place::new("large");
+    let _upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let bytes: Vec<u8> = (0..5_000_000u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let file = proxy.place.path("upload");
+    std::fs::write(&file, &bytes).unwrap();
+    let upload = file.to_str().unwrap();
+    let output = curl(&["--http2-prior-knowledge", "-T", upload, &proxy.url("/up")]);
+    assert!(output.stdout.starts_with(b"PUT /up HTTP/1.1\n"));
+    assert!(
+        output.stdout.ends_with(&bytes),
+        "{} bytes",
+        output.stdout.len()
+    );
+}
+
+#[test]
+fn the_upstream_gets_host_and_cookies_as_http_1_has_them() {
+    let place = Place::new("fields");
+    let upstream = Upstream::echo(&place);
+    let http = "http2 on; server { listen {plain}; proxy_set_header Host $host;
+        location / { proxy_pass http://{upstream}; } }";
+    let proxy = Proxy::start(place, http);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    let fields = [("cookie", "a=1"), ("x-own", "yes"), ("cookie", "b=2")];
+    client.ask(1, "/path?q=1", &fields);
+    client.frame_of(HEADERS);
+    let seen = &upstream.seen()[0];
+    assert!(seen.starts_with("GET /path?q=1 HTTP/1.1\r\n"), "{seen}");
+    for (name, value) in [("Host", "a"), ("Cookie", "a=1; b=2"), ("X-Own", "yes")] {
+        assert_eq!(support::client::field(seen, name), Some(value), "{seen}");
+    }
+    assert_eq!(seen.to_lowercase().matches("\ncookie:").count(), 1);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let place = Place::new("head");
+    let upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let long = format!("X-Long: {}", "x".repeat(40_000));
+    let code = ["-o", "/dev/null", "-w", "%{http_code}", "-H", &long];
+    let refused = curl(&[&["--http2-prior-knowledge", &proxy.url("/long")], &code[..]].concat());
+    assert!(stdout(&refused).starts_with('4'), "{refused:?}");
+    let next = curl(&["--http2-prior-knowledge", &proxy.url("/short")]);
+    assert_eq!(stdout(&next), "GET /short HTTP/1.1\n");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_field_that_belongs_to_a_connection_never_reaches_the_upstream() {
+    let place = Place::new("malformed");
+    let upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/bad", &[("transfer-encoding", "chunked")]);
+    client.ask(3, "/good", &[]);
+    let refused = loop {
+        let frame = client.frame().unwrap();
+        if frame.stream == 1 {
+            break frame;
+        }
+    };
+    assert!(matches!(refused.kind, RST_STREAM | HEADERS), "{refused:?}");
+    upstream.has_seen(1);
+    assert!(upstream.seen().iter().all(|head| !head.contains("/bad")));
+}
+
+#[test]
+fn a_body_longer_or_shorter_than_announced_never_arrives_as_whole() {
+    for body in [&b"toolong"[..], b"x"] {
+        let place = Place::new("announced");
+        let upstream = Upstream::echo(&place);
+        let proxy = Proxy::start(place, SERVER);
+        let mut client = Http2::connect(proxy.place.address(PLAIN));
+        client.begin_with(1, "/", &[("content-length", "3")]);
+        client.send(DATA, END_STREAM, 1, body);
+        client.ask(3, "/good", &[]);
+        upstream.has_seen(1);
+        let arrived = upstream.seen().join("\n");
+        assert!(!arrived.contains("POST / "), "{arrived}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_reset_ends_its_upstream_connection() {
+    let place = Place::new("reset");
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let upstream = Upstream::start(&place, move |mut served| {
+        served.request();
+        served.wire.rest();
+        let _ = tell.lock().unwrap().send(());
+    });
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/", &[]);
+    upstream.has_seen(1);
+    client.send(RST_STREAM, 0, 1, &8u32.to_be_bytes());
+    told.recv_timeout(support::PATIENCE)
+        .expect("the upstream's connection is closed");
+    proxy.logs("access.log", "\"GET / HTTP/2.0\" 499 0 ");
+}
+
+#[test]
+fn garbage_instead_of_frames_ends_the_connection_alone() {
+    let place = Place::new("garbage");
+    let _upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.wire.send([0xff; 64]);
+    assert!(client.rest().iter().any(|frame| frame.kind == GOAWAY));
+    let output = curl(&["--http2-prior-knowledge", &proxy.url("/a")]);
+    assert_eq!(stdout(&output), "GET /a HTTP/1.1\n");
+}
