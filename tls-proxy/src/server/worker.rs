@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -215,6 +216,9 @@ impl Worker {
         self.pressure.notify_one();
         let permit = self.room.clone().acquire_owned().await.ok();
         self.crowded.set(false);
+        // Where nobody was idle, the request to go waits for the next one who
+        // is; there is room for that one now.
+        let _ = pin!(self.pressure.notified()).enable();
         permit
     }
 }
