@@ -60,6 +60,7 @@ pub fn load(options: &Options) -> Configuration {
     let paths = Paths {
         conf: std::path::absolute(&folder).unwrap_or(folder),
         prefix: options.prefix().to_owned(),
+        error_log: options.error_log.clone(),
         hostname: hostname(),
     };
     let files = loaded.files.clone();

@@ -2,11 +2,11 @@
 //! its home, and checks what only the whole can show.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::draft::{Draft, FinishedServer, Paths};
-use super::files::LogFile;
+use super::files::{LogFile, LogFileId};
 use super::names::{Names, ServerName};
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
@@ -23,6 +23,13 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> (Vec<Problem>, Option<Confi
         ..Draft::default()
     };
     draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
+    if let Some(path) = draft.paths.error_log.as_deref().and_then(Path::to_str)
+        && path != "stderr"
+    {
+        let file = LogFile::named(&draft.paths.in_prefix(path));
+        draft.main.error_log.file = LogFileId(draft.log_files.len());
+        draft.log_files.push(file);
+    }
     let settings = &mut Settings::default();
     walk_block(
         &loaded.tree,

@@ -41,6 +41,8 @@ pub(crate) struct Paths {
     pub(crate) conf: PathBuf,
     /// `-p`.
     pub(crate) prefix: PathBuf,
+    /// `-e`: where errors go that no `error_log` names a place for.
+    pub(crate) error_log: Option<PathBuf>,
     /// `$hostname`.
     pub(crate) hostname: String,
 }
