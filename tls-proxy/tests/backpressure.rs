@@ -1,6 +1,8 @@
 //! Bodies larger than the proxy's memory: whoever is slow slows the other
 //! side down, and nothing piles up between them.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use support::{Place, Proxy, Upstream, certificates, curl, stdout};

@@ -1,6 +1,8 @@
 //! Bodies on their way through: lengths, chunks, trailers, answers without a
 //! body, old clients, clients that ask ahead, and clients that leave.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::time::Duration;

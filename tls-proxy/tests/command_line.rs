@@ -1,6 +1,8 @@
 //! The command line as a person or a script uses it: what is printed, where,
 //! and the exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use support::proxy::{around, output};

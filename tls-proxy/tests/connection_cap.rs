@@ -1,6 +1,8 @@
 //! `worker_connections`: clients beyond it wait and are served when others
 //! leave; those that are idle make room.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::sync::mpsc;

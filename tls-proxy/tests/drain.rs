@@ -1,6 +1,8 @@
 //! The drain of HTTP/1: what a stop signal means for requests in flight, for
 //! idle connections, for new ones, and for the exit code.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::net::TcpStream;
@@ -26,7 +28,9 @@ fn held(place: &Place) -> (Upstream, mpsc::Sender<()>) {
 
 fn refuses_connections(proxy: &Proxy) {
     let address = proxy.place.address(support::place::PLAIN);
-    eventually("refused connections", || TcpStream::connect(address).is_err());
+    eventually("refused connections", || {
+        TcpStream::connect(address).is_err()
+    });
 }
 
 fn a_signal_drains(name: &str, signal: Signal) {
@@ -49,7 +53,10 @@ fn a_signal_drains(name: &str, signal: Signal) {
     assert_eq!(answer.field("Connection"), Some("close"));
     assert!(busy.is_closed());
     assert_eq!(proxy.exit_code(), Some(0));
-    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
+    assert!(
+        !proxy.place.path("nginx.pid").exists(),
+        "the pid file is gone"
+    );
     assert!(proxy.place.read("access.log").contains("GET /slow"));
 }
 
@@ -82,8 +89,16 @@ fn a_second_signal_forces_and_exits_1() {
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit_code(), Some(1));
     assert!(busy.is_closed(), "cut without an answer");
-    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
-    assert!(proxy.place.read("error.log").contains("1 connections were cut"));
+    assert!(
+        !proxy.place.path("nginx.pid").exists(),
+        "the pid file is gone"
+    );
+    assert!(
+        proxy
+            .place
+            .read("error.log")
+            .contains("1 connections were cut")
+    );
 }
 
 #[test]
@@ -105,7 +120,10 @@ fn quit_on_the_command_line_returns_when_the_drain_has_ended() {
     release.send(()).unwrap();
     assert_eq!(busy.answer().text(), "held");
     assert!(quit.wait().unwrap().success());
-    assert!(!proxy.place.path("nginx.pid").exists(), "the pid file is gone");
+    assert!(
+        !proxy.place.path("nginx.pid").exists(),
+        "the pid file is gone"
+    );
     assert_eq!(proxy.exit_code(), Some(0));
 }
 
@@ -114,7 +132,10 @@ fn the_shutdown_timeout_cuts_and_exits_1() {
     let place = Place::new("timeout");
     let (upstream, _release) = held(&place);
     let http = "server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
-    let configuration = format!("worker_shutdown_timeout 1s;\n{}", support::proxy::around(http));
+    let configuration = format!(
+        "worker_shutdown_timeout 1s;\n{}",
+        support::proxy::around(http)
+    );
     let mut proxy = Proxy::start_whole(place, &configuration);
     let mut busy = proxy.connect();
     busy.ask("/slow");
@@ -122,7 +143,12 @@ fn the_shutdown_timeout_cuts_and_exits_1() {
     proxy.signal(Signal::QUIT);
     assert_eq!(proxy.exit_code(), Some(1));
     assert!(busy.is_closed());
-    assert!(proxy.place.read("error.log").contains("worker_shutdown_timeout"));
+    assert!(
+        proxy
+            .place
+            .read("error.log")
+            .contains("worker_shutdown_timeout")
+    );
 }
 
 #[test]

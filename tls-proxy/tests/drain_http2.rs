@@ -1,5 +1,7 @@
 //! The drain of HTTP/2: GOAWAY, streams in flight, and clients that stay.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::time::Duration;
@@ -32,10 +34,18 @@ fn goaway_is_sent_and_the_stream_in_flight_finishes() {
         .flat_map(|frame| frame.payload.clone())
         .collect();
     assert_eq!(text, b"slow");
-    assert!(frames.iter().any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0));
+    assert!(
+        frames
+            .iter()
+            .any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0)
+    );
     assert!(!frames.iter().any(|frame| frame.kind == RST_STREAM));
     let last = frames.iter().rfind(|frame| frame.kind == GOAWAY).unwrap();
-    assert_eq!(&last.payload[..8], [0, 0, 0, 1, 0, 0, 0, 0], "last stream 1, no error");
+    assert_eq!(
+        &last.payload[..8],
+        [0, 0, 0, 1, 0, 0, 0, 0],
+        "last stream 1, no error"
+    );
     assert_eq!(proxy.exit_code(), Some(0));
 }
 

@@ -1,6 +1,8 @@
 //! HTTP/2 with clients: streams side by side, bodies, limits, and what of it
 //! the upstream and the log see.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};

@@ -1,6 +1,8 @@
 //! Clients that take their time, on purpose or not: each time-out ends what
 //! it is there to end. Only that it ends is asserted, not when.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::io::Write as _;

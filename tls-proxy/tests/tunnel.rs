@@ -1,5 +1,7 @@
 //! `Upgrade`: after `101` bytes pass both ways, and the drain knows of it.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 mod support;
 
 use std::io::Write as _;
@@ -40,10 +42,16 @@ fn open(proxy: &Proxy) -> Client {
     let mut client = proxy.connect();
     client.send(ASK);
     let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+        "{head}"
+    );
     assert_eq!(support::client::field(&head, "Upgrade"), Some("websocket"));
     assert_eq!(support::client::field(&head, "Connection"), Some("upgrade"));
-    assert_eq!(support::client::field(&head, "Sec-WebSocket-Accept"), Some("x"));
+    assert_eq!(
+        support::client::field(&head, "Sec-WebSocket-Accept"),
+        Some("x")
+    );
     assert_eq!(client.take_until(b"\n"), b"hello\n");
     client
 }
@@ -117,7 +125,12 @@ fn force_cuts_a_tunnel() {
     proxy.signal(Signal::QUIT);
     assert_eq!(proxy.exit_code(), Some(1));
     assert!(client.rest().is_empty());
-    assert!(proxy.place.read("error.log").contains("1 connections were cut"));
+    assert!(
+        proxy
+            .place
+            .read("error.log")
+            .contains("1 connections were cut")
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each file of tests uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test panics")]
+#![allow(clippy::print_stdout, reason = "a test that fails shows the logs")]
 
 pub(crate) mod certificates;
 pub(crate) mod client;

@@ -1,0 +1,159 @@
+//! HUP, `-s reload` and USR1: a new configuration for new connections, the old
+//! one where the new one is wrong, and log files that move.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::{Client, Place, Proxy, Upstream, eventually};
+
+fn saying(text: &str) -> String {
+    support::proxy::around(&format!(
+        "server {{ listen {{plain}}; return 200 {text}; }}"
+    ))
+}
+
+fn becomes(proxy: &Proxy, expected: &str) {
+    eventually(expected, || proxy.connect().fetch("/").text() == expected);
+}
+
+#[test]
+fn hup_and_the_command_line_bring_a_new_configuration() {
+    let mut proxy = Proxy::start_whole(Place::new("reload"), &saying("old"));
+    becomes(&proxy, "old");
+    proxy.place.write("nginx.conf", &saying("new"));
+    proxy.signal(Signal::HUP);
+    becomes(&proxy, "new");
+    proxy.place.write("nginx.conf", &saying("newer"));
+    assert!(proxy.send("reload").status.success());
+    becomes(&proxy, "newer");
+    assert!(proxy.is_running());
+}
+
+#[test]
+fn a_broken_configuration_is_refused_and_the_old_one_goes_on() {
+    let mut proxy = Proxy::start_whole(Place::new("broken"), &saying("old"));
+    proxy.place.write(
+        "nginx.conf",
+        "events {}\nhttp {\n  server {\n    lisen 1;\n  }\n}\n",
+    );
+    proxy.signal(Signal::HUP);
+    proxy.logs("error.log", "nginx.conf:4: unknown directive \"lisen\"");
+    proxy.logs("error.log", "the old one goes on");
+    becomes(&proxy, "old");
+    let reload = proxy.send("reload");
+    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
+    assert!(proxy.is_running());
+    // Mended, it is taken.
+    proxy.place.write("nginx.conf", &saying("mended"));
+    proxy.signal(Signal::HUP);
+    becomes(&proxy, "mended");
+}
+
+#[test]
+fn an_address_is_added_and_another_removed() {
+    let two =
+        support::proxy::around("server { listen {plain}; listen {ip}:8081; return 200 two; }");
+    let proxy = Proxy::start_whole(Place::new("listen"), &saying("one"));
+    let added = proxy.place.address(8081);
+    assert!(TcpStream::connect(added).is_err());
+    proxy.place.write("nginx.conf", &two);
+    proxy.signal(Signal::HUP);
+    eventually("the added address", || TcpStream::connect(added).is_ok());
+    assert_eq!(Client::connect(added).fetch("/").text(), "two");
+    becomes(&proxy, "two");
+    proxy.place.write("nginx.conf", &saying("one"));
+    proxy.signal(Signal::HUP);
+    eventually("the removed address", || TcpStream::connect(added).is_err());
+    becomes(&proxy, "one");
+}
+
+#[test]
+fn an_address_in_use_keeps_the_old_configuration() {
+    let place = Place::new("in-use");
+    let _taken = std::net::TcpListener::bind(place.address(8081)).unwrap();
+    let proxy = Proxy::start_whole(place, &saying("old"));
+    let more =
+        support::proxy::around("server { listen {plain}; listen {ip}:8081; return 200 new; }");
+    proxy.place.write("nginx.conf", &more);
+    proxy.signal(Signal::HUP);
+    proxy.logs("error.log", "8081 failed (98: Address already in use)");
+    becomes(&proxy, "old");
+}
+
+#[test]
+fn requests_in_flight_survive_and_idle_connections_make_way() {
+    let place = Place::new("flight");
+    let upstream = Upstream::slow(&place, Duration::from_secs(1));
+    let passing = "server { listen {plain}; location = /own { return 200 own; }
+        location / { proxy_pass http://{upstream}; } }";
+    let proxy = Proxy::start(place, passing);
+    let mut idle = proxy.connect();
+    idle.fetch("/own");
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    proxy.place.write("nginx.conf", &saying("new"));
+    proxy.signal(Signal::HUP);
+    becomes(&proxy, "new");
+    assert_eq!(busy.answer().text(), "slow");
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn usr1_and_reopen_move_to_new_log_files() {
+    let proxy = Proxy::start_whole(Place::new("reopen"), &saying("x"));
+    let log = proxy.place.path("access.log");
+    for (number, by_command) in [(1, false), (2, true)] {
+        let moved = format!("moved-{number}");
+        proxy.connect().fetch(&format!("/before-{number}"));
+        proxy.logs("access.log", &format!("/before-{number} "));
+        std::fs::rename(&log, proxy.place.path(&moved)).unwrap();
+        std::fs::rename(proxy.place.path("error.log"), proxy.place.path("errors")).unwrap();
+        if by_command {
+            assert!(proxy.send("reopen").status.success());
+        } else {
+            proxy.signal(Signal::USR1);
+        }
+        eventually("a new log file", || log.exists());
+        proxy.connect().fetch(&format!("/after-{number}"));
+        proxy.logs("access.log", &format!("/after-{number} "));
+        assert!(
+            !proxy
+                .place
+                .read(&moved)
+                .contains(&format!("/after-{number} "))
+        );
+        // Wrong requests are told to the new error log.
+        let mut wrong = proxy.connect();
+        wrong.send("GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(wrong.answer().status, 400);
+        proxy.logs(
+            "error.log",
+            "client sent HTTP/1.1 request without \"Host\" header",
+        );
+    }
+}
+
+#[test]
+fn a_reload_leaves_nothing_behind() {
+    let proxy = Proxy::start_whole(Place::new("many"), &saying("0"));
+    let open = || {
+        let folder = format!("/proc/{}/fd", proxy.pid());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    becomes(&proxy, "0");
+    let before = open();
+    for number in 1..=10 {
+        proxy
+            .place
+            .write("nginx.conf", &saying(&number.to_string()));
+        proxy.signal(Signal::HUP);
+        becomes(&proxy, &number.to_string());
+    }
+    eventually("as many open files as before", || open() <= before);
+}

@@ -1,0 +1,111 @@
+//! Handshakes: versions of TLS, sessions that are resumed, plain HTTP on the
+//! port for TLS.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::{Client, Place, Proxy, certificates, curl, stderr, stdout};
+
+fn start(name: &str, more: &str) -> Proxy {
+    let place = Place::new(name);
+    certificates::ecdsa(&place, "a");
+    let http = format!(
+        "log_format reused \"$ssl_protocol $ssl_session_reused $request_uri\";
+         access_log {{folder}}/access.log reused;
+         server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key; {more}
+         return 200 served; }}"
+    );
+    Proxy::start(place, &http)
+}
+
+/// One request by `openssl s_client`.
+fn ask(proxy: &Proxy, path: &str, arguments: &str) -> String {
+    let address = proxy.place.address(support::place::TLS).to_string();
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-ign_eof", "-connect", &address])
+        .args(arguments.split_whitespace())
+        .current_dir(proxy.place.folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+    let stdin = child.stdin.as_mut().unwrap();
+    // Refused handshakes end before this.
+    let _ = std::io::Write::write_all(stdin, request.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    stdout(&output) + &stderr(&output)
+}
+
+#[test]
+fn sessions_are_resumed_in_both_versions() {
+    for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let proxy = start("resumed", "");
+        let first = ask(&proxy, "/first", &format!("{version} -sess_out session"));
+        assert!(
+            first.contains("served") && first.contains("New, "),
+            "{first}"
+        );
+        let second = ask(&proxy, "/second", &format!("{version} -sess_in session"));
+        assert!(
+            second.contains("served") && second.contains("Reused, "),
+            "{second}"
+        );
+        proxy.logs("access.log", &format!("{name} . /first"));
+        proxy.logs("access.log", &format!("{name} r /second"));
+    }
+}
+
+#[test]
+fn without_tickets_nothing_is_resumed() {
+    let proxy = start("tickets", "ssl_session_tickets off;");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let said = ask(&proxy, "/first", &format!("{version} -sess_out session"));
+        assert!(said.contains("served"), "{said}");
+        assert!(
+            !proxy.place.path("session").exists(),
+            "{version}: nothing to come back with"
+        );
+    }
+}
+
+#[test]
+fn tls_1_1_is_refused_and_told() {
+    let proxy = start("old", "");
+    let said = ask(&proxy, "/", "-tls1_1 -cipher ALL:@SECLEVEL=0");
+    assert!(
+        said.contains("SSL alert number") && !said.contains("served"),
+        "{said}"
+    );
+    proxy.logs("error.log", "SSL_do_handshake() failed");
+    assert_eq!(stdout(&curl(&[&proxy.https("/")])), "served");
+}
+
+#[test]
+fn ssl_protocols_says_which_versions_there_are() {
+    for (only, other) in [("1.2", "1.3"), ("1.3", "1.2")] {
+        let proxy = start("only", &format!("ssl_protocols TLSv{only};"));
+        let option = |version: &str| format!("-tls{}", version.replace('.', "_"));
+        assert!(ask(&proxy, "/", &option(only)).contains("served"));
+        assert!(!ask(&proxy, "/", &option(other)).contains("served"));
+    }
+}
+
+#[test]
+fn plain_http_on_the_port_for_tls_gets_the_page_of_nginx() {
+    let proxy = start("plain", "");
+    let mut client = Client::connect(proxy.place.address(support::place::TLS));
+    client.ask("/");
+    let answer = client.answer();
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer
+            .text()
+            .contains("The plain HTTP request was sent to HTTPS port")
+    );
+    assert!(client.is_closed());
+}

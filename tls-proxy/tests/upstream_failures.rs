@@ -1,0 +1,144 @@
+//! Upstreams that fail: 502 and 504 with nginx's pages, and answers that stop
+//! in the middle, which must not look whole.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use support::{Client, Place, Proxy, Upstream, curl};
+
+fn answering(place: &Place, bytes: &'static str) -> Upstream {
+    Upstream::start(place, move |mut served| {
+        served.request();
+        served.write(bytes);
+    })
+}
+
+#[test]
+fn nobody_there_is_a_502_with_a_page_and_a_line() {
+    let proxy = Proxy::passing(Place::new("nobody"), "");
+    let answer = proxy.connect().fetch("/");
+    assert_eq!(answer.status, 502);
+    assert!(
+        answer.head.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
+        "{}",
+        answer.head
+    );
+    assert!(
+        answer
+            .text()
+            .contains("<center><h1>502 Bad Gateway</h1></center>")
+    );
+    proxy.logs(
+        "error.log",
+        "connect() failed (111: Connection refused) while connecting to upstream",
+    );
+    proxy.logs("access.log", "\"GET / HTTP/1.1\" 502 ");
+}
+
+#[test]
+fn silence_is_a_504_with_a_page_and_a_line() {
+    let place = Place::new("silence");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.wire.rest();
+    });
+    let proxy = Proxy::passing(place, "proxy_read_timeout 1s;");
+    let answer = proxy.connect().fetch("/");
+    assert!(
+        answer.head.starts_with("HTTP/1.1 504 Gateway Time-out\r\n"),
+        "{}",
+        answer.head
+    );
+    assert!(
+        answer
+            .text()
+            .contains("<center><h1>504 Gateway Time-out</h1></center>")
+    );
+    proxy.logs(
+        "error.log",
+        "upstream timed out (110: Connection timed out)",
+    );
+}
+
+#[test]
+fn what_is_no_answer_is_a_502() {
+    for bytes in [
+        "",
+        "HTTP/1.1 200",
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+    ] {
+        let place = Place::new("nonsense");
+        let _upstream = answering(&place, bytes);
+        let proxy = Proxy::passing(place, "");
+        assert_eq!(proxy.connect().fetch("/").status, 502, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_cut_body_of_known_length_is_cut_for_the_client() {
+    let place = Place::new("cut");
+    let _upstream = answering(&place, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    let proxy = Proxy::passing(place, "");
+    let mut client = proxy.connect();
+    client.ask("/");
+    assert!(client.head().contains("Content-Length: 100"));
+    assert_eq!(client.rest(), b"half");
+    proxy.logs("error.log", "upstream prematurely closed connection");
+}
+
+const CUT_CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+
+#[test]
+fn a_cut_chunked_body_gets_no_last_chunk() {
+    let place = Place::new("cut-chunks");
+    let _upstream = answering(&place, CUT_CHUNKS);
+    let proxy = Proxy::passing(place, "");
+    let mut client: Client = proxy.connect();
+    client.ask("/");
+    client.head();
+    assert_eq!(client.rest(), b"4\r\nhalf\r\n");
+}
+
+#[test]
+fn a_cut_body_resets_its_stream_in_http2() {
+    let place = Place::new("cut-http2");
+    let _upstream = answering(&place, CUT_CHUNKS);
+    let proxy = Proxy::passing(place, "http2 on;");
+    let output = curl(&["--http2-prior-knowledge", &proxy.url("/")]);
+    // CURLE_HTTP2_STREAM.
+    assert_eq!(output.status.code(), Some(92), "{output:?}");
+}
+
+#[test]
+fn an_upstream_that_stalls_in_a_body_is_given_up() {
+    let place = Place::new("stalls");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write(CUT_CHUNKS);
+        served.wire.rest();
+    });
+    let proxy = Proxy::passing(place, "proxy_read_timeout 1s;");
+    let mut client = proxy.connect();
+    client.ask("/");
+    client.head();
+    assert_eq!(client.rest(), b"4\r\nhalf\r\n");
+    proxy.logs("error.log", "upstream timed out");
+}
+
+#[test]
+fn another_peer_is_tried_where_one_is_down() {
+    let place = Place::new("peers");
+    let upstream = Upstream::echo(&place);
+    let http = "upstream app { server {ip}:9001; server {upstream}; }
+        server { listen {plain}; location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    let mut client = proxy.connect();
+    for _ in 0..10 {
+        assert_eq!(client.fetch("/").status, 200);
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(upstream.seen().len(), 11);
+}

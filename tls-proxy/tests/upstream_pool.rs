@@ -1,0 +1,141 @@
+//! Connections to upstreams: which are kept, what a dead one means, and what
+//! is never sent twice.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use support::{Place, Proxy, Upstream, eventually};
+
+fn pooled(place: Place, more: &str) -> Proxy {
+    let http = format!(
+        "upstream app {{ server {{upstream}}; keepalive 4; {more} }}
+         server {{ listen {{plain}}; proxy_http_version 1.1; proxy_set_header Connection \"\";
+             location / {{ proxy_pass http://app; }} }}"
+    );
+    Proxy::start(place, &http)
+}
+
+/// Answers the first request of each connection; with a second one the
+/// connection ends without an answer.
+fn dying(place: &Place) -> Upstream {
+    Upstream::start(place, |mut served| {
+        served.request();
+        served.answer("200 OK", b"once");
+        // Gone only when it is used again, as after a race.
+        served.request();
+    })
+}
+
+#[test]
+fn a_connection_is_used_again() {
+    let place = Place::new("again");
+    let upstream = Upstream::echo(&place);
+    let proxy = pooled(place, "");
+    let mut client = proxy.connect();
+    for number in 0..20 {
+        assert_eq!(client.fetch(&format!("/{number}")).status, 200);
+    }
+    assert_eq!(proxy.connect().fetch("/other").status, 200);
+    assert_eq!((upstream.seen().len(), upstream.accepted()), (21, 1));
+}
+
+#[test]
+fn a_connection_serves_as_many_requests_as_keepalive_requests_says() {
+    let place = Place::new("requests");
+    let upstream = Upstream::echo(&place);
+    let proxy = pooled(place, "keepalive_requests 5;");
+    let mut client = proxy.connect();
+    for _ in 0..20 {
+        assert_eq!(client.fetch("/").status, 200);
+    }
+    assert_eq!(upstream.accepted(), 4);
+}
+
+#[test]
+fn a_connection_that_died_idle_is_not_used() {
+    let place = Place::new("idle");
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let upstream = Upstream::start(&place, move |mut served| {
+        served.request();
+        served.answer("200 OK", b"once");
+        drop(served);
+        let _ = tell.lock().unwrap().send(());
+    });
+    let proxy = pooled(place, "");
+    let mut client = proxy.connect();
+    for count in 1..=5 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        assert_eq!(upstream.accepted(), count);
+        told.recv_timeout(support::PATIENCE).expect("it has closed");
+    }
+    assert!(!proxy.place.read("error.log").contains("[error]"));
+}
+
+#[test]
+fn a_get_on_a_connection_that_dies_is_sent_again() {
+    let place = Place::new("get");
+    let upstream = dying(&place);
+    let proxy = pooled(place, "");
+    let mut client = proxy.connect();
+    for _ in 0..4 {
+        assert_eq!(client.fetch("/").text(), "once");
+    }
+    assert_eq!((upstream.accepted(), upstream.seen().len()), (4, 7));
+}
+
+#[test]
+fn a_post_is_never_sent_twice() {
+    let place = Place::new("post");
+    let upstream = dying(&place);
+    let proxy = pooled(place, "");
+    let mut client = proxy.connect();
+    assert_eq!(client.fetch("/").text(), "once");
+    client.send("POST /buy HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none");
+    assert_eq!(client.answer().status, 502);
+    let bought = |head: &&String| head.starts_with("POST /buy");
+    assert_eq!(upstream.seen().iter().filter(bought).count(), 1);
+}
+
+#[test]
+fn an_answer_that_is_read_to_the_end_by_nobody_does_not_come_back() {
+    let place = Place::new("leftover");
+    let upstream = Upstream::start(&place, |mut served| {
+        while let Some(request) = served.request() {
+            let text = request.head.lines().next().unwrap().to_owned();
+            served.answer("200 OK", text.as_bytes());
+            if text.contains("/more") {
+                // More than was announced.
+                served.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+            }
+        }
+    });
+    let proxy = pooled(place, "");
+    let mut client = proxy.connect();
+    assert_eq!(client.fetch("/more").text(), "GET /more HTTP/1.1");
+    // Whichever way the surplus came, it answers nobody.
+    assert_eq!(client.fetch("/a").text(), "GET /a HTTP/1.1");
+    assert_eq!(client.fetch("/b").text(), "GET /b HTTP/1.1");
+    assert!(upstream.accepted() >= 2);
+}
+
+#[test]
+fn kept_connections_close_when_the_proxy_ends() {
+    let place = Place::new("close");
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let _upstream = Upstream::start(&place, move |mut served| {
+        while served.request().is_some() {
+            served.answer("200 OK", b"");
+        }
+        let _ = tell.lock().unwrap().send(());
+    });
+    let mut proxy = pooled(place, "");
+    assert_eq!(proxy.connect().fetch("/").status, 200);
+    proxy.signal(rustix::process::Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(0));
+    told.recv_timeout(support::PATIENCE).unwrap();
+    eventually("its end", || !proxy.is_running());
+}
