@@ -1,0 +1,181 @@
+//! Takes HTTP/1 answers apart: the harness' own reading, shared with neither program.
+
+/// One answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status_line: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) framing: Framing,
+    pub(crate) trailers: Vec<String>,
+    /// Bytes on the wire, head included.
+    pub(crate) size: usize,
+    /// The connection ended before the answer did.
+    pub(crate) is_cut: bool,
+}
+
+/// How the end of a body is known.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(crate) enum Framing {
+    None,
+    Length,
+    Chunks,
+    Close,
+    /// No head at all, as HTTP/0.9 answers.
+    Bare,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> &str {
+        self.status_line.split(' ').nth(1).unwrap_or_default()
+    }
+
+    pub(crate) fn is_interim(&self) -> bool {
+        self.status().starts_with('1') && self.status() != "101"
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut named = self.fields.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_str())
+    }
+}
+
+/// Takes one answer from the front of `bytes`, if it is whole or the connection is over.
+pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<Answer> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let known = bytes.len().min(5);
+    if bytes[..known] != b"HTTP/"[..known] {
+        return is_over.then(|| bare(bytes));
+    }
+    let Some(head_end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return is_over.then(|| bare(bytes));
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let mut answer = Answer {
+        status_line: lines.next().unwrap_or_default().to_owned(),
+        fields: lines.map(split_field).collect(),
+        body: Vec::new(),
+        framing: Framing::None,
+        trailers: Vec::new(),
+        size: head_end + 4,
+        is_cut: false,
+    };
+    let bodiless = to_head || answer.status().starts_with('1');
+    if bodiless || matches!(answer.status(), "204" | "304") {
+        return Some(answer);
+    }
+    take_body(&bytes[head_end + 4..], &mut answer, is_over).then_some(answer)
+}
+
+/// Reads the body behind a head; false when more has to come first.
+fn take_body(rest: &[u8], answer: &mut Answer, is_over: bool) -> bool {
+    let used;
+    if answer.field("transfer-encoding").is_some() {
+        answer.framing = Framing::Chunks;
+        let end = chunked_end(rest);
+        if end.is_none() && !is_over {
+            return false;
+        }
+        answer.is_cut = end.is_none();
+        used = end.unwrap_or(rest.len());
+        (answer.body, answer.trailers) = join_chunks(&rest[..used]);
+    } else if let Some(length) = answer.field("content-length").and_then(|v| v.parse().ok()) {
+        answer.framing = Framing::Length;
+        if rest.len() < length && !is_over {
+            return false;
+        }
+        answer.is_cut = rest.len() < length;
+        used = rest.len().min(length);
+        answer.body = rest[..used].to_vec();
+    } else {
+        answer.framing = Framing::Close;
+        if !is_over {
+            return false;
+        }
+        used = rest.len();
+        answer.body = rest.to_vec();
+    }
+    answer.size += used;
+    true
+}
+
+fn bare(bytes: &[u8]) -> Answer {
+    Answer {
+        status_line: "(no status line)".to_owned(),
+        fields: Vec::new(),
+        body: bytes.to_vec(),
+        framing: Framing::Bare,
+        trailers: Vec::new(),
+        size: bytes.len(),
+        is_cut: false,
+    }
+}
+
+fn split_field(line: &str) -> (String, String) {
+    match line.split_once(':') {
+        Some((name, value)) => (name.to_owned(), value.strip_prefix(' ').unwrap_or(value).to_owned()),
+        None => (line.to_owned(), String::new()),
+    }
+}
+
+/// Where a chunked body that starts `bytes` ends, trailers included.
+pub(crate) fn chunked_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let line = line_end(bytes, at)?;
+        let size = chunk_size(&bytes[at..line])?;
+        at = line + 2;
+        if size == 0 {
+            break;
+        }
+        at = at.checked_add(size)?.checked_add(2)?;
+        if at > bytes.len() {
+            return None;
+        }
+    }
+    loop {
+        let line = line_end(bytes, at)?;
+        let is_last = line == at;
+        at = line + 2;
+        if is_last {
+            return Some(at);
+        }
+    }
+}
+
+/// The bytes and the trailer lines of a chunked body, as far as it goes.
+pub(crate) fn join_chunks(bytes: &[u8]) -> (Vec<u8>, Vec<String>) {
+    let (mut body, mut trailers) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while let Some(line) = line_end(bytes, at) {
+        let Some(size) = chunk_size(&bytes[at..line]) else { break };
+        at = line + 2;
+        if size == 0 {
+            break;
+        }
+        let end = at.saturating_add(size).min(bytes.len());
+        body.extend_from_slice(&bytes[at.min(end)..end]);
+        at = end.saturating_add(2);
+    }
+    while let Some(line) = line_end(bytes, at) {
+        if line == at {
+            break;
+        }
+        trailers.push(String::from_utf8_lossy(&bytes[at..line]).into_owned());
+        at = line + 2;
+    }
+    (body, trailers)
+}
+
+fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    rest.windows(2).position(|window| window == b"\r\n").map(|at| from + at)
+}
+
+fn chunk_size(line: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(line).ok()?;
+    usize::from_str_radix(text.split(';').next()?.trim(), 16).ok()
+}

@@ -1,0 +1,83 @@
+//! Where a case happens: its ports, its folder, and the placeholders that name them.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Servers of the configuration under test, scripted upstreams.
+const SERVERS: usize = 5;
+const UPSTREAMS: usize = 3;
+const BLOCK: u16 = 10;
+/// Below the range that the kernel takes ports for outgoing connections from.
+const FIRST_BLOCK: u16 = 2_000;
+const LAST_BLOCK: u16 = 3_200;
+
+static NEXT_BLOCK: AtomicU16 = AtomicU16::new(0);
+
+/// The places of one case. Both programs run in the same, one after the other, so
+/// that nothing about ports or paths needs to be normalised.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) folder: PathBuf,
+    certificates: PathBuf,
+    base: u16,
+}
+
+impl Places {
+    pub(crate) fn take(folder: &Path, certificates: &Path) -> Self {
+        loop {
+            let blocks = LAST_BLOCK - FIRST_BLOCK;
+            // Another run of the tests on the same machine starts elsewhere.
+            let offset = (std::process::id() % u32::from(blocks)) as u16;
+            let step = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed);
+            let base = (FIRST_BLOCK + (offset + step) % blocks) * BLOCK;
+            let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            if (base..base + BLOCK).all(is_free) {
+                let folder = folder.to_owned();
+                return Self { folder, certificates: certificates.to_owned(), base };
+            }
+        }
+    }
+
+    /// The port that `%PORT_number%` stands for, from 1.
+    pub(crate) fn server(&self, number: usize) -> u16 {
+        self.base + number as u16 - 1
+    }
+
+    /// The port that `%UPSTREAM_number%` stands for, from 1.
+    pub(crate) fn upstream(&self, number: usize) -> u16 {
+        self.base + (SERVERS + number) as u16 - 1
+    }
+
+    pub(crate) fn upstream_socket(&self) -> PathBuf {
+        self.folder.join("upstream.sock")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// Replaces every placeholder in `text`.
+    pub(crate) fn fill(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for number in 1..=SERVERS {
+            text = text.replace(&format!("%PORT_{number}%"), &self.server(number).to_string());
+        }
+        for number in 1..=UPSTREAMS {
+            let address = format!("127.0.0.1:{}", self.upstream(number));
+            text = text.replace(&format!("%UPSTREAM_{number}%"), &address);
+        }
+        // Nobody listens on the block's last port.
+        let dead = format!("127.0.0.1:{}", self.base + BLOCK - 1);
+        let file = |name: &str| self.certificates.join(name).display().to_string();
+        text.replace("%PORT%", &self.server(1).to_string())
+            .replace("%UPSTREAM%", &format!("127.0.0.1:{}", self.upstream(1)))
+            .replace("%UPSTREAM_SOCKET%", &self.upstream_socket().display().to_string())
+            .replace("%DEAD%", &dead)
+            .replace("%ROOT%", &self.root().display().to_string())
+            .replace("%PREFIX%", &self.folder.display().to_string())
+            .replace("%CERT%", &file("server.pem"))
+            .replace("%KEY%", &file("server.key"))
+            .replace("%TLS%", &self.certificates.display().to_string())
+    }
+}

@@ -1,0 +1,340 @@
+//! Plays a case against one program and writes down what happened.
+
+use crate::bytes::unescape;
+use crate::case::{Action, Case, Options, Step};
+use crate::http1::{Answer, take_answer};
+use crate::http2::{list_frames, write_frames};
+use crate::places::Places;
+use crate::program::Program;
+use crate::transcript::Transcript;
+use crate::upstream::Upstreams;
+use crate::wire::{End, Wire, handshake};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// How long an answer may take unless the case says otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection without an answer to come is watched for more.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// Runs `case` under `program` and returns the transcript.
+pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Transcript, String> {
+    prepare(case, places).map_err(|error| format!("preparing the folder: {error}"))?;
+    let mut transcript = Transcript::default();
+    if case.steps.is_empty() {
+        let check = program.check(case, places)?;
+        transcript.push(if check.accepted { "accepted" } else { "refused" });
+        if !check.accepted {
+            transcript.push(format!("first error in line {:?}", check.line));
+        }
+        return Ok(transcript);
+    }
+    let upstreams = Upstreams::start(&case.scripts, places, &case.configuration)?;
+    let mut running = program.start(case, places)?;
+    let mut player = Player { places, transcript, wire: None, methods: Vec::new(), tunnel: false };
+    for (number, step) in case.steps.iter().enumerate() {
+        player.play(number + 1, step)?;
+    }
+    let Player { mut transcript, wire, .. } = player;
+    drop(wire);
+    running.stop();
+    for seen in upstreams.finish() {
+        for line in seen.lines() {
+            transcript.push(line);
+        }
+    }
+    read_logs(&mut transcript, places);
+    Ok(transcript)
+}
+
+fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
+    let _ = std::fs::remove_dir_all(&places.folder);
+    std::fs::create_dir_all(places.root())?;
+    let configuration = places.fill(&case.configuration);
+    let text = if case.whole {
+        configuration
+    } else {
+        format!("{}{configuration}}}\n", places.fill(MAIN))
+    };
+    std::fs::write(places.folder.join("case.conf"), text)?;
+    // Fixed, so that Last-Modified and ETag are the same under both programs.
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for (name, text) in &case.files {
+        let path = places.folder.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let text = unescape(&places.fill(text), "\n").unwrap_or_default();
+        std::fs::write(&path, text)?;
+        std::fs::File::options().append(true).open(&path)?.set_modified(modified)?;
+    }
+    Ok(())
+}
+
+/// The main part of every configuration that is not `whole`; its closing brace comes behind.
+const MAIN: &str = "\
+worker_processes 1;
+error_log %PREFIX%/error.log info;
+pid %PREFIX%/nginx.pid;
+events { worker_connections 256; }
+http {
+access_log %PREFIX%/access.log;
+client_body_temp_path %PREFIX%/client-body;
+proxy_temp_path %PREFIX%/proxy-temp;
+";
+
+struct Player<'a> {
+    places: &'a Places,
+    transcript: Transcript,
+    wire: Option<Wire>,
+    /// Methods sent on the connection whose answers have not come yet.
+    methods: Vec<String>,
+    tunnel: bool,
+}
+
+impl Player<'_> {
+    fn play(&mut self, number: usize, step: &Step) -> Result<(), String> {
+        let options = &step.options;
+        let bytes = || unescape(&self.places.fill(&step.text), "\r\n");
+        match step.action {
+            Action::Request | Action::Then => {
+                self.transcript.push(format!("step {number}: {}", first_line(&step.text)));
+                let bytes = bytes()?;
+                if step.action == Action::Request {
+                    self.open(options)?;
+                }
+                self.exchange(&bytes, options);
+            }
+            Action::Frames | Action::ThenFrames => {
+                self.transcript.push(format!("step {number}: frames"));
+                let bytes = write_frames(&self.places.fill(&step.text))?;
+                if step.action == Action::Frames {
+                    self.open(options)?;
+                }
+                self.exchange_frames(&bytes, options);
+            }
+            Action::HalfClose => {
+                self.transcript.push(format!("step {number}: half-close"));
+                if let Some(wire) = &mut self.wire {
+                    wire.half_close();
+                }
+                self.read_answers(options);
+            }
+            Action::Pause => {
+                let time = options.words.first().and_then(|word| word.parse().ok());
+                std::thread::sleep(Duration::from_millis(time.unwrap_or(100)));
+            }
+            Action::Curl => {
+                self.transcript.push(format!("step {number}: curl"));
+                self.curl(&self.places.fill(&step.text))?;
+            }
+            Action::Handshake => {
+                self.transcript.push(format!("step {number}: handshake"));
+                let port = self.places.server(options.number("port").unwrap_or(1));
+                let words = self.tls_words(options).unwrap_or_default();
+                for line in handshake(port, &words, &bytes()?)? {
+                    self.transcript.push(format!("  {line}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tls_words(&self, options: &Options) -> Option<Vec<String>> {
+        let words = options.tls.as_ref()?;
+        Some(words.iter().map(|word| self.places.fill(word)).collect())
+    }
+
+    fn open(&mut self, options: &Options) -> Result<(), String> {
+        self.wire = None;
+        self.methods.clear();
+        self.tunnel = false;
+        let port = self.places.server(options.number("port").unwrap_or(1));
+        let tls = self.tls_words(options);
+        self.wire = Some(Wire::connect(port, tls.as_deref())?);
+        Ok(())
+    }
+
+    /// Sends, in pieces where asked for, and reads what the step waits for.
+    fn exchange(&mut self, bytes: &[u8], options: &Options) {
+        self.methods.extend(methods_in(bytes));
+        let Some(wire) = &mut self.wire else { return };
+        let pieces = options.number("pieces").unwrap_or(1).max(1);
+        let pause = options.milliseconds("pause").unwrap_or(Duration::from_millis(20));
+        for (index, piece) in bytes.chunks(bytes.len().div_ceil(pieces).max(1)).enumerate() {
+            if index > 0 {
+                std::thread::sleep(pause);
+            }
+            wire.send(piece);
+        }
+        if options.has("half-close") {
+            wire.half_close();
+        }
+        self.read_answers(options);
+    }
+
+    fn read_answers(&mut self, options: &Options) {
+        let Some(wire) = &mut self.wire else { return };
+        let wanted = match options.has("no-answer") {
+            true => 0,
+            false => options.number("answers").unwrap_or(1),
+        };
+        let patience = if wanted == 0 { QUIET * 3 } else { PATIENCE };
+        let patience = options.milliseconds("within").unwrap_or(patience);
+        let (methods, tunnel) = (self.methods.clone(), self.tunnel);
+        let is_enough = |bytes: &[u8], is_over: bool| match tunnel {
+            true => !bytes.is_empty(),
+            false => wanted > 0 && count_answers(bytes, &methods, is_over) >= wanted,
+        };
+        wire.receive(patience, is_enough);
+        // More than was waited for, or the end of the connection, may follow.
+        let says_close = take_all(&wire.received, &methods, false)
+            .0
+            .iter()
+            .any(|answer| answer.field("connection").is_some_and(|value| value == "close"));
+        let watch = options.milliseconds("watch");
+        let quiet = watch.unwrap_or(if says_close { PATIENCE } else { QUIET });
+        wire.receive(quiet, |_, _| false);
+        self.note_answers();
+    }
+
+    fn note_answers(&mut self) {
+        let Some(wire) = &mut self.wire else { return };
+        let bytes = std::mem::take(&mut wire.received);
+        let end = match wire.end {
+            None => "open",
+            Some(End::Closed) => "closed",
+            Some(End::Reset) => "reset",
+        };
+        if self.tunnel {
+            self.transcript.push(format!("  tunnel: {}", crate::bytes::show(&bytes)));
+            self.transcript.push(format!("  then {end}"));
+            return;
+        }
+        let (answers, left) = take_all(&bytes, &self.methods, wire.end.is_some());
+        if answers.is_empty() {
+            self.transcript.push("  no answer");
+        }
+        for answer in &answers {
+            self.transcript.push_answer(answer);
+            if !answer.is_interim() && !self.methods.is_empty() {
+                self.methods.remove(0);
+            }
+            self.tunnel = answer.status() == "101";
+        }
+        if !left.is_empty() {
+            self.transcript.push(format!("  further bytes: {}", crate::bytes::show(left)));
+        }
+        self.transcript.push(format!("  then {end}"));
+    }
+
+    fn exchange_frames(&mut self, bytes: &[u8], options: &Options) {
+        let Some(wire) = &mut self.wire else { return };
+        wire.send(bytes);
+        let wanted = options.number("streams").unwrap_or(1);
+        let within = options.milliseconds("within").unwrap_or(PATIENCE);
+        wire.receive(within, |bytes, _| {
+            let lines = list_frames(bytes);
+            let is_end = |line: &&String| line.contains(": ended") || line.contains(": reset");
+            lines.iter().filter(is_end).count() >= wanted
+                || lines.iter().any(|line| line.starts_with("goaway"))
+        });
+        wire.receive(options.milliseconds("watch").unwrap_or(QUIET), |_, _| false);
+        for line in list_frames(&std::mem::take(&mut wire.received)) {
+            self.transcript.push(format!("  {line}"));
+        }
+        let end = if wire.end.is_some() { "closed" } else { "open" };
+        self.transcript.push(format!("  then {end}"));
+    }
+
+    fn curl(&mut self, text: &str) -> Result<(), String> {
+        let mut command = Command::new("curl");
+        command.args(["-s", "-i", "-k", "--max-time", "8", "--noproxy", "*"]);
+        // One argument a line, so that values may have spaces.
+        command.args(text.lines().map(str::trim).filter(|line| !line.is_empty()));
+        let output = command.output().map_err(|error| format!("curl: {error}"))?;
+        let (answers, left) = take_curl(&output.stdout);
+        for answer in &answers {
+            self.transcript.push_answer(answer);
+        }
+        if !left.is_empty() {
+            self.transcript.push(format!("  further bytes: {}", crate::bytes::show(left)));
+        }
+        self.transcript.push(format!("  curl exit {:?}", output.status.code()));
+        Ok(())
+    }
+}
+
+/// curl has taken the framing off already: heads, and behind the last one the body.
+fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
+    let (mut answers, mut rest) = (Vec::new(), bytes);
+    while rest.starts_with(b"HTTP/") {
+        let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else { break };
+        let head = String::from_utf8_lossy(&rest[..end]).replace("\r\n", "\r\nx-curl-", ).replace("\r\nx-curl-", "\r\n");
+        // A head alone is read like the answer to HEAD.
+        let Some(mut answer) = take_answer(format!("{head}\r\n\r\n").as_bytes(), true, true) else { break };
+        rest = &rest[end + 4..];
+        if !rest.starts_with(b"HTTP/") {
+            answer.body = rest.to_vec();
+            answer.framing = crate::http1::Framing::Close;
+            rest = &[];
+        }
+        answers.push(answer);
+    }
+    (answers, rest)
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(60).collect()
+}
+
+/// The methods of what looks like request lines.
+fn methods_in(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split("\r\n").filter(|line| line.contains(" HTTP/1."));
+    lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Every whole answer in `bytes`, and what is left.
+fn take_all<'a>(bytes: &'a [u8], methods: &[String], is_over: bool) -> (Vec<Answer>, &'a [u8]) {
+    let (mut answers, mut rest, mut finals) = (Vec::new(), bytes, 0);
+    while let Some(answer) =
+        take_answer(rest, methods.get(finals).is_some_and(|method| method == "HEAD"), is_over)
+    {
+        rest = &rest[answer.size..];
+        let is_tunnel = answer.status() == "101";
+        finals += usize::from(!answer.is_interim());
+        answers.push(answer);
+        if is_tunnel {
+            break;
+        }
+    }
+    (answers, rest)
+}
+
+fn count_answers(bytes: &[u8], methods: &[String], is_over: bool) -> usize {
+    take_all(bytes, methods, is_over).0.iter().filter(|answer| !answer.is_interim()).count()
+}
+
+/// The access logs line by line, and of the error log the most severe level.
+fn read_logs(transcript: &mut Transcript, places: &Places) {
+    let mut names: Vec<_> = std::fs::read_dir(&places.folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with("access.log"))
+        .collect();
+    names.sort();
+    for name in names {
+        let bytes = std::fs::read(places.folder.join(&name)).unwrap_or_default();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            transcript.push_log(&name, line);
+        }
+    }
+    let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
+    let errors = String::from_utf8_lossy(&errors);
+    let levels = ["emerg", "alert", "crit", "error", "warn"];
+    let worst = levels.iter().find(|level| errors.contains(&format!("[{level}] ")));
+    transcript.push(format!("error log: {}", worst.unwrap_or(&"nothing from warn upwards")));
+}

@@ -1,0 +1,169 @@
+//! A client's connection: TCP by itself, TLS through `openssl s_client`.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// An open connection, read by a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    outgoing: Outgoing,
+    incoming: Receiver<Event>,
+    pub(crate) received: Vec<u8>,
+    pub(crate) end: Option<End>,
+}
+
+#[derive(Debug)]
+enum Outgoing {
+    Tcp(TcpStream),
+    Tls(Child, Option<ChildStdin>),
+}
+
+#[derive(Debug)]
+enum Event {
+    Bytes(Vec<u8>),
+    Over(End),
+}
+
+/// How the other side ended the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Closed,
+    Reset,
+}
+
+impl Wire {
+    pub(crate) fn connect(port: u16, tls: Option<&[String]>) -> Result<Self, String> {
+        let (sender, incoming) = channel();
+        let outgoing = match tls {
+            None => {
+                let stream =
+                    TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+                let _ = stream.set_nodelay(true);
+                let reader = stream.try_clone().map_err(|error| error.to_string())?;
+                std::thread::spawn(move || pump(reader, &sender));
+                Outgoing::Tcp(stream)
+            }
+            Some(words) => {
+                let mut child = client(port)
+                    .args(["-brief", "-ign_eof"])
+                    .args(words)
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .map_err(|error| format!("openssl s_client: {error}"))?;
+                let reader = child.stdout.take().ok_or("no output of s_client")?;
+                std::thread::spawn(move || pump(reader, &sender));
+                let stdin = child.stdin.take();
+                Outgoing::Tls(child, stdin)
+            }
+        };
+        Ok(Self { outgoing, incoming, received: Vec::new(), end: None })
+    }
+
+    /// Sends; an error means that the other side has gone, which reading will tell.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let _ = match &mut self.outgoing {
+            Outgoing::Tcp(stream) => stream.write_all(bytes),
+            Outgoing::Tls(_, Some(stdin)) => stdin.write_all(bytes).and_then(|()| stdin.flush()),
+            Outgoing::Tls(_, None) => Ok(()),
+        };
+    }
+
+    pub(crate) fn half_close(&mut self) {
+        match &mut self.outgoing {
+            Outgoing::Tcp(stream) => drop(stream.shutdown(Shutdown::Write)),
+            Outgoing::Tls(_, stdin) => *stdin = None,
+        }
+    }
+
+    /// Receives until `enough` says so, the connection is over, or the time is.
+    pub(crate) fn receive(&mut self, within: Duration, enough: impl Fn(&[u8], bool) -> bool) {
+        let started = Instant::now();
+        loop {
+            if self.end.is_some() || enough(&self.received, false) {
+                return;
+            }
+            let left = within.saturating_sub(started.elapsed());
+            match self.incoming.recv_timeout(left) {
+                Ok(Event::Bytes(bytes)) => self.received.extend_from_slice(&bytes),
+                Ok(Event::Over(end)) => self.end = Some(end),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => self.end = Some(End::Closed),
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        match &mut self.outgoing {
+            Outgoing::Tcp(stream) => drop(stream.shutdown(Shutdown::Both)),
+            Outgoing::Tls(child, _) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+fn pump(mut reader: impl Read, sender: &Sender<Event>) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let event = match reader.read(&mut buffer) {
+            Ok(0) => Event::Over(End::Closed),
+            Ok(count) => Event::Bytes(buffer[..count].to_vec()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => Event::Over(End::Reset),
+        };
+        let is_over = matches!(event, Event::Over(_));
+        if sender.send(event).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+fn client(port: u16) -> Command {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-connect"])
+        .arg(format!("127.0.0.1:{port}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Makes a handshake, sends `bytes`, and reports what was agreed, line by line.
+pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec<String>, String> {
+    let mut child = client(port)
+        .args(words)
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("openssl s_client: {error}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(bytes);
+        // A ticket of TLS 1.3 comes behind the handshake.
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<String> = text.lines().filter_map(agreed).collect();
+    lines.dedup();
+    Ok(lines)
+}
+
+/// The part of a line of s_client that two servers have to agree on.
+fn agreed(line: &str) -> Option<String> {
+    const TELLING: [&str; 13] = [
+        "subject=", "New, TLS", "Reused, TLS", "ALPN protocol:", "No ALPN", "Server Temp Key:",
+        "Verify return code:", "Peer signature type:", "OCSP response:", "TLS session ticket:",
+        "HTTP/1.1 ", "No client certificate CA names", "Peer signing digest:",
+    ];
+    let line = line.trim();
+    if let Some((_, alert)) = line.split_once(":SSL routines:") {
+        let reason = alert.split(':').nth(1).unwrap_or_default();
+        return Some(format!("alert: {reason}"));
+    }
+    TELLING.iter().any(|start| line.starts_with(start)).then(|| line.to_owned())
+}
