@@ -10,6 +10,8 @@ pub(crate) struct Answer {
     pub(crate) trailers: Vec<String>,
     /// Bytes on the wire, head included.
     pub(crate) size: usize,
+    /// Bytes on the wire behind the head.
+    pub(crate) body_size: usize,
     /// The connection ended before the answer did.
     pub(crate) is_cut: bool,
 }
@@ -61,6 +63,7 @@ pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<
         framing: Framing::None,
         trailers: Vec::new(),
         size: head_end + 4,
+        body_size: 0,
         is_cut: false,
     };
     let bodiless = to_head || answer.status().starts_with('1');
@@ -99,6 +102,7 @@ fn take_body(rest: &[u8], answer: &mut Answer, is_over: bool) -> bool {
         answer.body = rest.to_vec();
     }
     answer.size += used;
+    answer.body_size = used;
     true
 }
 
@@ -110,6 +114,7 @@ fn bare(bytes: &[u8]) -> Answer {
         framing: Framing::Bare,
         trailers: Vec::new(),
         size: bytes.len(),
+        body_size: bytes.len(),
         is_cut: false,
     }
 }

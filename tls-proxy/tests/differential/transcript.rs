@@ -10,7 +10,7 @@ pub(crate) struct Transcript {
     pub(crate) lines: Vec<String>,
     /// Names of fields in the order in which they came: noted, not compared.
     pub(crate) orders: Vec<String>,
-    /// Sizes on the wire and bodies with a product's name in them, to be found in logs.
+    /// Bytes on the wire, of each answer and of its body, which logs name.
     pub(crate) sizes: Vec<(usize, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Transcript {
         if !answer.trailers.is_empty() {
             self.push(format!("  trailers: {}", answer.trailers.join(", ")));
         }
-        self.sizes.push((answer.size, answer.body.len()));
+        self.sizes.push((answer.size, answer.body_size));
     }
 
     /// One line of an access log.

@@ -8,6 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long an upstream waits for the rest of a request.
@@ -18,6 +19,7 @@ const DEFAULT_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     shared: Arc<Shared>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Upstreams {
             next: Default::default(),
             connections: Default::default(),
         });
+        let mut listeners = Vec::new();
         for number in 1..=3 {
             let named = format!("%UPSTREAM_{number}%");
             if text.contains(&named) || (number == 1 && text.contains("%UPSTREAM%")) {
@@ -80,7 +83,7 @@ impl Upstreams {
                     stream.set_nodelay(true)?;
                     Ok(Box::new(stream) as Box<dyn Stream>)
                 };
-                listen(Arc::clone(&shared), number, accept);
+                listeners.push(listen(Arc::clone(&shared), number, accept));
             }
         }
         if text.contains("%UPSTREAM_SOCKET%") {
@@ -93,19 +96,23 @@ impl Upstreams {
                 stream.set_nonblocking(false)?;
                 Ok(Box::new(stream) as Box<dyn Stream>)
             };
-            listen(Arc::clone(&shared), 1, accept);
+            listeners.push(listen(Arc::clone(&shared), 1, accept));
         }
-        Ok(Self { shared })
+        Ok(Self { shared, listeners })
     }
 
     /// Ends listening and hands over what was seen.
     pub(crate) fn finish(self) -> Vec<String> {
         self.shared.over.store(true, Ordering::SeqCst);
+        // The other program's upstreams take the same ports.
+        for listener in self.listeners {
+            let _ = listener.join();
+        }
         std::mem::take(&mut *self.shared.seen.lock().unwrap())
     }
 }
 
-fn listen<A>(shared: Arc<Shared>, number: usize, accept: A)
+fn listen<A>(shared: Arc<Shared>, number: usize, accept: A) -> JoinHandle<()>
 where
     A: Fn() -> std::io::Result<Box<dyn Stream>> + Send + 'static,
 {
@@ -122,7 +129,7 @@ where
                 served.serve();
             });
         }
-    });
+    })
 }
 
 /// One accepted connection.
