@@ -16,6 +16,18 @@ pub(crate) fn unescape(text: &str, line_break: &str) -> Result<Vec<u8>, String> 
     Ok(bytes)
 }
 
+/// Reads a section that is sent: `\|` cuts it, and the sender pauses there; each part is cut
+/// into `pieces` again.
+pub(crate) fn parts(text: &str, pieces: Option<usize>) -> Result<Vec<Vec<u8>>, String> {
+    let mut parts = Vec::new();
+    for part in text.split("\\|") {
+        let bytes = unescape(part, "\r\n")?;
+        let size = bytes.len().div_ceil(pieces.unwrap_or(1).max(1)).max(1);
+        parts.extend(bytes.chunks(size).map(<[u8]>::to_vec));
+    }
+    Ok(parts)
+}
+
 fn unescape_one(rest: &mut std::str::Chars<'_>, bytes: &mut Vec<u8>) -> Result<(), String> {
     match rest.next() {
         Some('\n') => {}

@@ -1,6 +1,6 @@
 //! The format of a case file, and nothing about how a case is run. README.md describes it.
 
-use crate::bytes::unescape;
+use crate::bytes::parts;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(crate) enum Action {
     Frames,
     /// Sends further frames on it.
     ThenFrames,
+    /// Asks `-t` about the configuration in the section.
+    Check,
 }
 
 /// The words behind a section's name: `key=value`, flags, and after `tls` what s_client is given.
@@ -103,6 +105,16 @@ impl Options {
 }
 
 impl Case {
+    /// The case that only asks `-t` about the configuration of a step.
+    pub(crate) fn of_check(&self, step: &Step) -> Self {
+        Self {
+            configuration: step.text.clone(),
+            whole: step.options.has("whole"),
+            files: self.files.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Reads one case file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut case = Self::default();
@@ -162,9 +174,12 @@ impl Case {
             "handshake" => Action::Handshake,
             "frames" => Action::Frames,
             "then-frames" => Action::ThenFrames,
+            "check" => Action::Check,
             _ => return Err(format!("unknown section {kind}")),
         };
-        unescape(&body, "\r\n")?;
+        if action != Action::Check {
+            parts(&body, None)?;
+        }
         self.steps.push(Step { action, options: Options::parse(rest), text: body });
         Ok(())
     }

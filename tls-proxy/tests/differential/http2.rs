@@ -141,7 +141,9 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
         }
     }
     if at < bytes.len() {
-        lines.push(format!("no frame: {}", show(&bytes[at..])));
+        let rest = show(&bytes[at..]);
+        let line = rest.split("\\r\\n").next().unwrap_or_default();
+        lines.push(format!("no frame: {line}"));
     }
     lines
 }

@@ -1,6 +1,6 @@
 //! Plays a case against one program and writes down what happened.
 
-use crate::bytes::unescape;
+use crate::bytes::{parts, show, unescape};
 use crate::case::{Action, Case, Options, Step};
 use crate::http1::{Answer, take_answer};
 use crate::http2::{list_frames, write_frames};
@@ -22,10 +22,15 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     prepare(case, places).map_err(|error| format!("preparing the folder: {error}"))?;
     let mut transcript = Transcript::default();
     if case.steps.is_empty() {
-        let check = program.check(case, places)?;
-        transcript.push(if check.accepted { "accepted" } else { "refused" });
-        if !check.accepted {
-            transcript.push(format!("first error in line {:?}", check.line));
+        check(program, case, places, &mut transcript)?;
+        return Ok(transcript);
+    }
+    if case.steps.iter().all(|step| step.action == Action::Check) {
+        for (number, step) in case.steps.iter().enumerate() {
+            let case = case.of_check(step);
+            prepare(&case, places).map_err(|error| format!("preparing the folder: {error}"))?;
+            transcript.push(format!("step {}: {}", number + 1, first_line(&step.text)));
+            check(program, &case, places, &mut transcript)?;
         }
         return Ok(transcript);
     }
@@ -45,6 +50,26 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     }
     read_logs(&mut transcript, places);
     Ok(transcript)
+}
+
+/// A refusal that names no line: nginx has some, and any line is as good.
+pub(crate) const NO_LINE: &str = "  in no line";
+
+/// Asks `-t`; of a refusal the line of the first error counts.
+fn check(
+    program: &Program,
+    case: &Case,
+    places: &Places,
+    transcript: &mut Transcript,
+) -> Result<(), String> {
+    let check = program.check(case, places)?;
+    transcript.push(if check.accepted { "  accepted" } else { "  refused" });
+    if !check.accepted {
+        let line = check.line.map_or(NO_LINE.to_owned(), |line| format!("  in line {line}"));
+        transcript.push(line);
+    }
+    transcript.messages.push(check.output);
+    Ok(())
 }
 
 fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
@@ -95,19 +120,19 @@ struct Player<'a> {
 impl Player<'_> {
     fn play(&mut self, number: usize, step: &Step) -> Result<(), String> {
         let options = &step.options;
-        let bytes = || unescape(&self.places.fill(&step.text), "\r\n");
+        let text = self.places.fill(&step.text);
         match step.action {
             Action::Request | Action::Then => {
                 self.transcript.push(format!("step {number}: {}", first_line(&step.text)));
-                let bytes = bytes()?;
-                if step.action == Action::Request {
+                let parts = parts(&text, options.number("pieces"))?;
+                if step.action == Action::Request || self.is_over() {
                     self.open(options)?;
                 }
-                self.exchange(&bytes, options);
+                self.exchange(&parts, options);
             }
             Action::Frames | Action::ThenFrames => {
                 self.transcript.push(format!("step {number}: frames"));
-                let bytes = write_frames(&self.places.fill(&step.text))?;
+                let bytes = write_frames(&text)?;
                 if step.action == Action::Frames {
                     self.open(options)?;
                 }
@@ -126,18 +151,26 @@ impl Player<'_> {
             }
             Action::Curl => {
                 self.transcript.push(format!("step {number}: curl"));
-                self.curl(&self.places.fill(&step.text))?;
+                self.curl(&text)?;
             }
+            Action::Check => return Err("checks stand alone".to_owned()),
             Action::Handshake => {
                 self.transcript.push(format!("step {number}: handshake"));
                 let port = self.places.server(options.number("port").unwrap_or(1));
                 let words = self.tls_words(options).unwrap_or_default();
-                for line in handshake(port, &words, &bytes()?)? {
+                let text = if text.trim().is_empty() { "" } else { &text };
+                let bytes = unescape(text, "\r\n")?;
+                for line in handshake(port, &words, &bytes)? {
                     self.transcript.push(format!("  {line}"));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the connection has ended, so that the next step needs another one.
+    fn is_over(&self) -> bool {
+        self.wire.as_ref().is_none_or(|wire| wire.end.is_some())
     }
 
     fn tls_words(&self, options: &Options) -> Option<Vec<String>> {
@@ -155,17 +188,16 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Sends, in pieces where asked for, and reads what the step waits for.
-    fn exchange(&mut self, bytes: &[u8], options: &Options) {
-        self.methods.extend(methods_in(bytes));
+    /// Sends part by part, and reads what the step waits for.
+    fn exchange(&mut self, parts: &[Vec<u8>], options: &Options) {
+        self.methods.extend(methods_in(&parts.concat()));
         let Some(wire) = &mut self.wire else { return };
-        let pieces = options.number("pieces").unwrap_or(1).max(1);
         let pause = options.milliseconds("pause").unwrap_or(Duration::from_millis(20));
-        for (index, piece) in bytes.chunks(bytes.len().div_ceil(pieces).max(1)).enumerate() {
+        for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 std::thread::sleep(pause);
             }
-            wire.send(piece);
+            wire.send(part);
         }
         if options.has("half-close") {
             wire.half_close();
@@ -207,7 +239,7 @@ impl Player<'_> {
             Some(End::Reset) => "reset",
         };
         if self.tunnel {
-            self.transcript.push(format!("  tunnel: {}", crate::bytes::show(&bytes)));
+            self.transcript.push(format!("  tunnel: {}", show(&bytes)));
             self.transcript.push(format!("  then {end}"));
             return;
         }
@@ -223,7 +255,7 @@ impl Player<'_> {
             self.tunnel = answer.status() == "101";
         }
         if !left.is_empty() {
-            self.transcript.push(format!("  further bytes: {}", crate::bytes::show(left)));
+            self.transcript.push(format!("  further bytes: {}", show(left)));
         }
         self.transcript.push(format!("  then {end}"));
     }
@@ -258,7 +290,7 @@ impl Player<'_> {
             self.transcript.push_answer(answer);
         }
         if !left.is_empty() {
-            self.transcript.push(format!("  further bytes: {}", crate::bytes::show(left)));
+            self.transcript.push(format!("  further bytes: {}", show(left)));
         }
         self.transcript.push(format!("  curl exit {:?}", output.status.code()));
         Ok(())
@@ -270,7 +302,7 @@ fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
     let (mut answers, mut rest) = (Vec::new(), bytes);
     while rest.starts_with(b"HTTP/") {
         let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else { break };
-        let head = String::from_utf8_lossy(&rest[..end]).replace("\r\n", "\r\nx-curl-", ).replace("\r\nx-curl-", "\r\n");
+        let head = String::from_utf8_lossy(&rest[..end]).into_owned();
         // A head alone is read like the answer to HEAD.
         let Some(mut answer) = take_answer(format!("{head}\r\n\r\n").as_bytes(), true, true) else { break };
         rest = &rest[end + 4..];
@@ -334,6 +366,9 @@ fn read_logs(transcript: &mut Transcript, places: &Places) {
     }
     let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
     let errors = String::from_utf8_lossy(&errors);
+    // Whether a body goes through a file is nobody's business.
+    let buffered = |line: &&str| line.contains("is buffered to a temporary file");
+    let errors = errors.lines().filter(|line| !buffered(line)).collect::<Vec<_>>().join("\n");
     let levels = ["emerg", "alert", "crit", "error", "warn"];
     let worst = levels.iter().find(|level| errors.contains(&format!("[{level}] ")));
     transcript.push(format!("error log: {}", worst.unwrap_or(&"nothing from warn upwards")));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     /// Real nginx goes to the background by itself and gives up root unless told otherwise.
-    is_nginx: bool,
+    pub(crate) is_nginx: bool,
     pub(crate) version: String,
 }
 
@@ -50,7 +50,8 @@ impl Program {
             if !case.configuration.contains("daemon off") {
                 globals.push_str("daemon off; ");
             }
-            if !case.configuration.contains("\nuser ") {
+            let names_user = |text: &str| text.starts_with("user ") || text.contains("\nuser ");
+            if !names_user(&case.configuration) {
                 globals.push_str("user root root; ");
             }
             if case.whole && !case.configuration.contains("pid ") {

@@ -10,6 +10,8 @@ pub(crate) struct Transcript {
     pub(crate) lines: Vec<String>,
     /// Names of fields in the order in which they came: noted, not compared.
     pub(crate) orders: Vec<String>,
+    /// What `-t` said, for a person.
+    pub(crate) messages: Vec<String>,
     /// Bytes on the wire, of each answer and of its body, which logs name.
     pub(crate) sizes: Vec<(usize, usize)>,
 }

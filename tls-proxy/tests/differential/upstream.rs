@@ -1,6 +1,6 @@
 //! The scripted upstream: records every request as it came in and answers with scripted bytes.
 
-use crate::bytes::{show, unescape};
+use crate::bytes::{parts, show};
 use crate::case::Script;
 use crate::places::Places;
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How long an upstream waits for the rest of a request.
 const PATIENCE: Duration = Duration::from_secs(8);
-const DEFAULT_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+const DEFAULT_ANSWER: &str = "HTTP/1.1 200 OK\nContent-Length: 3\n\nok\\n\\\n";
 
 /// All upstreams of a case.
 #[derive(Debug)]
@@ -209,18 +209,17 @@ impl Served {
             return true;
         }
         let text = match script.text.trim() {
-            _ if options.has("nothing") => Vec::new(),
-            "" => DEFAULT_ANSWER.as_bytes().to_vec(),
-            _ => unescape(&script.text, "\r\n").unwrap_or_default(),
+            _ if options.has("nothing") => "",
+            "" => DEFAULT_ANSWER,
+            _ => &script.text,
         };
-        let pieces = options.number("pieces").unwrap_or(1).max(1);
-        let size = text.len().div_ceil(pieces).max(1);
         let pause = options.milliseconds("pause").unwrap_or(Duration::from_millis(30));
-        for (index, piece) in text.chunks(size).enumerate() {
+        let parts = parts(text, options.number("pieces")).unwrap_or_default();
+        for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 std::thread::sleep(pause);
             }
-            let _ = self.stream.write_all(piece).and_then(|()| self.stream.flush());
+            let _ = self.stream.write_all(part).and_then(|()| self.stream.flush());
         }
         if options.has("echo") {
             self.echo();

@@ -47,7 +47,7 @@ impl Wire {
                 Outgoing::Tcp(stream)
             }
             Some(words) => {
-                let mut child = client(port)
+                let mut child = client(Command::new("openssl"), port)
                     .args(["-brief", "-ign_eof"])
                     .args(words)
                     .stderr(Stdio::null())
@@ -124,8 +124,7 @@ fn pump(mut reader: impl Read, sender: &Sender<Event>) {
     }
 }
 
-fn client(port: u16) -> Command {
-    let mut command = Command::new("openssl");
+fn client(mut command: Command, port: u16) -> Command {
     command
         .args(["s_client", "-connect"])
         .arg(format!("127.0.0.1:{port}"))
@@ -134,30 +133,40 @@ fn client(port: u16) -> Command {
     command
 }
 
-/// Makes a handshake, sends `bytes`, and reports what was agreed, line by line.
+/// Makes a handshake and reports what was agreed, line by line. With `bytes` to send it stays
+/// until the other side closes, so that a session can be stored.
 pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec<String>, String> {
-    let mut child = client(port)
+    let mut bounded = Command::new("timeout");
+    bounded.args(["10", "openssl"]);
+    let mut command = client(bounded, port);
+    if !bytes.is_empty() {
+        command.arg("-ign_eof");
+    }
+    let mut child = command
         .args(words)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("openssl s_client: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(bytes);
-        // A ticket of TLS 1.3 comes behind the handshake.
-        std::thread::sleep(Duration::from_millis(150));
     }
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    let mut lines: Vec<String> = text.lines().filter_map(agreed).collect();
-    lines.dedup();
+    let mut lines: Vec<String> = Vec::new();
+    // How many tickets came by when is no part of what was agreed.
+    for line in text.lines().filter_map(agreed) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
     Ok(lines)
 }
 
 /// The part of a line of s_client that two servers have to agree on.
 fn agreed(line: &str) -> Option<String> {
-    const TELLING: [&str; 13] = [
+    const TELLING: [&str; 12] = [
         "subject=", "New, TLS", "Reused, TLS", "ALPN protocol:", "No ALPN", "Server Temp Key:",
-        "Verify return code:", "Peer signature type:", "OCSP response:", "TLS session ticket:",
+        "Verify return code:", "Peer signature type:", "OCSP response:",
         "HTTP/1.1 ", "No client certificate CA names", "Peer signing digest:",
     ];
     let line = line.trim();
