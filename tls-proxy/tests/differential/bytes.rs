@@ -60,8 +60,12 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     if bytes.len() <= LONGEST {
         return bytes.escape_ascii().to_string();
     }
-    let sum = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{}… {} bytes, sum {sum:016x}", bytes[..80].escape_ascii(), bytes.len())
+    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!(
+        "{}… {} bytes, sum {sum:016x}",
+        bytes[..80].escape_ascii(),
+        bytes.len()
+    )
 }

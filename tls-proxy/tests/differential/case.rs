@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// The configuration of a case that names none.
-const PLAIN: &str = "server { listen 127.0.0.1:%PORT%; location / { proxy_pass http://%UPSTREAM%; } }\n";
+const PLAIN: &str =
+    "server { listen 127.0.0.1:%PORT%; location / { proxy_pass http://%UPSTREAM%; } }\n";
 
 /// One file of `cases/`.
 #[derive(Debug, Default)]
@@ -100,7 +101,8 @@ impl Options {
     }
 
     pub(crate) fn milliseconds(&self, key: &str) -> Option<Duration> {
-        self.number(key).map(|number| Duration::from_millis(number as u64))
+        self.number(key)
+            .map(|number| Duration::from_millis(number as u64))
     }
 }
 
@@ -139,7 +141,9 @@ impl Case {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        let (key, value) = line.split_once(": ").ok_or_else(|| format!("no header: {line}"))?;
+        let (key, value) = line
+            .split_once(": ")
+            .ok_or_else(|| format!("no header: {line}"))?;
         match key {
             "title" => {}
             "step" => self.step = value.to_owned(),
@@ -163,7 +167,10 @@ impl Case {
                 return Ok(());
             }
             "upstream" => {
-                self.scripts.push(Script { options: Options::parse(rest), text: body });
+                self.scripts.push(Script {
+                    options: Options::parse(rest),
+                    text: body,
+                });
                 return Ok(());
             }
             "request" => Action::Request,
@@ -180,7 +187,11 @@ impl Case {
         if action != Action::Check {
             parts(&body, None)?;
         }
-        self.steps.push(Step { action, options: Options::parse(rest), text: body });
+        self.steps.push(Step {
+            action,
+            options: Options::parse(rest),
+            text: body,
+        });
         Ok(())
     }
 }

@@ -37,7 +37,10 @@ impl Answer {
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut named = self.fields.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let mut named = self
+            .fields
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
         named.next().map(|(_, value)| value.as_str())
     }
 }
@@ -121,7 +124,10 @@ fn bare(bytes: &[u8]) -> Answer {
 
 fn split_field(line: &str) -> (String, String) {
     match line.split_once(':') {
-        Some((name, value)) => (name.to_owned(), value.strip_prefix(' ').unwrap_or(value).to_owned()),
+        Some((name, value)) => (
+            name.to_owned(),
+            value.strip_prefix(' ').unwrap_or(value).to_owned(),
+        ),
         None => (line.to_owned(), String::new()),
     }
 }
@@ -156,7 +162,9 @@ pub(crate) fn join_chunks(bytes: &[u8]) -> (Vec<u8>, Vec<String>) {
     let (mut body, mut trailers) = (Vec::new(), Vec::new());
     let mut at = 0;
     while let Some(line) = line_end(bytes, at) {
-        let Some(size) = chunk_size(&bytes[at..line]) else { break };
+        let Some(size) = chunk_size(&bytes[at..line]) else {
+            break;
+        };
         at = line + 2;
         if size == 0 {
             break;
@@ -177,7 +185,9 @@ pub(crate) fn join_chunks(bytes: &[u8]) -> (Vec<u8>, Vec<String>) {
 
 fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    rest.windows(2).position(|window| window == b"\r\n").map(|at| from + at)
+    rest.windows(2)
+        .position(|window| window == b"\r\n")
+        .map(|at| from + at)
 }
 
 fn chunk_size(line: &[u8]) -> Option<usize> {

@@ -22,20 +22,34 @@ pub(crate) fn write_frames(text: &str) -> Result<Vec<u8>, String> {
 
 fn write_line(words: &[&str], bytes: &mut Vec<u8>) -> Result<(), String> {
     let number = |at: usize| -> Result<u32, String> {
-        let word = words.get(at).ok_or_else(|| format!("{} needs more words", words[0]))?;
+        let word = words
+            .get(at)
+            .ok_or_else(|| format!("{} needs more words", words[0]))?;
         word.parse().map_err(|_| format!("{word} is no number"))
     };
-    let ends = if words.get(2) == Some(&"end") { END_STREAM } else { 0 };
+    let ends = if words.get(2) == Some(&"end") {
+        END_STREAM
+    } else {
+        0
+    };
     match words[0] {
         "preface" => bytes.extend_from_slice(PREFACE),
         "settings" => frame(bytes, 4, 0, 0, &settings(&words[1..])?),
         "settings-ack" => frame(bytes, 4, 1, 0, &[]),
         "headers" => {
-            let whole = if words.contains(&"part") { 0 } else { END_HEADERS };
+            let whole = if words.contains(&"part") {
+                0
+            } else {
+                END_HEADERS
+            };
             frame(bytes, 1, ends | whole, number(1)?, &fields(&words[2..])?);
         }
         "continuation" => {
-            let whole = if words.contains(&"part") { 0 } else { END_HEADERS };
+            let whole = if words.contains(&"part") {
+                0
+            } else {
+                END_HEADERS
+            };
             frame(bytes, 9, whole, number(1)?, &fields(&words[2..])?);
         }
         "data" => {
@@ -49,7 +63,13 @@ fn write_line(words: &[&str], bytes: &mut Vec<u8>) -> Result<(), String> {
         "goaway" => frame(bytes, 7, 0, 0, &[0; 8]),
         "frame" => {
             let payload = unescape(&words[4.min(words.len())..].join(" "), "\r\n")?;
-            frame(bytes, number(1)? as u8, number(2)? as u8, number(3)?, &payload);
+            frame(
+                bytes,
+                number(1)? as u8,
+                number(2)? as u8,
+                number(3)?,
+                &payload,
+            );
         }
         "raw" => bytes.extend_from_slice(&unescape(&words[1..].join(" "), "\r\n")?),
         other => return Err(format!("unknown frame {other}")),
@@ -75,7 +95,9 @@ fn fields(words: &[&str]) -> Result<Vec<u8>, String> {
     let mut block = Vec::new();
     for word in words {
         let pseudo = usize::from(word.starts_with(':'));
-        let Some(at) = word[pseudo..].find('=') else { continue };
+        let Some(at) = word[pseudo..].find('=') else {
+            continue;
+        };
         let (name, value) = (&word[..pseudo + at], &word[pseudo + at + 1..]);
         block.push(0);
         for text in [name, value] {
@@ -118,26 +140,40 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let stream = u32::from_be_bytes([head[5] & 127, head[6], head[7], head[8]]);
         let (kind, flags) = (head[3], head[4]);
-        let Some(payload) = bytes.get(at + 9..at + 9 + length) else { break };
+        let Some(payload) = bytes.get(at + 9..at + 9 + length) else {
+            break;
+        };
         at += 9 + length;
         let number = |from: usize| {
-            payload.get(from..from + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+            payload
+                .get(from..from + 4)
+                .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
         };
         match kind {
             0 => match data.iter_mut().find(|(id, _)| *id == stream) {
                 Some((_, body)) => body.extend_from_slice(payload),
                 None => data.push((stream, payload.to_vec())),
             },
-            1 => lines.push(format!("stream {stream}: headers, status {}", status(payload))),
+            1 => lines.push(format!(
+                "stream {stream}: headers, status {}",
+                status(payload)
+            )),
             3 => lines.push(format!("stream {stream}: reset, code {}", number(0))),
             6 if flags == 1 => lines.push("ping answered".to_owned()),
-            7 => lines.push(format!("goaway, code {}, last stream {}", number(4), number(0))),
+            7 => lines.push(format!(
+                "goaway, code {}, last stream {}",
+                number(4),
+                number(0)
+            )),
             _ => {}
         }
         if flags & END_STREAM != 0 && kind <= 1 {
             let body = data.iter().find(|(id, _)| *id == stream);
             let body = body.map(|(_, body)| crate::transcript::mask_page(&show(body)));
-            lines.push(format!("stream {stream}: ended, body {}", body.unwrap_or_default()));
+            lines.push(format!(
+                "stream {stream}: ended, body {}",
+                body.unwrap_or_default()
+            ));
         }
     }
     if at < bytes.len() {
@@ -172,7 +208,10 @@ fn status(block: &[u8]) -> String {
 
 /// Three digits in HPACK's Huffman code: 0, 1 and 2 have five bits, the others six.
 fn huffman_digits(bytes: &[u8]) -> String {
-    let bits: Vec<u8> = bytes.iter().flat_map(|b| (0..8).map(move |i| b >> (7 - i) & 1)).collect();
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|b| (0..8).map(move |i| b >> (7 - i) & 1))
+        .collect();
     let value = |bits: &[u8]| bits.iter().fold(0_u8, |value, bit| value << 1 | bit);
     let (mut text, mut at) = (String::new(), 0);
     while text.len() < 3 && at + 5 <= bits.len() {

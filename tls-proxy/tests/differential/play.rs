@@ -6,11 +6,12 @@ use crate::http1::{Answer, take_answer};
 use crate::http2::{list_frames, write_frames};
 use crate::places::Places;
 use crate::program::Program;
+use crate::stage::{check, prepare, read_logs};
 use crate::transcript::Transcript;
 use crate::upstream::Upstreams;
 use crate::wire::{End, Wire, handshake};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long an answer may take unless the case says otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,11 +37,21 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     }
     let upstreams = Upstreams::start(&case.scripts, places, &case.configuration)?;
     let mut running = program.start(case, places)?;
-    let mut player = Player { places, transcript, wire: None, methods: Vec::new(), tunnel: false };
+    let mut player = Player {
+        places,
+        transcript,
+        wire: None,
+        methods: Vec::new(),
+        tunnel: false,
+    };
     for (number, step) in case.steps.iter().enumerate() {
         player.play(number + 1, step)?;
     }
-    let Player { mut transcript, wire, .. } = player;
+    let Player {
+        mut transcript,
+        wire,
+        ..
+    } = player;
     drop(wire);
     running.stop();
     for seen in upstreams.finish() {
@@ -51,62 +62,6 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     read_logs(&mut transcript, places);
     Ok(transcript)
 }
-
-/// A refusal that names no line: nginx has some, and any line is as good.
-pub(crate) const NO_LINE: &str = "  in no line";
-
-/// Asks `-t`; of a refusal the line of the first error counts.
-fn check(
-    program: &Program,
-    case: &Case,
-    places: &Places,
-    transcript: &mut Transcript,
-) -> Result<(), String> {
-    let check = program.check(case, places)?;
-    transcript.push(if check.accepted { "  accepted" } else { "  refused" });
-    if !check.accepted {
-        let line = check.line.map_or(NO_LINE.to_owned(), |line| format!("  in line {line}"));
-        transcript.push(line);
-    }
-    transcript.messages.push(check.output);
-    Ok(())
-}
-
-fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
-    let _ = std::fs::remove_dir_all(&places.folder);
-    std::fs::create_dir_all(places.root())?;
-    let configuration = places.fill(&case.configuration);
-    let text = if case.whole {
-        configuration
-    } else {
-        format!("{}{configuration}}}\n", places.fill(MAIN))
-    };
-    std::fs::write(places.folder.join("case.conf"), text)?;
-    // Fixed, so that Last-Modified and ETag are the same under both programs.
-    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    for (name, text) in &case.files {
-        let path = places.folder.join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let text = unescape(&places.fill(text), "\n").unwrap_or_default();
-        std::fs::write(&path, text)?;
-        std::fs::File::options().append(true).open(&path)?.set_modified(modified)?;
-    }
-    Ok(())
-}
-
-/// The main part of every configuration that is not `whole`; its closing brace comes behind.
-const MAIN: &str = "\
-worker_processes 1;
-error_log %PREFIX%/error.log info;
-pid %PREFIX%/nginx.pid;
-events { worker_connections 256; }
-http {
-access_log %PREFIX%/access.log;
-client_body_temp_path %PREFIX%/client-body;
-proxy_temp_path %PREFIX%/proxy-temp;
-";
 
 struct Player<'a> {
     places: &'a Places,
@@ -123,7 +78,8 @@ impl Player<'_> {
         let text = self.places.fill(&step.text);
         match step.action {
             Action::Request | Action::Then => {
-                self.transcript.push(format!("step {number}: {}", first_line(&step.text)));
+                self.transcript
+                    .push(format!("step {number}: {}", first_line(&step.text)));
                 let parts = parts(&text, options.number("pieces"))?;
                 if step.action == Action::Request || self.is_over() {
                     self.open(options)?;
@@ -192,7 +148,9 @@ impl Player<'_> {
     fn exchange(&mut self, parts: &[Vec<u8>], options: &Options) {
         self.methods.extend(methods_in(&parts.concat()));
         let Some(wire) = &mut self.wire else { return };
-        let pause = options.milliseconds("pause").unwrap_or(Duration::from_millis(20));
+        let pause = options
+            .milliseconds("pause")
+            .unwrap_or(Duration::from_millis(20));
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 std::thread::sleep(pause);
@@ -223,7 +181,11 @@ impl Player<'_> {
         let says_close = take_all(&wire.received, &methods, false)
             .0
             .iter()
-            .any(|answer| answer.field("connection").is_some_and(|value| value == "close"));
+            .any(|answer| {
+                answer
+                    .field("connection")
+                    .is_some_and(|value| value == "close")
+            });
         let watch = options.milliseconds("watch");
         let quiet = watch.unwrap_or(if says_close { PATIENCE } else { QUIET });
         wire.receive(quiet, |_, _| false);
@@ -255,7 +217,8 @@ impl Player<'_> {
             self.tunnel = answer.status() == "101";
         }
         if !left.is_empty() {
-            self.transcript.push(format!("  further bytes: {}", show(left)));
+            self.transcript
+                .push(format!("  further bytes: {}", show(left)));
         }
         self.transcript.push(format!("  then {end}"));
     }
@@ -290,9 +253,11 @@ impl Player<'_> {
             self.transcript.push_answer(answer);
         }
         if !left.is_empty() {
-            self.transcript.push(format!("  further bytes: {}", show(left)));
+            self.transcript
+                .push(format!("  further bytes: {}", show(left)));
         }
-        self.transcript.push(format!("  curl exit {:?}", output.status.code()));
+        self.transcript
+            .push(format!("  curl exit {:?}", output.status.code()));
         Ok(())
     }
 }
@@ -301,10 +266,14 @@ impl Player<'_> {
 fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
     let (mut answers, mut rest) = (Vec::new(), bytes);
     while rest.starts_with(b"HTTP/") {
-        let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else { break };
+        let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else {
+            break;
+        };
         let head = String::from_utf8_lossy(&rest[..end]).into_owned();
         // A head alone is read like the answer to HEAD.
-        let Some(mut answer) = take_answer(format!("{head}\r\n\r\n").as_bytes(), true, true) else { break };
+        let Some(mut answer) = take_answer(format!("{head}\r\n\r\n").as_bytes(), true, true) else {
+            break;
+        };
         rest = &rest[end + 4..];
         if !rest.starts_with(b"HTTP/") {
             answer.body = rest.to_vec();
@@ -325,15 +294,20 @@ fn first_line(text: &str) -> String {
 fn methods_in(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.split("\r\n").filter(|line| line.contains(" HTTP/1."));
-    lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    lines
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Every whole answer in `bytes`, and what is left.
 fn take_all<'a>(bytes: &'a [u8], methods: &[String], is_over: bool) -> (Vec<Answer>, &'a [u8]) {
     let (mut answers, mut rest, mut finals) = (Vec::new(), bytes, 0);
-    while let Some(answer) =
-        take_answer(rest, methods.get(finals).is_some_and(|method| method == "HEAD"), is_over)
-    {
+    while let Some(answer) = take_answer(
+        rest,
+        methods.get(finals).is_some_and(|method| method == "HEAD"),
+        is_over,
+    ) {
         rest = &rest[answer.size..];
         let is_tunnel = answer.status() == "101";
         finals += usize::from(!answer.is_interim());
@@ -346,30 +320,9 @@ fn take_all<'a>(bytes: &'a [u8], methods: &[String], is_over: bool) -> (Vec<Answ
 }
 
 fn count_answers(bytes: &[u8], methods: &[String], is_over: bool) -> usize {
-    take_all(bytes, methods, is_over).0.iter().filter(|answer| !answer.is_interim()).count()
-}
-
-/// The access logs line by line, and of the error log the most severe level.
-fn read_logs(transcript: &mut Transcript, places: &Places) {
-    let mut names: Vec<_> = std::fs::read_dir(&places.folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with("access.log"))
-        .collect();
-    names.sort();
-    for name in names {
-        let bytes = std::fs::read(places.folder.join(&name)).unwrap_or_default();
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            transcript.push_log(&name, line);
-        }
-    }
-    let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
-    let errors = String::from_utf8_lossy(&errors);
-    // Whether a body goes through a file is nobody's business.
-    let buffered = |line: &&str| line.contains("is buffered to a temporary file");
-    let errors = errors.lines().filter(|line| !buffered(line)).collect::<Vec<_>>().join("\n");
-    let levels = ["emerg", "alert", "crit", "error", "warn"];
-    let worst = levels.iter().find(|level| errors.contains(&format!("[{level}] ")));
-    transcript.push(format!("error log: {}", worst.unwrap_or(&"nothing from warn upwards")));
+    take_all(bytes, methods, is_over)
+        .0
+        .iter()
+        .filter(|answer| !answer.is_interim())
+        .count()
 }

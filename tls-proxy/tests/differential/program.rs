@@ -39,12 +39,20 @@ impl Program {
         let text = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
         let version = text.trim().trim_start_matches("nginx version: ").to_owned();
-        Some(Self { path: path.to_owned(), is_nginx: version.starts_with("nginx/"), version })
+        Some(Self {
+            path: path.to_owned(),
+            is_nginx: version.starts_with("nginx/"),
+            version,
+        })
     }
 
     fn command(&self, case: &Case, places: &Places) -> Command {
         let mut command = Command::new(&self.path);
-        command.arg("-p").arg(&places.folder).arg("-c").arg(places.folder.join("case.conf"));
+        command
+            .arg("-p")
+            .arg(&places.folder)
+            .arg("-c")
+            .arg(places.folder.join("case.conf"));
         if self.is_nginx {
             let mut globals = String::new();
             if !case.configuration.contains("daemon off") {
@@ -57,17 +65,32 @@ impl Program {
             if case.whole && !case.configuration.contains("pid ") {
                 globals.push_str(&format!("pid {}/nginx.pid;", places.folder.display()));
             }
-            command.arg("-e").arg(places.folder.join("error.log")).arg("-g").arg(globals);
+            command
+                .arg("-e")
+                .arg(places.folder.join("error.log"))
+                .arg("-g")
+                .arg(globals);
         }
         command
     }
 
     pub(crate) fn check(&self, case: &Case, places: &Places) -> Result<Check, String> {
-        let output = self.command(case, places).arg("-t").output().map_err(|e| e.to_string())?;
+        let output = self
+            .command(case, places)
+            .arg("-t")
+            .output()
+            .map_err(|e| e.to_string())?;
         let text = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
-        let line = text.lines().filter(|line| !line.contains("[warn]")).find_map(named_line);
-        Ok(Check { accepted: output.status.success(), line, output: text })
+        let line = text
+            .lines()
+            .filter(|line| !line.contains("[warn]"))
+            .find_map(named_line);
+        Ok(Check {
+            accepted: output.status.success(),
+            line,
+            output: text,
+        })
     }
 
     /// Starts it, and waits until every port of `places` that the configuration names accepts.
@@ -88,7 +111,11 @@ impl Program {
             if is_named && !running.wait_for(places.server(number)) {
                 running.stop();
                 let said = std::fs::read_to_string(places.folder.join("stderr"));
-                return Err(format!("{} did not start: {}", self.version, said.unwrap_or_default()));
+                return Err(format!(
+                    "{} did not start: {}",
+                    self.version,
+                    said.unwrap_or_default()
+                ));
             }
         }
         Ok(running)
@@ -116,7 +143,10 @@ impl Running {
         for (signal, patience) in [("QUIT", 1500), ("TERM", 1000), ("KILL", 5000)] {
             // std sends SIGKILL only.
             let id = self.child.id().to_string();
-            let _ = Command::new("kill").args(["-s", signal, &id]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill")
+                .args(["-s", signal, &id])
+                .stderr(Stdio::null())
+                .status();
             let started = Instant::now();
             while started.elapsed() < Duration::from_millis(patience) {
                 if !matches!(self.child.try_wait(), Ok(None)) {

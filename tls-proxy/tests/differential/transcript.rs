@@ -23,13 +23,19 @@ impl Transcript {
 
     pub(crate) fn push_answer(&mut self, answer: &Answer) {
         self.push(format!("  {}", answer.status_line));
-        let names: Vec<_> = answer.fields.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = answer
+            .fields
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         self.orders.push(names.join(", "));
         let is_page = names_a_product(&answer.body);
         let mut fields: Vec<String> = answer
             .fields
             .iter()
-            .map(|(name, value)| format!("  | {name}: {}", mask_field(name, value, answer, is_page)))
+            .map(|(name, value)| {
+                format!("  | {name}: {}", mask_field(name, value, answer, is_page))
+            })
             .collect();
         fields.sort();
         self.lines.extend(fields);
@@ -97,7 +103,9 @@ fn names_a_product(body: &[u8]) -> bool {
 
 fn mask_field(name: &str, value: &str, answer: &Answer, is_page: bool) -> String {
     match name.to_ascii_lowercase().as_str() {
-        "date" if value.len() == 29 && value.ends_with(" GMT") => "<date>".to_owned(),
+        // `expires max` and `expires epoch` are no times of today.
+        "expires" if value.contains(" 2037 ") || value.contains(" 1970 ") => value.to_owned(),
+        "date" | "expires" if value.len() == 29 && value.ends_with(" GMT") => "<date>".to_owned(),
         "server" => mask_product(value),
         "content-length" if is_page && value == answer.body.len().to_string() => {
             "<page>".to_owned()
@@ -118,7 +126,9 @@ fn mask_product(value: &str) -> String {
 /// Masks the product in the last line of an error page.
 pub(crate) fn mask_page(body: &str) -> String {
     const BEFORE: &str = "<hr><center>";
-    let Some((before, behind)) = body.split_once(BEFORE) else { return body.to_owned() };
+    let Some((before, behind)) = body.split_once(BEFORE) else {
+        return body.to_owned();
+    };
     match behind.split_once("</center>") {
         Some((product, rest)) => {
             format!("{before}{BEFORE}{}</center>{rest}", mask_product(product))
@@ -141,7 +151,11 @@ fn mask_times(line: &str) -> String {
             let end = value.find([' ', '"', ';']).unwrap_or(value.len());
             let is_time = |c: char| c.is_ascii_digit() || c == '.';
             let is_known = end > 0 && value[..end].chars().all(is_time);
-            masked.push_str(if is_known { "time=<time>" } else { &rest[..5 + end] });
+            masked.push_str(if is_known {
+                "time=<time>"
+            } else {
+                &rest[..5 + end]
+            });
             rest = &value[end..];
         } else {
             masked.push_str(&rest[..1]);
@@ -152,7 +166,10 @@ fn mask_times(line: &str) -> String {
 }
 
 fn is_local_time(text: &str) -> bool {
-    text.starts_with('[') && text.ends_with(']') && text.as_bytes()[3] == b'/' && text.contains(" +")
+    text.starts_with('[')
+        && text.ends_with(']')
+        && text.as_bytes()[3] == b'/'
+        && text.contains(" +")
 }
 
 /// Masks numbers behind `bytes=` and `body=`, and combined's body size, where they say what
@@ -177,7 +194,9 @@ fn mask_sizes(line: &str, sizes: &[(usize, usize)]) -> String {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 /// The lines that only one of two transcripts has, in order, for a person.

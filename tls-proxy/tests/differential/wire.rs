@@ -59,7 +59,12 @@ impl Wire {
                 Outgoing::Tls(child, stdin)
             }
         };
-        Ok(Self { outgoing, incoming, received: Vec::new(), end: None })
+        Ok(Self {
+            outgoing,
+            incoming,
+            received: Vec::new(),
+            end: None,
+        })
     }
 
     /// Sends; an error means that the other side has gone, which reading will tell.
@@ -150,7 +155,9 @@ pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(bytes);
     }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let mut lines: Vec<String> = Vec::new();
     // How many tickets came by when is no part of what was agreed.
@@ -165,14 +172,26 @@ pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec
 /// The part of a line of s_client that two servers have to agree on.
 fn agreed(line: &str) -> Option<String> {
     const TELLING: [&str; 12] = [
-        "subject=", "New, TLS", "Reused, TLS", "ALPN protocol:", "No ALPN", "Server Temp Key:",
-        "Verify return code:", "Peer signature type:", "OCSP response:",
-        "HTTP/1.1 ", "No client certificate CA names", "Peer signing digest:",
+        "subject=",
+        "New, TLS",
+        "Reused, TLS",
+        "ALPN protocol:",
+        "No ALPN",
+        "Server Temp Key:",
+        "Verify return code:",
+        "Peer signature type:",
+        "OCSP response:",
+        "HTTP/1.1 ",
+        "No client certificate CA names",
+        "Peer signing digest:",
     ];
     let line = line.trim();
     if let Some((_, alert)) = line.split_once(":SSL routines:") {
         let reason = alert.split(':').nth(1).unwrap_or_default();
         return Some(format!("alert: {reason}"));
     }
-    TELLING.iter().any(|start| line.starts_with(start)).then(|| line.to_owned())
+    TELLING
+        .iter()
+        .any(|start| line.starts_with(start))
+        .then(|| line.to_owned())
 }

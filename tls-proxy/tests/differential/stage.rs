@@ -1,0 +1,108 @@
+//! What comes before and behind the requests of a case: its folder, `-t`, and the logs.
+
+use crate::bytes::unescape;
+use crate::case::Case;
+use crate::places::Places;
+use crate::program::Program;
+use crate::transcript::Transcript;
+use std::time::{Duration, SystemTime};
+
+/// A refusal that names no line: nginx has some, and any line is as good.
+pub(crate) const NO_LINE: &str = "  in no line";
+
+/// Asks `-t`; of a refusal the line of the first error counts.
+pub(crate) fn check(
+    program: &Program,
+    case: &Case,
+    places: &Places,
+    transcript: &mut Transcript,
+) -> Result<(), String> {
+    let check = program.check(case, places)?;
+    transcript.push(if check.accepted {
+        "  accepted"
+    } else {
+        "  refused"
+    });
+    if !check.accepted {
+        let line = check
+            .line
+            .map_or(NO_LINE.to_owned(), |line| format!("  in line {line}"));
+        transcript.push(line);
+    }
+    transcript.messages.push(check.output);
+    Ok(())
+}
+
+/// Writes the configuration and the files of a case into its empty folder.
+pub(crate) fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
+    let _ = std::fs::remove_dir_all(&places.folder);
+    std::fs::create_dir_all(places.root())?;
+    let configuration = places.fill(&case.configuration);
+    let text = if case.whole {
+        configuration
+    } else {
+        format!("{}{configuration}}}\n", places.fill(MAIN))
+    };
+    std::fs::write(places.folder.join("case.conf"), text)?;
+    // Fixed, so that Last-Modified and ETag are the same under both programs.
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for (name, text) in &case.files {
+        let path = places.folder.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let text = unescape(&places.fill(text), "\n").unwrap_or_default();
+        std::fs::write(&path, text)?;
+        std::fs::File::options()
+            .append(true)
+            .open(&path)?
+            .set_modified(modified)?;
+    }
+    Ok(())
+}
+
+/// The main part of every configuration that is not `whole`; its closing brace comes behind.
+const MAIN: &str = "\
+worker_processes 1;
+error_log %PREFIX%/error.log info;
+pid %PREFIX%/nginx.pid;
+events { worker_connections 256; }
+http {
+access_log %PREFIX%/access.log;
+client_body_temp_path %PREFIX%/client-body;
+proxy_temp_path %PREFIX%/proxy-temp;
+";
+
+/// The access logs line by line, and of the error log the most severe level.
+pub(crate) fn read_logs(transcript: &mut Transcript, places: &Places) {
+    let mut names: Vec<_> = std::fs::read_dir(&places.folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with("access.log"))
+        .collect();
+    names.sort();
+    for name in names {
+        let bytes = std::fs::read(places.folder.join(&name)).unwrap_or_default();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            transcript.push_log(&name, line);
+        }
+    }
+    let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
+    let errors = String::from_utf8_lossy(&errors);
+    // Whether a body goes through a file is nobody's business.
+    let buffered = |line: &&str| line.contains("is buffered to a temporary file");
+    let errors = errors
+        .lines()
+        .filter(|line| !buffered(line))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let levels = ["emerg", "alert", "crit", "error", "warn"];
+    let worst = levels
+        .iter()
+        .find(|level| errors.contains(&format!("[{level}] ")));
+    transcript.push(format!(
+        "error log: {}",
+        worst.unwrap_or(&"nothing from warn upwards")
+    ));
+}

@@ -1,0 +1,134 @@
+//! The program under attack: started on one configuration, asked, and counted after.
+
+use crate::case::Case;
+use crate::certificates;
+use crate::http1::{Answer, take_answer};
+use crate::places::Places;
+use crate::program::{Program, Running};
+use crate::upstream::Upstreams;
+use crate::wire::Wire;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The numbers of the two listeners.
+pub(crate) const PLAIN: usize = 1;
+pub(crate) const TLS: usize = 2;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Both listeners in front of one upstream; headers have two seconds to come.
+const CONFIGURATION: &str = "\
+worker_processes 1;
+error_log %PREFIX%/error.log info;
+pid %PREFIX%/nginx.pid;
+events { worker_connections 2048; }
+http {
+    access_log %PREFIX%/access.log;
+    client_body_temp_path %PREFIX%/client-body;
+    proxy_temp_path %PREFIX%/proxy-temp;
+    client_header_timeout 2s;
+    server { listen 127.0.0.1:%PORT_1%; location / { proxy_pass http://%UPSTREAM%; } }
+    server {
+        listen 127.0.0.1:%PORT_2% ssl;
+        ssl_certificate %CERT%;
+        ssl_certificate_key %KEY%;
+        location / { proxy_pass http://%UPSTREAM%; }
+    }
+}
+";
+
+/// The program under attack.
+pub(crate) struct Target {
+    pub(crate) places: Places,
+    running: Running,
+    upstreams: Upstreams,
+}
+
+impl Target {
+    pub(crate) fn start(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("hostile-{}-{name}", std::process::id()));
+        let certificates = folder.join("tls");
+        certificates::make(&certificates).unwrap();
+        let places = Places::take(&folder, &certificates);
+        let configuration = CONFIGURATION.to_owned();
+        std::fs::write(folder.join("case.conf"), places.fill(&configuration)).unwrap();
+        let case = Case {
+            configuration,
+            whole: true,
+            ..Case::default()
+        };
+        let upstreams = Upstreams::start(&[], &places, &case.configuration).unwrap();
+        let binary = std::env::var_os("NGINX_SUBJECT").map_or_else(
+            || PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")),
+            PathBuf::from,
+        );
+        let program = Program::find(&binary).expect("the program does not run");
+        let running = program.start(&case, &places).unwrap();
+        Self {
+            places,
+            running,
+            upstreams,
+        }
+    }
+
+    /// Sends `bytes` on a connection of their own and returns the answer, if one came.
+    pub(crate) fn ask(&self, bytes: &[u8]) -> Option<Answer> {
+        let mut wire = Wire::connect(self.places.server(PLAIN), None).unwrap();
+        wire.send(bytes);
+        answer_on(&mut wire)
+    }
+
+    pub(crate) fn ask_for(&self, request: &str) -> String {
+        let answer = self.ask(request.as_bytes());
+        answer.map_or_else(
+            || "no answer".to_owned(),
+            |answer| answer.status().to_owned(),
+        )
+    }
+
+    fn log_lines(&self) -> usize {
+        let log = std::fs::read(self.places.folder.join("access.log")).unwrap_or_default();
+        log.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    /// Waits for `expected` lines, and a little longer for one too many.
+    pub(crate) fn has_logged(&self, expected: usize) {
+        let started = Instant::now();
+        while self.log_lines() < expected && started.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(self.log_lines(), expected, "lines in the access log");
+    }
+
+    /// A request over TCP and one over TLS are answered, within seconds.
+    pub(crate) fn still_serves(&self) {
+        let started = Instant::now();
+        assert_eq!(
+            self.ask_for("GET /alive HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "200"
+        );
+        let mut wire = Wire::connect(self.places.server(TLS), Some(&[])).unwrap();
+        wire.send(b"GET /alive HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer_on(&mut wire).unwrap().status(), "200");
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "it answers late"
+        );
+    }
+
+    /// Ends the program and returns what the upstream saw.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        self.running.stop();
+        let seen = self.upstreams.finish();
+        let _ = std::fs::remove_dir_all(&self.places.folder);
+        seen
+    }
+}
+
+/// Waits for one answer.
+pub(crate) fn answer_on(wire: &mut Wire) -> Option<Answer> {
+    wire.receive(PATIENCE, |bytes, over| {
+        take_answer(bytes, false, over).is_some()
+    });
+    take_answer(&wire.received, false, wire.end.is_some())
+}
