@@ -184,6 +184,23 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
     lines
 }
 
+/// How many bytes of data each stream had.
+pub(crate) fn body_sizes(bytes: &[u8]) -> Vec<usize> {
+    let mut sizes: Vec<(u8, usize)> = Vec::new();
+    let mut at = 0;
+    while let Some(head) = bytes.get(at..at + 9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        at += 9 + length;
+        if head[3] == 0 {
+            match sizes.iter_mut().find(|(stream, _)| *stream == head[8]) {
+                Some((_, size)) => *size += length,
+                None => sizes.push((head[8], length)),
+            }
+        }
+    }
+    sizes.into_iter().map(|(_, size)| size).collect()
+}
+
 /// The status of a header block that starts with one of HPACK's indexed statuses, or with a
 /// literal `:status`.
 fn status(block: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use crate::bytes::{parts, show, unescape};
 use crate::case::{Action, Case, Options, Step};
 use crate::http1::{Answer, take_answer};
-use crate::http2::{list_frames, write_frames};
+use crate::http2::{body_sizes, list_frames, write_frames};
 use crate::places::Places;
 use crate::program::Program;
 use crate::stage::{check, prepare, read_logs};
@@ -41,6 +41,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
         places,
         transcript,
         wire: None,
+        beside: Vec::new(),
         methods: Vec::new(),
         tunnel: false,
     };
@@ -50,9 +51,10 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     let Player {
         mut transcript,
         wire,
+        beside,
         ..
     } = player;
-    drop(wire);
+    drop((wire, beside));
     running.stop();
     for seen in upstreams.finish() {
         for line in seen.lines() {
@@ -67,6 +69,8 @@ struct Player<'a> {
     places: &'a Places,
     transcript: Transcript,
     wire: Option<Wire>,
+    /// Connections that stay open while others are used.
+    beside: Vec<Wire>,
     /// Methods sent on the connection whose answers have not come yet.
     methods: Vec<String>,
     tunnel: bool,
@@ -135,7 +139,10 @@ impl Player<'_> {
     }
 
     fn open(&mut self, options: &Options) -> Result<(), String> {
-        self.wire = None;
+        let before = self.wire.take();
+        if options.has("beside") {
+            self.beside.extend(before);
+        }
         self.methods.clear();
         self.tunnel = false;
         let port = self.places.server(options.number("port").unwrap_or(1));
@@ -235,9 +242,12 @@ impl Player<'_> {
                 || lines.iter().any(|line| line.starts_with("goaway"))
         });
         wire.receive(options.milliseconds("watch").unwrap_or(QUIET), |_, _| false);
-        for line in list_frames(&std::mem::take(&mut wire.received)) {
+        let received = std::mem::take(&mut wire.received);
+        for line in list_frames(&received) {
             self.transcript.push(format!("  {line}"));
         }
+        let bodies = body_sizes(&received).into_iter().map(|body| (0, body));
+        self.transcript.sizes.extend(bodies);
         let end = if wire.end.is_some() { "closed" } else { "open" };
         self.transcript.push(format!("  then {end}"));
     }
@@ -277,6 +287,7 @@ fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
         rest = &rest[end + 4..];
         if !rest.starts_with(b"HTTP/") {
             answer.body = rest.to_vec();
+            answer.body_size = rest.len();
             answer.framing = crate::http1::Framing::Close;
             rest = &[];
         }
