@@ -204,7 +204,8 @@ fn case_name(path: &Path) -> String {
     path.with_extension("").display().to_string()
 }
 
-/// `NGINX_ORACLE`, what `install` put under target/, or the nginx that is on the path.
+/// `NGINX_ORACLE`, what `install` put under target/, or the nginx that is on the path if
+/// it is no older.
 fn find_oracle() -> Option<Program> {
     if let Some(path) = std::env::var_os("NGINX_ORACLE") {
         return Program::find(Path::new(&path));
@@ -219,5 +220,6 @@ fn find_oracle() -> Option<Program> {
             let platform = std::fs::read_dir(wheel).ok()?.flatten().next()?;
             Program::find(&platform.path().join("nginx"))
         });
-    installed.or_else(|| Program::find(Path::new("nginx")))
+    let on_path = || Program::find(Path::new("nginx")).filter(Program::is_recent);
+    installed.or_else(on_path)
 }
