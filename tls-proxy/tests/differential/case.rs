@@ -17,6 +17,8 @@ pub(crate) struct Case {
     pub(crate) differs: Option<String>,
     /// `system` where only Debian's build has the module.
     pub(crate) oracle: Option<String>,
+    /// Whether it matters on which connection the upstream saw a request.
+    pub(crate) connections: bool,
     /// The configuration's `http` block, or with `whole` the whole file.
     pub(crate) configuration: String,
     pub(crate) whole: bool,
@@ -148,6 +150,7 @@ impl Case {
             "title" => {}
             "step" => self.step = value.to_owned(),
             "differs" => self.differs = Some(value.to_owned()),
+            "compares" if value == "connections" => self.connections = true,
             "oracle" => self.oracle = Some(value.to_owned()),
             _ => return Err(format!("unknown header {key}")),
         }

@@ -35,7 +35,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
         }
         return Ok(transcript);
     }
-    let upstreams = Upstreams::start(&case.scripts, places, &case.configuration)?;
+    let upstreams = Upstreams::start(case, places)?;
     let mut running = program.start(case, places)?;
     let mut player = Player {
         places,

@@ -74,10 +74,11 @@ impl Served {
     }
 
     fn note(&self, what: &str) {
-        let line = format!(
-            "upstream {} connection {}: {what}",
-            self.number, self.connection
-        );
+        let connection = match self.shared.names_connections {
+            true => format!(" connection {}", self.connection),
+            false => String::new(),
+        };
+        let line = format!("upstream {}{connection}: {what}", self.number);
         self.shared.seen.lock().unwrap().push(line);
     }
 

@@ -1,6 +1,6 @@
 //! The scripted upstream: records every request as it came in and answers with scripted bytes.
 
-use crate::case::Script;
+use crate::case::{Case, Script};
 use crate::places::Places;
 use crate::served::Served;
 use std::io::{Read, Write};
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     /// How many requests each upstream has had.
     pub(crate) next: [AtomicUsize; 4],
     connections: [AtomicUsize; 4],
+    pub(crate) names_connections: bool,
 }
 
 /// A TCP or Unix stream.
@@ -55,7 +56,8 @@ impl Stream for UnixStream {
 
 impl Upstreams {
     /// Listens on every upstream address that the configuration names.
-    pub(crate) fn start(scripts: &[Script], places: &Places, text: &str) -> Result<Self, String> {
+    pub(crate) fn start(case: &Case, places: &Places) -> Result<Self, String> {
+        let (scripts, text) = (&case.scripts, &case.configuration);
         let filled = scripts.iter().map(|script| {
             let number = script
                 .options
@@ -74,6 +76,7 @@ impl Upstreams {
             scripts: filled.collect(),
             next: Default::default(),
             connections: Default::default(),
+            names_connections: case.connections,
         });
         let mut listeners = Vec::new();
         for number in 1..=3 {

@@ -56,7 +56,7 @@ impl Target {
             whole: true,
             ..Case::default()
         };
-        let upstreams = Upstreams::start(&[], &places, &case.configuration).unwrap();
+        let upstreams = Upstreams::start(&case, &places).unwrap();
         let binary = std::env::var_os("NGINX_SUBJECT").map_or_else(
             || PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")),
             PathBuf::from,
