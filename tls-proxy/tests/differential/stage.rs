@@ -8,7 +8,7 @@ use crate::transcript::Transcript;
 use std::time::{Duration, SystemTime};
 
 /// A refusal that names no line: nginx has some, and any line is as good.
-pub(crate) const NO_LINE: &str = "  in no line";
+pub(crate) const NO_LINE: &str = "  refused, no line";
 
 /// Asks `-t`; of a refusal the line of the first error counts.
 pub(crate) fn check(
@@ -18,17 +18,11 @@ pub(crate) fn check(
     transcript: &mut Transcript,
 ) -> Result<(), String> {
     let check = program.check(case, places)?;
-    transcript.push(if check.accepted {
-        "  accepted"
-    } else {
-        "  refused"
+    transcript.push(match (check.accepted, check.line) {
+        (true, _) => "  accepted".to_owned(),
+        (false, Some(line)) => format!("  refused, line {line}"),
+        (false, None) => NO_LINE.to_owned(),
     });
-    if !check.accepted {
-        let line = check
-            .line
-            .map_or(NO_LINE.to_owned(), |line| format!("  in line {line}"));
-        transcript.push(line);
-    }
     transcript.messages.push(check.output);
     Ok(())
 }

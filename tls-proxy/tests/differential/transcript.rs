@@ -107,6 +107,12 @@ fn mask_field(name: &str, value: &str, answer: &Answer, is_page: bool) -> String
         "expires" if value.contains(" 2037 ") || value.contains(" 1970 ") => value.to_owned(),
         "date" | "expires" if value.len() == 29 && value.ends_with(" GMT") => "<date>".to_owned(),
         "server" => mask_product(value),
+        // The page that HEAD leaves out is as long as the product's name makes it.
+        "content-length" if answer.is_headed_page() => {
+            let product = answer.field("server").map_or(0, str::len);
+            let length = value.parse::<usize>().unwrap_or(0);
+            format!("<page of {}>", length.saturating_sub(product))
+        }
         "content-length" if is_page && value == answer.body.len().to_string() => {
             "<page>".to_owned()
         }
