@@ -28,9 +28,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let show = arguments.iter().any(|argument| argument == "--show");
+    let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
-    let run = match Run::prepare(show) {
+    let run = match Run::prepare(is_given("--show"), is_given("--pending")) {
         Ok(run) => run,
         Err(error) => {
             println!("differential: {error}");
@@ -48,18 +48,17 @@ fn main() -> ExitCode {
     let total = cases.len();
     let counts = run.all(cases.into());
     let _ = std::fs::remove_dir_all(&run.folder);
-    println!(
-        "differential: {total} cases, {} agree, {} differ on purpose, {} failed{}",
-        counts[0],
-        counts[1],
-        counts[3],
-        if counts[2] > 0 {
-            format!(", {} skipped", counts[2])
-        } else {
-            String::new()
-        }
+    let [agree, on_purpose, skipped, failed, pending] = counts;
+    let mut summary = format!(
+        "differential: {total} cases, {agree} agree, {on_purpose} differ on purpose, {failed} failed"
     );
-    if counts[3] > 0 {
+    for (count, what) in [(pending, "pending"), (skipped, "skipped")] {
+        if count > 0 {
+            summary.push_str(&format!(", {count} {what}"));
+        }
+    }
+    println!("{summary}");
+    if failed > 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
