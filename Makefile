@@ -10,7 +10,7 @@ export TLS_PROXY_IMAGE := $(REPOSITORY)/tls-proxy:$(VERSION)
 # the machine that builds gets into the programs.
 TARGET     := $(shell rustc -vV | sed -n 's/^host: //p')
 CARGO_HOME ?= $(HOME)/.cargo
-STATIC     := -C target-feature=+crt-static \
+STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 export CARGO_TARGET_DIR := $(CURDIR)/target
