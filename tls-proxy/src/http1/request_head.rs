@@ -9,8 +9,6 @@ use super::fields::{Fields, Span, contains, members};
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
 const SHOWN: usize = 1024;
-/// As much of one that is too long, bytes.
-const LONG_SHOWN: usize = 8192;
 
 /// How much of a head a stranger may send.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +94,7 @@ pub(crate) fn parse(
         return check_partial_line(input, limits).map(|()| None);
     };
     if line_end > limits.line {
-        return Err(rejection(414, "client sent too long URI", input));
+        return Err(rejection(414, "client sent too long URI", &input[..limits.line]));
     }
     let line = parse_line(trim_line(&input[..line_end]))
         .map_err(|(status, reason)| rejection(status, reason, input))?;
@@ -132,7 +130,7 @@ fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) ->
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
     let reason = reason.into();
     let old = reason == INVALID_OLD_METHOD.1;
-    let shown = if status == 414 { LONG_SHOWN } else { SHOWN };
+    let shown = if status == 414 { input.len() } else { SHOWN };
     Rejection {
         status,
         reason,
@@ -149,7 +147,7 @@ fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) ->
 /// learns it at once instead of at the time-out.
 fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Rejection> {
     if input.len() > limits.line {
-        return Err(rejection(414, "client sent too long URI", input));
+        return Err(rejection(414, "client sent too long URI", &input[..limits.line]));
     }
     let method = input
         .iter()

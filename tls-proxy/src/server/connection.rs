@@ -47,6 +47,9 @@ pub(crate) struct Connection {
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
     pub(crate) requests: Cell<u64>,
+    /// The upstream is heard out though the client may have left
+    /// (`proxy_ignore_client_abort`).
+    pub(crate) hears_out: Cell<bool>,
     /// Requests being answered; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
     /// `keepalive_requests` have been served (HTTP/2).
@@ -90,6 +93,7 @@ pub(crate) async fn serve(
         tls: None,
         plain_on_tls: false,
         requests: Cell::new(0),
+        hears_out: Cell::new(false),
         in_flight: Cell::new(0),
         worn_out: Notify::new(),
         sending: http2::Sending::default(),

@@ -14,7 +14,7 @@ use super::exchange::{Exchange, Failure, Limits, Timer, Upload};
 use super::link::Link;
 use crate::error_log::{self, Level};
 use crate::http1::body::Decoder;
-use crate::http1::request_head::Framing;
+use crate::http1::request_head::{Framing, Version};
 use crate::http1::response_head::ResponseHead;
 use crate::modules::proxy::{self, Chosen, Settings};
 use crate::server::request::{Attempt, Request};
@@ -34,6 +34,10 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         error_log::request(request, Level::Error, reason);
         Refusal::new(502)
     })?;
+    request
+        .connection
+        .hears_out
+        .set(settings.ignore_client_abort);
     request.proxy = Some(chosen.to.clone());
     let body = Body::begin(request).await?;
     let head = proxy::write_head(request, &chosen, body.framing);
@@ -69,7 +73,13 @@ impl Body {
         };
         let proxy = &request.settings().proxy;
         let (buffering, wanted) = (proxy.request_buffering, proxy.pass_request_body);
-        let room = core.client_body_buffer_size as u64;
+        // HTTP/1.0 knows no chunks: such a body is read whole, for its length.
+        let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
+        let room = if whole {
+            u64::MAX
+        } else {
+            core.client_body_buffer_size as u64
+        };
         if !wanted {
             return Ok(Self {
                 framing: Framing::None,
@@ -81,7 +91,7 @@ impl Body {
         rest.bound(bounds);
         let begun = match request.framing {
             Framing::Length(length) if buffering && length > room => Ok(BytesMut::new()),
-            _ if buffering => read_up_to(&mut rest, room).await,
+            _ if buffering || whole => read_up_to(&mut rest, room).await,
             _ => read_at_hand(&mut rest).await,
         };
         let begun = begun.map_err(|fault| refuse_body(request, fault))?;
