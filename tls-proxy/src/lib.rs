@@ -11,6 +11,8 @@ pub mod error_log;
 mod http1;
 pub mod life;
 mod modules;
+#[cfg(test)]
+mod properties;
 mod server;
 mod tls;
 mod upstream;

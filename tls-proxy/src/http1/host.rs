@@ -26,11 +26,14 @@ pub(crate) fn parse(text: &[u8]) -> Option<Vec<u8>> {
         b"" => b"",
         _ => port.strip_prefix(b":")?,
     };
-    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    let number = port.iter().fold(0_u32, |sum, byte| {
-        sum * 10 + u32::from(byte.wrapping_sub(b'0')) % 10
-    });
-    if !digits || number > 65535 {
+    // At most five digits, so that the sum below cannot overflow.
+    if port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = port
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    if number > 65535 {
         return None;
     }
     let host = host
@@ -67,8 +70,20 @@ mod tests {
             );
         }
         for text in [
-            "", ":80", "a/b", "a b", "a..b", "a:b", "a:80:90", "[::1", "[::1]x", "user@a",
-            "\u{e9}", "a:99999", "[]",
+            "",
+            ":80",
+            "a/b",
+            "a b",
+            "a..b",
+            "a:b",
+            "a:80:90",
+            "[::1",
+            "[::1]x",
+            "user@a",
+            "\u{e9}",
+            "a:99999",
+            "a:99999999999",
+            "[]",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }

@@ -582,6 +582,7 @@ mod tests {
             ("GET / HTTP/11", 505),
             ("GET / HTTP/01.1", 400),
             ("GET / HTTP/1.1\r", 400),
+            ("GET / HTTP/1.1\t", 400),
             ("GET / HTTP/1.1 x", 400),
             ("GET / FTP/1.1", 400),
             ("POST /", 400),

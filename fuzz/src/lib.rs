@@ -1,0 +1,37 @@
+//! tls-proxy's parsers, compiled from its own files, and what must hold of
+//! them. Nothing here but names: the targets call these functions.
+
+// Each is a part of a program that uses all of it.
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../tls-proxy/src/conf/mod.rs"]
+mod conf;
+#[path = "../../tls-proxy/src/http1/mod.rs"]
+mod http1;
+#[path = "../../tls-proxy/src/properties.rs"]
+mod properties;
+
+/// See `properties::chunked`.
+pub fn chunked(data: &[u8]) {
+    properties::chunked(data);
+}
+
+/// See `properties::configuration`.
+pub fn configuration(data: &[u8]) {
+    properties::configuration(data);
+}
+
+/// See `properties::request`.
+pub fn request(data: &[u8]) {
+    properties::request(data);
+}
+
+/// See `properties::response`.
+pub fn response(data: &[u8]) {
+    properties::response(data);
+}
+
+/// See `properties::target`.
+pub fn target(data: &[u8]) {
+    properties::target(data);
+}

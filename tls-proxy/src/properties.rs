@@ -1,0 +1,254 @@
+//! What must hold for any bytes at all: the properties that `fuzz/` searches
+//! counterexamples of, and that a test checks on the corpus kept there. Tests
+//! and the fuzzer compile it, the program does not hold it.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::conf::{self, Entry, Main};
+use crate::http1::body::{Broken, Decoder, Step};
+use crate::http1::request_head::{self, Framing, Limits, RequestHead};
+use crate::http1::response_head::{self, ResponseHead};
+use crate::http1::{host, target as request_target};
+
+/// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
+const LIMITS: Limits = Limits {
+    line: 1024,
+    head: 2048,
+    fields: 50,
+    underscores: false,
+    ignore_invalid: true,
+};
+
+/// Reading a configuration ends, and each problem can be shown.
+pub(crate) fn configuration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    // It would read the machine's files.
+    if text.contains("include") {
+        return;
+    }
+    let loaded = conf::load(&Entry {
+        main: Main::BuiltIn {
+            name: "fuzz".to_owned(),
+            text: text.to_owned(),
+            folder: std::path::PathBuf::from("/nonexistent"),
+        },
+        globals: None,
+    });
+    let mut shown = Vec::new();
+    let rendered = conf::render(&loaded.problems, &loaded.files, &mut shown);
+    assert!(rendered.is_ok());
+    assert_eq!(loaded.problems.is_empty(), shown.is_empty());
+}
+
+/// A request's head and body mean the same however they come in pieces.
+pub(crate) fn request(data: &[u8]) {
+    let whole = read_request(data, usize::MAX);
+    for size in [1, 7] {
+        assert_eq!(read_request(data, size), whole, "in pieces of {size}");
+    }
+}
+
+/// An answer's head and body mean the same however they come in pieces.
+pub(crate) fn response(data: &[u8]) {
+    for to_head in [false, true] {
+        let whole = read_response(data, usize::MAX, to_head);
+        assert_eq!(read_response(data, 1, to_head), whole);
+    }
+}
+
+/// A chunked body is the same in any pieces, whatever stands behind it. The
+/// first byte chooses the size of the pieces.
+pub(crate) fn chunked(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else {
+        return;
+    };
+    let whole = read_body(Framing::Chunked, Pieces::new(data, usize::MAX));
+    let split = read_body(
+        Framing::Chunked,
+        Pieces::new(data, usize::from(*size).max(1)),
+    );
+    assert_eq!(split, whole);
+}
+
+/// A normalised path stays below the root, and going upstream and being read
+/// there does not change it.
+pub(crate) fn target(data: &[u8]) {
+    let _ = host::parse(data);
+    for merge_slashes in [false, true] {
+        let Ok(normal) = request_target::normalise(data, merge_slashes) else {
+            continue;
+        };
+        let path = &normal.path;
+        assert!(path.starts_with(b"/"));
+        assert!(!path.contains(&0));
+        for segment in path.split(|byte| *byte == b'/') {
+            assert!(segment != b"." && segment != b"..");
+        }
+        if merge_slashes {
+            assert!(!path.windows(2).any(|pair| pair == b"//"));
+        }
+        if let Some(args) = normal.args {
+            assert!(data.get(args).is_some());
+        }
+        let mut escaped = Vec::new();
+        request_target::escape_path(path, &mut escaped);
+        assert!(escaped.iter().all(u8::is_ascii_graphic));
+        let again = request_target::normalise(&escaped, merge_slashes);
+        assert_eq!(again.map(|it| it.path).as_ref(), Ok(path));
+    }
+}
+
+/// What a connection has to say, as reads of some size would bring it.
+struct Pieces<'a> {
+    /// Read and not used.
+    input: BytesMut,
+    rest: &'a [u8],
+    size: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(data: &'a [u8], size: usize) -> Self {
+        let mut pieces = Self {
+            input: BytesMut::new(),
+            rest: data,
+            size,
+        };
+        pieces.read();
+        pieces
+    }
+
+    fn read(&mut self) {
+        let (piece, rest) = self.rest.split_at(self.size.min(self.rest.len()));
+        self.input.extend_from_slice(piece);
+        self.rest = rest;
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+/// A body as far as it comes: its bytes, trailers, and what ended it.
+#[derive(Debug, PartialEq)]
+struct Body {
+    bytes: Vec<u8>,
+    end: Result<Bytes, Broken>,
+    /// What follows it on the connection, where the body came to its end.
+    behind: Option<Vec<u8>>,
+}
+
+fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
+    let mut decoder = Decoder::new(framing);
+    let mut bytes = Vec::new();
+    let end = loop {
+        let eof = pieces.is_at_end();
+        match decoder.step(&mut pieces.input, eof) {
+            Ok(Step::Data(data)) => {
+                assert!(!data.is_empty());
+                bytes.extend_from_slice(&data);
+            }
+            Ok(Step::End(trailers)) => break Ok(trailers),
+            Ok(Step::Starved) => {
+                assert!(!eof);
+                pieces.read();
+            }
+            Err(broken) => break Err(broken),
+        }
+    };
+    assert!(end.is_err() || decoder.is_done());
+    let behind = end.is_ok().then(|| [&pieces.input, pieces.rest].concat());
+    Body { bytes, end, behind }
+}
+
+/// All that is understood of a head, and its body; `None` where it is refused
+/// or never ends. Which fault is reported may depend on what came first.
+type Understood = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Option<Body>)>;
+
+fn read_request(data: &[u8], size: usize) -> Understood {
+    let mut pieces = Pieces::new(data, size);
+    let head: RequestHead = loop {
+        match request_head::parse(&mut pieces.input, &LIMITS) {
+            Ok(Some(head)) => break head,
+            Ok(None) if pieces.is_at_end() => return None,
+            Ok(None) => pieces.read(),
+            Err(rejection) => {
+                assert!((400..=505).contains(&rejection.status));
+                return None;
+            }
+        }
+    };
+    assert!(head.target.starts_with(b"/"));
+    let framing = head.framing();
+    let words = format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        head.line,
+        head.method,
+        head.target,
+        head.authority,
+        framing.as_ref().map_err(|rejection| rejection.status),
+        head.wants_keep_alive(),
+        head.expects_continue(),
+        head.upgrade(),
+    );
+    let fields = head
+        .fields
+        .iter()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
+        .collect();
+    let body = framing.ok().map(|framing| read_body(framing, pieces));
+    Some((words.into_bytes(), fields, body))
+}
+
+fn read_response(data: &[u8], size: usize, to_head: bool) -> Understood {
+    let mut pieces = Pieces::new(data, size);
+    let head: ResponseHead = loop {
+        match response_head::parse(&mut pieces.input, LIMITS.head) {
+            Ok(Some(head)) => break head,
+            Ok(None) if pieces.is_at_end() => return None,
+            Ok(None) => pieces.read(),
+            Err(_) => return None,
+        }
+    };
+    assert!((100..=999).contains(&head.status));
+    let framing = head.framing(to_head);
+    let words = format!(
+        "{:?} {} {:?} {framing:?} {}",
+        head.version,
+        head.status,
+        head.reason,
+        head.keeps_alive()
+    );
+    let fields = head
+        .fields
+        .iter()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
+        .collect();
+    let body = framing.ok().map(|framing| read_body(framing, pieces));
+    Some((words.into_bytes(), fields, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus_holds_what_must_hold() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
+        type Property = fn(&[u8]);
+        for (name, property) in [
+            ("chunked", chunked as Property),
+            ("configuration", configuration),
+            ("request", request),
+            ("response", response),
+            ("target", target),
+        ] {
+            let files = std::fs::read_dir(format!("{corpus}/{name}")).expect("a corpus");
+            for file in files {
+                let path = file.expect("an entry").path();
+                property(&std::fs::read(path).expect("a file"));
+            }
+        }
+    }
+}
