@@ -22,6 +22,8 @@ pub(crate) struct Wire<S> {
     pub(crate) inbound: BytesMut,
     /// The peer has ended its side.
     pub(crate) ended: bool,
+    /// The last read was a large one: a body is probably moving.
+    flowing: bool,
     /// Bytes taken from the stream so far.
     pub(crate) received: u64,
     /// Bytes given to the stream so far.
@@ -36,6 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             io,
             inbound,
             ended: false,
+            flowing: false,
             received,
             sent: 0,
         }
@@ -51,12 +54,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        let read = if self.inbound.is_empty() && self.inbound.capacity() < IDLE_READ_SIZE {
+        let idle = self.inbound.is_empty() && !self.flowing;
+        let read = if idle && self.inbound.capacity() < IDLE_READ_SIZE {
             self.poll_first(cx)
         } else {
             self.inbound.reserve(READ_SIZE);
             pin!(self.io.read_buf(&mut self.inbound)).poll(cx)
         };
+        if read.is_pending() && self.inbound.is_empty() {
+            // However long the wait is, it holds no buffer.
+            self.inbound = BytesMut::new();
+        }
         self.count(read)
     }
 
@@ -73,7 +81,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &read {
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.ended = true,
-            Poll::Ready(Ok(size)) => self.received += *size as u64,
+            Poll::Ready(Ok(size)) => {
+                self.flowing = *size >= IDLE_READ_SIZE;
+                self.received += *size as u64;
+            }
             Poll::Pending => {}
         }
         read
