@@ -188,12 +188,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         } else {
             None
         };
-        sources.extend(
-            ssl.certificates
-                .iter()
-                .chain(ssl.keys.iter())
-                .map(|file| file.path.clone()),
-        );
+        sources.extend(ssl.files().map(|file| file.path.clone()));
         let name = server
             .draft
             .names

@@ -20,6 +20,10 @@ pub(crate) mod map;
 pub(crate) mod proxy;
 pub(crate) mod rewrite;
 pub(crate) mod ssl;
+pub(crate) mod ssl_client;
+pub(crate) mod ssl_conf_command;
+pub(crate) mod ssl_session;
+pub(crate) mod ssl_stapling;
 pub(crate) mod upstream;
 
 use crate::conf::{Directive, Problem};
@@ -164,6 +168,10 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("core", core::DIRECTIVES),
     ("listen", listen::DIRECTIVES),
     ("ssl", ssl::DIRECTIVES),
+    ("ssl: certificates of clients", ssl_client::DIRECTIVES),
+    ("ssl: sessions", ssl_session::DIRECTIVES),
+    ("ssl: stapling", ssl_stapling::DIRECTIVES),
+    ("ssl: commands of OpenSSL", ssl_conf_command::DIRECTIVES),
     ("http2", http2::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
     ("upstream", upstream::DIRECTIVES),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Contexts, Effect, MANY, Spec, arguments};
+use super::{Contexts, Effect, MANY, Spec, arguments, ssl_client, ssl_session, ssl_stapling};
 use crate::conf::{Directive, Position, Problem};
 
 /// What the module keeps for each server.
@@ -18,8 +18,6 @@ pub struct Settings {
     pub tls12: bool,
     /// `ssl_protocols`: TLS 1.3.
     pub tls13: bool,
-    /// `ssl_session_tickets`.
-    pub tickets: bool,
     /// `ssl_reject_handshake`.
     pub reject_handshake: bool,
     /// `ssl_ciphers`, as written.
@@ -28,6 +26,16 @@ pub struct Settings {
     pub curves: Option<Arc<str>>,
     /// `ssl_prefer_server_ciphers`.
     pub prefer_server_ciphers: bool,
+    /// `ssl_password_file`.
+    pub passwords: Option<File>,
+    /// `ssl_conf_command Ciphersuites`, as written.
+    pub suites13: Option<Arc<str>>,
+    /// Certificates of clients.
+    pub client: ssl_client::Settings,
+    /// Resuming sessions.
+    pub session: ssl_session::Settings,
+    /// OCSP stapling.
+    pub stapling: ssl_stapling::Settings,
 }
 
 /// A file of a certificate or key, and the line that names it.
@@ -46,17 +54,20 @@ impl Default for Settings {
             keys: Arc::new([]),
             tls12: true,
             tls13: true,
-            tickets: true,
             reject_handshake: false,
             ciphers: None,
             curves: None,
             prefer_server_ciphers: false,
+            passwords: None,
+            suites13: None,
+            client: ssl_client::Settings::default(),
+            session: ssl_session::Settings::default(),
+            stapling: ssl_stapling::Settings::default(),
         }
     }
 }
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
-const LATER: &str = "not implemented yet; remove the line";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("ssl", HTTP_SERVER, (1, 1), |scope, directive| {
@@ -153,17 +164,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("off")
     .about("The server's order of cipher suites decides."),
     Spec::set(
-        "ssl_session_tickets",
-        HTTP_SERVER,
-        (1, 1),
-        |scope, directive| {
-            scope.settings.ssl.tickets = arguments::flag(directive)?;
-            Ok(())
-        },
-    )
-    .default("on")
-    .about("Sessions are resumed by tickets (RFC 5077, RFC 8446)."),
-    Spec::set(
         "ssl_reject_handshake",
         HTTP_SERVER,
         (1, 1),
@@ -174,18 +174,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("off")
     .about("Ends every handshake of the server with `unrecognized_name`."),
-    Spec::new(
-        "ssl_session_cache",
-        HTTP_SERVER,
-        (1, 2),
-        Effect::Accepted("sessions are resumed by tickets, which need no memory and no lock"),
-    ),
-    Spec::new(
-        "ssl_session_timeout",
+    Spec::set(
+        "ssl_password_file",
         HTTP_SERVER,
         (1, 1),
-        Effect::Accepted("a ticket key lives for six hours"),
-    ),
+        |scope, directive| {
+            scope.settings.ssl.passwords = Some(File::parse(directive, scope.draft));
+            Ok(())
+        },
+    )
+    .about("Passwords of encrypted keys (PKCS#8), one a line."),
     Spec::new(
         "ssl_buffer_size",
         HTTP_SERVER,
@@ -211,66 +209,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("certificates are read once"),
     ),
     Spec::new(
-        "ssl_session_ticket_key",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    )
-    .repeats(),
-    Spec::new(
-        "ssl_password_file",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(
-            "encrypted keys are not supported yet; decrypt the key with `openssl pkey`",
-        ),
-    ),
-    Spec::new(
-        "ssl_verify_client",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new(
-        "ssl_client_certificate",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new(
-        "ssl_trusted_certificate",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new(
-        "ssl_verify_depth",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new("ssl_crl", HTTP_SERVER, (1, 1), Effect::Refused(LATER)),
-    Spec::new("ssl_stapling", HTTP_SERVER, (1, 1), Effect::Refused(LATER)),
-    Spec::new(
-        "ssl_stapling_verify",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new(
-        "ssl_stapling_file",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Refused(LATER),
-    ),
-    Spec::new(
-        "ssl_conf_command",
-        HTTP_SERVER,
-        (2, 2),
-        Effect::Refused(LATER),
-    )
-    .repeats(),
-    Spec::new(
         "ssl_engine",
         Contexts::MAIN,
         (1, 1),
@@ -278,8 +216,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ),
 ];
 
+impl Settings {
+    /// Every file it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        let own = self.certificates.iter().chain(self.keys.iter());
+        own.chain(&self.passwords)
+            .chain(self.client.files())
+            .chain(self.session.ticket_keys.iter())
+            .chain(&self.stapling.file)
+    }
+}
+
 impl File {
-    fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {
+    pub(super) fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {
         let word = arguments::first(directive);
         Self {
             path: draft.paths.in_conf(&word.text),
@@ -288,7 +237,8 @@ impl File {
     }
 }
 
-fn add_file(own: &mut Arc<[File]>, file: File, first_here: bool) {
+/// Adds to a list that is inherited as a whole.
+pub(super) fn add_file(own: &mut Arc<[File]>, file: File, first_here: bool) {
     let inherited = if first_here { &[] } else { &own[..] };
     *own = inherited.iter().cloned().chain([file]).collect();
 }

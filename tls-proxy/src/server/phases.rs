@@ -12,7 +12,7 @@ use crate::http1::request_head::{Framing, Version};
 use crate::http1::{host, target};
 use crate::modules::core::{Answer, ErrorPage};
 use crate::modules::rewrite::{self, Flow};
-use crate::modules::{Settings, headers};
+use crate::modules::{Settings, headers, ssl_client};
 use crate::upstream::forward;
 
 /// Internal redirects of one request; one more is a circle (nginx:
@@ -78,7 +78,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     if request.connection.plain_on_tls {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
     }
-    Ok(())
+    ssl_client::check(request)
 }
 
 fn choose_server(request: &mut Request) {

@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::HandshakeKind;
-use rustls::server::{Acceptor, ServerConnection};
+use rustls::server::{Acceptor, ClientHello, ServerConnection};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, SignatureScheme};
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
 use crate::server::stream::Prefixed;
 
@@ -27,6 +28,46 @@ pub(crate) struct TlsInfo {
     pub(crate) alpn: Option<Vec<u8>>,
     /// `$ssl_session_reused`.
     pub(crate) reused: bool,
+    /// What the client has shown, where it was asked.
+    pub(crate) client: Option<ClientCertificate>,
+    /// `$ssl_sigalg`; none where a session was resumed.
+    pub(crate) scheme: Option<SignatureScheme>,
+    /// What the client offered.
+    pub(crate) offered: Offered,
+}
+
+/// What a client offered, for variables that tell of it.
+#[derive(Debug, Default)]
+pub(crate) struct Offered {
+    /// `$ssl_ciphers`.
+    pub(crate) ciphers: Vec<CipherSuite>,
+    /// `$ssl_curves`.
+    pub(crate) curves: Vec<NamedGroup>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl Offered {
+    fn of(hello: &ClientHello<'_>) -> Self {
+        Self {
+            ciphers: hello.cipher_suites().to_vec(),
+            curves: hello.named_groups().unwrap_or_default().to_vec(),
+            schemes: hello.signature_schemes().to_vec(),
+        }
+    }
+
+    /// The schemes that this version of TLS may use (RFC 8446, section 4.2.3:
+    /// PKCS #1 signatures are of TLS 1.2).
+    fn usable(&self, tls13: bool) -> Vec<SignatureScheme> {
+        let old = |scheme: &SignatureScheme| {
+            use SignatureScheme as Own;
+            matches!(
+                scheme,
+                Own::RSA_PKCS1_SHA256 | Own::RSA_PKCS1_SHA384 | Own::RSA_PKCS1_SHA512
+            )
+        };
+        let all = self.schemes.iter().copied();
+        all.filter(|scheme| !tls13 || !old(scheme)).collect()
+    }
 }
 
 /// Why there is no TLS connection.
@@ -67,13 +108,22 @@ pub(crate) async fn accept(
     } else {
         server.http1.clone()
     };
+    let offered = Offered::of(&start.client_hello());
     let stream = start.into_stream(config).await?;
-    let info = TlsInfo::of(stream.get_ref().1, server_name);
+    let info = TlsInfo::of(stream.get_ref().1, &server, server_name, offered);
     Ok((stream, info))
 }
 
 impl TlsInfo {
-    fn of(connection: &ServerConnection, server_name: Option<String>) -> Self {
+    fn of(
+        connection: &ServerConnection,
+        server: &TlsServer,
+        server_name: Option<String>,
+        offered: Offered,
+    ) -> Self {
+        let shown = connection.peer_certificates();
+        let reused = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let tls13 = connection.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_2);
         let suite = connection
             .negotiated_cipher_suite()
             .map(|suite| suite.suite());
@@ -81,10 +131,7 @@ impl TlsInfo {
             .negotiated_key_exchange_group()
             .map(|group| group.name());
         Self {
-            protocol: match connection.protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-                _ => "TLSv1.3",
-            },
+            protocol: if tls13 { "TLSv1.3" } else { "TLSv1.2" },
             cipher: suite
                 .and_then(|suite| suite.as_str())
                 .map(openssl_name)
@@ -95,26 +142,35 @@ impl TlsInfo {
                 .unwrap_or_default(),
             server_name,
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
-            reused: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            reused,
+            client: shown.and_then(|shown| server.examine(shown)),
+            scheme: if reused {
+                None
+            } else {
+                server.scheme(&offered.usable(tls13))
+            },
+            offered,
         }
     }
 }
 
 /// OpenSSL's name of a cipher suite; in TLS 1.3 it is the RFC's own.
-fn openssl_name(name: &str) -> String {
+pub(crate) fn openssl_name(name: &str) -> String {
     match name.strip_prefix("TLS13_") {
         Some(rest) => format!("TLS_{rest}"),
         None => name
             .trim_start_matches("TLS_")
+            .trim_start_matches("RSA_WITH_")
             .replace("_WITH", "")
             .replace("AES_", "AES")
+            .replace("_CBC", "")
             .replace("_POLY1305_SHA256", "_POLY1305")
             .replace('_', "-"),
     }
 }
 
 /// OpenSSL's name of a group.
-fn curve_name(name: &str) -> String {
+pub(crate) fn curve_name(name: &str) -> String {
     match name {
         "secp256r1" => "prime256v1".to_owned(),
         other => other.to_owned(),

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::der::{SEQUENCE, element};
+use super::encrypted_key;
 use crate::conf::Problem;
 use crate::modules::ssl::File;
 
@@ -16,9 +17,13 @@ use crate::modules::ssl::File;
 ///
 /// X.509 v1 certificates are fine here as in nginx; so nothing but the public
 /// key of the first certificate is looked at.
-pub(crate) fn load(certificate: &File, key: &File) -> Result<Arc<CertifiedKey>, Problem> {
+pub(crate) fn load(
+    certificate: &File,
+    key: &File,
+    passwords: Option<&File>,
+) -> Result<CertifiedKey, Problem> {
     let chain = read_chain(certificate)?;
-    let private = read_key(key)?;
+    let private = read_key(key, passwords)?;
     let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|source| {
         Problem::emerg(
             &key.at,
@@ -39,7 +44,7 @@ pub(crate) fn load(certificate: &File, key: &File) -> Result<Arc<CertifiedKey>, 
         return Err(Problem::emerg(&key.at, message)
             .with_help("the key must be the one the certificate was made for"));
     }
-    Ok(Arc::new(CertifiedKey::new(chain, signer)))
+    Ok(CertifiedKey::new(chain, signer))
 }
 
 fn read_chain(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
@@ -67,7 +72,7 @@ fn read_chain(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
     Ok(chain)
 }
 
-fn read_key(file: &File) -> Result<PrivateKeyDer<'static>, Problem> {
+fn read_key(file: &File, passwords: Option<&File>) -> Result<PrivateKeyDer<'static>, Problem> {
     let refuse = |why: String, help: &str| {
         let message = format!("cannot load certificate key \"{}\": {why}", file.shown());
         Problem::emerg(&file.at, message).with_help(help)
@@ -78,15 +83,15 @@ fn read_key(file: &File) -> Result<PrivateKeyDer<'static>, Problem> {
             "the file must exist and be readable; check the Secret's volume",
         )
     })?;
-    let encrypted: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
-    if encrypted
-        .iter()
-        .any(|mark| memchr::memmem::find(&text, mark).is_some())
-    {
+    if contains(&text, b"Proc-Type: 4,ENCRYPTED") {
         return Err(refuse(
-            "the key is encrypted".to_owned(),
-            "decrypt it with `openssl pkey -in KEY -out PLAIN`",
+            "it is encrypted in OpenSSL's old way, with MD5".to_owned(),
+            "convert it with `openssl pkcs8 -topk8 -in KEY -out NEW`",
         ));
+    }
+    if contains(&text, ENCRYPTED) {
+        return decrypt(&text, passwords)
+            .map_err(|why| refuse(why, "check ssl_password_file, or convert the key with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"));
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|why| {
         refuse(
@@ -94,6 +99,31 @@ fn read_key(file: &File) -> Result<PrivateKeyDer<'static>, Problem> {
             "the file must hold a private key (PKCS#8, PKCS#1 or SEC1)",
         )
     })
+}
+
+const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+
+fn contains(text: &[u8], mark: &[u8]) -> bool {
+    memchr::memmem::find(text, mark).is_some()
+}
+
+/// Decrypts a PKCS#8 key with one of the lines of a file of passwords.
+fn decrypt(text: &[u8], passwords: Option<&File>) -> Result<PrivateKeyDer<'static>, String> {
+    let Some(file) = passwords else {
+        return Err("the key is encrypted and there is no \"ssl_password_file\"".to_owned());
+    };
+    let lines = read(&file.path).map_err(|why| format!("\"{}\" {why}", file.shown()))?;
+    let lines: Vec<Vec<u8>> = lines
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+        .collect();
+    // The parser of PEM knows plain keys alone; the two look the same to it.
+    let text = String::from_utf8_lossy(text).replace("ENCRYPTED PRIVATE KEY", "PRIVATE KEY");
+    let sealed =
+        PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|why| format!("PEM: {why}"))?;
+    let plain =
+        encrypted_key::decrypt(sealed.secret_pkcs8_der(), &lines).map_err(|why| why.to_string())?;
+    Ok(PrivatePkcs8KeyDer::from(plain).into())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -119,8 +149,7 @@ impl File {
 /// The SubjectPublicKeyInfo of a certificate (RFC 5280, section 4.1; in
 /// version 1 too): the seventh part of its first part, or the sixth where the
 /// version is left out.
-fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
-    const SEQUENCE: u8 = 0x30;
+pub(super) fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
     const VERSION: u8 = 0xa0;
     let (outer, _) = element(certificate).filter(|(it, _)| it.tag == SEQUENCE)?;
     let (body, _) = element(outer.content).filter(|(it, _)| it.tag == SEQUENCE)?;
@@ -135,41 +164,6 @@ fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
     }
     let (info, _) = element(rest).filter(|(it, _)| it.tag == SEQUENCE)?;
     Some(info.whole)
-}
-
-/// One element of DER (X.690).
-struct Element<'a> {
-    tag: u8,
-    content: &'a [u8],
-    whole: &'a [u8],
-}
-
-fn element(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
-    let (tag, first) = (*input.first()?, *input.get(1)?);
-    let (header, length) = if first < 0x80 {
-        (2, usize::from(first))
-    } else {
-        let count = usize::from(first & 0x7f);
-        let digits = input
-            .get(2..2 + count)
-            .filter(|_| (1..=4).contains(&count))?;
-        (
-            2 + count,
-            digits
-                .iter()
-                .fold(0, |sum, digit| (sum << 8) | usize::from(*digit)),
-        )
-    };
-    let end = header.checked_add(length)?;
-    let whole = input.get(..end)?;
-    Some((
-        Element {
-            tag,
-            content: &whole[header..],
-            whole,
-        },
-        &input[end..],
-    ))
 }
 
 #[cfg(test)]

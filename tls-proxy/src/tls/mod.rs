@@ -1,5 +1,21 @@
-//! TLS towards clients: certificates, handshakes. HTTP is not known here.
+//! TLS towards clients and upstreams: certificates, handshakes. HTTP is not
+//! known here.
 
 pub(crate) mod accept;
+mod authorities;
+mod certificate;
+mod client_auth;
+pub(crate) mod client_certificate;
+mod crl;
+mod der;
+mod encrypted_key;
+pub(crate) mod flaw;
 pub(crate) mod keys;
+mod names;
+mod parameters;
 pub(crate) mod server_config;
+mod sessions;
+mod signature;
+mod stapling;
+mod tickets;
+mod trust;

@@ -1,18 +1,24 @@
 //! What rustls is told for each server, made from `ssl_*` directives.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use aws_lc_rs::digest;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedCipherSuite};
+use rustls::{ServerConfig, SignatureScheme};
 
-use super::keys;
+use super::client_auth::AnyClient;
+use super::client_certificate::ClientCertificate;
+use super::sessions::{Cache, Cached, Mark, Tickets};
+use super::trust::{Purpose, Trust};
+use super::{authorities, keys, parameters, sessions, stapling, tickets};
 use crate::conf::{Position, Problem};
 use crate::modules::ssl::Settings;
+use crate::modules::ssl_client::Verify;
 
 /// TLS of one server.
 #[derive(Debug)]
@@ -23,22 +29,29 @@ pub(crate) struct TlsServer {
     pub(crate) http2: Arc<ServerConfig>,
     /// `ssl_reject_handshake`.
     pub(crate) rejects: bool,
+    /// Whom clients' certificates must lead to; none where none is asked for.
+    trust: Option<Arc<Trust>>,
+    /// The certificates, for what a handshake leaves unsaid.
+    resolver: Arc<Resolver>,
 }
 
-/// What all servers share: the key that session tickets are sealed with.
+/// What all servers share: the key that session tickets are sealed with, and
+/// the caches that `ssl_session_cache` names.
 pub(crate) struct TlsContext {
     tickets: Arc<dyn ProducesTickets>,
+    caches: HashMap<Box<str>, Arc<Cache>>,
 }
 
 impl TlsContext {
     pub(crate) fn new(problems: &mut Vec<Problem>) -> Option<Self> {
-        match aws_lc_rs::Ticketer::new() {
-            Ok(tickets) => Some(Self { tickets }),
-            Err(source) => {
-                problems.push(Problem::emerg_nowhere(format!("no random bytes: {source}")));
-                None
-            }
+        let tickets = sessions::own_tickets();
+        if tickets.is_none() {
+            problems.push(Problem::emerg_nowhere("no random bytes"));
         }
+        Some(Self {
+            tickets: tickets?,
+            caches: HashMap::new(),
+        })
     }
 }
 
@@ -62,7 +75,7 @@ impl TlsServer {
         }
         let mut certified = Vec::new();
         for (certificate, key) in ssl.certificates.iter().zip(ssl.keys.iter()) {
-            match keys::load(certificate, key) {
+            match keys::load(certificate, key, ssl.passwords.as_ref()) {
                 Ok(key) => certified.push(key),
                 Err(problem) => problems.push(problem),
             }
@@ -85,32 +98,36 @@ impl TlsServer {
 fn build(
     ssl: &Settings,
     at: &Position,
-    certified: Vec<Arc<CertifiedKey>>,
-    context: &TlsContext,
+    certified: Vec<CertifiedKey>,
+    context: &mut TlsContext,
     problems: &mut Vec<Problem>,
 ) -> Result<TlsServer, Problem> {
     let provider = CryptoProvider {
-        cipher_suites: cipher_suites(ssl, at, problems)?,
-        kx_groups: groups(ssl, at, problems)?,
-        ..aws_lc_rs::default_provider()
+        cipher_suites: parameters::cipher_suites(ssl, at, problems)?,
+        kx_groups: parameters::groups(ssl, at, problems)?,
+        ..rustls::crypto::aws_lc_rs::default_provider()
     };
     let versions: &[_] = match (ssl.tls12, ssl.tls13) {
         (true, true) => &[&TLS13, &TLS12],
         (true, false) => &[&TLS12],
         _ => &[&TLS13],
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
-        .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Resolver(certified)));
+        .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?;
+    let asked = ask_clients(ssl)?;
+    let mark = mark(ssl, &certified);
+    let (builder, trust) = match asked {
+        Some((any, trust)) => (
+            builder.with_client_cert_verifier(Arc::new(any)),
+            Some(trust),
+        ),
+        None => (builder.with_no_client_auth(), None),
+    };
+    let resolver = Arc::new(Resolver(staple(ssl, certified, problems)?));
+    let mut config = builder.with_cert_resolver(resolver.clone());
     config.ignore_client_order = ssl.prefer_server_ciphers;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    if ssl.tickets {
-        config.ticketer = context.tickets.clone();
-    } else {
-        config.send_tls13_tickets = 0;
-    }
+    resume(ssl, mark, context, &mut config)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     let mut http2 = config.clone();
     http2.alpn_protocols.insert(0, b"h2".to_vec());
@@ -118,7 +135,118 @@ fn build(
         http1: Arc::new(config),
         http2: Arc::new(http2),
         rejects: ssl.reject_handshake,
+        trust: trust.map(Arc::new),
+        resolver,
     })
+}
+
+/// `ssl_verify_client` and what belongs to it.
+fn ask_clients(ssl: &Settings) -> Result<Option<(AnyClient, Trust)>, Problem> {
+    let client = &ssl.client;
+    let Some(at) = client.at.as_ref().filter(|_| client.verify != Verify::Off) else {
+        return Ok(None);
+    };
+    let told = client.authorities.as_ref().map(authorities::load);
+    let told = told.transpose()?.unwrap_or_default();
+    let untold = client.trusted.as_ref().map(authorities::load);
+    let untold = untold.transpose()?.unwrap_or_default();
+    if told.is_empty() && untold.is_empty() && client.verify != Verify::OptionalNoCa {
+        let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
+        return Err(Problem::emerg(at, message)
+            .with_help("add ssl_client_certificate with the authorities of your clients"));
+    }
+    let lists = client.crl.as_ref().map(authorities::load_crls);
+    let lists = lists.transpose()?.unwrap_or_default();
+    let any = AnyClient::new(&told);
+    let known = told.into_iter().chain(untold).collect();
+    Ok(Some((any, Trust::new(known, lists, client.depth))))
+}
+
+/// `ssl_stapling`: the same answer for every certificate, as nginx has it.
+fn staple(
+    ssl: &Settings,
+    certified: Vec<CertifiedKey>,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
+    let answer = stapling::load(&ssl.stapling, problems)?;
+    let with = certified.into_iter().map(|mut own| {
+        own.ocsp.clone_from(&answer);
+        Arc::new(own)
+    });
+    Ok(with.collect())
+}
+
+/// Tickets and caches.
+fn resume(
+    ssl: &Settings,
+    mark: Mark,
+    context: &mut TlsContext,
+    config: &mut ServerConfig,
+) -> Result<(), Problem> {
+    let session = &ssl.session;
+    let lifetime = session.timeout;
+    config.session_storage = match &session.cache {
+        Some(asked) => {
+            let cache = context
+                .caches
+                .entry(asked.name.clone())
+                .or_insert_with(|| Arc::new(Cache::new(asked.sessions)));
+            let cache = cache.clone();
+            Arc::new(Cached {
+                cache,
+                mark,
+                lifetime,
+            })
+        }
+        None => Arc::new(NoServerSessionStorage {}),
+    };
+    if session.tickets {
+        let sealed_by = match &session.ticket_keys[..] {
+            [] => context.tickets.clone(),
+            files => tickets::load(files)?,
+        };
+        config.ticketer = Arc::new(Tickets {
+            sealed_by,
+            mark,
+            lifetime,
+        });
+    } else if session.cache.is_none() {
+        config.send_tls13_tickets = 0;
+    }
+    Ok(())
+}
+
+/// A mark of the rules that sessions are made under: the certificates shown
+/// and what is asked of clients. The same in every pod with the same files.
+fn mark(ssl: &Settings, certified: &[CertifiedKey]) -> Mark {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    for own in certified {
+        digest.update(own.cert.first().map_or(&[], |own| own.as_ref()));
+    }
+    let asks = ssl.client.verify != Verify::Off;
+    digest.update(format!("{asks} {:?}", ssl.client.verify).as_bytes());
+    for file in ssl.client.files().filter(|_| asks) {
+        digest.update(file.path.as_os_str().as_encoded_bytes());
+    }
+    let digest = digest.finish();
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+impl TlsServer {
+    /// What the certificate a client has shown is worth here.
+    pub(crate) fn examine(&self, shown: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
+        let own = shown.first()?.clone().into_owned();
+        let trust = self.trust.as_ref()?;
+        let verdict = trust.examine(shown, Purpose::Client, UnixTime::now());
+        Some(ClientCertificate::new(own, verdict))
+    }
+
+    /// The scheme that a full handshake with such a client signs with.
+    pub(crate) fn scheme(&self, offered: &[SignatureScheme]) -> Option<SignatureScheme> {
+        let fits = |key: &Arc<CertifiedKey>| key.key.choose_scheme(offered);
+        let signer = self.resolver.0.iter().find_map(fits)?;
+        Some(signer.scheme())
+    }
 }
 
 /// Chooses among a server's certificates by what the client can verify.
@@ -131,109 +259,4 @@ impl ResolvesServerCert for Resolver {
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         self.0.iter().find(fits).or(self.0.first()).cloned()
     }
-}
-
-const TLS12_SUITES: [(&str, SupportedCipherSuite); 6] = [
-    (
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    ),
-    (
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    ),
-    (
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    ),
-    (
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    ),
-    (
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    ),
-    (
-        "ECDHE-RSA-CHACHA20-POLY1305",
-        suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    ),
-];
-
-/// The suites of TLS 1.3, and those of TLS 1.2 that `ssl_ciphers` leaves. A
-/// list of OpenSSL's keywords alone (`HIGH:!aNULL`) leaves them all: none of
-/// the suites here is weak.
-fn cipher_suites(
-    ssl: &Settings,
-    at: &Position,
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<SupportedCipherSuite>, Problem> {
-    let all = aws_lc_rs::default_provider().cipher_suites;
-    let Some(list) = &ssl.ciphers else {
-        return Ok(all);
-    };
-    let mut named = Vec::new();
-    let mut missing = Vec::new();
-    for word in list.split([':', ' ', ',']).filter(|word| !word.is_empty()) {
-        match TLS12_SUITES
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(word))
-        {
-            Some((_, suite)) => named.push(*suite),
-            // A name of a suite has at least two hyphens and no operator.
-            None if word.matches('-').count() >= 2 && !word.starts_with(['!', '-', '+']) => {
-                missing.push(word);
-            }
-            None => {}
-        }
-    }
-    if !missing.is_empty() && ssl.tls12 {
-        let message = format!(
-            "cipher suites that are not supported are left out: {}",
-            missing.join(":")
-        );
-        problems.push(Problem::warn(at, message));
-    }
-    if named.is_empty() && missing.is_empty() {
-        return Ok(all);
-    }
-    if named.is_empty() && !ssl.tls13 {
-        return Err(
-            Problem::emerg(at, "no supported cipher suite is left by \"ssl_ciphers\"")
-                .with_help("write ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"),
-        );
-    }
-    let tls13 = all.into_iter().filter(|suite| suite.tls13().is_some());
-    Ok(tls13.chain(named).collect())
-}
-
-fn groups(
-    ssl: &Settings,
-    at: &Position,
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<&'static dyn SupportedKxGroup>, Problem> {
-    let all = aws_lc_rs::default_provider().kx_groups;
-    let Some(list) = ssl.curves.as_deref().filter(|list| *list != "auto") else {
-        return Ok(all);
-    };
-    let mut groups: Vec<&'static dyn SupportedKxGroup> = Vec::new();
-    for name in list.split(':') {
-        match name.to_ascii_lowercase().as_str() {
-            "x25519" => groups.push(kx_group::X25519),
-            "prime256v1" | "p-256" | "secp256r1" => groups.push(kx_group::SECP256R1),
-            "secp384r1" | "p-384" => groups.push(kx_group::SECP384R1),
-            "x25519mlkem768" => groups.push(kx_group::X25519MLKEM768),
-            _ => {
-                let message = format!("curve \"{name}\" is not supported and left out");
-                problems.push(Problem::warn(at, message));
-            }
-        }
-    }
-    if groups.is_empty() {
-        return Err(
-            Problem::emerg(at, "no supported curve is left by \"ssl_ecdh_curve\"")
-                .with_help("write X25519:prime256v1:secp384r1, or auto"),
-        );
-    }
-    Ok(groups)
 }

@@ -1,6 +1,6 @@
 //! nginx's fixed variables, each a few lines over a request.
 
-use super::{Evaluate, write};
+use super::{Evaluate, ssl, write};
 use crate::http1::request_head::Version;
 use crate::server::request::Request;
 
@@ -8,6 +8,7 @@ use crate::server::request::Request;
 pub(crate) fn find(name: &str) -> Option<Evaluate> {
     TABLE
         .iter()
+        .chain(ssl::TABLE)
         .find(|(own, _)| *own == name)
         .map(|(_, evaluate)| *evaluate)
 }
@@ -143,61 +144,6 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("server_protocol", |request, out| {
         write(nonempty(request.protocol().as_bytes()), out)
-    }),
-    ("ssl_alpn_protocol", |request, out| {
-        write(
-            request
-                .connection
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.alpn.as_deref()),
-            out,
-        )
-    }),
-    ("ssl_cipher", |request, out| {
-        write(
-            request
-                .connection
-                .tls
-                .as_ref()
-                .map(|tls| tls.cipher.as_bytes()),
-            out,
-        )
-    }),
-    ("ssl_curve", |request, out| {
-        write(
-            request
-                .connection
-                .tls
-                .as_ref()
-                .map(|tls| tls.curve.as_bytes()),
-            out,
-        )
-    }),
-    ("ssl_protocol", |request, out| {
-        write(
-            request
-                .connection
-                .tls
-                .as_ref()
-                .map(|tls| tls.protocol.as_bytes()),
-            out,
-        )
-    }),
-    ("ssl_server_name", |request, out| {
-        let tls = request.connection.tls.as_ref();
-        write(
-            tls.and_then(|tls| tls.server_name.as_deref())
-                .map(str::as_bytes),
-            out,
-        )
-    }),
-    ("ssl_session_reused", |request, out| {
-        let reused = request.connection.tls.as_ref().map(|tls| tls.reused);
-        write(
-            reused.map(|reused| if reused { &b"r"[..] } else { b"." }),
-            out,
-        )
     }),
     ("status", |request, out| {
         append(out, format_args!("{:03}", request.outcome.status))
@@ -414,6 +360,8 @@ mod tests {
 
     #[test]
     fn names_are_sorted_and_unique() {
-        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for table in [TABLE, ssl::TABLE] {
+            assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod known;
 pub(crate) mod registry;
+mod ssl;
 pub(crate) mod template;
 
 use crate::server::request::Request;

@@ -1,0 +1,179 @@
+//! The part of `ngx_http_ssl_module` that asks clients for certificates. What
+//! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
+
+use super::ssl::File;
+use super::{Contexts, Effect, Spec, arguments};
+use crate::conf::{Position, Problem};
+use crate::error_log::{self, Level};
+use crate::server::request::Request;
+use crate::server::response::Refusal;
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `ssl_verify_client`.
+    pub verify: Verify,
+    /// Its line.
+    pub at: Option<Position>,
+    /// `ssl_client_certificate`: authorities that clients are told of.
+    pub authorities: Option<File>,
+    /// `ssl_trusted_certificate`: authorities that they are not told of.
+    pub trusted: Option<File>,
+    /// `ssl_verify_depth`.
+    pub depth: usize,
+    /// `ssl_crl`.
+    pub crl: Option<File>,
+}
+
+/// `ssl_verify_client`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Clients are not asked.
+    Off,
+    /// A good certificate is required.
+    On,
+    /// None, or a good one.
+    Optional,
+    /// None, or one that is good but for its authority.
+    OptionalNoCa,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            verify: Verify::Off,
+            at: None,
+            authorities: None,
+            trusted: None,
+            depth: 1,
+            crl: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The files it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        [&self.authorities, &self.trusted, &self.crl]
+            .into_iter()
+            .flatten()
+    }
+}
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+
+/// A directive that names one file.
+macro_rules! file {
+    ($name:literal, $field:ident, $about:literal) => {
+        Spec::set($name, HTTP_SERVER, (1, 1), |scope, directive| {
+            let file = File::parse(directive, scope.draft);
+            scope.settings.ssl.client.$field = Some(file);
+            Ok(())
+        })
+        .about($about)
+    };
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "ssl_verify_client",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            let word = arguments::first(directive);
+            let client = &mut scope.settings.ssl.client;
+            client.at = Some(word.at.clone());
+            client.verify = match word.text.as_str() {
+                "off" => Verify::Off,
+                "on" => Verify::On,
+                "optional" => Verify::Optional,
+                "optional_no_ca" => Verify::OptionalNoCa,
+                other => {
+                    return Err(
+                        Problem::emerg(&word.at, format!("invalid value \"{other}\""))
+                            .with_help("write on, off, optional or optional_no_ca"),
+                    );
+                }
+            };
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Asks clients for certificates; what is missing or wrong is answered with 400."),
+    file!(
+        "ssl_client_certificate",
+        authorities,
+        "Authorities of clients' certificates (PEM); clients are told their names."
+    ),
+    file!(
+        "ssl_trusted_certificate",
+        trusted,
+        "Authorities of clients' certificates (PEM) that clients are not told of."
+    ),
+    Spec::set(
+        "ssl_verify_depth",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.client.depth = arguments::number(directive)?;
+            Ok(())
+        },
+    )
+    .default("1")
+    .about("Most certificates between a client's and its authority's."),
+    file!(
+        "ssl_crl",
+        crl,
+        "Revoked certificates (PEM): a list of every authority in the chain."
+    ),
+    Spec::set("ssl_ocsp", HTTP_SERVER, (1, 1), |_, directive| {
+        let word = arguments::first(directive);
+        match word.text.as_str() {
+            "off" => Ok(()),
+            _ => Err(Problem::emerg(&word.at, "\"ssl_ocsp\" can only be \"off\"")
+                .with_help("no responder is asked about clients; write ssl_crl instead")),
+        }
+    })
+    .default("off")
+    .about("Only `off`: clients' certificates are checked by `ssl_crl`."),
+    Spec::new(
+        "ssl_ocsp_responder",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Refused("clients' certificates are checked by `ssl_crl`; write it instead"),
+    ),
+    Spec::new(
+        "ssl_ocsp_cache",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("no responder is asked"),
+    ),
+];
+
+/// Whether the client may go on to the server its request has chosen: nginx
+/// answers here, not in the handshake.
+pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
+    let Some(tls) = &request.connection.tls else {
+        return Ok(());
+    };
+    let verify = request.settings().ssl.client.verify;
+    if verify == Verify::Off {
+        return Ok(());
+    }
+    let flaw = tls.client.as_ref().and_then(|it| it.verdict.err());
+    let flaw = flaw.filter(|flaw| verify != Verify::OptionalNoCa || !flaw.is_about_trust());
+    if let Some(flaw) = flaw {
+        let what = format!(
+            "client SSL certificate verify error: ({}:{flaw}) while reading client request headers",
+            flaw.number()
+        );
+        error_log::request(request, Level::Info, what);
+        return Err(Refusal::closing(495));
+    }
+    if verify == Verify::On && tls.client.is_none() {
+        let what = "client sent no required SSL certificate while reading client request headers";
+        error_log::request(request, Level::Info, what);
+        return Err(Refusal::closing(496));
+    }
+    Ok(())
+}

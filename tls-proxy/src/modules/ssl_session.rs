@@ -1,0 +1,141 @@
+//! The part of `ngx_http_ssl_module` about resuming sessions. What is made of
+//! it stands in `tls/sessions.rs` and `tls/tickets.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ssl::{File, add_file};
+use super::{Contexts, Spec, arguments};
+use crate::conf::{Directive, Problem, units};
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `ssl_session_tickets`.
+    pub tickets: bool,
+    /// `ssl_session_ticket_key`, the sealing one first.
+    pub ticket_keys: Arc<[File]>,
+    /// `ssl_session_cache`; none for `off` and `none`.
+    pub cache: Option<Cache>,
+    /// `ssl_session_timeout`.
+    pub timeout: Duration,
+}
+
+/// A memory of sessions.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Servers that write the same name share it.
+    pub name: Box<str>,
+    /// Most sessions in it.
+    pub sessions: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tickets: true,
+            ticket_keys: Arc::new([]),
+            cache: None,
+            timeout: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+/// nginx: one megabyte holds about 4000 sessions.
+const SESSION: u64 = 256;
+/// nginx's size of a built-in cache, sessions.
+const BUILT_IN: usize = 20_480;
+/// Least size of a shared cache: eight pages.
+const LEAST: u64 = 8 * 4096;
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "ssl_session_tickets",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.session.tickets = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("on")
+    .about("Sessions are resumed by tickets (RFC 5077, RFC 8446)."),
+    Spec::set(
+        "ssl_session_ticket_key",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            let file = File::parse(directive, scope.draft);
+            let own = &mut scope.settings.ssl.session.ticket_keys;
+            add_file(own, file, scope.first_here);
+            Ok(())
+        },
+    )
+    .about("Keys of tickets, 48 or 80 bytes; the first seals. Without it a random one is used.")
+    .repeats(),
+    Spec::set(
+        "ssl_session_cache",
+        HTTP_SERVER,
+        (1, 2),
+        |scope, directive| {
+            scope.settings.ssl.session.cache = parse_cache(directive)?;
+            Ok(())
+        },
+    )
+    .default("none")
+    .about("Sessions of clients without tickets are kept in memory, shared by the workers."),
+    Spec::set(
+        "ssl_session_timeout",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            let time = arguments::time(directive, arguments::first(directive))?;
+            scope.settings.ssl.session.timeout = time;
+            Ok(())
+        },
+    )
+    .default("5m")
+    .about("How long a session can be resumed."),
+];
+
+fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
+    let mut cache = None;
+    for word in &directive.args {
+        let text = word.text.as_str();
+        let invalid = || {
+            Problem::emerg(&word.at, format!("invalid session cache \"{text}\""))
+                .with_help("write off, none, builtin or shared:NAME:SIZE, as shared:tls:1m")
+        };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            ["off" | "none"] => cache = None,
+            ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN))),
+            ["builtin", size] => {
+                let size = size.parse().map_err(|_| invalid())?;
+                cache = cache.or_else(|| Some(built_in(size)));
+            }
+            ["shared", name, size] if !name.is_empty() => {
+                let size = units::parse_size(size).ok_or_else(invalid)?;
+                if size < LEAST {
+                    let message = format!("session cache \"{text}\" is too small");
+                    return Err(Problem::emerg(&word.at, message)
+                        .with_help("32k is the least; 1m holds about 4000 sessions"));
+                }
+                cache = Some(Cache {
+                    name: name.into(),
+                    sessions: usize::try_from(size / SESSION).unwrap_or(usize::MAX),
+                });
+            }
+            _ => return Err(invalid()),
+        }
+    }
+    Ok(cache)
+}
+
+/// A cache of nobody else's; the name cannot be written.
+fn built_in(sessions: usize) -> Cache {
+    Cache {
+        name: ":".into(),
+        sessions,
+    }
+}

@@ -1,0 +1,50 @@
+//! The part of `ngx_http_ssl_module` about OCSP stapling. The file is read in
+//! `tls/stapling.rs`.
+
+use super::ssl::File;
+use super::{Contexts, Effect, Spec, arguments};
+use crate::conf::Position;
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The line of `ssl_stapling on`.
+    pub on: Option<Position>,
+    /// `ssl_stapling_file`.
+    pub file: Option<File>,
+}
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+const NOT_ASKED: &str = "responders are not asked; `ssl_stapling_file` is what is stapled";
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("ssl_stapling", HTTP_SERVER, (1, 1), |scope, directive| {
+        let on = arguments::flag(directive)?;
+        scope.settings.ssl.stapling.on = on.then(|| directive.name.at.clone());
+        Ok(())
+    })
+    .default("off")
+    .about("Staples the answer in `ssl_stapling_file`; without one it warns and staples nothing."),
+    Spec::set(
+        "ssl_stapling_file",
+        HTTP_SERVER,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.ssl.stapling.file = Some(File::parse(directive, scope.draft));
+            Ok(())
+        },
+    )
+    .about("The OCSP answer to staple (DER)."),
+    Spec::new(
+        "ssl_stapling_responder",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted(NOT_ASKED),
+    ),
+    Spec::new(
+        "ssl_stapling_verify",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted(NOT_ASKED),
+    ),
+];

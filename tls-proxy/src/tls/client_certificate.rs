@@ -1,0 +1,194 @@
+//! A client's certificate as variables tell of it (`$ssl_client_*`).
+
+use std::cell::OnceCell;
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
+
+use super::flaw::Flaw;
+use super::names;
+
+/// What a client has shown, and what came of it.
+#[derive(Debug)]
+pub(crate) struct ClientCertificate {
+    der: CertificateDer<'static>,
+    /// What the server's own rules say of it.
+    pub(crate) verdict: Result<(), Flaw>,
+    /// Made when a variable asks for it, once for a connection.
+    told: OnceCell<Told>,
+}
+
+/// The certificate in words.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) subject: String,
+    pub(crate) issuer: String,
+    pub(crate) subject_legacy: String,
+    pub(crate) issuer_legacy: String,
+    pub(crate) serial: String,
+    pub(crate) start: String,
+    pub(crate) end: String,
+    expires: i64,
+}
+
+impl ClientCertificate {
+    pub(super) fn new(der: CertificateDer<'static>, verdict: Result<(), Flaw>) -> Self {
+        Self {
+            der,
+            verdict,
+            told: OnceCell::new(),
+        }
+    }
+
+    /// `$ssl_client_verify`.
+    pub(crate) fn verify(&self) -> String {
+        match self.verdict {
+            Ok(()) => "SUCCESS".to_owned(),
+            Err(flaw) => format!("FAILED:{flaw}"),
+        }
+    }
+
+    /// What the certificate says.
+    pub(crate) fn told(&self) -> &Told {
+        self.told
+            .get_or_init(|| Told::of(&self.der).unwrap_or_default())
+    }
+
+    /// `$ssl_client_v_remain`: whole days until it ends.
+    pub(crate) fn days(&self) -> i64 {
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        (self.told().expires - now).max(0) / 86_400
+    }
+
+    /// `$ssl_client_fingerprint`: SHA-1 in hexadecimal.
+    pub(crate) fn fingerprint(&self) -> String {
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der);
+        hex(digest.as_ref())
+    }
+
+    /// `$ssl_client_raw_cert`.
+    pub(crate) fn pem(&self) -> String {
+        let text = base64(&self.der);
+        let mut out = String::with_capacity(text.len() + text.len() / 64 + 64);
+        out.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            out.extend(line.iter().map(|byte| char::from(*byte)));
+            out.push('\n');
+        }
+        out.push_str("-----END CERTIFICATE-----\n");
+        out
+    }
+
+    /// `$ssl_client_cert`: fit for a field of more than one line, which is
+    /// nginx's old and deprecated way.
+    pub(crate) fn folded_pem(&self) -> String {
+        self.pem().trim_end().replace('\n', "\n\t")
+    }
+
+    /// `$ssl_client_escaped_cert`.
+    pub(crate) fn escaped_pem(&self) -> String {
+        let mut out = String::new();
+        for byte in self.pem().bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(char::from(byte));
+                }
+                other => {
+                    let _ = write!(out, "%{other:02X}");
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Told {
+    fn of(der: &[u8]) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        let validity = parsed.validity();
+        Some(Self {
+            subject: names::rfc2253(parsed.subject()),
+            issuer: names::rfc2253(parsed.issuer()),
+            subject_legacy: names::legacy(parsed.subject()),
+            issuer_legacy: names::legacy(parsed.issuer()),
+            serial: serial(parsed.raw_serial()),
+            start: time(&validity.not_before),
+            end: time(&validity.not_after),
+            expires: validity.not_after.timestamp(),
+        })
+    }
+}
+
+/// An INTEGER of any length in hexadecimal.
+fn serial(bytes: &[u8]) -> String {
+    let bytes = match bytes {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    };
+    hex(bytes).to_ascii_uppercase()
+}
+
+/// A time as OpenSSL prints it: `Nov  2 21:00:00 2026 GMT`.
+fn time(time: &ASN1Time) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let at = time.to_datetime();
+    let month = MONTHS[usize::from(u8::from(at.month())) - 1];
+    format!(
+        "{month} {:2} {:02}:{:02}:{:02} {} GMT",
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.year()
+    )
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Base 64 (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let held = group
+            .iter()
+            .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let held = held << (8 * (3 - group.len()));
+        for digit in 0..4 {
+            let index = (held >> (18 - 6 * digit)) & 0x3f;
+            out.push(if digit <= group.len() {
+                char::from(DIGITS[index as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_64_is_padded() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn serial_numbers_lose_the_sign_byte_alone() {
+        assert_eq!(serial(&[0, 0xab, 0]), "AB00");
+        assert_eq!(serial(&[0]), "00");
+    }
+}

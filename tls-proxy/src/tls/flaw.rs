@@ -1,0 +1,90 @@
+//! What can be wrong with a peer's certificate, in the words that OpenSSL
+//! taught operators (`$ssl_client_verify`, the error log).
+
+/// Why a chain of certificates does not convince.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Flaw {
+    #[error("unable to get issuer certificate")]
+    NoIssuer,
+    #[error("unable to get certificate CRL")]
+    NoCrl,
+    #[error("certificate signature failure")]
+    Signature,
+    #[error("CRL signature failure")]
+    CrlSignature,
+    #[error("certificate is not yet valid")]
+    NotYetValid,
+    #[error("certificate has expired")]
+    Expired,
+    #[error("CRL is not yet valid")]
+    CrlNotYetValid,
+    #[error("CRL has expired")]
+    CrlExpired,
+    #[error("self-signed certificate")]
+    SelfSigned,
+    #[error("self-signed certificate in certificate chain")]
+    SelfSignedInChain,
+    #[error("unable to get local issuer certificate")]
+    NoLocalIssuer,
+    #[error("unable to verify the first certificate")]
+    FirstUnverified,
+    #[error("certificate chain too long")]
+    TooLong,
+    #[error("certificate revoked")]
+    Revoked,
+    #[error("invalid CA certificate")]
+    InvalidCa,
+    #[error("path length constraint exceeded")]
+    PathLength,
+    #[error("unsuitable certificate purpose")]
+    Purpose,
+    #[error("unhandled critical extension")]
+    CriticalExtension,
+    #[error("unhandled critical CRL extension")]
+    CrlCriticalExtension,
+    #[error("permitted subtree violation")]
+    Subtree,
+    #[error("unspecified certificate verification error")]
+    Unreadable,
+}
+
+impl Flaw {
+    /// OpenSSL's number for it.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Unreadable => 1,
+            Self::NoIssuer => 2,
+            Self::NoCrl => 3,
+            Self::Signature => 7,
+            Self::CrlSignature => 8,
+            Self::NotYetValid => 9,
+            Self::Expired => 10,
+            Self::CrlNotYetValid => 11,
+            Self::CrlExpired => 12,
+            Self::SelfSigned => 18,
+            Self::SelfSignedInChain => 19,
+            Self::NoLocalIssuer => 20,
+            Self::FirstUnverified => 21,
+            Self::TooLong => 22,
+            Self::Revoked => 23,
+            Self::PathLength => 25,
+            Self::Purpose => 26,
+            Self::CriticalExtension => 34,
+            Self::CrlCriticalExtension => 36,
+            Self::Subtree => 47,
+            Self::InvalidCa => 79,
+        }
+    }
+
+    /// Whether all that is missing is an authority to trust
+    /// (`ssl_verify_client optional_no_ca`).
+    pub(crate) fn is_about_trust(self) -> bool {
+        matches!(
+            self,
+            Self::SelfSigned
+                | Self::SelfSignedInChain
+                | Self::NoLocalIssuer
+                | Self::FirstUnverified
+        )
+    }
+}

@@ -1,0 +1,34 @@
+//! OCSP answers that go along with a certificate (`ssl_stapling_file`;
+//! RFC 6066, section 8).
+
+use super::{der, keys};
+use crate::conf::Problem;
+use crate::modules::ssl_stapling::Settings;
+
+/// The answer to staple; none where stapling is off or no file is named.
+pub(super) fn load(
+    stapling: &Settings,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(on) = &stapling.on else {
+        return Ok(None);
+    };
+    let Some(file) = &stapling.file else {
+        let message = "\"ssl_stapling\" without \"ssl_stapling_file\" staples nothing: \
+                       responders are not asked";
+        problems.push(Problem::warn(on, message));
+        return Ok(None);
+    };
+    let refuse = |why: &str| {
+        let message = format!(
+            "cannot load OCSP response \"{}\": {why}",
+            file.path.display()
+        );
+        Problem::emerg(&file.at, message).with_help("write it with `openssl ocsp -respout FILE`")
+    };
+    let bytes = std::fs::read(&file.path).map_err(|why| refuse(&keys::describe(&why)))?;
+    match der::only(&bytes, der::SEQUENCE) {
+        Some(_) => Ok(Some(bytes)),
+        None => Err(refuse("not a response in DER")),
+    }
+}

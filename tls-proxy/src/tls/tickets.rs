@@ -1,0 +1,163 @@
+//! Session tickets sealed with given keys (`ssl_session_ticket_key`), so that
+//! several pods, and one pod after its restart, take each other's.
+//!
+//! The form is the one RFC 5077, section 4 recommends: name of the key, AES in
+//! CBC mode, HMAC over both. A file holds name, HMAC key and AES key: 48 bytes
+//! (AES-128) or 80 (AES-256).
+
+use std::sync::Arc;
+
+use aws_lc_rs::cipher::{
+    AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
+    UnboundCipherKey,
+};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use aws_lc_rs::iv::FixedLength;
+use rustls::server::ProducesTickets;
+
+use super::keys;
+use crate::conf::Problem;
+use crate::modules::ssl::File;
+
+const NAME: usize = 16;
+const IV: usize = 16;
+const MAC: usize = 32;
+
+/// The first key seals, all of them open.
+pub(super) struct GivenKeys(Vec<Key>);
+
+struct Key {
+    name: [u8; NAME],
+    mac: hmac::Key,
+    seal: PaddedBlockEncryptingKey,
+    open: PaddedBlockDecryptingKey,
+}
+
+/// Reads the files of `ssl_session_ticket_key`.
+pub(super) fn load(files: &[File]) -> Result<Arc<dyn ProducesTickets>, Problem> {
+    let keys = files.iter().map(|file| {
+        let refuse = |why: String| {
+            let message = format!(
+                "cannot load session ticket key \"{}\": {why}",
+                file.path.display()
+            );
+            Problem::emerg(&file.at, message)
+                .with_help("write it with `openssl rand 80`; it must have 48 or 80 bytes")
+        };
+        let bytes = std::fs::read(&file.path).map_err(|source| refuse(keys::describe(&source)))?;
+        Key::parse(&bytes).ok_or_else(|| refuse(format!("it has {} bytes", bytes.len())))
+    });
+    Ok(Arc::new(GivenKeys(keys.collect::<Result<_, _>>()?)))
+}
+
+impl Key {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (mac, cipher) = match bytes.len() {
+            48 => (&bytes[16..32], &bytes[32..]),
+            80 => (&bytes[16..48], &bytes[48..]),
+            _ => return None,
+        };
+        let algorithm = if cipher.len() == 16 {
+            &AES_128
+        } else {
+            &AES_256
+        };
+        let unbound = || UnboundCipherKey::new(algorithm, cipher).ok();
+        Some(Self {
+            name: bytes.first_chunk().copied()?,
+            mac: hmac::Key::new(hmac::HMAC_SHA256, mac),
+            seal: PaddedBlockEncryptingKey::cbc_pkcs7(unbound()?).ok()?,
+            open: PaddedBlockDecryptingKey::cbc_pkcs7(unbound()?).ok()?,
+        })
+    }
+
+    fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let mut sealed = plain.to_vec();
+        let DecryptionContext::Iv128(iv) = self.seal.encrypt(&mut sealed)? else {
+            return Err(Unspecified);
+        };
+        let mut ticket = Vec::with_capacity(NAME + IV + sealed.len() + MAC);
+        ticket.extend_from_slice(&self.name);
+        ticket.extend_from_slice(iv.as_ref());
+        ticket.extend_from_slice(&sealed);
+        let tag = hmac::sign(&self.mac, &ticket);
+        ticket.extend_from_slice(tag.as_ref());
+        Ok(ticket)
+    }
+
+    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let (signed, tag) = ticket.split_at_checked(ticket.len().checked_sub(MAC)?)?;
+        hmac::verify(&self.mac, signed, tag).ok()?;
+        let (iv, sealed) = signed[NAME..].split_first_chunk::<IV>()?;
+        let mut bytes = sealed.to_vec();
+        let context = DecryptionContext::Iv128(FixedLength::from(iv));
+        let plain = self.open.decrypt(&mut bytes, context).ok()?;
+        Some(plain.to_vec())
+    }
+}
+
+impl std::fmt::Debug for GivenKeys {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} keys", self.0.len())
+    }
+}
+
+impl ProducesTickets for GivenKeys {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        // The caller's own limit holds (`ssl_session_timeout`).
+        u32::MAX
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.0.first()?.seal(plain).ok()
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let name = ticket.first_chunk::<NAME>()?;
+        self.0.iter().find(|key| key.name == *name)?.open(ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(first: u8, length: usize) -> Key {
+        let bytes: Vec<u8> = (0..length).map(|index| first ^ index as u8).collect();
+        Key::parse(&bytes).expect("right length")
+    }
+
+    #[test]
+    fn old_keys_still_open_what_they_sealed() {
+        let old = GivenKeys(vec![key(1, 48)]);
+        let new = GivenKeys(vec![key(2, 80), key(1, 48)]);
+        let ticket = old.encrypt(b"session").expect("sealed");
+        assert_eq!(new.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        let ticket = new.encrypt(b"session").expect("sealed");
+        assert_eq!(old.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn changed_tickets_are_not_opened() {
+        let keys = GivenKeys(vec![key(1, 80)]);
+        let ticket = keys.encrypt(b"session").expect("sealed");
+        for index in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[index] ^= 1;
+            assert_eq!(keys.decrypt(&changed), None, "{index}");
+            assert_eq!(keys.decrypt(&ticket[..index]), None, "{index}");
+        }
+    }
+
+    #[test]
+    fn keys_have_48_or_80_bytes() {
+        for length in [0, 32, 47, 49, 79, 81] {
+            assert!(Key::parse(&vec![0; length]).is_none(), "{length}");
+        }
+    }
+}
