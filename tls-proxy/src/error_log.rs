@@ -127,7 +127,8 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
             } else {
                 &attempt.peer
             };
-            write!(text, ", upstream: \"http://{peer}{target}\"")?;
+            let scheme = to.scheme.prefix();
+            write!(text, ", upstream: \"{scheme}{peer}{target}\"")?;
         }
         match request.head.fields.first(b"host") {
             Some(host) => write!(text, ", host: \"{}\"", shown(host)),

@@ -202,6 +202,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
             tls: tls.map(Arc::new),
         });
     }
+    sources.append(&mut draft.tls_files);
     check_certificates(&listens, &servers, &mut draft.problems);
     Some(Config {
         main: draft.main.clone(),

@@ -13,6 +13,7 @@ use crate::modules::listen::Listen;
 use crate::modules::map::compile_regex;
 use crate::modules::upstream::{Address, Upstream};
 use crate::modules::{Place, Settings, log, main};
+use crate::tls::connector::Connector;
 use crate::vars::registry::Registry;
 
 pub(crate) use super::locations::Pattern;
@@ -29,6 +30,10 @@ pub(crate) struct Draft {
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
     pub(super) groups: Vec<Arc<Upstream>>,
+    /// TLS to upstreams, by its settings.
+    connectors: HashMap<String, Arc<Connector>>,
+    /// Files that `proxy_ssl_*` name.
+    pub(super) tls_files: Vec<PathBuf>,
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
@@ -107,12 +112,42 @@ impl Draft {
     /// Keeps a finished location.
     pub(crate) fn add_location(
         &mut self,
-        settings: Settings,
+        mut settings: Settings,
         inside: Vec<LocationDraft>,
     ) -> LocationId {
+        self.connect_securely(&mut settings);
         let tree = self.grow(inside);
         self.locations.push(Location { settings, tree });
         LocationId(self.locations.len() - 1)
+    }
+
+    /// Prepares TLS to upstreams where `proxy_pass` asks for it; locations
+    /// with the same settings share it, and with it connections and sessions.
+    fn connect_securely(&mut self, settings: &mut Settings) {
+        let Some(pass) = settings
+            .proxy
+            .pass
+            .as_ref()
+            .filter(|pass| pass.may_be_tls())
+        else {
+            return;
+        };
+        let own = &settings.proxy_ssl;
+        let key = format!("{own:?}");
+        if let Some(known) = self.connectors.get(&key) {
+            settings.proxy_ssl.connector = Some(known.clone());
+            return;
+        }
+        self.tls_files
+            .extend(own.files().map(|file| file.path.clone()));
+        match Connector::load(own, &pass.at, &mut self.problems) {
+            Ok(connector) => {
+                let connector = Arc::new(connector);
+                self.connectors.insert(key, connector.clone());
+                settings.proxy_ssl.connector = Some(connector);
+            }
+            Err(problem) => self.problems.push(problem),
+        }
     }
 
     /// Keeps a finished server.

@@ -18,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod main;
 pub(crate) mod map;
 pub(crate) mod proxy;
+pub(crate) mod proxy_ssl;
 pub(crate) mod rewrite;
 pub(crate) mod ssl;
 pub(crate) mod ssl_client;
@@ -174,6 +175,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("ssl: commands of OpenSSL", ssl_conf_command::DIRECTIVES),
     ("http2", http2::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
+    ("proxy: TLS to upstreams", proxy_ssl::DIRECTIVES),
     ("upstream", upstream::DIRECTIVES),
     ("headers", headers::DIRECTIVES),
     ("rewrite", rewrite::DIRECTIVES),
@@ -203,6 +205,8 @@ pub struct Settings {
     pub log: log::Settings,
     /// Requests to upstreams.
     pub proxy: proxy::Settings,
+    /// TLS to upstreams.
+    pub proxy_ssl: proxy_ssl::Settings,
     /// Answers and changes decided in the configuration.
     pub rewrite: rewrite::Settings,
     /// Certificates and TLS parameters; meaningful down to the server.
@@ -218,6 +222,7 @@ impl Settings {
         let mut own = self.clone();
         own.rewrite = rewrite::Settings::default();
         own.proxy.pass = None;
+        own.proxy_ssl.connector = None;
         own.core.alias = None;
         own.core.internal = false;
         own

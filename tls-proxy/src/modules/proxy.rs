@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Contexts, Effect, Scope, Spec, arguments, listen, upstream};
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Directive, Position, Problem, Word};
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::target::escape_path;
 use crate::server::request::Request;
@@ -95,11 +95,22 @@ pub struct Pass {
     pub to: Arc<ProxyTo>,
     /// The path of the address; it replaces the location's prefix.
     pub path: Option<Box<str>>,
+    /// Its line.
+    pub at: Position,
+}
+
+impl Pass {
+    /// Whether TLS may be needed: by `https://`, or by a variable's value.
+    pub(crate) fn may_be_tls(&self) -> bool {
+        self.to.scheme == Scheme::Https || matches!(self.target, PassTarget::Template(_))
+    }
 }
 
 /// What `$proxy_host` and `$proxy_port` say.
 #[derive(Debug)]
 pub struct ProxyTo {
+    /// In clear text or over TLS.
+    pub scheme: Scheme,
     /// Host, and the port where it is not the scheme's own.
     pub host: String,
     /// The port.
@@ -199,8 +210,6 @@ macro_rules! plain {
 const ALL: Contexts = Contexts::ALL;
 const STREAMS: &str = "answers are streamed as they come, with the client's pace as the limit";
 const NO_CACHE: &str = "there is no cache; remove the line";
-const NO_TLS: &str =
-    "https to an upstream is not implemented yet; the pod's own containers share localhost";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -213,7 +222,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
-    .about("Sends requests to an upstream: `http://host[:port][/path]`, `http://name-of-a-group`."),
+    .about("Sends requests to an upstream: `http[s]://host[:port][/path]`, `http[s]://name-of-a-group`."),
     Spec::set("proxy_set_header", ALL, (2, 2), |scope, directive| {
         let name = directive.args[0].text.as_str().into();
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
@@ -459,19 +468,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 2),
         Effect::Refused("not implemented yet"),
     ),
-    Spec::new("proxy_ssl_verify", ALL, (1, 1), Effect::Refused(NO_TLS)),
-    Spec::new(
-        "proxy_ssl_server_name",
-        ALL,
-        (1, 1),
-        Effect::Refused(NO_TLS),
-    ),
-    Spec::new(
-        "proxy_ssl_trusted_certificate",
-        ALL,
-        (1, 1),
-        Effect::Refused(NO_TLS),
-    ),
 ];
 
 fn add_name(own: &mut Arc<[Box<str>]>, name: &str, first_here: bool) {
@@ -543,6 +539,7 @@ fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Problem> {
     if text.contains('$') {
         let template = Template::compile(word, &mut scope.draft.variables)?;
         let to = ProxyTo {
+            scheme: Scheme::Http,
             host: String::new(),
             port: String::new(),
         };
@@ -550,20 +547,13 @@ fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Problem> {
             target: PassTarget::Template(template),
             to: to.into(),
             path: None,
+            at: word.at.clone(),
         });
     }
-    let Some(rest) = strip_scheme(text) else {
-        let problem = if text
-            .get(..8)
-            .is_some_and(|start| start.eq_ignore_ascii_case("https://"))
-        {
-            Problem::emerg(&word.at, "https protocol requires SSL support").with_help(NO_TLS)
-        } else {
-            Problem::emerg(&word.at, "invalid URL prefix")
-                .with_help("write http://host:port, or http:// and the name of an upstream")
-        };
-        return Err(problem);
-    };
+    let (scheme, rest) = split_scheme(text).ok_or_else(|| {
+        Problem::emerg(&word.at, "invalid URL prefix")
+            .with_help("write http:// or https:// and host:port or the name of an upstream")
+    })?;
     let address = split_address(rest);
     if address.host.is_empty() {
         return Err(Problem::emerg(
@@ -585,21 +575,61 @@ fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Problem> {
     {
         Some(group) => group.clone(),
         None => {
-            let peers = upstream::resolve(address.host, 80, word)?;
-            scope.draft.group_of_address(address.host, peers)
+            let peers = upstream::resolve(address.host, scheme.port(), word)?;
+            // The same host by another scheme is another port.
+            let name = scheme.group_name(address.host);
+            scope.draft.group_of_address(&name, peers)
         }
     };
-    let to = Arc::new(ProxyTo::of(address.host));
+    let to = Arc::new(ProxyTo::of(scheme, address.host));
     Ok(Pass {
         target: PassTarget::Group(group),
         to,
         path: address.path.map(Into::into),
+        at: word.at.clone(),
     })
 }
 
-fn strip_scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case("http://").then_some(rest)
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear text.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// What stands before the host.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+
+    fn group_name(self, host: &str) -> String {
+        match self {
+            Self::Https if listen::split_port(host).1.is_none() => format!("{host}:443"),
+            _ => host.to_owned(),
+        }
+    }
+}
+
+fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+    [Scheme::Http, Scheme::Https].into_iter().find_map(|own| {
+        let (scheme, rest) = text.split_at_checked(own.prefix().len())?;
+        scheme
+            .eq_ignore_ascii_case(own.prefix())
+            .then_some((own, rest))
+    })
 }
 
 /// The two halves of an address behind its scheme.
@@ -622,21 +652,19 @@ fn split_address(rest: &str) -> SplitAddress<'_> {
 }
 
 impl ProxyTo {
-    fn of(host: &str) -> Self {
+    fn of(scheme: Scheme, host: &str) -> Self {
         let (name, port) = listen::split_port(host);
-        match port {
-            _ if host.starts_with("unix:") => Self {
-                host: "localhost".to_owned(),
-                port: String::new(),
-            },
-            None | Some("80") => Self {
-                host: name.to_owned(),
-                port: "80".to_owned(),
-            },
-            Some(port) => Self {
-                host: host.to_owned(),
-                port: port.to_owned(),
-            },
+        let own = scheme.port().to_string();
+        let (host, port) = match port {
+            _ if host.starts_with("unix:") => ("localhost", ""),
+            None => (name, own.as_str()),
+            Some(port) if port == own => (name, port),
+            Some(port) => (host, port),
+        };
+        Self {
+            scheme,
+            host: host.to_owned(),
+            port: port.to_owned(),
         }
     }
 }
@@ -663,7 +691,8 @@ pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
     };
     let value = template.evaluate(request);
     let text = String::from_utf8_lossy(&value);
-    let rest = strip_scheme(&text).ok_or_else(|| format!("invalid URL prefix in \"{text}\""))?;
+    let (scheme, rest) =
+        split_scheme(&text).ok_or_else(|| format!("invalid URL prefix in \"{text}\""))?;
     let address = split_address(rest);
     let group = request
         .config
@@ -671,20 +700,20 @@ pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
         .iter()
         .find(|group| group.name == address.host)
         .cloned()
-        .or_else(|| literal_group(address.host))
+        .or_else(|| literal_group(scheme, address.host))
         .ok_or_else(|| format!("no resolver defined to resolve {}", address.host))?;
     let target = address.path.map(|path| path.as_bytes().to_vec());
     Ok(Chosen {
         group,
-        to: Arc::new(ProxyTo::of(address.host)),
+        to: Arc::new(ProxyTo::of(scheme, address.host)),
         target,
     })
 }
 
 /// A group for an address that needs no resolver.
-fn literal_group(host: &str) -> Option<Arc<upstream::Upstream>> {
+fn literal_group(scheme: Scheme, host: &str) -> Option<Arc<upstream::Upstream>> {
     let (name, port) = listen::split_port(host);
-    let port = port.map_or(Some(80), |port| port.parse().ok())?;
+    let port = port.map_or(Some(scheme.port()), |port| port.parse().ok())?;
     let ip = name
         .trim_start_matches('[')
         .trim_end_matches(']')
@@ -870,7 +899,7 @@ pub(crate) fn rewrite_location(request: &Request, value: &[u8]) -> Option<Vec<u8
                 return None;
             }
             let rest = value
-                .strip_prefix(b"http://")?
+                .strip_prefix(pass.to.scheme.prefix().as_bytes())?
                 .strip_prefix(pass.to.host.as_bytes())?;
             match &pass.path {
                 Some(path) => {
@@ -903,9 +932,11 @@ mod tests {
 
     #[test]
     fn proxy_host_leaves_out_the_default_port() {
-        assert_eq!(ProxyTo::of("a:80").host, "a");
-        assert_eq!(ProxyTo::of("a:81").host, "a:81");
-        assert_eq!(ProxyTo::of("127.0.0.1").port, "80");
+        assert_eq!(ProxyTo::of(Scheme::Http, "a:80").host, "a");
+        assert_eq!(ProxyTo::of(Scheme::Http, "a:81").host, "a:81");
+        assert_eq!(ProxyTo::of(Scheme::Http, "127.0.0.1").port, "80");
+        assert_eq!(ProxyTo::of(Scheme::Https, "a:443").host, "a");
+        assert_eq!(ProxyTo::of(Scheme::Https, "a:80").host, "a:80");
     }
 
     #[test]

@@ -112,29 +112,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         |scope, directive| {
             let ssl = &mut scope.settings.ssl;
-            (ssl.tls12, ssl.tls13) = (false, false);
-            for word in &directive.args {
-                match word.text.as_str() {
-                    "TLSv1.2" => ssl.tls12 = true,
-                    "TLSv1.3" => ssl.tls13 = true,
-                    "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
-                        let message = format!("{} is not supported and stays off", word.text);
-                        scope.draft.problems.push(Problem::warn(&word.at, message));
-                    }
-                    other => {
-                        return Err(Problem::emerg(
-                            &word.at,
-                            format!("invalid value \"{other}\""),
-                        ));
-                    }
-                }
-            }
-            if !ssl.tls12 && !ssl.tls13 {
-                return Err(
-                    Problem::emerg(&directive.name.at, "no supported protocol is left")
-                        .with_help("write ssl_protocols TLSv1.2 TLSv1.3;"),
-                );
-            }
+            (ssl.tls12, ssl.tls13) = protocols(directive, &mut scope.draft.problems)?;
             Ok(())
         },
     )
@@ -235,6 +213,34 @@ impl File {
             at: word.at.clone(),
         }
     }
+}
+
+/// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.
+pub(super) fn protocols(
+    directive: &Directive,
+    problems: &mut Vec<Problem>,
+) -> Result<(bool, bool), Problem> {
+    let (mut tls12, mut tls13) = (false, false);
+    for word in &directive.args {
+        match word.text.as_str() {
+            "TLSv1.2" => tls12 = true,
+            "TLSv1.3" => tls13 = true,
+            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
+                let message = format!("{} is not supported and stays off", word.text);
+                problems.push(Problem::warn(&word.at, message));
+            }
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        }
+    }
+    if !tls12 && !tls13 {
+        let name = &directive.name;
+        return Err(Problem::emerg(&name.at, "no supported protocol is left")
+            .with_help(format!("write {} TLSv1.2 TLSv1.3;", name.text)));
+    }
+    Ok((tls12, tls13))
 }
 
 /// Adds to a list that is inherited as a whole.

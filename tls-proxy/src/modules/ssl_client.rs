@@ -150,6 +150,27 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ),
 ];
 
+/// A server that asks for certificates is reached by the name that the
+/// handshake was for, since another server's handshake asks for others.
+pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
+    let connection = &request.connection;
+    let named = connection
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.server_name.as_deref());
+    let other = request.server != connection.server;
+    if !other || request.settings().ssl.client.verify == Verify::Off {
+        return Ok(());
+    }
+    if named.is_none_or(|name| connection.listen().names.find(name).is_none()) {
+        return Ok(());
+    }
+    let what = "client attempted to request the server name different from the one that was \
+                negotiated while reading client request headers";
+    error_log::request(request, Level::Info, what);
+    Err(Refusal::closing(421))
+}
+
 /// Whether the client may go on to the server its request has chosen: nginx
 /// answers here, not in the handshake.
 pub(crate) fn check(request: &Request) -> Result<(), Refusal> {

@@ -63,6 +63,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             None => return refuse(request, 400, "client sent invalid host header"),
         }
         choose_server(request);
+        ssl_client::check_name(request)?;
     }
     let merge = request.settings().core.merge_slashes;
     match target::normalise(&request.head.target, merge) {
@@ -86,7 +87,7 @@ fn choose_server(request: &mut Request) {
     let found = std::str::from_utf8(&request.host)
         .ok()
         .and_then(|host| names.find(host));
-    let server: ServerId = found.unwrap_or(request.connection.server);
+    let server: ServerId = found.unwrap_or(request.connection.listen().default);
     request.server = server;
     request.location = request.config.server(server).root;
 }

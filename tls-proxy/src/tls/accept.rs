@@ -87,20 +87,18 @@ pub(crate) async fn accept(
     stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
 ) -> Result<(TlsStream<Prefixed>, TlsInfo), Failure> {
-    let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), stream));
-    let start = acceptor.as_mut().await?;
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let server_name = start
         .client_hello()
         .server_name()
         .map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);
     let Some((server, http2)) = chosen else {
-        drop(start);
         // A fatal unrecognized_name alert (RFC 6066, section 3).
-        if let Some(mut io) = acceptor.take_io() {
-            io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
-                .await?;
-        }
+        let mut io = start.io;
+        io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
+            .await?;
+        io.shutdown().await?;
         return Err(Failure::Rejected);
     };
     let config = if http2 {
@@ -164,6 +162,8 @@ pub(crate) fn openssl_name(name: &str) -> String {
             .replace("_WITH", "")
             .replace("AES_", "AES")
             .replace("_CBC", "")
+            .replace("CAMELLIA_", "CAMELLIA")
+            .replace("CCM_8", "CCM8")
             .replace("_POLY1305_SHA256", "_POLY1305")
             .replace('_', "-"),
     }
@@ -173,6 +173,7 @@ pub(crate) fn openssl_name(name: &str) -> String {
 pub(crate) fn curve_name(name: &str) -> String {
     match name {
         "secp256r1" => "prime256v1".to_owned(),
+        finite if finite.starts_with("FFDHE") => finite.to_ascii_lowercase(),
         other => other.to_owned(),
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Certificate {
     pub(super) path_length: Option<u32>,
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) extended: Option<ExtendedUsage>,
+    /// subjectKeyIdentifier, and the authority's.
+    key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
     /// Has nameConstraints.
     pub(super) constrained: bool,
     /// Has a critical extension that is not understood here.
@@ -70,6 +73,8 @@ impl Certificate {
             path_length: None,
             key_usage: None,
             extended: None,
+            key_id: None,
+            authority_key_id: None,
             constrained: false,
             unhandled: false,
         };
@@ -100,9 +105,11 @@ impl Certificate {
                 });
             }
             ParsedExtension::NameConstraints(_) => self.constrained = true,
+            ParsedExtension::SubjectKeyIdentifier(id) => self.key_id = Some(id.0.to_vec()),
+            ParsedExtension::AuthorityKeyIdentifier(it) => {
+                self.authority_key_id = it.key_identifier.as_ref().map(|id| id.0.to_vec());
+            }
             ParsedExtension::SubjectAlternativeName(_)
-            | ParsedExtension::AuthorityKeyIdentifier(_)
-            | ParsedExtension::SubjectKeyIdentifier(_)
             | ParsedExtension::CertificatePolicies(_)
             | ParsedExtension::CRLDistributionPoints(_)
             | ParsedExtension::NSCertType(_) => {}
@@ -110,6 +117,13 @@ impl Certificate {
             ParsedExtension::ParseError { .. } => self.unhandled = true,
             _ => self.unhandled |= extension.critical,
         }
+    }
+
+    /// Whether names and key identifiers say that `issuer` issued it.
+    pub(super) fn may_be_issued_by(&self, issuer: &Self) -> bool {
+        let ids = (&self.authority_key_id, &issuer.key_id);
+        let another = matches!(ids, (Some(named), Some(own)) if named != own);
+        self.issuer == issuer.subject && !another
     }
 
     /// Issued by its own subject.

@@ -55,12 +55,15 @@ pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
     out
 }
 
-/// The name in its own order, each part behind a slash.
+/// The name in its own order, each part behind a slash (and behind `+`
+/// where a part has several).
 pub(super) fn legacy(name: &X509Name<'_>) -> String {
     let mut out = String::new();
-    for attribute in name.iter_rdn().flat_map(|part| part.iter()) {
+    let parts = name.iter_rdn().flat_map(|part| part.iter().enumerate());
+    for (index, attribute) in parts {
         let id = attribute.attr_type().to_id_string();
-        let _ = write!(out, "/{}=", short(&id).unwrap_or(&id));
+        let mark = if index == 0 { '/' } else { '+' };
+        let _ = write!(out, "{mark}{}=", short(&id).unwrap_or(&id));
         for byte in attribute.attr_value().data {
             match byte {
                 b' '..=b'~' => out.push(char::from(*byte)),

@@ -48,7 +48,8 @@ impl ProducesTickets for Tickets {
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let now = UnixTime::now().as_secs().to_be_bytes();
-        self.sealed_by.encrypt(&[&self.mark[..], &now, plain].concat())
+        self.sealed_by
+            .encrypt(&[&self.mark[..], &now, plain].concat())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {

@@ -74,8 +74,9 @@ impl Trust {
             .filter_map(Result::err)
             .next_back()
             .or(flaw);
-        if flaw.is_none() && chain.iter().skip(1).any(|it| it.constrained) {
-            flaw = self.check_names(&chain, shown, purpose, now).err();
+        let constrained = chain.iter().skip(1).any(|it| it.constrained);
+        if constrained && flaw.is_none_or(Flaw::is_about_trust) {
+            flaw = self.check_names(&chain, shown, purpose, now).err().or(flaw);
         }
         flaw.map_or(Ok(()), Err)
     }
@@ -110,10 +111,9 @@ impl Trust {
             match next {
                 Some(issuer) => chain.push(issuer),
                 None => {
-                    let flaw = match (trusted, chain.len()) {
-                        (1.., _) => Flaw::NoIssuer,
-                        (_, 1) => Flaw::FirstUnverified,
-                        _ => Flaw::NoLocalIssuer,
+                    let flaw = match trusted {
+                        0 => Flaw::NoLocalIssuer,
+                        _ => Flaw::NoIssuer,
                     };
                     return (chain, Some(flaw));
                 }
@@ -131,7 +131,7 @@ impl Trust {
         chain: &[&Certificate],
     ) -> Option<&'a Certificate> {
         let named = candidates.iter().filter(|own| {
-            own.subject == certificate.issuer && !chain.iter().any(|used| used.der == own.der)
+            certificate.may_be_issued_by(own) && !chain.iter().any(|used| used.der == own.der)
         });
         let mut named = named.peekable();
         let first = *named.peek()?;
@@ -161,7 +161,10 @@ impl Trust {
 
     /// Signatures and times, from the authority down to the peer.
     fn check_signatures(&self, chain: &[&Certificate], now: i64) -> Result<(), Flaw> {
-        let mut result = Ok(());
+        let mut result = match chain {
+            [alone] if !alone.is_self_issued() => Err(Flaw::FirstUnverified),
+            _ => Ok(()),
+        };
         for (index, certificate) in chain.iter().enumerate().rev() {
             if let Some(issuer) = chain.get(index + 1)
                 && !self.signed(certificate, issuer)

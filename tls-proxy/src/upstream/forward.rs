@@ -16,7 +16,8 @@ use crate::error_log::{self, Level};
 use crate::http1::body::Decoder;
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::response_head::ResponseHead;
-use crate::modules::proxy::{self, Chosen, Settings};
+use crate::modules::proxy::{self, Chosen, Scheme, Settings};
+use crate::modules::proxy_ssl::Secured;
 use crate::server::request::{Attempt, Request};
 use crate::server::response::{Refusal, Response};
 
@@ -209,7 +210,14 @@ impl Tries<'_> {
         let worker = request.connection.worker.clone();
         let address = self.chosen.group.peers[peer].address.clone();
         request.attempts.push(Attempt::new(address.to_string()));
-        if let Some(link) = worker.pool.take(&self.chosen.group, &address) {
+        let secured = match self.chosen.to.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Secured::of(request, &self.chosen.to),
+        };
+        let kept = worker
+            .pool
+            .take(&self.chosen.group, &address, secured.as_ref());
+        if let Some(link) = kept {
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
@@ -221,7 +229,7 @@ impl Tries<'_> {
                 result => return result,
             }
         }
-        let connect = Link::connect(&address);
+        let connect = Link::connect(&address, secured);
         let link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
             Ok(Ok(link)) => link,
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
@@ -387,6 +395,10 @@ fn note_end(request: &mut Request, status: u16) {
 
 /// The error of a connect in nginx's words.
 fn connect_error(error: &io::Error) -> io::Error {
+    if error.raw_os_error().is_none() {
+        // TLS has its own words.
+        return io::Error::new(error.kind(), error.to_string());
+    }
     let reason = crate::conf::reason(error);
     io::Error::new(
         error.kind(),

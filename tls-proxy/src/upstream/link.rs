@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
+use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::Address;
 use crate::wire::Wire;
 
@@ -16,6 +18,8 @@ use crate::wire::Wire;
 pub(crate) struct Link {
     pub(crate) wire: Wire<UpstreamStream>,
     pub(crate) address: Address,
+    /// How it is secured; none in clear text.
+    pub(crate) secured: Option<Secured>,
     /// Requests it has carried.
     pub(crate) requests: u64,
 }
@@ -25,12 +29,13 @@ pub(crate) struct Link {
 pub(crate) enum UpstreamStream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<UpstreamStream>>),
 }
 
 impl Link {
     /// Connects to a peer.
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
-        let stream = match address {
+    pub(crate) async fn connect(address: &Address, secured: Option<Secured>) -> io::Result<Self> {
+        let mut stream = match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
@@ -38,10 +43,15 @@ impl Link {
             }
             Address::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
         };
+        if let Some(secured) = &secured {
+            let tls = secured.connector.connect(&secured.name, stream).await?;
+            stream = UpstreamStream::Tls(Box::new(tls));
+        }
         let wire = Wire::new(stream, BytesMut::new());
         Ok(Self {
             wire,
             address: address.clone(),
+            secured,
             requests: 0,
         })
     }
@@ -60,6 +70,7 @@ macro_rules! either {
         match $self.get_mut() {
             UpstreamStream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
             UpstreamStream::Unix(stream) => Pin::new(stream).$method($($argument),*),
+            UpstreamStream::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
         }
     };
 }

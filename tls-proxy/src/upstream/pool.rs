@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
+use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::{Address, Upstream};
 
 /// How often connections that have been idle for too long are looked for.
@@ -46,14 +47,22 @@ struct Idle {
 
 impl Pool {
     /// A connection that was used before and is still good.
-    pub(crate) fn take(&self, group: &Arc<Upstream>, address: &Address) -> Option<Link> {
+    pub(crate) fn take(
+        &self,
+        group: &Arc<Upstream>,
+        address: &Address,
+        secured: Option<&Secured>,
+    ) -> Option<Link> {
         if group.keepalive == 0 {
             return None;
         }
         let mut idle = self.idle.borrow_mut();
         let links = idle.get_mut(&Key::new(group, address))?;
         let now = Instant::now();
-        while let Some(mut found) = links.pop() {
+        // Clear text, and each way of TLS, keep to themselves.
+        let fits = |idle: &Idle| idle.link.secured.as_ref() == secured;
+        while let Some(last) = links.iter().rposition(fits) {
+            let mut found = links.remove(last);
             if found.until > now && found.link.is_quiet() {
                 return Some(found.link);
             }

@@ -123,8 +123,9 @@ fn list<T: Copy>(items: &[T], name: fn(T) -> String, out: &mut Vec<u8>) -> bool 
 /// OpenSSL's name, or the number where it has none.
 fn cipher(suite: CipherSuite) -> String {
     match suite.as_str() {
-        Some(name) if !name.ends_with("SCSV") => openssl_name(name),
-        _ => format!("0x{:04x}", u16::from(suite)),
+        Some(name) if name.ends_with("SCSV") => name.to_owned(),
+        Some(name) => openssl_name(name),
+        None => format!("0x{:04x}", u16::from(suite)),
     }
 }
 

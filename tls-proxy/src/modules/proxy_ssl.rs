@@ -1,0 +1,234 @@
+//! The part of `ngx_http_proxy_module` about TLS to upstreams. What is made of
+//! it stands in `tls/connector.rs`.
+
+use std::sync::Arc;
+
+use super::proxy::ProxyTo;
+use super::ssl::File;
+use super::{Contexts, Effect, MANY, Spec, arguments, listen};
+use crate::conf::{Position, Problem};
+use crate::server::request::Request;
+use crate::tls::connector::Connector;
+use crate::vars::template::Template;
+
+/// What the directives here say for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The line of `proxy_ssl_verify on`.
+    pub verify: Option<Position>,
+    /// `proxy_ssl_trusted_certificate`.
+    pub trusted: Option<File>,
+    /// `proxy_ssl_crl`.
+    pub crl: Option<File>,
+    /// `proxy_ssl_verify_depth`.
+    pub depth: usize,
+    /// `proxy_ssl_name`; the host of `proxy_pass` if there is none.
+    pub name: Option<Template>,
+    /// `proxy_ssl_server_name`: the name is sent (SNI).
+    pub server_name: bool,
+    /// `proxy_ssl_protocols`: TLS 1.2.
+    pub tls12: bool,
+    /// `proxy_ssl_protocols`: TLS 1.3.
+    pub tls13: bool,
+    /// `proxy_ssl_ciphers`, as written.
+    pub ciphers: Option<Arc<str>>,
+    /// `proxy_ssl_certificate`.
+    pub certificate: Option<File>,
+    /// `proxy_ssl_certificate_key`.
+    pub key: Option<File>,
+    /// `proxy_ssl_password_file`.
+    pub passwords: Option<File>,
+    /// `proxy_ssl_session_reuse`.
+    pub session_reuse: bool,
+    /// What came of it, where `proxy_pass` needs it.
+    pub(crate) connector: Option<Arc<Connector>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            verify: None,
+            trusted: None,
+            crl: None,
+            depth: 1,
+            name: None,
+            server_name: false,
+            tls12: true,
+            tls13: true,
+            ciphers: None,
+            certificate: None,
+            key: None,
+            passwords: None,
+            session_reuse: true,
+            connector: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The files it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        let own = [&self.trusted, &self.crl, &self.certificate, &self.key];
+        own.into_iter().flatten().chain(&self.passwords)
+    }
+}
+
+/// TLS for one request's connection: how, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Secured {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) name: Box<str>,
+}
+
+impl Secured {
+    /// What the location of `request` asks for.
+    pub(crate) fn of(request: &Request, to: &ProxyTo) -> Option<Self> {
+        let settings = &request.settings().proxy_ssl;
+        let written = settings.name.as_ref().map(|name| name.evaluate(request));
+        let name = match &written {
+            Some(written) => String::from_utf8_lossy(written),
+            None => to.host.as_str().into(),
+        };
+        let (name, _) = listen::split_port(&name);
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        Some(Self {
+            connector: settings.connector.clone()?,
+            name: name.into(),
+        })
+    }
+}
+
+impl PartialEq for Secured {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connector, &other.connector) && self.name == other.name
+    }
+}
+
+const ALL: Contexts = Contexts::ALL;
+
+/// A directive that names one file.
+macro_rules! file {
+    ($name:literal, $field:ident, $about:literal) => {
+        Spec::set($name, ALL, (1, 1), |scope, directive| {
+            let word = arguments::first(directive);
+            if word.text.contains('$') {
+                return Err(
+                    Problem::emerg(&word.at, "a file's name cannot have variables here")
+                        .with_help("write the path itself"),
+                );
+            }
+            let own = &mut scope.settings.proxy_ssl;
+            own.$field = match word.text.as_str() {
+                "" => None,
+                _ => Some(File::parse(directive, scope.draft)),
+            };
+            Ok(())
+        })
+        .about($about)
+    };
+}
+
+/// A directive that is one flag.
+macro_rules! flag {
+    ($name:literal, $field:ident, $default:literal, $about:literal) => {
+        Spec::set($name, ALL, (1, 1), |scope, directive| {
+            scope.settings.proxy_ssl.$field = arguments::flag(directive)?;
+            Ok(())
+        })
+        .default($default)
+        .about($about)
+    };
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("proxy_ssl_verify", ALL, (1, 1), |scope, directive| {
+        let on = arguments::flag(directive)?;
+        scope.settings.proxy_ssl.verify = on.then(|| directive.name.at.clone());
+        Ok(())
+    })
+    .default("off")
+    .about("Verifies the upstream's certificate and its name; otherwise any will do."),
+    file!(
+        "proxy_ssl_trusted_certificate",
+        trusted,
+        "Authorities of upstreams' certificates (PEM)."
+    ),
+    file!(
+        "proxy_ssl_crl",
+        crl,
+        "Revoked certificates (PEM): a list of every authority in the chain."
+    ),
+    Spec::set("proxy_ssl_verify_depth", ALL, (1, 1), |scope, directive| {
+        scope.settings.proxy_ssl.depth = arguments::number(directive)?;
+        Ok(())
+    })
+    .default("1")
+    .about("Most certificates between the upstream's and its authority's."),
+    Spec::set("proxy_ssl_name", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        let name = Template::compile(word, &mut scope.draft.variables)?;
+        scope.settings.proxy_ssl.name = Some(name);
+        Ok(())
+    })
+    .default("$proxy_host")
+    .about("The name that is verified, and sent by `proxy_ssl_server_name`."),
+    flag!(
+        "proxy_ssl_server_name",
+        server_name,
+        "off",
+        "Sends the name in the handshake (SNI)."
+    ),
+    flag!(
+        "proxy_ssl_session_reuse",
+        session_reuse,
+        "on",
+        "Sessions with upstreams are resumed."
+    ),
+    Spec::set("proxy_ssl_protocols", ALL, (1, MANY), |scope, directive| {
+        let own = &mut scope.settings.proxy_ssl;
+        (own.tls12, own.tls13) = super::ssl::protocols(directive, &mut scope.draft.problems)?;
+        Ok(())
+    })
+    .default("TLSv1.2 TLSv1.3")
+    .about("Versions of TLS; older ones than 1.2 are never spoken."),
+    Spec::set("proxy_ssl_ciphers", ALL, (1, 1), |scope, directive| {
+        scope.settings.proxy_ssl.ciphers = Some(arguments::first(directive).text.as_str().into());
+        Ok(())
+    })
+    .default("DEFAULT")
+    .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
+    file!(
+        "proxy_ssl_certificate",
+        certificate,
+        "The proxy's own certificate and its chain (PEM), for upstreams that ask."
+    ),
+    file!(
+        "proxy_ssl_certificate_key",
+        key,
+        "The certificate's private key (PEM)."
+    ),
+    file!(
+        "proxy_ssl_password_file",
+        passwords,
+        "Passwords of encrypted keys (PKCS#8), one a line."
+    ),
+    Spec::new(
+        "proxy_ssl_certificate_cache",
+        ALL,
+        (1, 3),
+        Effect::Accepted("certificates are read once"),
+    ),
+    Spec::new(
+        "proxy_ssl_conf_command",
+        ALL,
+        (2, 2),
+        Effect::Refused("write proxy_ssl_protocols and proxy_ssl_ciphers instead"),
+    )
+    .repeats(),
+    Spec::new(
+        "proxy_ssl_key_log",
+        ALL,
+        (1, 1),
+        Effect::Refused("keys of sessions are never written; remove the line"),
+    ),
+];

@@ -1,0 +1,198 @@
+//! TLS towards upstreams (`proxy_pass https://`).
+//!
+//! nginx does not verify upstreams unless told to. So the handshake takes any
+//! certificate whose key the peer has, and what it is worth is looked at
+//! afterwards, before a byte of the request is sent.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::client_auth::{check_tls12, check_tls13};
+use super::trust::{Purpose, Trust};
+use super::{authorities, host_name, keys, parameters};
+use crate::conf::{Position, Problem};
+use crate::modules::proxy_ssl::Settings;
+use crate::modules::ssl;
+
+/// Stands in where the upstream's name is none of DNS; it is never sent.
+const NAMELESS: &str = "upstream.invalid";
+
+/// How one location speaks TLS to its upstreams.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    config: Arc<ClientConfig>,
+    /// `proxy_ssl_verify`.
+    trust: Option<Trust>,
+}
+
+impl Connector {
+    /// Reads what `proxy_ssl_*` names.
+    pub(crate) fn load(
+        settings: &Settings,
+        at: &Position,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Self, Problem> {
+        let parameters = ssl::Settings {
+            tls12: settings.tls12,
+            tls13: settings.tls13,
+            ciphers: settings.ciphers.clone(),
+            ..ssl::Settings::default()
+        };
+        let provider = CryptoProvider {
+            cipher_suites: parameters::cipher_suites(&parameters, at, problems)?,
+            ..aws_lc_rs::default_provider()
+        };
+        let algorithms = provider.signature_verification_algorithms;
+        let versions: &[_] = match (settings.tls12, settings.tls13) {
+            (true, true) => &[&TLS13, &TLS12],
+            (true, false) => &[&TLS12],
+            _ => &[&TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer(algorithms)));
+        let mut config = match (&settings.certificate, &settings.key) {
+            (Some(certificate), Some(key)) => {
+                let own = keys::load(certificate, key, settings.passwords.as_ref())?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
+            }
+            (Some(certificate), None) => {
+                let message = format!(
+                    "no \"proxy_ssl_certificate_key\" is defined for certificate \"{}\"",
+                    certificate.path.display()
+                );
+                return Err(Problem::emerg(&certificate.at, message)
+                    .with_help("add proxy_ssl_certificate_key"));
+            }
+            (None, _) => builder.with_no_client_auth(),
+        };
+        config.enable_sni = settings.server_name;
+        if !settings.session_reuse {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            trust: trust(settings)?,
+        })
+    }
+
+    /// Speaks TLS on `stream`; `name` is `proxy_ssl_name`.
+    pub(crate) async fn connect<S>(&self, name: &str, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (server, config) = match ServerName::try_from(name.to_owned()) {
+            Ok(server) => (server, self.config.clone()),
+            Err(_) => {
+                let mut silent = ClientConfig::clone(&self.config);
+                silent.enable_sni = false;
+                let server = ServerName::try_from(NAMELESS).map_err(io::Error::other)?;
+                (server, Arc::new(silent))
+            }
+        };
+        let stream = TlsConnector::from(config)
+            .connect(server.clone(), stream)
+            .await
+            .map_err(|source| {
+                let what = format!("SSL_do_handshake() failed ({source})");
+                io::Error::other(format!("{what} while SSL handshaking to upstream"))
+            })?;
+        if let Some(trust) = &self.trust {
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            check(trust, shown, &server, name).map_err(|why| {
+                io::Error::other(format!("{why} while SSL handshaking to upstream"))
+            })?;
+        }
+        Ok(stream)
+    }
+}
+
+fn trust(settings: &Settings) -> Result<Option<Trust>, Problem> {
+    let Some(at) = &settings.verify else {
+        return Ok(None);
+    };
+    let Some(file) = &settings.trusted else {
+        let message = "no proxy_ssl_trusted_certificate for proxy_ssl_verify";
+        return Err(Problem::emerg(at, message)
+            .with_help("add proxy_ssl_trusted_certificate with the upstream's authority"));
+    };
+    let lists = settings.crl.as_ref().map(authorities::load_crls);
+    let lists = lists.transpose()?.unwrap_or_default();
+    let known = authorities::load(file)?;
+    Ok(Some(Trust::new(known, lists, settings.depth)))
+}
+
+fn check(
+    trust: &Trust,
+    shown: &[CertificateDer<'_>],
+    server: &ServerName<'_>,
+    name: &str,
+) -> Result<(), String> {
+    trust
+        .examine(shown, Purpose::Server(server), UnixTime::now())
+        .map_err(|flaw| {
+            let number = flaw.number();
+            format!("upstream SSL certificate verify error: ({number}:{flaw})")
+        })?;
+    if shown
+        .first()
+        .is_some_and(|own| host_name::is_for(own, name))
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "upstream SSL certificate does not match \"{name}\""
+    ))
+}
+
+/// Takes any certificate whose key the peer has.
+#[derive(Debug)]
+struct AnyServer(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        check_tls12(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        check_tls13(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
