@@ -31,7 +31,7 @@ pub(crate) struct Draft {
     /// locations share its connections.
     pub(super) groups: Vec<Arc<Upstream>>,
     /// TLS to upstreams, by its settings.
-    connectors: HashMap<String, Arc<Connector>>,
+    pub(super) connectors: HashMap<String, Arc<Connector>>,
     /// Files that `proxy_ssl_*` name.
     pub(super) tls_files: Vec<PathBuf>,
     pub(crate) servers: Vec<FinishedServer>,
