@@ -28,7 +28,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "ssl_conf_command",
     Contexts::HTTP.or(Contexts::SERVER),
     (2, 2),
-    |scope, directive| apply(scope, directive),
+    apply,
 )
 .about(
     "`Ciphersuites`, `CipherString`, `Curves`, `Groups`, `MinProtocol`, `MaxProtocol`, and \
