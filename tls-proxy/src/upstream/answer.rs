@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::body::RequestBody;
-use super::exchange::{Exchange, Upload};
+use super::exchange::Exchange;
 use super::link::Link;
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::modules::upstream::Upstream;
