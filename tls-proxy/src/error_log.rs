@@ -116,7 +116,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
         write!(
             text,
             "{what}, client: {}, server: {}",
-            connection.peer.ip(),
+            request.peer.ip(),
             server.name
         )?;
         write!(text, ", request: \"{line}\"")?;

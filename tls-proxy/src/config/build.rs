@@ -101,7 +101,12 @@ pub(crate) fn walk_block(
         };
         draft.problems.extend(result.err());
     }
-    blocks.sort_by_key(|(_, directive, _)| directive.name.text == "server");
+    blocks.sort_by_key(|(_, directive, _)| match directive.name.text.as_str() {
+        // Locations start with a copy of them.
+        "types" => 0,
+        "server" => 2,
+        _ => 1,
+    });
     for (order, directive, open) in blocks {
         let children = directive.block.as_deref().unwrap_or_default();
         let mut scope = Scope {
@@ -214,6 +219,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         combined,
         log_files: draft.log_files.clone(),
         hostname: draft.paths.hostname.clone(),
+        html: draft.paths.in_prefix("html"),
         sources,
     })
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub log_files: Vec<LogFile>,
     /// `$hostname`.
     pub hostname: String,
+    /// `root` where there is no such line.
+    pub html: PathBuf,
     /// Every file the configuration was read from, certificates too.
     pub sources: Vec<PathBuf>,
 }

@@ -94,7 +94,11 @@ pub(crate) fn parse(
         return check_partial_line(input, limits).map(|()| None);
     };
     if line_end > limits.line {
-        return Err(rejection(414, "client sent too long URI", &input[..limits.line]));
+        return Err(rejection(
+            414,
+            "client sent too long URI",
+            &input[..limits.line],
+        ));
     }
     let line = parse_line(trim_line(&input[..line_end]))
         .map_err(|(status, reason)| rejection(status, reason, input))?;
@@ -147,7 +151,11 @@ fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) ->
 /// learns it at once instead of at the time-out.
 fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Rejection> {
     if input.len() > limits.line {
-        return Err(rejection(414, "client sent too long URI", &input[..limits.line]));
+        return Err(rejection(
+            414,
+            "client sent too long URI",
+            &input[..limits.line],
+        ));
     }
     let method = input
         .iter()

@@ -45,8 +45,8 @@ pub struct Settings {
     pub merge_slashes: bool,
     /// `server_tokens`.
     pub server_tokens: bool,
-    /// `default_type`.
-    pub default_type: Arc<str>,
+    /// `chunked_transfer_encoding`.
+    pub chunked: bool,
     /// `absolute_redirect`.
     pub absolute_redirect: bool,
     /// `server_name_in_redirect`.
@@ -61,8 +61,6 @@ pub struct Settings {
     pub recursive_error_pages: bool,
     /// `internal`.
     pub internal: bool,
-    /// `alias`; files are served by a later step.
-    pub alias: Option<Arc<str>>,
     /// `error_log`.
     pub error_log: ErrorLog,
 }
@@ -125,7 +123,7 @@ impl Default for Settings {
             lingering_timeout: Duration::from_secs(5),
             merge_slashes: true,
             server_tokens: true,
-            default_type: "text/plain".into(),
+            chunked: true,
             absolute_redirect: true,
             server_name_in_redirect: false,
             port_in_redirect: true,
@@ -133,7 +131,6 @@ impl Default for Settings {
             error_pages: Arc::new([]),
             recursive_error_pages: false,
             internal: false,
-            alias: None,
             error_log: ErrorLog::default(),
         }
     }
@@ -163,7 +160,6 @@ macro_rules! plain {
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 const ALL: Contexts = Contexts::ALL;
 const ALL_IF: Contexts = ALL.or(Contexts::IF);
-const FILES: &str = "answers come from the upstream or from memory, not from files";
 const KERNEL: &str = "the kernel's own setting serves";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -351,12 +347,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("on")
     .about("The version stands in `Server` and under error pages."),
-    Spec::set("default_type", ALL, (1, 1), |scope, directive| {
-        scope.settings.core.default_type = arguments::first(directive).text.as_str().into();
-        Ok(())
-    })
-    .default("text/plain")
-    .about("Content type of `return` with a text."),
+    plain!(
+        "chunked_transfer_encoding",
+        ALL,
+        chunked,
+        flag,
+        "on",
+        "Bodies of unknown length are sent in chunks; otherwise their end is the connection's."
+    ),
     plain!(
         "absolute_redirect",
         ALL,
@@ -412,26 +410,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("stderr error")
     .about("Where errors go, and from which severity on.")
     .repeats(),
-    Spec::new("types", ALL, (0, 0), Effect::Block(|_, _, _| Ok(())))
-        .about("Accepted: no file is served, so no ending names a type."),
-    Spec::new("types_hash_max_size", ALL, (1, 1), Effect::Accepted(FILES)),
-    Spec::new(
-        "types_hash_bucket_size",
-        ALL,
-        (1, 1),
-        Effect::Accepted(FILES),
-    ),
-    Spec::new("sendfile", ALL_IF, (1, 1), Effect::Accepted(FILES)),
-    Spec::new("sendfile_max_chunk", ALL, (1, 1), Effect::Accepted(FILES)),
     Spec::new(
         "tcp_nopush",
         ALL,
         (1, 1),
         Effect::Accepted("head and body leave in one write"),
     ),
-    Spec::new("aio", ALL, (1, 1), Effect::Accepted(FILES)),
-    Spec::new("directio", ALL, (1, 1), Effect::Accepted(FILES)),
-    Spec::new("output_buffers", ALL, (2, 2), Effect::Accepted(FILES)),
     Spec::new(
         "postpone_output",
         ALL,
@@ -494,61 +478,28 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("bodies are streamed and never written to files"),
     ),
     Spec::new(
+        "keepalive_min_timeout",
+        ALL,
+        (1, 1),
+        Effect::Accepted("idle connections end at once when the drain begins"),
+    ),
+    Spec::new(
+        "msie_padding",
+        ALL,
+        (1, 1),
+        Effect::Accepted("the browsers it is for are gone"),
+    ),
+    Spec::new(
         "keepalive_disable",
         ALL,
         (1, MANY),
         Effect::Accepted("the browsers it is for are gone"),
-    ),
-    Spec::new("open_file_cache", ALL, (1, 2), Effect::Accepted(FILES)),
-    Spec::new("log_not_found", ALL, (1, 1), Effect::Accepted(FILES)),
-    Spec::new("etag", ALL, (1, 1), Effect::Accepted(FILES)),
-    Spec::new(
-        "root",
-        ALL_IF,
-        (1, 1),
-        Effect::Refused("serving files is not implemented yet; serve them from the application"),
-    ),
-    Spec::new(
-        "alias",
-        Contexts::LOCATION,
-        (1, 1),
-        Effect::Refused("serving files is not implemented yet; serve them from the application"),
-    ),
-    Spec::new(
-        "index",
-        ALL,
-        (1, MANY),
-        Effect::Refused("serving files is not implemented yet; serve them from the application"),
-    ),
-    Spec::new(
-        "try_files",
-        Contexts::SERVER.or(Contexts::LOCATION),
-        (2, MANY),
-        Effect::Refused("serving files is not implemented yet; serve them from the application"),
-    ),
-    Spec::new(
-        "limit_rate",
-        ALL_IF,
-        (1, 1),
-        Effect::Refused("not implemented yet; remove the line"),
-    ),
-    Spec::new(
-        "limit_except",
-        Contexts::LOCATION,
-        (1, MANY),
-        Effect::Refused("not implemented yet; use `if ($request_method …) { return 405; }`"),
     ),
     Spec::new(
         "resolver",
         ALL,
         (1, MANY),
         Effect::Refused("names are resolved when the configuration is read; remove the line"),
-    ),
-    Spec::new(
-        "gzip",
-        ALL_IF,
-        (1, 1),
-        Effect::Refused("not implemented yet; remove the line"),
     ),
 ];
 
@@ -561,7 +512,7 @@ fn open_server(
     directive: &Directive,
     children: &[Directive],
 ) -> Result<(), Problem> {
-    let mut settings = scope.settings.clone();
+    let mut settings = scope.settings.for_block_inside();
     let mut place = super::Place::default();
     walk_block(
         children,

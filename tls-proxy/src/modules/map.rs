@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::server::request::Request;
-use crate::vars::registry::Registry;
+use crate::vars::registry::{Computed, Registry};
 use crate::vars::template::Template;
 
 /// A table from strings and patterns to values.
@@ -61,7 +61,7 @@ fn define(
         .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     map.prefixes
         .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-    variables.define(name, &directive.args[1].at, map)
+    variables.define(name, &directive.args[1].at, Box::new(map))
 }
 
 /// The name behind the `$` of a variable that is made.
@@ -119,9 +119,10 @@ impl Map {
         }
         Ok(())
     }
+}
 
-    /// Writes the value for this request.
-    pub(crate) fn evaluate(&self, request: &Request, out: &mut Vec<u8>) {
+impl Computed for Map {
+    fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         let key = self.source.evaluate(request);
         let lower = key.to_ascii_lowercase();
         let by_host = || {
@@ -143,6 +144,7 @@ impl Map {
             .or_else(|| by_pattern().map(|(_, value)| value))
             .unwrap_or(&self.default);
         value.write(request, out);
+        true
     }
 }
 

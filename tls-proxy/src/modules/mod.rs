@@ -8,27 +8,56 @@
 //! Inheritance is nginx's and needs no merge step: a block starts with a copy
 //! of its parent's finished settings and its own directives change them.
 
+pub(crate) mod access;
 pub(crate) mod arguments;
+pub(crate) mod auth_basic;
+pub(crate) mod charset;
+pub(crate) mod cidr;
 pub(crate) mod core;
+pub(crate) mod document_root;
 pub(crate) mod documentation;
+pub(crate) mod expires;
+pub(crate) mod geo;
+pub(crate) mod gzip;
+pub(crate) mod gzip_accept;
 pub(crate) mod headers;
 pub(crate) mod http2;
+pub(crate) mod limit_conn;
+pub(crate) mod limit_except;
+pub(crate) mod limit_rate;
+pub(crate) mod limit_req;
+pub(crate) mod limit_zone;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod main;
 pub(crate) mod map;
+pub(crate) mod not_modified;
+pub(crate) mod passwords;
 pub(crate) mod proxy;
+pub(crate) mod proxy_protocol;
 pub(crate) mod proxy_ssl;
+pub(crate) mod range;
+pub(crate) mod realip;
+pub(crate) mod request_facts;
 pub(crate) mod rewrite;
+pub(crate) mod split_clients;
 pub(crate) mod ssl;
 pub(crate) mod ssl_client;
 pub(crate) mod ssl_conf_command;
 pub(crate) mod ssl_session;
 pub(crate) mod ssl_stapling;
+pub(crate) mod static_files;
+pub(crate) mod stub_status;
+pub(crate) mod trailers;
+pub(crate) mod try_files;
+pub(crate) mod types;
 pub(crate) mod upstream;
+
+use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
 use crate::config::draft::Draft;
+use crate::vars::Evaluate;
 
 /// The kinds of block a directive may stand in, as a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +83,9 @@ impl Contexts {
     /// `http`, `server` and `location`: most directives.
     pub(crate) const ALL: Self = Self(Self::HTTP.0 | Self::SERVER.0 | Self::LOCATION.0);
 
-    const NAMES: [(Self, &str); 8] = [
+    /// `limit_except … {}`.
+    pub(crate) const LIMIT_EXCEPT: Self = Self(1 << 8);
+    const NAMES: [(Self, &str); 9] = [
         (Self::MAIN, "main"),
         (Self::EVENTS, "events"),
         (Self::HTTP, "http"),
@@ -63,6 +94,7 @@ impl Contexts {
         (Self::UPSTREAM, "upstream"),
         (Self::IF_SERVER, "if in server"),
         (Self::IF, "if in location"),
+        (Self::LIMIT_EXCEPT, "limit_except"),
     ];
 
     /// Both sets together.
@@ -181,6 +213,38 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("rewrite", rewrite::DIRECTIVES),
     ("map", map::DIRECTIVES),
     ("log", log::DIRECTIVES),
+    ("types", types::DIRECTIVES),
+    ("document_root", document_root::DIRECTIVES),
+    ("static_files", static_files::DIRECTIVES),
+    ("not_modified", not_modified::DIRECTIVES),
+    ("range", range::DIRECTIVES),
+    ("try_files", try_files::DIRECTIVES),
+    ("access", access::DIRECTIVES),
+    ("auth_basic", auth_basic::DIRECTIVES),
+    ("limit_except", limit_except::DIRECTIVES),
+    ("realip", realip::DIRECTIVES),
+    ("geo", geo::DIRECTIVES),
+    ("limit_req", limit_req::DIRECTIVES),
+    ("limit_conn", limit_conn::DIRECTIVES),
+    ("limit_rate", limit_rate::DIRECTIVES),
+    ("expires", expires::DIRECTIVES),
+    ("trailers", trailers::DIRECTIVES),
+    ("gzip", gzip::DIRECTIVES),
+    ("charset", charset::DIRECTIVES),
+    ("split_clients", split_clients::DIRECTIVES),
+    ("stub_status", stub_status::DIRECTIVES),
+];
+
+/// The variables that modules give, besides the fixed ones.
+pub(crate) const VARIABLES: &[&[(&str, Evaluate)]] = &[
+    document_root::VARIABLES,
+    limit_conn::VARIABLES,
+    limit_rate::VARIABLES,
+    limit_req::VARIABLES,
+    request_facts::VARIABLES,
+    stub_status::VARIABLES,
+    proxy_protocol::VARIABLES,
+    realip::VARIABLES,
 ];
 
 /// Finds a directive by its name and, where two modules share the name, by
@@ -213,17 +277,62 @@ pub struct Settings {
     pub ssl: ssl::Settings,
     /// HTTP/2; meaningful down to the server.
     pub http2: http2::Settings,
+    /// Content types.
+    pub types: types::Settings,
+    /// Files.
+    pub static_files: static_files::Settings,
+    /// Conditional requests.
+    pub not_modified: not_modified::Settings,
+    /// Parts of files.
+    pub range: range::Settings,
+    /// Who may come in.
+    pub access: access::Settings,
+    /// Names and passwords.
+    pub auth_basic: auth_basic::Settings,
+    /// The client behind a proxy.
+    pub realip: realip::Settings,
+    /// How often a key may come.
+    pub limit_req: limit_req::Settings,
+    /// How many requests of a key at once.
+    pub limit_conn: limit_conn::Settings,
+    /// How fast answers leave.
+    pub limit_rate: limit_rate::Settings,
+    /// How long answers may be kept.
+    pub expires: expires::Settings,
+    /// Fields behind the body.
+    pub trailers: trailers::Settings,
+    /// Compression.
+    pub gzip: gzip::Settings,
+    /// What a text's encoding is called.
+    pub charset: charset::Settings,
+    /// Answers with counts; not inherited.
+    pub stub_status: bool,
+    /// Other settings for other methods; not inherited.
+    pub limit_except: Option<Arc<limit_except::LimitExcept>>,
+    /// Which file; not inherited.
+    pub try_files: Option<Arc<try_files::TryFiles>>,
 }
 
 impl Settings {
+    /// What any block inside starts with: `if` and `limit_except` keep what a
+    /// location does not.
+    pub(crate) fn for_block_inside(&self) -> Self {
+        let mut own = self.clone();
+        own.rewrite = rewrite::Settings::default();
+        own.static_files.documents = own.static_files.documents.inherited();
+        own.access = own.access.inherited();
+        own.try_files = None;
+        own.limit_except = None;
+        own.stub_status = false;
+        own
+    }
+
     /// What a location starts with: its parent's settings but for what nginx
     /// does not hand down.
     pub(crate) fn for_location(&self) -> Self {
-        let mut own = self.clone();
-        own.rewrite = rewrite::Settings::default();
+        let mut own = self.for_block_inside();
         own.proxy.pass = None;
         own.proxy_ssl.connector = None;
-        own.core.alias = None;
         own.core.internal = false;
         own
     }

@@ -2,13 +2,15 @@
 //!
 //! The directives of a block become a short program that runs in file order.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use regex::bytes::Regex;
 
 use super::map::{compile_regex, variable_name};
-use super::{Contexts, Effect, Scope, Spec, arguments};
+use super::{Contexts, Effect, Scope, Spec, arguments, types};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
@@ -46,6 +48,7 @@ pub(crate) enum Step {
 pub(crate) enum Slot {
     User(usize),
     Args,
+    LimitRate,
 }
 
 /// `return CODE [TEXT]`, `return CODE URL`, `return URL`.
@@ -86,6 +89,46 @@ pub(crate) enum Test {
         pattern: Regex,
         negated: bool,
     },
+    File {
+        name: Template,
+        kind: FileTest,
+        negated: bool,
+    },
+}
+
+/// What an `if` asks of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FileTest {
+    File,
+    Folder,
+    Exists,
+    Executable,
+}
+
+impl FileTest {
+    fn parse(text: &str) -> Option<(Self, bool)> {
+        let (text, negated) = text
+            .strip_prefix('!')
+            .map_or((text, false), |it| (it, true));
+        let kind = match text {
+            "-f" => Self::File,
+            "-d" => Self::Folder,
+            "-e" => Self::Exists,
+            "-x" => Self::Executable,
+            _ => return None,
+        };
+        Some((kind, negated))
+    }
+
+    fn holds(self, name: &[u8]) -> bool {
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name));
+        std::fs::metadata(path).is_ok_and(|meta| match self {
+            Self::File => meta.is_file(),
+            Self::Folder => meta.is_dir(),
+            Self::Exists => true,
+            Self::Executable => meta.permissions().mode() & 0o111 != 0,
+        })
+    }
 }
 
 /// How a program ended.
@@ -95,7 +138,7 @@ pub(crate) enum Flow {
     /// The path was changed: choose the location anew.
     Relocate,
     /// The answer is known.
-    Answer(Result<Response, Refusal>),
+    Answer(Box<Result<Response, Refusal>>),
 }
 
 const PLACES: Contexts = Contexts::SERVER
@@ -115,10 +158,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let name = variable_name(&directive.args[0])?;
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
         let slot = scope.draft.variables.assign(name, &directive.args[0].at)?;
-        let slot = if name == "args" {
-            Slot::Args
-        } else {
-            Slot::User(slot)
+        let slot = match name {
+            "args" => Slot::Args,
+            "limit_rate" => Slot::LimitRate,
+            _ => Slot::User(slot),
         };
         push(scope, Step::Set { slot, value });
         Ok(())
@@ -226,8 +269,7 @@ fn open_if(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let test = Arc::new(parse_test(scope, directive)?);
-    let mut settings = scope.settings.clone();
-    settings.rewrite = Settings::default();
+    let mut settings = scope.settings.for_block_inside();
     let in_location = scope.context == Contexts::LOCATION;
     let context = if in_location {
         Contexts::IF
@@ -261,10 +303,22 @@ fn parse_test(scope: &mut Scope<'_>, directive: &Directive) -> Result<Test, Prob
     let Some(first) = words.first() else {
         return Err(Problem::emerg(at, "invalid condition \"()\""));
     };
+    if let Some((kind, negated)) = FileTest::parse(&first.text) {
+        let [_, name] = &words[..] else {
+            let message = format!("invalid condition \"{}\"", first.text);
+            return Err(Problem::emerg(&first.at, message));
+        };
+        let name = Template::compile(name, variables)?;
+        return Ok(Test::File {
+            name,
+            kind,
+            negated,
+        });
+    }
     if !first.text.starts_with('$') {
         return Err(
             Problem::emerg(&first.at, format!("invalid condition \"{}\"", first.text))
-                .with_help("a condition begins with a variable; file tests are not supported"),
+                .with_help("a condition begins with a variable, or with -f, -d, -e or -x"),
         );
     }
     let left = Template::compile(first, variables)?;
@@ -329,7 +383,11 @@ pub(crate) fn run(steps: &[(usize, Step)], request: &mut Request) -> Flow {
                 request.args = value.evaluate(request);
                 request.rewritten = true;
             }
-            Step::Return(step) => return Flow::Answer(step.answer(request)),
+            Step::Set {
+                slot: Slot::LimitRate,
+                value,
+            } => request.limit_rate = Some(value.evaluate(request)),
+            Step::Return(step) => return Flow::Answer(step.answer(request).into()),
             Step::Break => break,
             Step::Rewrite(rewrite) => match rewrite.apply(request) {
                 None => {}
@@ -374,12 +432,15 @@ impl Return {
                 Ok(Response::redirect(self.status, address, tokens))
             }
             (444, _) => Err(Refusal::silent(444)),
-            (204 | 304, _) => Ok(Response::empty(self.status)),
+            (204, _) => Ok(Response::empty(204)),
+            (304, _) => Ok(Response::text(304, Some(types::of(request)), Bytes::new())),
             (status, None) if status >= 300 => Err(Refusal::new(status)),
-            (status, None) => Ok(Response::text(status, None, Bytes::new())),
+            (status, None) => {
+                let kind = Some(types::of(request));
+                Ok(Response::text(status, kind, Bytes::new()))
+            }
             (status, Some(text)) => {
-                let core = &request.settings().core;
-                let kind = Bytes::copy_from_slice(core.default_type.as_bytes());
+                let kind = types::of(request);
                 Ok(Response::text(status, Some(kind), text))
             }
         }
@@ -400,14 +461,14 @@ impl Rewrite {
             self.append_args(&mut address, request);
             let tokens = request.settings().core.server_tokens;
             let response = Response::redirect(status, address.into(), tokens);
-            return Some(Flow::Answer(Ok(response)));
+            return Some(Flow::Answer(Ok(response).into()));
         }
         let (path, args) = match memchr::memchr(b'?', &replaced) {
             Some(mark) => (&replaced[..mark], Some(replaced.slice(mark + 1..))),
             None => (&replaced[..], None),
         };
         if path.is_empty() {
-            return Some(Flow::Answer(Err(Refusal::new(500))));
+            return Some(Flow::Answer(Err(Refusal::new(500)).into()));
         }
         request.path = path.to_vec();
         request.args = match args {
@@ -441,6 +502,11 @@ impl Test {
                 right,
                 negated,
             } => (left.evaluate(request) == right.evaluate(request)) != *negated,
+            Self::File {
+                name,
+                kind,
+                negated,
+            } => kind.holds(&name.evaluate(request)) != *negated,
             Self::Match {
                 value,
                 pattern,

@@ -58,7 +58,8 @@ impl Stamp {
         Self::of(since_epoch().as_secs())
     }
 
-    fn of(second: u64) -> Self {
+    /// The given second since 1970.
+    pub(crate) fn of(second: u64) -> Self {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

@@ -6,12 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::counters::Open;
+use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
 use super::stream::{ClientStream, Prefixed};
 use super::worker::Worker;
@@ -43,6 +46,12 @@ pub(crate) struct Connection {
     /// or the one the TLS handshake named.
     pub(crate) server: ServerId,
     pub(crate) tls: Option<TlsInfo>,
+    pub(crate) began: Instant,
+    /// `stub_status` counts it while it is open.
+    #[expect(dead_code, reason = "held for its drop")]
+    open: Open,
+    /// What a load balancer says of the client (`listen … proxy_protocol`).
+    pub(crate) proxy_header: Option<Header>,
     /// Clear text on a port for TLS: every request gets nginx's 400.
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
@@ -91,6 +100,9 @@ pub(crate) async fn serve(
         local,
         address,
         tls: None,
+        began: Instant::now(),
+        open: Open::new(),
+        proxy_header: None,
         plain_on_tls: false,
         requests: Cell::new(0),
         hears_out: Cell::new(false),
@@ -111,6 +123,11 @@ pub(crate) async fn serve(
     let (stream, http2) = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(Closed::Quiet)) => return,
+        Ok(Err(Closed::NoHeader(broken))) => {
+            let what = format!("{broken} while reading PROXY protocol");
+            error_log::connection(&connection, Level::Error, what);
+            return;
+        }
         Ok(Err(Closed::Because(failure))) => {
             let what = format!("{failure} while SSL handshaking");
             error_log::connection(&connection, Level::Info, what);
@@ -136,6 +153,7 @@ pub(crate) async fn serve(
 /// Why a connection ended before HTTP began.
 enum Closed {
     Quiet,
+    NoHeader(Broken),
     Because(Failure),
 }
 
@@ -151,13 +169,25 @@ async fn open(
         let root = config.server(server).root;
         listen.listen.http2 || config.location(root).settings.http2.on
     };
-    let looked = tokio::select! {
-        biased;
-        looked = look(&mut stream) => looked,
-        () = connection.worker.closes_silent() => Ok(0),
-    };
-    if looked.map_err(|_| Closed::Quiet)? == 0 {
-        return Err(Closed::Quiet);
+    let worker = connection.worker.clone();
+    let mut end = std::pin::pin!(worker.closes_silent());
+    if listen.listen.proxy_protocol {
+        let header = tokio::select! {
+            biased;
+            header = read_proxy_header(&mut stream) => header?,
+            () = end.as_mut() => return Err(Closed::Quiet),
+        };
+        connection.proxy_header = Some(header);
+    }
+    if stream.seen.is_empty() {
+        let looked = tokio::select! {
+            biased;
+            looked = look(&mut stream) => looked,
+            () = end.as_mut() => Ok(0),
+        };
+        if looked.map_err(|_| Closed::Quiet)? == 0 {
+            return Err(Closed::Quiet);
+        }
     }
     if !listen.listen.ssl {
         let http2 = http2_on(listen.default) && begins_http2(&mut stream).await;
@@ -182,6 +212,20 @@ async fn open(
     connection.server = server;
     connection.tls = Some(info);
     Ok((ClientStream::Tls(Box::new(tls)), http2))
+}
+
+/// Reads until the PROXY protocol's header is whole; it is bounded.
+async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
+    loop {
+        if look(stream).await.map_err(|_| Closed::Quiet)? == 0 {
+            return Err(Closed::Quiet);
+        }
+        match proxy_protocol::parse(&mut stream.seen) {
+            Ok(Some(header)) => return Ok(header),
+            Ok(None) => {}
+            Err(broken) => return Err(Closed::NoHeader(broken)),
+        }
+    }
 }
 
 /// Reads what there is; 0 is the end.

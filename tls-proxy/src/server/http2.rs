@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::phases;
 use super::request::Request;
 use super::response::{Carriage, Content, Response, assemble};
+use super::source::Source as _;
 use super::stream::ClientStream;
 use crate::error_log::{self, Level};
 use crate::http1::fields::{Fields, is_hop_by_hop};
@@ -284,13 +285,15 @@ impl hyper::body::Body for StreamBody {
                 this.request.outcome.body_bytes += text.len() as u64;
                 Poll::Ready(Some(Ok(HttpFrame::data(text))))
             }
-            Content::Upstream(answer) => match std::task::ready!(answer.poll_frame(cx)) {
+            content => match std::task::ready!(content.poll_frame(cx)) {
                 Some(Ok(Frame::Data(data))) => {
                     this.request.outcome.body_bytes += data.len() as u64;
                     this.sending.set(Some(Instant::now()));
                     Poll::Ready(Some(Ok(HttpFrame::data(data))))
                 }
-                Some(Ok(Frame::Trailers(lines))) if this.request.settings().proxy.pass_trailers => {
+                Some(Ok(Frame::Trailers(lines)))
+                    if this.request.own_trailers || this.request.settings().proxy.pass_trailers =>
+                {
                     Poll::Ready(Some(Ok(HttpFrame::trailers(trailers(&lines)))))
                 }
                 Some(Ok(Frame::Trailers(_))) | None => {
@@ -309,15 +312,15 @@ impl hyper::body::Body for StreamBody {
         match &self.content {
             Content::Nothing | Content::Empty | Content::Tunnel(_) => true,
             Content::Memory(text) => text.is_empty(),
-            Content::Upstream(_) => self.length == Some(0),
+            Content::Upstream(_) | Content::File(_) | Content::Stream(_) => self.length == Some(0),
         }
     }
 }
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        if let (Content::Upstream(answer), Some(attempt)) =
-            (&mut self.content, self.request.attempts.last_mut())
+        if let (Some(answer), Some(attempt)) =
+            (self.content.answer(), self.request.attempts.last_mut())
         {
             answer.report(attempt);
         }

@@ -5,13 +5,19 @@
 
 pub(crate) mod clock;
 pub(crate) mod connection;
+pub(crate) mod counters;
+pub(crate) mod file_body;
+pub(crate) mod filters;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod http_date;
 pub(crate) mod listener;
 pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod phases;
+pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod source;
 pub(crate) mod stream;
 pub(crate) mod worker;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::filters;
 use super::request::Request;
 use super::response::{Refusal, Response};
 use crate::config::locations::{Found, Tree};
@@ -12,7 +13,10 @@ use crate::http1::request_head::{Framing, Version};
 use crate::http1::{host, target};
 use crate::modules::core::{Answer, ErrorPage};
 use crate::modules::rewrite::{self, Flow};
-use crate::modules::{Settings, headers, ssl_client};
+use crate::modules::{
+    Settings, access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files,
+    stub_status,
+};
 use crate::upstream::forward;
 
 /// Internal redirects of one request; one more is a circle (nginx:
@@ -26,10 +30,25 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
         Err(refusal) => Err(refusal),
     };
     let mut response = with_error_pages(request, result).await;
-    let config = request.config.clone();
-    let settings = &config.location(request.location).settings;
-    headers::apply(&settings.headers, request, &mut response);
+    filters::apply(request, &mut response);
     response
+}
+
+/// What the content phase came to.
+pub(crate) enum Step {
+    /// The answer is known.
+    Answer(Result<Response, Refusal>),
+    /// The path was changed: choose the location anew.
+    Relocate,
+    /// A named location goes on.
+    Named(Bytes),
+}
+
+impl Step {
+    /// A refusal.
+    pub(crate) fn refuse(status: u16) -> Self {
+        Self::Answer(Err(Refusal::new(status)))
+    }
 }
 
 /// Checks what head and fields say together, and chooses the server.
@@ -97,9 +116,10 @@ fn choose_server(request: &mut Request) {
 async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
     let config = request.config.clone();
     if outside {
+        realip::apply(request);
         let root = config.server(request.server).root;
         match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
-            Flow::Answer(result) => return result,
+            Flow::Answer(result) => return *result,
             Flow::Continue | Flow::Relocate => {}
         }
     }
@@ -114,15 +134,23 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         check_length(request)?;
         let location = request.location;
         match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
-            Flow::Answer(result) => return result,
-            Flow::Continue => return content(request).await,
+            Flow::Answer(result) => return *result,
+            Flow::Continue => match content(request).await {
+                Step::Answer(result) => return result,
+                Step::Relocate => {}
+                Step::Named(name) => return Box::pin(run_named(request, &name)).await,
+            },
             Flow::Relocate => {}
         }
     }
+    Err(too_many_redirects(request))
+}
+
+fn too_many_redirects(request: &Request) -> Refusal {
     let path = error_log::shown(&request.path);
     let what = format!("rewrite or internal redirection cycle while processing \"{path}\"");
     error_log::request(request, Level::Error, what);
-    Err(Refusal::new(500))
+    Refusal::new(500)
 }
 
 /// Sets the request's location; an answer where the path wants a slash.
@@ -137,7 +165,10 @@ fn choose_location(request: &mut Request) -> Option<Response> {
         request.captures = groups.into_iter().map(|group| path.slice(group)).collect();
     }
     match found {
-        Some(Found::Location(id)) => request.location = id,
+        Some(Found::Location(id)) => {
+            request.location = id;
+            limit_except::apply(request);
+        }
         None => request.location = server.root,
         Some(Found::Redirect) => {
             let mut address = Vec::with_capacity(request.path.len() + 1);
@@ -168,11 +199,33 @@ fn check_length(request: &Request) -> Result<(), Refusal> {
 }
 
 /// What the location itself does.
-async fn content(request: &mut Request) -> Result<Response, Refusal> {
-    if request.settings().proxy.pass.is_some() {
-        return forward::forward(request).await;
+async fn content(request: &mut Request) -> Step {
+    realip::apply(request);
+    if let Err(refusal) = limit_req::check(request).await {
+        return Step::Answer(Err(refusal));
     }
-    Err(Refusal::new(404))
+    if let Err(refusal) = limit_conn::check(request) {
+        return Step::Answer(Err(refusal));
+    }
+    if let Err(refusal) = access::check(request).await {
+        return Step::Answer(Err(refusal));
+    }
+    if let Some(step) = try_files(request) {
+        return step;
+    }
+    if request.settings().proxy.pass.is_some() {
+        return Step::Answer(forward::forward(request).await);
+    }
+    if request.settings().stub_status {
+        return stub_status::serve(request);
+    }
+    static_files::serve(request)
+}
+
+fn try_files(request: &mut Request) -> Option<Step> {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    settings.try_files.as_ref()?.run(request)
 }
 
 /// Turns refusals into pages, by `error_page` where there is one.
@@ -304,10 +357,19 @@ async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refus
         error_log::request(request, Level::Error, what);
         return Err(Refusal::new(500));
     };
+    // A circle of named locations and paths ends here.
+    request.redirects += 1;
+    if request.redirects > MOST_REDIRECTS {
+        return Err(too_many_redirects(request));
+    }
     request.location = location;
     match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
-        Flow::Answer(result) => result,
-        Flow::Continue => content(request).await,
+        Flow::Answer(result) => *result,
+        Flow::Continue => match content(request).await {
+            Step::Answer(result) => result,
+            Step::Relocate => Box::pin(run(request, false)).await,
+            Step::Named(name) => Box::pin(run_named(request, &name)).await,
+        },
         Flow::Relocate => Box::pin(run(request, false)).await,
     }
 }

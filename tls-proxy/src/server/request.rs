@@ -1,5 +1,7 @@
 //! One request, from its head to its line in the access log.
 
+use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,11 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::connection::Connection;
+use super::counters::UnderWay;
 use crate::config::{Current, LocationId, ServerId};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
-use crate::modules::{Settings, log};
+use crate::modules::{Settings, limit_conn, log};
 use crate::upstream::body::RequestBody;
 
 /// A request and everything that becomes known of it.
@@ -21,6 +24,26 @@ use crate::upstream::body::RequestBody;
 pub(crate) struct Request {
     pub(crate) connection: Rc<Connection>,
     pub(crate) config: Current,
+    /// The client: the connection's peer, or whom a trusted proxy names.
+    pub(crate) peer: SocketAddr,
+    /// A trusted proxy named the client.
+    pub(crate) behind_proxy: bool,
+    /// `limit_req` and `limit_conn` have looked at it, and said so.
+    pub(crate) limit_req_status: Option<&'static str>,
+    pub(crate) limit_conn_status: Option<&'static str>,
+    /// It is counted by `limit_conn` until it ends.
+    pub(crate) guards: Vec<limit_conn::Guard>,
+    /// `set $limit_rate`.
+    pub(crate) limit_rate: Option<Bytes>,
+    /// Its answer has trailers of this server's own.
+    pub(crate) own_trailers: bool,
+    /// `$request_id`.
+    pub(crate) id: OnceCell<u128>,
+    /// `stub_status` counts it until it ends.
+    #[expect(dead_code, reason = "held for its drop")]
+    under_way: UnderWay,
+    /// `WWW-Authenticate` of a 401.
+    pub(crate) challenge: Option<Bytes>,
     pub(crate) head: RequestHead,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
@@ -40,6 +63,8 @@ pub(crate) struct Request {
     pub(crate) location: LocationId,
     /// Values given to the configuration's own variables.
     pub(crate) slots: Vec<Option<Bytes>>,
+    /// Times it was sent to a named location.
+    pub(crate) redirects: u32,
     /// Groups of the last regular expression that matched.
     pub(crate) captures: Vec<Bytes>,
     pub(crate) started: Instant,
@@ -122,6 +147,16 @@ impl Request {
         connection.requests.set(number);
         connection.in_flight.update(|count| count + 1);
         Self {
+            peer: connection.peer,
+            behind_proxy: false,
+            limit_req_status: None,
+            limit_conn_status: None,
+            guards: Vec::new(),
+            limit_rate: None,
+            own_trailers: false,
+            id: OnceCell::new(),
+            under_way: UnderWay::new(),
+            challenge: None,
             framing: Framing::None,
             body,
             host: Vec::new(),
@@ -133,6 +168,7 @@ impl Request {
             server,
             location,
             slots,
+            redirects: 0,
             captures: Vec::new(),
             started: Instant::now(),
             number,

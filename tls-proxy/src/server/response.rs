@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 
+use super::file_body::FileBody;
 use super::pages;
 use super::request::Request;
+use super::source::Source;
 use crate::upstream::answer::Answer;
 use crate::upstream::link::Link;
 
@@ -22,8 +24,19 @@ pub(crate) struct Response {
     /// Everything else, in order.
     pub(crate) fields: Vec<(Bytes, Bytes)>,
     pub(crate) content: Content,
+    /// What a file's time and content are known by; only answers with it obey
+    /// conditions and ranges.
+    pub(crate) validators: Option<Validators>,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
+}
+
+/// What conditional requests (RFC 9110, section 13) compare.
+#[derive(Clone, Debug)]
+pub(crate) struct Validators {
+    /// `Last-Modified`, seconds since 1970.
+    pub(crate) modified: u64,
+    pub(crate) etag: Option<Bytes>,
 }
 
 /// Where the body comes from.
@@ -33,6 +46,10 @@ pub(crate) enum Content {
     Empty,
     Memory(Bytes),
     Upstream(Box<Answer>),
+    /// A file, before the filters.
+    File(FileBody),
+    /// What filters made of any other.
+    Stream(Box<dyn Source>),
     /// After `101 Switching Protocols`: what follows is no HTTP.
     Tunnel(Box<Link>),
 }
@@ -85,6 +102,7 @@ impl Response {
             own_location: false,
             fields: Vec::new(),
             content,
+            validators: None,
             close: false,
         }
     }
@@ -106,6 +124,15 @@ impl Response {
             content_type,
             length,
             ..Self::new(status, Content::Memory(text))
+        }
+    }
+
+    /// An answer from a file.
+    pub(crate) fn file(content_type: Bytes, length: u64, content: Content) -> Self {
+        Self {
+            content_type: Some(content_type),
+            length: Some(length),
+            ..Self::new(200, content)
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum Cut {
     Invalid,
     #[error("upstream timed out (110: Connection timed out) while reading upstream")]
     TimedOut,
+    #[error("file was truncated while it was sent")]
+    File,
 }
 
 impl Answer {

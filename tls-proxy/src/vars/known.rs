@@ -6,9 +6,11 @@ use crate::server::request::Request;
 
 /// Finds one of the fixed variables.
 pub(crate) fn find(name: &str) -> Option<Evaluate> {
+    let modules = crate::modules::VARIABLES.iter().copied().flatten();
     TABLE
         .iter()
         .chain(ssl::TABLE)
+        .chain(modules)
         .find(|(own, _)| *own == name)
         .map(|(_, evaluate)| *evaluate)
 }
@@ -75,10 +77,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         if joined(request.head.fields.iter(), b"x_forwarded_for", out) {
             out.extend_from_slice(b", ");
         }
-        append(
-            out,
-            format_args!("{}", request.connection.peer.ip().to_canonical()),
-        )
+        append(out, format_args!("{}", request.peer.ip().to_canonical()))
     }),
     ("proxy_host", |request, out| {
         write(request.proxy.as_ref().map(|to| to.host.as_bytes()), out)
@@ -90,13 +89,16 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(nonempty(&request.args), out)
     }),
     ("remote_addr", |request, out| {
-        append(
-            out,
-            format_args!("{}", request.connection.peer.ip().to_canonical()),
-        )
+        append(out, format_args!("{}", request.peer.ip().to_canonical()))
     }),
     ("remote_port", |request, out| {
-        number(request.connection.peer.port().into(), out)
+        // A field that names the client seldom names its port.
+        let port = request.peer.port();
+        if port > 0 {
+            number(port.into(), out)
+        } else {
+            true
+        }
     }),
     ("remote_user", remote_user),
     ("request", |request, out| {
@@ -296,23 +298,20 @@ pub(crate) fn cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool 
 /// The user name of Basic credentials (RFC 7617), whatever the upstream
 /// thinks of them.
 fn remote_user(request: &Request, out: &mut Vec<u8>) -> bool {
-    let Some(value) = request.head.fields.first(b"authorization") else {
-        return false;
-    };
-    let Some((scheme, encoded)) = value.split_at_checked(6) else {
-        return false;
-    };
+    let given = credentials(request);
+    write(given.as_ref().and_then(|(user, _)| nonempty(user)), out)
+}
+
+/// Name and password of Basic credentials.
+pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = request.head.fields.first(b"authorization")?;
+    let (scheme, encoded) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return false;
+        return None;
     }
-    let Some(decoded) = decode_base64(encoded.trim_ascii()) else {
-        return false;
-    };
-    let user = decoded
-        .split(|byte| *byte == b':')
-        .next()
-        .filter(|_| decoded.contains(&b':'));
-    write(user.and_then(nonempty), out)
+    let decoded = decode_base64(encoded.trim_ascii())?;
+    let colon = memchr::memchr(b':', &decoded)?;
+    Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
 }
 
 /// Base 64 (RFC 4648, section 4) up to the first byte that is none.

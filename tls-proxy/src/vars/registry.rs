@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use super::{Variable, known};
 use crate::conf::{Position, Problem};
-use crate::modules::map::Map;
 use crate::server::request::Request;
 
 /// The variables a configuration makes.
@@ -32,8 +31,14 @@ enum Source {
     Unknown,
     /// `set`, or a named group of a regular expression.
     Assigned,
-    /// `map`.
-    Map(Map),
+    /// `map`, `geo`, `split_clients`.
+    Computed(Box<dyn Computed>),
+}
+
+/// A variable whose value follows from the request when it is used.
+pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
+    /// Writes the value; `false` when there is none.
+    fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool;
 }
 
 impl Registry {
@@ -80,7 +85,7 @@ impl Registry {
     /// A slot that a line of the configuration assigns to.
     pub(crate) fn assign(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
-        if known::find(&lower).is_some() && lower != "args" {
+        if known::find(&lower).is_some() && !matches!(lower.as_str(), "args" | "limit_rate") {
             return Err(Problem::emerg(
                 at,
                 format!("the duplicate \"{name}\" variable"),
@@ -93,10 +98,15 @@ impl Registry {
         Ok(slot)
     }
 
-    /// A slot whose value a `map` computes.
-    pub(crate) fn define(&mut self, name: &str, at: &Position, map: Map) -> Result<(), Problem> {
+    /// A slot whose value is computed.
+    pub(crate) fn define(
+        &mut self,
+        name: &str,
+        at: &Position,
+        computed: Box<dyn Computed>,
+    ) -> Result<(), Problem> {
         let slot = self.assign(name, at)?;
-        self.made[slot].source = Source::Map(map);
+        self.made[slot].source = Source::Computed(computed);
         Ok(())
     }
 
@@ -122,10 +132,7 @@ impl Registry {
     /// The value of a slot nothing has been assigned to.
     pub(crate) fn compute(&self, slot: usize, request: &Request, out: &mut Vec<u8>) -> bool {
         match &self.made[slot].source {
-            Source::Map(map) => {
-                map.evaluate(request, out);
-                true
-            }
+            Source::Computed(computed) => computed.evaluate(request, out),
             Source::Unknown | Source::Assigned => false,
         }
     }

@@ -12,6 +12,7 @@ use crate::http1::request_head::Version;
 use crate::modules::core::reason;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
+use crate::server::source::Source;
 use crate::upstream::answer::{Answer, Cut, Frame};
 use crate::upstream::body::SharedWire;
 use crate::upstream::exchange::Timer;
@@ -54,11 +55,22 @@ pub(super) async fn send(
             out.extend_from_slice(&text);
             flush(request, wire, &mut out).await
         }
+        Content::Stream(mut source) => {
+            let whole = if bodiless {
+                flush(request, wire, &mut out).await
+            } else {
+                relay(request, wire, &mut *source, frames.chunked, out).await
+            };
+            if let Some(answer) = source.answer() {
+                finish(request, answer);
+            }
+            whole
+        }
         Content::Upstream(mut answer) => {
             let whole = if bodiless {
                 flush(request, wire, &mut out).await
             } else {
-                relay(request, wire, &mut answer, frames.chunked, out).await
+                relay(request, wire, &mut *answer, frames.chunked, out).await
             };
             finish(request, &mut answer);
             whole
@@ -103,8 +115,9 @@ fn begin(
     let unknown = response.length.is_none()
         && !response.is_bodiless()
         && !request.is_head()
-        && matches!(response.content, Content::Upstream(_));
-    let chunked = unknown && request.head.version >= Version::Http11;
+        && matches!(response.content, Content::Upstream(_) | Content::Stream(_));
+    let may_chunk = request.settings().core.chunked;
+    let chunked = unknown && request.head.version >= Version::Http11 && may_chunk;
     let keep_alive = keep_alive && (chunked || !unknown);
     let upgrade = matches!(response.content, Content::Tunnel(_));
     let carriage = Carriage::Http1 {
@@ -156,17 +169,22 @@ enum Turn {
 async fn relay(
     request: &Request,
     wire: &SharedWire,
-    answer: &mut Answer,
+    source: &mut dyn Source,
     chunked: bool,
     mut out: BytesMut,
 ) -> bool {
     let proxy = &request.settings().proxy;
-    let (pass_trailers, watch) = (proxy.pass_trailers, !proxy.ignore_client_abort);
+    let pass_trailers = request.own_trailers || proxy.pass_trailers;
+    let watch = !proxy.ignore_client_abort;
     loop {
-        let turn = poll_fn(|cx| match answer.poll_frame(cx) {
+        let turn = poll_fn(|cx| match source.poll_frame(cx) {
             Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
             Poll::Pending
-                if watch && answer.has_whole_request() && super::client_is_gone(wire, cx) =>
+                if watch
+                    && source
+                        .answer()
+                        .is_none_or(|answer| answer.has_whole_request())
+                    && super::client_is_gone(wire, cx) =>
             {
                 Poll::Ready(Turn::Gone)
             }

@@ -1,0 +1,143 @@
+//! nginx's `ngx_http_access_module` and the core's `satisfy`: who may come in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::cidr::Network;
+use super::{Contexts, Scope, Spec, arguments, auth_basic};
+use crate::conf::{Directive, Problem};
+use crate::error_log::{self, Level};
+use crate::server::request::Request;
+use crate::server::response::Refusal;
+
+/// What the modules keep for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `allow` and `deny`, in order.
+    rules: Arc<[Rule]>,
+    /// A rule stood in this very block already.
+    own: bool,
+    /// `satisfy any`.
+    any: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rules: Arc::new([]),
+            own: false,
+            any: false,
+        }
+    }
+}
+
+impl Settings {
+    /// What a block inside starts with.
+    pub(crate) fn inherited(mut self) -> Self {
+        self.own = false;
+        self
+    }
+}
+
+/// One line.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    allow: bool,
+    whom: Whom,
+}
+
+/// Whom a line is about.
+#[derive(Clone, Copy, Debug)]
+enum Whom {
+    All,
+    /// Clients of UNIX sockets; there are none here.
+    Unix,
+    Network(Network),
+}
+
+const PLACES: Contexts = Contexts::ALL.or(Contexts::LIMIT_EXCEPT);
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("allow", PLACES, (1, 1), |scope, directive| {
+        add(scope, directive, true)
+    })
+    .about("Lets in an address, a network, `unix:` or `all`; the first line that fits decides.")
+    .repeats(),
+    Spec::set("deny", PLACES, (1, 1), |scope, directive| {
+        add(scope, directive, false)
+    })
+    .about("Keeps out an address, a network, `unix:` or `all`: 403.")
+    .repeats(),
+    Spec::set("satisfy", Contexts::ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.access.any = match word.text.as_str() {
+            "all" => false,
+            "any" => true,
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        };
+        Ok(())
+    })
+    .default("all")
+    .about("Whether all checks (addresses, passwords) must let a client in, or any."),
+];
+
+fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let whom = match word.text.as_str() {
+        "all" => Whom::All,
+        "unix:" => Whom::Unix,
+        text => {
+            let invalid = || Problem::emerg(&word.at, format!("invalid parameter \"{text}\""));
+            let (network, low) = Network::parse(text).ok_or_else(invalid)?;
+            if low {
+                let message = format!("low address bits of {text} are meaningless");
+                scope.draft.problems.push(Problem::warn(&word.at, message));
+            }
+            Whom::Network(network)
+        }
+    };
+    let access = &mut scope.settings.access;
+    // The two directives are one list: either of them begins it anew.
+    let inherited = if access.own { &access.rules[..] } else { &[] };
+    let rules = inherited.iter().copied().chain([Rule { allow, whom }]);
+    access.rules = rules.collect();
+    access.own = true;
+    Ok(())
+}
+
+/// The access phase: addresses first, then passwords.
+pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    let any = settings.access.any;
+    let by_address = decide(&settings.access.rules, request.peer.ip());
+    if any && by_address == Some(true) {
+        return Ok(());
+    }
+    let denied = by_address == Some(false);
+    if denied && !any {
+        return Err(forbid(request));
+    }
+    let Some(basic) = settings.auth_basic.active() else {
+        return if denied { Err(forbid(request)) } else { Ok(()) };
+    };
+    auth_basic::check(basic, request).await
+}
+
+fn forbid(request: &Request) -> Refusal {
+    error_log::request(request, Level::Error, "access forbidden by rule");
+    Refusal::new(403)
+}
+
+/// What the first rule that fits says.
+fn decide(rules: &[Rule], address: IpAddr) -> Option<bool> {
+    let fits = |rule: &&Rule| match rule.whom {
+        Whom::All => true,
+        Whom::Unix => false,
+        Whom::Network(network) => network.has(address),
+    };
+    rules.iter().find(fits).map(|rule| rule.allow)
+}

@@ -1,0 +1,133 @@
+//! nginx's `ngx_http_auth_basic_module`: a name and a password (RFC 7617).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Contexts, Spec, arguments, passwords};
+use crate::error_log::{self, Level, shown};
+use crate::server::request::Request;
+use crate::server::response::Refusal;
+use crate::vars::known::credentials;
+use crate::vars::template::Template;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `auth_basic`; none is off.
+    realm: Option<Template>,
+    /// `auth_basic_user_file`.
+    file: Option<Arc<Path>>,
+}
+
+impl Settings {
+    /// The settings where a password is asked for.
+    pub(crate) fn active(&self) -> Option<&Self> {
+        (self.realm.is_some() && self.file.is_some()).then_some(self)
+    }
+}
+
+const PLACES: Contexts = Contexts::ALL.or(Contexts::LIMIT_EXCEPT);
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("auth_basic", PLACES, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.auth_basic.realm = match word.text.as_str() {
+            "off" => None,
+            _ => Some(Template::compile(word, &mut scope.draft.variables)?),
+        };
+        Ok(())
+    })
+    .default("off")
+    .about("Asks for a name and a password, in the name of this realm."),
+    Spec::set("auth_basic_user_file", PLACES, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        let path = scope.draft.paths.in_conf(&word.text);
+        scope.settings.auth_basic.file = Some(path.into());
+        Ok(())
+    })
+    .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$apr1$`, `{SHA}` or `{PLAIN}`. Read for each request."),
+];
+
+/// Checks the request's credentials.
+pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<(), Refusal> {
+    let (Some(realm), Some(file)) = (&settings.realm, &settings.file) else {
+        return Ok(());
+    };
+    let realm = realm.evaluate(request);
+    if &realm[..] == b"off" {
+        return Ok(());
+    }
+    let given = credentials(request);
+    let ask = |request: &mut Request| {
+        let field = [b"Basic realm=\"", &realm[..], b"\""].concat();
+        request.challenge = Some(Bytes::from(field));
+        Err(Refusal::new(401))
+    };
+    let Some((user, password)) = given else {
+        if request.head.fields.first(b"authorization").is_none() {
+            let what = "no user/password was provided for basic authentication";
+            error_log::request(request, Level::Info, what);
+        }
+        return ask(request);
+    };
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            let reason = crate::conf::reason(&error);
+            let what = format!("open() \"{}\" failed ({reason})", file.display());
+            error_log::request(request, Level::Error, what);
+            return Err(Refusal::new(403));
+        }
+    };
+    let Some(stored) = find(&text, &user) else {
+        let what = format!(
+            "user \"{}\" was not found in \"{}\"",
+            shown(&user),
+            file.display()
+        );
+        error_log::request(request, Level::Error, what);
+        return ask(request);
+    };
+    let stored = stored.to_owned();
+    // A strong hash takes long: the worker serves others meanwhile.
+    let verified = tokio::task::spawn_blocking(move || passwords::verify(&password, &stored)).await;
+    match verified {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => {
+            let what = format!("user \"{}\": password mismatch", shown(&user));
+            error_log::request(request, Level::Error, what);
+            ask(request)
+        }
+        Ok(None) | Err(_) => {
+            let what = format!(
+                "user \"{}\": the hash of the password is of no known form",
+                shown(&user)
+            );
+            error_log::request(request, Level::Crit, what);
+            Err(Refusal::new(500))
+        }
+    }
+}
+
+/// The stored password of a user; `#` begins a comment.
+fn find<'a>(text: &'a str, user: &[u8]) -> Option<&'a str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut pairs = lines.filter_map(|line| line.trim_end().split_once(':'));
+    let (_, rest) = pairs.find(|(name, _)| name.as_bytes() == user)?;
+    rest.split(':').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        let text = "#user:x\nuser2:a\nuser:b:comment\n";
+        assert_eq!(find(text, b"user"), Some("b"));
+        assert_eq!(find(text, b"#user"), None);
+        assert_eq!(find(text, b"use"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! nginx's `ngx_http_charset_module`, as far as it names: what it calls a
+//! text's encoding. Nothing is converted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Contexts, Effect, MANY, Spec, arguments};
+use crate::server::response::Response;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    name: Option<Arc<str>>,
+    /// `charset_types`; none is nginx's own list.
+    types: Option<Arc<[Box<str>]>>,
+}
+
+const TYPES: [&str; 6] = [
+    "text/html",
+    "text/xml",
+    "text/plain",
+    "text/vnd.wap.wml",
+    "application/javascript",
+    "application/rss+xml",
+];
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "charset",
+        Contexts::ALL.or(Contexts::IF),
+        (1, 1),
+        |scope, directive| {
+            let word = arguments::first(directive);
+            let name = Some(word.text.as_str()).filter(|name| *name != "off");
+            scope.settings.charset.name = name.map(Into::into);
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Added to the content type of texts; nothing is converted."),
+    Spec::set(
+        "charset_types",
+        Contexts::ALL,
+        (1, MANY),
+        |scope, directive| {
+            let kinds = directive
+                .args
+                .iter()
+                .map(|word| word.text.to_ascii_lowercase().into());
+            scope.settings.charset.types = Some(kinds.collect());
+            Ok(())
+        },
+    )
+    .default(
+        "text/html text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml",
+    )
+    .about("Content types that `charset` is for, besides text/html."),
+    Spec::new(
+        "override_charset",
+        Contexts::ALL.or(Contexts::IF),
+        (1, 1),
+        Effect::Accepted("nothing is converted"),
+    ),
+    Spec::new(
+        "source_charset",
+        Contexts::ALL.or(Contexts::IF),
+        (1, 1),
+        Effect::Refused("nothing is converted; remove the line"),
+    ),
+];
+
+/// Adds the name to a text's content type.
+pub(crate) fn apply(settings: &Settings, response: &mut Response) {
+    let (Some(name), Some(kind)) = (&settings.name, &response.content_type) else {
+        return;
+    };
+    let known = |own: &str| kind.eq_ignore_ascii_case(own.as_bytes());
+    let listed = match &settings.types {
+        None => TYPES.iter().any(|own| known(own)),
+        Some(types) => known("text/html") || types.iter().any(|own| known(own) || &**own == "*"),
+    };
+    if listed {
+        response.content_type = Some(Bytes::from(
+            [kind, &b"; charset="[..], name.as_bytes()].concat(),
+        ));
+    }
+}

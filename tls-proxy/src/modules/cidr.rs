@@ -1,0 +1,109 @@
+//! Networks as the configuration writes them: `10.0.0.0/8`, `2001:db8::/32`,
+//! a single address.
+
+use std::net::IpAddr;
+
+/// A network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Reads a network. The second part says whether the address had bits
+    /// behind the mask, which nginx warns about.
+    pub(crate) fn parse(text: &str) -> Option<(Self, bool)> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let most = width(address);
+        let bits = match bits {
+            None => most,
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= most)?,
+        };
+        let own = Self { address, bits };
+        let low = masked(address, bits) != number(address);
+        Some((own, low))
+    }
+
+    /// Whether the network has the address.
+    pub(crate) fn has(self, address: IpAddr) -> bool {
+        // A client of a socket for both families has an IPv4 address all the same.
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4()
+            && masked(address, self.bits) == masked(self.address, self.bits)
+    }
+
+    /// Longer prefixes are more exact.
+    pub(crate) fn bits(self) -> u8 {
+        self.bits
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+fn masked(address: IpAddr, bits: u8) -> u128 {
+    let low = u32::from(width(address) - bits);
+    number(address)
+        .checked_shr(low)
+        .unwrap_or(0)
+        .checked_shl(low)
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_what_its_mask_says() {
+        for (network, address, expected) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("0.0.0.0/0", "::1", false),
+            ("::/0", "::1", true),
+            ("1.2.3.4", "1.2.3.4", true),
+            ("1.2.3.4", "::ffff:1.2.3.4", true),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/33", "2001:db8:8000::1", false),
+        ] {
+            let (own, _) = Network::parse(network).expect("valid");
+            assert_eq!(
+                own.has(address.parse().expect("valid")),
+                expected,
+                "{network} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in [
+            "",
+            "a",
+            "1.2.3.4/33",
+            "1.2.3/8",
+            "::1/129",
+            "1.2.3.4/-1",
+            "1.2.3.4/",
+            "1.2.3.4/8/9",
+        ] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+        assert!(Network::parse("1.2.3.4/16").expect("valid").1);
+        assert!(!Network::parse("1.2.0.0/16").expect("valid").1);
+    }
+}

@@ -1,0 +1,154 @@
+//! `root` and `alias` of nginx's core module: which file a path stands for.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use super::{Contexts, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem};
+use crate::server::request::Request;
+use crate::vars::template::Template;
+use crate::vars::{Evaluate, write};
+
+/// Where files are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Documents {
+    /// None is `html` below the prefix.
+    folder: Option<Template>,
+    alias: Option<Alias>,
+    /// Set in this very location: nginx allows one of the two.
+    declared: Option<&'static str>,
+}
+
+/// How `alias` replaces the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alias {
+    /// The location's prefix of this length is replaced.
+    Prefix(usize),
+    /// The location is a pattern: the whole path is replaced.
+    Whole,
+}
+
+impl Documents {
+    /// What a block inside starts with.
+    pub(crate) fn inherited(mut self) -> Self {
+        self.declared = None;
+        self
+    }
+
+    /// The location's prefix that `alias` replaces.
+    pub(crate) fn replaced(&self) -> usize {
+        match self.alias {
+            Some(Alias::Prefix(length)) => length,
+            _ => 0,
+        }
+    }
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("root", Contexts::ALL.or(Contexts::IF), (1, 1), set_root)
+        .default("html")
+        .about("The folder that paths are below."),
+    Spec::set("alias", Contexts::LOCATION, (1, 1), set_alias)
+        .about("What stands in the place of the location's prefix."),
+];
+
+fn set_root(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let folder = declare(scope, directive, "root")?;
+    let documents = &mut scope.settings.static_files.documents;
+    documents.folder = Some(folder);
+    documents.alias = None;
+    Ok(())
+}
+
+fn set_alias(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let folder = declare(scope, directive, "alias")?;
+    let prefix = scope.settings.proxy.location.as_ref();
+    let alias = prefix.map_or(Alias::Whole, |prefix| Alias::Prefix(prefix.len()));
+    let documents = &mut scope.settings.static_files.documents;
+    documents.folder = Some(folder);
+    documents.alias = Some(alias);
+    Ok(())
+}
+
+fn declare(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    name: &'static str,
+) -> Result<Template, Problem> {
+    let documents = &mut scope.settings.static_files.documents;
+    if let Some(other) = documents.declared.filter(|other| *other != name) {
+        let message = format!(
+            "\"{name}\" directive is duplicate, \"{other}\" directive was specified earlier"
+        );
+        return Err(Problem::emerg(&directive.name.at, message));
+    }
+    documents.declared = Some(name).filter(|_| scope.context == Contexts::LOCATION);
+    let mut word = arguments::first(directive).clone();
+    if word.text.contains("$document_root") || word.text.contains("$realpath_root") {
+        let message =
+            format!("the $document_root variable cannot be used in the \"{name}\" directive");
+        return Err(Problem::emerg(&word.at, message));
+    }
+    if name == "root" {
+        while word.text.ends_with('/') {
+            word.text.pop();
+        }
+    }
+    // `root /` lost its only slash above.
+    let absolute = word.text.starts_with(['/', '$']) || (name == "root" && word.text.is_empty());
+    if !absolute {
+        let full = scope.draft.paths.in_prefix(&word.text);
+        word.text = full.to_string_lossy().into_owned();
+    }
+    Template::compile(&word, &mut scope.draft.variables)
+}
+
+/// `$document_root`.
+pub(crate) fn folder(request: &Request) -> Vec<u8> {
+    let documents = &request.settings().static_files.documents;
+    match &documents.folder {
+        Some(folder) => folder.evaluate(request).to_vec(),
+        None => request.config.html.as_os_str().as_bytes().to_vec(),
+    }
+}
+
+/// `$request_filename`: the file the request's path stands for.
+pub(crate) fn file(request: &Request) -> PathBuf {
+    path(file_name(request, &request.path))
+}
+
+/// The file that a path of the request's location stands for.
+pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
+    let mut name = folder(request);
+    match request.settings().static_files.documents.alias {
+        None => name.extend_from_slice(of),
+        Some(Alias::Prefix(length)) => name.extend_from_slice(of.get(length..).unwrap_or_default()),
+        Some(Alias::Whole) => {}
+    }
+    name
+}
+
+/// Whether a path, or what is left of it behind `alias`, has a `..` in it: it
+/// could lead out of the folder.
+pub(crate) fn climbs(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+/// Bytes as a path.
+pub(crate) fn path(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
+}
+
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
+    ("document_root", |request, out| {
+        write(Some(&folder(request)), out)
+    }),
+    ("realpath_root", |request, out| {
+        let real = std::fs::canonicalize(path(folder(request))).ok();
+        write(real.as_ref().map(|it| it.as_os_str().as_bytes()), out)
+    }),
+    ("request_filename", |request, out| {
+        write(Some(&file_name(request, &request.path)), out)
+    }),
+];

@@ -1,0 +1,162 @@
+//! `expires` of nginx's headers module: how long an answer may be kept.
+
+use super::{Contexts, Spec};
+use crate::conf::{Directive, Problem, Word, units};
+use crate::server::http_date;
+use crate::server::request::Request;
+use crate::server::response::Response;
+
+/// One `expires`.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Settings {
+    /// Nothing is added.
+    #[default]
+    Off,
+    /// 1970, and `no-cache`.
+    Epoch,
+    /// 2037, and ten years.
+    Max,
+    /// So many seconds after the request.
+    Access(i64),
+    /// So many seconds after the file's change.
+    Modified(i64),
+    /// At this time of the day, seconds.
+    Daily(u64),
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "expires",
+    Contexts::ALL.or(Contexts::IF),
+    (1, 2),
+    |scope, directive| {
+        scope.settings.expires = parse(directive)?;
+        Ok(())
+    },
+)
+.default("off")
+.about("Adds `Expires` and `Cache-Control`: a time, `modified` and a time, `@` and a time of day, `epoch`, `max`, `off`.")];
+
+fn parse(directive: &Directive) -> Result<Settings, Problem> {
+    let invalid = |word: &Word| Problem::emerg(&word.at, "invalid value");
+    let (word, modified) = match &directive.args[..] {
+        [word] => (word, false),
+        [mode, word] if mode.text == "modified" => (word, true),
+        [mode, ..] => return Err(invalid(mode)),
+        [] => return Ok(Settings::Off),
+    };
+    match word.text.as_str() {
+        "epoch" if !modified => return Ok(Settings::Epoch),
+        "max" if !modified => return Ok(Settings::Max),
+        "off" if !modified => return Ok(Settings::Off),
+        text if text.contains('$') => {
+            let message = format!("variables in \"{text}\" are not supported in \"expires\"");
+            return Err(Problem::emerg(&word.at, message)
+                .with_help("write one `expires` for each location"));
+        }
+        _ => {}
+    }
+    let seconds = |text: &str| units::parse_time_ms(text).map(|time| time / 1000);
+    if let Some(time) = word.text.strip_prefix('@').filter(|_| !modified) {
+        let time = seconds(time).filter(|time| *time < 86_400);
+        return time.map(Settings::Daily).ok_or_else(|| invalid(word));
+    }
+    let (text, sign) = match word.text.strip_prefix('-') {
+        Some(text) => (text, -1),
+        None => (word.text.strip_prefix('+').unwrap_or(&word.text), 1),
+    };
+    let time = seconds(text).and_then(|time| i64::try_from(time).ok());
+    let time = sign * time.ok_or_else(|| invalid(word))?;
+    Ok(if modified {
+        Settings::Modified(time)
+    } else {
+        Settings::Access(time)
+    })
+}
+
+/// Adds the fields to an answer that may be kept.
+pub(crate) fn apply(settings: Settings, request: &Request, response: &mut Response) {
+    if !matches!(
+        response.status,
+        200 | 201 | 204 | 206 | 301..=304 | 307 | 308
+    ) {
+        return;
+    }
+    let (now, _) = request.connection.worker.clock.unix_now();
+    let changed = response.validators.as_ref().map(|known| known.modified);
+    let Some((expires, control)) = fields(settings, now, changed) else {
+        return;
+    };
+    let expires = expires.map_or("Thu, 31 Dec 2037 23:55:55 GMT".into(), http_date::format);
+    let named = |name: &[u8]| {
+        name.eq_ignore_ascii_case(b"expires") || name.eq_ignore_ascii_case(b"cache-control")
+    };
+    response.fields.retain(|(name, _)| !named(name));
+    response.fields.push(("Expires".into(), expires));
+    response
+        .fields
+        .push(("Cache-Control".into(), control.into()));
+}
+
+/// `Expires` (none is `max`), and `Cache-Control`.
+fn fields(settings: Settings, now: u64, changed: Option<u64>) -> Option<(Option<u64>, String)> {
+    let after = |from: u64, seconds: i64| {
+        let at = from.saturating_add_signed(seconds);
+        let age = at as i64 - now as i64;
+        let control = if age < 0 || seconds < 0 {
+            "no-cache".to_owned()
+        } else {
+            format!("max-age={age}")
+        };
+        (Some(at), control)
+    };
+    Some(match settings {
+        Settings::Off => return None,
+        Settings::Epoch => (Some(1), "no-cache".to_owned()),
+        Settings::Max => (None, "max-age=315360000".to_owned()),
+        Settings::Access(0) => (Some(now), "max-age=0".to_owned()),
+        Settings::Access(seconds) => after(now, seconds),
+        Settings::Modified(seconds) => match changed {
+            Some(changed) => after(changed, seconds),
+            None => after(now, seconds),
+        },
+        Settings::Daily(second) => {
+            let today = now - now % 86_400 + second;
+            let at = if today <= now { today + 86_400 } else { today };
+            (Some(at), format!("max-age={}", at - now))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_become_dates_and_ages() {
+        let now = 86_400 * 10 + 100;
+        for (settings, changed, expected) in [
+            (Settings::Access(60), None, (Some(now + 60), "max-age=60")),
+            (Settings::Access(-1), None, (Some(now - 1), "no-cache")),
+            (
+                Settings::Modified(60),
+                Some(now - 100),
+                (Some(now - 40), "no-cache"),
+            ),
+            (
+                Settings::Modified(160),
+                Some(now - 100),
+                (Some(now + 60), "max-age=60"),
+            ),
+            (Settings::Daily(200), None, (Some(now + 100), "max-age=100")),
+            (
+                Settings::Daily(50),
+                None,
+                (Some(now + 86_350), "max-age=86350"),
+            ),
+            (Settings::Max, None, (None, "max-age=315360000")),
+        ] {
+            let (at, control) = fields(settings, now, changed).expect("not off");
+            assert_eq!((at, control.as_str()), expected, "{settings:?}");
+        }
+    }
+}

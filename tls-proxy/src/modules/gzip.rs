@@ -1,0 +1,261 @@
+//! nginx's `ngx_http_gzip_filter_module`: answers compressed on their way.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::gzip_accept::{Proxied, accepts, may_for_proxy};
+use super::{Contexts, Effect, MANY, Spec, arguments};
+use crate::conf::Problem;
+use crate::http1::request_head::Version;
+use crate::server::request::Request;
+use crate::server::response::{Content, Response};
+use crate::server::source::{Next, Source};
+use crate::upstream::answer::{Answer, Frame};
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    on: bool,
+    /// `gzip_types`, besides text/html; none is `*`.
+    types: Option<Arc<[Box<[u8]>]>>,
+    level: u32,
+    min_length: u64,
+    vary: bool,
+    version: Version,
+    proxied: Proxied,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            on: false,
+            types: Some(Arc::new([])),
+            level: 1,
+            min_length: 20,
+            vary: false,
+            version: Version::Http11,
+            proxied: Proxied::default(),
+        }
+    }
+}
+
+const ALL: Contexts = Contexts::ALL;
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("gzip", ALL.or(Contexts::IF), (1, 1), |scope, directive| {
+        scope.settings.gzip.on = arguments::flag(directive)?;
+        Ok(())
+    })
+    .default("off")
+    .about("Compresses answers for clients that understand it."),
+    Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
+        let all = directive.args.iter().any(|word| word.text == "*");
+        let kinds = directive.args.iter();
+        let kinds = kinds.map(|word| word.text.to_ascii_lowercase().into_bytes().into());
+        scope.settings.gzip.types = (!all).then(|| kinds.collect());
+        Ok(())
+    })
+    .default("text/html")
+    .about("Content types that are compressed, besides text/html; `*` is all."),
+    Spec::set("gzip_comp_level", ALL, (1, 1), |scope, directive| {
+        let level = arguments::number(directive)?;
+        let word = arguments::first(directive);
+        let level = u32::try_from(level)
+            .ok()
+            .filter(|level| (1..=9).contains(level));
+        let bounds = || Problem::emerg(&word.at, "value must be between 1 and 9");
+        scope.settings.gzip.level = level.ok_or_else(bounds)?;
+        Ok(())
+    })
+    .default("1")
+    .about("From 1, fast, to 9, small."),
+    Spec::set("gzip_min_length", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.gzip.min_length = arguments::size(directive, word)? as u64;
+        Ok(())
+    })
+    .default("20")
+    .about("Shorter answers are left alone."),
+    Spec::set("gzip_vary", ALL, (1, 1), |scope, directive| {
+        scope.settings.gzip.vary = arguments::flag(directive)?;
+        Ok(())
+    })
+    .default("off")
+    .about("Adds `Vary: Accept-Encoding` to answers that could be compressed."),
+    Spec::set("gzip_http_version", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.gzip.version = match word.text.as_str() {
+            "1.0" => Version::Http10,
+            "1.1" => Version::Http11,
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        };
+        Ok(())
+    })
+    .default("1.1")
+    .about("Oldest version of requests that get compressed answers."),
+    Spec::set("gzip_proxied", ALL, (1, MANY), |scope, directive| {
+        scope.settings.gzip.proxied = Proxied::parse(directive)?;
+        Ok(())
+    })
+    .default("off")
+    .about("Which answers are compressed for requests with `Via`."),
+    Spec::new(
+        "gzip_buffers",
+        ALL,
+        (2, 2),
+        Effect::Accepted("memory for compression grows as it needs"),
+    ),
+    Spec::new(
+        "gzip_disable",
+        ALL,
+        (1, MANY),
+        Effect::Accepted("the browsers it is for are gone"),
+    ),
+    Spec::new(
+        "gzip_window",
+        ALL,
+        (1, 1),
+        Effect::Accepted("memory for compression grows as it needs"),
+    ),
+    Spec::new(
+        "gzip_hash",
+        ALL,
+        (1, 1),
+        Effect::Accepted("memory for compression grows as it needs"),
+    ),
+];
+
+/// Compresses the answer where request and answer allow it.
+pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
+    if !settings.on || !matches!(response.status, 200 | 403 | 404) {
+        return;
+    }
+    let encoded = response
+        .fields
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"));
+    let short = response
+        .length
+        .is_some_and(|length| length < settings.min_length);
+    let empty = matches!(response.content, Content::Empty | Content::Tunnel(_));
+    if encoded
+        || short
+        || !settings.has_type(response.content_type.as_deref())
+        || (empty && !request.is_head())
+    {
+        return;
+    }
+    if settings.vary {
+        let value = Bytes::from_static(b"Accept-Encoding");
+        response.fields.push((Bytes::from_static(b"Vary"), value));
+    }
+    let accepted = request
+        .head
+        .fields
+        .first(b"accept-encoding")
+        .is_some_and(accepts);
+    let old = request.head.version < settings.version;
+    if !accepted || old || !may_for_proxy(settings.proxied, request, response) {
+        return;
+    }
+    for (name, value) in &mut response.fields {
+        if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
+            *value = [b"W/", &value[..]].concat().into();
+        }
+    }
+    response
+        .fields
+        .retain(|(name, _)| !name.eq_ignore_ascii_case(b"accept-ranges"));
+    response.fields.push((
+        Bytes::from_static(b"Content-Encoding"),
+        Bytes::from_static(b"gzip"),
+    ));
+    response.length = None;
+    response.validators = None;
+    let inner = std::mem::replace(&mut response.content, Content::Empty);
+    let encoder = GzEncoder::new(Vec::new(), Compression::new(settings.level));
+    response.content = Content::Stream(Box::new(Gzip {
+        inner,
+        encoder: Some(encoder),
+        trailers: None,
+    }));
+}
+
+impl Settings {
+    fn has_type(&self, kind: Option<&[u8]>) -> bool {
+        let Some(kind) = kind else {
+            return false;
+        };
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+        let kind = kind.trim_ascii().to_ascii_lowercase();
+        kind == b"text/html"
+            || self
+                .types
+                .as_ref()
+                .is_none_or(|types| types.iter().any(|own| **own == *kind))
+    }
+}
+
+/// A body that is compressed piece by piece.
+struct Gzip {
+    inner: Content,
+    /// Gone once its end has been written.
+    encoder: Option<GzEncoder<Vec<u8>>>,
+    trailers: Option<Bytes>,
+}
+
+impl Source for Gzip {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            let Some(encoder) = &mut self.encoder else {
+                let trailers = self.trailers.take();
+                return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
+            };
+            let next = match self.inner.poll_frame(cx) {
+                Poll::Pending => {
+                    // What has come is not held back while more is waited for.
+                    let flushed = encoder.flush().is_ok();
+                    let waiting = std::mem::take(encoder.get_mut());
+                    if flushed && !waiting.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::Data(waiting.into()))));
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(next) => next,
+            };
+            match next {
+                Some(Ok(Frame::Data(data))) => {
+                    // Writing into memory does not fail.
+                    let _ = encoder.write_all(&data);
+                    let made = std::mem::take(encoder.get_mut());
+                    if !made.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::Data(made.into()))));
+                    }
+                }
+                Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
+                end => {
+                    if let Some(Ok(Frame::Trailers(lines))) = end {
+                        self.trailers = Some(lines);
+                    }
+                    let rest = self
+                        .encoder
+                        .take()
+                        .and_then(|encoder| encoder.finish().ok());
+                    return Poll::Ready(rest.map(|rest| Ok(Frame::Data(rest.into()))));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Option<&mut Answer> {
+        self.inner.answer()
+    }
+}

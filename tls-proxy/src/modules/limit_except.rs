@@ -1,0 +1,82 @@
+//! `limit_except` of nginx's core module: other settings for the methods that
+//! are not named.
+
+use std::sync::Arc;
+
+use super::{Contexts, Effect, MANY, Place, Scope, Spec};
+use crate::conf::{Directive, Problem};
+use crate::config::LocationId;
+use crate::config::build::walk_block;
+use crate::server::request::Request;
+
+/// One `limit_except`; a location does not inherit it.
+#[derive(Debug)]
+pub struct LimitExcept {
+    methods: Vec<String>,
+    others: LocationId,
+}
+
+const METHODS: [&str; 15] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "LOCK",
+    "UNLOCK",
+    "PATCH",
+    "QUERY",
+];
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::new(
+    "limit_except",
+    Contexts::LOCATION,
+    (1, MANY),
+    Effect::Block(open),
+)
+.about("Settings (`allow`, `deny`, `auth_basic`, `proxy_pass`) for all methods but these; GET names HEAD too.")];
+
+fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Result<(), Problem> {
+    let mut methods = Vec::new();
+    for word in &directive.args {
+        let method = word.text.to_ascii_uppercase();
+        if !METHODS.contains(&method.as_str()) {
+            let message = format!("invalid method \"{}\"", word.text);
+            return Err(Problem::emerg(&word.at, message));
+        }
+        if method == "GET" {
+            methods.push("HEAD".to_owned());
+        }
+        methods.push(method);
+    }
+    let mut settings = scope.settings.for_block_inside();
+    let place = &mut Place::default();
+    walk_block(
+        lines,
+        Contexts::LIMIT_EXCEPT,
+        &mut settings,
+        scope.draft,
+        place,
+    );
+    let others = scope.draft.add_location(settings, Vec::new());
+    scope.settings.limit_except = Some(Arc::new(LimitExcept { methods, others }));
+    Ok(())
+}
+
+/// Sends a request whose method is not named to the settings for it.
+pub(crate) fn apply(request: &mut Request) {
+    let config = request.config.clone();
+    let Some(limit) = &config.location(request.location).settings.limit_except else {
+        return;
+    };
+    let named = |own: &String| own.as_bytes() == &request.head.method[..];
+    if !limit.methods.iter().any(named) {
+        request.location = limit.others;
+    }
+}

@@ -1,0 +1,163 @@
+//! `limit_rate` and `limit_rate_after` of nginx's core module: how fast an
+//! answer leaves.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep};
+
+use super::{Contexts, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem, Word, units};
+use crate::server::request::Request;
+use crate::server::response::{Content, Response};
+use crate::server::source::{Next, Source};
+use crate::upstream::answer::{Answer, Frame};
+use crate::vars::Evaluate;
+use crate::vars::known::append;
+use crate::vars::template::Template;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Bytes in a second; none or 0 is no limit.
+    rate: Option<Template>,
+    /// Bytes before the limit holds.
+    after: Option<Template>,
+}
+
+const PLACES: Contexts = Contexts::ALL.or(Contexts::IF);
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("limit_rate", PLACES, (1, 1), |scope, directive| {
+        scope.settings.limit_rate.rate = Some(size(scope, directive)?);
+        Ok(())
+    })
+    .default("0")
+    .about("Most bytes of an answer in a second; 0 is no limit. `set $limit_rate` overrides it."),
+    Spec::set("limit_rate_after", PLACES, (1, 1), |scope, directive| {
+        scope.settings.limit_rate.after = Some(size(scope, directive)?);
+        Ok(())
+    })
+    .default("0")
+    .about("Bytes of an answer that leave before `limit_rate` holds."),
+];
+
+fn size(scope: &mut Scope<'_>, directive: &Directive) -> Result<Template, Problem> {
+    let word: &Word = arguments::first(directive);
+    if !word.text.contains('$') {
+        arguments::size(directive, word)?;
+    }
+    Template::compile(word, &mut scope.draft.variables)
+}
+
+fn value(text: &[u8]) -> u64 {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    units::parse_size(text).unwrap_or(0)
+}
+
+/// Bytes in a second for this request; 0 is no limit.
+fn rate(request: &Request) -> u64 {
+    match (&request.limit_rate, &request.settings().limit_rate.rate) {
+        (Some(own), _) => value(own),
+        (None, Some(rate)) => value(&rate.evaluate(request)),
+        (None, None) => 0,
+    }
+}
+
+/// Slows an answer down that is longer than its first second's share.
+pub(crate) fn apply(request: &Request, response: &mut Response) {
+    let rate = rate(request);
+    if rate == 0
+        || matches!(
+            response.content,
+            Content::Nothing | Content::Empty | Content::Tunnel(_)
+        )
+    {
+        return;
+    }
+    let after = &request.settings().limit_rate.after;
+    let after = after
+        .as_ref()
+        .map_or(0, |after| value(&after.evaluate(request)));
+    let inner = std::mem::replace(&mut response.content, Content::Empty);
+    response.content = Content::Stream(Box::new(Slow {
+        inner,
+        rate,
+        after,
+        began: Instant::now(),
+        sent: 0,
+        rest: Bytes::new(),
+        pause: None,
+    }));
+}
+
+struct Slow {
+    inner: Content,
+    rate: u64,
+    after: u64,
+    began: Instant,
+    sent: u64,
+    /// What of a piece has to wait.
+    rest: Bytes,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Source for Slow {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if self.rest.is_empty() {
+                match ready!(self.inner.poll_frame(cx)) {
+                    Some(Ok(Frame::Data(data))) => self.rest = data,
+                    end => return Poll::Ready(end),
+                }
+            }
+            let room = room(self.rate, self.after, self.began.elapsed(), self.sent);
+            if room == 0 {
+                let milliseconds = 1000_u64.div_ceil(self.rate).max(50);
+                self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(
+                    milliseconds,
+                ))));
+                continue;
+            }
+            let size = room.min(self.rest.len() as u64);
+            self.sent += size;
+            let data = self.rest.split_to(size as usize);
+            return Poll::Ready(Some(Ok(Frame::Data(data))));
+        }
+    }
+
+    fn answer(&mut self) -> Option<&mut Answer> {
+        self.inner.answer()
+    }
+}
+
+/// Bytes that may leave now: nginx grants a second's share at the start.
+fn room(rate: u64, after: u64, elapsed: Duration, sent: u64) -> u64 {
+    let share = u128::from(rate) * (elapsed.as_millis() + 1000) / 1000;
+    let share = u64::try_from(share).unwrap_or(u64::MAX);
+    share.saturating_add(after).saturating_sub(sent)
+}
+
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("limit_rate", |request, out| {
+    append(out, format_args!("{}", rate(request)))
+})];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_its_share() {
+        let second = Duration::from_secs(1);
+        assert_eq!(room(100, 0, Duration::ZERO, 0), 100);
+        assert_eq!(room(100, 0, Duration::ZERO, 100), 0);
+        assert_eq!(room(100, 0, second, 100), 100);
+        assert_eq!(room(100, 50, Duration::ZERO, 100), 50);
+    }
+}

@@ -1,0 +1,155 @@
+//! nginx's `ngx_http_not_modified_filter_module`: conditional requests
+//! (RFC 9110, section 13) for what this server answers itself.
+
+use super::{Contexts, Spec, arguments};
+use crate::conf::Problem;
+use crate::http1::fields::members;
+use crate::server::http_date;
+use crate::server::request::Request;
+use crate::server::response::{Content, Response, Validators};
+
+/// `if_modified_since`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settings {
+    /// The file changed.
+    Off,
+    /// The time is another one.
+    #[default]
+    Exact,
+    /// The file is newer.
+    Before,
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "if_modified_since",
+    Contexts::ALL,
+    (1, 1),
+    |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.not_modified = match word.text.as_str() {
+            "off" => Settings::Off,
+            "exact" => Settings::Exact,
+            "before" => Settings::Before,
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        };
+        Ok(())
+    },
+)
+.default("exact")
+.about("How a file's time is compared with `If-Modified-Since`.")];
+
+/// Turns an answer into a 304 or a 412 where the client's conditions say so.
+pub(crate) fn apply(request: &Request, response: &mut Response) {
+    let own = !matches!(response.content, Content::Upstream(_) | Content::Tunnel(_));
+    if response.status != 200 || !own {
+        return;
+    }
+    let settings = request.settings();
+    let known = response.validators.as_ref();
+    match decide(settings.not_modified, known, |name| {
+        request.head.fields.first(name)
+    }) {
+        200 => {}
+        304 => {
+            response.status = 304;
+            response.content = Content::Empty;
+            response.content_type = None;
+            response.length = None;
+        }
+        status => {
+            *response = Response {
+                close: response.close,
+                ..Response::page(status, settings.core.server_tokens)
+            };
+        }
+    }
+}
+
+/// 200, 304 or 412.
+fn decide<'a>(
+    mode: Settings,
+    known: Option<&Validators>,
+    field: impl Fn(&[u8]) -> Option<&'a [u8]>,
+) -> u16 {
+    let modified = known.map(|known| known.modified);
+    let etag = known.and_then(|known| known.etag.as_deref());
+    if let Some(since) = field(b"if-unmodified-since") {
+        let limit = http_date::parse(since);
+        if !matches!((modified, limit), (Some(own), Some(limit)) if own <= limit) {
+            return 412;
+        }
+    }
+    if field(b"if-match").is_some_and(|list| !matches(list, etag, false)) {
+        return 412;
+    }
+    let since = field(b"if-modified-since");
+    let none_match = field(b"if-none-match");
+    if since.is_none() && none_match.is_none() {
+        return 200;
+    }
+    let changed = since.is_some_and(|since| match (mode, modified, http_date::parse(since)) {
+        (Settings::Exact, Some(own), Some(since)) => own != since,
+        (Settings::Before, Some(own), Some(since)) => own > since,
+        _ => true,
+    });
+    let other = none_match.is_some_and(|list| !matches(list, etag, true));
+    if changed || other { 200 } else { 304 }
+}
+
+/// Whether the list names the tag; a weak comparison looks past `W/`.
+fn matches(list: &[u8], etag: Option<&[u8]>, weak: bool) -> bool {
+    if list == b"*" {
+        return true;
+    }
+    let Some(etag) = etag else {
+        return false;
+    };
+    members(list).any(|tag| match tag.strip_prefix(b"W/") {
+        Some(tag) => weak && tag == etag,
+        None => tag == etag,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(fields: &[(&'static str, &'static str)]) -> u16 {
+        let known = Validators {
+            modified: 1_000_000_000,
+            etag: Some("\"a\"".into()),
+        };
+        decide(Settings::Exact, Some(&known), |name| {
+            let own = fields.iter().find(|(own, _)| own.as_bytes() == name);
+            own.map(|(_, value)| value.as_bytes())
+        })
+    }
+
+    const THEN: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
+    const BEFORE: &str = "Sun, 09 Sep 2001 01:46:39 GMT";
+
+    #[test]
+    fn conditions_are_nginx_s() {
+        for (fields, expected) in [
+            (&[][..], 200),
+            (&[("if-modified-since", THEN)], 304),
+            (&[("if-modified-since", BEFORE)], 200),
+            (&[("if-none-match", "\"x\", W/\"a\"")], 304),
+            (&[("if-none-match", "\"x\"")], 200),
+            (
+                &[("if-none-match", "\"x\""), ("if-modified-since", THEN)],
+                200,
+            ),
+            (&[("if-match", "\"a\"")], 200),
+            (&[("if-match", "W/\"a\"")], 412),
+            (&[("if-match", "*")], 200),
+            (&[("if-unmodified-since", BEFORE)], 412),
+            (&[("if-unmodified-since", THEN)], 200),
+        ] {
+            assert_eq!(status(fields), expected, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! nginx's `ngx_http_range_filter_module`: parts of files (RFC 9110, section
+//! 14).
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::{Contexts, Spec, arguments};
+use crate::http1::request_head::Version;
+use crate::server::file_body::FileBody;
+use crate::server::http_date;
+use crate::server::request::Request;
+use crate::server::response::{Content, Response, Validators};
+use crate::server::source::Chain;
+
+/// What the module keeps for each block.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `max_ranges`.
+    most: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { most: usize::MAX }
+    }
+}
+
+pub(crate) const DIRECTIVES: &[Spec] =
+    &[
+        Spec::set("max_ranges", Contexts::ALL, (1, 1), |scope, directive| {
+            scope.settings.range.most = arguments::number(directive)?;
+            Ok(())
+        })
+        .about(
+            "Most parts of one request; a request for more gets the whole file. 0 ignores ranges.",
+        ),
+    ];
+
+/// Numbers of the boundaries between parts.
+static BOUNDARY: AtomicU64 = AtomicU64::new(1);
+
+/// What a `Range` field asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    Nothing,
+    Parts(Vec<Range<u64>>),
+}
+
+/// Cuts the answer down to what the client asked for.
+pub(crate) fn apply(request: &Request, response: &mut Response) {
+    let most = request.settings().range.most;
+    let (Some(known), Content::File(file), Some(length)) =
+        (&response.validators, &response.content, response.length)
+    else {
+        return;
+    };
+    if response.status != 200 || most == 0 || request.head.version < Version::Http10 {
+        return;
+    }
+    let fields = &request.head.fields;
+    let asked = match fields.first(b"range") {
+        Some(range) if is_current(fields.first(b"if-range"), known) => parse(range, length, most),
+        _ => Asked::Whole,
+    };
+    match asked {
+        Asked::Whole => {
+            let bytes = Bytes::from_static(b"bytes");
+            response
+                .fields
+                .push((Bytes::from_static(b"Accept-Ranges"), bytes));
+        }
+        Asked::Nothing => {
+            let tokens = request.settings().core.server_tokens;
+            let fields = std::mem::take(&mut response.fields);
+            let close = response.close;
+            *response = Response::page(416, tokens);
+            response.close = close;
+            response.fields = fields;
+            response.fields.retain(|(name, _)| !is_validator(name));
+            response
+                .fields
+                .push(content_range(format!("bytes */{length}")));
+        }
+        Asked::Parts(parts) => {
+            let file = file.clone();
+            cut(response, &file, &parts, length);
+        }
+    }
+}
+
+fn is_validator(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"etag") || name.eq_ignore_ascii_case(b"last-modified")
+}
+
+fn content_range(value: String) -> (Bytes, Bytes) {
+    (Bytes::from_static(b"Content-Range"), value.into())
+}
+
+/// Whether the parts the client has are of this very file (`If-Range`).
+fn is_current(condition: Option<&[u8]>, known: &Validators) -> bool {
+    match condition {
+        None => true,
+        Some(tag) if tag.ends_with(b"\"") => known.etag.as_deref() == Some(tag),
+        Some(date) => http_date::parse(date) == Some(known.modified),
+    }
+}
+
+fn cut(response: &mut Response, file: &FileBody, parts: &[Range<u64>], length: u64) {
+    response.status = 206;
+    let value = |part: &Range<u64>| format!("bytes {}-{}/{length}", part.start, part.end - 1);
+    let slice = |part: &Range<u64>| Content::File(file.slice(part.start, part.end - part.start));
+    if let [part] = parts {
+        response.fields.push(content_range(value(part)));
+        response.length = Some(part.end - part.start);
+        response.content = slice(part);
+        return;
+    }
+    let boundary = format!("{:020}", BOUNDARY.fetch_add(1, Ordering::Relaxed));
+    let kind = response.content_type.take().unwrap_or_default();
+    let kind = String::from_utf8_lossy(&kind);
+    let mut pieces = VecDeque::new();
+    let mut whole = 0;
+    for part in parts {
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {}\r\n\r\n",
+            value(part)
+        );
+        whole += head.len() as u64 + part.end - part.start;
+        pieces.push_back(Content::Memory(head.into()));
+        pieces.push_back(slice(part));
+    }
+    let end = format!("\r\n--{boundary}--\r\n");
+    whole += end.len() as u64;
+    pieces.push_back(Content::Memory(end.into()));
+    response.content_type = Some(format!("multipart/byteranges; boundary={boundary}").into());
+    response.length = Some(whole);
+    response.content = Content::Stream(Box::new(Chain(pieces)));
+}
+
+/// Reads `bytes=0-1,-5`; parts that are no part of the file are left out.
+fn parse(field: &[u8], length: u64, most: usize) -> Asked {
+    let Some(list) = field
+        .get(..6)
+        .filter(|unit| unit.eq_ignore_ascii_case(b"bytes="))
+        .and(std::str::from_utf8(&field[6..]).ok())
+    else {
+        return Asked::Whole;
+    };
+    let mut parts = Vec::new();
+    for text in list.split(',') {
+        let Some(part) = parse_part(text.trim_matches(' '), length) else {
+            return Asked::Nothing;
+        };
+        if part.start < part.end {
+            parts.push(part);
+        } else if part.start == 0 {
+            return Asked::Whole;
+        }
+        if parts.len() > most {
+            return Asked::Whole;
+        }
+    }
+    if parts.is_empty() {
+        return Asked::Nothing;
+    }
+    if parts.iter().map(|part| part.end - part.start).sum::<u64>() > length {
+        return Asked::Whole;
+    }
+    Asked::Parts(parts)
+}
+
+fn parse_part(text: &str, length: u64) -> Option<Range<u64>> {
+    let number = |text: &str| {
+        let text = text.trim_matches(' ');
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|_| digits)
+    };
+    let (start, end) = text.split_once('-')?;
+    if start.is_empty() {
+        return Some(length.saturating_sub(number(end)?)..length);
+    }
+    let start = number(start)?;
+    if end.trim_matches(' ').is_empty() {
+        return Some(start..length);
+    }
+    Some(start..number(end)?.saturating_add(1).min(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_nginx_reads_them() {
+        let parts = |list: &[(u64, u64)]| {
+            Asked::Parts(list.iter().map(|(start, end)| *start..*end).collect())
+        };
+        for (field, expected) in [
+            ("bytes=2-4", parts(&[(2, 5)])),
+            ("bytes=-3", parts(&[(7, 10)])),
+            ("bytes=-30", parts(&[(0, 10)])),
+            ("bytes=8-", parts(&[(8, 10)])),
+            ("bytes=0-1, 4-5", parts(&[(0, 2), (4, 6)])),
+            ("bytes=90-", Asked::Nothing),
+            ("bytes=90-95,1-1", parts(&[(1, 2)])),
+            ("bytes=a-", Asked::Nothing),
+            ("bytes=", Asked::Nothing),
+            ("bytes=0-9,0-9", Asked::Whole),
+            ("bytes=0-0,1-1,2-2", Asked::Whole),
+            ("bytes=-0", Asked::Nothing),
+            ("lines=1-2", Asked::Whole),
+            ("bytes=0-18446744073709551615", parts(&[(0, 10)])),
+        ] {
+            assert_eq!(parse(field.as_bytes(), 10, 2), expected, "{field}");
+        }
+    }
+}

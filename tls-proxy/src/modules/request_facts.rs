@@ -1,0 +1,28 @@
+//! Variables of nginx's core module that need more than a look at the request.
+
+use crate::vars::known::append;
+use crate::vars::{Evaluate, write};
+
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
+    ("binary_remote_addr", |request, out| {
+        match request.peer.ip().to_canonical() {
+            std::net::IpAddr::V4(address) => write(Some(&address.octets()), out),
+            std::net::IpAddr::V6(address) => write(Some(&address.octets()), out),
+        }
+    }),
+    ("connection_time", |request, out| {
+        let elapsed = request.connection.began.elapsed();
+        let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
+        append(out, format_args!("{seconds}.{millis:03}"))
+    }),
+    ("request_id", |request, out| {
+        let id = request.id.get_or_init(|| {
+            let mut bytes = [0; 16];
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            // Without randomness there is no TLS either.
+            let _ = provider.secure_random.fill(&mut bytes);
+            u128::from_be_bytes(bytes)
+        });
+        append(out, format_args!("{id:032x}"))
+    }),
+];

@@ -1,0 +1,251 @@
+//! nginx's `ngx_http_static_module` and `ngx_http_index_module`: files below
+//! `root` or behind `alias`.
+//!
+//! A request's path is normalised before it comes here, so no `..` is in it;
+//! links are followed, as nginx does (`disable_symlinks off`).
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::document_root::{self, Documents};
+use super::{Contexts, Effect, MANY, Spec, arguments, types};
+use crate::error_log::{self, Level, shown};
+use crate::http1::target::escape_path;
+use crate::server::file_body::FileBody;
+use crate::server::phases::Step;
+use crate::server::request::Request;
+use crate::server::response::{Content, Refusal, Response, Validators};
+use crate::vars::template::Template;
+
+/// What the modules keep for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `root` or `alias`.
+    pub(crate) documents: Documents,
+    /// `index`.
+    index: Arc<[Template]>,
+    /// `etag`.
+    etag: bool,
+    /// `log_not_found`.
+    pub(crate) log_not_found: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            documents: Documents::default(),
+            index: Arc::new([]),
+            etag: true,
+            log_not_found: true,
+        }
+    }
+}
+
+const ALL: Contexts = Contexts::ALL;
+const ALL_IF: Contexts = ALL.or(Contexts::IF);
+const CACHE: Effect = Effect::Accepted("files are opened for each request; the kernel caches them");
+const READS: Effect = Effect::Accepted("files are read in small pieces through the page cache");
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("index", ALL, (1, MANY), |scope, directive| {
+        let own = &mut scope.settings.static_files.index;
+        let mut names = if scope.first_here {
+            Vec::new()
+        } else {
+            own.to_vec()
+        };
+        for word in &directive.args {
+            names.push(Template::compile(word, &mut scope.draft.variables)?);
+        }
+        *own = names.into();
+        Ok(())
+    })
+    .default("index.html")
+    .about("Files that stand for a folder, the first that is there.")
+    .repeats(),
+    Spec::set("etag", ALL, (1, 1), |scope, directive| {
+        scope.settings.static_files.etag = arguments::flag(directive)?;
+        Ok(())
+    })
+    .default("on")
+    .about("Files carry an `ETag` of their time and size."),
+    Spec::set("log_not_found", ALL, (1, 1), |scope, directive| {
+        scope.settings.static_files.log_not_found = arguments::flag(directive)?;
+        Ok(())
+    })
+    .default("on")
+    .about("Missing files stand in the error log."),
+    Spec::new(
+        "autoindex",
+        ALL,
+        (1, 1),
+        Effect::Set(|_, directive| {
+            let word = arguments::first(directive);
+            if !arguments::flag(directive)? {
+                return Ok(());
+            }
+            let message = "the \"autoindex on\" directive is not supported";
+            Err(crate::conf::Problem::emerg(&word.at, message)
+                .with_help("lists of files are not made; name an index file"))
+        }),
+    )
+    .default("off")
+    .about("Only `off`: folders without an index file get 403."),
+    Spec::new("open_file_cache", ALL, (1, 2), CACHE),
+    Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE),
+    Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE),
+    Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE),
+    Spec::new("read_ahead", ALL, (1, 1), READS),
+    Spec::new("sendfile", ALL_IF, (1, 1), READS),
+    Spec::new("sendfile_max_chunk", ALL, (1, 1), READS),
+    Spec::new("aio", ALL, (1, 1), READS),
+    Spec::new("aio_write", ALL, (1, 1), READS),
+    Spec::new("directio", ALL, (1, 1), READS),
+    Spec::new("directio_alignment", ALL, (1, 1), READS),
+    Spec::new("output_buffers", ALL, (2, 2), READS),
+    Spec::new(
+        "disable_symlinks",
+        ALL,
+        (1, 2),
+        Effect::Refused("links are followed; a mounted ConfigMap is made of them"),
+    ),
+];
+
+/// Answers a request with a file.
+pub(crate) fn serve(request: &mut Request) -> Step {
+    let method = &request.head.method[..];
+    if !matches!(method, b"GET" | b"HEAD" | b"POST") {
+        return Step::refuse(405);
+    }
+    let replaced = request.settings().static_files.documents.replaced();
+    if document_root::climbs(request.path.get(replaced..).unwrap_or_default()) {
+        let what = format!("\"{}\" leads out of its folder", shown(&request.path));
+        error_log::request(request, Level::Error, what);
+        return Step::refuse(404);
+    }
+    if request.path.ends_with(b"/") {
+        return open_index(request);
+    }
+    let path = document_root::file(request);
+    match open(&path) {
+        Ok((_, meta)) if meta.is_dir() => Step::Answer(Ok(to_folder(request))),
+        Ok((_, meta)) if !meta.is_file() => {
+            let what = format!("\"{}\" is not a regular file", path.display());
+            error_log::request(request, Level::Crit, what);
+            Step::refuse(404)
+        }
+        Ok(_) if method == b"POST" => Step::refuse(405),
+        Ok((file, meta)) => Step::Answer(Ok(answer(request, file, &meta))),
+        Err(error) => Step::Answer(Err(refuse(request, "open()", &path, &error))),
+    }
+}
+
+/// Opens without waiting for the other end of a pipe.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
+    let meta = file.metadata()?;
+    Ok((file, meta))
+}
+
+fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
+    let modified = u64::try_from(meta.mtime()).unwrap_or_default();
+    let etag = request.settings().static_files.etag;
+    let etag = etag.then(|| Bytes::from(format!("\"{modified:x}-{:x}\"", meta.len())));
+    let body = FileBody::new(file, meta.len());
+    let mut response = Response::file(types::of(request), meta.len(), Content::File(body));
+    response.validators = Some(Validators { modified, etag });
+    response
+}
+
+/// A folder asked for without its slash.
+fn to_folder(request: &Request) -> Response {
+    let mut address = Vec::with_capacity(request.path.len() + 1);
+    escape_path(&request.path, &mut address);
+    address.push(b'/');
+    if !request.args.is_empty() {
+        address.push(b'?');
+        address.extend_from_slice(&request.args);
+    }
+    Response::redirect(301, address.into(), request.settings().core.server_tokens)
+}
+
+/// What the file system says, as a status and a line in the error log.
+fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refusal {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+    let (status, level) = match error.kind() {
+        NotFound | NotADirectory | InvalidFilename => (404, Level::Error),
+        PermissionDenied => (403, Level::Error),
+        _ => (500, Level::Crit),
+    };
+    if status != 404 || request.settings().static_files.log_not_found {
+        let reason = crate::conf::reason(error);
+        let path = shown(path.as_os_str().as_bytes());
+        error_log::request(
+            request,
+            level,
+            format!("{call} \"{path}\" failed ({reason})"),
+        );
+    }
+    Refusal::new(status)
+}
+
+/// A folder: the first index file that is there is where the request goes on.
+fn open_index(request: &mut Request) -> Step {
+    let folder = document_root::file(request);
+    let config = request.config.clone();
+    let index = &config
+        .location(request.location)
+        .settings
+        .static_files
+        .index;
+    let names: Vec<Bytes> = match &index[..] {
+        [] => vec![Bytes::from_static(b"index.html")],
+        own => own.iter().map(|name| name.evaluate(request)).collect(),
+    };
+    for name in names {
+        if name.starts_with(b"/") {
+            return go_on(request, name.to_vec());
+        }
+        let path = joined(&folder, &name);
+        match std::fs::metadata(&path) {
+            Ok(_) => {
+                let target = [&request.path[..], &name].concat();
+                return go_on(request, target);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {}
+            Err(error) => {
+                let reason = crate::conf::reason(&error);
+                let refusal = refuse(request, "open()", &path, &error);
+                tracing::debug!("{}: {reason}", path.display());
+                return Step::Answer(Err(refusal));
+            }
+        }
+    }
+    let path = shown(folder.as_os_str().as_bytes());
+    let what = format!("directory index of \"{path}\" is forbidden");
+    error_log::request(request, Level::Error, what);
+    Step::refuse(403)
+}
+
+fn joined(folder: &Path, name: &[u8]) -> PathBuf {
+    let mut path = folder.as_os_str().as_bytes().to_vec();
+    path.extend_from_slice(name);
+    document_root::path(path)
+}
+
+/// An internal redirect to a path; the arguments stay.
+fn go_on(request: &mut Request, path: Vec<u8>) -> Step {
+    request.path = path;
+    request.rewritten = true;
+    Step::Relocate
+}

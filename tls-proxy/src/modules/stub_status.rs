@@ -1,0 +1,62 @@
+//! nginx's `ngx_http_stub_status_module`: counts of connections and requests.
+
+use bytes::Bytes;
+
+use super::{Contexts, Spec};
+use crate::server::counters::{Sums, sums};
+use crate::server::phases::Step;
+use crate::server::request::Request;
+use crate::server::response::Response;
+use crate::vars::Evaluate;
+use crate::vars::known::append;
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "stub_status",
+    Contexts::SERVER.or(Contexts::LOCATION),
+    (0, 1),
+    |scope, _| {
+        scope.settings.stub_status = true;
+        Ok(())
+    },
+)
+.about(
+    "Answers with counts of connections and requests; a head that is being read counts as waiting.",
+)];
+
+/// The page.
+pub(crate) fn serve(request: &Request) -> Step {
+    if !matches!(&request.head.method[..], b"GET" | b"HEAD") {
+        return Step::refuse(405);
+    }
+    let kind = Some(Bytes::from_static(b"text/plain"));
+    Step::Answer(Ok(Response::text(200, kind, page(sums()).into())))
+}
+
+fn page(sums: Sums) -> String {
+    let Sums {
+        accepted,
+        active,
+        requests,
+        writing,
+    } = sums;
+    let waiting = sums.waiting();
+    format!(
+        "Active connections: {active} \nserver accepts handled requests\n \
+         {accepted} {accepted} {requests} \nReading: 0 Writing: {writing} Waiting: {waiting} \n"
+    )
+}
+
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
+    ("connections_active", |_, out| {
+        append(out, format_args!("{}", sums().active))
+    }),
+    ("connections_reading", |_, out| {
+        append(out, format_args!("0"))
+    }),
+    ("connections_waiting", |_, out| {
+        append(out, format_args!("{}", sums().waiting()))
+    }),
+    ("connections_writing", |_, out| {
+        append(out, format_args!("{}", sums().writing))
+    }),
+];

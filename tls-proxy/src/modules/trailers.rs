@@ -1,0 +1,121 @@
+//! `add_trailer` of nginx's headers module: fields behind an answer's body.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::{Contexts, Spec, arguments};
+use crate::http1::request_head::Version;
+use crate::server::request::Request;
+use crate::server::response::{Content, Response};
+use crate::server::source::{Next, Source};
+use crate::upstream::answer::{Answer, Frame};
+use crate::vars::template::Template;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Arc<[Trailer]>);
+
+/// One `add_trailer`.
+#[derive(Clone, Debug)]
+struct Trailer {
+    name: Box<str>,
+    value: Template,
+    always: bool,
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "add_trailer",
+    Contexts::ALL.or(Contexts::IF),
+    (2, 3),
+    |scope, directive| {
+        let always = match directive.args.get(2) {
+            None => false,
+            Some(word) if word.text == "always" => true,
+            Some(word) => return Err(arguments::invalid_parameter(word)),
+        };
+        let trailer = Trailer {
+            name: directive.args[0].text.as_str().into(),
+            value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
+            always,
+        };
+        let own = &mut scope.settings.trailers.0;
+        let inherited = if scope.first_here { &[] } else { &own[..] };
+        *own = inherited.iter().cloned().chain([trailer]).collect();
+        Ok(())
+    },
+)
+.about("Adds a field behind the body; its value is that of the moment the head is sent.")
+.repeats()];
+
+/// Puts trailers behind the body, which is then sent in chunks.
+pub(crate) fn apply(request: &mut Request, response: &mut Response) {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    let regular = matches!(
+        response.status,
+        200 | 201 | 204 | 206 | 301..=304 | 307 | 308
+    );
+    let plain =
+        request.head.version < Version::Http11 || request.is_head() || response.is_bodiless();
+    if settings.trailers.0.is_empty() || plain {
+        return;
+    }
+    let mut lines = Vec::new();
+    for trailer in settings
+        .trailers
+        .0
+        .iter()
+        .filter(|trailer| trailer.always || regular)
+    {
+        let value = trailer.value.evaluate(request);
+        if !value.is_empty() {
+            lines.extend_from_slice(trailer.name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(&value);
+            lines.extend_from_slice(b"\r\n");
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    response.length = None;
+    request.own_trailers = true;
+    let inner = std::mem::replace(&mut response.content, Content::Empty);
+    response.content = Content::Stream(Box::new(Trailed {
+        inner,
+        lines: Some(lines.into()),
+        upstreams: settings.proxy.pass_trailers,
+    }));
+}
+
+struct Trailed {
+    inner: Content,
+    /// Gone once they are sent.
+    lines: Option<Bytes>,
+    /// The upstream's trailers go with them.
+    upstreams: bool,
+}
+
+impl Source for Trailed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let Some(lines) = &self.lines else {
+            return Poll::Ready(None);
+        };
+        let lines = match ready!(self.inner.poll_frame(cx)) {
+            None => lines.clone(),
+            Some(Ok(Frame::Trailers(first))) if self.upstreams => {
+                [first, lines.clone()].concat().into()
+            }
+            Some(Ok(Frame::Trailers(_))) => lines.clone(),
+            next => return Poll::Ready(next),
+        };
+        self.lines = None;
+        Poll::Ready(Some(Ok(Frame::Trailers(lines))))
+    }
+
+    fn answer(&mut self) -> Option<&mut Answer> {
+        self.inner.answer()
+    }
+}

@@ -1,0 +1,108 @@
+//! nginx's `ngx_http_try_files_module`: the first file that is there, or what
+//! stands last.
+
+use std::sync::Arc;
+
+use super::{Contexts, MANY, Scope, Spec, document_root, rewrite};
+use crate::conf::{Directive, Problem};
+use crate::server::phases::Step;
+use crate::server::request::Request;
+use crate::vars::template::Template;
+
+/// One `try_files`; a location does not inherit it.
+#[derive(Debug)]
+pub struct TryFiles {
+    /// Each with whether it is a folder.
+    files: Vec<(Template, bool)>,
+    last: Last,
+}
+
+/// What stands last.
+#[derive(Debug)]
+enum Last {
+    Status(u16),
+    Target(Template),
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
+    "try_files",
+    Contexts::SERVER.or(Contexts::LOCATION),
+    (2, MANY),
+    |scope, directive| {
+        scope.settings.try_files = Some(Arc::new(parse(scope, directive)?));
+        Ok(())
+    },
+)
+.about("Serves the first file or folder (`…/`) that is there; else the last: a path, `@name`, `=code`.")];
+
+fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Problem> {
+    let variables = &mut scope.draft.variables;
+    let (last, files) = directive.args.split_last().ok_or_else(|| {
+        let message = "invalid number of arguments in \"try_files\" directive";
+        Problem::emerg(&directive.name.at, message)
+    })?;
+    let last = match last.text.strip_prefix('=') {
+        Some(code) => {
+            let code = code.parse().ok().filter(|code| *code <= 999);
+            let invalid = || Problem::emerg(&last.at, format!("invalid code \"{}\"", last.text));
+            Last::Status(code.ok_or_else(invalid)?)
+        }
+        None => Last::Target(Template::compile(last, variables)?),
+    };
+    let mut compiled = Vec::new();
+    for word in files {
+        let mut word = word.clone();
+        let folder = word.text.ends_with('/');
+        if folder {
+            word.text.pop();
+        }
+        compiled.push((Template::compile(&word, variables)?, folder));
+    }
+    Ok(TryFiles {
+        files: compiled,
+        last,
+    })
+}
+
+impl TryFiles {
+    /// Finds the file; `None` where the location goes on with it.
+    pub(crate) fn run(&self, request: &mut Request) -> Option<Step> {
+        let replaced = request.settings().static_files.documents.replaced();
+        let prefix = request.path.get(..replaced).unwrap_or_default().to_vec();
+        for (file, folder) in &self.files {
+            let mut path = file.evaluate(request).to_vec();
+            if !path.starts_with(&prefix) {
+                path.splice(0..0, prefix.iter().copied());
+            }
+            if document_root::climbs(&path) {
+                continue;
+            }
+            let name = document_root::path(document_root::file_name(request, &path));
+            let found = std::fs::metadata(&name);
+            if !found.is_ok_and(|meta| meta.is_dir() == *folder) {
+                continue;
+            }
+            if path != request.path {
+                request.path = path;
+                request.rewritten = true;
+            }
+            return None;
+        }
+        Some(self.give_up(request))
+    }
+
+    fn give_up(&self, request: &mut Request) -> Step {
+        let target = match &self.last {
+            Last::Status(status) => return Step::refuse(*status),
+            Last::Target(target) => target.evaluate(request),
+        };
+        if target.starts_with(b"@") {
+            return Step::Named(target);
+        }
+        let (path, args) = rewrite::split_target(&target);
+        request.path = path;
+        request.args = args;
+        request.rewritten = true;
+        Step::Relocate
+    }
+}

@@ -1,0 +1,72 @@
+//! What happens to every answer between the content phase and the wire:
+//! nginx's header and body filters, in its order.
+
+use bytes::Bytes;
+
+use super::http_date;
+use super::request::Request;
+use super::response::{Content, Response};
+use super::source::Source as _;
+use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
+use crate::upstream::answer::Frame;
+
+/// Files up to this size are read whole, so that they leave with their head
+/// in one write.
+const SMALL: u64 = 32 << 10;
+
+/// Runs all filters.
+pub(crate) fn apply(request: &mut Request, response: &mut Response) {
+    if let Some(known) = &response.validators {
+        let modified = http_date::format(known.modified);
+        let etag = known.etag.clone();
+        let mut push = |name: &'static str, value: Bytes| {
+            response
+                .fields
+                .push((Bytes::from_static(name.as_bytes()), value));
+        };
+        // The time of an error page is not that of what was asked for.
+        if matches!(response.status, 200 | 206 | 304) {
+            push("Last-Modified", modified);
+        }
+        if let Some(etag) = etag {
+            push("ETag", etag);
+        }
+    }
+    if let Some(challenge) = request.challenge.take().filter(|_| response.status == 401) {
+        let name = Bytes::from_static(b"WWW-Authenticate");
+        response.fields.push((name, challenge));
+    }
+    not_modified::apply(request, response);
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    expires::apply(settings.expires, request, response);
+    headers::apply(&settings.headers, request, response);
+    charset::apply(&settings.charset, response);
+    gzip::apply(&settings.gzip, request, response);
+    range::apply(request, response);
+    settle(request, response);
+    trailers::apply(request, response);
+    limit_rate::apply(request, response);
+}
+
+/// Leaves only contents that the protocols know how to send.
+fn settle(request: &Request, response: &mut Response) {
+    let Content::File(file) = &mut response.content else {
+        return;
+    };
+    let small = response.length.is_some_and(|length| length <= SMALL);
+    if request.is_head() {
+        response.content = Content::Empty;
+    } else if small {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut whole = Vec::new();
+        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) = file.poll_frame(&mut cx) {
+            whole.extend_from_slice(&data);
+        }
+        response.length = Some(whole.len() as u64);
+        response.content = Content::Memory(whole.into());
+    } else {
+        let file = std::mem::replace(&mut response.content, Content::Empty);
+        response.content = Content::Stream(Box::new(file));
+    }
+}

@@ -1,0 +1,74 @@
+//! Bodies that come in pieces: an upstream's answer, a file, and what is made
+//! of either on its way to the client.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::response::Content;
+use crate::upstream::answer::{Answer, Cut, Frame};
+
+/// A piece of a body; `None` is its end.
+pub(crate) type Next = Option<Result<Frame, Cut>>;
+
+/// A body that comes in pieces.
+pub(crate) trait Source {
+    /// The next piece.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
+
+    /// The upstream's answer it is made of.
+    fn answer(&mut self) -> Option<&mut Answer> {
+        None
+    }
+}
+
+impl Source for Answer {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        Self::poll_frame(self, cx)
+    }
+
+    fn answer(&mut self) -> Option<&mut Answer> {
+        Some(self)
+    }
+}
+
+impl Source for Content {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self {
+            Self::Nothing | Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
+            Self::Memory(text) => {
+                let text: Bytes = std::mem::take(text);
+                *self = Self::Empty;
+                let data = (!text.is_empty()).then_some(Ok(Frame::Data(text)));
+                Poll::Ready(data)
+            }
+            Self::Upstream(answer) => answer.poll_frame(cx),
+            Self::File(file) => file.poll_frame(cx),
+            Self::Stream(source) => source.poll_frame(cx),
+        }
+    }
+
+    fn answer(&mut self) -> Option<&mut Answer> {
+        match self {
+            Self::Upstream(answer) => Some(answer),
+            Self::Stream(source) => source.answer(),
+            _ => None,
+        }
+    }
+}
+
+/// Several bodies, one behind the other.
+pub(crate) struct Chain(pub(crate) VecDeque<Content>);
+
+impl Source for Chain {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        while let Some(first) = self.0.front_mut() {
+            match ready!(first.poll_frame(cx)) {
+                None => drop(self.0.pop_front()),
+                next => return Poll::Ready(next),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
