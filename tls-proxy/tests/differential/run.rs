@@ -54,13 +54,15 @@ impl Run {
         let certificates = folder.join("tls");
         certificates::make(&certificates)?;
         let differences = home().join("../../../docs/differences.md");
+        let system = std::env::var_os("NGINX_SYSTEM")
+            .map_or_else(|| PathBuf::from("/usr/sbin/nginx"), PathBuf::from);
         println!(
             "differential: {} against {}",
             subject.version, oracle.version
         );
         Ok(Self {
             oracle,
-            system: Program::find(Path::new("/usr/sbin/nginx")),
+            system: Program::find(&system),
             subject,
             folder,
             certificates,
