@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Options;
 use crate::conf::{self, Entry, LoadedFile, Main, Problem};
 use crate::config::Config;
-use crate::config::build::build;
+use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
 
 /// nginx's own place for the main configuration.
@@ -23,6 +23,8 @@ pub struct Configuration {
     pub problems: Vec<Problem>,
     /// Every text that was read, for `-T` and for showing lines.
     pub files: Vec<LoadedFile>,
+    /// `pid`, as far as it could be read.
+    pub pid: PathBuf,
     /// What messages call the main configuration.
     pub name: String,
 }
@@ -64,10 +66,15 @@ pub fn load(options: &Options) -> Configuration {
         hostname: hostname(),
     };
     let files = loaded.files.clone();
-    let (problems, config) = build(loaded, paths);
+    let Built {
+        config,
+        problems,
+        pid,
+    } = build(loaded, paths);
     Configuration {
         config,
         problems,
+        pid,
         files,
         name,
     }

@@ -80,12 +80,11 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
 }
 
 fn send(options: &Options, signal: control::Signal) -> ExitCode {
+    // A file that went wrong since the start must not keep the pod from
+    // draining: where the pid file is can be read all the same.
     let loaded = load(options);
-    let Some(config) = &loaded.config else {
-        show_problems(&loaded);
-        return ExitCode::from(FAILURE);
-    };
-    match control::send(signal, &config.main.pid) {
+    show_problems(&loaded);
+    match control::send(signal, &loaded.pid) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("nginx: [error] {error}\n"));

@@ -102,6 +102,23 @@ fn a_second_signal_forces_and_exits_1() {
 }
 
 #[test]
+fn quit_drains_though_the_configuration_has_gone_wrong() {
+    let mut proxy = Proxy::passing(Place::new("quit-broken"), "");
+    let text = proxy.place.read("nginx.conf");
+    proxy
+        .place
+        .write("nginx.conf", &format!("{text}\nno_such_directive;\n"));
+    let quit = support::proxy::command(&proxy.place, &["-s", "quit", "-c"])
+        .arg(proxy.place.path("nginx.conf"))
+        .output()
+        .unwrap();
+    assert!(quit.status.success());
+    let told = String::from_utf8_lossy(&quit.stderr).into_owned();
+    assert!(told.contains("no_such_directive"), "{told}");
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
 fn quit_on_the_command_line_returns_when_the_drain_has_ended() {
     let place = Place::new("quit");
     let (upstream, release) = held(&place);

@@ -14,9 +14,19 @@ use crate::modules::listen::Listen;
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
+/// What came of a configuration's text.
+pub(crate) struct Built {
+    /// None where it is refused.
+    pub(crate) config: Option<Config>,
+    /// Everything that is wrong, warnings too.
+    pub(crate) problems: Vec<Problem>,
+    /// `pid`, as far as it could be read.
+    pub(crate) pid: PathBuf,
+}
+
 /// Turns what was read into a configuration, or says everything that is wrong
-/// with it. Warnings are in the first part of the pair either way.
-pub(crate) fn build(loaded: Loaded, paths: Paths) -> (Vec<Problem>, Option<Config>) {
+/// with it.
+pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     let mut draft = Draft {
         paths,
         problems: loaded.problems,
@@ -51,7 +61,11 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> (Vec<Problem>, Option<Confi
         .problems
         .iter()
         .any(|problem| problem.severity == Severity::Emerg);
-    (draft.problems, config.filter(|_| !refused))
+    Built {
+        pid: draft.main.pid,
+        problems: draft.problems,
+        config: config.filter(|_| !refused),
+    }
 }
 
 /// Applies the directives of one block: first those that change its settings,
