@@ -27,6 +27,10 @@ use crate::upstream::pool::Pool;
 /// How long a connection that was opened just before the end may take to ask.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// Threads that check passwords (`auth_basic`) for a worker; a flood of logins
+/// waits for them, each on its own connection, and starts no more.
+const HASHERS: usize = 2;
+
 /// A worker's state; all of it belongs to its thread.
 pub(crate) struct Worker {
     /// From 0.
@@ -86,6 +90,7 @@ pub(crate) struct End {
 pub(crate) fn start(start: Start, done: mpsc::UnboundedSender<End>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(HASHERS)
         .build()?;
     let logs = Logs::open(&start.config.log_files)?;
     let name = format!("worker-{}", start.number);
