@@ -14,6 +14,7 @@ mod modules;
 #[cfg(test)]
 mod properties;
 mod server;
+mod timer;
 mod tls;
 mod upstream;
 mod vars;

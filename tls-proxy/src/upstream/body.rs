@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 
-use super::exchange::Timer;
 use crate::http1::body::{Decoder, Step};
 use crate::server::stream::ClientStream;
+use crate::timer::Timer;
 use crate::wire::Wire;
 
 /// A connection's wire, shared by the connection and the body that is read

@@ -3,46 +3,18 @@
 //! The request's body goes out while the answer is awaited, so an upstream
 //! may answer before it has read everything.
 
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, Sleep};
 
 use super::body::{Fault, RequestBody};
 use super::link::Link;
 use crate::http1::chunked;
 use crate::http1::response_head::{self, Malformed, ResponseHead};
-
-/// A time-out between two steps, which costs nothing while steps follow one
-/// another at once.
-#[derive(Debug, Default)]
-pub(crate) struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
-impl Timer {
-    /// Something happened: the time starts anew with the next wait.
-    pub(crate) fn progress(&mut self) {
-        self.armed = false;
-    }
-
-    /// Ready once `limit` has passed since the first wait.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.armed {
-            sleep.as_mut().reset(Instant::now() + limit);
-            self.armed = true;
-        }
-        sleep.as_mut().poll(cx)
-    }
-}
+use crate::timer::Timer;
 
 /// What goes to the upstream: the head, what has been read of the body, and
 /// the rest of it.

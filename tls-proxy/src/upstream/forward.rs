@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::Answer;
 use super::body::{Bounds, Fault, RequestBody};
-use super::exchange::{Exchange, Failure, Limits, Timer, Upload};
+use super::exchange::{Exchange, Failure, Limits, Upload};
 use super::link::Link;
 use crate::error_log::{self, Level};
 use crate::http1::body::Decoder;
@@ -20,6 +20,7 @@ use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::server::request::{Attempt, Request};
 use crate::server::response::{Refusal, Response};
+use crate::timer::Timer;
 
 /// Bytes of a body that are looked at before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
-use super::exchange::Timer;
 use super::link::Link;
 use crate::life::drain::Drain;
+use crate::timer::Timer;
 use crate::wire::Wire;
 
 /// Moves bytes both ways until both sides have ended, nothing moved for

@@ -13,9 +13,9 @@ use crate::modules::core::reason;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
 use crate::server::source::Source;
+use crate::timer::Timer;
 use crate::upstream::answer::{Answer, Cut, Frame};
 use crate::upstream::body::SharedWire;
-use crate::upstream::exchange::Timer;
 use crate::upstream::tunnel;
 
 /// Bytes of an answer that are gathered before they are written.
