@@ -84,6 +84,9 @@ fn send(options: &Options, signal: control::Signal) -> ExitCode {
     // draining: where the pid file is can be read all the same.
     let loaded = load(options);
     show_problems(&loaded);
+    if matches!(signal, control::Signal::Reload) && loaded.config.is_none() {
+        return ExitCode::from(FAILURE);
+    }
     match control::send(signal, &loaded.pid) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
