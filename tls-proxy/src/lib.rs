@@ -7,6 +7,7 @@ pub mod cli;
 pub mod conf;
 mod config;
 pub mod diagnostics;
+mod either;
 pub mod error_log;
 mod http1;
 pub mod life;

@@ -72,40 +72,4 @@ impl AsyncWrite for Prefixed {
     }
 }
 
-/// Calls the same method on whichever stream it is.
-macro_rules! either {
-    ($self:ident, $method:ident ($($argument:expr),*)) => {
-        match $self.get_mut() {
-            ClientStream::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            ClientStream::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown(cx))
-    }
-}
+crate::either::stream_of!(ClientStream { Plain, Tls });

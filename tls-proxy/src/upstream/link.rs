@@ -1,11 +1,9 @@
 //! One connection to an upstream.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
@@ -64,41 +62,4 @@ impl Link {
     }
 }
 
-/// Calls the same method on whichever stream it is.
-macro_rules! either {
-    ($self:ident, $method:ident ($($argument:expr),*)) => {
-        match $self.get_mut() {
-            UpstreamStream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            UpstreamStream::Unix(stream) => Pin::new(stream).$method($($argument),*),
-            UpstreamStream::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for UpstreamStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for UpstreamStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown(cx))
-    }
-}
+crate::either::stream_of!(UpstreamStream { Tcp, Unix, Tls });

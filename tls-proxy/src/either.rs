@@ -1,0 +1,50 @@
+//! One byte stream that is one of several: each call goes to the one it is.
+
+/// Implements tokio's `AsyncRead` and `AsyncWrite` for an enum of streams.
+macro_rules! stream_of {
+    ($stream:ident { $($kind:ident),+ }) => {
+        impl tokio::io::AsyncRead for $stream {
+            fn poll_read(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buffer: &mut tokio::io::ReadBuf<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                match self.get_mut() {
+                    $(Self::$kind(own) => std::pin::Pin::new(own).poll_read(cx, buffer),)+
+                }
+            }
+        }
+
+        impl tokio::io::AsyncWrite for $stream {
+            fn poll_write(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bytes: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                match self.get_mut() {
+                    $(Self::$kind(own) => std::pin::Pin::new(own).poll_write(cx, bytes),)+
+                }
+            }
+
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                match self.get_mut() {
+                    $(Self::$kind(own) => std::pin::Pin::new(own).poll_flush(cx),)+
+                }
+            }
+
+            fn poll_shutdown(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                match self.get_mut() {
+                    $(Self::$kind(own) => std::pin::Pin::new(own).poll_shutdown(cx),)+
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use stream_of;
