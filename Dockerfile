@@ -19,7 +19,9 @@ LABEL org.opencontainers.image.title="monolith" \
       org.opencontainers.image.version="1.0.0" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /rootfs/monolith/ /
-ENV PATH=/usr/sbin:/usr/bin:/bin
+# In a pod the proxy in front drains first, whatever the manifest says.
+ENV PATH=/usr/sbin:/usr/bin:/bin \
+    MONOLITH_LEAVE_LAST=true
 EXPOSE 80 81
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/monolith"]

@@ -201,6 +201,18 @@ def test_the_pre_stop_hook_ends_the_proxy_gracefully(fresh_pod):
     assert fresh_pod.podman.is_running(MONOLITH)
 
 
+def test_the_monolith_outlives_the_proxy_and_waits_no_longer(fresh_pod):
+    fresh_pod.podman("kill", "--signal", "TERM", MONOLITH)
+    wait_for(lambda: fresh_pod.probe("/readiness") == "503", "end of readiness")
+    time.sleep(1)  # it would be gone by now
+    # On a connection of its own, as the proxy needs for a late request.
+    assert fresh_pod.curl("").stdout.strip() == '{"message":"Hello"}'
+    fresh_pod.podman("exec", NGINX, "/usr/sbin/nginx", "-s", "quit", check=False)
+    wait_for(lambda: not fresh_pod.podman.is_running(NGINX), "end of the proxy", 30)
+    wait_for(lambda: not fresh_pod.podman.is_running(MONOLITH), "end of the monolith", 5)
+    assert fresh_pod.podman.inspect(MONOLITH)["State"]["ExitCode"] == 0
+
+
 def test_both_programs_exit_0_on_their_stop_signals(fresh_pod):
     for name in (NGINX, MONOLITH):
         began = time.monotonic()

@@ -40,6 +40,8 @@ pub struct Config {
     pub max_connections: u32,
     /// From the stop signal to the cut.
     pub shutdown_budget: Duration,
+    /// Whether to outlive the proxy of the pod.
+    pub leave_last: bool,
     /// Whether the probes can be made to fail over the network.
     pub faults: bool,
     /// Threads for requests, and for bcrypt.
@@ -114,6 +116,7 @@ impl Config {
             log_format: flags.log_format,
             max_connections: flags.max_connections.map_or_else(room, u32::from),
             shutdown_budget: flags.shutdown_budget,
+            leave_last: flags.leave_last,
             faults: !flags.no_faults,
             workers: pod::cgroup::cpu_workers().get(),
         })

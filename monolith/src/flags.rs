@@ -67,6 +67,10 @@ pub struct Flags {
     #[arg(long, env = "MONOLITH_SHUTDOWN_BUDGET", value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub shutdown_budget: Duration,
 
+    /// After SIGTERM serve on, not ready, until no other process of the pod holds a TCP socket: the proxy in front is gone then. The budget bounds it.
+    #[arg(long, env = "MONOLITH_LEAVE_LAST")]
+    pub leave_last: bool,
+
     /// Remove /healthz/status and /readiness/status, by which anybody can make the probes fail.
     #[arg(long, env = "MONOLITH_NO_FAULTS")]
     pub no_faults: bool,

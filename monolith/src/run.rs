@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::reload;
 use crate::server::{Bounds, serve};
-use crate::shutdown::{Phase, requested};
+use crate::shutdown::{Phase, Stop, alone, requested};
 use crate::token::Tokens;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -68,7 +68,7 @@ pub async fn run(
     config: Config,
     listeners: Listeners,
     access_log: Box<dyn Write + Send>,
-    mut stop: mpsc::Receiver<()>,
+    mut stop: mpsc::Receiver<Stop>,
 ) -> Result<(), RunError> {
     let log = AccessLog::start(config.log_format, access_log)?;
     let app = Arc::new(App::new(
@@ -103,11 +103,18 @@ pub async fn run(
     let front = Front::new(Arc::clone(&app), log.clone());
     let serving = tokio::spawn(serve(listener, bounds, phase, front));
 
-    requested(&mut stop).await;
-    let budget = config.shutdown_budget;
-    tracing::info!(budget = budget.as_secs(), "stopping: not ready, draining");
+    let asked = requested(&mut stop).await;
+    let farewell = Farewell {
+        outlive: config.leave_last && asked == Stop::Terminate,
+        budget: config.shutdown_budget,
+    };
+    tracing::info!(
+        budget = farewell.budget.as_secs(),
+        leave_last = farewell.outlive,
+        "stopping: not ready"
+    );
     health.drain();
-    let outcome = drain(&end, serving, budget, stop, &app.metrics).await;
+    let outcome = farewell.bid(&end, serving, stop, &app.metrics).await;
     // The probes answer to the very end.
     let _ = probes_end.send(Phase::Cut);
     reloads.abort();
@@ -115,29 +122,47 @@ pub async fn run(
     outcome
 }
 
-/// Waits until what has begun is finished; past the budget, or when asked
-/// again, drops the rest.
-async fn drain(
-    end: &watch::Sender<Phase>,
-    mut serving: JoinHandle<()>,
+/// How to end.
+struct Farewell {
+    /// Whether to go on serving until the proxy in front is gone.
+    outlive: bool,
+    /// From the request to stop to the cut.
     budget: Duration,
-    mut stop: mpsc::Receiver<()>,
-    metrics: &Metrics,
-) -> Result<(), RunError> {
-    let _ = end.send(Phase::Draining);
-    let late = tokio::select! {
-        _ = &mut serving => return Ok(()),
-        () = tokio::time::sleep(budget) => true,
-        () = requested(&mut stop) => false,
-    };
-    let cut = metrics.open_connections();
-    let _ = end.send(Phase::Cut);
-    let _ = serving.await;
-    Err(if late {
-        RunError::Deadline { budget, cut }
-    } else {
-        RunError::Forced { cut }
-    })
+}
+
+impl Farewell {
+    /// Serves whom it has to outlive, then finishes what has begun; past the
+    /// budget, or when asked again, drops the rest.
+    async fn bid(
+        self,
+        end: &watch::Sender<Phase>,
+        mut serving: JoinHandle<()>,
+        mut stop: mpsc::Receiver<Stop>,
+        metrics: &Metrics,
+    ) -> Result<(), RunError> {
+        let drained = async {
+            if self.outlive {
+                alone().await;
+                tracing::info!("alone in the pod: draining");
+            }
+            let _ = end.send(Phase::Draining);
+            let _ = (&mut serving).await;
+        };
+        let late = tokio::select! {
+            () = drained => return Ok(()),
+            () = tokio::time::sleep(self.budget) => true,
+            _ = requested(&mut stop) => false,
+        };
+        let cut = metrics.open_connections();
+        let _ = end.send(Phase::Cut);
+        let _ = serving.await;
+        Err(if late {
+            let budget = self.budget;
+            RunError::Deadline { budget, cut }
+        } else {
+            RunError::Forced { cut }
+        })
+    }
 }
 
 /// Starts the health port on a thread and a runtime of its own, so that no load

@@ -271,6 +271,31 @@ fn a_budget_spent_is_1() {
 }
 
 #[test]
+fn the_one_who_leaves_last_serves_while_another_process_holds_a_socket() {
+    let _neighbour = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let running = Running::start(&["--leave-last"]);
+    running.signal(rustix::process::Signal::TERM);
+    while !ask(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    // Longer than it takes to look for the neighbour, and to end without one.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(ask(running.http, "/").contains("Hello"));
+    assert!(ask(running.health, "/readiness").starts_with("HTTP/1.1 503 "));
+    running.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = running.end();
+    assert_eq!(code, 1, "{stderr}");
+}
+
+#[test]
+fn at_a_terminal_even_the_last_does_not_wait() {
+    let _neighbour = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let running = Running::start(&["--leave-last"]);
+    running.signal(rustix::process::Signal::INT);
+    let (code, _, stderr) = running.end();
+    assert_eq!(code, 0, "{stderr}");
+    assert!(!stderr.contains("alone in the pod"), "{stderr}");
+}
+
+#[test]
 fn diagnostics_are_json_when_the_log_is() {
     let (_, _, stderr) = output(&["--log-format=json", "--secret-file=/nonexistent/key"]);
     let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();

@@ -6,6 +6,7 @@
 
 use monolith::config::{Config, Secret, WatchedFile};
 use monolith::flags::LogFormat;
+use monolith::shutdown::Stop;
 use monolith::{Listeners, RunError, Users, run};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) health: SocketAddr,
     pub(crate) log: Log,
-    stop: mpsc::Sender<()>,
+    stop: mpsc::Sender<Stop>,
     ended: JoinHandle<Result<(), RunError>>,
 }
 
@@ -77,6 +78,7 @@ pub(crate) fn config() -> Config {
         log_format: LogFormat::Text,
         max_connections: 64,
         shutdown_budget: Duration::from_secs(600),
+        leave_last: false,
         faults: true,
         workers: 1,
     }
@@ -101,7 +103,7 @@ impl Server {
 
     /// Asks for the end; the second time forces it.
     pub(crate) async fn stop(&self) {
-        self.stop.send(()).await.unwrap();
+        self.stop.send(Stop::Terminate).await.unwrap();
     }
 
     /// How it ended.
