@@ -21,7 +21,8 @@ LABEL org.opencontainers.image.title="monolith" \
 COPY --from=build /rootfs/monolith/ /
 # In a pod the proxy in front drains first, whatever the manifest says.
 ENV PATH=/usr/sbin:/usr/bin:/bin \
-    MONOLITH_LEAVE_LAST=true
+    MONOLITH_LEAVE_LAST=true \
+    MONOLITH_SHUTDOWN_BUDGET=25s
 EXPOSE 80 81
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/monolith"]
@@ -32,7 +33,9 @@ LABEL org.opencontainers.image.title="tls-proxy" \
       org.opencontainers.image.version="1.0.0" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /rootfs/tls-proxy/ /
-ENV PATH=/usr/sbin:/usr/bin:/bin
+# Less than a pod's 30 seconds of grace, the preStop hook included.
+ENV PATH=/usr/sbin:/usr/bin:/bin \
+    TLS_PROXY_SHUTDOWN_BUDGET=25s
 EXPOSE 80 443
 # As nginx's image has it. tls-proxy drains on SIGTERM just the same.
 STOPSIGNAL SIGQUIT

@@ -7,14 +7,18 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
+use crate::conf::units::parse_time_ms;
 use crate::life::control::Signal;
 
 /// Where nginx's image has its configuration; relative paths begin here.
 pub const PREFIX: &str = "/etc/nginx";
+
+const SHUTDOWN_BUDGET: &str = "shutdown-budget";
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,9 @@ pub struct Options {
     pub error_log: Option<PathBuf>,
     /// `-g`.
     pub globals: Option<String>,
+    /// `--shutdown-budget`: how long the end may take. Without it there is no
+    /// lame duck and no limit, as in nginx.
+    pub shutdown_budget: Option<Duration>,
 }
 
 impl Options {
@@ -86,6 +93,11 @@ pub enum UsageError {
         /// What it wants, in nginx's words.
         wants: &'static str,
     },
+    /// A shutdown budget that is no time.
+    #[error(
+        "invalid time \"{0}\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s"
+    )]
+    Budget(String),
     /// `-g` with bytes that no configuration can have.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
@@ -110,12 +122,21 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
         prefix: path("p"),
         error_log: path("e"),
         globals: matches.get_one::<String>("g").cloned(),
+        shutdown_budget: matches.get_one::<Duration>(SHUTDOWN_BUDGET).copied(),
     };
     let signal = matches
         .get_one::<String>("s")
         .map(|name| Signal::named(name).ok_or_else(|| UsageError::Invalid(format!("-s {name}"))));
     let signal = signal.transpose()?;
     Ok(choose(&matches, options, signal))
+}
+
+/// A time as the configuration writes it, more than none.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    match parse_time_ms(text) {
+        Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
+        _ => Err("not a time"),
+    }
 }
 
 /// nginx's order: a test is never left out, whatever else is asked.
@@ -166,6 +187,14 @@ fn definition() -> clap::Command {
         .arg(path("e", "filename").help("set error log file (default: stderr)"))
         .arg(path("c", "filename").help("set configuration file (default: nginx.conf)"))
         .arg(value("g", "directives").help("set global directives out of configuration file"))
+        .arg(
+            Arg::new(SHUTDOWN_BUDGET)
+                .long(SHUTDOWN_BUDGET)
+                .env("TLS_PROXY_SHUTDOWN_BUDGET")
+                .value_name("time")
+                .value_parser(time)
+                .help("accept for a fifth of it after a stop signal, then drain (default: no fifth, no limit)"),
+        )
 }
 
 fn letter(id: &str) -> char {
@@ -178,6 +207,9 @@ fn in_nginx_words(error: &clap::Error) -> UsageError {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
+    if argument.starts_with("--shutdown-budget") {
+        return UsageError::Budget(context(ContextKind::InvalidValue));
+    }
     let option = argument.chars().find(|c| *c != '-').unwrap_or_default();
     match error.kind() {
         ErrorKind::InvalidValue => UsageError::MissingValue {
@@ -232,7 +264,8 @@ pub fn help() -> String {
             .get_value_names()
             .and_then(<[_]>::first)
             .map(|name| name.as_str());
-        let usage = format!("-{} {}", arg.get_id(), value.unwrap_or_default());
+        let dashes = if arg.get_long().is_some() { "--" } else { "-" };
+        let usage = format!("{dashes}{} {}", arg.get_id(), value.unwrap_or_default());
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!("  {usage:<14}: {help}\n"));
     }
@@ -345,6 +378,14 @@ mod tests {
             (&["-e"], "option \"-e\" requires file name"),
             (&["-g"], "option \"-g\" requires parameter"),
             (&["-s"], "option \"-s\" requires parameter"),
+            (
+                &["--shutdown-budget=soon"],
+                "invalid time \"soon\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s",
+            ),
+            (
+                &["--shutdown-budget", "0"],
+                "invalid time \"0\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s",
+            ),
         ] {
             assert_eq!(refused(line), expected, "{line:?}");
         }
@@ -367,7 +408,7 @@ mod tests {
             "{help}"
         );
         for arg in definition().get_arguments() {
-            assert!(help.contains(&format!("\n  -{} ", arg.get_id())), "{help}");
+            assert!(help.contains(&format!("-{} ", arg.get_id())), "{help}");
         }
     }
 }

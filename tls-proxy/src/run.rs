@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::life::drain::{Conductor, Phase};
 use crate::life::pid_file::PidFile;
 use crate::life::signals::{Event, Signals};
+use crate::life::timetable::Timetable;
 use crate::server::listener::{self, BindError, Bound};
 use crate::server::worker::{self, End, Order, Start};
 
@@ -105,7 +106,15 @@ pub async fn run(
     for address in &config.listens {
         tracing::info!("listening on {}", address.listen.address);
     }
-    let end = serve(options, &mut workers, &mut signals, &conductor, &mut ends).await;
+    let end = serve(
+        options,
+        &mut workers,
+        &mut signals,
+        &conductor,
+        pid_file.as_ref(),
+        &mut ends,
+    )
+    .await;
     if let Some(file) = pid_file {
         file.announce_drained();
     }
@@ -136,35 +145,36 @@ async fn serve(
     workers: &mut Workers,
     signals: &mut Signals,
     conductor: &Conductor,
+    pid_file: Option<&PidFile>,
     ends: &mut mpsc::UnboundedReceiver<End>,
 ) -> Exit {
     let mut cut = 0;
     let mut running = workers.count;
-    let mut deadline = None;
+    let mut timetable = Timetable::serving();
     while running > 0 {
-        let expired = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
                 cut += end.cut;
             }
-            () = expired => {
-                tracing::warn!("worker_shutdown_timeout: cutting what is left");
-                deadline = None;
-                conductor.advance(Phase::Deadline);
+            phase = timetable.next() => {
+                tracing::info!("{}", phase.meaning());
+                conductor.advance(phase);
             }
             event = signals.next() => match event {
                 Event::Quit => {
-                    conductor.advance(Phase::Draining);
                     let limit = workers.config.main.shutdown_timeout;
-                    deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
+                    let now = tokio::time::Instant::now();
+                    timetable = Timetable::of_the_end(now, options.shutdown_budget, limit);
                 }
-                Event::Force => conductor.advance(Phase::Deadline),
+                // The kubelet's, whose grace is over while the hook still waits.
+                Event::Again if pid_file.is_some_and(PidFile::is_waited_for) => {
+                    tracing::info!("\"-s quit\" waits for this drain: the signal changes nothing");
+                }
+                Event::Again => {
+                    tracing::warn!("a second signal: cutting what is left");
+                    conductor.advance(Phase::Deadline);
+                }
                 Event::Reload => workers.reload(options),
                 Event::Reopen => {
                     for order in &workers.orders {

@@ -11,8 +11,8 @@ async fn signals_arrive_as_events_and_a_second_stop_forces() {
         (Signal::USR1, Event::Reopen),
         (Signal::TERM, Event::Quit),
         (Signal::HUP, Event::Reload),
-        (Signal::QUIT, Event::Force),
-        (Signal::INT, Event::Force),
+        (Signal::QUIT, Event::Again),
+        (Signal::INT, Event::Again),
     ] {
         // Ignored, and does not end the process.
         for ignored in [Signal::USR2, Signal::WINCH] {

@@ -29,6 +29,20 @@ impl Phase {
         }
     }
 
+    /// The phase in a log line.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::LameDuck => "lame duck: still accepting, every answer says goodbye",
+            Self::Draining => "draining: accepting no more, finishing what has begun",
+            Self::Done => "drained",
+            Self::Deadline => {
+                "out of time (the shutdown budget or worker_shutdown_timeout): cutting what is left"
+            }
+        }
+    }
+
     /// Whether answers say goodbye (`Connection: close`, GOAWAY).
     #[must_use]
     pub fn is_ending(self) -> bool {

@@ -74,16 +74,24 @@ impl PidFile {
         }
     }
 
+    /// Whether somebody waits for the end: `-s quit` or `-s stop`.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        let locked = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
+        if locked.is_ok() {
+            // For the next who comes to wait.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+        locked == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+
     /// Says that the drain has ended, and lets those who wait for it leave
     /// before the exit of PID 1 would kill them. Returns at once when nobody
     /// waits, and after a second at most; blocks, so it is `main`'s last step.
     pub fn announce_drained(self) {
         self.remove();
         let until = Instant::now() + LINGER;
-        while flock(&self.file, FlockOperation::NonBlockingLockExclusive)
-            == Err(rustix::io::Errno::WOULDBLOCK)
-            && Instant::now() < until
-        {
+        while self.is_waited_for() && Instant::now() < until {
             thread::sleep(POLL);
         }
     }

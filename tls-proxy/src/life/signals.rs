@@ -14,8 +14,9 @@ pub enum Event {
     /// Drain, then exit 0. QUIT, and on purpose also TERM and INT, upon which
     /// nginx drops its connections.
     Quit,
-    /// A second QUIT, TERM or INT: cut what is left, exit 1.
-    Force,
+    /// A second QUIT, TERM or INT: cut what is left, exit 1, unless a
+    /// waiting `-s quit` shows that the kubelet sent it.
+    Again,
     /// HUP: read the configuration again.
     Reload,
     /// USR1: open the logs again.
@@ -73,12 +74,10 @@ impl Signals {
     }
 
     fn stop(&mut self, name: &str) -> Event {
-        if self.quitting {
-            tracing::warn!("{name} received while draining: cutting what is left");
-            return Event::Force;
+        tracing::info!("{name} received");
+        if std::mem::replace(&mut self.quitting, true) {
+            return Event::Again;
         }
-        tracing::info!("{name} received: draining");
-        self.quitting = true;
         Event::Quit
     }
 }

@@ -88,8 +88,14 @@ impl Proxy {
 
     /// Starts on a whole configuration and waits until it has bound.
     pub(crate) fn start_whole(place: Place, configuration: &str) -> Self {
+        Self::start_with(place, configuration, &[])
+    }
+
+    /// The same with more on the command line.
+    pub(crate) fn start_with(place: Place, configuration: &str, arguments: &[&str]) -> Self {
         let path = place.write("nginx.conf", configuration);
         let mut child = command(&place, &["-c", path.to_str().unwrap()])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(place.path("stderr")).unwrap())
             .spawn()

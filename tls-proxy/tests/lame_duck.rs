@@ -1,0 +1,100 @@
+//! The lame duck: a pod that ends still accepts while its endpoint disappears,
+//! and every answer says goodbye.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::place::PLAIN;
+use support::{Place, Proxy, Upstream, eventually};
+
+/// A proxy that passes everything upstream, with a fifth of this budget as its
+/// lame duck.
+fn with_budget(place: Place, budget: &str) -> Proxy {
+    let http = "server { listen {plain}; location = /own { return 200 own; }
+        location / { proxy_pass http://{upstream}; } }";
+    let configuration = support::proxy::around(http);
+    Proxy::start_with(place, &configuration, &["--shutdown-budget", budget])
+}
+
+fn is_lame(proxy: &Proxy) {
+    proxy.logs("error.log", "lame duck");
+}
+
+fn refuses_connections(proxy: &Proxy) {
+    let address = proxy.place.address(PLAIN);
+    eventually("refused connections", || {
+        TcpStream::connect(address).is_err()
+    });
+}
+
+#[test]
+fn it_accepts_for_a_fifth_of_the_budget_and_says_goodbye() {
+    let mut proxy = with_budget(Place::new("accepts"), "5s");
+    let mut open = proxy.connect();
+    assert_eq!(open.fetch("/own").field("Connection"), Some("keep-alive"));
+    let begin = Instant::now();
+    proxy.signal(Signal::QUIT);
+    is_lame(&proxy);
+    for mut client in [open, proxy.connect()] {
+        let answer = client.fetch("/own");
+        assert_eq!(
+            (answer.status, answer.field("Connection")),
+            (200, Some("close"))
+        );
+        assert!(client.is_closed());
+    }
+    refuses_connections(&proxy);
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn past_the_budget_the_rest_is_cut_and_counted() {
+    let place = Place::new("spent");
+    let upstream = Upstream::slow(&place, support::PATIENCE);
+    let mut proxy = with_budget(place, "1s");
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(1));
+    assert!(busy.is_closed());
+    assert!(
+        proxy
+            .place
+            .read("error.log")
+            .contains("1 connections were cut")
+    );
+}
+
+#[test]
+fn a_signal_while_the_hook_waits_changes_nothing() {
+    let place = Place::new("kubelet");
+    let upstream = Upstream::slow(&place, Duration::from_secs(2));
+    let mut proxy = with_budget(place, "60s");
+    let mut busy = proxy.connect();
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    let conf = proxy.place.path("nginx.conf");
+    let mut hook = support::proxy::command(&proxy.place, &["-s", "quit", "-c"])
+        .arg(conf)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    is_lame(&proxy);
+    proxy.signal(Signal::TERM);
+    proxy.logs("error.log", "changes nothing");
+    assert_eq!(busy.answer().text(), "slow");
+    // Nobody waits here for the lame duck to be over.
+    hook.kill().unwrap();
+    hook.wait().unwrap();
+    assert!(proxy.is_running());
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(1), "nobody waits any more");
+}
