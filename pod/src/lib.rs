@@ -6,5 +6,6 @@
 
 pub mod cgroup;
 pub mod escape;
+pub mod mounts;
 pub mod neighbours;
 pub mod watch;

@@ -23,8 +23,11 @@ mod wire;
 
 mod load;
 mod run;
+mod sources;
+mod workers;
 
 pub use config::files::LogFile;
 pub use load::{Configuration, load};
 pub use modules::documentation::directives;
 pub use run::{Exit, bind, run};
+pub use sources::Origin;

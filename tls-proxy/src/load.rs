@@ -7,6 +7,7 @@ use crate::conf::{self, Entry, LoadedFile, Main, Problem};
 use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
+use crate::sources::Origin;
 
 /// nginx's own place for the main configuration.
 const MAIN: &str = "/etc/nginx/nginx.conf";
@@ -21,8 +22,8 @@ pub struct Configuration {
     pub config: Option<Config>,
     /// Everything that is wrong, warnings too.
     pub problems: Vec<Problem>,
-    /// Every text that was read, for `-T` and for showing lines.
-    pub files: Vec<LoadedFile>,
+    /// What it was read from, for `-T`, for showing lines, and to be watched.
+    pub origin: Origin,
     /// `pid`, as far as it could be read.
     pub pid: PathBuf,
     /// What messages call the main configuration.
@@ -65,19 +66,32 @@ pub fn load(options: &Options) -> Configuration {
         error_log: options.error_log.clone(),
         hostname: hostname(),
     };
-    let files = loaded.files.clone();
+    let mut origin = Origin {
+        texts: loaded.files.clone(),
+        files: on_disk(&loaded.files),
+        folders: loaded.folders.clone(),
+    };
     let Built {
         config,
         problems,
         pid,
     } = build(loaded, paths);
+    if let Some(config) = &config {
+        origin.files.clone_from(&config.sources);
+    }
     Configuration {
         config,
         problems,
         pid,
-        files,
+        origin,
         name,
     }
+}
+
+/// The files among the texts.
+fn on_disk(texts: &[LoadedFile]) -> Vec<PathBuf> {
+    let files = texts.iter().filter(|text| text.on_disk);
+    files.map(|file| file.path.to_path_buf()).collect()
 }
 
 fn hostname() -> String {

@@ -46,7 +46,11 @@ fn say(text: &str) {
 }
 
 fn show_problems(loaded: &Configuration) {
-    let _ = conf::render(&loaded.problems, &loaded.files, &mut std::io::stderr());
+    let _ = conf::render(
+        &loaded.problems,
+        &loaded.origin.texts,
+        &mut std::io::stderr(),
+    );
 }
 
 fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
@@ -67,7 +71,7 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
     }
     if dump {
         let mut out = std::io::stdout().lock();
-        for file in loaded.files.iter().filter(|file| file.on_disk) {
+        for file in loaded.origin.texts.iter().filter(|file| file.on_disk) {
             let _ = write!(
                 out,
                 "# configuration file {}:\n{}\n\n",
@@ -137,7 +141,7 @@ fn serve(options: &Options) -> ExitCode {
             return ExitCode::from(FAILURE);
         }
     };
-    match runtime.block_on(run(options, config, bound, signals)) {
+    match runtime.block_on(run(options, config, loaded.origin, bound, signals)) {
         Exit::Drained => ExitCode::SUCCESS,
         Exit::Forced => ExitCode::from(FAILURE),
     }

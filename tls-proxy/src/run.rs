@@ -1,6 +1,5 @@
 //! Serving: workers, signals, and the end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,7 +11,9 @@ use crate::life::pid_file::PidFile;
 use crate::life::signals::{Event, Signals};
 use crate::life::timetable::Timetable;
 use crate::server::listener::{self, BindError, Bound};
-use crate::server::worker::{self, End, Order, Start};
+use crate::server::worker::{self, End, Start};
+use crate::sources::{Origin, Sources};
+use crate::workers::{Workers, deal};
 
 /// Memory kept for the process itself, bytes: 0.6 MiB of its own, and as much
 /// of its 7.3 MiB file as has to stay in the cgroup for it to run. Measured with
@@ -67,6 +68,7 @@ fn room(config: &Config, workers: usize) -> usize {
 pub async fn run(
     options: &Options,
     config: Config,
+    origin: Origin,
     bound: Vec<Bound>,
     mut signals: Signals,
 ) -> Exit {
@@ -84,6 +86,7 @@ pub async fn run(
     let mut workers = Workers {
         count,
         config: config.clone(),
+        sources: Sources::new(origin),
         orders: Vec::new(),
     };
     for (number, sockets) in deal(bound, count).into_iter().enumerate() {
@@ -106,6 +109,12 @@ pub async fn run(
     for address in &config.listens {
         tracing::info!("listening on {}", address.listen.address);
     }
+    for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
+        tracing::warn!(
+            "{} is mounted by itself (subPath): Kubernetes never renews it; mount the folder of its volume",
+            file.display()
+        );
+    }
     let end = serve(
         options,
         &mut workers,
@@ -119,24 +128,6 @@ pub async fn run(
         file.announce_drained();
     }
     end
-}
-
-/// The running workers, as the main thread sees them.
-struct Workers {
-    count: usize,
-    config: Arc<Config>,
-    orders: Vec<mpsc::UnboundedSender<Order>>,
-}
-
-/// One list of sockets for each worker.
-fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(SocketAddr, std::net::TcpListener)>> {
-    let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for Bound { address, sockets } in bound {
-        for (hand, socket) in hands.iter_mut().zip(sockets) {
-            hand.push((address, socket));
-        }
-    }
-    hands
 }
 
 /// Follows signals until every worker has ended.
@@ -157,6 +148,7 @@ async fn serve(
                 running -= 1;
                 cut += end.cut;
             }
+            () = workers.sources.change() => workers.follow_files(options),
             phase = timetable.next() => {
                 tracing::info!("{}", phase.meaning());
                 conductor.advance(phase);
@@ -176,11 +168,7 @@ async fn serve(
                     conductor.advance(Phase::Deadline);
                 }
                 Event::Reload => workers.reload(options),
-                Event::Reopen => {
-                    for order in &workers.orders {
-                        let _ = order.send(Order::Reopen);
-                    }
-                }
+                Event::Reopen => workers.reopen(),
             },
         }
     }
@@ -190,43 +178,4 @@ async fn serve(
     }
     tracing::info!("exiting: drained");
     Exit::Drained
-}
-
-impl Workers {
-    /// Reads the configuration again; what is wrong with it changes nothing.
-    fn reload(&mut self, options: &Options) {
-        let loaded = crate::load(options);
-        for problem in &loaded.problems {
-            tracing::error!("{problem}");
-        }
-        let Some(config) = loaded.config else {
-            tracing::error!("the new configuration is refused; the old one goes on");
-            return;
-        };
-        let known = |address| {
-            self.config
-                .listens
-                .iter()
-                .any(|own| own.listen.address == address)
-        };
-        let fresh = config
-            .listens
-            .iter()
-            .filter(|address| !known(address.listen.address));
-        let bound: Result<Vec<_>, _> = fresh
-            .map(|address| listener::bind(&address.listen, self.count))
-            .collect();
-        let bound = match bound {
-            Ok(bound) => bound,
-            Err(error) => {
-                tracing::error!("{error}; the old configuration goes on");
-                return;
-            }
-        };
-        self.config = Arc::new(config);
-        for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
-            let _ = order.send(Order::Reload(self.config.clone(), sockets));
-        }
-        tracing::info!("configuration reloaded");
-    }
 }

@@ -53,7 +53,13 @@ pub(crate) struct Worker {
 /// What the main thread tells a worker.
 pub(crate) enum Order {
     /// A new configuration, and sockets for the addresses that are new in it.
-    Reload(Arc<Config>, Vec<(SocketAddr, std::net::TcpListener)>),
+    Reload {
+        config: Arc<Config>,
+        /// Those of addresses that are new in it.
+        sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+        /// Whether idle connections, which began with the old one, are to close.
+        closes_idle: bool,
+    },
     /// Open the log files anew.
     Reopen,
 }
@@ -195,7 +201,11 @@ impl Worker {
                     tracing::error!("log files stay as they are: {error}");
                 }
             }
-            Order::Reload(config, sockets) => {
+            Order::Reload {
+                config,
+                sockets,
+                closes_idle,
+            } => {
                 if let Err(error) = self.logs.reopen(&config.log_files) {
                     tracing::error!("the old configuration stays: log files: {error}");
                     return;
@@ -205,8 +215,9 @@ impl Worker {
                 for (address, socket) in sockets {
                     listeners.open(self, address, socket);
                 }
-                // Idle connections began with the old configuration.
-                self.pressure.notify_waiters();
+                if closes_idle {
+                    self.pressure.notify_waiters();
+                }
             }
         }
     }

@@ -1,0 +1,126 @@
+//! The running workers as the main thread sees them, and the configuration
+//! they are given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::cli::Options;
+use crate::config::Config;
+use crate::server::listener::{self, Bound};
+use crate::server::worker::Order;
+use crate::sources::{Origin, Sources};
+
+/// Readings at most of files that change while they are read.
+const MOST_READINGS: u32 = 5;
+
+/// The running workers.
+pub(crate) struct Workers {
+    pub(crate) count: usize,
+    pub(crate) config: Arc<Config>,
+    pub(crate) sources: Sources,
+    pub(crate) orders: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+/// One list of sockets for each worker.
+pub(crate) fn deal(
+    bound: Vec<Bound>,
+    workers: usize,
+) -> Vec<Vec<(SocketAddr, std::net::TcpListener)>> {
+    let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for Bound { address, sockets } in bound {
+        for (hand, socket) in hands.iter_mut().zip(sockets) {
+            hand.push((address, socket));
+        }
+    }
+    hands
+}
+
+impl Workers {
+    /// Tells every worker to open its log files again.
+    pub(crate) fn reopen(&self) {
+        for order in &self.orders {
+            let _ = order.send(Order::Reopen);
+        }
+    }
+
+    /// Reads the configuration again because somebody asked for it.
+    pub(crate) fn reload(&mut self, options: &Options) {
+        let loaded = read_standing_still(options, &mut self.sources);
+        self.adopt(loaded);
+    }
+
+    /// Reads the configuration again if what changed is part of it.
+    pub(crate) fn follow_files(&mut self, options: &Options) {
+        let loaded = read_standing_still(options, &mut self.sources);
+        let same = loaded.origin.says_the_same(self.sources.origin());
+        if same && !self.sources.differ() {
+            return;
+        }
+        tracing::info!("files of the configuration have changed");
+        self.adopt(loaded);
+    }
+
+    /// Puts what was read in force; what is wrong with it changes nothing.
+    fn adopt(&mut self, loaded: crate::Configuration) {
+        for problem in &loaded.problems {
+            tracing::error!("{problem}");
+        }
+        let kept = self.sources.origin();
+        let same = loaded.origin.says_the_same(kept);
+        let Some(config) = loaded.config else {
+            tracing::error!("the new configuration is refused; the old one goes on");
+            // The next change counts from here, wherever it is made.
+            self.sources = Sources::new(Origin {
+                texts: kept.texts.clone(),
+                files: [&kept.files[..], &loaded.origin.files].concat(),
+                folders: [&kept.folders[..], &loaded.origin.folders].concat(),
+            });
+            return;
+        };
+        let bound = match self.bind_new(&config) {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::error!("{error}; the old configuration goes on");
+                return;
+            }
+        };
+        self.sources = Sources::new(loaded.origin);
+        self.config = Arc::new(config);
+        for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
+            let config = self.config.clone();
+            let _ = order.send(Order::Reload {
+                config,
+                sockets,
+                closes_idle: !same,
+            });
+        }
+        tracing::info!("configuration reloaded");
+    }
+
+    /// Opens the addresses that are not open yet.
+    fn bind_new(&self, config: &Config) -> Result<Vec<Bound>, listener::BindError> {
+        let known = |address| {
+            let mut own = self.config.listens.iter();
+            own.any(|own| own.listen.address == address)
+        };
+        let fresh = config.listens.iter();
+        let fresh = fresh.filter(|address| !known(address.listen.address));
+        fresh
+            .map(|address| listener::bind(&address.listen, self.count))
+            .collect()
+    }
+}
+
+/// Reads the configuration until its files have not changed meanwhile: a
+/// certificate and its key are then of one generation.
+fn read_standing_still(options: &Options, sources: &mut Sources) -> crate::Configuration {
+    for _ in 1..MOST_READINGS {
+        let loaded = crate::load(options);
+        if !sources.moved() {
+            return loaded;
+        }
+    }
+    crate::load(options)
+}
