@@ -1,0 +1,300 @@
+//! The table of the proxy module's directives.
+
+use std::sync::Arc;
+
+use super::super::{Contexts, Effect, Spec, arguments};
+use super::next_upstream::parse_next_upstream;
+use super::pass::parse_pass;
+use super::redirect::set_redirect;
+use crate::conf::Problem;
+use crate::http1::request_head::Version;
+use crate::vars::template::Template;
+
+/// A directive that is one flag, size or time in [`Settings`].
+macro_rules! plain {
+    ($name:literal, $field:ident, flag, $default:literal, $about:literal) => {
+        Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
+            scope.settings.proxy.$field = arguments::flag(directive)?;
+            Ok(())
+        })
+        .default($default)
+        .about($about)
+    };
+    ($name:literal, $field:ident, $reader:ident, $default:literal, $about:literal) => {
+        Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
+            scope.settings.proxy.$field =
+                arguments::$reader(directive, arguments::first(directive))?;
+            Ok(())
+        })
+        .default($default)
+        .about($about)
+    };
+}
+
+const ALL: Contexts = Contexts::ALL;
+const STREAMS: &str = "answers are streamed as they come, with the client's pace as the limit";
+const NO_CACHE: &str = "there is no cache; remove the line";
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "proxy_pass",
+        Contexts::LOCATION.or(Contexts::IF),
+        (1, 1),
+        |scope, directive| {
+            let pass = parse_pass(scope, arguments::first(directive))?;
+            scope.settings.proxy.pass = Some(Arc::new(pass));
+            Ok(())
+        },
+    )
+    .about("Sends requests to an upstream: `http[s]://host[:port][/path]`, `http[s]://name-of-a-group`."),
+    Spec::set("proxy_set_header", ALL, (2, 2), |scope, directive| {
+        let name = directive.args[0].text.as_str().into();
+        let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
+        let own = &mut scope.settings.proxy.set_headers;
+        let inherited = if scope.first_here { &[] } else { &own[..] };
+        *own = inherited.iter().cloned().chain([(name, value)]).collect();
+        Ok(())
+    })
+    .default("Host $proxy_host")
+    .about("Sets a field of the request to the upstream; an empty value leaves it out.")
+    .repeats(),
+    Spec::set("proxy_http_version", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.proxy.version = match word.text.as_str() {
+            "1.0" => Version::Http10,
+            "1.1" => Version::Http11,
+            other => {
+                return Err(
+                    Problem::emerg(&word.at, format!("invalid value \"{other}\""))
+                        .with_help("write 1.0 or 1.1"),
+                );
+            }
+        };
+        Ok(())
+    })
+    .default("1.1")
+    .about("The version of requests to the upstream."),
+    plain!(
+        "proxy_connect_timeout",
+        connect_timeout,
+        time,
+        "60s",
+        "Time to connect to the upstream; then 504."
+    ),
+    plain!(
+        "proxy_send_timeout",
+        send_timeout,
+        time,
+        "60s",
+        "Time between two writes to the upstream; then 504."
+    ),
+    plain!(
+        "proxy_read_timeout",
+        read_timeout,
+        time,
+        "60s",
+        "Time between two reads from the upstream; then 504."
+    ),
+    plain!(
+        "proxy_request_buffering",
+        request_buffering,
+        flag,
+        "on",
+        "Small bodies are read whole before the upstream sees the request."
+    ),
+    plain!(
+        "proxy_buffer_size",
+        buffer_size,
+        size,
+        "4k",
+        "Largest head of an upstream's answer; beyond it 502."
+    ),
+    plain!(
+        "proxy_pass_request_headers",
+        pass_request_headers,
+        flag,
+        "on",
+        "The client's own fields go upstream."
+    ),
+    plain!(
+        "proxy_pass_request_body",
+        pass_request_body,
+        flag,
+        "on",
+        "The client's body goes upstream."
+    ),
+    plain!(
+        "proxy_intercept_errors",
+        intercept_errors,
+        flag,
+        "off",
+        "`error_page` holds for the upstream's errors too."
+    ),
+    plain!(
+        "proxy_ignore_client_abort",
+        ignore_client_abort,
+        flag,
+        "off",
+        "The upstream is heard out when the client has gone."
+    ),
+    plain!(
+        "proxy_next_upstream_timeout",
+        next_timeout,
+        time,
+        "0",
+        "Time in which further peers are tried; 0 is no limit."
+    ),
+    plain!(
+        "proxy_pass_trailers",
+        pass_trailers,
+        flag,
+        "off",
+        "Trailer fields of the upstream's answer reach the client."
+    ),
+    Spec::set(
+        "proxy_next_upstream_tries",
+        ALL,
+        (1, 1),
+        |scope, directive| {
+            scope.settings.proxy.next_tries = arguments::number(directive)?;
+            Ok(())
+        },
+    )
+    .default("0")
+    .about("Most peers tried for a request; 0 is no limit."),
+    Spec::set(
+        "proxy_next_upstream",
+        ALL,
+        (1, usize::MAX),
+        |scope, directive| {
+            scope.settings.proxy.next_upstream = parse_next_upstream(directive)?;
+            Ok(())
+        },
+    )
+    .default("error timeout")
+    .about("Which failures lead to the next peer."),
+    Spec::set("proxy_method", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.proxy.method = Some(Template::compile(word, &mut scope.draft.variables)?);
+        Ok(())
+    })
+    .about("The method of requests to the upstream."),
+    Spec::set("proxy_hide_header", ALL, (1, 1), |scope, directive| {
+        let name = arguments::first(directive).text.as_str();
+        add_name(&mut scope.settings.proxy.hide, name, scope.first_here);
+        Ok(())
+    })
+    .about("Keeps a field of the upstream's answer from the client.")
+    .repeats(),
+    Spec::set("proxy_pass_header", ALL, (1, 1), |scope, directive| {
+        let name = arguments::first(directive).text.as_str();
+        add_name(&mut scope.settings.proxy.show, name, scope.first_here);
+        Ok(())
+    })
+    .about("Lets a field through that is hidden otherwise: `Server`, `Date`, `X-Accel-*`.")
+    .repeats(),
+    Spec::set("proxy_redirect", ALL, (1, 2), set_redirect)
+        .default("default")
+        .about("Rewrites `Location` and `Refresh` of the upstream's answers.")
+        .repeats(),
+    Spec::new("proxy_buffering", ALL, (1, 1), Effect::Accepted(STREAMS)),
+    Spec::new("proxy_buffers", ALL, (2, 2), Effect::Accepted(STREAMS)),
+    Spec::new(
+        "proxy_busy_buffers_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted(STREAMS),
+    ),
+    Spec::new(
+        "proxy_max_temp_file_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted(STREAMS),
+    ),
+    Spec::new(
+        "proxy_temp_file_write_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted(STREAMS),
+    ),
+    Spec::new("proxy_temp_path", ALL, (1, 4), Effect::Accepted(STREAMS)),
+    Spec::new(
+        "proxy_headers_hash_max_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "proxy_headers_hash_bucket_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "proxy_socket_keepalive",
+        ALL,
+        (1, 1),
+        Effect::Accepted("idle connections are checked before they are used again"),
+    ),
+    Spec::new(
+        "proxy_send_lowat",
+        ALL,
+        (1, 1),
+        Effect::Accepted("the kernel's own setting serves"),
+    ),
+    Spec::new("proxy_cache", ALL, (1, 1), Effect::Refused(NO_CACHE)),
+    Spec::new(
+        "proxy_cache_path",
+        Contexts::HTTP,
+        (2, usize::MAX),
+        Effect::Refused(NO_CACHE),
+    ),
+    Spec::new(
+        "proxy_cache_valid",
+        ALL,
+        (1, usize::MAX),
+        Effect::Refused(NO_CACHE),
+    ),
+    Spec::new(
+        "proxy_cache_bypass",
+        ALL,
+        (1, usize::MAX),
+        Effect::Refused(NO_CACHE),
+    ),
+    Spec::new(
+        "proxy_no_cache",
+        ALL,
+        (1, usize::MAX),
+        Effect::Refused(NO_CACHE),
+    ),
+    Spec::new("proxy_store", ALL, (1, 1), Effect::Refused(NO_CACHE)),
+    Spec::new(
+        "proxy_bind",
+        ALL,
+        (1, 2),
+        Effect::Refused("not implemented; remove the line"),
+    ),
+    Spec::new(
+        "proxy_set_body",
+        ALL,
+        (1, 1),
+        Effect::Refused("not implemented; remove the line"),
+    ),
+    Spec::new(
+        "proxy_cookie_path",
+        ALL,
+        (1, 3),
+        Effect::Refused("not implemented yet"),
+    ),
+    Spec::new(
+        "proxy_cookie_domain",
+        ALL,
+        (1, 2),
+        Effect::Refused("not implemented yet"),
+    ),
+];
+
+fn add_name(own: &mut Arc<[Box<str>]>, name: &str, first_here: bool) {
+    let inherited = if first_here { &[] } else { &own[..] };
+    *own = inherited.iter().cloned().chain([name.into()]).collect();
+}

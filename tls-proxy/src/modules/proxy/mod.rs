@@ -1,0 +1,141 @@
+//! nginx's `ngx_http_proxy_module`: what a request to an upstream looks like,
+//! and what of its answer reaches the client.
+
+mod directives;
+pub(crate) mod next_upstream;
+pub(crate) mod pass;
+pub(crate) mod redirect;
+pub(crate) mod request_head;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http1::request_head::Version;
+use crate::vars::template::Template;
+pub(crate) use directives::DIRECTIVES;
+pub(crate) use next_upstream::NextUpstream;
+pub(crate) use pass::{Chosen, Pass, PassTarget, ProxyTo, Scheme, choose};
+pub(crate) use redirect::{Redirect, rewrite_location};
+pub(crate) use request_head::write_head;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `proxy_pass`.
+    pub pass: Option<Arc<Pass>>,
+    /// The location's prefix, which a path in `proxy_pass` replaces.
+    pub location: Option<Box<[u8]>>,
+    /// `proxy_set_header`, in order.
+    pub set_headers: Arc<[(Box<str>, Template)]>,
+    /// `proxy_http_version`.
+    pub version: Version,
+    /// `proxy_connect_timeout`.
+    pub connect_timeout: Duration,
+    /// `proxy_send_timeout`: between two writes.
+    pub send_timeout: Duration,
+    /// `proxy_read_timeout`: between two reads.
+    pub read_timeout: Duration,
+    /// `proxy_request_buffering`.
+    pub request_buffering: bool,
+    /// `proxy_buffer_size`: largest head of an answer, bytes.
+    pub buffer_size: usize,
+    /// `proxy_pass_request_headers`.
+    pub pass_request_headers: bool,
+    /// `proxy_pass_request_body`.
+    pub pass_request_body: bool,
+    /// `proxy_method`.
+    pub method: Option<Template>,
+    /// `proxy_hide_header`.
+    pub hide: Arc<[Box<str>]>,
+    /// `proxy_pass_header`.
+    pub show: Arc<[Box<str>]>,
+    /// `proxy_redirect`.
+    pub redirect: Redirect,
+    /// `proxy_intercept_errors`.
+    pub intercept_errors: bool,
+    /// `proxy_ignore_client_abort`.
+    pub ignore_client_abort: bool,
+    /// `proxy_next_upstream`.
+    pub next_upstream: NextUpstream,
+    /// `proxy_next_upstream_tries`; zero is no limit.
+    pub next_tries: usize,
+    /// `proxy_next_upstream_timeout`; zero is no limit.
+    pub next_timeout: Duration,
+    /// `proxy_pass_trailers`.
+    pub pass_trailers: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pass: None,
+            location: None,
+            set_headers: Arc::new([]),
+            version: Version::Http11,
+            connect_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
+            request_buffering: true,
+            buffer_size: 4 << 10,
+            pass_request_headers: true,
+            pass_request_body: true,
+            method: None,
+            hide: Arc::new([]),
+            show: Arc::new([]),
+            redirect: Redirect::Default,
+            intercept_errors: false,
+            ignore_client_abort: false,
+            next_upstream: NextUpstream::default(),
+            next_tries: 0,
+            next_timeout: Duration::ZERO,
+            pass_trailers: false,
+        }
+    }
+}
+
+/// Whether a field of the upstream's answer stays between it and the proxy.
+pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
+    const HIDDEN: [&str; 12] = [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "content-length",
+        "date",
+        "server",
+        "x-pad",
+        "x-accel-expires",
+        "x-accel-redirect",
+        "x-accel-limit-rate",
+        "x-accel-buffering",
+        "x-accel-charset",
+    ];
+    let is = |own: &str| own.as_bytes().eq_ignore_ascii_case(name);
+    let about_the_connection = HIDDEN[..4].iter().any(|own| is(own));
+    about_the_connection
+        || settings.hide.iter().any(|own| is(own))
+        || (HIDDEN[4..].iter().any(|own| is(own)) && !settings.show.iter().any(|own| is(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_and_upstream_identity_stay_behind() {
+        let settings = Settings::default();
+        for name in [
+            "Transfer-Encoding",
+            "connection",
+            "Server",
+            "X-Accel-Redirect",
+        ] {
+            assert!(hides(&settings, name.as_bytes()), "{name}");
+        }
+        assert!(!hides(&settings, b"X-Foo"));
+        let shown = Settings {
+            show: Arc::new(["server".into()]),
+            ..Settings::default()
+        };
+        assert!(!hides(&shown, b"Server"));
+    }
+}

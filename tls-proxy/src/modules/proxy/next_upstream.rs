@@ -1,0 +1,83 @@
+//! `proxy_next_upstream`: which failures lead to another peer.
+
+use crate::conf::{Directive, Problem};
+
+/// `proxy_next_upstream`: which failures lead to another peer.
+#[derive(Clone, Copy, Debug)]
+pub struct NextUpstream {
+    /// Connecting, sending or reading failed.
+    pub error: bool,
+    /// It took too long.
+    pub timeout: bool,
+    /// The answer made no sense.
+    pub invalid_header: bool,
+    /// Also where the request is not idempotent (RFC 9110, section 9.2.2).
+    pub non_idempotent: bool,
+    /// Answers with these statuses.
+    pub statuses: Statuses,
+}
+
+/// A small set of statuses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statuses(u16);
+
+impl Statuses {
+    const ALL: [u16; 7] = [500, 502, 503, 504, 403, 404, 429];
+
+    /// Whether `status` is in the set.
+    pub fn has(self, status: u16) -> bool {
+        Self::ALL
+            .iter()
+            .position(|own| *own == status)
+            .is_some_and(|bit| self.0 & (1 << bit) != 0)
+    }
+
+    fn add(&mut self, status: u16) -> bool {
+        let bit = Self::ALL.iter().position(|own| *own == status);
+        self.0 |= bit.map_or(0, |bit| 1 << bit);
+        bit.is_some()
+    }
+}
+
+impl Default for NextUpstream {
+    fn default() -> Self {
+        Self {
+            error: true,
+            timeout: true,
+            invalid_header: false,
+            non_idempotent: false,
+            statuses: Statuses::default(),
+        }
+    }
+}
+
+pub(super) fn parse_next_upstream(directive: &Directive) -> Result<NextUpstream, Problem> {
+    let mut next = NextUpstream {
+        error: false,
+        timeout: false,
+        invalid_header: false,
+        non_idempotent: false,
+        statuses: Statuses::default(),
+    };
+    for word in &directive.args {
+        match word.text.as_str() {
+            "error" => next.error = true,
+            "timeout" => next.timeout = true,
+            "invalid_header" => next.invalid_header = true,
+            "non_idempotent" => next.non_idempotent = true,
+            "off" => {}
+            text => {
+                let status = text
+                    .strip_prefix("http_")
+                    .and_then(|code| code.parse().ok());
+                if !status.is_some_and(|status| next.statuses.add(status)) {
+                    return Err(Problem::emerg(
+                        &word.at,
+                        format!("invalid value \"{text}\""),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(next)
+}

@@ -1,0 +1,268 @@
+//! `proxy_pass`: where requests go.
+
+use std::sync::Arc;
+
+use super::super::{Scope, listen, upstream};
+use crate::conf::{Position, Problem, Word};
+use crate::server::request::Request;
+use crate::vars::template::Template;
+
+/// Where `proxy_pass` leads.
+#[derive(Debug)]
+pub struct Pass {
+    /// The group, or how to find it for each request.
+    pub target: PassTarget,
+    /// `$proxy_host`: what the address calls the upstream.
+    pub to: Arc<ProxyTo>,
+    /// The path of the address; it replaces the location's prefix.
+    pub path: Option<Box<str>>,
+    /// Its line.
+    pub at: Position,
+}
+
+impl Pass {
+    /// Whether TLS may be needed: by `https://`, or by a variable's value.
+    pub(crate) fn may_be_tls(&self) -> bool {
+        self.to.scheme == Scheme::Https || matches!(self.target, PassTarget::Template(_))
+    }
+}
+
+/// What `$proxy_host` and `$proxy_port` say.
+#[derive(Debug)]
+pub struct ProxyTo {
+    /// In clear text or over TLS.
+    pub scheme: Scheme,
+    /// Host, and the port where it is not the scheme's own.
+    pub host: String,
+    /// The port.
+    pub port: String,
+}
+
+/// A group of peers, known now or for each request.
+#[derive(Debug)]
+pub enum PassTarget {
+    /// Known.
+    Group(Arc<upstream::Upstream>),
+    /// The address has variables.
+    Template(Template),
+}
+
+pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Problem> {
+    let text = word.text.as_str();
+    if text.contains('$') {
+        let template = Template::compile(word, &mut scope.draft.variables)?;
+        let to = ProxyTo {
+            scheme: Scheme::Http,
+            host: String::new(),
+            port: String::new(),
+        };
+        return Ok(Pass {
+            target: PassTarget::Template(template),
+            to: to.into(),
+            path: None,
+            at: word.at.clone(),
+        });
+    }
+    let (scheme, rest) = split_scheme(text).ok_or_else(|| {
+        Problem::emerg(&word.at, "invalid URL prefix")
+            .with_help("write http:// or https:// and host:port or the name of an upstream")
+    })?;
+    let address = split_address(rest);
+    if address.host.is_empty() {
+        return Err(Problem::emerg(
+            &word.at,
+            format!("no host in upstream \"{text}\""),
+        ));
+    }
+    if address.path.is_some() && scope.settings.proxy.location.is_none() {
+        let message = "\"proxy_pass\" cannot have URI part in location given by regular \
+                       expression, or inside named location, or inside \"if\" statement, or \
+                       inside \"limit_except\" block";
+        return Err(Problem::emerg(&word.at, message));
+    }
+    let group = match scope
+        .draft
+        .upstreams
+        .iter()
+        .find(|group| group.name == address.host)
+    {
+        Some(group) => group.clone(),
+        None => {
+            let peers = upstream::resolve(address.host, scheme.port(), word)?;
+            // The same host by another scheme is another port.
+            let name = scheme.group_name(address.host);
+            scope.draft.group_of_address(&name, peers)
+        }
+    };
+    let to = Arc::new(ProxyTo::of(scheme, address.host));
+    Ok(Pass {
+        target: PassTarget::Group(group),
+        to,
+        path: address.path.map(Into::into),
+        at: word.at.clone(),
+    })
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear text.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// What stands before the host.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+
+    fn group_name(self, host: &str) -> String {
+        match self {
+            Self::Https if listen::split_port(host).1.is_none() => format!("{host}:443"),
+            _ => host.to_owned(),
+        }
+    }
+}
+
+fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+    [Scheme::Http, Scheme::Https].into_iter().find_map(|own| {
+        let (scheme, rest) = text.split_at_checked(own.prefix().len())?;
+        scheme
+            .eq_ignore_ascii_case(own.prefix())
+            .then_some((own, rest))
+    })
+}
+
+/// The two halves of an address behind its scheme.
+struct SplitAddress<'a> {
+    host: &'a str,
+    path: Option<&'a str>,
+}
+
+fn split_address(rest: &str) -> SplitAddress<'_> {
+    // `unix:/path:/uri` has slashes in its host.
+    let host_end = match rest.strip_prefix("unix:") {
+        Some(path) => path.find(':').map_or(rest.len(), |colon| colon + 5),
+        None => rest.find(['/', '?']).unwrap_or(rest.len()),
+    };
+    let path = rest[host_end..].trim_start_matches(':');
+    SplitAddress {
+        host: &rest[..host_end],
+        path: (!path.is_empty()).then_some(path),
+    }
+}
+
+impl ProxyTo {
+    fn of(scheme: Scheme, host: &str) -> Self {
+        let (name, port) = listen::split_port(host);
+        let own = scheme.port().to_string();
+        let (host, port) = match port {
+            _ if host.starts_with("unix:") => ("localhost", ""),
+            None => (name, own.as_str()),
+            Some(port) if port == own => (name, port),
+            Some(port) => (host, port),
+        };
+        Self {
+            scheme,
+            host: host.to_owned(),
+            port: port.to_owned(),
+        }
+    }
+}
+
+/// The peers a request goes to, and what `$proxy_host` says of them.
+pub(crate) struct Chosen {
+    pub(crate) group: Arc<upstream::Upstream>,
+    pub(crate) to: Arc<ProxyTo>,
+    /// The whole target where the address has variables and a path.
+    pub(crate) target: Option<Vec<u8>>,
+}
+
+/// Finds the peers of `pass`; the error is for the error log.
+pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
+    let template = match &pass.target {
+        PassTarget::Group(group) => {
+            return Ok(Chosen {
+                group: group.clone(),
+                to: pass.to.clone(),
+                target: None,
+            });
+        }
+        PassTarget::Template(template) => template,
+    };
+    let value = template.evaluate(request);
+    let text = String::from_utf8_lossy(&value);
+    let (scheme, rest) =
+        split_scheme(&text).ok_or_else(|| format!("invalid URL prefix in \"{text}\""))?;
+    let address = split_address(rest);
+    let group = request
+        .config
+        .upstreams
+        .iter()
+        .find(|group| group.name == address.host)
+        .cloned()
+        .or_else(|| literal_group(scheme, address.host))
+        .ok_or_else(|| format!("no resolver defined to resolve {}", address.host))?;
+    let target = address.path.map(|path| path.as_bytes().to_vec());
+    Ok(Chosen {
+        group,
+        to: Arc::new(ProxyTo::of(scheme, address.host)),
+        target,
+    })
+}
+
+/// A group for an address that needs no resolver.
+fn literal_group(scheme: Scheme, host: &str) -> Option<Arc<upstream::Upstream>> {
+    let (name, port) = listen::split_port(host);
+    let port = port.map_or(Some(scheme.port()), |port| port.parse().ok())?;
+    let ip = name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()?;
+    let address = upstream::Address::Tcp(std::net::SocketAddr::new(ip, port));
+    Some(Arc::new(upstream::Upstream::of_address(
+        host,
+        vec![address],
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_splits_into_host_and_path() {
+        for (text, host, path) in [
+            ("a:80", "a:80", None),
+            ("a:80/", "a:80", Some("/")),
+            ("[::1]:80/x", "[::1]:80", Some("/x")),
+            ("unix:/run/a.sock", "unix:/run/a.sock", None),
+            ("unix:/run/a.sock:/x", "unix:/run/a.sock", Some("/x")),
+        ] {
+            let found = split_address(text);
+            assert_eq!((found.host, found.path), (host, path), "{text}");
+        }
+    }
+
+    #[test]
+    fn proxy_host_leaves_out_the_default_port() {
+        assert_eq!(ProxyTo::of(Scheme::Http, "a:80").host, "a");
+        assert_eq!(ProxyTo::of(Scheme::Http, "a:81").host, "a:81");
+        assert_eq!(ProxyTo::of(Scheme::Http, "127.0.0.1").port, "80");
+        assert_eq!(ProxyTo::of(Scheme::Https, "a:443").host, "a");
+        assert_eq!(ProxyTo::of(Scheme::Https, "a:80").host, "a:80");
+    }
+}

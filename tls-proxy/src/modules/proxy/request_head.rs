@@ -1,0 +1,141 @@
+//! The head of a request to an upstream.
+
+use super::{Chosen, Settings};
+use crate::http1::request_head::{Framing, Version};
+use crate::http1::target::escape_path;
+use crate::server::request::Request;
+
+/// Fields of the client's that never go upstream as they are: they are about
+/// this connection, or made anew.
+const REPLACED: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "keep-alive",
+    "expect",
+    "upgrade",
+    "proxy-connection",
+];
+
+/// Writes the head of the request to the upstream (RFC 9112, section 3).
+pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -> Vec<u8> {
+    let settings = &request.settings().proxy;
+    let mut out = Vec::with_capacity(1024);
+    match &settings.method {
+        Some(method) => method.write(request, &mut out),
+        None => out.extend_from_slice(&request.head.method),
+    }
+    out.push(b' ');
+    write_target(request, chosen, &mut out);
+    out.extend_from_slice(match settings.version {
+        Version::Http10 => b" HTTP/1.0\r\n",
+        _ => b" HTTP/1.1\r\n",
+    });
+    write_set_headers(settings, request, &mut out);
+    if !sets(settings, "host") {
+        write_field(b"Host", chosen.to.host.as_bytes(), &mut out);
+    }
+    match framing {
+        Framing::Length(length) => {
+            write_field(b"Content-Length", length.to_string().as_bytes(), &mut out);
+        }
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    if settings.pass_request_headers {
+        for (name, value) in request.head.fields.iter() {
+            let replaced = REPLACED
+                .iter()
+                .any(|own| own.as_bytes().eq_ignore_ascii_case(name));
+            if !replaced && !std::str::from_utf8(name).is_ok_and(|name| sets(settings, name)) {
+                write_field(name, value, &mut out);
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn write_set_headers(settings: &Settings, request: &Request, out: &mut Vec<u8>) {
+    for (name, value) in settings.set_headers.iter() {
+        // Framing is the proxy's own business; a set value could only lie.
+        let framing = ["content-length", "transfer-encoding"];
+        if framing.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let start = out.len();
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        let value_start = out.len();
+        value.write(request, out);
+        if out.len() == value_start {
+            out.truncate(start);
+            continue;
+        }
+        // A variable must not end its line.
+        for byte in &mut out[value_start..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn sets(settings: &Settings, name: &str) -> bool {
+    settings
+        .set_headers
+        .iter()
+        .any(|(own, _)| own.eq_ignore_ascii_case(name))
+}
+
+fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The target: as the client sent it, or with the location's prefix replaced
+/// by the path of `proxy_pass`.
+fn write_target(request: &Request, chosen: &Chosen, out: &mut Vec<u8>) {
+    let settings = &request.settings().proxy;
+    if let Some(target) = &chosen.target {
+        out.extend(
+            target
+                .iter()
+                .map(|byte| if *byte <= b' ' { b'_' } else { *byte }),
+        );
+        return;
+    }
+    let pass = settings.pass.as_ref();
+    match (
+        pass.and_then(|pass| pass.path.as_deref()),
+        &settings.location,
+    ) {
+        (Some(path), Some(prefix)) if request.path.starts_with(prefix) || !request.rewritten => {
+            out.extend_from_slice(path.as_bytes());
+            let rest = request.path.get(prefix.len()..).unwrap_or_default();
+            write_path(request, rest, out);
+        }
+        _ if !request.rewritten => {
+            out.extend_from_slice(&request.head.target);
+            return;
+        }
+        _ => write_path(request, &request.path, out),
+    }
+    if !request.args.is_empty() {
+        out.push(b'?');
+        out.extend_from_slice(&request.args);
+    }
+}
+
+fn write_path(request: &Request, path: &[u8], out: &mut Vec<u8>) {
+    if request.quoted || request.rewritten {
+        escape_path(path, out);
+    } else {
+        out.extend_from_slice(path);
+    }
+}
