@@ -29,5 +29,5 @@ mod workers;
 pub use config::files::LogFile;
 pub use load::{Configuration, load};
 pub use modules::documentation::directives;
-pub use run::{Exit, bind, run};
+pub use run::{Exit, bind, run, try_addresses};
 pub use sources::Origin;

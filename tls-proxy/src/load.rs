@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Options;
-use crate::conf::{self, Entry, LoadedFile, Main, Problem};
+use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, reason};
 use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
+use crate::config::files::LogFile;
 use crate::sources::Origin;
 
 /// nginx's own place for the main configuration.
@@ -92,6 +93,36 @@ pub fn load(options: &Options) -> Configuration {
 fn on_disk(texts: &[LoadedFile]) -> Vec<PathBuf> {
     let files = texts.iter().filter(|text| text.on_disk);
     files.map(|file| file.path.to_path_buf()).collect()
+}
+
+impl Configuration {
+    /// Refuses what cannot be used on this machine, as nginx does at the start
+    /// and with `-t`: log files that cannot be opened. Creates those that are
+    /// not there.
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        let Some(config) = &self.config else {
+            return self;
+        };
+        for file in &config.log_files {
+            let (LogFile::Path(path), Err(error)) = (file, file.open()) else {
+                continue;
+            };
+            let message = format!("open() \"{}\" failed ({})", path.display(), reason(&error));
+            self.problems.push(
+                Problem::emerg_nowhere(message)
+                    .with_help("log to /dev/stdout or /dev/stderr, or mount a folder there"),
+            );
+        }
+        if self
+            .problems
+            .iter()
+            .any(|it| it.severity == Severity::Emerg)
+        {
+            self.config = None;
+        }
+        self
+    }
 }
 
 fn hostname() -> String {

@@ -9,7 +9,7 @@ use tls_proxy::diagnostics::Diagnostics;
 use tls_proxy::error_log::Level;
 use tls_proxy::life::control;
 use tls_proxy::life::signals::Signals;
-use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run};
+use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
 
 /// The configuration, an address or the command line is wrong (nginx: 1).
 const FAILURE: u8 = 1;
@@ -54,10 +54,14 @@ fn show_problems(loaded: &Configuration) {
 }
 
 fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
-    let loaded = load(options);
+    let loaded = load(options).opened();
     show_problems(&loaded);
     let name = &loaded.name;
-    if loaded.config.is_none() {
+    let tried = loaded.config.as_ref().map(try_addresses);
+    if let Some(Err(error)) = &tried {
+        say(&format!("nginx: [emerg] {error}\n"));
+    }
+    if !matches!(tried, Some(Ok(()))) {
         say(&format!("nginx: configuration file {name} test failed\n"));
         return ExitCode::from(FAILURE);
     }
@@ -119,7 +123,7 @@ fn serve(options: &Options) -> ExitCode {
             return ExitCode::from(FAILURE);
         }
     };
-    let loaded = load(options);
+    let loaded = load(options).opened();
     show_problems(&loaded);
     let Some(config) = loaded.config else {
         return ExitCode::from(FAILURE);

@@ -46,6 +46,17 @@ pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
         .collect()
 }
 
+/// Tries every address of a configuration without listening, as nginx does
+/// with `-t`. One that is taken may be taken by the very program whose next
+/// configuration is tested.
+///
+/// # Errors
+/// The first address that is not this host's, or not permitted.
+pub fn try_addresses(config: &Config) -> Result<(), BindError> {
+    let mut listens = config.listens.iter();
+    listens.try_for_each(|address| listener::try_bind(&address.listen))
+}
+
 fn workers(config: &Config) -> usize {
     config
         .main

@@ -117,10 +117,10 @@ impl Workers {
 /// certificate and its key are then of one generation.
 fn read_standing_still(options: &Options, sources: &mut Sources) -> crate::Configuration {
     for _ in 1..MOST_READINGS {
-        let loaded = crate::load(options);
+        let loaded = crate::load(options).opened();
         if !sources.moved() {
             return loaded;
         }
     }
-    crate::load(options)
+    crate::load(options).opened()
 }

@@ -64,6 +64,9 @@ pub struct Directive {
     pub block: Option<Vec<Directive>>,
     /// Where the `;` or the `{` stands.
     pub end: Position,
+    /// Where a block's `}` stands; `None` for a directive ended by `;`, and
+    /// where the `}` is missing.
+    pub close: Option<Position>,
 }
 
 impl Directive {

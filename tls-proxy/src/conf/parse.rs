@@ -49,7 +49,7 @@ impl Tree {
     }
 
     /// Hangs the innermost block into the one around it.
-    fn close(&mut self) {
+    fn close(&mut self, close: Option<&Position>) {
         let Some(block) = self.blocks.pop() else {
             return;
         };
@@ -67,6 +67,7 @@ impl Tree {
                 args,
                 block: Some(children),
                 end,
+                close: close.cloned(),
             });
         }
     }
@@ -101,7 +102,7 @@ pub(super) fn parse(
             End::Close => {
                 let found = before_close(files, &statement, tree.blocks.is_empty());
                 tree.level().extend(found);
-                tree.close();
+                tree.close(Some(&statement.end_at));
             }
             End::File => {
                 end_of_text(files, &statement, kind, tree.blocks.last());
@@ -111,7 +112,7 @@ pub(super) fn parse(
         }
     }
     while !tree.blocks.is_empty() {
-        tree.close();
+        tree.close(None);
     }
     tree.top
 }
@@ -155,6 +156,7 @@ fn directive(statement: &Statement) -> Option<Directive> {
         args,
         block: None,
         end,
+        close: None,
     })
 }
 

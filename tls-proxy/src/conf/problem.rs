@@ -30,6 +30,9 @@ pub struct Problem {
     pub severity: Severity,
     /// `None` where no line is at fault: the main file cannot be opened.
     pub at: Option<Position>,
+    /// The line that is named, where it is not `at`'s: nginx names the one on
+    /// which the directive ends.
+    pub line: Option<u32>,
     /// What is wrong, in nginx's wording where nginx has one.
     pub message: String,
     /// What to write instead.
@@ -74,6 +77,7 @@ impl Problem {
         Self {
             severity,
             at,
+            line: None,
             message,
             help: None,
         }
@@ -84,7 +88,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.at {
-            Some(at) => write!(f, "{at}: {}", self.message),
+            Some(at) => {
+                let line = self.line.unwrap_or(at.line);
+                write!(f, "{}:{line}: {}", at.file.display(), self.message)
+            }
             None => f.write_str(&self.message),
         }
     }

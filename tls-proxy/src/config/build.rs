@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::draft::{Draft, FinishedServer, Paths};
 use super::files::{LogFile, LogFileId};
 use super::names::{Names, ServerName};
+use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
 use crate::modules::listen::Listen;
@@ -48,6 +49,13 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         &mut draft,
         &mut Place::default(),
     );
+    settle(&loaded.tree, &mut draft.problems);
+    let has_events = loaded.tree.iter().any(|it| it.name.text == "events");
+    if !has_events && !is_refused(&draft.problems) {
+        let message = "no \"events\" section in configuration";
+        let problem = Problem::emerg_nowhere(message).with_help("write `events {}`");
+        draft.problems.push(problem);
+    }
     draft
         .problems
         .extend(draft.variables.unknown().collect::<Vec<_>>());
@@ -57,15 +65,18 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         .filter(|file| file.on_disk)
         .map(|file| file.path.to_path_buf());
     let config = finish(&mut draft, sources.collect());
-    let refused = draft
-        .problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Emerg);
+    let refused = is_refused(&draft.problems);
     Built {
         pid: draft.main.pid,
         problems: draft.problems,
         config: config.filter(|_| !refused),
     }
+}
+
+fn is_refused(problems: &[Problem]) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Emerg)
 }
 
 /// Applies the directives of one block: first those that change its settings,
@@ -314,9 +325,7 @@ fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut
 /// Without a certificate of its default server an address cannot serve TLS to
 /// clients that name no server.
 fn check_certificates(listens: &[Address], servers: &[Server], problems: &mut Vec<Problem>) {
-    let failed = problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Emerg);
+    let failed = is_refused(problems);
     for address in listens
         .iter()
         .filter(|address| address.listen.ssl && !failed)

@@ -5,6 +5,7 @@ pub(crate) mod draft;
 pub(crate) mod files;
 pub(crate) mod locations;
 pub(crate) mod names;
+mod settle;
 
 use std::ops::Deref;
 use std::path::PathBuf;

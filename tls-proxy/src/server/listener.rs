@@ -55,7 +55,25 @@ pub(crate) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> 
     })
 }
 
+/// Whether an address could be bound; it may be in use.
+pub(crate) fn try_bind(listen: &Listen) -> Result<(), BindError> {
+    match bound(listen, false) {
+        Err(source) if source.kind() != io::ErrorKind::AddrInUse => Err(BindError {
+            address: listen.address,
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn open(listen: &Listen, shared: bool) -> io::Result<TcpListener> {
+    let socket = bound(listen, shared)?;
+    socket.listen(i32::try_from(listen.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// A socket that does not listen yet.
+fn bound(listen: &Listen, shared: bool) -> io::Result<Socket> {
     let domain = if listen.address.is_ipv4() {
         Domain::IPV4
     } else {
@@ -71,6 +89,5 @@ fn open(listen: &Listen, shared: bool) -> io::Result<TcpListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&listen.address.into())?;
-    socket.listen(i32::try_from(listen.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(socket)
 }
