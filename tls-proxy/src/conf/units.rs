@@ -49,12 +49,14 @@ fn scaled(text: &str, units: &[(char, u32)]) -> Option<u64> {
         Some((_, shift)) => (text.get(..text.len() - 1)?, *shift),
         None => (text, 0),
     };
-    number(digits)?
+    parse_number(digits)?
         .checked_mul(1 << shift)
         .filter(|bytes| *bytes <= MOST)
 }
 
-fn number(digits: &str) -> Option<u64> {
+/// A plain number: digits and nothing else.
+#[must_use]
+pub fn parse_number(digits: &str) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

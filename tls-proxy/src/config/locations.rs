@@ -43,14 +43,35 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    /// Whether two patterns are the same to nginx.
+    /// Whether nginx refuses one of the two beside the other. It does not look
+    /// at patterns, nor at names, of which the first counts.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Exact(own), Self::Exact(other)) | (Self::Named(own), Self::Named(other)) => {
-                own == other
-            }
+            (Self::Exact(own), Self::Exact(other)) => own == other,
             (Self::Prefix { text: own, .. }, Self::Prefix { text: other, .. }) => own == other,
             _ => false,
+        }
+    }
+
+    /// Why the location cannot stand inside the location `around`.
+    pub(crate) fn misplaced_in(&self, around: &Self) -> Option<String> {
+        let (own, outer) = (self.text(), around.text());
+        match (self, around) {
+            (_, Self::Exact(_)) => Some(format!(
+                "location \"{own}\" cannot be inside the exact location \"{outer}\""
+            )),
+            (_, Self::Named(_)) => Some(format!(
+                "location \"{own}\" cannot be inside the named location \"{outer}\""
+            )),
+            (Self::Named(_), _) => Some(format!(
+                "named location \"{own}\" can be on the server level only"
+            )),
+            (Self::Regex { .. }, _) => None,
+            // Of a pattern nginx compares the text, too.
+            _ if own.starts_with(outer) => None,
+            _ => Some(format!(
+                "location \"{own}\" is outside location \"{outer}\""
+            )),
         }
     }
 

@@ -53,9 +53,9 @@ pub(crate) fn time(directive: &Directive, word: &Word) -> Result<Duration, Probl
 /// A plain number.
 pub(crate) fn number(directive: &Directive) -> Result<usize, Problem> {
     let word = first(directive);
-    word.text
-        .parse()
-        .map_err(|_| Problem::emerg(&word.at, format!("invalid number \"{}\"", word.text)))
+    units::parse_number(&word.text)
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| Problem::emerg(&word.at, format!("invalid number \"{}\"", word.text)))
 }
 
 /// A parameter nobody knows.

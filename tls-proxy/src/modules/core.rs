@@ -540,9 +540,16 @@ fn open_location(
         let message = format!("duplicate location \"{}\"", twin.pattern.text());
         return Err(Problem::emerg(&directive.name.at, message));
     }
+    if let Some(around) = &scope.place.location {
+        let misplaced = pattern.misplaced_in(around);
+        misplaced.map_or(Ok(()), |why| Err(Problem::emerg(&directive.name.at, why)))?;
+    }
     let mut settings = scope.settings.for_location();
-    let mut place = super::Place::default();
     settings.proxy.location = pattern.prefix().map(Into::into);
+    let mut place = super::Place {
+        location: Some(pattern.clone()),
+        ..super::Place::default()
+    };
     walk_block(
         children,
         Contexts::LOCATION,

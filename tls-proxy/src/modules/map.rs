@@ -21,6 +21,7 @@ pub(crate) struct Map {
     patterns: Vec<(Regex, Template)>,
     default: Template,
     hostnames: bool,
+    has_default: bool,
 }
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -83,7 +84,13 @@ impl Map {
             ));
         };
         let value = Template::compile(value, variables)?;
-        if key == "default" && !line.name.quoted {
+        if key == "default" {
+            if std::mem::replace(&mut self.has_default, true) {
+                return Err(Problem::emerg(
+                    &line.name.at,
+                    "duplicate default map parameter",
+                ));
+            }
             self.default = value;
         } else if let Some(pattern) = key.strip_prefix('~') {
             let regex = compile_regex(pattern, false, &line.name)?;

@@ -360,6 +360,8 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Place {
     pub(crate) server: crate::config::draft::ServerDraft,
     pub(crate) upstream: upstream::Draft,
+    /// What this location matches; none in a server.
+    pub(crate) location: Option<crate::config::draft::Pattern>,
     /// Locations directly inside this server or location.
     pub(crate) locations: Vec<crate::config::draft::LocationDraft>,
 }

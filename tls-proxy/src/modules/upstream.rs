@@ -220,7 +220,8 @@ fn open_upstream(
         scope.draft,
         &mut place,
     );
-    if place.upstream.peers.is_empty() {
+    let has_servers = children.iter().any(|line| line.name.text == "server");
+    if place.upstream.peers.is_empty() && !has_servers {
         return Err(Problem::emerg(
             &directive.end,
             "no servers are inside upstream",
@@ -260,17 +261,21 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
 fn set_option(peer: &mut Peer, option: &Word) -> Result<(), Problem> {
     let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
     let number = || {
-        value
-            .parse::<u32>()
-            .map_err(|_| arguments::invalid_parameter(option))
+        let number = units::parse_number(value).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| arguments::invalid_parameter(option))
     };
     match name {
-        "weight" => peer.weight = number()?.max(1),
+        "weight" => {
+            peer.weight = number()?;
+            if peer.weight == 0 {
+                return Err(arguments::invalid_parameter(option));
+            }
+        }
         "max_fails" => peer.max_fails = number()?,
         "fail_timeout" => {
-            let time = units::parse_time_ms(value);
+            let time = units::parse_time_s(value);
             peer.fail_timeout =
-                Duration::from_millis(time.ok_or_else(|| arguments::invalid_parameter(option))?);
+                Duration::from_secs(time.ok_or_else(|| arguments::invalid_parameter(option))?);
         }
         "backup" => peer.backup = true,
         "down" => peer.down = true,
