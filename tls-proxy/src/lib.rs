@@ -12,6 +12,7 @@ pub mod error_log;
 mod http1;
 pub mod life;
 mod modules;
+mod pattern;
 #[cfg(test)]
 mod properties;
 mod server;

@@ -10,10 +10,10 @@ use super::names::ServerName;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::modules::listen::Listen;
-use crate::modules::map::compile_regex;
 use crate::modules::upstream::{Address, Upstream};
 use crate::modules::{Place, Settings, limit_conn, limit_req, log, main};
 use crate::tls::connector::Connector;
+use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 
 pub(crate) use super::locations::Pattern;
@@ -188,7 +188,7 @@ impl Draft {
 
 impl Pattern {
     /// Reads what stands between `location` and `{`.
-    pub(crate) fn parse(directive: &Directive) -> Result<Self, Problem> {
+    pub(crate) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
         let (modifier, word) = match &directive.args[..] {
             [modifier, word] => (modifier.text.as_str(), word),
             [word] => split_modifier(word),
@@ -206,7 +206,7 @@ impl Pattern {
                 final_: true,
             },
             "~" | "~*" => Self::Regex {
-                regex: compile_regex(text, modifier == "~*", word)?,
+                matcher: Matcher::compile(text, modifier == "~*", word, variables)?,
                 text: text.to_owned(),
             },
             "" if text.starts_with('@') => Self::Named(text.to_owned()),

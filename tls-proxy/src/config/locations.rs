@@ -1,8 +1,7 @@
 //! Choosing a location by path, in nginx's order.
 
-use regex::bytes::Regex;
-
 use super::LocationId;
+use crate::vars::captured::Matcher;
 
 /// The locations of one block, ready to be searched.
 #[derive(Debug, Default)]
@@ -10,7 +9,7 @@ pub(crate) struct Tree {
     exact: Vec<(Box<[u8]>, LocationId)>,
     /// The longest first.
     prefixes: Vec<Prefix>,
-    patterns: Vec<(Regex, LocationId)>,
+    patterns: Vec<(Matcher, LocationId)>,
     named: Vec<(Box<[u8]>, LocationId)>,
 }
 
@@ -38,7 +37,7 @@ pub(crate) enum Found {
 pub(crate) enum Pattern {
     Exact(String),
     Prefix { text: String, final_: bool },
-    Regex { regex: Regex, text: String },
+    Regex { matcher: Matcher, text: String },
     Named(String),
 }
 
@@ -98,7 +97,7 @@ impl Tree {
         match pattern {
             Pattern::Exact(text) => self.exact.push((text.as_bytes().into(), id)),
             Pattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
-            Pattern::Regex { regex, .. } => self.patterns.push((regex.clone(), id)),
+            Pattern::Regex { matcher, .. } => self.patterns.push((matcher.clone(), id)),
             Pattern::Prefix { text, final_ } => {
                 let auto_redirect = proxied && text.len() > 1 && text.ends_with('/');
                 let text = text.as_bytes().into();
@@ -124,45 +123,39 @@ impl Tree {
 
     /// The location for `path`: `=` first, then the longest prefix unless a
     /// pattern matches and the prefix is not `^~`. `inside` leads to the
-    /// locations within a location; `captures` takes a pattern's groups.
-    pub(crate) fn find<'a>(
+    /// locations within a location; `matches` tries a pattern, and may fail.
+    pub(crate) fn find<'a, E>(
         &'a self,
         path: &[u8],
         inside: &impl Fn(LocationId) -> &'a Tree,
-        captures: &mut Vec<std::ops::Range<usize>>,
-    ) -> Option<Found> {
+        matches: &impl Fn(&Matcher) -> Result<bool, E>,
+    ) -> Result<Option<Found>, E> {
         if let Some((_, id)) = self.exact.iter().find(|(text, _)| **text == *path) {
-            return Some(Found::Location(*id));
+            return Ok(Some(Found::Location(*id)));
         }
         if self.prefixes.iter().any(|prefix| prefix.redirects(path)) {
-            return Some(Found::Redirect);
+            return Ok(Some(Found::Redirect));
         }
         let prefix = self
             .prefixes
             .iter()
             .find(|prefix| path.starts_with(&prefix.text));
         if let Some(prefix) = prefix {
-            if let Some(found) = inside(prefix.id).find(path, inside, captures) {
-                return Some(found);
+            let found = inside(prefix.id).find(path, inside, matches)?;
+            if found.is_some() {
+                return Ok(found);
             }
             if prefix.final_ {
-                return Some(Found::Location(prefix.id));
+                return Ok(Some(Found::Location(prefix.id)));
             }
         }
-        for (regex, id) in &self.patterns {
-            let Some(groups) = regex.captures(path) else {
-                continue;
-            };
-            captures.clear();
-            captures.extend(
-                groups
-                    .iter()
-                    .map(|group| group.map_or(0..0, |group| group.range())),
-            );
-            let found = inside(*id).find(path, inside, captures);
-            return found.or(Some(Found::Location(*id)));
+        for (matcher, id) in &self.patterns {
+            if matches(matcher)? {
+                let found = inside(*id).find(path, inside, matches)?;
+                return Ok(found.or(Some(Found::Location(*id))));
+            }
         }
-        prefix.map(|prefix| Found::Location(prefix.id))
+        Ok(prefix.map(|prefix| Found::Location(prefix.id)))
     }
 }
 
@@ -192,8 +185,19 @@ mod tests {
     }
 
     fn regex(text: &str) -> Pattern {
+        let at = crate::conf::Position {
+            file: std::path::Path::new("t").into(),
+            line: 1,
+            column: 1,
+        };
+        let word = crate::conf::Word {
+            text: text.into(),
+            quoted: false,
+            at,
+        };
+        let mut registry = crate::vars::registry::Registry::default();
         Pattern::Regex {
-            regex: Regex::new(text).expect("valid"),
+            matcher: Matcher::compile(text, false, &word, &mut registry).expect("valid"),
             text: text.into(),
         }
     }
@@ -216,10 +220,15 @@ mod tests {
             ("/static/a.png", 2),
             ("/api/x.png", 4),
         ] {
-            let found = tree.find(path.as_bytes(), &|_| &empty, &mut Vec::new());
-            assert_eq!(found, Some(Found::Location(LocationId(expected))), "{path}");
+            let matches = |matcher: &Matcher| matcher.pattern().is_match(path.as_bytes());
+            let found = tree.find(path.as_bytes(), &|_| &empty, &matches);
+            assert_eq!(
+                found,
+                Ok(Some(Found::Location(LocationId(expected)))),
+                "{path}"
+            );
         }
-        let redirect = tree.find(b"/api", &|_| &empty, &mut Vec::new());
-        assert_eq!(redirect, Some(Found::Redirect));
+        let redirect = tree.find(b"/api", &|_| &empty, &|_| Ok::<_, ()>(false));
+        assert_eq!(redirect, Ok(Some(Found::Redirect)));
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use regex::bytes::Regex;
-
 use super::ServerId;
 use crate::conf::{Problem, Word};
-use crate::modules::map::compile_regex;
+use crate::vars::captured::Matcher;
+use crate::vars::registry::Registry;
 
 /// One name of a server.
 #[derive(Clone, Debug)]
@@ -19,11 +18,15 @@ pub(crate) enum ServerName {
     /// `www.*` as `www.`.
     Prefix(String),
     /// `~…`, with its text.
-    Pattern(Regex, String),
+    Pattern(Matcher, String),
 }
 
 impl ServerName {
-    pub(crate) fn parse(word: &Word, hostname: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(
+        word: &Word,
+        hostname: &str,
+        variables: &mut Registry,
+    ) -> Result<Self, Problem> {
         let text = word.text.to_ascii_lowercase();
         let invalid = || {
             Problem::emerg(
@@ -33,8 +36,8 @@ impl ServerName {
             .with_help("`*` may stand for the first or the last label only")
         };
         if let Some(pattern) = word.text.strip_prefix('~') {
-            let regex = compile_regex(pattern, true, word)?;
-            return Ok(Self::Pattern(regex, word.text.clone()));
+            let matcher = Matcher::compile(pattern, true, word, variables)?;
+            return Ok(Self::Pattern(matcher, word.text.clone()));
         }
         if text == "$hostname" {
             return Ok(Self::Exact(hostname.to_ascii_lowercase()));
@@ -84,7 +87,7 @@ pub(crate) struct Names {
     exact: HashMap<String, ServerId>,
     suffixes: Vec<(String, ServerId)>,
     prefixes: Vec<(String, ServerId)>,
-    patterns: Vec<(Regex, ServerId)>,
+    patterns: Vec<(Matcher, ServerId)>,
 }
 
 impl Names {
@@ -124,9 +127,13 @@ impl Names {
 
     /// The server for `host`, which is in lower case and without a port:
     /// exact name, longest `*.suffix`, longest `prefix.*`, first pattern.
-    pub(crate) fn find(&self, host: &str) -> Option<ServerId> {
+    pub(crate) fn find<E>(
+        &self,
+        host: &str,
+        matches: impl Fn(&Matcher) -> Result<bool, E>,
+    ) -> Result<Option<ServerId>, E> {
         if let Some(server) = self.exact.get(host) {
-            return Some(*server);
+            return Ok(Some(*server));
         }
         let suffix = self
             .suffixes
@@ -138,13 +145,20 @@ impl Names {
                 .find(|(prefix, _)| host.starts_with(prefix.as_str()))
         };
         if let Some((_, server)) = suffix.or_else(prefix) {
-            return Some(*server);
+            return Ok(Some(*server));
         }
-        let pattern = self
-            .patterns
-            .iter()
-            .find(|(pattern, _)| pattern.is_match(host.as_bytes()));
-        pattern.map(|(_, server)| *server)
+        for (matcher, server) in &self.patterns {
+            if matches(matcher)? {
+                return Ok(Some(*server));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The server for a host whose groups nobody asks for (SNI).
+    pub(crate) fn find_quietly(&self, host: &str) -> Option<ServerId> {
+        let matches = |matcher: &Matcher| matcher.pattern().is_match(host.as_bytes());
+        self.find(host, matches).unwrap_or(None)
     }
 }
 
@@ -168,6 +182,7 @@ mod tests {
                 at,
             },
             "pod",
+            &mut Registry::default(),
         )
         .ok()
     }
@@ -190,10 +205,10 @@ mod tests {
             ("d", 5),
             ("e.d", 5),
         ] {
-            assert_eq!(names.find(host), Some(ServerId(server)), "{host}");
+            assert_eq!(names.find_quietly(host), Some(ServerId(server)), "{host}");
         }
         assert_eq!(
-            (names.find("z"), names.find("b.c")),
+            (names.find_quietly("z"), names.find_quietly("b.c")),
             (None, Some(ServerId(3)))
         );
     }

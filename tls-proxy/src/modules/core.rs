@@ -180,7 +180,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         |scope, directive| {
             for word in &directive.args {
-                let name = ServerName::parse(word, &scope.draft.paths.hostname)?;
+                let draft = &mut *scope.draft;
+                let name = ServerName::parse(word, &draft.paths.hostname, &mut draft.variables)?;
                 scope.place.server.names.push(name);
             }
             Ok(())
@@ -530,7 +531,7 @@ fn open_location(
     directive: &Directive,
     children: &[Directive],
 ) -> Result<(), Problem> {
-    let pattern = Pattern::parse(directive)?;
+    let pattern = Pattern::parse(directive, &mut scope.draft.variables)?;
     if let Some(twin) = scope
         .place
         .locations

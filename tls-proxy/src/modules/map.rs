@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use regex::bytes::Regex;
-
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::server::request::Request;
+use crate::vars::captured::Matcher;
 use crate::vars::registry::{Computed, Registry};
 use crate::vars::template::Template;
 
@@ -18,10 +17,12 @@ pub(crate) struct Map {
     /// `*.example.com` and `example.*`, with `hostnames`.
     suffixes: Vec<(Box<[u8]>, Template)>,
     prefixes: Vec<(Box<[u8]>, Template)>,
-    patterns: Vec<(Regex, Template)>,
-    default: Template,
+    patterns: Vec<(Matcher, Template)>,
+    default: Option<Template>,
+    /// Keys from here on may have wildcards.
     hostnames: bool,
-    has_default: bool,
+    /// Computed anew each time it is used.
+    volatile: bool,
 }
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -54,7 +55,6 @@ fn define(
         source,
         ..Map::default()
     };
-    map.hostnames = children.iter().any(|line| line.name.text == "hostnames");
     for line in children {
         map.add(line, variables)?;
     }
@@ -74,108 +74,136 @@ pub(crate) fn variable_name(word: &Word) -> Result<&str, Problem> {
 impl Map {
     fn add(&mut self, line: &Directive, variables: &mut Registry) -> Result<(), Problem> {
         let key = line.name.text.as_str();
-        if line.args.is_empty() && matches!(key, "hostnames" | "volatile") {
-            return Ok(());
-        }
-        let [value] = &line.args[..] else {
-            return Err(Problem::emerg(
+        match (key, &line.args[..]) {
+            ("hostnames", []) => {
+                self.hostnames = true;
+                Ok(())
+            }
+            ("volatile", []) => {
+                self.volatile = true;
+                Ok(())
+            }
+            (_, [value]) => {
+                let value = Template::compile(value, variables)?;
+                self.add_pair(&line.name, value, variables)
+            }
+            _ => Err(Problem::emerg(
                 &line.name.at,
                 "invalid number of the map parameters",
-            ));
-        };
-        let value = Template::compile(value, variables)?;
-        if key == "default" {
-            if std::mem::replace(&mut self.has_default, true) {
-                return Err(Problem::emerg(
-                    &line.name.at,
-                    "duplicate default map parameter",
-                ));
-            }
-            self.default = value;
-        } else if let Some(pattern) = key.strip_prefix('~') {
-            let regex = compile_regex(pattern, false, &line.name)?;
-            self.patterns.push((regex, value));
-        } else {
-            self.add_text(key.strip_prefix('\\').unwrap_or(key), value, &line.name)?;
+            )),
         }
-        Ok(())
     }
 
-    fn add_text(&mut self, key: &str, value: Template, word: &Word) -> Result<(), Problem> {
-        let lower: Box<[u8]> = key.to_ascii_lowercase().into_bytes().into();
-        if self.hostnames {
-            if lower.starts_with(b"*.") {
-                self.suffixes.push((lower[1..].into(), value));
-                return Ok(());
+    fn add_pair(
+        &mut self,
+        word: &Word,
+        value: Template,
+        variables: &mut Registry,
+    ) -> Result<(), Problem> {
+        let key = word.text.as_str();
+        if key == "default" {
+            return match self.default.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(Problem::emerg(&word.at, "duplicate default map parameter")),
+            };
+        }
+        if let Some(pattern) = key.strip_prefix('~') {
+            let (pattern, caseless) = pattern
+                .strip_prefix('*')
+                .map_or((pattern, false), |rest| (rest, true));
+            let matcher = Matcher::compile(pattern, caseless, word, variables)?;
+            self.patterns.push((matcher, value));
+            return Ok(());
+        }
+        let key = key.strip_prefix('\\').unwrap_or(key);
+        let lower = key.to_ascii_lowercase().into_bytes();
+        let new = if self.hostnames {
+            self.add_host(&lower, value, word)?
+        } else {
+            self.exact.insert(lower.into(), value).is_none()
+        };
+        if new {
+            Ok(())
+        } else {
+            let message = format!("conflicting parameter \"{key}\"");
+            Err(Problem::emerg(&word.at, message))
+        }
+    }
+
+    /// `false` where the key is there already.
+    fn add_host(&mut self, key: &[u8], value: Template, word: &Word) -> Result<bool, Problem> {
+        let invalid = || {
+            let message = format!("invalid hostname or wildcard \"{}\"", word.text);
+            Problem::emerg(&word.at, message)
+        };
+        let (list, key) = match key {
+            [b'*', suffix @ ..] if suffix.starts_with(b".") => (&mut self.suffixes, suffix),
+            [prefix @ .., b'*'] if prefix.ends_with(b".") => (&mut self.prefixes, prefix),
+            [b'.', name @ ..] => {
+                let new = self.exact.insert(name.into(), value.clone()).is_none();
+                self.suffixes.push((key.into(), value));
+                return Ok(new);
             }
-            if lower.ends_with(b".*") {
-                self.prefixes.push((lower[..lower.len() - 1].into(), value));
-                return Ok(());
+            exact => {
+                if exact.contains(&b'*') {
+                    return Err(invalid());
+                }
+                return Ok(self.exact.insert(exact.into(), value).is_none());
             }
-            if lower.starts_with(b".") {
-                self.suffixes.push((lower.clone(), value.clone()));
-                self.exact.insert(lower[1..].into(), value);
-                return Ok(());
+        };
+        if key.len() < 2 || key.contains(&b'*') {
+            return Err(invalid());
+        }
+        let new = list.iter().all(|(own, _)| **own != *key);
+        list.push((key.into(), value));
+        Ok(new)
+    }
+
+    /// The value for a key; none is the default.
+    fn find(&self, request: &Request, key: &[u8]) -> Option<&Template> {
+        let lower = key.to_ascii_lowercase();
+        // A host's final dot means nothing.
+        let host = lower
+            .strip_suffix(b".")
+            .filter(|_| self.hostnames)
+            .unwrap_or(&lower);
+        if let Some(value) = self.exact.get(host) {
+            return Some(value);
+        }
+        let suffix = self
+            .suffixes
+            .iter()
+            .find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix));
+        let prefix = || {
+            self.prefixes
+                .iter()
+                .find(|(prefix, _)| host.starts_with(prefix))
+        };
+        if let Some((_, value)) = suffix.or_else(prefix) {
+            return Some(value);
+        }
+        for (matcher, value) in self.patterns.iter().filter(|_| !host.is_empty()) {
+            match matcher.matches(request, &key[..host.len()]) {
+                Ok(true) => return Some(value),
+                Ok(false) => {}
+                // It is logged; nginx takes the default too.
+                Err(_) => return None,
             }
         }
-        if self.exact.insert(lower, value).is_some() {
-            return Err(Problem::emerg(
-                &word.at,
-                format!("conflicting parameter \"{key}\""),
-            ));
-        }
-        Ok(())
+        None
     }
 }
 
 impl Computed for Map {
     fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         let key = self.source.evaluate(request);
-        let lower = key.to_ascii_lowercase();
-        let by_host = || {
-            let suffix = self
-                .suffixes
-                .iter()
-                .find(|(suffix, _)| lower.ends_with(suffix));
-            suffix.or_else(|| {
-                self.prefixes
-                    .iter()
-                    .find(|(prefix, _)| lower.starts_with(prefix))
-            })
-        };
-        let by_pattern = || self.patterns.iter().find(|(regex, _)| regex.is_match(&key));
-        let value = self
-            .exact
-            .get(&lower[..])
-            .or_else(|| by_host().map(|(_, value)| value))
-            .or_else(|| by_pattern().map(|(_, value)| value))
-            .unwrap_or(&self.default);
-        value.write(request, out);
+        if let Some(value) = self.find(request, &key).or(self.default.as_ref()) {
+            value.write(request, out);
+        }
         true
     }
-}
 
-/// Compiles a regular expression of the configuration. `~*` at its head, or
-/// `caseless`, ignores case.
-pub(crate) fn compile_regex(text: &str, caseless: bool, word: &Word) -> Result<Regex, Problem> {
-    let (text, starred) = text
-        .strip_prefix('*')
-        .map_or((text, false), |rest| (rest, true));
-    regex::bytes::RegexBuilder::new(text)
-        .case_insensitive(caseless || starred)
-        .unicode(false)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|source| {
-            let message = format!("invalid regular expression \"{text}\"");
-            let first_line = source
-                .to_string()
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .to_owned();
-            Problem::emerg(&word.at, message).with_help(format!(
-                "{first_line}; look-around and back-references are not supported"
-            ))
-        })
+    fn is_volatile(&self) -> bool {
+        self.volatile
+    }
 }

@@ -318,7 +318,7 @@ impl Settings {
     /// location does not.
     pub(crate) fn for_block_inside(&self) -> Self {
         let mut own = self.clone();
-        own.rewrite = rewrite::Settings::default();
+        own.rewrite = own.rewrite.inherited();
         own.static_files.documents = own.static_files.documents.inherited();
         own.access = own.access.inherited();
         own.try_files = None;

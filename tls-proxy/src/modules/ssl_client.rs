@@ -162,7 +162,8 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     if !other || request.settings().ssl.client.verify == Verify::Off {
         return Ok(());
     }
-    if named.is_none_or(|name| connection.listen().names.find(name).is_none()) {
+    let known = |name: &str| connection.listen().names.find_quietly(name);
+    if named.is_none_or(|name| known(&name.to_ascii_lowercase()).is_none()) {
         return Ok(());
     }
     let what = "client attempted to request the server name different from the one that was \

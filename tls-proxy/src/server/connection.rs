@@ -198,9 +198,10 @@ async fn open(
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
-    let (tls, info) = accept::accept(stream, |name| {
+    let begun = stream.seen.clone();
+    let (tls, mut info) = accept::accept(stream, |name| {
         server = name
-            .and_then(|name| listen.names.find(name))
+            .and_then(|name| listen.names.find_quietly(name))
             .unwrap_or(listen.default);
         let own = config.server(server).tls.as_ref();
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
@@ -208,6 +209,11 @@ async fn open(
     })
     .await
     .map_err(Closed::Because)?;
+    let spelled = info
+        .server_name
+        .as_deref()
+        .and_then(|name| spelled(&begun, name));
+    info.server_name = spelled.or(info.server_name);
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.server = server;
     connection.tls = Some(info);
@@ -238,6 +244,17 @@ async fn look(stream: &mut Prefixed) -> io::Result<usize> {
         std::task::Poll::Ready(Ok(space.filled().len()))
     })
     .await
+}
+
+/// A server's name with the letters that the client used (`$ssl_server_name`):
+/// rustls tells it in lower case. None where it is not in the first bytes.
+fn spelled(begun: &[u8], name: &str) -> Option<String> {
+    let length = u16::try_from(name.len()).ok()?.to_be_bytes();
+    begun.windows(name.len() + 2).find_map(|window| {
+        let found = window.strip_prefix(&length)?;
+        let same = found.eq_ignore_ascii_case(name.as_bytes());
+        same.then(|| String::from_utf8_lossy(found).into_owned())
+    })
 }
 
 /// Whether the bytes are HTTP/2's; reads on while they might be.

@@ -81,9 +81,9 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             Some(host) => request.host = host,
             None => return refuse(request, 400, "client sent invalid host header"),
         }
-        choose_server(request);
-        ssl_client::check_name(request)?;
     }
+    choose_server(request)?;
+    ssl_client::check_name(request)?;
     let merge = request.settings().core.merge_slashes;
     match target::normalise(&request.head.target, merge) {
         Ok(normal) => {
@@ -101,14 +101,18 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     ssl_client::check(request)
 }
 
-fn choose_server(request: &mut Request) {
-    let names = &request.connection.listen().names;
-    let found = std::str::from_utf8(&request.host)
-        .ok()
-        .and_then(|host| names.find(host));
-    let server: ServerId = found.unwrap_or(request.connection.listen().default);
+fn choose_server(request: &mut Request) -> Result<(), Refusal> {
+    let listen = request.connection.listen();
+    let found = match std::str::from_utf8(&request.host) {
+        Ok(host) => listen
+            .names
+            .find(host, |name| name.matches(request, host.as_bytes()))?,
+        Err(_) => None,
+    };
+    let server: ServerId = found.unwrap_or(listen.default);
     request.server = server;
     request.location = request.config.server(server).root;
+    Ok(())
 }
 
 /// Server rewrite, location, rewrite, content. `outside` is false for an
@@ -124,7 +128,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         }
     }
     for _ in 0..=MOST_REDIRECTS {
-        if let Some(redirect) = choose_location(request) {
+        if let Some(redirect) = choose_location(request)? {
             return Ok(redirect);
         }
         request.located = true;
@@ -154,16 +158,14 @@ fn too_many_redirects(request: &Request) -> Refusal {
 }
 
 /// Sets the request's location; an answer where the path wants a slash.
-fn choose_location(request: &mut Request) -> Option<Response> {
+fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
     let config = request.config.clone();
     let server = config.server(request.server);
     let inside = |id: LocationId| -> &Tree { &config.location(id).tree };
-    let mut groups = Vec::new();
-    let found = server.tree.find(&request.path, &inside, &mut groups);
-    if !groups.is_empty() {
-        let path = Bytes::copy_from_slice(&request.path);
-        request.captures = groups.into_iter().map(|group| path.slice(group)).collect();
-    }
+    let path = &request.path;
+    let found = server
+        .tree
+        .find(path, &inside, &|pattern| pattern.matches(request, path))?;
     match found {
         Some(Found::Location(id)) => {
             request.location = id;
@@ -179,10 +181,10 @@ fn choose_location(request: &mut Request) -> Option<Response> {
                 address.extend_from_slice(&request.args);
             }
             let tokens = request.settings().core.server_tokens;
-            return Some(Response::redirect(301, address.into(), tokens));
+            return Ok(Some(Response::redirect(301, address.into(), tokens)));
         }
     }
-    None
+    Ok(None)
 }
 
 /// A body that says it is too long is not read (`client_max_body_size`).

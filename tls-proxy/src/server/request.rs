@@ -16,6 +16,8 @@ use crate::http1::request_head::{Framing, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::{Settings, limit_conn, log};
 use crate::upstream::body::RequestBody;
+use crate::vars::captured::Captured;
+use crate::vars::slots::Slots;
 
 /// A request and everything that becomes known of it.
 ///
@@ -62,11 +64,11 @@ pub(crate) struct Request {
     pub(crate) server: ServerId,
     pub(crate) location: LocationId,
     /// Values given to the configuration's own variables.
-    pub(crate) slots: Vec<Option<Bytes>>,
+    pub(crate) slots: Slots,
     /// Times it was sent to a named location.
     pub(crate) redirects: u32,
     /// Groups of the last regular expression that matched.
-    pub(crate) captures: Vec<Bytes>,
+    pub(crate) captured: Captured,
     pub(crate) started: Instant,
     /// Its number on its connection, from 1.
     pub(crate) number: u64,
@@ -142,7 +144,7 @@ impl Request {
         let config = connection.config.clone();
         let server = connection.server;
         let location = config.server(server).root;
-        let slots = vec![None; config.variables.len()];
+        let slots = Slots::new(config.variables.len());
         let number = connection.requests.get() + 1;
         connection.requests.set(number);
         connection.in_flight.update(|count| count + 1);
@@ -169,7 +171,7 @@ impl Request {
             location,
             slots,
             redirects: 0,
-            captures: Vec::new(),
+            captured: Captured::default(),
             started: Instant::now(),
             number,
             pipelined: false,

@@ -1,7 +1,9 @@
 //! nginx's variables, and strings with variables compiled into templates.
 
+pub(crate) mod captured;
 pub(crate) mod known;
 pub(crate) mod registry;
+pub(crate) mod slots;
 mod ssl;
 pub(crate) mod template;
 
@@ -27,7 +29,8 @@ pub(crate) enum Variable {
     Cookie(Box<[u8]>),
     /// `$1` to `$9`: a group of the last regular expression that matched.
     Capture(usize),
-    /// A variable the configuration itself makes (`set`, `map`, a named group).
+    /// A variable the configuration itself makes (`set`, `map`, a named
+    /// group), or may make: `$http_NAME` and its like can be set.
     User(usize),
 }
 
@@ -41,9 +44,9 @@ impl Variable {
             Self::UpstreamField(name) => known::upstream_field(request, name, out),
             Self::Argument(name) => known::argument(request, name, out),
             Self::Cookie(name) => known::cookie(request, name, out),
-            Self::Capture(group) => write(request.captures.get(*group).map(|it| &it[..]), out),
-            Self::User(slot) => match &request.slots[*slot] {
-                Some(value) => write(Some(value), out),
+            Self::Capture(group) => request.captured.write(*group, out),
+            Self::User(slot) => match request.slots.value(*slot) {
+                Some(value) => write(Some(&value), out),
                 None => request.config.variables.compute(*slot, request, out),
             },
         }

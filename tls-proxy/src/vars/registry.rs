@@ -6,9 +6,31 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::{Variable, known};
 use crate::conf::{Position, Problem};
+use crate::error_log::{self, Level};
 use crate::server::request::Request;
+
+/// Fields that nginx has variables of their own for, which cannot be made.
+const FIXED_FIELDS: [&str; 15] = [
+    "http_cookie",
+    "http_host",
+    "http_referer",
+    "http_user_agent",
+    "http_via",
+    "http_x_forwarded_for",
+    "sent_http_cache_control",
+    "sent_http_connection",
+    "sent_http_content_length",
+    "sent_http_content_type",
+    "sent_http_keep_alive",
+    "sent_http_last_modified",
+    "sent_http_link",
+    "sent_http_location",
+    "sent_http_transfer_encoding",
+];
 
 /// The variables a configuration makes.
 #[derive(Debug, Default)]
@@ -29,8 +51,12 @@ struct Made {
 enum Source {
     /// Nothing yet.
     Unknown,
-    /// `set`, or a named group of a regular expression.
-    Assigned,
+    /// nginx itself, unless a line of the configuration does.
+    Family(Variable),
+    /// `set`; using it before is worth a warning.
+    Set,
+    /// A named group of a regular expression.
+    Captured,
     /// `map`, `geo`, `split_clients`.
     Computed(Box<dyn Computed>),
 }
@@ -39,6 +65,11 @@ enum Source {
 pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
     /// Writes the value; `false` when there is none.
     fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool;
+
+    /// Computed anew each time (`volatile`), not once for a request.
+    fn is_volatile(&self) -> bool {
+        false
+    }
 }
 
 impl Registry {
@@ -61,7 +92,12 @@ impl Registry {
         ];
         for (prefix, family) in FAMILIES {
             if let Some(rest) = lower.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
-                return family(rest.as_bytes().into());
+                let variable = family(rest.as_bytes().into());
+                let slot = self.slot(&lower, at);
+                if matches!(self.made[slot].source, Source::Unknown) {
+                    self.made[slot].source = Source::Family(variable);
+                }
+                return Variable::User(slot);
             }
         }
         Variable::User(self.slot(&lower, at))
@@ -82,19 +118,32 @@ impl Registry {
         slot
     }
 
-    /// A slot that a line of the configuration assigns to.
-    pub(crate) fn assign(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
+    /// The slot of a variable that a line of the configuration makes.
+    fn make(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
-        if known::find(&lower).is_some() && !matches!(lower.as_str(), "args" | "limit_rate") {
+        let fixed = known::find(&lower).is_some() || FIXED_FIELDS.contains(&&lower[..]);
+        if fixed && !matches!(lower.as_str(), "args" | "limit_rate") {
             return Err(Problem::emerg(
                 at,
                 format!("the duplicate \"{name}\" variable"),
             ));
         }
-        let slot = self.slot(&lower, at);
-        if matches!(self.made[slot].source, Source::Unknown) {
-            self.made[slot].source = Source::Assigned;
+        Ok(self.slot(&lower, at))
+    }
+
+    /// A slot that `set` assigns to.
+    pub(crate) fn assign(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
+        let slot = self.make(name, at)?;
+        if matches!(self.made[slot].source, Source::Unknown | Source::Family(_)) {
+            self.made[slot].source = Source::Set;
         }
+        Ok(slot)
+    }
+
+    /// A slot that a named group of a regular expression assigns to.
+    pub(crate) fn capture(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
+        let slot = self.make(name, at)?;
+        self.made[slot].source = Source::Captured;
         Ok(slot)
     }
 
@@ -105,7 +154,7 @@ impl Registry {
         at: &Position,
         computed: Box<dyn Computed>,
     ) -> Result<(), Problem> {
-        let slot = self.assign(name, at)?;
+        let slot = self.make(name, at)?;
         self.made[slot].source = Source::Computed(computed);
         Ok(())
     }
@@ -131,9 +180,38 @@ impl Registry {
 
     /// The value of a slot nothing has been assigned to.
     pub(crate) fn compute(&self, slot: usize, request: &Request, out: &mut Vec<u8>) -> bool {
-        match &self.made[slot].source {
-            Source::Computed(computed) => computed.evaluate(request, out),
-            Source::Unknown | Source::Assigned => false,
+        let made = &self.made[slot];
+        match &made.source {
+            Source::Unknown | Source::Captured => false,
+            Source::Family(variable) => variable.evaluate(request, out),
+            Source::Set => {
+                if request.settings().rewrite.warns_of_unset {
+                    let what = format!("using uninitialized \"{}\" variable", made.name);
+                    error_log::request(request, Level::Warn, what);
+                }
+                request.slots.set(slot, Bytes::new());
+                true
+            }
+            Source::Computed(computed) if computed.is_volatile() => {
+                deeper(request, made, || computed.evaluate(request, out))
+            }
+            Source::Computed(computed) => deeper(request, made, || {
+                let from = out.len();
+                let found = computed.evaluate(request, out);
+                if found {
+                    let value = Bytes::copy_from_slice(&out[from..]);
+                    request.slots.set(slot, value);
+                }
+                found
+            }),
         }
     }
+}
+
+fn deeper(request: &Request, made: &Made, compute: impl FnOnce() -> bool) -> bool {
+    request.slots.deeper(compute).unwrap_or_else(|| {
+        let what = format!("cycle while evaluating variable \"{}\"", made.name);
+        error_log::request(request, Level::Error, what);
+        false
+    })
 }

@@ -1,0 +1,350 @@
+//! nginx's `ngx_http_rewrite_module`: `return`, `rewrite`, `set`, `if`, `break`.
+//!
+//! The directives of a block become a short program that runs in file order.
+
+mod condition;
+mod rule;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::condition::Test;
+use self::rule::{Flag, Outcome, Rule};
+use super::map::variable_name;
+use super::{Contexts, Effect, Scope, Spec, arguments, types};
+use crate::conf::{Directive, Problem};
+use crate::config::LocationId;
+use crate::config::build::walk_block;
+use crate::error_log::{self, Level};
+use crate::http1::target;
+use crate::server::request::Request;
+use crate::server::response::{Refusal, Response};
+use crate::vars::template::Template;
+
+/// The program of one block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Steps with their place in the file; not inherited.
+    pub(crate) steps: Vec<(usize, Step)>,
+    /// `rewrite_log`.
+    logs: bool,
+    /// `uninitialized_variable_warn`.
+    pub(crate) warns_of_unset: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            steps: Vec::new(),
+            logs: false,
+            warns_of_unset: true,
+        }
+    }
+}
+
+impl Settings {
+    /// What a block inside starts with.
+    pub(crate) fn inherited(&self) -> Self {
+        Self {
+            steps: Vec::new(),
+            ..*self
+        }
+    }
+}
+
+/// One directive of the program.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Set {
+        slot: Slot,
+        value: Template,
+    },
+    Return(Return),
+    Rewrite(Arc<Rule>),
+    If {
+        test: Arc<Test>,
+        steps: Arc<[(usize, Step)]>,
+        location: Option<LocationId>,
+    },
+    Break,
+}
+
+/// What `set` writes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Slot {
+    User(usize),
+    Args,
+    LimitRate,
+}
+
+/// `return CODE [TEXT]`, `return CODE URL`, `return URL`.
+#[derive(Clone, Debug)]
+pub(crate) struct Return {
+    status: u16,
+    text: Option<Template>,
+}
+
+/// How a program ended.
+pub(crate) enum Flow {
+    /// Nothing was decided; an `if` may have chosen another location.
+    Continue,
+    /// The path was changed: choose the location anew.
+    Relocate,
+    /// The answer is known.
+    Answer(Box<Result<Response, Refusal>>),
+}
+
+const PLACES: Contexts = Contexts::SERVER
+    .or(Contexts::LOCATION)
+    .or(Contexts::IF_SERVER)
+    .or(Contexts::IF);
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("return", PLACES, (1, 2), |scope, directive| {
+        let step = parse_return(scope, directive)?;
+        push(scope, Step::Return(step));
+        Ok(())
+    })
+    .about("Answers with a status, and a text or an address.")
+    .repeats(),
+    Spec::set("set", PLACES, (2, 2), |scope, directive| {
+        let name = variable_name(&directive.args[0])?;
+        let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
+        let slot = scope.draft.variables.assign(name, &directive.args[0].at)?;
+        let slot = match name {
+            "args" => Slot::Args,
+            "limit_rate" => Slot::LimitRate,
+            _ => Slot::User(slot),
+        };
+        push(scope, Step::Set { slot, value });
+        Ok(())
+    })
+    .about("Gives a variable a value.")
+    .repeats(),
+    Spec::set("rewrite", PLACES, (2, 3), |scope, directive| {
+        let rule = Rule::parse(directive, &mut scope.draft.variables)?;
+        push(scope, Step::Rewrite(Arc::new(rule)));
+        Ok(())
+    })
+    .about("Changes the path where it matches a regular expression.")
+    .repeats(),
+    Spec::set("break", PLACES, (0, 0), |scope, _| {
+        push(scope, Step::Break);
+        Ok(())
+    })
+    .about("Ends the block's `set`, `if` and `rewrite` lines.")
+    .repeats(),
+    Spec::new(
+        "if",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (1, usize::MAX),
+        Effect::Block(open_if),
+    )
+    .about("Runs its lines where a condition holds.")
+    .repeats(),
+    Spec::set(
+        "rewrite_log",
+        Contexts::ALL.or(Contexts::IF_SERVER).or(Contexts::IF),
+        (1, 1),
+        |scope, directive| {
+            scope.settings.rewrite.logs = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Each pattern that was tried is logged, with severity `notice`."),
+    Spec::set(
+        "uninitialized_variable_warn",
+        Contexts::ALL.or(Contexts::IF_SERVER).or(Contexts::IF),
+        (1, 1),
+        |scope, directive| {
+            scope.settings.rewrite.warns_of_unset = arguments::flag(directive)?;
+            Ok(())
+        },
+    )
+    .default("on")
+    .about("A variable that is used before it was `set` is logged."),
+];
+
+fn push(scope: &mut Scope<'_>, step: Step) {
+    scope.settings.rewrite.steps.push((scope.order, step));
+}
+
+fn parse_return(scope: &mut Scope<'_>, directive: &Directive) -> Result<Return, Problem> {
+    let word = arguments::first(directive);
+    let text = |word, scope: &mut Scope<'_>| Template::compile(word, &mut scope.draft.variables);
+    match (word.text.parse::<u16>(), directive.args.get(1)) {
+        (Ok(status), _) if status > 999 => Err(Problem::emerg(
+            &word.at,
+            format!("invalid return code \"{}\"", word.text),
+        )),
+        (Ok(status), None) => Ok(Return { status, text: None }),
+        (Ok(status), Some(body)) => Ok(Return {
+            status,
+            text: Some(text(body, scope)?),
+        }),
+        (Err(_), None) if is_address(&word.text) => Ok(Return {
+            status: 302,
+            text: Some(text(word, scope)?),
+        }),
+        (Err(_), _) => Err(Problem::emerg(
+            &word.at,
+            format!("invalid return code \"{}\"", word.text),
+        )),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    ["http://", "https://", "$scheme"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+}
+
+fn open_if(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    children: &[Directive],
+) -> Result<(), Problem> {
+    let test = Arc::new(Test::parse(directive, &mut scope.draft.variables)?);
+    let mut settings = scope.settings.for_block_inside();
+    let in_location = scope.context == Contexts::LOCATION;
+    let context = if in_location {
+        Contexts::IF
+    } else {
+        Contexts::IF_SERVER
+    };
+    walk_block(
+        children,
+        context,
+        &mut settings,
+        scope.draft,
+        &mut super::Place::default(),
+    );
+    let steps: Arc<[_]> = std::mem::take(&mut settings.rewrite.steps).into();
+    let location = in_location.then(|| scope.draft.add_location(settings, Vec::new()));
+    push(
+        scope,
+        Step::If {
+            test,
+            steps,
+            location,
+        },
+    );
+    Ok(())
+}
+
+/// Runs a block's program.
+pub(crate) fn run(steps: &[(usize, Step)], request: &mut Request) -> Flow {
+    let mut relocate = false;
+    match walk(steps, request, &mut relocate) {
+        ControlFlow::Break(Some(answer)) => Flow::Answer(answer),
+        _ if relocate => Flow::Relocate,
+        _ => Flow::Continue,
+    }
+}
+
+type Answered = Box<Result<Response, Refusal>>;
+
+/// Runs steps until one ends the program, with an answer or without.
+/// `relocate` becomes whether the path that is left asks for another location.
+fn walk(
+    steps: &[(usize, Step)],
+    request: &mut Request,
+    relocate: &mut bool,
+) -> ControlFlow<Option<Answered>> {
+    for (_, step) in steps {
+        match step {
+            Step::Set { slot, value } => set(*slot, value.evaluate(request), request),
+            Step::Return(step) => return ControlFlow::Break(Some(step.answer(request).into())),
+            Step::Break => {
+                *relocate = false;
+                return ControlFlow::Break(None);
+            }
+            Step::Rewrite(rule) => match rule.apply(request) {
+                Outcome::NoMatch => {}
+                Outcome::Answer(answer) => return ControlFlow::Break(Some(answer)),
+                Outcome::Changed => {
+                    *relocate = rule.flag != Flag::Break;
+                    if rule.flag != Flag::None {
+                        return ControlFlow::Break(None);
+                    }
+                }
+            },
+            Step::If {
+                test,
+                steps,
+                location,
+            } => match test.holds(request) {
+                Err(refusal) => return ControlFlow::Break(Some(Err(refusal).into())),
+                Ok(false) => {}
+                Ok(true) => {
+                    if let Some(location) = location {
+                        request.location = *location;
+                    }
+                    walk(steps, request, relocate)?;
+                }
+            },
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn set(slot: Slot, value: Bytes, request: &mut Request) {
+    match slot {
+        Slot::User(slot) => request.slots.set(slot, value),
+        Slot::Args => {
+            request.args = value;
+            request.rewritten = true;
+        }
+        Slot::LimitRate => request.limit_rate = Some(value),
+    }
+}
+
+/// `rewrite_log`: what the program did, step by step.
+fn note(request: &Request, what: impl FnOnce() -> String) {
+    if request.settings().rewrite.logs {
+        error_log::request(request, Level::Notice, what());
+    }
+}
+
+impl Return {
+    fn answer(&self, request: &mut Request) -> Result<Response, Refusal> {
+        // `$status` in the text is this one.
+        request.outcome.status = self.status;
+        let text = self.text.as_ref().map(|text| text.evaluate(request));
+        let tokens = request.settings().core.server_tokens;
+        match (self.status, text) {
+            (301 | 302 | 303 | 307 | 308, Some(address)) => {
+                Ok(Response::redirect(self.status, address, tokens))
+            }
+            (444, _) => Err(Refusal::silent(444)),
+            (204, _) => Ok(Response::empty(204)),
+            (304, _) => Ok(Response::text(304, Some(types::of(request)), Bytes::new())),
+            (301 | 302 | 303 | 307 | 308, None) => {
+                Ok(Response::redirect(self.status, Bytes::new(), tokens))
+            }
+            (status, None) if status >= 400 => Err(Refusal::new(status)),
+            (status, None) => {
+                let kind = Some(types::of(request));
+                Ok(Response::text(status, kind, Bytes::new()))
+            }
+            (status, Some(text)) => {
+                let kind = types::of(request);
+                Ok(Response::text(status, Some(kind), text))
+            }
+        }
+    }
+}
+
+/// The path of an internal redirect, split off its arguments.
+pub(crate) fn split_target(address: &[u8]) -> (Vec<u8>, Bytes) {
+    let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
+    let path = target::normalise(&address[..mark], true)
+        .map_or_else(|_| address[..mark].to_vec(), |normal| normal.path);
+    (
+        path,
+        Bytes::copy_from_slice(address.get(mark + 1..).unwrap_or_default()),
+    )
+}

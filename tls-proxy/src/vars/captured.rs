@@ -1,0 +1,96 @@
+//! Groups of regular expressions as variables: `$1` to `$9` of the last one
+//! that matched, and named ones for as long as the request lasts.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::registry::Registry;
+use crate::conf::{Problem, Word};
+use crate::error_log::{self, Level};
+use crate::pattern::{Groups, Pattern};
+use crate::server::request::Request;
+use crate::server::response::Refusal;
+
+/// The groups of the last match.
+#[derive(Debug, Default)]
+pub(crate) struct Captured(RefCell<(Bytes, Groups)>);
+
+impl Captured {
+    /// Writes a group's text; `false` where there is no such group.
+    pub(crate) fn write(&self, group: usize, out: &mut Vec<u8>) -> bool {
+        let own = self.0.borrow();
+        let (subject, groups) = &*own;
+        let text = groups
+            .get(group)
+            .and_then(|range| subject.get(range.clone()));
+        super::write(text, out)
+    }
+
+    /// Forgets them.
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().1.clear();
+    }
+
+    fn keep(&self, subject: &[u8], groups: Groups) {
+        let subject = if groups.len() > 1 {
+            Bytes::copy_from_slice(subject)
+        } else {
+            Bytes::new()
+        };
+        *self.0.borrow_mut() = (subject, groups);
+    }
+}
+
+/// A pattern whose groups become variables.
+#[derive(Clone, Debug)]
+pub(crate) struct Matcher {
+    pattern: Pattern,
+    /// Slots of variables, each with its group.
+    named: Box<[(usize, usize)]>,
+}
+
+impl Matcher {
+    /// Compiles a pattern; its named groups are variables from now on.
+    pub(crate) fn compile(
+        text: &str,
+        caseless: bool,
+        word: &Word,
+        registry: &mut Registry,
+    ) -> Result<Self, Problem> {
+        let pattern = Pattern::compile(text, caseless, word)?;
+        let slots = pattern.names().iter();
+        let named = slots
+            .map(|(name, group)| Ok((registry.capture(name, &word.at)?, *group)))
+            .collect::<Result<_, Problem>>()?;
+        Ok(Self { pattern, named })
+    }
+
+    /// The pattern alone.
+    pub(crate) fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Whether `subject` matches; then its groups are the request's. A match
+    /// that runs away is logged and answered with 500, as in nginx.
+    pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
+        let groups = self.pattern.groups(subject).map_err(|runaway| {
+            let (subject, text) = (error_log::shown(subject), self.pattern.text());
+            let what = format!("pcre_exec() failed: {runaway} on \"{subject}\" using \"{text}\"");
+            error_log::request(request, Level::Alert, what);
+            Refusal::new(500)
+        })?;
+        let Some(groups) = groups else {
+            return Ok(false);
+        };
+        for (slot, group) in &self.named {
+            let text = groups
+                .get(*group)
+                .and_then(|range| subject.get(range.clone()));
+            let text = Bytes::copy_from_slice(text.unwrap_or_default());
+            request.slots.set(*slot, text);
+        }
+        request.captured.keep(subject, groups);
+        Ok(true)
+    }
+}

@@ -1,0 +1,47 @@
+//! The values that one request has given to the configuration's own
+//! variables.
+
+use std::cell::{Cell, RefCell};
+
+use bytes::Bytes;
+
+/// Variables that lead to each other, at most (nginx has the same bound).
+const DEEPEST: u32 = 100;
+
+/// One place for each variable.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    values: RefCell<Box<[Option<Bytes>]>>,
+    depth: Cell<u32>,
+}
+
+impl Slots {
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            values: RefCell::new(vec![None; count].into()),
+            depth: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn value(&self, slot: usize) -> Option<Bytes> {
+        self.values.borrow().get(slot).cloned().flatten()
+    }
+
+    pub(crate) fn set(&self, slot: usize, value: Bytes) {
+        if let Some(place) = self.values.borrow_mut().get_mut(slot) {
+            *place = Some(value);
+        }
+    }
+
+    /// Computes a value that may ask for others; none where they go round in
+    /// a circle.
+    pub(crate) fn deeper<T>(&self, compute: impl FnOnce() -> T) -> Option<T> {
+        if self.depth.get() >= DEEPEST {
+            return None;
+        }
+        self.depth.set(self.depth.get() + 1);
+        let value = compute();
+        self.depth.set(self.depth.get() - 1);
+        Some(value)
+    }
+}
