@@ -289,7 +289,13 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
                 addresses.len() - 1
             });
             join(&mut addresses[at], listen, ServerId(id), problems);
-            for name in &server.draft.names {
+            // Without a name it is the server of those who name none.
+            let nameless = [ServerName::Exact(String::new())];
+            let names = match &server.draft.names[..] {
+                [] => &nameless[..],
+                names => names,
+            };
+            for name in names {
                 if !addresses[at].names.add(name, ServerId(id)) {
                     let message = format!(
                         "conflicting server name \"{}\" on {}, ignored",

@@ -188,10 +188,11 @@ fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
     if !address.starts_with(b"/") || !core.absolute_redirect {
         return None;
     }
-    let host = if core.server_name_in_redirect {
+    let own_name = core.server_name_in_redirect;
+    let host = if own_name {
         request.config.server(request.server).name.as_bytes()
     } else {
-        request.host_or_server_name()
+        &request.host
     };
     let local = request.connection.local;
     let standard = if request.connection.tls.is_some() {
@@ -203,7 +204,7 @@ fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
     out.extend_from_slice(request.scheme().as_bytes());
     out.extend_from_slice(b"://");
     match host {
-        b"" => out.extend_from_slice(local.ip().to_canonical().to_string().as_bytes()),
+        b"" if !own_name => out.extend_from_slice(local.ip().to_canonical().to_string().as_bytes()),
         host => out.extend_from_slice(host),
     }
     if core.port_in_redirect && local.port() != standard {

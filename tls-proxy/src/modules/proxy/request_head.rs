@@ -2,7 +2,7 @@
 
 use super::{Chosen, Settings};
 use crate::http1::request_head::{Framing, Version};
-use crate::http1::target::escape_path;
+use crate::http1::target::{escape_path, push_escaped};
 use crate::server::request::Request;
 
 /// Fields of the client's that never go upstream as they are: they are about
@@ -103,11 +103,14 @@ fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 fn write_target(request: &Request, chosen: &Chosen, out: &mut Vec<u8>) {
     let settings = &request.settings().proxy;
     if let Some(target) = &chosen.target {
-        out.extend(
-            target
-                .iter()
-                .map(|byte| if *byte <= b' ' { b'_' } else { *byte }),
-        );
+        for byte in target {
+            match byte {
+                // A variable must not end its line; a blank leaves as it is,
+                // as nginx sends it.
+                0..b' ' | 0x7f => push_escaped(*byte, out),
+                _ => out.push(*byte),
+            }
+        }
         return;
     }
     let pass = settings.pass.as_ref();
