@@ -130,6 +130,12 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// nginx lets several carriage returns end a field line.
+fn trim_field_line(line: &[u8]) -> &[u8] {
+    let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
+    &line[..line.len() - ends.count()]
+}
+
 fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Rejection {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
     let reason = reason.into();
@@ -350,9 +356,9 @@ fn parse_fields(
         let Some(line_end) = line_end else {
             return Ok(None);
         };
-        let line = trim_line(&rest[..line_end]);
+        let line = trim_field_line(&rest[..line_end]);
         let next = at + line_end + 1;
-        if line.is_empty() {
+        if matches!(&rest[..line_end], b"" | b"\r") {
             return Ok(Some((spans, next)));
         }
         lines += 1;
@@ -636,6 +642,7 @@ mod tests {
             (": a", 400),
             ("X: a\u{0}b", 400),
             ("X: a\rb", 400),
+            ("\r", 400),
             ("Host: b", 400),
         ] {
             let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");

@@ -59,6 +59,10 @@ pub struct Settings {
     pub error_pages: Arc<[ErrorPage]>,
     /// `recursive_error_pages`.
     pub recursive_error_pages: bool,
+    /// `keepalive_disable`.
+    pub keepalive_disable: super::user_agent::NoKeepalive,
+    /// `msie_padding`.
+    pub msie_padding: bool,
     /// `internal`.
     pub internal: bool,
     /// `error_log`.
@@ -130,6 +134,8 @@ impl Default for Settings {
             tcp_nodelay: true,
             error_pages: Arc::new([]),
             recursive_error_pages: false,
+            keepalive_disable: super::user_agent::NoKeepalive::default(),
+            msie_padding: true,
             internal: false,
             error_log: ErrorLog::default(),
         }
@@ -483,18 +489,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 1),
         Effect::Accepted("idle connections end at once when the drain begins"),
-    ),
-    Spec::new(
-        "msie_padding",
-        ALL,
-        (1, 1),
-        Effect::Accepted("the browsers it is for are gone"),
-    ),
-    Spec::new(
-        "keepalive_disable",
-        ALL,
-        (1, MANY),
-        Effect::Accepted("the browsers it is for are gone"),
     ),
     Spec::new(
         "resolver",

@@ -61,7 +61,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     {
         let value = addition.value.evaluate(request);
         if !value.is_empty() {
-            response.set_or_add(&addition.name, value);
+            response.fields.push((addition.name.clone(), value));
         }
     }
 }

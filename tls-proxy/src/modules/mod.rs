@@ -52,6 +52,7 @@ pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;
 pub(crate) mod upstream;
+pub(crate) mod user_agent;
 
 use std::sync::Arc;
 
@@ -199,6 +200,7 @@ pub(crate) const MANY: usize = usize::MAX;
 pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("main", main::DIRECTIVES),
     ("core", core::DIRECTIVES),
+    ("core: by browser", user_agent::DIRECTIVES),
     ("listen", listen::DIRECTIVES),
     ("ssl", ssl::DIRECTIVES),
     ("ssl: certificates of clients", ssl_client::DIRECTIVES),

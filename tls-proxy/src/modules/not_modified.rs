@@ -6,7 +6,7 @@ use crate::conf::Problem;
 use crate::http1::fields::members;
 use crate::server::http_date;
 use crate::server::request::Request;
-use crate::server::response::{Content, Response, Validators};
+use crate::server::response::{Content, Refusal, Response, Validators};
 
 /// `if_modified_since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +42,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .about("How a file's time is compared with `If-Modified-Since`.")];
 
 /// Turns an answer into a 304 or a 412 where the client's conditions say so.
-pub(crate) fn apply(request: &Request, response: &mut Response) {
+pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Refusal> {
     let own = !matches!(response.content, Content::Upstream(_) | Content::Tunnel(_));
     if response.status != 200 || !own {
-        return;
+        return Ok(());
     }
     let settings = request.settings();
     let known = response.validators.as_ref();
@@ -59,13 +59,9 @@ pub(crate) fn apply(request: &Request, response: &mut Response) {
             response.content_type = None;
             response.length = None;
         }
-        status => {
-            *response = Response {
-                close: response.close,
-                ..Response::page(status, settings.core.server_tokens)
-            };
-        }
+        status => return Err(Refusal::new(status)),
     }
+    Ok(())
 }
 
 /// 200, 304 or 412.

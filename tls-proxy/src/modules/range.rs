@@ -12,7 +12,7 @@ use crate::http1::request_head::Version;
 use crate::server::file_body::FileBody;
 use crate::server::http_date;
 use crate::server::request::Request;
-use crate::server::response::{Content, Response, Validators};
+use crate::server::response::{Content, Refusal, Response, Validators};
 use crate::server::source::Chain;
 
 /// What the module keeps for each block.
@@ -51,15 +51,15 @@ enum Asked {
 }
 
 /// Cuts the answer down to what the client asked for.
-pub(crate) fn apply(request: &Request, response: &mut Response) {
+pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     let most = request.settings().range.most;
     let (Some(known), Content::File(file), Some(length)) =
         (&response.validators, &response.content, response.length)
     else {
-        return;
+        return Ok(());
     };
     if response.status != 200 || most == 0 || request.head.version < Version::Http10 {
-        return;
+        return Ok(());
     }
     let fields = &request.head.fields;
     let asked = match fields.first(b"range") {
@@ -74,22 +74,19 @@ pub(crate) fn apply(request: &Request, response: &mut Response) {
                 .push((Bytes::from_static(b"Accept-Ranges"), bytes));
         }
         Asked::Nothing => {
-            let tokens = request.settings().core.server_tokens;
-            let fields = std::mem::take(&mut response.fields);
-            let close = response.close;
-            *response = Response::page(416, tokens);
-            response.close = close;
-            response.fields = fields;
-            response.fields.retain(|(name, _)| !is_validator(name));
-            response
-                .fields
-                .push(content_range(format!("bytes */{length}")));
+            // The fields that stand already are not taken back, as in nginx.
+            request.kept_fields = std::mem::take(&mut response.fields);
+            let kept = &mut request.kept_fields;
+            kept.retain(|(name, _)| !is_validator(name));
+            kept.push(content_range(format!("bytes */{length}")));
+            return Err(Refusal::new(416));
         }
         Asked::Parts(parts) => {
             let file = file.clone();
             cut(response, &file, &parts, length);
         }
     }
+    Ok(())
 }
 
 fn is_validator(name: &[u8]) -> bool {

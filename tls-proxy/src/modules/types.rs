@@ -84,12 +84,14 @@ fn ending(path: &[u8]) -> Option<&[u8]> {
     Some(&name[dot + 1..]).filter(|ending| !ending.is_empty())
 }
 
-/// The content type of this server's own answer to the request.
-pub(crate) fn of(request: &Request) -> Bytes {
+/// The content type of this server's own answer to the request; none with
+/// `default_type ""`.
+pub(crate) fn of(request: &Request) -> Option<Bytes> {
     let settings = &request.settings().types;
     let known = ending(&request.path)
         .and_then(|ending| settings.types.get(&ending.to_ascii_lowercase()[..]));
-    known.unwrap_or(&settings.default).clone()
+    let kind = known.unwrap_or(&settings.default);
+    (!kind.is_empty()).then(|| kind.clone())
 }
 
 #[cfg(test)]

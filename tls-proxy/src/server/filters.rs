@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::http_date;
 use super::request::Request;
-use super::response::{Content, Response};
+use super::response::{Content, Refusal, Response};
 use super::source::Source as _;
 use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
 use crate::upstream::answer::Frame;
@@ -14,8 +14,9 @@ use crate::upstream::answer::Frame;
 /// in one write.
 const SMALL: u64 = 32 << 10;
 
-/// Runs all filters.
-pub(crate) fn apply(request: &mut Request, response: &mut Response) {
+/// Runs all filters; one may refuse the answer, which makes an error of it.
+pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
+    response.fields.append(&mut request.kept_fields);
     if let Some(known) = &response.validators {
         let modified = http_date::format(known.modified);
         let etag = known.etag.clone();
@@ -32,21 +33,30 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
             push("ETag", etag);
         }
     }
-    if let Some(challenge) = request.challenge.take().filter(|_| response.status == 401) {
+    if let Some(challenge) = request.challenge.take() {
         let name = Bytes::from_static(b"WWW-Authenticate");
         response.fields.push((name, challenge));
     }
-    not_modified::apply(request, response);
+    if response.status == 204 {
+        response.content_type = None;
+        // What an upstream says of its length goes on as it is.
+        if !matches!(response.content, Content::Upstream(_)) {
+            response.length = None;
+        }
+    }
+    not_modified::apply(request, response)?;
+    response.note_own_fields();
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     expires::apply(settings.expires, request, response);
     headers::apply(&settings.headers, request, response);
     charset::apply(&settings.charset, response);
     gzip::apply(&settings.gzip, request, response);
-    range::apply(request, response);
+    range::apply(request, response)?;
     settle(request, response);
     trailers::apply(request, response);
     limit_rate::apply(request, response);
+    Ok(())
 }
 
 /// Leaves only contents that the protocols know how to send.

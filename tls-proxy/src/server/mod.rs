@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod counters;
+mod error_page;
 pub(crate) mod file_body;
 pub(crate) mod filters;
 pub(crate) mod http1;

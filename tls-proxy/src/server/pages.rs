@@ -35,6 +35,13 @@ pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
     .into()
 }
 
+/// A page with nginx's padding: browsers show their own page instead of a
+/// short one (`msie_padding`).
+pub(crate) fn pad(page: &[u8]) -> Bytes {
+    const LINE: &[u8] = b"<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n";
+    [page, &LINE.repeat(6)].concat().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::error_page;
 use super::filters;
 use super::request::Request;
 use super::response::{Refusal, Response};
@@ -11,17 +12,11 @@ use crate::config::{LocationId, ServerId};
 use crate::error_log::{self, Level};
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::{host, target};
-use crate::modules::core::{Answer, ErrorPage};
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
-    Settings, access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files,
-    stub_status,
+    access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
 };
 use crate::upstream::forward;
-
-/// Internal redirects of one request; one more is a circle (nginx:
-/// `NGX_HTTP_MAX_URI_CHANGES`).
-const MOST_REDIRECTS: u32 = 10;
 
 /// Answers a request whose head has been read.
 pub(crate) async fn respond(request: &mut Request) -> Response {
@@ -29,9 +24,18 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
         Ok(()) => run(request, true).await,
         Err(refusal) => Err(refusal),
     };
-    let mut response = with_error_pages(request, result).await;
-    filters::apply(request, &mut response);
-    response
+    finish(request, result).await
+}
+
+/// Error pages and filters; a filter may refuse as well.
+async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) -> Response {
+    loop {
+        let mut response = error_page::settle(request, result).await;
+        match filters::apply(request, &mut response) {
+            Ok(()) => return response,
+            Err(refusal) => result = Err(refusal),
+        }
+    }
 }
 
 /// What the content phase came to.
@@ -116,18 +120,22 @@ fn choose_server(request: &mut Request) -> Result<(), Refusal> {
 }
 
 /// Server rewrite, location, rewrite, content. `outside` is false for an
-/// internal redirect, which skips the server's own rewrite.
+/// internal redirect.
 async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
     let config = request.config.clone();
     if outside {
         realip::apply(request);
-        let root = config.server(request.server).root;
-        match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
-            Flow::Answer(result) => return *result,
-            Flow::Continue | Flow::Relocate => {}
-        }
     }
-    for _ in 0..=MOST_REDIRECTS {
+    let mut enters = true;
+    loop {
+        if enters {
+            let root = config.server(request.server).root;
+            request.location = root;
+            match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
+                Flow::Answer(result) => return *result,
+                Flow::Continue | Flow::Relocate => {}
+            }
+        }
         if let Some(redirect) = choose_location(request)? {
             return Ok(redirect);
         }
@@ -137,17 +145,17 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         }
         check_length(request)?;
         let location = request.location;
-        match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+        enters = match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
             Flow::Answer(result) => return *result,
             Flow::Continue => match content(request).await {
                 Step::Answer(result) => return result,
-                Step::Relocate => {}
+                Step::Relocate => true,
                 Step::Named(name) => return Box::pin(run_named(request, &name)).await,
             },
-            Flow::Relocate => {}
-        }
+            Flow::Relocate => false,
+        };
+        count_redirect(request)?;
     }
-    Err(too_many_redirects(request))
 }
 
 fn too_many_redirects(request: &Request) -> Refusal {
@@ -191,7 +199,8 @@ fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
 fn check_length(request: &Request) -> Result<(), Refusal> {
     let limit = request.settings().core.client_max_body_size;
     match request.framing {
-        Framing::Length(length) if limit > 0 && length > limit => {
+        // Once refused it is not there for the error page.
+        Framing::Length(length) if limit > 0 && length > limit && !request.closing => {
             let what = format!("client intended to send too large body: {length} bytes");
             error_log::request(request, Level::Error, what);
             Err(Refusal::closing(413))
@@ -230,126 +239,32 @@ fn try_files(request: &mut Request) -> Option<Step> {
     settings.try_files.as_ref()?.run(request)
 }
 
-/// Turns refusals into pages, by `error_page` where there is one.
-async fn with_error_pages(
+/// nginx's internal redirect: the request goes on with another path, from the
+/// server's own rewrite on.
+pub(crate) async fn redirect(
     request: &mut Request,
-    mut result: Result<Response, Refusal>,
-) -> Response {
-    if let Err(Refusal {
-        status,
-        silent: true,
-        ..
-    }) = result
-    {
-        return Response::nothing(status);
-    }
-    let mut close = false;
-    for round in 0..=MOST_REDIRECTS {
-        let (status, own) = match &result {
-            Ok(response) => {
-                let proxy = &request.settings().proxy;
-                let intercepted = matches!(response.content, super::response::Content::Upstream(_))
-                    && proxy.intercept_errors
-                    && response.status >= 300;
-                (response.status, !intercepted)
-            }
-            Err(refusal) => {
-                close |= refusal.close || ends_connection(refusal.status);
-                (refusal.status, false)
-            }
-        };
-        let may = round == 0 || request.settings().core.recursive_error_pages;
-        let page = if own || !may {
-            None
-        } else {
-            find_page(request.settings(), status)
-        };
-        match (page, result) {
-            (Some(page), before) => {
-                drop(before);
-                result = open_page(request, status, &page).await;
-            }
-            (None, Ok(mut response)) => {
-                response.close |= close;
-                return response;
-            }
-            (None, Err(refusal)) => {
-                let mut response = refuse(request, refusal.status);
-                response.close = close;
-                return response;
-            }
-        }
-    }
-    let mut response = refuse(request, 500);
-    response.close = close;
-    response
-}
-
-/// Errors behind which nginx trusts a connection no more.
-fn ends_connection(status: u16) -> bool {
-    matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501)
-}
-
-/// The standard page.
-fn refuse(request: &Request, status: u16) -> Response {
-    Response::page(status, request.settings().core.server_tokens)
-}
-
-fn find_page(settings: &Settings, status: u16) -> Option<ErrorPage> {
-    settings
-        .core
-        .error_pages
-        .iter()
-        .find(|page| page.status == status)
-        .cloned()
-}
-
-/// Runs what an `error_page` names, with the status it asks for.
-async fn open_page(
-    request: &mut Request,
-    status: u16,
-    page: &ErrorPage,
+    path: Vec<u8>,
+    args: Bytes,
 ) -> Result<Response, Refusal> {
-    let target = page.target.evaluate(request);
-    let tokens = request.settings().core.server_tokens;
-    if !target.starts_with(b"/") && !target.starts_with(b"@") {
-        let code = match page.answer {
-            Answer::Fixed(code @ (301 | 302 | 303 | 307 | 308)) => code,
-            _ => 302,
-        };
-        return Ok(Response::redirect(code, target, tokens));
-    }
-    let result = if target.starts_with(b"@") {
-        run_named(request, &target).await
-    } else {
-        let (path, args) = rewrite::split_target(&target);
-        request.path = path;
-        request.args = args;
-        request.rewritten = true;
-        if !request.is_head() {
-            request.head.method = Bytes::from_static(b"GET");
-        }
-        Box::pin(run(request, false)).await
-    };
-    let fixed = match page.answer {
-        Answer::Same => Some(if matches!(status, 494..=497) {
-            400
-        } else {
-            status
-        }),
-        Answer::Fixed(code) => Some(code),
-        Answer::FromPage => None,
-    };
-    result.map(|mut response| {
-        if let Some(code) = fixed {
-            response.status = code;
-            response.reason = None;
-        }
-        response
-    })
+    request.path = path;
+    request.args = args;
+    request.rewritten = true;
+    count_redirect(request)?;
+    Box::pin(run(request, false)).await
 }
 
-async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
+/// Path changes and redirects are counted together.
+fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
+    request.redirects += 1;
+    if request.is_worn_out() {
+        Err(too_many_redirects(request))
+    } else {
+        Ok(())
+    }
+}
+
+/// A named location goes on with the request.
+pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
     let config = request.config.clone();
     let Some(location) = config.server(request.server).tree.named(name) else {
         let what = format!(
@@ -359,24 +274,26 @@ async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refus
         error_log::request(request, Level::Error, what);
         return Err(Refusal::new(500));
     };
-    // A circle of named locations and paths ends here.
-    request.redirects += 1;
-    if request.redirects > MOST_REDIRECTS {
-        return Err(too_many_redirects(request));
-    }
+    count_redirect(request)?;
     request.location = location;
     match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
         Flow::Answer(result) => *result,
         Flow::Continue => match content(request).await {
             Step::Answer(result) => result,
-            Step::Relocate => Box::pin(run(request, false)).await,
+            Step::Relocate => {
+                count_redirect(request)?;
+                Box::pin(run(request, false)).await
+            }
             Step::Named(name) => Box::pin(run_named(request, &name)).await,
         },
-        Flow::Relocate => Box::pin(run(request, false)).await,
+        Flow::Relocate => {
+            count_redirect(request)?;
+            Box::pin(run(request, false)).await
+        }
     }
 }
 
 /// A request whose head was refused while it was read.
 pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
-    with_error_pages(request, Err(Refusal::closing(status))).await
+    finish(request, Err(Refusal::closing(status))).await
 }

@@ -46,9 +46,22 @@ pub(crate) struct Request {
     under_way: UnderWay,
     /// `WWW-Authenticate` of a 401.
     pub(crate) challenge: Option<Bytes>,
+    /// The status of the error that an answer explains; 0 where there was
+    /// none, or where `error_page … =` leaves it to the page.
+    pub(crate) error_status: u16,
+    /// An error page has been looked for, and no other may follow.
+    pub(crate) in_error_page: bool,
+    /// What led here ends the connection, whatever the answer.
+    pub(crate) closing: bool,
+    /// Fields that the answer gets though an error page has replaced the one
+    /// they were made for.
+    pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
     pub(crate) head: RequestHead,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
+    /// What an upstream has been sent of the body already: another one gets
+    /// it, too.
+    pub(crate) begun: Bytes,
     /// `$host`, as far as the client named one.
     pub(crate) host: Vec<u8>,
     /// `$uri`.
@@ -65,7 +78,7 @@ pub(crate) struct Request {
     pub(crate) location: LocationId,
     /// Values given to the configuration's own variables.
     pub(crate) slots: Slots,
-    /// Times it was sent to a named location.
+    /// Times its path was changed, or it was sent to a named location.
     pub(crate) redirects: u32,
     /// Groups of the last regular expression that matched.
     pub(crate) captured: Captured,
@@ -159,8 +172,13 @@ impl Request {
             id: OnceCell::new(),
             under_way: UnderWay::new(),
             challenge: None,
+            error_status: 0,
+            in_error_page: false,
+            closing: false,
+            kept_fields: Vec::new(),
             framing: Framing::None,
             body,
+            begun: Bytes::new(),
             host: Vec::new(),
             path: Vec::new(),
             args: Bytes::new(),
@@ -198,6 +216,12 @@ impl Request {
             length: 0,
         };
         Self::new(connection, head, RequestBody::None)
+    }
+
+    /// Whether it goes round in a circle: nginx allows ten redirects
+    /// (`NGX_HTTP_MAX_URI_CHANGES`).
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.redirects > 10
     }
 
     /// The settings that hold for it now.

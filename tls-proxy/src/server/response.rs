@@ -27,6 +27,12 @@ pub(crate) struct Response {
     /// What a file's time and content are known by; only answers with it obey
     /// conditions and ranges.
     pub(crate) validators: Option<Validators>,
+    /// An upstream says who it is (`proxy_pass_header Server`).
+    pub(crate) names_server: bool,
+    /// An upstream says when it was (`proxy_pass_header Date`).
+    pub(crate) names_date: bool,
+    /// An upstream has encoded it.
+    pub(crate) names_encoding: bool,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
 }
@@ -103,6 +109,9 @@ impl Response {
             fields: Vec::new(),
             content,
             validators: None,
+            names_server: false,
+            names_date: false,
+            names_encoding: false,
             close: false,
         }
     }
@@ -128,9 +137,9 @@ impl Response {
     }
 
     /// An answer from a file.
-    pub(crate) fn file(content_type: Bytes, length: u64, content: Content) -> Self {
+    pub(crate) fn file(content_type: Option<Bytes>, length: u64, content: Content) -> Self {
         Self {
-            content_type: Some(content_type),
+            content_type,
             length: Some(length),
             ..Self::new(200, content)
         }
@@ -166,13 +175,25 @@ impl Response {
         Self::new(101, Content::Tunnel(link))
     }
 
-    /// Sets a field that answers have once, adds any other.
-    pub(crate) fn set_or_add(&mut self, name: &Bytes, value: Bytes) {
-        if name.eq_ignore_ascii_case(b"content-type") {
-            self.content_type = Some(value);
-        } else {
-            self.fields.push((name.clone(), value));
+    /// Looks for what stands in for this server's own fields. `add_header`
+    /// comes later: it adds to them.
+    pub(crate) fn note_own_fields(&mut self) {
+        self.names_server = names(&self.fields, b"server");
+        self.names_date = names(&self.fields, b"date");
+        let encoded = |(name, value): &(Bytes, Bytes)| {
+            name.eq_ignore_ascii_case(b"content-encoding") && !value.is_empty()
+        };
+        self.names_encoding = self.fields.iter().any(encoded);
+    }
+
+    /// An error page with what some browsers want of it (`msie_padding`).
+    pub(crate) fn padded(mut self, wanted: bool) -> Self {
+        if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {
+            let padded = pages::pad(text);
+            self.length = Some(padded.len() as u64);
+            self.content = Content::Memory(padded);
         }
+        self
     }
 
     /// Whether this status never has a body (RFC 9112, section 6.3).
@@ -247,13 +268,13 @@ pub(crate) fn assemble(
     let mut push = |name: &'static str, value: Bytes| {
         fields.push((Bytes::from_static(name.as_bytes()), value));
     };
-    if !names(&own, b"server") {
+    if !response.names_server {
         push(
             "Server",
             Bytes::from_static(product(core.server_tokens).as_bytes()),
         );
     }
-    if !names(&own, b"date") {
+    if !response.names_date {
         push("Date", request.connection.worker.clock.now().http.clone());
     }
     if let Some(kind) = response.content_type.take() {

@@ -91,7 +91,6 @@ impl Upload {
             chunked::encode_end(b"", &mut self.out);
         }
         self.chunked = false;
-        self.rest = RequestBody::None;
     }
 
     /// Whether all of it has been written.

@@ -43,16 +43,17 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     request.proxy = Some(chosen.to.clone());
     let body = Body::begin(request).await?;
     let head = proxy::write_head(request, &chosen, body.framing);
-    Tries {
+    let mut tries = Tries {
         settings,
         chosen,
         head,
         body,
         tried: Vec::new(),
         began: Instant::now(),
-    }
-    .run(request)
-    .await
+    };
+    let result = tries.run(request).await;
+    tries.body.give_back(request, result.is_err());
+    result
 }
 
 /// What is known of the body when the request is sent: its beginning, how it
@@ -89,14 +90,20 @@ impl Body {
                 rest: RequestBody::None,
             });
         }
+        let mut begun = BytesMut::from(std::mem::take(&mut request.begun));
+        if request.body.taken() > begun.len() as u64 {
+            let what = "the request body has been sent to another upstream and is not at hand; raise \"client_body_buffer_size\"";
+            error_log::request(request, Level::Error, what);
+            return Err(Refusal::closing(500));
+        }
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
         rest.bound(bounds);
-        let begun = match request.framing {
-            Framing::Length(length) if buffering && length > room => Ok(BytesMut::new()),
-            _ if buffering || whole => read_up_to(&mut rest, room).await,
-            _ => read_at_hand(&mut rest).await,
+        let read = match request.framing {
+            Framing::Length(length) if buffering && length > room => Ok(()),
+            _ if buffering || whole => read_up_to(&mut rest, room, &mut begun).await,
+            _ => read_at_hand(&mut rest, &mut begun).await,
         };
-        let begun = begun.map_err(|fault| refuse_body(request, fault))?;
+        read.map_err(|fault| refuse_body(request, fault))?;
         let framing = match request.framing {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
@@ -107,11 +114,19 @@ impl Body {
             rest,
         })
     }
+
+    /// Keeps the body for another upstream, to which an error page may lead,
+    /// or for whoever reads it off the connection.
+    fn give_back(self, request: &mut Request, failed: bool) {
+        request.begun = self.begun;
+        if failed {
+            request.body = self.rest;
+        }
+    }
 }
 
 /// Waits for the body's beginning, `room` bytes at most but for the last piece.
-async fn read_up_to(body: &mut RequestBody, room: u64) -> Result<BytesMut, Fault> {
-    let mut begun = BytesMut::new();
+async fn read_up_to(body: &mut RequestBody, room: u64, begun: &mut BytesMut) -> Result<(), Fault> {
     while (begun.len() as u64) < room && !body.is_done() {
         match poll_fn(|cx| body.poll_data(cx)).await {
             Some(Ok(data)) => begun.extend_from_slice(&data),
@@ -119,12 +134,11 @@ async fn read_up_to(body: &mut RequestBody, room: u64) -> Result<BytesMut, Fault
             None => break,
         }
     }
-    Ok(begun)
+    Ok(())
 }
 
 /// Takes what has come of the body already and waits for nothing.
-async fn read_at_hand(body: &mut RequestBody) -> Result<BytesMut, Fault> {
-    let mut begun = BytesMut::new();
+async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<(), Fault> {
     poll_fn(|cx| {
         while !body.is_done() && begun.len() < AT_HAND {
             match body.poll_data(cx) {
@@ -135,8 +149,7 @@ async fn read_at_hand(body: &mut RequestBody) -> Result<BytesMut, Fault> {
         }
         Poll::Ready(Ok(()))
     })
-    .await?;
-    Ok(begun)
+    .await
 }
 
 /// The client's body cannot be read.
@@ -163,7 +176,7 @@ struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    async fn run(mut self, request: &mut Request) -> Result<Response, Refusal> {
+    async fn run(&mut self, request: &mut Request) -> Result<Response, Refusal> {
         let worker = request.connection.worker.clone();
         let mut last = 502;
         loop {

@@ -148,7 +148,11 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(nonempty(request.protocol().as_bytes()), out)
     }),
     ("status", |request, out| {
-        append(out, format_args!("{:03}", request.outcome.status))
+        let status = match (request.error_status, request.outcome.status) {
+            (0, sent) => sent,
+            (error, _) => error,
+        };
+        append(out, format_args!("{status:03}"))
     }),
     ("time_iso8601", |request, out| {
         write(

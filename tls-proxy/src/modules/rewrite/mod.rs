@@ -316,23 +316,16 @@ impl Return {
         let text = self.text.as_ref().map(|text| text.evaluate(request));
         let tokens = request.settings().core.server_tokens;
         match (self.status, text) {
-            (301 | 302 | 303 | 307 | 308, Some(address)) => {
+            (301 | 302 | 303 | 307 | 308, address) => {
+                let address = address.unwrap_or_default();
                 Ok(Response::redirect(self.status, address, tokens))
             }
-            (444, _) => Err(Refusal::silent(444)),
             (204, _) => Ok(Response::empty(204)),
-            (304, _) => Ok(Response::text(304, Some(types::of(request)), Bytes::new())),
-            (301 | 302 | 303 | 307 | 308, None) => {
-                Ok(Response::redirect(self.status, Bytes::new(), tokens))
-            }
-            (status, None) if status >= 400 => Err(Refusal::new(status)),
-            (status, None) => {
-                let kind = Some(types::of(request));
-                Ok(Response::text(status, kind, Bytes::new()))
-            }
-            (status, Some(text)) => {
+            (status @ (408 | 444 | 499), None) => Err(Refusal::silent(status)),
+            (status @ 400.., None) => Err(Refusal::new(status)),
+            (status, text) => {
                 let kind = types::of(request);
-                Ok(Response::text(status, Some(kind), text))
+                Ok(Response::text(status, kind, text.unwrap_or_default()))
             }
         }
     }

@@ -93,11 +93,6 @@ async fn refuse_head(connection: &Rc<Connection>, wire: &SharedWire, rejection: 
         line,
         version,
     } = rejection;
-    let status = if connection.plain_on_tls && status == 400 {
-        497
-    } else {
-        status
-    };
     let mut request = Request::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
     error_log::request(&request, Level::Info, what);
@@ -205,7 +200,8 @@ fn keeps_alive(request: &Request, response: &Response, began: Instant) -> bool {
     let limits = !request.located
         || (!core.keepalive_timeout.is_zero()
             && request.number < core.keepalive_requests
-            && began.elapsed() < core.keepalive_time);
+            && began.elapsed() < core.keepalive_time
+            && !core.keepalive_disable.forbids(request));
     let worker = &request.connection.worker;
     request.head.wants_keep_alive() && !response.close && limits && !worker.says_goodbye()
 }
