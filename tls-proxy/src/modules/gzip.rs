@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use flate2::Compression;
 use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
-use super::{Contexts, Effect, MANY, Spec, arguments};
+use super::{Contexts, Effect, MANY, Spec, arguments, user_agent};
 use crate::conf::Problem;
 use crate::http1::request_head::Version;
+use crate::pattern::Pattern;
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};
 use crate::server::source::{Next, Source};
@@ -28,6 +29,10 @@ pub struct Settings {
     vary: bool,
     version: Version,
     proxied: Proxied,
+    /// `gzip_disable`.
+    not_for: Arc<[Pattern]>,
+    /// `gzip_disable msie6`.
+    not_msie6: bool,
 }
 
 impl Default for Settings {
@@ -40,6 +45,8 @@ impl Default for Settings {
             vary: false,
             version: Version::Http11,
             proxied: Proxied::default(),
+            not_for: Arc::new([]),
+            not_msie6: false,
         }
     }
 }
@@ -113,12 +120,20 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, 2),
         Effect::Accepted("memory for compression grows as it needs"),
     ),
-    Spec::new(
-        "gzip_disable",
-        ALL,
-        (1, MANY),
-        Effect::Accepted("the browsers it is for are gone"),
-    ),
+    Spec::set("gzip_disable", ALL, (1, MANY), |scope, directive| {
+        let own = &mut scope.settings.gzip;
+        own.not_msie6 = false;
+        let mut patterns = Vec::new();
+        for word in &directive.args {
+            match word.text.as_str() {
+                "msie6" => own.not_msie6 = true,
+                text => patterns.push(Pattern::compile(text, true, word)?),
+            }
+        }
+        own.not_for = patterns.into();
+        Ok(())
+    })
+    .about("Browsers that get nothing compressed, as regular expressions; `msie6` is MSIE 4 to 6."),
     Spec::new(
         "gzip_window",
         ALL,
@@ -138,15 +153,11 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     if !settings.on || !matches!(response.status, 200 | 403 | 404) {
         return;
     }
-    let encoded = response
-        .fields
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"));
     let short = response
         .length
         .is_some_and(|length| length < settings.min_length);
     let empty = matches!(response.content, Content::Empty | Content::Tunnel(_));
-    if encoded
+    if response.names_encoding
         || short
         || !settings.has_type(response.content_type.as_deref())
         || (empty && !request.is_head())
@@ -163,17 +174,24 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         .first(b"accept-encoding")
         .is_some_and(accepts);
     let old = request.head.version < settings.version;
-    if !accepted || old || !may_for_proxy(settings.proxied, request, response) {
+    if !accepted
+        || old
+        || !may_for_proxy(settings.proxied, request, response)
+        || settings.excludes(request)
+    {
         return;
     }
-    for (name, value) in &mut response.fields {
-        if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
-            *value = [b"W/", &value[..]].concat().into();
+    response.fields.retain_mut(|(name, value)| {
+        if name.eq_ignore_ascii_case(b"accept-ranges") {
+            return false;
         }
-    }
-    response
-        .fields
-        .retain(|(name, _)| !name.eq_ignore_ascii_case(b"accept-ranges"));
+        if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
+            // What stands in no quotes is no tag and cannot be made a weak one.
+            *value = [b"W/", &value[..]].concat().into();
+            return value.starts_with(b"W/\"");
+        }
+        true
+    });
     response.fields.push((
         Bytes::from_static(b"Content-Encoding"),
         Bytes::from_static(b"gzip"),
@@ -181,7 +199,9 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     response.length = None;
     response.validators = None;
     let inner = std::mem::replace(&mut response.content, Content::Empty);
-    let encoder = GzEncoder::new(Vec::new(), Compression::new(settings.level));
+    // The head says that it was made on Unix, as zlib's does.
+    let encoder = GzBuilder::new().operating_system(3);
+    let encoder = encoder.write(Vec::new(), Compression::new(settings.level));
     response.content = Content::Stream(Box::new(Gzip {
         inner,
         encoder: Some(encoder),
@@ -190,9 +210,21 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
 }
 
 impl Settings {
+    /// Whether the browser is one that gets nothing compressed.
+    fn excludes(&self, request: &Request) -> bool {
+        let browser = request.head.fields.first(b"user-agent");
+        (self.not_msie6 && user_agent::is_msie6(request))
+            || browser.is_some_and(|name| {
+                self.not_for
+                    .iter()
+                    .any(|own| own.is_match(name).unwrap_or(false))
+            })
+    }
+
     fn has_type(&self, kind: Option<&[u8]>) -> bool {
+        // `*` is for what has no type as well.
         let Some(kind) = kind else {
-            return false;
+            return self.types.is_none();
         };
         let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
         let kind = kind.trim_ascii().to_ascii_lowercase();

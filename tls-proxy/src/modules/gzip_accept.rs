@@ -2,26 +2,51 @@
 //! (`gzip_proxied`).
 
 use crate::conf::{Directive, Problem};
-use crate::http1::fields::{contains, members};
+use crate::server::http_date;
 use crate::server::request::Request;
 use crate::server::response::Response;
 
-/// Whether an `Accept-Encoding` has gzip in it, as nginx reads it: the name
-/// itself with a weight above 0, and not `*`.
+/// Whether an `Accept-Encoding` has gzip in it, as nginx reads it
+/// (`ngx_http_gzip_accept_encoding`): the first `gzip` of it decides, and `*`
+/// is none.
 pub(crate) fn accepts(field: &[u8]) -> bool {
-    members(field).any(|member| {
-        let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let named = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
-        named && !parts.any(is_zero_weight)
-    })
+    let begins = |at: &usize| {
+        let before = at.checked_sub(1).map(|before| field[before]);
+        field[*at..*at + 4].eq_ignore_ascii_case(b"gzip")
+            && matches!(before, None | Some(b',' | b' '))
+    };
+    let last = (field.len() + 1).saturating_sub(4);
+    let Some(at) = (0..last).find(begins) else {
+        return false;
+    };
+    match skip_spaces(&field[at + 4..]) {
+        [] | [b',', ..] => true,
+        [b';', weight @ ..] => match skip_spaces(weight) {
+            [] => true,
+            [b'q' | b'Q', b'=', weight @ ..] => is_wanted(weight),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
-/// `q=0`, `q=0.000`.
-fn is_zero_weight(part: &[u8]) -> bool {
-    match part {
-        [b'q' | b'Q', b'=', digits @ ..] => digits.iter().all(|digit| matches!(digit, b'0' | b'.')),
+fn skip_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|byte| **byte == b' ');
+    &text[spaces.count()..]
+}
+
+/// A weight above 0 and at most 1, of three decimals at most.
+fn is_wanted(weight: &[u8]) -> bool {
+    let end = weight.iter().position(|byte| matches!(byte, b',' | b' '));
+    let weight = &weight[..end.unwrap_or(weight.len())];
+    match weight {
+        [b'1'] => true,
+        [b'1', b'.', rest @ ..] => rest.len() <= 3 && rest.iter().all(|digit| *digit == b'0'),
+        [b'0', b'.', rest @ ..] => {
+            rest.len() <= 3
+                && rest.iter().all(u8::is_ascii_digit)
+                && rest.iter().any(|digit| *digit != b'0')
+        }
         _ => false,
     }
 }
@@ -68,27 +93,50 @@ impl Proxied {
     }
 }
 
-/// Whether an answer may be compressed for a request that came by a proxy.
+/// Whether an answer may be compressed for a request that came by a proxy, in
+/// the order of nginx's questions (`ngx_http_gzip_ok`): what an answer says of
+/// its age decides before the absence of anything else does.
 pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: &Response) -> bool {
     if request.head.fields.first(b"via").is_none() || set.has(ANY) {
         return true;
     }
-    let field = |name: &[u8]| {
-        let found = response
-            .fields
-            .iter()
-            .find(|(own, _)| own.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| &value[..])
+    let all = |name: &'static [u8]| {
+        let named = response.fields.iter();
+        named.filter(move |(own, _)| own.eq_ignore_ascii_case(name))
     };
-    let control = field(b"cache-control");
-    let says = |word: &[u8]| control.is_some_and(|control| contains(control, word));
-    (set.has(AUTH) && request.head.fields.first(b"authorization").is_some())
-        || (set.has(EXPIRED) && field(b"expires").is_some() && control.is_none())
-        || (set.has(NO_CACHE) && says(b"no-cache"))
-        || (set.has(NO_STORE) && says(b"no-store"))
-        || (set.has(PRIVATE) && says(b"private"))
-        || (set.has(NO_LAST_MODIFIED) && field(b"last-modified").is_none())
-        || (set.has(NO_ETAG) && field(b"etag").is_none())
+    let has = |name: &'static [u8]| all(name).next().is_some();
+    if set.0 == OFF {
+        return false;
+    }
+    if set.has(AUTH) && request.head.fields.first(b"authorization").is_some() {
+        return true;
+    }
+    if let Some((_, expires)) = all(b"expires").next() {
+        let (now, _) = request.connection.worker.clock.unix_now();
+        let date = match all(b"date").next() {
+            Some((_, date)) => http_date::parse(date),
+            None => Some(now),
+        };
+        let past =
+            matches!((http_date::parse(expires), date), (Some(then), Some(date)) if then < date);
+        return set.has(EXPIRED) && past;
+    }
+    if has(b"cache-control") {
+        let says = |word: &[u8]| all(b"cache-control").any(|(_, value)| names(value, word));
+        return (set.has(NO_CACHE) && says(b"no-cache"))
+            || (set.has(NO_STORE) && says(b"no-store"))
+            || (set.has(PRIVATE) && says(b"private"));
+    }
+    // A file's time is no field yet when nginx looks.
+    let modified = has(b"last-modified") && response.validators.is_none();
+    let forbidden = set.has(NO_LAST_MODIFIED) && modified || set.has(NO_ETAG) && has(b"etag");
+    !forbidden
+}
+
+/// Whether a list names the word, without a value.
+fn names(value: &[u8], word: &[u8]) -> bool {
+    let mut parts = value.split(|byte| matches!(byte, b',' | b';'));
+    parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -106,6 +154,15 @@ mod tests {
             ("gzip;q=0.5", true),
             ("*", false),
             ("x-gzip", false),
+            ("zgzip, gzip", true),
+            ("gzip;q=2", false),
+            ("gzip;q=1.1", false),
+            ("gzip;q=0.0001", false),
+            ("gzip ; q=1.000, br", true),
+            ("gzip;q=0, gzip", false),
+            ("gzip;", true),
+            ("gzip;q", false),
+            ("gzi", false),
             ("", false),
         ] {
             assert_eq!(accepts(field.as_bytes()), expected, "{field}");
