@@ -610,7 +610,6 @@ pub(crate) fn reason(status: u16) -> &'static str {
         202 => "Accepted",
         204 => "No Content",
         206 => "Partial Content",
-        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Moved Temporarily",
         303 => "See Other",

@@ -1,20 +1,15 @@
 //! nginx's `ngx_http_headers_module`: fields added to answers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
+use super::inherited::Inherited;
 use super::{Contexts, Spec, arguments};
 use crate::server::request::Request;
 use crate::server::response::Response;
 use crate::vars::template::Template;
 
-/// What the module keeps for each block.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// `add_header`, in order.
-    pub add: Arc<[Addition]>,
-}
+/// What the module keeps for each block: `add_header`, in order.
+pub(crate) type Settings = Inherited<Addition>;
 
 /// One `add_header`.
 #[derive(Clone, Debug)]
@@ -24,44 +19,64 @@ pub struct Addition {
     always: bool,
 }
 
-pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
-    "add_header",
-    Contexts::ALL.or(Contexts::IF),
-    (2, 3),
-    |scope, directive| {
-        let always = match directive.args.get(2) {
-            None => false,
-            Some(word) if word.text == "always" => true,
-            Some(word) => return Err(arguments::invalid_parameter(word)),
-        };
-        let addition = Addition {
-            name: Bytes::copy_from_slice(directive.args[0].text.as_bytes()),
-            value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
-            always,
-        };
-        let own = &mut scope.settings.headers.add;
-        let inherited = if scope.first_here { &[] } else { &own[..] };
-        *own = inherited.iter().cloned().chain([addition]).collect();
-        Ok(())
-    },
-)
-.about("Adds a field to answers of 200, 201, 204, 206, 301-304, 307, 308; `always`: to all.")
-.repeats()];
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "add_header",
+        Contexts::ALL.or(Contexts::IF),
+        (2, 3),
+        |scope, directive| {
+            let always = match directive.args.get(2) {
+                None => false,
+                Some(word) if word.text == "always" => true,
+                Some(word) => return Err(arguments::invalid_parameter(word)),
+            };
+            scope.settings.headers.add(Addition {
+                name: Bytes::copy_from_slice(directive.args[0].text.as_bytes()),
+                value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
+                always,
+            });
+            Ok(())
+        },
+    )
+    .about("Adds a field to answers of 200, 201, 204, 206, 301-304, 307, 308; `always`: to all.")
+    .repeats(),
+    Spec::set(
+        "add_header_inherit",
+        Contexts::ALL,
+        (1, 1),
+        |scope, directive| scope.settings.headers.set_mode(directive),
+    )
+    .default("on")
+    .about("Whether the outer block's fields are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
+];
 
 /// Adds what the request's location says to its answer.
-pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
+pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let regular = matches!(
         response.status,
         200 | 201 | 204 | 206 | 301..=304 | 307 | 308
     );
-    for addition in settings
-        .add
-        .iter()
-        .filter(|addition| addition.always || regular)
-    {
+    let mut additions = settings.iter().peekable();
+    if additions.peek().is_some() {
+        // What the values may name: the answer as it is so far.
+        request.outcome.fields = response.fields_so_far();
+        request.outcome.status = response.status;
+    }
+    for addition in additions.filter(|addition| addition.always || regular) {
         let value = addition.value.evaluate(request);
-        if !value.is_empty() {
-            response.fields.push((addition.name.clone(), value));
-        }
+        add(response, &addition.name, value);
+    }
+}
+
+/// `ETag` and `Last-Modified` take the place of what stands there, and an
+/// empty value takes it away; all others are added.
+fn add(response: &mut Response, name: &Bytes, value: Bytes) {
+    let only = [&b"etag"[..], b"last-modified"];
+    if only.iter().any(|only| name.eq_ignore_ascii_case(only)) {
+        let fields = &mut response.fields;
+        fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+    }
+    if !value.is_empty() {
+        response.fields.push((name.clone(), value));
     }
 }

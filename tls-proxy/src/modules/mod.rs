@@ -22,6 +22,7 @@ pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
 pub(crate) mod headers;
 pub(crate) mod http2;
+pub(crate) mod inherited;
 pub(crate) mod limit_conn;
 pub(crate) mod limit_except;
 pub(crate) mod limit_rate;
@@ -326,6 +327,8 @@ impl Settings {
         own.try_files = None;
         own.limit_except = None;
         own.stub_status = false;
+        own.headers = own.headers.inside();
+        own.trailers = own.trailers.inside();
         own
     }
 

@@ -1,10 +1,10 @@
 //! `add_trailer` of nginx's headers module: fields behind an answer's body.
 
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::inherited::Inherited;
 use super::{Contexts, Spec, arguments};
 use crate::http1::request_head::Version;
 use crate::server::request::Request;
@@ -13,13 +13,12 @@ use crate::server::source::{Next, Source};
 use crate::upstream::answer::{Answer, Frame};
 use crate::vars::template::Template;
 
-/// What the module keeps for each block.
-#[derive(Clone, Debug, Default)]
-pub struct Settings(Arc<[Trailer]>);
+/// What the module keeps for each block: `add_trailer`, in order.
+pub(crate) type Settings = Inherited<Trailer>;
 
 /// One `add_trailer`.
 #[derive(Clone, Debug)]
-struct Trailer {
+pub struct Trailer {
     name: Box<str>,
     value: Template,
     always: bool,
@@ -35,19 +34,22 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
             Some(word) if word.text == "always" => true,
             Some(word) => return Err(arguments::invalid_parameter(word)),
         };
-        let trailer = Trailer {
+        scope.settings.trailers.add(Trailer {
             name: directive.args[0].text.as_str().into(),
             value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
             always,
-        };
-        let own = &mut scope.settings.trailers.0;
-        let inherited = if scope.first_here { &[] } else { &own[..] };
-        *own = inherited.iter().cloned().chain([trailer]).collect();
+        });
         Ok(())
     },
 )
 .about("Adds a field behind the body; its value is that of the moment the head is sent.")
-.repeats()];
+.repeats(),
+Spec::set("add_trailer_inherit", Contexts::ALL, (1, 1), |scope, directive| {
+    scope.settings.trailers.set_mode(directive)
+})
+.default("on")
+.about("Whether the outer block's trailers are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
+];
 
 /// Puts trailers behind the body, which is then sent in chunks.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
@@ -59,13 +61,12 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     );
     let plain =
         request.head.version < Version::Http11 || request.is_head() || response.is_bodiless();
-    if settings.trailers.0.is_empty() || plain {
+    if settings.trailers.iter().next().is_none() || plain {
         return;
     }
     let mut lines = Vec::new();
     for trailer in settings
         .trailers
-        .0
         .iter()
         .filter(|trailer| trailer.always || regular)
     {

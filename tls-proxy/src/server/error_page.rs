@@ -57,6 +57,9 @@ pub(crate) async fn settle(
 fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     let status = response.status;
     let Content::Upstream(answer) = &mut response.content else {
+        if response.own_location {
+            request.kept_location = response.location.clone();
+        }
         return response.own_location.then_some(status);
     };
     let config = request.config.clone();

@@ -17,6 +17,11 @@ const SMALL: u64 = 32 << 10;
 /// Runs all filters; one may refuse the answer, which makes an error of it.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     response.fields.append(&mut request.kept_fields);
+    let address = request.kept_location.take();
+    if response.location.is_none() && address.is_some() {
+        response.own_location = true;
+        response.location = address;
+    }
     if let Some(known) = &response.validators {
         let modified = http_date::format(known.modified);
         let etag = known.etag.clone();

@@ -62,10 +62,19 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         error_log::request(request, Level::Info, what);
         Err(Refusal::closing(status))
     };
-    if request.head.version < Version::Http2 {
-        match request.head.framing() {
-            Ok(framing) => request.framing = framing,
-            Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
+    let merge = request.settings().core.merge_slashes;
+    match target::normalise(&request.head.target, merge) {
+        Ok(normal) => {
+            request.quoted = normal.quoted;
+            request.args = normal
+                .args
+                .map_or(Bytes::new(), |at| request.head.target.slice(at));
+            request.path = normal.path;
+        }
+        Err(target::Invalid) => {
+            // nginx stops at the line and knows of no target.
+            request.head.target = Bytes::new();
+            return refuse(request, 400, "client sent invalid request");
         }
     }
     if matches!(&request.head.method[..], b"TRACE" | b"CONNECT") {
@@ -88,16 +97,11 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     choose_server(request)?;
     ssl_client::check_name(request)?;
-    let merge = request.settings().core.merge_slashes;
-    match target::normalise(&request.head.target, merge) {
-        Ok(normal) => {
-            request.quoted = normal.quoted;
-            request.args = normal
-                .args
-                .map_or(Bytes::new(), |at| request.head.target.slice(at));
-            request.path = normal.path;
+    if request.head.version < Version::Http2 {
+        match request.head.framing() {
+            Ok(framing) => request.framing = framing,
+            Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
         }
-        Err(target::Invalid) => return refuse(request, 400, "client sent invalid request"),
     }
     if request.connection.plain_on_tls {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");

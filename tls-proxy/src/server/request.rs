@@ -56,6 +56,8 @@ pub(crate) struct Request {
     /// Fields that the answer gets though an error page has replaced the one
     /// they were made for.
     pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
+    /// Where a redirect of this server led to that an error page explains.
+    pub(crate) kept_location: Option<Bytes>,
     pub(crate) head: RequestHead,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
@@ -176,6 +178,7 @@ impl Request {
             in_error_page: false,
             closing: false,
             kept_fields: Vec::new(),
+            kept_location: None,
             framing: Framing::None,
             body,
             begun: Bytes::new(),

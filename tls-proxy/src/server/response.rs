@@ -186,6 +186,20 @@ impl Response {
         self.names_encoding = self.fields.iter().any(encoded);
     }
 
+    /// Content type, length, address and all other fields, before those about
+    /// the connection are known.
+    pub(crate) fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
+        let mut fields = self.fields.clone();
+        let mut push = |name: &'static str, value: Option<Bytes>| {
+            fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
+        };
+        let length = self.length.map(|length| length.to_string().into());
+        push("Content-Type", self.content_type.clone());
+        push("Content-Length", length);
+        push("Location", self.location.clone());
+        fields
+    }
+
     /// An error page with what some browsers want of it (`msie_padding`).
     pub(crate) fn padded(mut self, wanted: bool) -> Self {
         if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {

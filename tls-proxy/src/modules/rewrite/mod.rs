@@ -181,6 +181,10 @@ fn parse_return(scope: &mut Scope<'_>, directive: &Directive) -> Result<Return, 
             format!("invalid return code \"{}\"", word.text),
         )),
         (Ok(status), None) => Ok(Return { status, text: None }),
+        // An empty text is none, where it would stand in for an error's page.
+        (Ok(status), Some(body)) if body.text.is_empty() && status >= 400 => {
+            Ok(Return { status, text: None })
+        }
         (Ok(status), Some(body)) => Ok(Return {
             status,
             text: Some(text(body, scope)?),

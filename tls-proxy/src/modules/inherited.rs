@@ -1,0 +1,101 @@
+//! A list of one block beside that of the block around it, and which of the
+//! two counts (`add_header_inherit`, `add_trailer_inherit` of nginx 1.29.3).
+
+use std::sync::Arc;
+
+use super::arguments;
+use crate::conf::{Directive, Problem};
+
+/// What becomes of the outer block's list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// It counts where the block has none of its own.
+    #[default]
+    On,
+    /// It never counts.
+    Off,
+    /// It counts besides the block's own.
+    Merge,
+}
+
+/// A block's list.
+#[derive(Clone, Debug)]
+pub struct Inherited<T> {
+    own: Arc<[T]>,
+    outer: Arc<[T]>,
+    mode: Mode,
+}
+
+impl<T> Default for Inherited<T> {
+    fn default() -> Self {
+        Self {
+            own: Arc::new([]),
+            outer: Arc::new([]),
+            mode: Mode::On,
+        }
+    }
+}
+
+impl<T: Clone> Inherited<T> {
+    /// What a block inside starts with.
+    pub(crate) fn inside(&self) -> Self {
+        Self {
+            own: Arc::new([]),
+            outer: self.iter().cloned().collect(),
+            mode: self.mode,
+        }
+    }
+
+    /// Adds to the block's own list.
+    pub(crate) fn add(&mut self, item: T) {
+        self.own = self.own.iter().cloned().chain([item]).collect();
+    }
+
+    /// All that counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let outer = match self.mode {
+            Mode::On => self.own.is_empty(),
+            Mode::Off => false,
+            Mode::Merge => true,
+        };
+        let outer = if outer { &self.outer[..] } else { &[] };
+        self.own.iter().chain(outer)
+    }
+
+    /// Reads `on`, `off` or `merge`.
+    pub(crate) fn set_mode(&mut self, directive: &Directive) -> Result<(), Problem> {
+        let word = arguments::first(directive);
+        self.mode = match word.text.as_str() {
+            "on" => Mode::On,
+            "off" => Mode::Off,
+            "merge" => Mode::Merge,
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mode_says_which_list_counts() {
+        let mut outer = Inherited::default();
+        outer.add(1);
+        for (mode, empty, filled) in [
+            (Mode::On, &[1][..], &[2][..]),
+            (Mode::Off, &[], &[2]),
+            (Mode::Merge, &[1], &[2, 1]),
+        ] {
+            let mut inner = outer.inside();
+            inner.mode = mode;
+            assert_eq!(inner.iter().copied().collect::<Vec<_>>(), empty);
+            inner.add(2);
+            assert_eq!(inner.iter().copied().collect::<Vec<_>>(), filled);
+        }
+    }
+}
