@@ -55,7 +55,7 @@ fn parse(directive: &Directive) -> Result<Settings, Problem> {
         }
         _ => {}
     }
-    let seconds = |text: &str| units::parse_time_ms(text).map(|time| time / 1000);
+    let seconds = units::parse_time_s;
     if let Some(time) = word.text.strip_prefix('@').filter(|_| !modified) {
         let time = seconds(time).filter(|time| *time < 86_400);
         return time.map(Settings::Daily).ok_or_else(|| invalid(word));
