@@ -79,6 +79,10 @@ impl Workers {
             });
             return;
         };
+        if let Err(reason) = config.zones.adopt(&self.config.zones) {
+            tracing::error!("{reason}; the old configuration goes on");
+            return;
+        }
         let bound = match self.bind_new(&config) {
             Ok(bound) => bound,
             Err(error) => {

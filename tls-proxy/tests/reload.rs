@@ -157,3 +157,33 @@ fn a_reload_leaves_nothing_behind() {
     }
     eventually("as many open files as before", || open() <= before);
 }
+
+#[test]
+fn what_a_key_has_used_up_outlives_a_reload() {
+    let limited = |key: &str, text: &str| {
+        support::proxy::around(&format!(
+            "limit_req_zone {key} zone=z:1m rate=1r/m;
+             server {{ listen {{plain}};
+                 location /limited {{ limit_req zone=z; try_files /none /ok; }}
+                 location / {{ return 200 {text}; }} }}"
+        ))
+    };
+    let proxy = Proxy::start_whole(Place::new("reload-zone"), &limited("$server_port", "old"));
+    let ask = || proxy.connect().fetch("/limited").status;
+    assert_eq!((ask(), ask()), (200, 503));
+    proxy
+        .place
+        .write("nginx.conf", &limited("$server_port", "new"));
+    proxy.signal(Signal::HUP);
+    becomes(&proxy, "new");
+    assert_eq!(ask(), 503, "the zone is the same");
+    proxy
+        .place
+        .write("nginx.conf", &limited("$remote_addr", "other"));
+    proxy.signal(Signal::HUP);
+    proxy.logs(
+        "error.log",
+        "limit_req \"z\" uses the \"$remote_addr\" key while previously",
+    );
+    becomes(&proxy, "new");
+}

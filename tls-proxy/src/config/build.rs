@@ -58,7 +58,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     }
     draft
         .problems
-        .extend(draft.variables.unknown().collect::<Vec<_>>());
+        .extend(draft.variables.unknown().chain(draft.zones.undefined()));
     let sources = loaded
         .files
         .iter()
@@ -242,6 +242,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         upstreams: std::mem::take(&mut draft.upstreams),
         variables: std::mem::take(&mut draft.variables),
         combined,
+        zones: std::mem::take(&mut draft.zones),
         log_files: draft.log_files.clone(),
         hostname: draft.paths.hostname.clone(),
         html: draft.paths.in_prefix("html"),

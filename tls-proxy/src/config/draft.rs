@@ -9,9 +9,10 @@ use super::locations::Tree;
 use super::names::ServerName;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
+use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::upstream::{Address, Upstream};
-use crate::modules::{Place, Settings, limit_conn, limit_req, log, main};
+use crate::modules::{Place, Settings, log, main};
 use crate::tls::connector::Connector;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
@@ -27,10 +28,8 @@ pub(crate) struct Draft {
     pub(crate) formats: HashMap<String, Arc<log::Format>>,
     pub(crate) log_files: Vec<LogFile>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    /// `limit_req_zone`.
-    pub(crate) req_zones: Vec<Arc<limit_req::Zone>>,
-    /// `limit_conn_zone`.
-    pub(crate) conn_zones: Vec<Arc<limit_conn::Zone>>,
+    /// `limit_req_zone`, `limit_conn_zone`.
+    pub(crate) zones: Zones,
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
     pub(super) groups: Vec<Arc<Upstream>>,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::upstream::Upstream;
 use crate::modules::{Settings, log, main};
@@ -38,6 +39,8 @@ pub struct Config {
     pub(crate) variables: Registry,
     /// nginx's predefined log format.
     pub(crate) combined: log::Format,
+    /// What is counted, by whose key.
+    pub(crate) zones: Zones,
     /// Files that logs go to.
     pub log_files: Vec<LogFile>,
     /// `$hostname`.

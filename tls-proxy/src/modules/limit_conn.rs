@@ -5,11 +5,12 @@
 //! `limit_conn` take it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::limit_zone::{self, Answers, zone_size};
+use super::limit_answers::{self, Answers};
+use super::limit_zone::{Definition, Zone, zone_size};
 use super::{Contexts, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem};
 use crate::error_log;
@@ -18,28 +19,27 @@ use crate::server::response::Refusal;
 use crate::vars::template::Template;
 use crate::vars::{Evaluate, write};
 
-/// What a key costs in a zone, bytes.
+/// What an entry costs besides its key, bytes.
 const ENTRY: usize = 64;
 
-/// One `limit_conn_zone`.
-#[derive(Debug)]
-pub(crate) struct Zone {
-    name: Box<str>,
-    key: Template,
-    most: usize,
-    table: Mutex<HashMap<Bytes, usize>>,
+/// The requests under way, by their key.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    by_key: HashMap<Bytes, usize>,
+    /// Bytes.
+    used: usize,
 }
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    limits: Arc<[(Arc<Zone>, usize)]>,
+    limits: Arc<[(Arc<Zone<Counts>>, usize)]>,
     answers: Answers,
 }
 
 /// A request that is counted; dropping it ends that.
 pub(crate) struct Guard {
-    zone: Arc<Zone>,
+    zone: Arc<Zone<Counts>>,
     key: Bytes,
 }
 
@@ -53,13 +53,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .about("Most requests of one key at once, by a zone.")
         .repeats(),
     Spec::set("limit_conn_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_conn.answers.status = limit_zone::status(directive)?;
+        scope.settings.limit_conn.answers.status = limit_answers::status(directive)?;
         Ok(())
     })
     .default("503")
     .about("The answer to requests beyond the limit."),
     Spec::set("limit_conn_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_conn.answers.level = limit_zone::level(directive)?;
+        scope.settings.limit_conn.answers.level = limit_answers::level(directive)?;
         Ok(())
     })
     .default("error")
@@ -79,34 +79,21 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         return Err(arguments::invalid_parameter(word));
     };
     let (name, size) = zone_size(word, value)?;
-    let zones = &mut scope.draft.conn_zones;
-    if zones.iter().any(|zone| *zone.name == *name) {
-        let message = format!("limit_conn_zone \"{name}\" is already bound to key");
-        return Err(Problem::emerg(&word.at, message));
-    }
-    zones.push(Arc::new(Zone {
-        name: name.into(),
+    let definition = Definition {
         key,
-        most: (size / ENTRY).max(1),
-        table: Mutex::default(),
-    }));
-    Ok(())
+        text: directive.args[0].text.as_str().into(),
+        size,
+        rate: 0,
+    };
+    let zone = scope.draft.zones.connections(&name, &word.at)?;
+    zone.define("limit_conn_zone", word, definition)
 }
 
 fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let [name, count] = &directive.args[..] else {
         return Ok(());
     };
-    let found = scope
-        .draft
-        .conn_zones
-        .iter()
-        .find(|zone| *zone.name == *name.text);
-    let zone = found.cloned().ok_or_else(|| {
-        let message = format!("zero size shared memory zone \"{}\"", name.text);
-        Problem::emerg(&directive.name.at, message)
-            .with_help("define it before with limit_conn_zone")
-    })?;
+    let zone = scope.draft.zones.connections(&name.text, &name.at)?;
     let most = count
         .text
         .parse()
@@ -131,35 +118,37 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     Ok(())
 }
 
-impl Zone {
-    fn table(&self) -> MutexGuard<'_, HashMap<Bytes, usize>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+impl Counts {
+    /// Counts a request in, where there is room for it; `size` is the zone's.
+    fn enter(&mut self, key: &Bytes, limit: usize, size: usize) -> bool {
+        let cost = ENTRY + key.len();
+        match self.by_key.get_mut(key) {
+            Some(count) if *count >= limit => return false,
+            Some(count) => *count += 1,
+            None if self.used + cost > size => return false,
+            None => {
+                self.used += cost;
+                self.by_key.insert(Bytes::copy_from_slice(key), 1);
+            }
+        }
+        true
     }
 
-    /// Counts a request in, where there is room for it.
-    fn enter(self: &Arc<Self>, key: &Bytes, limit: usize) -> Option<Guard> {
-        let mut table = self.table();
-        let full = table.len() >= self.most;
-        match table.get_mut(key) {
-            Some(count) if *count >= limit => return None,
-            Some(count) => *count += 1,
-            None if full => return None,
-            None => drop(table.insert(Bytes::copy_from_slice(key), 1)),
+    fn leave(&mut self, key: &Bytes) {
+        match self.by_key.get_mut(key) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => {
+                self.by_key.remove(key);
+                self.used = self.used.saturating_sub(ENTRY + key.len());
+            }
+            None => {}
         }
-        Some(Guard {
-            zone: self.clone(),
-            key: key.clone(),
-        })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut table = self.zone.table();
-        match table.get_mut(&self.key) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(table.remove(&self.key)),
-        }
+        self.zone.table().leave(&self.key);
     }
 }
 
@@ -171,16 +160,21 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
         return Ok(());
     }
     for (zone, most) in settings.limits.iter() {
-        let key = zone.key.evaluate(request);
+        let Some(definition) = zone.definition() else {
+            continue;
+        };
+        let key = definition.key.evaluate(request);
         if key.is_empty() {
             continue;
         }
-        match zone.enter(&key, *most) {
-            Some(guard) => {
+        let entered = zone.table().enter(&key, *most, definition.size);
+        match entered {
+            true => {
                 request.limit_conn_status = Some("PASSED");
-                request.guards.push(guard);
+                let zone = zone.clone();
+                request.guards.push(Guard { zone, key });
             }
-            None => {
+            false => {
                 request.guards.clear();
                 let dry = settings.answers.dry_run;
                 let note = if dry { ", dry run," } else { "" };
@@ -205,21 +199,15 @@ mod tests {
 
     #[test]
     fn who_leaves_makes_room() {
-        let zone = Arc::new(Zone {
-            name: "z".into(),
-            key: Template::default(),
-            most: 1,
-            table: Mutex::default(),
-        });
         let (one, other) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
-        let first = zone.enter(&one, 2);
-        let second = zone.enter(&one, 2);
-        assert!(first.is_some() && second.is_some());
-        assert!(zone.enter(&one, 2).is_none());
-        assert!(zone.enter(&other, 2).is_none(), "the zone is full");
-        drop(first);
-        assert!(zone.enter(&one, 2).is_some());
-        drop(second);
-        assert!(zone.table().is_empty());
+        let (mut counts, size) = (Counts::default(), ENTRY + 1);
+        assert!(counts.enter(&one, 2, size) && counts.enter(&one, 2, size));
+        assert!(!counts.enter(&one, 2, size));
+        assert!(!counts.enter(&other, 2, size), "the zone is full");
+        counts.leave(&one);
+        assert!(counts.enter(&one, 2, size));
+        counts.leave(&one);
+        counts.leave(&one);
+        assert!(counts.by_key.is_empty() && counts.enter(&other, 1, size));
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{Contexts, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::error_log::{self, Level, shown};
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};
 use crate::server::source::{Next, Source};
@@ -52,22 +53,30 @@ fn size(scope: &mut Scope<'_>, directive: &Directive) -> Result<Template, Proble
     Template::compile(word, &mut scope.draft.variables)
 }
 
-fn value(text: &[u8]) -> u64 {
-    let text = std::str::from_utf8(text).unwrap_or_default();
-    units::parse_size(text).unwrap_or(0)
+/// Bytes; 0, and a line in the log, for what is no size.
+fn value(request: &Request, text: &[u8]) -> u64 {
+    let size = std::str::from_utf8(text).ok().and_then(units::parse_size);
+    size.unwrap_or_else(|| {
+        let what = format!("invalid size \"{}\"", shown(text));
+        error_log::request(request, Level::Error, what);
+        0
+    })
 }
 
-/// Bytes in a second for this request; 0 is no limit.
-fn rate(request: &Request) -> u64 {
-    match (&request.limit_rate, &request.settings().limit_rate.rate) {
-        (Some(own), _) => value(own),
-        (None, Some(rate)) => value(&rate.evaluate(request)),
-        (None, None) => 0,
+/// Bytes in a second for this request; 0 is no limit. From here on
+/// `$limit_rate` tells it.
+fn rate(request: &mut Request) -> u64 {
+    if let (None, Some(rate)) = (&request.limit_rate, &request.settings().limit_rate.rate) {
+        request.limit_rate = Some(rate.evaluate(request));
+    }
+    match &request.limit_rate {
+        Some(rate) => value(request, rate),
+        None => 0,
     }
 }
 
 /// Slows an answer down that is longer than its first second's share.
-pub(crate) fn apply(request: &Request, response: &mut Response) {
+pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let rate = rate(request);
     if rate == 0
         || matches!(
@@ -80,7 +89,7 @@ pub(crate) fn apply(request: &Request, response: &mut Response) {
     let after = &request.settings().limit_rate.after;
     let after = after
         .as_ref()
-        .map_or(0, |after| value(&after.evaluate(request)));
+        .map_or(0, |after| value(request, &after.evaluate(request)));
     let inner = std::mem::replace(&mut response.content, Content::Empty);
     response.content = Content::Stream(Box::new(Slow {
         inner,
@@ -145,7 +154,9 @@ fn room(rate: u64, after: u64, elapsed: Duration, sent: u64) -> u64 {
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("limit_rate", |request, out| {
-    append(out, format_args!("{}", rate(request)))
+    let text = request.limit_rate.as_deref().unwrap_or_default();
+    let size = std::str::from_utf8(text).ok().and_then(units::parse_size);
+    append(out, format_args!("{}", size.unwrap_or(0)))
 })];
 
 #[cfg(test)]

@@ -3,48 +3,24 @@
 //! A zone is one table for all workers behind a lock, since a limit for each
 //! worker would be no limit; only requests under a `limit_req` take it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::limit_zone::{self, Answers, zone_size};
-use super::{Contexts, MANY, Scope, Spec, arguments};
+use super::leaky_bucket::{self, Buckets, Measure};
+use super::limit_answers::{self, Answers};
+use super::limit_zone::{Definition, Zone, zone_size};
+use super::{Contexts, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word};
-use crate::error_log::{self, Level, shown};
+use crate::error_log::{self, Level};
 use crate::server::request::Request;
 use crate::server::response::Refusal;
 use crate::vars::template::Template;
 use crate::vars::{Evaluate, write};
 
-/// What a key costs in a zone, bytes.
-const ENTRY: usize = 128;
-
-/// One `limit_req_zone`.
-#[derive(Debug)]
-pub(crate) struct Zone {
-    name: Box<str>,
-    key: Template,
-    /// Thousandths of a request in a second.
-    rate: u64,
-    most: usize,
-    table: Mutex<HashMap<Bytes, Bucket>>,
-}
-
-/// What a key has used up.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// Thousandths of a request above the rate.
-    excess: u64,
-    at: Instant,
-}
-
-/// One `limit_req`.
+/// One `limit_req`; excesses are thousandths of a request.
 #[derive(Clone, Debug)]
 struct Limit {
-    zone: Arc<Zone>,
-    /// Thousandths of a request.
+    zone: Arc<Zone<Buckets>>,
     burst: u64,
     delay: u64,
 }
@@ -56,13 +32,11 @@ pub struct Settings {
     answers: Answers,
 }
 
-/// What a zone says to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// At once, or after a wait of this excess.
-    Passes(u64),
-    Rejected(u64),
-    Full,
+/// The longest wait that a limit asks for.
+struct Wait<'a> {
+    excess: u64,
+    milliseconds: u64,
+    zone: &'a Zone<Buckets>,
 }
 
 const ALL: Contexts = Contexts::ALL;
@@ -71,17 +45,17 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_req_zone", Contexts::HTTP, (3, 3), add_zone)
         .about("A table of keys and how often each may come: `KEY zone=NAME:SIZE rate=10r/s`.")
         .repeats(),
-    Spec::set("limit_req", ALL, (1, MANY), add_limit)
+    Spec::set("limit_req", ALL, (1, 3), add_limit)
         .about("Limits requests by a zone; `burst=` more wait, or with `nodelay` pass at once.")
         .repeats(),
     Spec::set("limit_req_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_req.answers.status = limit_zone::status(directive)?;
+        scope.settings.limit_req.answers.status = limit_answers::status(directive)?;
         Ok(())
     })
     .default("503")
     .about("The answer to requests beyond the limit."),
     Spec::set("limit_req_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_req.answers.level = limit_zone::level(directive)?;
+        scope.settings.limit_req.answers.level = limit_answers::level(directive)?;
         Ok(())
     })
     .default("error")
@@ -108,126 +82,97 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
             _ => return Err(arguments::invalid_parameter(word)),
         }
     }
-    let missing = || {
-        Problem::emerg(
-            &directive.name.at,
-            "\"limit_req_zone\" must have \"zone\" parameter",
-        )
-    };
-    let ((name, size), word) = named.ok_or_else(missing)?;
-    let zones = &mut scope.draft.req_zones;
-    if zones.iter().any(|zone| *zone.name == *name) {
-        return Err(Problem::emerg(
-            &word.at,
-            format!("limit_req_zone \"{name}\" is already bound to key"),
-        ));
-    }
-    zones.push(Arc::new(Zone {
-        name: name.into(),
+    let ((name, size), word) = named.ok_or_else(|| without_zone(directive))?;
+    let definition = Definition {
         key,
+        text: directive.args[0].text.as_str().into(),
+        size,
         rate,
-        most: (size / ENTRY).max(1),
-        table: Mutex::default(),
-    }));
-    Ok(())
+    };
+    let zone = scope.draft.zones.requests(&name, &word.at)?;
+    zone.define("limit_req_zone", word, definition)
 }
 
-/// `10r/s` or `30r/m`, in thousandths of a request in a second.
+/// `10r/s`, `30r/m` or a number for a second, in thousandths of a request in
+/// a second.
 fn parse_rate(text: &str) -> Option<u64> {
     let (count, scale) = match (text.strip_suffix("r/s"), text.strip_suffix("r/m")) {
         (Some(count), _) => (count, 1),
         (_, Some(count)) => (count, 60),
-        _ => return None,
+        _ => (text, 1),
     };
-    let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
-    count.checked_mul(1000).map(|count| count / scale)
+    count_of(count)?.checked_mul(1000).map(|rate| rate / scale)
+}
+
+/// A number from 1; digits only.
+fn count_of(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let count = digits.then(|| text.parse().ok()).flatten();
+    count.filter(|count| *count > 0)
+}
+
+fn without_zone(directive: &Directive) -> Problem {
+    let name = &directive.name;
+    let message = format!("\"{}\" must have \"zone\" parameter", name.text);
+    Problem::emerg(&name.at, message)
 }
 
 fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let (mut zone, mut burst, mut delay) = (None, 0, 0);
-    let number = |word: &Word, value: &str| {
-        let number: Option<u64> = value.parse().ok();
-        number
-            .and_then(|number| number.checked_mul(1000))
-            .ok_or_else(|| Problem::emerg(&word.at, format!("invalid value in \"{}\"", word.text)))
+    let thousandths = |word: &Word, name: &str, value: &str| {
+        let invalid = || {
+            let message = format!("invalid {name} value \"{}\"", word.text);
+            Problem::emerg(&word.at, message)
+        };
+        let count = count_of(value).and_then(|count| count.checked_mul(1000));
+        count.ok_or_else(invalid)
     };
     for word in &directive.args {
         match word.text.split_once('=') {
             Some(("zone", name)) => {
-                let found = scope
-                    .draft
-                    .req_zones
-                    .iter()
-                    .find(|zone| *zone.name == *name);
-                zone = Some(found.cloned().ok_or_else(|| {
-                    Problem::emerg(
-                        &directive.name.at,
-                        format!("zero size shared memory zone \"{name}\""),
-                    )
-                    .with_help("define it before with limit_req_zone")
-                })?);
+                zone = Some(scope.draft.zones.requests(name, &word.at)?);
             }
-            Some(("burst", value)) => burst = number(word, value)?,
-            Some(("delay", value)) => delay = number(word, value)?,
+            Some(("burst", value)) => burst = thousandths(word, "burst", value)?,
+            Some(("delay", value)) => delay = thousandths(word, "delay", value)?,
             None if word.text == "nodelay" => delay = u64::MAX,
             _ => return Err(arguments::invalid_parameter(word)),
         }
     }
-    let missing = || {
-        Problem::emerg(
-            &directive.name.at,
-            "\"limit_req\" must have \"zone\" parameter",
-        )
-    };
-    let limit = Limit {
-        zone: zone.ok_or_else(missing)?,
-        burst,
-        delay,
-    };
+    let zone = zone.ok_or_else(|| without_zone(directive))?;
     let own = &mut scope.settings.limit_req.limits;
     let inherited = if scope.first_here { &[] } else { &own[..] };
     if inherited
         .iter()
-        .any(|other| Arc::ptr_eq(&other.zone, &limit.zone))
+        .any(|other| Arc::ptr_eq(&other.zone, &zone))
     {
         return Err(Problem::emerg(
             &directive.name.at,
             "\"limit_req\" directive is duplicate",
         ));
     }
+    let limit = Limit { zone, burst, delay };
     *own = inherited.iter().cloned().chain([limit]).collect();
     Ok(())
 }
 
-impl Zone {
-    /// Looks at a key, and counts the request where `count` says so.
-    fn ask(&self, key: &Bytes, burst: u64, now: Instant, count: bool) -> Verdict {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let excess = match table.get(key) {
-            Some(bucket) => {
-                let passed = now.saturating_duration_since(bucket.at).as_millis() as u64;
-                let drained = self.rate.saturating_mul(passed) / 1000;
-                (bucket.excess + 1000).saturating_sub(drained)
-            }
-            None => 0,
-        };
-        if excess > burst {
-            return Verdict::Rejected(excess);
-        }
-        if count {
-            if table.len() >= self.most && !table.contains_key(key) {
-                let drained = |bucket: &Bucket| {
-                    let passed = now.saturating_duration_since(bucket.at).as_millis() as u64;
-                    self.rate.saturating_mul(passed) / 1000 >= bucket.excess + 1000
-                };
-                table.retain(|_, bucket| !drained(bucket));
-                if table.len() >= self.most {
-                    return Verdict::Full;
-                }
-            }
-            table.insert(Bytes::copy_from_slice(key), Bucket { excess, at: now });
-        }
-        Verdict::Passes(excess)
+impl Limit {
+    /// What the request counts by, and how; none where its key is empty.
+    fn key(&self, request: &Request, now: u64) -> Option<(bytes::Bytes, Measure)> {
+        let definition = self.zone.definition()?;
+        let (rate, size) = (definition.rate, definition.size);
+        let key = definition.key.evaluate(request);
+        (!key.is_empty()).then_some((key, Measure { rate, size, now }))
+    }
+
+    /// What an excess costs in time; none where the request passes at once.
+    fn wait(&self, excess: u64, measure: Measure) -> Option<Wait<'_>> {
+        let milliseconds =
+            excess.saturating_sub(self.delay).saturating_mul(1000) / measure.rate.max(1);
+        (milliseconds > 0).then_some(Wait {
+            excess,
+            milliseconds,
+            zone: &self.zone,
+        })
     }
 }
 
@@ -238,65 +183,68 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     if settings.limits.is_empty() || request.limit_req_status.is_some() {
         return Ok(());
     }
-    let now = Instant::now();
-    let mut wait = Duration::ZERO;
-    let mut keys = Vec::new();
-    for limit in settings.limits.iter() {
-        let key = limit.zone.key.evaluate(request);
-        if key.is_empty() {
-            continue;
+    match settings.ask(request) {
+        Err((limit, excess)) => settings.reject(request, &limit.zone, excess),
+        Ok(None) => Ok(()),
+        Ok(Some(None)) => {
+            request.limit_req_status = Some("PASSED");
+            Ok(())
         }
-        match limit.zone.ask(&key, limit.burst, now, false) {
-            Verdict::Passes(excess) => {
-                let late = excess.saturating_sub(limit.delay);
-                wait = wait.max(Duration::from_millis(
-                    late.saturating_mul(1000) / limit.zone.rate.max(1),
-                ));
-                keys.push((limit, key));
-            }
-            verdict => return settings.reject(request, &limit.zone, &key, verdict),
+        Ok(Some(Some(wait))) => {
+            settings.delay(request, wait).await;
+            Ok(())
         }
     }
-    if keys.is_empty() {
-        return Ok(());
-    }
-    for (limit, key) in &keys {
-        let verdict = limit.zone.ask(key, limit.burst, now, true);
-        if !matches!(verdict, Verdict::Passes(_)) {
-            return settings.reject(request, &limit.zone, key, verdict);
-        }
-    }
-    request.limit_req_status = Some("PASSED");
-    if !wait.is_zero() {
-        settings.delay(request, keys[0].0, wait).await;
-    }
-    Ok(())
 }
 
 impl Settings {
+    /// Asks every zone, as nginx does: all are looked at, the last one counts
+    /// the request if it has room for it, and only then do the others. What
+    /// one refuses is counted in none.
+    ///
+    /// `Ok(None)` is a request that no zone has a key for.
+    fn ask(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
+        let now = leaky_bucket::now();
+        let mut seen = Vec::new();
+        let mut longest = None;
+        let mut asked = false;
+        for (index, limit) in self.limits.iter().enumerate() {
+            let Some((key, measure)) = limit.key(request, now) else {
+                continue;
+            };
+            asked = true;
+            let mut table = limit.zone.table();
+            if index + 1 == self.limits.len() {
+                let excess = table.take_up_to(&key, measure, limit.burst);
+                longest = limit.wait(excess.map_err(|excess| (limit, excess))?, measure);
+                continue;
+            }
+            let excess = table.look(&key, measure);
+            if excess > limit.burst {
+                return Err((limit, excess));
+            }
+            seen.push((limit, key, measure));
+        }
+        for (limit, key, measure) in seen.into_iter().rev() {
+            let excess = limit.zone.table().take(&key, measure);
+            let wait = limit.wait(excess, measure);
+            let milliseconds = |wait: &Option<Wait<'_>>| wait.as_ref().map(|it| it.milliseconds);
+            if milliseconds(&wait) > milliseconds(&longest) {
+                longest = wait;
+            }
+        }
+        Ok(asked.then_some(longest))
+    }
+
     fn reject(
         &self,
         request: &mut Request,
-        zone: &Zone,
-        key: &[u8],
-        verdict: Verdict,
+        zone: &Zone<Buckets>,
+        excess: u64,
     ) -> Result<(), Refusal> {
-        let name = &zone.name;
-        let dry = if self.answers.dry_run {
-            ", dry run"
-        } else {
-            ""
-        };
-        let what = match verdict {
-            Verdict::Rejected(excess) => {
-                let (whole, part) = (excess / 1000, excess % 1000);
-                format!("limiting requests{dry}, excess: {whole}.{part:03} by zone \"{name}\"")
-            }
-            _ => format!(
-                "could not allocate a key \"{}\" in limit_req zone \"{name}\"",
-                shown(key)
-            ),
-        };
+        let (whole, part, name) = (excess / 1000, excess % 1000, &zone.name);
+        let dry = self.dry();
+        let what = format!("limiting requests{dry}, excess: {whole}.{part:03} by zone \"{name}\"");
         error_log::request(request, self.answers.level, what);
         request.limit_req_status = Some(if self.answers.dry_run {
             "REJECTED_DRY_RUN"
@@ -306,25 +254,30 @@ impl Settings {
         self.answers.refuse()
     }
 
-    async fn delay(&self, request: &mut Request, limit: &Limit, wait: Duration) {
+    async fn delay(&self, request: &mut Request, wait: Wait<'_>) {
         let milder = match self.answers.level {
             Level::Error => Level::Warn,
             Level::Warn => Level::Notice,
             _ => Level::Info,
         };
-        let dry = if self.answers.dry_run {
-            ", dry run"
-        } else {
-            ""
-        };
-        let what = format!("delaying request{dry}, by zone \"{}\"", limit.zone.name);
+        let (whole, part) = (wait.excess / 1000, wait.excess % 1000);
+        let (dry, name) = (self.dry(), &wait.zone.name);
+        let what = format!("delaying request{dry}, excess: {whole}.{part:03}, by zone \"{name}\"");
         error_log::request(request, milder, what);
         if self.answers.dry_run {
             request.limit_req_status = Some("DELAYED_DRY_RUN");
             return;
         }
         request.limit_req_status = Some("DELAYED");
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(Duration::from_millis(wait.milliseconds)).await;
+    }
+
+    fn dry(&self) -> &'static str {
+        if self.answers.dry_run {
+            ", dry run"
+        } else {
+            ""
+        }
     }
 }
 
@@ -336,42 +289,13 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("limit_req_status", |reques
 mod tests {
     use super::*;
 
-    fn zone(most: usize) -> Zone {
-        Zone {
-            name: "z".into(),
-            key: Template::default(),
-            rate: 1000,
-            most,
-            table: Mutex::default(),
-        }
-    }
-
     #[test]
     fn rates_are_per_second_or_minute() {
-        assert_eq!(parse_rate("10r/s"), Some(10_000));
-        assert_eq!(parse_rate("30r/m"), Some(500));
-        for text in ["10r/h", "0r/s", "r/s", "10", "-1r/s"] {
+        for (text, rate) in [("10r/s", 10_000), ("30r/m", 500), ("10", 10_000)] {
+            assert_eq!(parse_rate(text), Some(rate), "{text}");
+        }
+        for text in ["10r/h", "0r/s", "r/s", "-1r/s", "+1r/s", "1.5r/s", ""] {
             assert_eq!(parse_rate(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_bucket_fills_and_drains() {
-        let (zone, key, now) = (zone(10), Bytes::from_static(b"k"), Instant::now());
-        assert_eq!(zone.ask(&key, 1000, now, true), Verdict::Passes(0));
-        assert_eq!(zone.ask(&key, 1000, now, true), Verdict::Passes(1000));
-        assert_eq!(zone.ask(&key, 1000, now, true), Verdict::Rejected(2000));
-        let later = now + Duration::from_secs(1);
-        assert_eq!(zone.ask(&key, 1000, later, true), Verdict::Passes(1000));
-    }
-
-    #[test]
-    fn a_full_zone_forgets_who_has_paid_and_refuses_the_rest() {
-        let (zone, now) = (zone(1), Instant::now());
-        let (one, other) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
-        assert_eq!(zone.ask(&one, 0, now, true), Verdict::Passes(0));
-        assert_eq!(zone.ask(&other, 0, now, true), Verdict::Full);
-        let later = now + Duration::from_secs(2);
-        assert_eq!(zone.ask(&other, 0, later, true), Verdict::Passes(0));
     }
 }

@@ -1,40 +1,177 @@
-//! What `limit_req` and `limit_conn` have in common: zones and answers.
+//! The zones of `limit_req` and `limit_conn`: tables of keys that all workers
+//! share, found by name.
+//!
+//! A zone may be used before the line that defines it, and keeps its table over
+//! a reload where name, size and key stay the same, both as in nginx.
 
-use super::arguments;
-use crate::conf::{Directive, Problem, Word, units};
-use crate::error_log::Level;
-use crate::server::response::Refusal;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::leaky_bucket::Buckets;
+use super::limit_conn::Counts;
+use crate::conf::{Position, Problem, Word, units};
+use crate::vars::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).
 const SMALLEST: u64 = 8 * 4096;
 
-/// What a request beyond a limit gets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answers {
-    pub(crate) status: u16,
-    pub(crate) level: Level,
-    pub(crate) dry_run: bool,
+/// A zone and its table.
+#[derive(Debug)]
+pub(crate) struct Zone<T> {
+    pub(crate) name: Box<str>,
+    first_use: Position,
+    definition: OnceLock<Definition>,
+    /// Shared with the zone it takes the place of after a reload.
+    table: OnceLock<Arc<Mutex<T>>>,
 }
 
-impl Default for Answers {
-    fn default() -> Self {
-        Self {
-            status: 503,
-            level: Level::Error,
-            dry_run: false,
+/// What the line that defines a zone says.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    pub(crate) key: Template,
+    /// The key as it is written.
+    pub(crate) text: Box<str>,
+    /// Bytes.
+    pub(crate) size: usize,
+    /// Thousandths of a request in a second; 0 where nothing is counted by time.
+    pub(crate) rate: u64,
+}
+
+/// Every zone of a configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Zones {
+    requests: Vec<Arc<Zone<Buckets>>>,
+    connections: Vec<Arc<Zone<Counts>>>,
+}
+
+impl<T: Default> Zone<T> {
+    /// What defines it; none only while the configuration is read.
+    pub(crate) fn definition(&self) -> Option<&Definition> {
+        self.definition.get()
+    }
+
+    /// Its table, for as long as the guard is held.
+    pub(crate) fn table(&self) -> MutexGuard<'_, T> {
+        let table = self.table.get_or_init(Arc::default);
+        table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives it its definition; `directive` is whose line this is.
+    pub(crate) fn define(
+        &self,
+        directive: &str,
+        word: &Word,
+        definition: Definition,
+    ) -> Result<(), Problem> {
+        self.definition.set(definition).map_err(|_| {
+            let bound = self.definition().map_or("", |own| &own.text);
+            let message = format!(
+                "{directive} \"{}\" is already bound to key \"{bound}\"",
+                self.name
+            );
+            Problem::emerg(&word.at, message)
+        })
+    }
+
+    /// Goes on with the table of `old` where it is the same zone.
+    fn adopt(&self, what: &str, old: &Self) -> Result<(), String> {
+        let (Some(own), Some(before)) = (self.definition(), old.definition()) else {
+            return Ok(());
+        };
+        if own.size != before.size {
+            return Ok(());
         }
+        if own.text != before.text {
+            return Err(format!(
+                "{what} \"{}\" uses the \"{}\" key while previously it used the \"{}\" key",
+                self.name, own.text, before.text
+            ));
+        }
+        let table = old.table.get_or_init(Arc::default).clone();
+        // Nobody has asked a zone of a configuration that does not serve yet.
+        let _ = self.table.set(table);
+        Ok(())
     }
 }
 
-impl Answers {
-    /// The refusal, or none in a dry run.
-    pub(crate) fn refuse(self) -> Result<(), Refusal> {
-        if self.dry_run {
-            Ok(())
-        } else {
-            Err(Refusal::new(self.status))
+impl Zones {
+    /// The zone of requests called `name`, which `at` speaks of.
+    pub(crate) fn requests(
+        &mut self,
+        name: &str,
+        at: &Position,
+    ) -> Result<Arc<Zone<Buckets>>, Problem> {
+        find(&mut self.requests, &self.connections, name, at)
+    }
+
+    /// The zone of connections called `name`, which `at` speaks of.
+    pub(crate) fn connections(
+        &mut self,
+        name: &str,
+        at: &Position,
+    ) -> Result<Arc<Zone<Counts>>, Problem> {
+        find(&mut self.connections, &self.requests, name, at)
+    }
+
+    /// Zones that are used and that no line defines.
+    pub(crate) fn undefined(&self) -> impl Iterator<Item = Problem> {
+        undefined(&self.requests, "limit_req_zone")
+            .chain(undefined(&self.connections, "limit_conn_zone"))
+    }
+
+    /// Goes on with the tables of the configuration before.
+    ///
+    /// # Errors
+    /// What is wrong where a zone counts by another key than before; nginx
+    /// refuses such a reload, too.
+    pub(crate) fn adopt(&self, old: &Self) -> Result<(), String> {
+        adopt("limit_req", &self.requests, &old.requests)?;
+        adopt("limit_conn", &self.connections, &old.connections)
+    }
+}
+
+fn find<T: Default, U>(
+    own: &mut Vec<Arc<Zone<T>>>,
+    others: &[Arc<Zone<U>>],
+    name: &str,
+    at: &Position,
+) -> Result<Arc<Zone<T>>, Problem> {
+    if others.iter().any(|other| *other.name == *name) {
+        let message =
+            format!("the shared memory zone \"{name}\" is already declared for a different use");
+        return Err(Problem::emerg(at, message));
+    }
+    if let Some(known) = own.iter().find(|known| *known.name == *name) {
+        return Ok(known.clone());
+    }
+    let zone = Arc::new(Zone {
+        name: name.into(),
+        first_use: at.clone(),
+        definition: OnceLock::new(),
+        table: OnceLock::new(),
+    });
+    own.push(zone.clone());
+    Ok(zone)
+}
+
+fn undefined<T: Default>(zones: &[Arc<Zone<T>>], directive: &str) -> impl Iterator<Item = Problem> {
+    let missing = zones.iter().filter(|zone| zone.definition().is_none());
+    missing.map(move |zone| {
+        let message = format!("zero size shared memory zone \"{}\"", zone.name);
+        Problem::emerg(&zone.first_use, message).with_help(format!("define it with {directive}"))
+    })
+}
+
+fn adopt<T: Default>(
+    what: &str,
+    zones: &[Arc<Zone<T>>],
+    old: &[Arc<Zone<T>>],
+) -> Result<(), String> {
+    for zone in zones {
+        if let Some(before) = old.iter().find(|before| before.name == zone.name) {
+            zone.adopt(what, before)?;
         }
     }
+    Ok(())
 }
 
 /// `NAME:SIZE` of a `zone=` parameter.
@@ -56,27 +193,47 @@ pub(crate) fn zone_size(word: &Word, value: &str) -> Result<(String, usize), Pro
     ))
 }
 
-/// A status from 400 to 599.
-pub(crate) fn status(directive: &Directive) -> Result<u16, Problem> {
-    let word = arguments::first(directive);
-    let status = arguments::number(directive)?;
-    u16::try_from(status)
-        .ok()
-        .filter(|status| (400..=599).contains(status))
-        .ok_or_else(|| Problem::emerg(&word.at, "value must be between 400 and 599"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `info`, `notice`, `warn` or `error`.
-pub(crate) fn level(directive: &Directive) -> Result<Level, Problem> {
-    let word = arguments::first(directive);
-    match word.text.as_str() {
-        "info" => Ok(Level::Info),
-        "notice" => Ok(Level::Notice),
-        "warn" => Ok(Level::Warn),
-        "error" => Ok(Level::Error),
-        other => Err(Problem::emerg(
-            &word.at,
-            format!("invalid value \"{other}\""),
-        )),
+    fn zones(key: &str, size: usize) -> Zones {
+        let at = Position {
+            file: std::path::Path::new("c").into(),
+            line: 1,
+            column: 1,
+        };
+        let mut zones = Zones::default();
+        let zone = zones.connections("z", &at).expect("free");
+        let word = Word {
+            text: String::new(),
+            quoted: false,
+            at,
+        };
+        let definition = Definition {
+            key: Template::default(),
+            text: key.into(),
+            size,
+            rate: 0,
+        };
+        zone.define("limit_conn_zone", &word, definition)
+            .expect("first");
+        zones
+    }
+
+    #[test]
+    fn a_zone_that_stays_the_same_keeps_its_table() {
+        let is_shared = |new: &Zones, old: &Zones| {
+            let table = |zones: &Zones| zones.connections[0].table.get().map(Arc::as_ptr);
+            table(new).is_some() && table(new) == table(old)
+        };
+        let old = zones("$a", 1);
+        let same = zones("$a", 1);
+        assert_eq!(same.adopt(&old), Ok(()));
+        assert!(is_shared(&same, &old));
+        let larger = zones("$a", 2);
+        assert_eq!(larger.adopt(&old), Ok(()));
+        assert!(!is_shared(&larger, &old));
+        assert!(zones("$b", 1).adopt(&old).is_err());
     }
 }

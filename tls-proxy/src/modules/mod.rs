@@ -23,6 +23,8 @@ pub(crate) mod gzip_accept;
 pub(crate) mod headers;
 pub(crate) mod http2;
 pub(crate) mod inherited;
+pub(crate) mod leaky_bucket;
+pub(crate) mod limit_answers;
 pub(crate) mod limit_conn;
 pub(crate) mod limit_except;
 pub(crate) mod limit_rate;

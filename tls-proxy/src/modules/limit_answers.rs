@@ -1,0 +1,65 @@
+//! What a request beyond a limit gets, and what is written about it: the same
+//! three directives for `limit_req` and `limit_conn`.
+
+use super::arguments;
+use crate::conf::{Directive, Problem};
+use crate::error_log::Level;
+use crate::server::response::Refusal;
+
+/// What a request beyond a limit gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answers {
+    pub(crate) status: u16,
+    pub(crate) level: Level,
+    pub(crate) dry_run: bool,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            status: 503,
+            level: Level::Error,
+            dry_run: false,
+        }
+    }
+}
+
+impl Answers {
+    /// The refusal, or none in a dry run.
+    pub(crate) fn refuse(self) -> Result<(), Refusal> {
+        if self.dry_run {
+            Ok(())
+        } else {
+            // 444 closes without an answer, as `return 444` does.
+            Err(Refusal {
+                silent: self.status == 444,
+                ..Refusal::new(self.status)
+            })
+        }
+    }
+}
+
+/// A status from 400 to 599.
+pub(crate) fn status(directive: &Directive) -> Result<u16, Problem> {
+    let word = arguments::first(directive);
+    let status = arguments::number(directive)?;
+    u16::try_from(status)
+        .ok()
+        .filter(|status| (400..=599).contains(status))
+        .ok_or_else(|| Problem::emerg(&word.at, "value must be between 400 and 599"))
+}
+
+/// `info`, `notice`, `warn` or `error`.
+pub(crate) fn level(directive: &Directive) -> Result<Level, Problem> {
+    let word = arguments::first(directive);
+    match word.text.as_str() {
+        "info" => Ok(Level::Info),
+        "notice" => Ok(Level::Notice),
+        "warn" => Ok(Level::Warn),
+        "error" => Ok(Level::Error),
+        other => Err(Problem::emerg(
+            &word.at,
+            format!("invalid value \"{other}\""),
+        )),
+    }
+}
