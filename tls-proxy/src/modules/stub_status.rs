@@ -19,9 +19,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about(
-    "Answers with counts of connections and requests; a head that is being read counts as waiting.",
-)];
+.about("Answers with counts of connections and requests.")
+.repeats()];
 
 /// The page.
 pub(crate) fn serve(request: &Request) -> Step {
@@ -37,12 +36,14 @@ fn page(sums: Sums) -> String {
         accepted,
         active,
         requests,
+        reading,
         writing,
+        ..
     } = sums;
     let waiting = sums.waiting();
     format!(
         "Active connections: {active} \nserver accepts handled requests\n \
-         {accepted} {accepted} {requests} \nReading: 0 Writing: {writing} Waiting: {waiting} \n"
+         {accepted} {accepted} {requests} \nReading: {reading} Writing: {writing} Waiting: {waiting} \n"
     )
 }
 
@@ -51,7 +52,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         append(out, format_args!("{}", sums().active))
     }),
     ("connections_reading", |_, out| {
-        append(out, format_args!("0"))
+        append(out, format_args!("{}", sums().reading))
     }),
     ("connections_waiting", |_, out| {
         append(out, format_args!("{}", sums().waiting()))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::connection::Connection;
-use super::counters::UnderWay;
+use super::counters::{self, UnderWay};
 use crate::config::{Current, LocationId, ServerId};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, RequestHead, Version};
@@ -162,7 +162,9 @@ impl Request {
         let slots = Slots::new(config.variables.len());
         let number = connection.requests.get() + 1;
         connection.requests.set(number);
-        connection.in_flight.update(|count| count + 1);
+        if connection.in_flight.replace(connection.in_flight.get() + 1) == 0 {
+            counters::becomes_busy();
+        }
         Self {
             peer: connection.peer,
             behind_proxy: false,
@@ -272,9 +274,10 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.connection
-            .in_flight
-            .update(|count| count.saturating_sub(1));
+        let in_flight = &self.connection.in_flight;
+        if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
+            counters::becomes_idle();
+        }
         if self.outcome.status == 0 {
             // The client has gone; nginx's own status for it.
             self.outcome.status = 499;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::error_log::{self, Level};
 use crate::http1::request_head::{self, Rejection, RequestHead};
 use crate::server::connection::{Connection, note_broken};
+use crate::server::counters::Reading;
 use crate::upstream::body::SharedWire;
 
 /// What came of waiting for a request.
@@ -43,6 +44,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             return Next::Close;
         }
     }
+    let reading = Reading::new();
     let deadline = Instant::now() + core.client_header_timeout;
     // What has been looked at and holds no end of the head.
     let mut seen = 0;
@@ -68,6 +70,8 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             Ok(_) => (400, "client prematurely closed connection"),
             Err(_) => (408, "client timed out (110: Connection timed out)"),
         };
+        // From here on it counts as a request.
+        drop(reading);
         let nothing = wire.borrow().received == start;
         if !nothing {
             note_broken(connection, first_line(wire), status);
