@@ -1,7 +1,7 @@
 //! Networks as the configuration writes them: `10.0.0.0/8`, `2001:db8::/32`,
 //! a single address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,15 @@ impl Network {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().ok()?;
+        let address = parse_address(address)?;
         let most = width(address);
         let bits = match bits {
             None => most,
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= most)?,
+            Some(bits) => {
+                let digits = bits.bytes().all(|byte| byte.is_ascii_digit());
+                let bits = digits.then(|| bits.parse().ok()).flatten();
+                bits.filter(|bits| *bits <= most)?
+            }
         };
         let own = Self { address, bits };
         let low = masked(address, bits) != number(address);
@@ -41,6 +45,31 @@ impl Network {
     pub(crate) fn bits(self) -> u8 {
         self.bits
     }
+}
+
+/// An address as nginx reads it: numbers of IPv4 may have leading zeros, and
+/// are decimal all the same.
+pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
+    if text.contains(':') {
+        return text.parse().ok().map(IpAddr::V6);
+    }
+    let mut octets = [0; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let part = parts.next()?;
+        let digits = part.trim_start_matches('0');
+        let plain = part.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= 3;
+        let value: u16 = match digits {
+            "" if plain => 0,
+            digits if plain => digits.parse().ok()?,
+            _ => return None,
+        };
+        *octet = u8::try_from(value).ok()?;
+    }
+    parts
+        .next()
+        .is_none()
+        .then_some(IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
 fn width(address: IpAddr) -> u8 {
@@ -100,9 +129,14 @@ mod tests {
             "1.2.3.4/-1",
             "1.2.3.4/",
             "1.2.3.4/8/9",
+            "1.2.3.4/+8",
+            "1.2.3.4.5",
+            "256.0.0.1",
+            "1.2.3.-4",
         ] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
+        assert_eq!(parse_address("010.0.0.1"), "10.0.0.1".parse().ok());
         assert!(Network::parse("1.2.3.4/16").expect("valid").1);
         assert!(!Network::parse("1.2.0.0/16").expect("valid").1);
     }

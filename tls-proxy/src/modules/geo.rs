@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::cidr::Network;
+use super::cidr::{Network, parse_address};
+use super::forwarded_for::Trust;
+use super::geo_ranges::{Flaw, Ranges};
 use super::map::variable_name;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
@@ -18,8 +20,13 @@ struct Geo {
     default: Box<str>,
     /// The longest prefix first.
     networks: Vec<(Network, Box<str>)>,
-    ranges: Vec<(IpAddr, IpAddr, Box<str>)>,
+    ranges: Ranges,
     by_range: bool,
+    /// A value stood in it before.
+    begun: bool,
+    /// Whose `X-Forwarded-For` counts.
+    proxies: Vec<Network>,
+    recursive: bool,
 }
 
 pub(crate) const DIRECTIVES: &[Spec] =
@@ -47,7 +54,7 @@ fn define(
         ..Geo::default()
     };
     for line in lines {
-        geo.add(line)?;
+        geo.add(line, &mut scope.draft.problems)?;
     }
     geo.networks
         .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
@@ -55,47 +62,68 @@ fn define(
 }
 
 impl Geo {
-    fn add(&mut self, line: &Directive) -> Result<(), Problem> {
+    fn add(&mut self, line: &Directive, problems: &mut Vec<Problem>) -> Result<(), Problem> {
         let key = line.name.text.as_str();
-        let fail = |message: String| Err(Problem::emerg(&line.name.at, message));
+        let fail = |message: String| Problem::emerg(&line.name.at, message);
         let value = match &line.args[..] {
-            [] if key == "ranges" => {
-                self.by_range = true;
-                return Ok(());
-            }
+            [] => return self.switch(key).map_err(|message| fail(message.to_owned())),
             [value] => value.text.as_str(),
-            _ => return fail("invalid number of the geo parameters".to_owned()),
+            _ => return Err(fail("invalid number of the geo parameters".to_owned())),
         };
+        let mut warn = |message: String| problems.push(Problem::warn(&line.name.at, message));
+        if key == "proxy" {
+            let network = read_network(value, &mut warn).map_err(fail)?;
+            self.proxies.push(network);
+            return Ok(());
+        }
+        self.begun = true;
         match key {
             "default" => self.default = value.into(),
-            "delete" => self
-                .networks
-                .retain(|(own, _)| Network::parse(value).is_none_or(|(it, _)| it != *own)),
-            "proxy" | "proxy_recursive" | "include" => {
-                return Err(Problem::emerg(
-                    &line.name.at,
-                    format!("\"{key}\" is not supported in \"geo\""),
-                )
-                .with_help("use set_real_ip_from, and $remote_addr is the client's address"));
+            "delete" if self.by_range => match self.ranges.delete(value) {
+                Ok(true) => {}
+                Ok(false) => warn(format!("no address range \"{value}\" to delete")),
+                Err(_) => return Err(fail(format!("invalid range \"{value}\""))),
+            },
+            "delete" => {
+                let network = read_network(value, &mut warn).map_err(fail)?;
+                self.networks.retain(|(own, _)| *own != network);
             }
-            text if self.by_range => match parse_range(text) {
-                Some((from, to)) => self.ranges.push((from, to, value.into())),
-                None => return fail(format!("invalid range \"{text}\"")),
-            },
-            text => match Network::parse(text) {
-                Some((network, _)) => self.networks.push((network, value.into())),
-                None => return fail(format!("invalid network \"{text}\"")),
-            },
+            text if self.by_range => self.ranges.add(text, value).map_err(|flaw| {
+                fail(match flaw {
+                    Flaw::Invalid => format!("invalid range \"{text}\""),
+                    Flaw::Overlaps => format!("range \"{text}\" overlaps another one"),
+                })
+            })?,
+            text => {
+                let network = read_network(text, &mut warn).map_err(fail)?;
+                // The last line counts.
+                self.networks.retain(|(own, _)| *own != network);
+                self.networks.push((network, value.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A line of one word.
+    fn switch(&mut self, word: &str) -> Result<(), &'static str> {
+        match word {
+            "ranges" if self.begun && !self.by_range => {
+                return Err(
+                    "the \"ranges\" directive must be the first directive inside \"geo\" block",
+                );
+            }
+            "ranges" => self.by_range = true,
+            "proxy_recursive" => self.recursive = true,
+            // Every value is computed when it is asked for.
+            "volatile" => {}
+            _ => return Err("invalid number of the geo parameters"),
         }
         Ok(())
     }
 
     fn find(&self, address: IpAddr) -> &str {
-        let range = self.ranges.iter().find(|(from, to, _)| {
-            from.is_ipv4() == address.is_ipv4() && (*from..=*to).contains(&address)
-        });
-        if let Some((_, _, value)) = range {
-            return value;
+        if self.by_range {
+            return self.ranges.find(address).unwrap_or(&self.default);
         }
         let network = self
             .networks
@@ -103,27 +131,43 @@ impl Geo {
             .find(|(network, _)| network.has(address));
         network.map_or(&self.default, |(_, value)| value)
     }
+
+    /// The address that is looked up.
+    fn address(&self, request: &Request) -> Option<IpAddr> {
+        let own = match &self.source {
+            None => request.peer,
+            Some(source) => {
+                let text = source.evaluate(request);
+                let address = std::str::from_utf8(&text).ok().and_then(parse_address)?;
+                (address, 0).into()
+            }
+        };
+        let trust = Trust {
+            proxies: &self.proxies,
+            recursive: self.recursive,
+        };
+        let behind = match &self.proxies[..] {
+            [] => None,
+            _ => trust.forwarded(own, &request.head.fields),
+        };
+        Some(behind.unwrap_or(own).ip().to_canonical())
+    }
 }
 
-fn parse_range(text: &str) -> Option<(IpAddr, IpAddr)> {
-    let (from, to) = text.split_once('-')?;
-    let (from, to): (IpAddr, IpAddr) = (from.parse().ok()?, to.parse().ok()?);
-    (from.is_ipv4() == to.is_ipv4() && from <= to).then_some((from, to))
+/// A network, or the message about what is none.
+fn read_network(text: &str, warn: &mut impl FnMut(String)) -> Result<Network, String> {
+    let (network, low) =
+        Network::parse(text).ok_or_else(|| format!("invalid network \"{text}\""))?;
+    if low {
+        warn(format!("low address bits of {text} are meaningless"));
+    }
+    Ok(network)
 }
 
 impl Computed for Geo {
     fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
-        let address = match &self.source {
-            None => Some(request.peer.ip().to_canonical()),
-            Some(source) => {
-                let text = source.evaluate(request);
-                std::str::from_utf8(&text)
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-            }
-        };
         // What is no address is in none of the networks (nginx: 255.255.255.255).
-        let address = address.unwrap_or(IpAddr::from([255; 4]));
+        let address = self.address(request).unwrap_or(IpAddr::from([255; 4]));
         out.extend_from_slice(self.find(address).as_bytes());
         true
     }
@@ -153,23 +197,5 @@ mod tests {
         ] {
             assert_eq!(geo.find(text.parse().expect("valid")), value, "{text}");
         }
-    }
-
-    #[test]
-    fn ranges_include_both_ends() {
-        let (from, to) = parse_range("10.0.0.1-10.0.0.3").expect("valid");
-        let geo = Geo {
-            ranges: vec![(from, to, "r".into())],
-            ..Geo::default()
-        };
-        for (text, value) in [
-            ("10.0.0.0", ""),
-            ("10.0.0.1", "r"),
-            ("10.0.0.3", "r"),
-            ("10.0.0.4", ""),
-        ] {
-            assert_eq!(geo.find(text.parse().expect("valid")), value, "{text}");
-        }
-        assert!(parse_range("2.0.0.0-1.0.0.0").is_none());
     }
 }

@@ -1,62 +1,78 @@
 //! `$proxy_protocol_…`: what a load balancer's PROXY header says.
 
-use std::net::SocketAddr;
-
-use crate::server::proxy_protocol::Header;
+use crate::server::proxy_protocol::{Header, Place, find};
 use crate::server::request::Request;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, write};
 
-/// The types of further values (PROXY protocol, section 2.2).
-const ALPN: u8 = 1;
-const AUTHORITY: u8 = 2;
-const UNIQUE_ID: u8 = 5;
-const NETNS: u8 = 0x30;
+/// Names of further values and their types (PROXY protocol, section 2.2).
+const NAMES: &[(&[u8], u8)] = &[
+    (b"alpn", 0x01),
+    (b"authority", 0x02),
+    (b"unique_id", 0x05),
+    (b"ssl", 0x20),
+    (b"netns", 0x30),
+];
+
+/// Those within what is said of TLS (section 2.2.6).
+const TLS_NAMES: &[(&[u8], u8)] = &[
+    (b"version", 0x21),
+    (b"cn", 0x22),
+    (b"cipher", 0x23),
+    (b"sig_alg", 0x24),
+    (b"key_alg", 0x25),
+];
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("proxy_protocol_addr", |request, out| {
-        address(request, |header| header.source, out)
+        address(request, |header| header.source.as_ref(), out)
     }),
     ("proxy_protocol_port", |request, out| {
-        port(request, |header| header.source, out)
+        port(request, |header| header.source.as_ref(), out)
     }),
     ("proxy_protocol_server_addr", |request, out| {
-        address(request, |header| header.target, out)
+        address(request, |header| header.target.as_ref(), out)
     }),
     ("proxy_protocol_server_port", |request, out| {
-        port(request, |header| header.target, out)
-    }),
-    ("proxy_protocol_tlv_alpn", |request, out| {
-        tlv(request, ALPN, out)
-    }),
-    ("proxy_protocol_tlv_authority", |request, out| {
-        tlv(request, AUTHORITY, out)
-    }),
-    ("proxy_protocol_tlv_netns", |request, out| {
-        tlv(request, NETNS, out)
-    }),
-    ("proxy_protocol_tlv_unique_id", |request, out| {
-        tlv(request, UNIQUE_ID, out)
+        port(request, |header| header.target.as_ref(), out)
     }),
 ];
 
-type Which = fn(&Header) -> Option<SocketAddr>;
+type Which = fn(&Header) -> Option<&Place>;
 
 fn address(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
-    let header = request.connection.proxy_header.as_ref();
-    header
-        .and_then(which)
-        .is_some_and(|address| append(out, format_args!("{}", address.ip())))
+    let place = request.connection.proxy_header.as_ref().and_then(which);
+    write(place.map(|place| place.text.as_bytes()), out)
 }
 
 fn port(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
-    let header = request.connection.proxy_header.as_ref();
-    header
-        .and_then(which)
-        .is_some_and(|address| append(out, format_args!("{}", address.port())))
+    let place = request.connection.proxy_header.as_ref().and_then(which);
+    place.is_some_and(|place| place.port == 0 || append(out, format_args!("{}", place.port)))
 }
 
-fn tlv(request: &Request, kind: u8, out: &mut Vec<u8>) -> bool {
-    let header = request.connection.proxy_header.as_ref();
-    write(header.and_then(|header| header.tlv(kind)), out)
+/// `$proxy_protocol_tlv_NAME`, where a name may be a type as `0xea`.
+pub(crate) fn tlv(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(header) = &request.connection.proxy_header else {
+        return false;
+    };
+    let value = match name.strip_prefix(b"ssl_") {
+        Some(name) => match header.tls() {
+            Some((verify, _)) if name == b"verify" => {
+                return append(out, format_args!("{verify}"));
+            }
+            Some((_, rest)) => kind(name, TLS_NAMES).and_then(|kind| find(rest, kind)),
+            None => None,
+        },
+        None => kind(name, NAMES).and_then(|kind| header.tlv(kind)),
+    };
+    write(value, out)
+}
+
+fn kind(name: &[u8], names: &[(&[u8], u8)]) -> Option<u8> {
+    if let Some(digits) = name.strip_prefix(b"0x") {
+        let digits = std::str::from_utf8(digits).ok()?;
+        return u8::from_str_radix(digits, 16).ok();
+    }
+    let known = names.iter().find(|(own, _)| *own == name);
+    known.map(|(_, kind)| *kind)
 }

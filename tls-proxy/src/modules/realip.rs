@@ -1,13 +1,12 @@
 //! nginx's `ngx_http_realip_module`: the client's address as a trusted proxy
 //! reports it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::cidr::Network;
+use super::forwarded_for::Trust;
 use super::{Contexts, Spec, arguments};
 use crate::conf::Problem;
-use crate::http1::fields::Fields;
 use crate::server::request::Request;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
@@ -113,13 +112,23 @@ pub(crate) fn apply(request: &mut Request) {
         return;
     }
     let peer = request.connection.peer;
+    let trust = Trust {
+        proxies: &settings.trusted,
+        recursive: settings.recursive,
+    };
+    let fields = &request.head.fields;
     let found = match &settings.source {
         Source::ProxyProtocol => {
             let header = request.connection.proxy_header.as_ref();
-            let source = header.and_then(|header| header.source);
-            source.filter(|_| is_trusted(&settings.trusted, peer.ip()))
+            let source = header.and_then(|header| header.source.as_ref());
+            source
+                .and_then(|source| source.address())
+                .filter(|_| trust.has(peer))
         }
-        Source::Field(name) => settings.find(&request.head.fields, name, peer),
+        Source::Field(name) if name.eq_ignore_ascii_case("X-Forwarded-For") => {
+            trust.forwarded(peer, fields)
+        }
+        Source::Field(name) => trust.client(peer, fields.first(name.as_bytes()).into_iter()),
     };
     if let Some(found) = found {
         request.peer = found;
@@ -127,94 +136,12 @@ pub(crate) fn apply(request: &mut Request) {
     }
 }
 
-fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
-    trusted.iter().any(|network| network.has(address))
-}
-
-impl Settings {
-    /// Walks the field from its end for as long as the last speaker is trusted.
-    fn find(&self, fields: &Fields, name: &str, peer: SocketAddr) -> Option<SocketAddr> {
-        let forwarded = name.eq_ignore_ascii_case("X-Forwarded-For");
-        let values: Vec<&[u8]> = if forwarded {
-            fields.all(name.as_bytes()).collect()
-        } else {
-            fields.first(name.as_bytes()).into_iter().collect()
-        };
-        let mut words = values.iter().rev().flat_map(|value| {
-            let text = std::str::from_utf8(value).unwrap_or_default();
-            text.rsplit([' ', ',']).filter(|word| !word.is_empty())
-        });
-        let mut current = None;
-        let mut speaker = peer;
-        while is_trusted(&self.trusted, speaker.ip()) {
-            let Some(said) = words.next().and_then(parse_address) else {
-                break;
-            };
-            speaker = said;
-            current = Some(said);
-            if !self.recursive {
-                break;
-            }
-        }
-        current
-    }
-}
-
-/// An address, with a port or without (then 0).
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(SocketAddr::new(address, 0));
-    }
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    Some(SocketAddr::new(inner.parse().ok()?, 0))
-}
-
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("realip_remote_addr", |request, out| {
-        let address = request.connection.peer.ip().to_canonical();
+        let address = request.connection.peer.ip();
         append(out, format_args!("{address}"))
     }),
     ("realip_remote_port", |request, out| {
         append(out, format_args!("{}", request.connection.peer.port()))
     }),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(recursive: bool, values: &[&str]) -> Option<String> {
-        let network = |text| Network::parse(text).expect("valid").0;
-        let settings = Settings {
-            trusted: [network("127.0.0.1"), network("10.0.0.0/8")].into(),
-            recursive,
-            ..Settings::default()
-        };
-        let fields = values
-            .iter()
-            .map(|value| (&b"X-Forwarded-For"[..], value.as_bytes()));
-        let peer = "127.0.0.1:9".parse().expect("valid");
-        let found = settings.find(&Fields::collect(fields), "X-Forwarded-For", peer);
-        found.map(|address| address.to_string())
-    }
-
-    #[test]
-    fn the_last_untrusted_speaker_is_the_client() {
-        let chain = ["6.6.6.6, 1.2.3.4, 10.0.0.1"];
-        assert_eq!(found(false, &chain).as_deref(), Some("10.0.0.1:0"));
-        assert_eq!(found(true, &chain).as_deref(), Some("1.2.3.4:0"));
-        assert_eq!(
-            found(true, &["10.0.0.2", "10.0.0.1"]).as_deref(),
-            Some("10.0.0.2:0")
-        );
-        assert_eq!(found(false, &["garbage"]), None);
-        assert_eq!(found(false, &["1.2.3.4:5"]).as_deref(), Some("1.2.3.4:5"));
-        assert_eq!(
-            found(false, &["[2001:db8::1]:5"]).as_deref(),
-            Some("[2001:db8::1]:5")
-        );
-    }
-}

@@ -5,7 +5,7 @@ use crate::vars::{Evaluate, write};
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("binary_remote_addr", |request, out| {
-        match request.peer.ip().to_canonical() {
+        match request.peer.ip() {
             std::net::IpAddr::V4(address) => write(Some(&address.octets()), out),
             std::net::IpAddr::V6(address) => write(Some(&address.octets()), out),
         }

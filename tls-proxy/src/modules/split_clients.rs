@@ -35,12 +35,14 @@ fn define(
     let name = variable_name(&directive.args[1])?;
     let (mut shares, mut sum) = (Vec::new(), 0);
     for line in lines {
-        let [value] = &line.args[..] else {
+        // nginx takes no notice of what follows.
+        let [value, ..] = &line.args[..] else {
             let message = "invalid number of the \"split_clients\" parameters";
             return Err(Problem::emerg(&line.name.at, message));
         };
         let value = Template::compile(value, variables)?;
         if line.name.text == "*" {
+            sum = 10_000;
             shares.push((None, value));
             continue;
         }

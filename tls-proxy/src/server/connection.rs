@@ -6,9 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -174,7 +175,13 @@ async fn open(
     if listen.listen.proxy_protocol {
         let header = tokio::select! {
             biased;
-            header = read_proxy_header(&mut stream) => header?,
+            header = read_proxy_header(&mut stream) => header.inspect_err(|_| {
+                // nginx has only looked at the header of a TLS connection: to
+                // close it with bytes unread resets it.
+                if listen.listen.ssl {
+                    let _ = SockRef::from(&stream.socket).set_linger(Some(Duration::ZERO));
+                }
+            })?,
             () = end.as_mut() => return Err(Closed::Quiet),
         };
         connection.proxy_header = Some(header);

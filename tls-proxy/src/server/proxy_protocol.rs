@@ -1,16 +1,21 @@
 //! The PROXY protocol's header, versions 1 and 2, as HAProxy's specification
 //! writes it: who the client behind a load balancer is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Longest header of version 1 with its line end, bytes (specification).
-const LONGEST_V1: usize = 107;
+use crate::modules::cidr::parse_address;
+
+/// Longest header of version 1 with its line end, bytes: 107 by the
+/// specification; nginx reads as much as its buffer for heads holds.
+const LONGEST_V1: usize = 1024;
 /// Longest header of version 2 that is read, bytes (nginx's own limit).
 const LONGEST_V2: usize = 4096;
 /// How version 2 begins.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// The type of what is said of TLS (section 2.2.6).
+const TLS: u8 = 0x20;
 /// Signature, version, family and length.
 const FIXED_V2: usize = 16;
 
@@ -18,11 +23,26 @@ const FIXED_V2: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The client; none for `UNKNOWN` and `LOCAL`.
-    pub(crate) source: Option<SocketAddr>,
+    pub(crate) source: Option<Place>,
     /// The address the client connected to.
-    pub(crate) target: Option<SocketAddr>,
+    pub(crate) target: Option<Place>,
     /// Version 2: further values, as type, length, value.
     tlvs: Bytes,
+}
+
+/// An address as the header writes it. Version 1 may write what is none; it is
+/// passed on as it stands and nobody's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) text: Box<str>,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// The address, where the text is one.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(parse_address(&self.text)?, self.port))
+    }
 }
 
 /// It is no header.
@@ -33,17 +53,31 @@ pub(crate) struct Broken(String);
 impl Header {
     /// A value of version 2 by its type.
     pub(crate) fn tlv(&self, kind: u8) -> Option<&[u8]> {
-        let mut rest = &self.tlvs[..];
-        while let [own, high, low, tail @ ..] = rest {
-            let length = usize::from(u16::from_be_bytes([*high, *low]));
-            let value = tail.get(..length)?;
-            if *own == kind {
-                return Some(value);
-            }
-            rest = &tail[length..];
-        }
-        None
+        find(&self.tlvs, kind)
     }
+
+    /// What the balancer says of the client's TLS: whether its certificate was
+    /// verified, and further values (PROXY protocol, section 2.2.6).
+    pub(crate) fn tls(&self) -> Option<(u32, &[u8])> {
+        let [_, a, b, c, d, rest @ ..] = self.tlv(TLS)? else {
+            return None;
+        };
+        Some((u32::from_be_bytes([*a, *b, *c, *d]), rest))
+    }
+}
+
+/// A value by its type, in a row of type, length and value.
+pub(crate) fn find(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
+    let mut rest = tlvs;
+    while let [own, high, low, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let value = tail.get(..length)?;
+        if *own == kind {
+            return Some(value);
+        }
+        rest = &tail[length..];
+    }
+    None
 }
 
 /// Takes a header off the beginning of `seen`; `None` while it is not whole.
@@ -80,22 +114,31 @@ fn broken(bytes: &[u8]) -> Broken {
 fn parse_v1(line: &[u8]) -> Option<Header> {
     let line = std::str::from_utf8(line.strip_suffix(b"\r")?).ok()?;
     let rest = line.strip_prefix("PROXY ")?;
-    if rest == "UNKNOWN" || rest.starts_with("UNKNOWN ") {
+    if rest.starts_with("UNKNOWN") {
         return Some(Header::default());
     }
-    let (family, rest) = rest.split_once(' ')?;
+    let rest = rest
+        .strip_prefix("TCP4 ")
+        .or_else(|| rest.strip_prefix("TCP6 "))?;
     let mut words = rest.split(' ');
-    let mut address = || match family {
-        "TCP4" => Some(IpAddr::V4(words.next()?.parse::<Ipv4Addr>().ok()?)),
-        "TCP6" => Some(IpAddr::V6(words.next()?.parse::<Ipv6Addr>().ok()?)),
-        _ => None,
+    let mut address = || {
+        let of_address = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
+        words.next().filter(|word| word.bytes().all(of_address))
     };
     let (source, target) = (address()?, address()?);
-    let mut port = || words.next()?.parse::<u16>().ok();
+    let mut port = || {
+        let word = words.next()?;
+        let digits = word.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| word.parse::<u16>().ok()).flatten()
+    };
     let (source_port, target_port) = (port()?, port()?);
+    let place = |text: &str, port| {
+        let text = text.into();
+        Some(Place { text, port })
+    };
     words.next().is_none().then(|| Header {
-        source: Some(SocketAddr::new(source, source_port)),
-        target: Some(SocketAddr::new(target, target_port)),
+        source: place(source, source_port),
+        target: place(target, target_port),
         tlvs: Bytes::new(),
     })
 }
@@ -124,9 +167,14 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
     let Some((source, target, size)) = pair else {
         return refuse("addresses are cut short".to_owned());
     };
+    let place = |address: SocketAddr| {
+        let text = address.ip().to_string().into();
+        let port = address.port();
+        Some(Place { text, port })
+    };
     Ok(Some(Header {
-        source: Some(source),
-        target: Some(target),
+        source: place(source),
+        target: place(target),
         tlvs: body.slice(size..),
     }))
 }
@@ -164,7 +212,9 @@ mod tests {
         let mut seen = BytesMut::from(bytes);
         let header = parse(&mut seen)?;
         Ok(header.map(|header| {
-            let show = |it: Option<SocketAddr>| it.map_or("-".to_owned(), |it| it.to_string());
+            let show = |it: Option<Place>| {
+                it.map_or("-".to_owned(), |it| format!("{}:{}", it.text, it.port))
+            };
             let rest = String::from_utf8_lossy(&seen).into_owned();
             format!("{} {} {rest}", show(header.source), show(header.target))
         }))
@@ -177,7 +227,8 @@ mod tests {
                 "PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\nGET",
                 "1.2.3.4:11 5.6.7.8:22 GET",
             ),
-            ("PROXY TCP6 ::1 ::2 11 22\r\n", "[::1]:11 [::2]:22 "),
+            ("PROXY TCP6 ::1 ::2 11 22\r\n", "::1:11 ::2:22 "),
+            ("PROXY TCP4 999.2.3.4 A:: 011 0\r\n", "999.2.3.4:11 A:::0 "),
             ("PROXY UNKNOWN\r\nGET", "- - GET"),
             ("PROXY UNKNOWN a b c\r\n", "- - "),
         ] {
@@ -195,14 +246,15 @@ mod tests {
             "GET / HTTP/1.1\r\n",
             "PROXY TCP4 1.2.3.4\r\n",
             "PROXY TCP4 1.2.3.4 5.6.7.8 111111 22\r\n",
-            "PROXY TCP4 999.2.3.4 5.6.7.8 1 2\r\n",
+            "PROXY TCP4 host 5.6.7.8 1 2\r\n",
+            "PROXY TCP4 1.2.3.4 5.6.7.8 +1 2\r\n",
             "PROXY TCP4 1.2.3.4 5.6.7.8 1 2 3\r\n",
             "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n",
             "PROXY UDP4 1.2.3.4 5.6.7.8 1 2\r\n",
         ] {
             assert!(read(bytes.as_bytes()).is_err(), "{bytes}");
         }
-        let endless = format!("PROXY UNKNOWN {}", "x".repeat(200));
+        let endless = format!("PROXY UNKNOWN {}", "x".repeat(2000));
         assert!(read(endless.as_bytes()).is_err());
     }
 

@@ -47,14 +47,12 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("http2", |request, out| {
         let h2 = request.head.version == Version::Http2;
-        write(
-            h2.then_some(if request.connection.tls.is_some() {
-                b"h2"
-            } else {
-                b"h2c"
-            }),
-            out,
-        )
+        let protocol: &[u8] = match (h2, request.connection.tls.is_some()) {
+            (true, true) => b"h2",
+            (true, false) => b"h2c",
+            (false, _) => b"",
+        };
+        write(Some(protocol), out)
     }),
     ("https", |request, out| {
         write(request.connection.tls.as_ref().map(|_| &b"on"[..]), out)
@@ -77,7 +75,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         if joined(request.head.fields.iter(), b"x_forwarded_for", out) {
             out.extend_from_slice(b", ");
         }
-        append(out, format_args!("{}", request.peer.ip().to_canonical()))
+        append(out, format_args!("{}", request.peer.ip()))
     }),
     ("proxy_host", |request, out| {
         write(request.proxy.as_ref().map(|to| to.host.as_bytes()), out)
@@ -89,7 +87,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(nonempty(&request.args), out)
     }),
     ("remote_addr", |request, out| {
-        append(out, format_args!("{}", request.peer.ip().to_canonical()))
+        append(out, format_args!("{}", request.peer.ip()))
     }),
     ("remote_port", |request, out| {
         // A field that names the client seldom names its port.
@@ -130,10 +128,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(Some(request.scheme().as_bytes()), out)
     }),
     ("server_addr", |request, out| {
-        append(
-            out,
-            format_args!("{}", request.connection.local.ip().to_canonical()),
-        )
+        append(out, format_args!("{}", request.connection.local.ip()))
     }),
     ("server_name", |request, out| {
         write(

@@ -7,6 +7,7 @@ pub(crate) mod slots;
 mod ssl;
 pub(crate) mod template;
 
+use crate::modules::proxy_protocol;
 use crate::server::request::Request;
 
 /// Writes a variable's value for this request; `false` when it has none.
@@ -25,6 +26,8 @@ pub(crate) enum Variable {
     UpstreamField(Box<[u8]>),
     /// `$arg_NAME`: an argument of the query.
     Argument(Box<[u8]>),
+    /// `$proxy_protocol_tlv_NAME`: a value of a load balancer's header.
+    BalancerValue(Box<[u8]>),
     /// `$cookie_NAME`: a cookie.
     Cookie(Box<[u8]>),
     /// `$1` to `$9`: a group of the last regular expression that matched.
@@ -44,6 +47,7 @@ impl Variable {
             Self::UpstreamField(name) => known::upstream_field(request, name, out),
             Self::Argument(name) => known::argument(request, name, out),
             Self::Cookie(name) => known::cookie(request, name, out),
+            Self::BalancerValue(name) => proxy_protocol::tlv(request, name, out),
             Self::Capture(group) => request.captured.write(*group, out),
             Self::User(slot) => match request.slots.value(*slot) {
                 Some(value) => write(Some(&value), out),

@@ -83,12 +83,13 @@ impl Registry {
             return Variable::Known(evaluate);
         }
         type Family = fn(Box<[u8]>) -> Variable;
-        const FAMILIES: [(&str, Family); 5] = [
+        const FAMILIES: [(&str, Family); 6] = [
             ("http_", Variable::RequestField),
             ("sent_http_", Variable::SentField),
             ("upstream_http_", Variable::UpstreamField),
             ("arg_", Variable::Argument),
             ("cookie_", Variable::Cookie),
+            ("proxy_protocol_tlv_", Variable::BalancerValue),
         ];
         for (prefix, family) in FAMILIES {
             if let Some(rest) = lower.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
