@@ -118,7 +118,7 @@ pub(crate) fn walk_block(
                 blocks.push((order, directive, open));
                 Ok(())
             }
-            Effect::Accepted(_) => Ok(()),
+            Effect::Accepted(_) => spec.value.check(directive),
             Effect::Refused(help) => {
                 let message = format!("the \"{name}\" directive is not supported");
                 Err(Problem::emerg(&directive.name.at, message).with_help(help))

@@ -50,12 +50,64 @@ pub(crate) fn time(directive: &Directive, word: &Word) -> Result<Duration, Probl
         .ok_or_else(|| invalid(directive, word, "write a time such as 500ms, 30s or 1m30s"))
 }
 
+/// A time of whole seconds, as `30`, `5m` or `1y`.
+pub(crate) fn seconds(directive: &Directive, word: &Word) -> Result<Duration, Problem> {
+    units::parse_time_s(&word.text)
+        .map(Duration::from_secs)
+        .ok_or_else(|| invalid(directive, word, "write a time such as 30s, 5m or 1d"))
+}
+
 /// A plain number.
 pub(crate) fn number(directive: &Directive) -> Result<usize, Problem> {
     let word = first(directive);
     units::parse_number(&word.text)
         .and_then(|number| usize::try_from(number).ok())
         .ok_or_else(|| Problem::emerg(&word.at, format!("invalid number \"{}\"", word.text)))
+}
+
+/// How many buffers, and their size in bytes, as `4 8k`.
+pub(crate) fn buffers(directive: &Directive) -> Result<(usize, usize), Problem> {
+    let help = "write a number and a size, such as 4 8k";
+    let count = units::parse_number(&first(directive).text);
+    let count = count.and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| *count > 0);
+    let count = count.ok_or_else(|| invalid(directive, first(directive), help))?;
+    let word = directive.args.get(1).unwrap_or(&directive.name);
+    match size(directive, word)? {
+        0 => Err(invalid(directive, word, help)),
+        size => Ok((count, size)),
+    }
+}
+
+/// Adds content types to those a block has named before; nginx warns of one
+/// that is there already, as `text/html` is from the start.
+pub(crate) fn add_types(
+    directive: &Directive,
+    before: &[Box<str>],
+    problems: &mut Vec<Problem>,
+) -> Vec<Box<str>> {
+    let mut types = before.to_vec();
+    for word in &directive.args {
+        let kind: Box<str> = word.text.to_ascii_lowercase().into();
+        if &*kind == "text/html" || types.contains(&kind) {
+            let message = format!("duplicate MIME type \"{}\"", word.text);
+            problems.push(Problem::warn(&word.at, message));
+        } else {
+            types.push(kind);
+        }
+    }
+    types
+}
+
+/// One of several words, in either case.
+pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, Problem> {
+    let mut found = choices.iter();
+    let found = found.find(|(name, _)| name.eq_ignore_ascii_case(&word.text));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
+            .with_help(format!("write {}", names.join(" or ")))
+    })
 }
 
 /// A parameter nobody knows.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::value::Value;
 use super::{Contexts, Effect, MANY, Spec, arguments};
 use crate::server::response::Response;
 
@@ -44,24 +45,26 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, MANY),
         |scope, directive| {
-            let kinds = directive
-                .args
-                .iter()
-                .map(|word| word.text.to_ascii_lowercase().into());
-            scope.settings.charset.types = Some(kinds.collect());
+            let own = &mut scope.settings.charset.types;
+            let before = own.take().filter(|_| !scope.first_here);
+            let before = before.as_deref().unwrap_or_default();
+            let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);
+            *own = Some(kinds.into());
             Ok(())
         },
     )
     .default(
         "text/html text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml",
     )
-    .about("Content types that `charset` is for, besides text/html."),
+    .about("Content types that `charset` is for, besides text/html.")
+    .repeats(),
     Spec::new(
         "override_charset",
         Contexts::ALL.or(Contexts::IF),
         (1, 1),
         Effect::Accepted("nothing is converted"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "source_charset",
         Contexts::ALL.or(Contexts::IF),

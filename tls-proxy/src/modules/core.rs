@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::value::{self, Value};
 use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem};
 use crate::config::build::walk_block;
@@ -291,8 +292,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (2, 2),
         |scope, directive| {
-            let count = arguments::number(directive)?.max(1);
-            let size = arguments::size(directive, &directive.args[1])?;
+            let (count, size) = arguments::buffers(directive)?;
             let head = &mut scope.settings.core.head;
             head.line = size;
             head.head = size.saturating_mul(count);
@@ -308,13 +308,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("1000")
     .about("Most field lines of a request; beyond it 400."),
     Spec::set("lingering_close", ALL, (1, 1), |scope, directive| {
-        let word = arguments::first(directive);
-        scope.settings.core.lingering_close = match word.text.as_str() {
-            "off" => Lingering::Off,
-            "on" => Lingering::On,
-            "always" => Lingering::Always,
-            _ => return Err(invalid_value(word)),
-        };
+        let choices = [
+            ("off", Lingering::Off),
+            ("on", Lingering::On),
+            ("always", Lingering::Always),
+        ];
+        let chosen = arguments::choice(arguments::first(directive), &choices)?;
+        scope.settings.core.lingering_close = chosen;
         Ok(())
     })
     .default("on")
@@ -344,12 +344,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "Several slashes match as one."
     ),
     Spec::set("server_tokens", ALL, (1, 1), |scope, directive| {
-        let word = arguments::first(directive);
-        scope.settings.core.server_tokens = match word.text.as_str() {
-            "on" | "build" => true,
-            "off" => false,
-            _ => return Err(invalid_value(word)),
-        };
+        let choices = [("off", false), ("on", true), ("build", true)];
+        let chosen = arguments::choice(arguments::first(directive), &choices)?;
+        scope.settings.core.server_tokens = chosen;
         Ok(())
     })
     .default("on")
@@ -422,74 +419,86 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 1),
         Effect::Accepted("head and body leave in one write"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "postpone_output",
         ALL,
         (1, 1),
         Effect::Accepted("head and body leave in one write"),
-    ),
-    Spec::new("send_lowat", ALL, (1, 1), Effect::Accepted(KERNEL)),
+    )
+    .takes(Value::Size),
+    Spec::new("send_lowat", ALL, (1, 1), Effect::Accepted(KERNEL)).takes(Value::Size),
     Spec::new(
         "reset_timedout_connection",
         ALL,
         (1, 1),
         Effect::Accepted(KERNEL),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "server_names_hash_max_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "server_names_hash_bucket_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "variables_hash_max_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "variables_hash_bucket_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "connection_pool_size",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted(KERNEL),
-    ),
+    )
+    .takes(Value::Checked(value::check_pool_size)),
     Spec::new(
         "request_pool_size",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted(KERNEL),
-    ),
+    )
+    .takes(Value::Checked(value::check_pool_size)),
     Spec::new(
         "client_body_temp_path",
         ALL,
         (1, 4),
         Effect::Accepted("bodies are streamed and never written to files"),
-    ),
+    )
+    .takes(Value::Checked(value::check_levels)),
     Spec::new(
         "client_body_in_single_buffer",
         ALL,
         (1, 1),
         Effect::Accepted("bodies are streamed and never written to files"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "keepalive_min_timeout",
         ALL,
         (1, 1),
         Effect::Accepted("idle connections end at once when the drain begins"),
-    ),
+    )
+    .takes(Value::Time),
     Spec::new(
         "resolver",
         ALL,

@@ -24,6 +24,9 @@ pub enum Settings {
     Daily(u64),
 }
 
+/// A hundred years, seconds: beyond it dates have five digits.
+const LONGEST: u64 = 3_153_600_000;
+
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "expires",
     Contexts::ALL.or(Contexts::IF),
@@ -55,7 +58,7 @@ fn parse(directive: &Directive) -> Result<Settings, Problem> {
         }
         _ => {}
     }
-    let seconds = units::parse_time_s;
+    let seconds = |text: &str| units::parse_time_s(text).map(|time| time.min(LONGEST));
     if let Some(time) = word.text.strip_prefix('@').filter(|_| !modified) {
         let time = seconds(time).filter(|time| *time < 86_400);
         return time.map(Settings::Daily).ok_or_else(|| invalid(word));

@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
+use super::value::{self, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, user_agent};
 use crate::conf::Problem;
 use crate::http1::request_head::Version;
@@ -23,7 +24,7 @@ use crate::upstream::answer::{Answer, Frame};
 pub struct Settings {
     on: bool,
     /// `gzip_types`, besides text/html; none is `*`.
-    types: Option<Arc<[Box<[u8]>]>>,
+    types: Option<Arc<[Box<str>]>>,
     level: u32,
     min_length: u64,
     vary: bool,
@@ -62,13 +63,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Compresses answers for clients that understand it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
         let all = directive.args.iter().any(|word| word.text == "*");
-        let kinds = directive.args.iter();
-        let kinds = kinds.map(|word| word.text.to_ascii_lowercase().into_bytes().into());
-        scope.settings.gzip.types = (!all).then(|| kinds.collect());
+        let own = &mut scope.settings.gzip.types;
+        let before = own.take().filter(|_| !scope.first_here);
+        let before = before.as_deref().unwrap_or_default();
+        let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);
+        *own = (!all).then(|| kinds.into());
         Ok(())
     })
     .default("text/html")
-    .about("Content types that are compressed, besides text/html; `*` is all."),
+    .about("Content types that are compressed, besides text/html; `*` is all.")
+    .repeats(),
     Spec::set("gzip_comp_level", ALL, (1, 1), |scope, directive| {
         let level = arguments::number(directive)?;
         let word = arguments::first(directive);
@@ -109,21 +113,29 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("1.1")
     .about("Oldest version of requests that get compressed answers."),
     Spec::set("gzip_proxied", ALL, (1, MANY), |scope, directive| {
-        scope.settings.gzip.proxied = Proxied::parse(directive)?;
+        let before = Some(scope.settings.gzip.proxied).filter(|_| !scope.first_here);
+        let problems = &mut scope.draft.problems;
+        scope.settings.gzip.proxied = Proxied::parse(directive, before, problems)?;
         Ok(())
     })
     .default("off")
-    .about("Which answers are compressed for requests with `Via`."),
+    .about("Which answers are compressed for requests with `Via`.")
+    .repeats(),
     Spec::new(
         "gzip_buffers",
         ALL,
         (2, 2),
         Effect::Accepted("memory for compression grows as it needs"),
-    ),
+    )
+    .takes(Value::Buffers),
     Spec::set("gzip_disable", ALL, (1, MANY), |scope, directive| {
         let own = &mut scope.settings.gzip;
-        own.not_msie6 = false;
         let mut patterns = Vec::new();
+        if scope.first_here {
+            own.not_msie6 = false;
+        } else {
+            patterns.extend_from_slice(&own.not_for);
+        }
         for word in &directive.args {
             match word.text.as_str() {
                 "msie6" => own.not_msie6 = true,
@@ -133,19 +145,22 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         own.not_for = patterns.into();
         Ok(())
     })
-    .about("Browsers that get nothing compressed, as regular expressions; `msie6` is MSIE 4 to 6."),
+    .about("Browsers that get nothing compressed, as regular expressions; `msie6` is MSIE 4 to 6.")
+    .repeats(),
     Spec::new(
         "gzip_window",
         ALL,
         (1, 1),
         Effect::Accepted("memory for compression grows as it needs"),
-    ),
+    )
+    .takes(Value::Checked(|it| value::check_power(it, 32 << 10))),
     Spec::new(
         "gzip_hash",
         ALL,
         (1, 1),
         Effect::Accepted("memory for compression grows as it needs"),
-    ),
+    )
+    .takes(Value::Checked(|it| value::check_power(it, 128 << 10))),
 ];
 
 /// Compresses the answer where request and answer allow it.
@@ -232,7 +247,7 @@ impl Settings {
             || self
                 .types
                 .as_ref()
-                .is_none_or(|types| types.iter().any(|own| **own == *kind))
+                .is_none_or(|types| types.iter().any(|own| own.as_bytes() == &kind[..]))
     }
 }
 

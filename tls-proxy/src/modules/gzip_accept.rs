@@ -78,12 +78,22 @@ const NAMES: [(&str, u16); 9] = [
 ];
 
 impl Proxied {
-    pub(crate) fn parse(directive: &Directive) -> Result<Self, Problem> {
-        let mut set = 0;
+    /// Adds what the directive names to what another one named `before`.
+    pub(crate) fn parse(
+        directive: &Directive,
+        before: Option<Self>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Self, Problem> {
+        let mut set = before.map_or(0, |before| before.0);
         for word in &directive.args {
             let found = NAMES.iter().find(|(name, _)| *name == word.text);
             let invalid = || Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text));
-            set |= found.ok_or_else(invalid)?.1;
+            let bit = found.ok_or_else(invalid)?.1;
+            if set & bit != 0 {
+                let message = format!("duplicate value \"{}\"", word.text);
+                problems.push(Problem::warn(&word.at, message));
+            }
+            set |= bit;
         }
         Ok(Self(set))
     }

@@ -1,6 +1,8 @@
 //! nginx's `ngx_http_v2_module` (HTTP/2, RFC 9113).
 
-use super::{Contexts, Effect, Spec, arguments};
+use super::value::{self, Value};
+use super::{Contexts, Effect, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem};
 
 /// What the module keeps for each server.
 #[derive(Clone, Debug)]
@@ -21,7 +23,6 @@ impl Default for Settings {
 }
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
-const OBSOLETE: &str = "obsolete in nginx too: the general limits hold for HTTP/2";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("http2", HTTP_SERVER, (1, 1), |scope, directive| {
@@ -47,47 +48,108 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 1),
         Effect::Accepted("frames are as large as the peer allows"),
-    ),
+    )
+    .takes(Value::Checked(check_chunk_size)),
     Spec::new(
         "http2_body_preread_size",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("the stream's window bounds what is read ahead"),
-    ),
+    )
+    .takes(Value::Checked(check_preread_size)),
     Spec::new(
         "http2_recv_buffer_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("memory follows the frames"),
-    ),
+    )
+    .takes(Value::Checked(check_recv_buffer_size)),
     Spec::new(
-        "http2_idle_timeout",
+        "http2_pool_size",
         HTTP_SERVER,
         (1, 1),
-        Effect::Accepted(OBSOLETE),
-    ),
+        Effect::Accepted("memory follows the frames"),
+    )
+    .takes(Value::Checked(value::check_pool_size)),
     Spec::new(
-        "http2_max_field_size",
+        "http2_streams_index_size",
         HTTP_SERVER,
         (1, 1),
-        Effect::Accepted(OBSOLETE),
-    ),
-    Spec::new(
-        "http2_max_header_size",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Accepted(OBSOLETE),
-    ),
-    Spec::new(
-        "http2_max_requests",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Accepted(OBSOLETE),
-    ),
-    Spec::new(
-        "http2_recv_timeout",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Accepted(OBSOLETE),
-    ),
+        Effect::Accepted("tables grow as they need"),
+    )
+    .takes(Value::Checked(check_index_size)),
+    obsolete("http2_idle_timeout", HTTP_SERVER),
+    obsolete("http2_max_field_size", HTTP_SERVER),
+    obsolete("http2_max_header_size", HTTP_SERVER),
+    obsolete("http2_max_requests", HTTP_SERVER),
+    obsolete("http2_recv_timeout", HTTP_SERVER),
+    obsolete("http2_max_concurrent_pushes", HTTP_SERVER),
+    obsolete("http2_push", Contexts::ALL),
+    obsolete("http2_push_preload", Contexts::ALL),
 ];
+
+/// A directive that nginx itself warns of, however often it stands there.
+const fn obsolete(name: &'static str, contexts: Contexts) -> Spec {
+    Spec::set(name, contexts, (1, 1), warn_of_obsolete)
+        .about("Obsolete in nginx, too: the general limits hold for HTTP/2, and nothing is pushed.")
+        .repeats()
+}
+
+fn warn_of_obsolete(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let name = directive.name.text.as_str();
+    let instead = match name {
+        "http2_idle_timeout" => Some("keepalive_timeout"),
+        "http2_max_field_size" | "http2_max_header_size" => Some("large_client_header_buffers"),
+        "http2_max_requests" => Some("keepalive_requests"),
+        "http2_recv_timeout" => Some("client_header_timeout"),
+        _ => None,
+    };
+    let instead = instead.map_or("ignored".to_owned(), |other| {
+        format!("use the \"{other}\" directive instead")
+    });
+    let message = format!("the \"{name}\" directive is obsolete, {instead}");
+    let problem = Problem::warn(&directive.name.at, message);
+    scope.draft.problems.push(problem);
+    Ok(())
+}
+
+fn check_chunk_size(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    match arguments::size(directive, word)? {
+        0 => Err(Problem::emerg(
+            &word.at,
+            "the http2 chunk size cannot be zero",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_preread_size(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    match arguments::size(directive, word)? {
+        0x8000_0000.. => Err(Problem::emerg(
+            &word.at,
+            "the maximum body preread buffer size is 2147483647",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_recv_buffer_size(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    match arguments::size(directive, word)? {
+        ..=16 => {
+            let message = "\"http2_recv_buffer_size\" directive value is too small";
+            Err(Problem::emerg(&word.at, message).with_help("write a size such as 256k"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_index_size(directive: &Directive) -> Result<(), Problem> {
+    if arguments::number(directive)?.is_power_of_two() {
+        return Ok(());
+    }
+    let message = "\"http2_streams_index_size\" directive must be a power of two";
+    Err(Problem::emerg(&arguments::first(directive).at, message))
+}

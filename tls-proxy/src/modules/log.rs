@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::value::{Parameter, Value};
 use super::{Contexts, Effect, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::files::LogFileId;
@@ -101,7 +102,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 4),
         Effect::Accepted("log files stay open"),
-    ),
+    )
+    .takes(Value::Cache(&[
+        ("max", Parameter::Count),
+        ("inactive", Parameter::Seconds),
+        ("min_uses", Parameter::Count),
+        ("valid", Parameter::Seconds),
+    ])),
 ];
 
 impl Format {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::value::Value;
 use super::{Contexts, Effect, MANY, Spec, arguments};
+use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
 use crate::error_log::ErrorLog;
 
@@ -142,45 +144,52 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted("it always runs in the foreground"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "master_process",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted(ONE_PROCESS),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new("user", Contexts::MAIN, (1, 2), Effect::Accepted(IDENTITY)),
     Spec::new(
         "worker_rlimit_nofile",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted("the container runtime sets the limit"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "worker_cpu_affinity",
         Contexts::MAIN,
         (1, MANY),
         Effect::Accepted("the scheduler places threads within the pod's quota"),
-    ),
+    )
+    .takes(Value::Checked(check_affinity)),
     Spec::new(
         "worker_priority",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted(IDENTITY),
-    ),
+    )
+    .takes(Value::Checked(check_priority)),
     Spec::new(
         "pcre_jit",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted("regular expressions are compiled once and run in linear time"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new("env", Contexts::MAIN, (1, 1), Effect::Accepted(ONE_PROCESS)).repeats(),
     Spec::new(
         "timer_resolution",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted(PLATFORM),
-    ),
+    )
+    .takes(Value::Time),
     Spec::new(
         "lock_file",
         Contexts::MAIN,
@@ -190,9 +199,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new(
         "thread_pool",
         Contexts::MAIN,
-        (1, MANY),
+        (2, 3),
         Effect::Accepted(PLATFORM),
     )
+    .takes(Value::Checked(check_thread_pool))
     .repeats(),
     Spec::new(
         "load_module",
@@ -201,31 +211,36 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Refused("modules cannot be loaded; remove the line and what needs it"),
     )
     .repeats(),
-    Spec::new("use", Contexts::EVENTS, (1, 1), Effect::Accepted(PLATFORM)),
+    Spec::new("use", Contexts::EVENTS, (1, 1), Effect::Accepted(PLATFORM))
+        .takes(Value::OneOf(&["epoll"])),
     Spec::new(
         "multi_accept",
         Contexts::EVENTS,
         (1, 1),
         Effect::Accepted(PLATFORM),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "accept_mutex",
         Contexts::EVENTS,
         (1, 1),
         Effect::Accepted("every worker has its own listening socket"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "accept_mutex_delay",
         Contexts::EVENTS,
         (1, 1),
         Effect::Accepted(PLATFORM),
-    ),
+    )
+    .takes(Value::Time),
     Spec::new(
         "worker_aio_requests",
         Contexts::EVENTS,
         (1, 1),
         Effect::Accepted(PLATFORM),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "stream",
         Contexts::MAIN,
@@ -239,3 +254,50 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Refused("mail proxying is not this program's job; keep nginx for it"),
     ),
 ];
+
+/// `worker_priority`: a number that may have a sign.
+fn check_priority(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let digits = word.text.strip_prefix(['-', '+']).unwrap_or(&word.text);
+    match units::parse_number(digits) {
+        Some(_) => Ok(()),
+        None => Err(arguments::invalid(directive, word, "write a number")),
+    }
+}
+
+/// `worker_cpu_affinity`: masks of 0 and 1, or `auto` before one.
+fn check_affinity(directive: &Directive) -> Result<(), Problem> {
+    let masks = match directive.args.split_first() {
+        Some((first, rest)) if first.text == "auto" => rest,
+        _ => &directive.args,
+    };
+    let odd = |word: &&Word| word.text.bytes().any(|byte| !b"01 ".contains(&byte));
+    match masks.iter().find(odd) {
+        Some(word) => Err(arguments::invalid(
+            directive,
+            word,
+            "write masks such as 0101",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `thread_pool NAME threads=N [max_queue=N]`.
+fn check_thread_pool(directive: &Directive) -> Result<(), Problem> {
+    let mut has_threads = false;
+    for word in &directive.args[1..] {
+        let invalid = || arguments::invalid_parameter(word);
+        let (name, value) = word.text.split_once('=').ok_or_else(invalid)?;
+        let number = units::parse_number(value).ok_or_else(invalid)?;
+        match name {
+            "threads" if number > 0 => has_threads = true,
+            "max_queue" => {}
+            _ => return Err(invalid()),
+        }
+    }
+    if has_threads {
+        return Ok(());
+    }
+    let message = "\"thread_pool\" must have \"threads\" parameter";
+    Err(Problem::emerg(&directive.name.at, message))
+}

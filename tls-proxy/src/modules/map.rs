@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::value::Value;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::server::request::Request;
@@ -34,13 +35,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "map_hash_bucket_size",
         Contexts::HTTP,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
 ];
 
 fn define(

@@ -58,6 +58,7 @@ pub(crate) mod try_files;
 pub(crate) mod types;
 pub(crate) mod upstream;
 pub(crate) mod user_agent;
+pub(crate) mod value;
 
 use std::sync::Arc;
 
@@ -147,6 +148,8 @@ pub(crate) struct Spec {
     pub(crate) about: &'static str,
     /// May stand several times in one block.
     pub(crate) repeats: bool,
+    /// What an accepted directive is checked for.
+    pub(crate) value: value::Value,
     pub(crate) effect: Effect,
 }
 
@@ -175,6 +178,7 @@ impl Spec {
             default: "",
             about: "",
             repeats: false,
+            value: value::Value::Any,
             effect,
         }
     }
@@ -187,6 +191,11 @@ impl Spec {
     /// With its line in the documentation.
     pub(crate) const fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
+    }
+
+    /// Checked for what nginx takes, though it has no effect.
+    pub(crate) const fn takes(self, value: value::Value) -> Self {
+        Self { value, ..self }
     }
 
     /// May be repeated in one block.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::value::{Parameter, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, ssl_client, ssl_session, ssl_stapling};
 use crate::conf::{Directive, Position, Problem};
 
@@ -68,6 +69,12 @@ impl Default for Settings {
 }
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
+
+const CERTIFICATE_CACHE: &[(&str, Parameter)] = &[
+    ("max", Parameter::Count),
+    ("inactive", Parameter::Seconds),
+    ("valid", Parameter::Seconds),
+];
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("ssl", HTTP_SERVER, (1, 1), |scope, directive| {
@@ -167,7 +174,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("records are as large as what there is to send, up to 16k"),
-    ),
+    )
+    .takes(Value::Size),
     Spec::new(
         "ssl_dhparam",
         HTTP_SERVER,
@@ -179,13 +187,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("early data is never accepted, since it can be replayed"),
-    ),
+    )
+    .takes(Value::Flag),
     Spec::new(
         "ssl_certificate_cache",
         HTTP_SERVER,
         (1, 3),
         Effect::Accepted("certificates are read once"),
-    ),
+    )
+    .takes(Value::Cache(CERTIFICATE_CACHE)),
     Spec::new(
         "ssl_engine",
         Contexts::MAIN,

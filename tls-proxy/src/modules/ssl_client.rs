@@ -2,8 +2,9 @@
 //! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
 
 use super::ssl::File;
+use super::value::Value;
 use super::{Contexts, Effect, Spec, arguments};
-use crate::conf::{Position, Problem};
+use crate::conf::{Directive, Position, Problem, units};
 use crate::error_log::{self, Level};
 use crate::server::request::Request;
 use crate::server::response::Refusal;
@@ -83,18 +84,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             let word = arguments::first(directive);
             let client = &mut scope.settings.ssl.client;
             client.at = Some(word.at.clone());
-            client.verify = match word.text.as_str() {
-                "off" => Verify::Off,
-                "on" => Verify::On,
-                "optional" => Verify::Optional,
-                "optional_no_ca" => Verify::OptionalNoCa,
-                other => {
-                    return Err(
-                        Problem::emerg(&word.at, format!("invalid value \"{other}\""))
-                            .with_help("write on, off, optional or optional_no_ca"),
-                    );
-                }
-            };
+            client.verify = arguments::choice(
+                word,
+                &[
+                    ("off", Verify::Off),
+                    ("on", Verify::On),
+                    ("optional", Verify::Optional),
+                    ("optional_no_ca", Verify::OptionalNoCa),
+                ],
+            )?;
             Ok(())
         },
     )
@@ -147,8 +145,24 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("no responder is asked"),
-    ),
+    )
+    .takes(Value::Checked(check_ocsp_cache)),
 ];
+
+/// `off`, or `shared:NAME:SIZE`.
+fn check_ocsp_cache(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let size = word
+        .text
+        .strip_prefix("shared:")
+        .and_then(|rest| rest.split_once(':'));
+    let shared = size.and_then(|(_, size)| units::parse_size(size));
+    if word.text == "off" || shared.is_some_and(|size| size >= 8 << 12) {
+        return Ok(());
+    }
+    let message = format!("invalid OCSP cache \"{}\"", word.text);
+    Err(Problem::emerg(&word.at, message).with_help("write `off` or `shared:name:10m`"))
+}
 
 /// A server that asks for certificates is reached by the name that the
 /// handshake was for, since another server's handshake asks for others.

@@ -84,13 +84,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("none")
-    .about("Sessions of clients without tickets are kept in memory, shared by the workers."),
+    .about("Sessions of clients without tickets are kept in memory, shared by the workers.")
+    .repeats(),
     Spec::set(
         "ssl_session_timeout",
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            let time = arguments::time(directive, arguments::first(directive))?;
+            let time = arguments::seconds(directive, arguments::first(directive))?;
             scope.settings.ssl.session.timeout = time;
             Ok(())
         },

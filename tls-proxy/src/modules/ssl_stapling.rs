@@ -2,6 +2,7 @@
 //! `tls/stapling.rs`.
 
 use super::ssl::File;
+use super::value::Value;
 use super::{Contexts, Effect, Spec, arguments};
 use crate::conf::Position;
 
@@ -46,5 +47,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted(NOT_ASKED),
-    ),
+    )
+    .takes(Value::Flag),
 ];

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::document_root::{self, Documents};
+use super::value::{Parameter, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, types};
+use crate::conf::{Directive, Problem};
 use crate::error_log::{self, Level, shown};
 use crate::http1::target::escape_path;
 use crate::server::file_body::FileBody;
@@ -22,6 +24,14 @@ use crate::server::phases::Step;
 use crate::server::request::Request;
 use crate::server::response::{Content, Refusal, Response, Validators};
 use crate::vars::template::Template;
+
+/// `directio`: a size, or `off`.
+fn check_directio(directive: &Directive) -> Result<(), Problem> {
+    if arguments::first(directive).text == "off" {
+        return Ok(());
+    }
+    arguments::offset(directive).map(drop)
+}
 
 /// What the modules keep for each block.
 #[derive(Clone, Debug)]
@@ -97,18 +107,26 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("off")
     .about("Only `off`: folders without an index file get 403."),
-    Spec::new("open_file_cache", ALL, (1, 2), CACHE),
-    Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE),
-    Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE),
-    Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE),
-    Spec::new("read_ahead", ALL, (1, 1), READS),
-    Spec::new("sendfile", ALL_IF, (1, 1), READS),
-    Spec::new("sendfile_max_chunk", ALL, (1, 1), READS),
-    Spec::new("aio", ALL, (1, 1), READS),
-    Spec::new("aio_write", ALL, (1, 1), READS),
-    Spec::new("directio", ALL, (1, 1), READS),
-    Spec::new("directio_alignment", ALL, (1, 1), READS),
-    Spec::new("output_buffers", ALL, (2, 2), READS),
+    Spec::new("open_file_cache", ALL, (1, 2), CACHE).takes(Value::Cache(&[
+        ("max", Parameter::Count),
+        ("inactive", Parameter::Seconds),
+    ])),
+    Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE).takes(Value::Seconds),
+    Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE).takes(Value::Number),
+    Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE).takes(Value::Flag),
+    Spec::new("read_ahead", ALL, (1, 1), READS).takes(Value::Size),
+    Spec::new("sendfile", ALL_IF, (1, 1), READS).takes(Value::Flag),
+    Spec::new("sendfile_max_chunk", ALL, (1, 1), READS).takes(Value::Size),
+    Spec::new("aio", ALL, (1, 1), READS).takes(Value::OneOf(&[
+        "on",
+        "off",
+        "threads",
+        "threads=default",
+    ])),
+    Spec::new("aio_write", ALL, (1, 1), READS).takes(Value::Flag),
+    Spec::new("directio", ALL, (1, 1), READS).takes(Value::Checked(check_directio)),
+    Spec::new("directio_alignment", ALL, (1, 1), READS).takes(Value::Offset),
+    Spec::new("output_buffers", ALL, (2, 2), READS).takes(Value::Buffers),
     Spec::new(
         "disable_symlinks",
         ALL,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::value::Value;
 use super::{Contexts, Effect, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem};
 use crate::server::request::Request;
@@ -48,8 +49,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("text/plain")
     .about("Content type where no ending is known."),
-    Spec::new("types_hash_max_size", Contexts::ALL, (1, 1), HASH),
-    Spec::new("types_hash_bucket_size", Contexts::ALL, (1, 1), HASH),
+    Spec::new("types_hash_max_size", Contexts::ALL, (1, 1), HASH).takes(Value::Number),
+    Spec::new("types_hash_bucket_size", Contexts::ALL, (1, 1), HASH).takes(Value::Number),
 ];
 
 fn define(scope: &mut Scope<'_>, _: &Directive, children: &[Directive]) -> Result<(), Problem> {

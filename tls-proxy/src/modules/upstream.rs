@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use super::value::Value;
 use super::{Contexts, Effect, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
@@ -146,7 +147,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 2),
         |scope, directive| {
             scope.place.upstream.keepalive = arguments::number(directive)?;
-            Ok(())
+            match directive.args.get(1) {
+                Some(word) if word.text != "local" => Err(arguments::invalid_parameter(word)),
+                _ => Ok(()),
+            }
         },
     )
     .default("32")
@@ -184,13 +188,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 1),
         Effect::Accepted("the number of requests bounds a connection's life"),
-    ),
+    )
+    .takes(Value::Time),
     Spec::new(
         "zone",
         Contexts::UPSTREAM,
         (1, 2),
         Effect::Accepted("every worker keeps its own state; nothing is shared"),
-    ),
+    )
+    .takes(Value::Checked(check_zone)),
     Spec::new(
         "ip_hash",
         Contexts::UPSTREAM,
@@ -204,6 +210,24 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Refused("not implemented; remove the line for round robin, or use least_conn"),
     ),
 ];
+
+/// `zone NAME [SIZE]`; without a size another group has said it.
+fn check_zone(directive: &Directive) -> Result<(), Problem> {
+    let name = arguments::first(directive);
+    if name.text.is_empty() {
+        return Err(Problem::emerg(&name.at, "invalid zone name \"\""));
+    }
+    let Some(word) = directive.args.get(1) else {
+        return Ok(());
+    };
+    let message = match units::parse_size(&word.text) {
+        None => format!("invalid zone size \"{}\"", word.text),
+        // Eight pages.
+        Some(..32_768) => format!("zone \"{}\" is too small", name.text),
+        Some(_) => return Ok(()),
+    };
+    Err(Problem::emerg(&word.at, message).with_help("write a size from 32k"))
+}
 
 fn open_upstream(
     scope: &mut Scope<'_>,
@@ -227,11 +251,17 @@ fn open_upstream(
             "no servers are inside upstream",
         ));
     }
+    let mut peers = place.upstream.peers.iter();
+    if peers.len() > 0 && peers.all(|peer| peer.backup) {
+        let message = format!("no servers in upstream \"{name}\"");
+        return Err(Problem::emerg(&directive.end, message)
+            .with_help("at least one server must not be a backup"));
+    }
     if scope
         .draft
         .upstreams
         .iter()
-        .any(|other| other.name == *name)
+        .any(|other| other.name.eq_ignore_ascii_case(name))
     {
         return Err(Problem::emerg(
             &directive.name.at,
@@ -294,6 +324,10 @@ fn set_option(peer: &mut Peer, option: &Word) -> Result<(), Problem> {
 /// The addresses of `host[:port]` or `unix:path`.
 pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<Address>, Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
+        if path.trim_end_matches(':').is_empty() {
+            let message = format!("no path in the unix domain socket in upstream \"{text}\"");
+            return Err(Problem::emerg(&word.at, message));
+        }
         return Ok(vec![Address::Unix(PathBuf::from(
             path.trim_end_matches(':'),
         ))]);
