@@ -274,6 +274,7 @@ fn add_default_listen(server: &mut FinishedServer) {
 /// Every address once, with the servers that listen on it.
 fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> Vec<Address> {
     let mut addresses: Vec<Address> = Vec::new();
+    let mut members: Vec<Vec<(ServerId, &FinishedServer)>> = Vec::new();
     let mut index = HashMap::new();
     for (id, server) in servers.iter().enumerate() {
         for listen in &server.draft.listens {
@@ -287,28 +288,50 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
                     default: ServerId(id),
                     names: Names::default(),
                 });
+                members.push(Vec::new());
                 addresses.len() - 1
             });
             join(&mut addresses[at], listen, ServerId(id), problems);
-            // Without a name it is the server of those who name none.
-            let nameless = [ServerName::Exact(String::new())];
-            let names = match &server.draft.names[..] {
-                [] => &nameless[..],
-                names => names,
-            };
-            for name in names {
-                if !addresses[at].names.add(name, ServerId(id)) {
-                    let message = format!(
-                        "conflicting server name \"{}\" on {}, ignored",
-                        name.text(),
-                        listen.address
-                    );
-                    problems.push(Problem::warn(&server.at, message));
-                }
+            members[at].push((ServerId(id), server));
+        }
+    }
+    for (address, members) in addresses.iter_mut().zip(members) {
+        name_servers(address, &members, problems);
+    }
+    addresses
+}
+
+/// Finds the servers of one address by name. nginx does not look at the names
+/// of a server that is alone, and so has nothing to say of them.
+fn name_servers(
+    address: &mut Address,
+    members: &[(ServerId, &FinishedServer)],
+    problems: &mut Vec<Problem>,
+) {
+    let alone = members.len() < 2;
+    let place = address.listen.address;
+    // Without a name it is the server of those who name none.
+    let nameless = [ServerName::Exact(String::new())];
+    for (id, server) in members {
+        let names = match &server.draft.names[..] {
+            [] => &nameless[..],
+            names => names,
+        };
+        for name in names {
+            let new = address.names.add(name, *id);
+            if let ServerName::Nobody(name) = name
+                && !alone
+            {
+                let message = format!("invalid server name or wildcard \"{name}\" on {place}");
+                problems.push(Problem::emerg(&server.at, message));
+            }
+            if !new && !alone {
+                let name = name.text();
+                let message = format!("conflicting server name \"{name}\" on {place}, ignored");
+                problems.push(Problem::warn(&server.at, message));
             }
         }
     }
-    addresses
 }
 
 /// Options of one `listen` hold for the address, whoever writes them.

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod draft;
 pub(crate) mod files;
+pub(crate) mod host_key;
 pub(crate) mod locations;
 pub(crate) mod names;
 mod settle;

@@ -189,6 +189,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             for word in &directive.args {
                 let draft = &mut *scope.draft;
                 let name = ServerName::parse(word, &draft.paths.hostname, &mut draft.variables)?;
+                if ServerName::is_suspicious(word) {
+                    let message = format!("server name \"{}\" has suspicious symbols", word.text);
+                    draft.problems.push(Problem::warn(&word.at, message));
+                }
                 scope.place.server.names.push(name);
             }
             Ok(())

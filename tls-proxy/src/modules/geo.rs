@@ -27,6 +27,7 @@ struct Geo {
     /// Whose `X-Forwarded-For` counts.
     proxies: Vec<Network>,
     recursive: bool,
+    volatile: bool,
 }
 
 pub(crate) const DIRECTIVES: &[Spec] =
@@ -48,6 +49,9 @@ fn define(
         ),
         _ => (None, &directive.args[0]),
     };
+    if let [source, _] = &directive.args[..] {
+        variable_name(source)?;
+    }
     let name = variable_name(made)?;
     let mut geo = Geo {
         source,
@@ -114,8 +118,7 @@ impl Geo {
             }
             "ranges" => self.by_range = true,
             "proxy_recursive" => self.recursive = true,
-            // Every value is computed when it is asked for.
-            "volatile" => {}
+            "volatile" => self.volatile = true,
             _ => return Err("invalid number of the geo parameters"),
         }
         Ok(())
@@ -170,6 +173,10 @@ impl Computed for Geo {
         let address = self.address(request).unwrap_or(IpAddr::from([255; 4]));
         out.extend_from_slice(self.find(address).as_bytes());
         true
+    }
+
+    fn is_volatile(&self) -> bool {
+        self.volatile
     }
 }
 

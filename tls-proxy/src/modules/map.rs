@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::value::Value;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::host_key::HostKey;
 use crate::server::request::Request;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::{Computed, Registry};
@@ -119,11 +120,13 @@ impl Map {
             return Ok(());
         }
         let key = key.strip_prefix('\\').unwrap_or(key);
-        let lower = key.to_ascii_lowercase().into_bytes();
+        let lower = key.to_ascii_lowercase();
         let new = if self.hostnames {
             self.add_host(&lower, value, word)?
         } else {
-            self.exact.insert(lower.into(), value).is_none()
+            self.exact
+                .insert(lower.into_bytes().into(), value)
+                .is_none()
         };
         if new {
             Ok(())
@@ -134,32 +137,36 @@ impl Map {
     }
 
     /// `false` where the key is there already.
-    fn add_host(&mut self, key: &[u8], value: Template, word: &Word) -> Result<bool, Problem> {
-        let invalid = || {
-            let message = format!("invalid hostname or wildcard \"{}\"", word.text);
-            Problem::emerg(&word.at, message)
+    fn add_host(&mut self, key: &str, value: Template, word: &Word) -> Result<bool, Problem> {
+        let has = |list: &[(Box<[u8]>, Template)], key: &str| {
+            list.iter().any(|(own, _)| **own == *key.as_bytes())
         };
-        let (list, key) = match key {
-            [b'*', suffix @ ..] if suffix.starts_with(b".") => (&mut self.suffixes, suffix),
-            [prefix @ .., b'*'] if prefix.ends_with(b".") => (&mut self.prefixes, prefix),
-            [b'.', name @ ..] => {
-                let new = self.exact.insert(name.into(), value.clone()).is_none();
-                self.suffixes.push((key.into(), value));
-                return Ok(new);
+        Ok(match HostKey::parse(key) {
+            Some(HostKey::Exact(name)) => {
+                self.exact.insert(name.as_bytes().into(), value).is_none()
             }
-            exact => {
-                if exact.contains(&b'*') {
-                    return Err(invalid());
-                }
-                return Ok(self.exact.insert(exact.into(), value).is_none());
+            Some(HostKey::Domain(domain)) => {
+                let name = domain.as_bytes()[1..].into();
+                let new = !has(&self.suffixes, domain);
+                self.suffixes
+                    .push((domain.as_bytes().into(), value.clone()));
+                self.exact.insert(name, value).is_none() && new
             }
-        };
-        if key.len() < 2 || key.contains(&b'*') {
-            return Err(invalid());
-        }
-        let new = list.iter().all(|(own, _)| **own != *key);
-        list.push((key.into(), value));
-        Ok(new)
+            Some(HostKey::Suffix(suffix)) => {
+                let new = !has(&self.suffixes, suffix);
+                self.suffixes.push((suffix.as_bytes().into(), value));
+                new
+            }
+            Some(HostKey::Prefix(prefix)) => {
+                let new = !has(&self.prefixes, prefix);
+                self.prefixes.push((prefix.as_bytes().into(), value));
+                new
+            }
+            None => {
+                let message = format!("invalid hostname or wildcard \"{}\"", word.text);
+                return Err(Problem::emerg(&word.at, message));
+            }
+        })
     }
 
     /// The value for a key; none is the default.

@@ -35,14 +35,14 @@ fn define(
     let name = variable_name(&directive.args[1])?;
     let (mut shares, mut sum) = (Vec::new(), 0);
     for line in lines {
-        // nginx takes no notice of what follows.
+        // nginx does not look at further words.
         let [value, ..] = &line.args[..] else {
             let message = "invalid number of the \"split_clients\" parameters";
             return Err(Problem::emerg(&line.name.at, message));
         };
         let value = Template::compile(value, variables)?;
         if line.name.text == "*" {
-            sum = 10_000;
+            sum = WHOLE;
             shares.push((None, value));
             continue;
         }
@@ -54,7 +54,7 @@ fn define(
         };
         let share = parse_percent(&line.name.text).ok_or_else(invalid)?;
         sum += share;
-        if sum > 10_000 {
+        if sum > WHOLE {
             return Err(Problem::emerg(
                 &line.name.at,
                 "percent total is greater than 100%",
@@ -66,11 +66,19 @@ fn define(
     variables.define(name, &directive.args[1].at, Box::new(Split { key, shares }))
 }
 
+/// All shares together, in hundredths of a percent.
+const WHOLE: u64 = 10_000;
+
 /// `12.5%` in hundredths.
 fn parse_percent(text: &str) -> Option<u64> {
     let (whole, part) = {
         let number = text.strip_suffix('%')?;
         number.split_once('.').unwrap_or((number, ""))
+    };
+    let whole = if whole.is_empty() && !part.is_empty() {
+        "0"
+    } else {
+        whole
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || part.len() > 2 || !digits(whole) || !digits(part) {

@@ -78,9 +78,19 @@ impl Registry {
         if let Ok(group @ 1..=9) = name.parse() {
             return Variable::Capture(group);
         }
+        self.named(name, at)
+    }
+
+    /// The variable called `name`, which is no group.
+    pub(crate) fn named(&mut self, name: &str, at: &Position) -> Variable {
         let lower = name.to_ascii_lowercase();
         if let Some(evaluate) = known::find(&lower) {
-            return Variable::Known(evaluate);
+            let variable = Variable::Known(evaluate);
+            return if is_changeable(&lower) {
+                self.family(&lower, variable, at)
+            } else {
+                variable
+            };
         }
         type Family = fn(Box<[u8]>) -> Variable;
         const FAMILIES: [(&str, Family); 6] = [
@@ -93,15 +103,19 @@ impl Registry {
         ];
         for (prefix, family) in FAMILIES {
             if let Some(rest) = lower.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
-                let variable = family(rest.as_bytes().into());
-                let slot = self.slot(&lower, at);
-                if matches!(self.made[slot].source, Source::Unknown) {
-                    self.made[slot].source = Source::Family(variable);
-                }
-                return Variable::User(slot);
+                return self.family(&lower, family(rest.as_bytes().into()), at);
             }
         }
         Variable::User(self.slot(&lower, at))
+    }
+
+    /// A variable that is `own` unless a line of the configuration makes it.
+    fn family(&mut self, name: &str, own: Variable, at: &Position) -> Variable {
+        let slot = self.slot(name, at);
+        if matches!(self.made[slot].source, Source::Unknown) {
+            self.made[slot].source = Source::Family(own);
+        }
+        Variable::User(slot)
     }
 
     fn slot(&mut self, name: &str, at: &Position) -> usize {
@@ -123,7 +137,7 @@ impl Registry {
     fn make(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
         let fixed = known::find(&lower).is_some() || FIXED_FIELDS.contains(&&lower[..]);
-        if fixed && !matches!(lower.as_str(), "args" | "limit_rate") {
+        if fixed && !is_changeable(&lower) && !matches!(&lower[..], "args" | "limit_rate") {
             return Err(Problem::emerg(
                 at,
                 format!("the duplicate \"{name}\" variable"),
@@ -207,6 +221,13 @@ impl Registry {
             }),
         }
     }
+}
+
+/// Fixed variables that a configuration may make its own.
+fn is_changeable(name: &str) -> bool {
+    name.starts_with("ssl_")
+        || name.starts_with("proxy_protocol_tlv_")
+        || matches!(name, "proxy_host" | "proxy_port")
 }
 
 fn deeper(request: &Request, made: &Made, compute: impl FnOnce() -> bool) -> bool {

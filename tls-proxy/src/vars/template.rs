@@ -37,6 +37,11 @@ impl Template {
         Ok(Self(parts.into()))
     }
 
+    /// A variable alone.
+    pub(crate) fn variable(variable: Variable) -> Self {
+        Self([Part::Variable(variable)].into())
+    }
+
     /// The parts, for those who treat text and values differently.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.0

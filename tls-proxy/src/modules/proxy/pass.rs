@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Scope, listen, upstream};
+use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::server::request::Request;
 use crate::vars::template::Template;
@@ -74,7 +74,8 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
             format!("no host in upstream \"{text}\""),
         ));
     }
-    if address.path.is_some() && scope.settings.proxy.location.is_none() {
+    let nameless = Contexts::IF.or(Contexts::LIMIT_EXCEPT).meets(scope.context);
+    if address.path.is_some() && (nameless || scope.settings.proxy.location.is_none()) {
         let message = "\"proxy_pass\" cannot have URI part in location given by regular \
                        expression, or inside named location, or inside \"if\" statement, or \
                        inside \"limit_except\" block";

@@ -88,13 +88,14 @@ impl Test {
                 negated,
             });
         }
-        if !first.text.starts_with('$') {
+        if !first.text.starts_with('$') || first.text == "$" {
             return Err(
                 Problem::emerg(&first.at, format!("invalid condition \"{}\"", first.text))
                     .with_help("a condition begins with a variable, or with -f, -d, -e or -x"),
             );
         }
-        let left = Template::compile(first, variables)?;
+        // nginx takes the whole word behind `$` for a name.
+        let left = Template::variable(variables.named(&first.text[1..], &first.at));
         match &words[1..] {
             [] => Ok(Test::Truthy(left)),
             [operator, right] => match operator.text.as_str() {
