@@ -49,12 +49,28 @@ impl Template {
 
     /// Writes the string for this request.
     pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
+        self.settle(request);
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Variable(variable) => {
                     variable.evaluate(request, out);
                 }
+            }
+        }
+    }
+
+    /// Computes what may try a pattern: nginx measures the whole string before
+    /// it writes any of it, so a `$1` in front means the groups of a `map`
+    /// behind.
+    pub(crate) fn settle(&self, request: &Request) {
+        let is_group = |part: &Part| matches!(part, Part::Variable(Variable::Capture(_)));
+        let Some(first) = self.0.iter().position(is_group) else {
+            return;
+        };
+        for part in &self.0[first..] {
+            if let Part::Variable(variable @ Variable::User(_)) = part {
+                variable.evaluate(request, &mut Vec::new());
             }
         }
     }

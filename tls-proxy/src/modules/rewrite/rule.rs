@@ -156,6 +156,7 @@ impl Rule {
 /// Writes a template. Groups in arguments and in redirects are escaped again
 /// where the client's target was.
 fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8>) {
+    template.settle(request);
     for part in template.parts() {
         match part {
             Part::Text(text) => out.extend_from_slice(text),
