@@ -1,14 +1,23 @@
 //! `expires` of nginx's headers module: how long an answer may be kept.
 
 use super::{Contexts, Spec};
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Problem, units};
 use crate::server::http_date;
 use crate::server::request::Request;
 use crate::server::response::Response;
+use crate::vars::registry::Registry;
+use crate::vars::template::Template;
 
 /// One `expires`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Settings {
+    /// What the variables in it say when an answer is made.
+    Computed {
+        /// A time behind `modified`.
+        modified: bool,
+        /// Anything that may stand there without variables.
+        value: Template,
+    },
     /// Nothing is added.
     #[default]
     Off,
@@ -32,44 +41,48 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     Contexts::ALL.or(Contexts::IF),
     (1, 2),
     |scope, directive| {
-        scope.settings.expires = parse(directive)?;
+        scope.settings.expires = compile(directive, &mut scope.draft.variables)?;
         Ok(())
     },
 )
 .default("off")
 .about("Adds `Expires` and `Cache-Control`: a time, `modified` and a time, `@` and a time of day, `epoch`, `max`, `off`.")];
 
-fn parse(directive: &Directive) -> Result<Settings, Problem> {
-    let invalid = |word: &Word| Problem::emerg(&word.at, "invalid value");
+fn compile(directive: &Directive, variables: &mut Registry) -> Result<Settings, Problem> {
     let (word, modified) = match &directive.args[..] {
         [word] => (word, false),
         [mode, word] if mode.text == "modified" => (word, true),
-        [mode, ..] => return Err(invalid(mode)),
-        [] => return Ok(Settings::Off),
-    };
-    match word.text.as_str() {
-        "epoch" if !modified => return Ok(Settings::Epoch),
-        "max" if !modified => return Ok(Settings::Max),
-        "off" if !modified => return Ok(Settings::Off),
-        text if text.contains('$') => {
-            let message = format!("variables in \"{text}\" are not supported in \"expires\"");
-            return Err(Problem::emerg(&word.at, message)
-                .with_help("write one `expires` for each location"));
+        args => {
+            let at = args.first().unwrap_or(&directive.name);
+            return Err(Problem::emerg(&at.at, "invalid value"));
         }
+    };
+    if word.text.contains('$') {
+        let value = Template::compile(word, variables)?;
+        return Ok(Settings::Computed { modified, value });
+    }
+    parse(&word.text, modified).ok_or_else(|| Problem::emerg(&word.at, "invalid value"))
+}
+
+/// Reads a value without variables.
+fn parse(text: &str, modified: bool) -> Option<Settings> {
+    match text {
+        "epoch" if !modified => return Some(Settings::Epoch),
+        "max" if !modified => return Some(Settings::Max),
+        "off" if !modified => return Some(Settings::Off),
         _ => {}
     }
     let seconds = |text: &str| units::parse_time_s(text).map(|time| time.min(LONGEST));
-    if let Some(time) = word.text.strip_prefix('@').filter(|_| !modified) {
-        let time = seconds(time).filter(|time| *time < 86_400);
-        return time.map(Settings::Daily).ok_or_else(|| invalid(word));
+    if let Some(time) = text.strip_prefix('@') {
+        let time = seconds(time).filter(|time| *time <= 86_400 && !modified);
+        return time.map(Settings::Daily);
     }
-    let (text, sign) = match word.text.strip_prefix('-') {
+    let (text, sign) = match text.strip_prefix('-') {
         Some(text) => (text, -1),
-        None => (word.text.strip_prefix('+').unwrap_or(&word.text), 1),
+        None => (text.strip_prefix('+').unwrap_or(text), 1),
     };
-    let time = seconds(text).and_then(|time| i64::try_from(time).ok());
-    let time = sign * time.ok_or_else(|| invalid(word))?;
-    Ok(if modified {
+    let time = sign * seconds(text).and_then(|time| i64::try_from(time).ok())?;
+    Some(if modified {
         Settings::Modified(time)
     } else {
         Settings::Access(time)
@@ -77,7 +90,7 @@ fn parse(directive: &Directive) -> Result<Settings, Problem> {
 }
 
 /// Adds the fields to an answer that may be kept.
-pub(crate) fn apply(settings: Settings, request: &Request, response: &mut Response) {
+pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
     if !matches!(
         response.status,
         200 | 201 | 204 | 206 | 301..=304 | 307 | 308
@@ -86,6 +99,17 @@ pub(crate) fn apply(settings: Settings, request: &Request, response: &mut Respon
     }
     let (now, _) = request.connection.worker.clock.unix_now();
     let changed = response.validators.as_ref().map(|known| known.modified);
+    // A value that means nothing is none, as in nginx.
+    let settings = match settings {
+        Settings::Computed { modified, value } => {
+            let value = value.evaluate(request);
+            let text = std::str::from_utf8(&value).ok();
+            &text
+                .and_then(|text| parse(text, *modified))
+                .unwrap_or_default()
+        }
+        fixed => fixed,
+    };
     let Some((expires, control)) = fields(settings, now, changed) else {
         return;
     };
@@ -101,7 +125,7 @@ pub(crate) fn apply(settings: Settings, request: &Request, response: &mut Respon
 }
 
 /// `Expires` (none is `max`), and `Cache-Control`.
-fn fields(settings: Settings, now: u64, changed: Option<u64>) -> Option<(Option<u64>, String)> {
+fn fields(settings: &Settings, now: u64, changed: Option<u64>) -> Option<(Option<u64>, String)> {
     let after = |from: u64, seconds: i64| {
         let at = from.saturating_add_signed(seconds);
         let age = at as i64 - now as i64;
@@ -112,8 +136,8 @@ fn fields(settings: Settings, now: u64, changed: Option<u64>) -> Option<(Option<
         };
         (Some(at), control)
     };
-    Some(match settings {
-        Settings::Off => return None,
+    Some(match *settings {
+        Settings::Off | Settings::Computed { .. } => return None,
         Settings::Epoch => (Some(1), "no-cache".to_owned()),
         Settings::Max => (None, "max-age=315360000".to_owned()),
         Settings::Access(0) => (Some(now), "max-age=0".to_owned()),
@@ -158,7 +182,7 @@ mod tests {
             ),
             (Settings::Max, None, (None, "max-age=315360000")),
         ] {
-            let (at, control) = fields(settings, now, changed).expect("not off");
+            let (at, control) = fields(&settings, now, changed).expect("not off");
             assert_eq!((at, control.as_str()), expected, "{settings:?}");
         }
     }

@@ -1,6 +1,8 @@
 //! nginx's `ngx_http_not_modified_filter_module`: conditional requests
 //! (RFC 9110, section 13) for what this server answers itself.
 
+use bytes::Bytes;
+
 use super::{Contexts, Spec, arguments};
 use crate::conf::Problem;
 use crate::http1::fields::members;
@@ -42,7 +44,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .about("How a file's time is compared with `If-Modified-Since`.")];
 
 /// Turns an answer into a 304 or a 412 where the client's conditions say so.
-pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Refusal> {
+pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     let own = !matches!(response.content, Content::Upstream(_) | Content::Tunnel(_));
     if response.status != 200 || !own {
         return Ok(());
@@ -59,7 +61,12 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
             response.content_type = None;
             response.length = None;
         }
-        status => return Err(Refusal::new(status)),
+        status => {
+            let etag = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"etag");
+            let fields = std::mem::take(&mut response.fields);
+            request.kept_fields.extend(fields.into_iter().filter(etag));
+            return Err(Refusal::new(status));
+        }
     }
     Ok(())
 }

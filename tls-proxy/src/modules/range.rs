@@ -77,7 +77,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
             // The fields that stand already are not taken back, as in nginx.
             request.kept_fields = std::mem::take(&mut response.fields);
             let kept = &mut request.kept_fields;
-            kept.retain(|(name, _)| !is_validator(name));
+            kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"last-modified"));
             kept.push(content_range(format!("bytes */{length}")));
             return Err(Refusal::new(416));
         }
@@ -87,10 +87,6 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         }
     }
     Ok(())
-}
-
-fn is_validator(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"etag") || name.eq_ignore_ascii_case(b"last-modified")
 }
 
 fn content_range(value: String) -> (Bytes, Bytes) {
@@ -142,7 +138,7 @@ fn cut(response: &mut Response, file: &FileBody, parts: &[Range<u64>], length: u
 fn parse(field: &[u8], length: u64, most: usize) -> Asked {
     let Some(list) = field
         .get(..6)
-        .filter(|unit| unit.eq_ignore_ascii_case(b"bytes="))
+        .filter(|unit| unit.eq_ignore_ascii_case(b"bytes=") && field.len() > 6)
         .and(std::str::from_utf8(&field[6..]).ok())
     else {
         return Asked::Whole;
@@ -205,7 +201,8 @@ mod tests {
             ("bytes=90-", Asked::Nothing),
             ("bytes=90-95,1-1", parts(&[(1, 2)])),
             ("bytes=a-", Asked::Nothing),
-            ("bytes=", Asked::Nothing),
+            ("bytes=", Asked::Whole),
+            ("bytes=-", Asked::Nothing),
             ("bytes=0-9,0-9", Asked::Whole),
             ("bytes=0-0,1-1,2-2", Asked::Whole),
             ("bytes=-0", Asked::Nothing),

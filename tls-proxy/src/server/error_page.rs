@@ -141,6 +141,8 @@ fn sent_as(status: u16) -> u16 {
 /// The standard page.
 fn built_in(request: &mut Request, status: u16) -> Response {
     request.error_status = sent_as(status);
+    let kept = &mut request.kept_fields;
+    kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"etag"));
     let core = &request.settings().core;
     let padded = core.msie_padding && status >= 400 && user_agent::wants_padding(request);
     Response::page(status, core.server_tokens).padded(padded)

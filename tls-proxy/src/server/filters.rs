@@ -53,7 +53,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     response.note_own_fields();
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    expires::apply(settings.expires, request, response);
+    expires::apply(&settings.expires, request, response);
     headers::apply(&settings.headers, request, response);
     charset::apply(&settings.charset, response);
     gzip::apply(&settings.gzip, request, response);
