@@ -1,11 +1,8 @@
 //! nginx's `ngx_http_auth_basic_module`: a name and a password (RFC 7617).
 
-use std::path::Path;
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use super::{Contexts, Spec, arguments, passwords};
+use super::{Contexts, Spec, arguments, document_root, passwords};
 use crate::error_log::{self, Level, shown};
 use crate::server::request::Request;
 use crate::server::response::Refusal;
@@ -18,7 +15,7 @@ pub struct Settings {
     /// `auth_basic`; none is off.
     realm: Option<Template>,
     /// `auth_basic_user_file`.
-    file: Option<Arc<Path>>,
+    file: Option<Template>,
 }
 
 impl Settings {
@@ -43,11 +40,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Asks for a name and a password, in the name of this realm."),
     Spec::set("auth_basic_user_file", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        let path = scope.draft.paths.in_conf(&word.text);
-        scope.settings.auth_basic.file = Some(path.into());
+        let mut word = word.clone();
+        if !word.text.starts_with('$') {
+            let path = scope.draft.paths.in_conf(&word.text);
+            word.text = path.to_string_lossy().into_owned();
+        }
+        let file = Template::compile(&word, &mut scope.draft.variables)?;
+        scope.settings.auth_basic.file = Some(file);
         Ok(())
     })
-    .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$apr1$`, `{SHA}` or `{PLAIN}`. Read for each request."),
+    .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request."),
 ];
 
 /// Checks the request's credentials.
@@ -72,13 +74,19 @@ pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<
         }
         return ask(request);
     };
-    let text = match std::fs::read_to_string(file) {
+    let file = document_root::path(file.evaluate(request).to_vec());
+    let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) => {
             let reason = crate::conf::reason(&error);
             let what = format!("open() \"{}\" failed ({reason})", file.display());
-            error_log::request(request, Level::Error, what);
-            return Err(Refusal::new(403));
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let (level, status) = match missing {
+                true => (Level::Error, 403),
+                false => (Level::Crit, 500),
+            };
+            error_log::request(request, level, what);
+            return Err(Refusal::new(status));
         }
     };
     let Some(stored) = find(&text, &user) else {
@@ -102,11 +110,11 @@ pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<
         }
         Ok(None) | Err(_) => {
             let what = format!(
-                "user \"{}\": the hash of the password is of no known form",
+                "user \"{}\": password mismatch: the stored one is of no known form; write it anew with htpasswd -B",
                 shown(&user)
             );
-            error_log::request(request, Level::Crit, what);
-            Err(Refusal::new(500))
+            error_log::request(request, Level::Error, what);
+            ask(request)
         }
     }
 }

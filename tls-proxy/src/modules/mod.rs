@@ -45,6 +45,7 @@ pub(crate) mod range;
 pub(crate) mod realip;
 pub(crate) mod request_facts;
 pub(crate) mod rewrite;
+mod sha_crypt;
 pub(crate) mod split_clients;
 pub(crate) mod ssl;
 pub(crate) mod ssl_client;

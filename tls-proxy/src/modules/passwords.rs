@@ -1,7 +1,10 @@
-//! The password hashes that `htpasswd` writes.
+//! The password hashes that `htpasswd` and `openssl passwd` write.
 
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
+
+use super::sha_crypt;
+use crate::vars::known::decode_base64;
 
 /// Whether `password` is the one that `stored` was made of. None where the
 /// form is not known.
@@ -15,17 +18,35 @@ pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
             encoded.as_bytes(),
         ));
     }
-    if let Some(rest) = stored.strip_prefix("$apr1$") {
-        let (salt, _) = rest.split_once('$')?;
-        return Some(same(
-            apr1(password, salt.as_bytes()).as_bytes(),
-            stored.as_bytes(),
-        ));
+    if let Some(encoded) = stored.strip_prefix("{SSHA}") {
+        return Some(verify_salted(password, encoded));
+    }
+    for magic in ["$apr1$", "$1$"] {
+        if let Some(rest) = stored.strip_prefix(magic) {
+            let (salt, _) = rest.split_once('$')?;
+            let made = md5_crypt(magic, password, salt.as_bytes());
+            return Some(same(made.as_bytes(), stored.as_bytes()));
+        }
+    }
+    if let Some(made) = sha_crypt::hash(password, stored) {
+        return Some(same(made.as_bytes(), stored.as_bytes()));
     }
     if stored.starts_with("$2") {
         return Some(bcrypt::verify(password, stored).unwrap_or(false));
     }
     None
+}
+
+/// `{SSHA}`: the hash with its salt behind it.
+fn verify_salted(password: &[u8], encoded: &str) -> bool {
+    let Some(decoded) = decode_base64(encoded.as_bytes()) else {
+        return false;
+    };
+    let Some((hash, salt)) = decoded.split_at_checked(20) else {
+        return false;
+    };
+    let own = Sha1::new().chain_update(password).chain_update(salt);
+    same(&own.finalize(), hash)
 }
 
 /// Compares in a time that does not depend on where they differ.
@@ -54,8 +75,8 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Apache's variant of the MD5 crypt: a thousand rounds.
-fn apr1(password: &[u8], salt: &[u8]) -> String {
+/// The MD5 crypt, a thousand rounds; Apache's variant differs in its magic.
+fn md5_crypt(magic: &str, password: &[u8], salt: &[u8]) -> String {
     let salt = &salt[..salt.len().min(8)];
     let inner = Md5::new()
         .chain_update(password)
@@ -64,7 +85,7 @@ fn apr1(password: &[u8], salt: &[u8]) -> String {
         .finalize();
     let mut first = Md5::new();
     first.update(password);
-    first.update(b"$apr1$");
+    first.update(magic.as_bytes());
     first.update(salt);
     for at in (0..password.len()).step_by(16) {
         first.update(&inner[..(password.len() - at).min(16)]);
@@ -91,27 +112,24 @@ fn apr1(password: &[u8], salt: &[u8]) -> String {
         next.update(if round & 1 == 1 { &hash[..] } else { password });
         hash = next.finalize();
     }
-    let salt = String::from_utf8_lossy(salt);
-    format!("$apr1${salt}${}", apr1_digits(&hash))
+    const ORDER: [[usize; 3]; 5] = [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]];
+    let mut out = format!("{magic}{}$", String::from_utf8_lossy(salt));
+    write_digits(&ORDER, &[11], &hash, &mut out);
+    out
 }
 
-/// The hash in crypt's own order and alphabet.
-fn apr1_digits(hash: &[u8]) -> String {
+/// Writes a hash in crypt's alphabet: bytes in the order given, three at a
+/// time, and the last ones.
+pub(super) fn write_digits(order: &[[usize; 3]], last: &[usize], hash: &[u8], out: &mut String) {
     const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    const ORDER: [[usize; 3]; 5] = [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]];
-    let mut out = String::new();
-    let mut push = |mut bits: u32, digits: u32| {
-        for _ in 0..digits {
+    for places in order.iter().map(|places| &places[..]).chain([last]) {
+        let bits = |bits: u32, place: &usize| bits << 8 | u32::from(hash[*place]);
+        let mut bits = places.iter().fold(0, bits);
+        for _ in 0..=places.len() {
             out.push(char::from(DIGITS[(bits & 63) as usize]));
             bits >>= 6;
         }
-    };
-    for [high, middle, low] in ORDER {
-        let at = |index: usize| u32::from(hash[index]);
-        push(at(high) << 16 | at(middle) << 8 | at(low), 4);
     }
-    push(u32::from(hash[11]), 2);
-    out
 }
 
 #[cfg(test)]
@@ -123,6 +141,8 @@ mod tests {
         for (password, stored) in [
             ("password", "{PLAIN}password"),
             ("secret", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="),
+            ("secret", "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"),
+            ("secret", "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1"),
             ("secret", "$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/"),
             (
                 "a longer one than sixteen bytes",
@@ -139,7 +159,7 @@ mod tests {
         let stored = bcrypt::hash("secret", 4).expect("hashes");
         assert_eq!(verify(b"secret", &stored), Some(true));
         assert_eq!(verify(b"Secret", &stored), Some(false));
-        assert_eq!(verify(b"secret", "$5$salt$hash"), None);
+        assert_eq!(verify(b"secret", "$5$salt$hash"), Some(false));
         assert_eq!(verify(b"secret", "xyz"), None);
         assert_eq!(verify(b"secret", "$apr1$"), None);
     }

@@ -182,7 +182,7 @@ fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
     let body = FileBody::new(file, meta.len());
     let mut response = Response::file(types::of(request), meta.len(), Content::File(body));
     response.validators = Some(Validators { modified, etag });
-    response
+    response.reading_body()
 }
 
 /// A folder asked for without its slash.

@@ -28,7 +28,9 @@ pub(crate) fn serve(request: &Request) -> Step {
         return Step::refuse(405);
     }
     let kind = Some(Bytes::from_static(b"text/plain"));
-    Step::Answer(Ok(Response::text(200, kind, page(sums()).into())))
+    Step::Answer(Ok(
+        Response::text(200, kind, page(sums()).into()).reading_body()
+    ))
 }
 
 fn page(sums: Sums) -> String {

@@ -10,6 +10,7 @@ pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
     let words = match status {
         401 => "Authorization Required",
         302 => "Found",
+        494..=497 => reason(400),
         301..=599 => reason(status),
         _ => "",
     };

@@ -33,6 +33,9 @@ pub(crate) struct Response {
     pub(crate) names_date: bool,
     /// An upstream has encoded it.
     pub(crate) names_encoding: bool,
+    /// A client that waits for `100 Continue` is told to send its body, which
+    /// nobody reads: nginx does so for all answers but error pages.
+    pub(crate) reads_body: bool,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
 }
@@ -112,6 +115,7 @@ impl Response {
             names_server: false,
             names_date: false,
             names_encoding: false,
+            reads_body: false,
             close: false,
         }
     }
@@ -173,6 +177,14 @@ impl Response {
     /// An upstream's `101`.
     pub(crate) fn tunnel(link: Box<Link>) -> Self {
         Self::new(101, Content::Tunnel(link))
+    }
+
+    /// The answer that takes notice of the request's body.
+    pub(crate) fn reading_body(self) -> Self {
+        Self {
+            reads_body: true,
+            ..self
+        }
     }
 
     /// Looks for what stands in for this server's own fields. `add_header`

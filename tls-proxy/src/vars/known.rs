@@ -314,7 +314,7 @@ pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Base 64 (RFC 4648, section 4) up to the first byte that is none.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let (mut bits, mut held) = (0_u32, 0);
     for byte in text.iter().take_while(|byte| **byte != b'=') {

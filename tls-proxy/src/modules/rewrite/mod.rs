@@ -322,14 +322,14 @@ impl Return {
         match (self.status, text) {
             (301 | 302 | 303 | 307 | 308, address) => {
                 let address = address.unwrap_or_default();
-                Ok(Response::redirect(self.status, address, tokens))
+                Ok(Response::redirect(self.status, address, tokens).reading_body())
             }
-            (204, _) => Ok(Response::empty(204)),
+            (204, _) => Ok(Response::empty(204).reading_body()),
             (status @ (408 | 444 | 499), None) => Err(Refusal::silent(status)),
             (status @ 400.., None) => Err(Refusal::new(status)),
             (status, text) => {
                 let kind = types::of(request);
-                Ok(Response::text(status, kind, text.unwrap_or_default()))
+                Ok(Response::text(status, kind, text.unwrap_or_default()).reading_body())
             }
         }
     }

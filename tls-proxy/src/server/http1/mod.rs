@@ -25,7 +25,7 @@ use crate::http1::body::Decoder;
 use crate::http1::request_head::{Framing, Rejection, RequestHead};
 use crate::life::drain::{Kind, Token};
 use crate::modules::core::Lingering;
-use crate::upstream::body::{Http1Body, RequestBody, SharedWire};
+use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
 use crate::wire::Wire;
 
 /// Bytes of a next request that are read while this one is being answered.
@@ -123,6 +123,7 @@ async fn answer(
         error_log::request(&request, Level::Info, what);
         return End::Close;
     };
+    let response = look_at_body(&mut request, response).await;
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
     let keep_alive = keeps_alive(&request, &response, began);
@@ -191,6 +192,38 @@ fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
         }
     }
     false
+}
+
+/// Reads what is there of a body that nobody has read: what is wrong with it
+/// shows in the answer (nginx's `ngx_http_discard_request_body`).
+async fn look_at_body(request: &mut Request, mut response: Response) -> Response {
+    /// Pieces; the rest is read behind the answer.
+    const AT_MOST: usize = 16;
+    let own = matches!(
+        response.content,
+        Content::Empty | Content::Memory(_) | Content::Stream(_)
+    );
+    let reads = response.reads_body && request.error_status == 0;
+    let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
+    if !own || (withheld && !reads) {
+        return response;
+    }
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for _ in 0..AT_MOST {
+        match request.body.poll_data(&mut cx) {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(Fault::Invalid))) if reads => {
+                error_log::request(request, Level::Info, Fault::Invalid);
+                return phases::respond_to_broken(request, 400).await;
+            }
+            Poll::Ready(Some(Err(_))) => {
+                response.close = true;
+                return response;
+            }
+            Poll::Ready(None) | Poll::Pending => return response,
+        }
+    }
+    response
 }
 
 /// Whether the connection may serve another request.
