@@ -33,6 +33,8 @@ pub(crate) struct Draft {
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
     pub(super) groups: Vec<Arc<Upstream>>,
+    /// Where `http {}` ends: there nginx sees what does not fit together.
+    pub(crate) http_end: Option<Position>,
     /// TLS to upstreams, by its settings.
     pub(super) connectors: HashMap<String, Arc<Connector>>,
     /// Files that `proxy_ssl_*` name.
@@ -119,6 +121,9 @@ impl Draft {
         inside: Vec<LocationDraft>,
     ) -> LocationId {
         self.connect_securely(&mut settings);
+        let end = self.http_end.as_ref();
+        let unfit = end.and_then(|end| settings.proxy.buffers.check(end));
+        self.problems.extend(unfit);
         let tree = self.grow(inside);
         self.locations.push(Location { settings, tree });
         LocationId(self.locations.len() - 1)

@@ -75,9 +75,23 @@ fn rate(request: &mut Request) -> u64 {
     }
 }
 
+/// `proxy_limit_rate`, which holds for answers of upstreams.
+fn upstream_rate(request: &Request, response: &Response) -> u64 {
+    let proxy = &request.settings().proxy;
+    match &proxy.limit_rate {
+        Some(rate) if proxy.buffering && response.is_of_upstream() => {
+            value(request, &rate.evaluate(request))
+        }
+        _ => 0,
+    }
+}
+
 /// Slows an answer down that is longer than its first second's share.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
-    let rate = rate(request);
+    let rate = match (rate(request), upstream_rate(request, response)) {
+        (0, other) | (other, 0) => other,
+        (own, other) => own.min(other),
+    };
     if rate == 0
         || matches!(
             response.content,

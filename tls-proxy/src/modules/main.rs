@@ -46,8 +46,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "http",
         Contexts::MAIN,
         (0, 0),
-        Effect::Block(|scope, _, children| {
+        Effect::Block(|scope, directive, children| {
             scope.settings.core.error_log = scope.draft.main.error_log.clone();
+            scope.draft.http_end = Some(directive.end.clone());
             walk_block(
                 children,
                 Contexts::HTTP,

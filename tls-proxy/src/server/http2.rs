@@ -323,6 +323,9 @@ impl Drop for StreamBody {
             (self.content.answer(), self.request.attempts.last_mut())
         {
             answer.report(attempt);
+            if self.request.settings().proxy.pass_trailers {
+                self.request.upstream_trailers = Some(answer.trailers());
+            }
         }
     }
 }

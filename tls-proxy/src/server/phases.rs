@@ -229,12 +229,31 @@ async fn content(request: &mut Request) -> Step {
         return step;
     }
     if request.settings().proxy.pass.is_some() {
-        return Step::Answer(forward::forward(request).await);
+        let result = forward::forward(request).await;
+        return hand_on(request).unwrap_or(Step::Answer(result));
     }
     if request.settings().stub_status {
         return stub_status::serve(request);
     }
     static_files::serve(request)
+}
+
+/// The upstream names another place (`X-Accel-Redirect`): its own answer is
+/// dropped, and that place goes on.
+fn hand_on(request: &mut Request) -> Option<Step> {
+    let target = request.carried.redirect.take()?;
+    if target.starts_with(b"@") {
+        return Some(Step::Named(target));
+    }
+    let Some((path, args)) = rewrite::split_internal(&target) else {
+        return Some(Step::refuse(404));
+    };
+    (request.path, request.args) = (path, args);
+    request.rewritten = true;
+    if !request.is_head() {
+        request.head.method = Bytes::from_static(b"GET");
+    }
+    Some(Step::Relocate)
 }
 
 fn try_files(request: &mut Request) -> Option<Step> {

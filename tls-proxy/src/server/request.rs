@@ -95,6 +95,10 @@ pub(crate) struct Request {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) proxy: Option<Arc<ProxyTo>>,
     pub(crate) upstream_fields: Option<Fields>,
+    /// Trailer fields of the upstream's answer.
+    pub(crate) upstream_trailers: Option<Fields>,
+    /// What an upstream's answer leaves to whatever is served instead.
+    pub(crate) carried: Carried,
     pub(crate) outcome: Outcome,
 }
 
@@ -116,6 +120,11 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// No upstream, but the mark between those of two locations.
+    pub(crate) fn is_another_round(&self) -> bool {
+        self.peer.is_empty()
+    }
+
     pub(crate) fn new(peer: String) -> Self {
         Self {
             peer,
@@ -129,6 +138,15 @@ impl Attempt {
             body: 0,
         }
     }
+}
+
+/// What an upstream that names another place (`X-Accel-Redirect`) gives along.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// The path or the named location.
+    pub(crate) redirect: Option<Bytes>,
+    pub(crate) content_type: Option<Bytes>,
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
 }
 
 /// What the client got.
@@ -202,6 +220,8 @@ impl Request {
             attempts: Vec::new(),
             proxy: None,
             upstream_fields: None,
+            upstream_trailers: None,
+            carried: Carried::default(),
             outcome: Outcome::default(),
             connection: connection.clone(),
             config,

@@ -222,6 +222,11 @@ impl Response {
         self
     }
 
+    /// Whether it is an upstream's.
+    pub(crate) fn is_of_upstream(&self) -> bool {
+        matches!(self.content, Content::Upstream(_) | Content::Tunnel(_))
+    }
+
     /// Whether this status never has a body (RFC 9112, section 6.3).
     pub(crate) fn is_bodiless(&self) -> bool {
         matches!(self.status, 100..=199 | 204 | 304)

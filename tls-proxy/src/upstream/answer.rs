@@ -10,6 +10,7 @@ use super::body::RequestBody;
 use super::exchange::Exchange;
 use super::link::Link;
 use crate::http1::body::{Broken, Decoder, Step};
+use crate::http1::fields::Fields;
 use crate::modules::upstream::Upstream;
 use crate::server::request::Attempt;
 use crate::server::worker::Worker;
@@ -31,6 +32,8 @@ pub(crate) struct Answer {
     /// The body's length was announced.
     announced: bool,
     overlong: bool,
+    /// Trailer field lines, each with its end.
+    trailers: Bytes,
 }
 
 /// A piece of a body.
@@ -77,6 +80,7 @@ impl Answer {
             unread: RequestBody::None,
             announced,
             overlong: false,
+            trailers: Bytes::new(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Answer {
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
                 Ok(Step::End(trailers)) => {
+                    self.trailers = trailers.clone();
                     self.finish();
                     let frame = (!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers)));
                     return Poll::Ready(frame);
@@ -156,6 +161,15 @@ impl Answer {
     /// Whether the upstream sent more than it had announced.
     pub(crate) fn is_overlong(&self) -> bool {
         self.overlong
+    }
+
+    /// The fields behind the body.
+    pub(crate) fn trailers(&self) -> Fields {
+        let lines = self.trailers.split(|byte| *byte == b'\n');
+        Fields::collect(lines.filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        }))
     }
 
     fn note(&mut self, link: &Link) {

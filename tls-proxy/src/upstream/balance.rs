@@ -1,17 +1,67 @@
-//! Choosing a peer: weighted round robin as nginx does it, with peers that
-//! failed left alone for a while. Each worker keeps its own account.
+//! Choosing a peer as nginx does it: weighted round robin and the other
+//! methods of an `upstream` block, with peers that failed left alone for a
+//! while. Each worker keeps its own account.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::modules::upstream::Upstream;
+use bytes::Bytes;
 
-/// The accounts of all groups with more than one peer.
+use crate::modules::upstream::Upstream;
+use crate::modules::upstream::method::{self, Method};
+
+/// Tries of a hash before round robin takes over, as in nginx.
+const MOST_HASHES: usize = 20;
+
+/// The accounts of all groups that need one.
 #[derive(Debug, Default)]
-pub(crate) struct Balance(RefCell<HashMap<usize, Group>>);
+pub(crate) struct Balance {
+    groups: Rc<RefCell<HashMap<usize, Group>>>,
+    random: Cell<u64>,
+}
+
+/// What a choice may depend on besides the group.
+#[derive(Clone, Debug)]
+pub(crate) struct Hints {
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// The value of `hash`.
+    pub(crate) key: Bytes,
+}
+
+/// How a try with a peer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Well,
+    /// It counts against the peer (`max_fails`).
+    Badly,
+}
+
+/// A request under way counts as one of its peer's connections.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    groups: Rc<RefCell<HashMap<usize, Group>>>,
+    group: usize,
+    peer: usize,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut groups = self.groups.borrow_mut();
+        if let Some(account) = groups
+            .get_mut(&self.group)
+            .and_then(|group| group.peers.get_mut(self.peer))
+        {
+            account.active = account.active.saturating_sub(1);
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Group {
@@ -20,49 +70,113 @@ struct Group {
     peers: Vec<Account>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Account {
     current: i64,
+    /// The weight, lowered by failures.
+    effective: i64,
     fails: u32,
-    failed_at: Option<Instant>,
+    /// When it failed last, and when it was last given another chance.
+    failed: Option<Instant>,
+    checked: Option<Instant>,
     active: usize,
 }
 
 impl Balance {
     /// The next peer that is not in `tried`; `None` when there is no more.
-    pub(crate) fn choose(&self, group: &Arc<Upstream>, tried: &[usize]) -> Option<usize> {
-        if let [only] = &group.peers[..] {
+    pub(crate) fn choose(
+        &self,
+        group: &Arc<Upstream>,
+        tried: &[usize],
+        hints: &Hints,
+    ) -> Option<usize> {
+        if let [only] = &group.peers[..]
+            && only.max_conns == 0
+        {
             return (tried.is_empty() && !only.down).then_some(0);
         }
-        let mut groups = self.0.borrow_mut();
+        let mut groups = self.groups.borrow_mut();
+        if !groups.contains_key(&key(group)) {
+            // Groups of an earlier configuration, or of an earlier lookup.
+            groups.retain(|_, group| Arc::strong_count(&group.upstream) > 1);
+        }
         let account = groups
             .entry(key(group))
             .or_insert_with(|| Group::new(group));
-        account
-            .choose(tried, false)
-            .or_else(|| account.choose(tried, true))
+        let chosen = match &group.method {
+            Method::RoundRobin | Method::LeastConnections => None,
+            Method::IpHash => account.by_hash(tried, method::ip_hashes(hints.client)),
+            Method::Hash(_) if hints.key.is_empty() => None,
+            Method::Hash(_) => account.by_hash(tried, method::key_hashes(&hints.key)),
+            Method::Consistent(_, ring) => account.by_ring(tried, ring, &hints.key),
+            Method::Random { two } => account.at_random(tried, *two, || self.random()),
+        };
+        let chosen = chosen
+            .or_else(|| account.in_turn(tried, |peer, _| !group.peers[peer].backup))
+            .or_else(|| account.in_turn(tried, |peer, _| group.peers[peer].backup))?;
+        account.take(chosen);
+        Some(chosen)
     }
 
-    /// A request to the peer has ended, well or badly.
-    pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, failed: bool) {
-        let mut groups = self.0.borrow_mut();
-        let Some(account) = groups.get_mut(&key(group)) else {
-            return;
-        };
-        let Some(state) = account.peers.get_mut(peer) else {
-            return;
-        };
-        state.active = state.active.saturating_sub(1);
-        if failed {
-            let window = group.peers[peer].fail_timeout;
-            if state.failed_at.is_none_or(|at| at.elapsed() > window) {
-                state.fails = 0;
-            }
-            state.fails += 1;
-            state.failed_at = Some(Instant::now());
-        } else {
-            state.fails = 0;
+    /// Counts a request to the peer until it is dropped.
+    pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Lease {
+        let mut groups = self.groups.borrow_mut();
+        let account = groups.get_mut(&key(group));
+        if let Some(account) = account.and_then(|group| group.peers.get_mut(peer)) {
+            account.active += 1;
         }
+        Lease {
+            groups: self.groups.clone(),
+            group: key(group),
+            peer,
+        }
+    }
+
+    /// A try with the peer has ended; `true` when it is left alone from now
+    /// on.
+    pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: Ended) -> bool {
+        let mut groups = self.groups.borrow_mut();
+        let account = groups.get_mut(&key(group));
+        let Some(state) = account.and_then(|account| account.peers.get_mut(peer)) else {
+            return false;
+        };
+        let settings = &group.peers[peer];
+        if group.peers.len() == 1 {
+            return false;
+        }
+        match ended {
+            Ended::Badly => {
+                let now = Some(Instant::now());
+                (state.failed, state.checked) = (now, now);
+                state.fails += 1;
+                if settings.max_fails > 0 {
+                    let less = i64::from(settings.weight / settings.max_fails);
+                    state.effective = (state.effective - less).max(0);
+                }
+                settings.max_fails > 0 && state.fails >= settings.max_fails
+            }
+            Ended::Well => {
+                if state.failed < state.checked {
+                    state.fails = 0;
+                }
+                false
+            }
+        }
+    }
+
+    /// The next number of a row that nobody needs to foresee or not to.
+    fn random(&self) -> u64 {
+        if self.random.get() == 0 {
+            self.random
+                .set(RandomState::new().build_hasher().finish() | 1);
+        }
+        // Xorshift: Marsaglia 2003.
+        let mut state = self.random.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random.set(state);
+        state
     }
 }
 
@@ -72,7 +186,19 @@ fn key(group: &Arc<Upstream>) -> usize {
 
 impl Group {
     fn new(upstream: &Arc<Upstream>) -> Self {
-        let peers = vec![Account::default(); upstream.peers.len()];
+        let account = |weight| Account {
+            current: 0,
+            effective: i64::from(weight),
+            fails: 0,
+            failed: None,
+            checked: None,
+            active: 0,
+        };
+        let peers: Vec<_> = upstream
+            .peers
+            .iter()
+            .map(|peer| account(peer.weight))
+            .collect();
         // Workers begin with different peers.
         let first = upstream.first.fetch_add(1, Ordering::Relaxed) % peers.len().max(1);
         let mut group = Self {
@@ -80,44 +206,129 @@ impl Group {
             peers,
         };
         for _ in 0..first {
-            group.choose(&[], false);
-        }
-        for account in &mut group.peers {
-            account.active = 0;
+            group.in_turn(&[], |peer, _| !upstream.peers[peer].backup);
         }
         group
     }
 
-    fn choose(&mut self, tried: &[usize], backup: bool) -> Option<usize> {
+    /// Whether a peer may be asked now.
+    fn is_free(&self, peer: usize, tried: &[usize]) -> bool {
+        let (settings, account) = (&self.upstream.peers[peer], &self.peers[peer]);
+        let resting = settings.max_fails > 0
+            && account.fails >= settings.max_fails
+            && account
+                .checked
+                .is_some_and(|at| at.elapsed() <= settings.fail_timeout);
+        let full = settings.max_conns > 0 && account.active >= settings.max_conns;
+        !settings.down && !resting && !full && !tried.contains(&peer)
+    }
+
+    /// Notes that a peer was chosen.
+    fn take(&mut self, peer: usize) {
+        let settings = &self.upstream.peers[peer];
+        let account = &mut self.peers[peer];
+        if account
+            .checked
+            .is_some_and(|at| at.elapsed() > settings.fail_timeout)
+        {
+            account.checked = Some(Instant::now());
+        }
+    }
+
+    /// Smooth weighted round robin among those that `fit`; `least_conn` first
+    /// leaves only those with the fewest requests for their weight.
+    fn in_turn(&mut self, tried: &[usize], fits: impl Fn(usize, &Self) -> bool) -> Option<usize> {
+        let mut free: Vec<usize> = (0..self.peers.len())
+            .filter(|peer| self.is_free(*peer, tried) && fits(*peer, self))
+            .collect();
+        if matches!(self.upstream.method, Method::LeastConnections) {
+            let load = |peer: usize| {
+                let weight = u64::from(self.upstream.peers[peer].weight);
+                // Compared as fractions: times the other's weight.
+                (self.peers[peer].active as u64, weight)
+            };
+            let least = free.iter().map(|peer| load(*peer));
+            let least = least.min_by(|(a, wa), (b, wb)| (a * wb).cmp(&(b * wa)))?;
+            free.retain(|peer| {
+                let (active, weight) = load(*peer);
+                active * least.1 == least.0 * weight
+            });
+        }
         let mut total = 0;
         let mut best: Option<usize> = None;
-        for (index, peer) in self.upstream.peers.iter().enumerate() {
-            let account = &mut self.peers[index];
-            let resting = peer.max_fails > 0
-                && account.fails >= peer.max_fails
-                && account
-                    .failed_at
-                    .is_some_and(|at| at.elapsed() <= peer.fail_timeout);
-            if peer.down || peer.backup != backup || resting || tried.contains(&index) {
-                continue;
-            }
-            total += i64::from(peer.weight);
-            account.current += i64::from(peer.weight);
-            let better = |best: usize| {
-                let (own, other) = (&self.peers[index], &self.peers[best]);
-                if self.upstream.least_connections && own.active != other.active {
-                    own.active < other.active
-                } else {
-                    own.current > other.current
-                }
-            };
-            if best.is_none_or(better) {
-                best = Some(index);
+        for peer in free {
+            let weight = i64::from(self.upstream.peers[peer].weight);
+            let account = &mut self.peers[peer];
+            account.current += account.effective;
+            total += account.effective;
+            account.effective = weight.min(account.effective + 1);
+            let current = account.current;
+            if best.is_none_or(|best| current > self.peers[best].current) {
+                best = Some(peer);
             }
         }
         let chosen = best?;
         self.peers[chosen].current -= total;
-        self.peers[chosen].active += 1;
         Some(chosen)
     }
+
+    /// The first free peer that a row of hashes leads to.
+    fn by_hash(&self, tried: &[usize], hashes: impl Iterator<Item = u64>) -> Option<usize> {
+        let weights = || {
+            self.upstream
+                .peers
+                .iter()
+                .map(|peer| u64::from(peer.weight))
+        };
+        let total: u64 = weights().sum();
+        hashes.take(MOST_HASHES + 1).find_map(|hash| {
+            let peer = position(weights(), hash % total.max(1))?;
+            self.is_free(peer, tried).then_some(peer)
+        })
+    }
+
+    /// The server behind the key on the ring, or one of those behind it.
+    fn by_ring(&mut self, tried: &[usize], ring: &method::Ring, key: &[u8]) -> Option<usize> {
+        let upstream = self.upstream.clone();
+        ring.from(key).take(MOST_HASHES + 1).find_map(|server| {
+            self.in_turn(tried, |peer, _| upstream.peers[peer].server == *server)
+        })
+    }
+
+    fn at_random(&self, tried: &[usize], two: bool, random: impl Fn() -> u64) -> Option<usize> {
+        let weights = || {
+            self.upstream
+                .peers
+                .iter()
+                .map(|peer| u64::from(peer.weight))
+        };
+        let total: u64 = weights().sum();
+        let one = |other: Option<usize>| {
+            (0..=MOST_HASHES).find_map(|_| {
+                let peer = position(weights(), random() % total.max(1))?;
+                (self.is_free(peer, tried) && Some(peer) != other).then_some(peer)
+            })
+        };
+        let first = one(None)?;
+        let second = if two { one(Some(first)) } else { None };
+        let load = |peer: usize| self.peers[peer].active as u64;
+        let weight = |peer: usize| u64::from(self.upstream.peers[peer].weight);
+        match second {
+            Some(second) if load(second) * weight(first) < load(first) * weight(second) => {
+                Some(second)
+            }
+            _ => Some(first),
+        }
+    }
+}
+
+/// Whose share `at` falls into.
+fn position(weights: impl Iterator<Item = u64>, mut at: u64) -> Option<usize> {
+    for (index, weight) in weights.enumerate() {
+        if at < weight {
+            return Some(index);
+        }
+        at -= weight;
+    }
+    None
 }

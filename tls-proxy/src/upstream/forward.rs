@@ -8,16 +8,17 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::answer::Answer;
+use super::balance::{Ended, Hints};
 use super::body::{Bounds, Fault, RequestBody};
 use super::exchange::{Exchange, Failure, Limits, Upload};
-use super::link::Link;
+use super::link::{Link, Outgoing};
+use super::pool::Wanted;
+use super::translate::translate;
 use crate::error_log::{self, Level};
-use crate::http1::body::Decoder;
 use crate::http1::request_head::{Framing, Version};
-use crate::http1::response_head::ResponseHead;
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
+use crate::modules::upstream::method::Method;
 use crate::server::request::{Attempt, Request};
 use crate::server::response::{Refusal, Response};
 use crate::timer::Timer;
@@ -43,16 +44,29 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     request.proxy = Some(chosen.to.clone());
     let body = Body::begin(request).await?;
     let head = proxy::write_head(request, &chosen, body.framing);
+    if !request.attempts.is_empty() {
+        // What was asked for another location stands apart from what follows.
+        request.attempts.push(Attempt::new(String::new()));
+    }
+    let hints = Hints {
+        client: request.peer.ip(),
+        key: match &chosen.group.method {
+            Method::Hash(key) | Method::Consistent(key, _) => key.evaluate(request),
+            _ => Bytes::new(),
+        },
+    };
     let mut tries = Tries {
         settings,
         chosen,
         head,
         body,
+        hints,
         tried: Vec::new(),
         began: Instant::now(),
     };
     let result = tries.run(request).await;
-    tries.body.give_back(request, result.is_err());
+    let goes_on = result.is_err() || request.carried.redirect.is_some();
+    tries.body.give_back(request, goes_on);
     result
 }
 
@@ -83,6 +97,14 @@ impl Body {
         } else {
             core.client_body_buffer_size as u64
         };
+        if let Some(body) = &proxy.body {
+            let begun = body.evaluate(request);
+            return Ok(Self {
+                framing: Framing::Length(begun.len() as u64),
+                begun,
+                rest: RequestBody::None,
+            });
+        }
         if !wanted {
             return Ok(Self {
                 framing: Framing::None,
@@ -171,6 +193,7 @@ struct Tries<'a> {
     chosen: Chosen,
     head: Vec<u8>,
     body: Body,
+    hints: Hints,
     tried: Vec<usize>,
     began: Instant,
 }
@@ -180,7 +203,10 @@ impl Tries<'_> {
         let worker = request.connection.worker.clone();
         let mut last = 502;
         loop {
-            let Some(peer) = worker.balance.choose(&self.chosen.group, &self.tried) else {
+            let Some(peer) = worker
+                .balance
+                .choose(&self.chosen.group, &self.tried, &self.hints)
+            else {
                 if self.tried.is_empty() {
                     request
                         .attempts
@@ -193,19 +219,23 @@ impl Tries<'_> {
             };
             self.tried.push(peer);
             let result = self.attempt(request, peer).await;
-            let failed = match &result {
-                Ok(_) | Err(Failure::Client(_)) => false,
-                Err(_) => true,
+            let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
+            let ended = match &result {
+                // What a peer does not find or allow says nothing of its health.
+                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => Ended::Badly,
+                Ok(_) | Err(Failure::Client(_)) => Ended::Well,
+                Err(_) => Ended::Badly,
             };
-            worker.balance.report(&self.chosen.group, peer, failed);
+            if worker.balance.report(&self.chosen.group, peer, ended) {
+                let what = "upstream server temporarily disabled while connecting to upstream";
+                error_log::request(request, Level::Warn, what);
+            }
             let failure = match result {
-                Ok(answer) => {
-                    if self.wants_next(request, &answer) {
-                        last = answer.status;
-                        continue;
-                    }
-                    return Ok(answer);
+                Ok(answer) if wanted_next => {
+                    last = answer.status;
+                    continue;
                 }
+                Ok(answer) => return Ok(answer),
                 Err(Failure::Client(fault)) => return Err(refuse_body(request, fault)),
                 Err(failure) => failure,
             };
@@ -228,10 +258,15 @@ impl Tries<'_> {
             Scheme::Http => None,
             Scheme::Https => Secured::of(request, &self.chosen.to),
         };
-        let kept = worker
-            .pool
-            .take(&self.chosen.group, &address, secured.as_ref());
-        if let Some(link) = kept {
+        let location = request.location;
+        let kept = worker.pool.take(&Wanted {
+            group: &self.chosen.group,
+            address: &address,
+            secured: secured.as_ref(),
+            location,
+        });
+        if let Some(mut link) = kept {
+            link.lease = Some(worker.balance.lease(&self.chosen.group, peer));
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
@@ -243,13 +278,26 @@ impl Tries<'_> {
                 result => return result,
             }
         }
-        let connect = Link::connect(&address, secured);
-        let link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
+        let outgoing = self.outgoing(request);
+        let connect = Link::connect(&address, secured, location, outgoing);
+        let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
             Ok(Ok(link)) => link,
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
             Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
         };
+        link.lease = Some(worker.balance.lease(&self.chosen.group, peer));
         self.exchange(request, link).await
+    }
+
+    fn outgoing(&self, request: &Request) -> Outgoing {
+        let bind = self.settings.bind.as_ref().and_then(|bind| {
+            let text = bind.evaluate(request);
+            proxy::parse_bind(std::str::from_utf8(&text).ok()?)
+        });
+        Outgoing {
+            bind,
+            keepalive: self.settings.socket_keepalive,
+        }
     }
 
     async fn exchange(
@@ -269,7 +317,7 @@ impl Tries<'_> {
             limits: Limits {
                 send: self.settings.send_timeout,
                 read: self.settings.read_timeout,
-                head: self.settings.buffer_size,
+                head: self.settings.buffers.head,
             },
             timer: Timer::default(),
         };
@@ -283,63 +331,14 @@ impl Tries<'_> {
         let attempt = last_attempt(request);
         attempt.head = Some(attempt.began.elapsed());
         attempt.status = head.status;
-        self.answer(request, head, exchange)
-    }
-
-    /// Makes the client's answer of the upstream's.
-    fn answer(
-        &self,
-        request: &mut Request,
-        head: ResponseHead,
-        exchange: Exchange,
-    ) -> Result<Response, Failure> {
-        let mut response = if head.status == 101 {
-            if request.head.upgrade().is_none() {
-                return Err(Failure::Malformed(
-                    crate::http1::response_head::Malformed::NoHttp,
-                ));
-            }
-            Response::tunnel(Box::new(exchange.link))
-        } else {
-            let framing = head.framing(request.is_head())?;
-            let keepable = head.keeps_alive() && framing != Framing::UntilClose;
-            let worker = request.connection.worker.clone();
-            let group = self.chosen.group.clone();
-            let decoder = Decoder::new(framing);
-            let mut answer = Answer::new(exchange, decoder, keepable, group, worker);
-            if framing == Framing::None || framing == Framing::Length(0) {
-                answer.finish();
-            }
-            let mut response = Response::upstream(head.status, Box::new(answer));
-            response.length = match head.fields.first(b"content-length") {
-                Some(value) => crate::http1::request_head::parse_length(value),
-                None => None,
-            };
-            response
-        };
-        response.reason = Some(head.reason.clone());
-        for (name, value) in head.fields.slices() {
-            if name.eq_ignore_ascii_case(b"content-type") {
-                response.content_type = Some(value);
-            } else if name.eq_ignore_ascii_case(b"location") {
-                let rewritten = proxy::rewrite_location(request, &value);
-                response.own_location = rewritten.is_some();
-                response.location = Some(rewritten.map_or(value, Bytes::from));
-            } else if !proxy::hides(self.settings, &name) {
-                response.fields.push((name, value));
-            }
-        }
-        request.upstream_fields = Some(head.fields);
-        Ok(response)
+        translate(self.settings, request, head, exchange, &self.chosen.group)
     }
 
     /// Whether the request could be sent again as it was: nothing of its body
     /// has been passed on that is not at hand.
     fn is_repeatable(&self, request: &Request) -> bool {
-        let idempotent = matches!(
-            &request.head.method[..],
-            b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"PROPFIND" | b"COPY"
-        );
+        // nginx's own list: any other method is sent again.
+        let idempotent = !matches!(&request.head.method[..], b"POST" | b"LOCK" | b"PATCH");
         let whole = self.body.rest.taken() <= self.body.begun.len() as u64;
         whole && (idempotent || self.settings.next_upstream.non_idempotent)
     }

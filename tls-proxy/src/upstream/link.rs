@@ -1,12 +1,16 @@
 //! One connection to an upstream.
 
 use std::io;
+use std::net::SocketAddr;
 use std::task::Context;
+use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::balance::Lease;
+use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::Address;
 use crate::wire::Wire;
@@ -20,6 +24,41 @@ pub(crate) struct Link {
     pub(crate) secured: Option<Secured>,
     /// Requests it has carried.
     pub(crate) requests: u64,
+    /// The location it was opened for.
+    pub(crate) location: LocationId,
+    pub(crate) born: Instant,
+    /// It counts as one of its peer's connections while it is in use.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// How the own end of a connection is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    /// `proxy_bind`.
+    pub(crate) bind: Option<SocketAddr>,
+    /// `proxy_socket_keepalive`.
+    pub(crate) keepalive: bool,
+}
+
+impl Outgoing {
+    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let Some(own) = self.bind.filter(|own| own.is_ipv4() == address.is_ipv4()) else {
+            let stream = TcpStream::connect(address).await?;
+            if self.keepalive {
+                socket2::SockRef::from(&stream).set_keepalive(true)?;
+            }
+            return Ok(stream);
+        };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_keepalive(self.keepalive)?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(own)?;
+        socket.connect(address).await
+    }
 }
 
 /// The kinds of stream an upstream is reached by.
@@ -32,10 +71,15 @@ pub(crate) enum UpstreamStream {
 
 impl Link {
     /// Connects to a peer.
-    pub(crate) async fn connect(address: &Address, secured: Option<Secured>) -> io::Result<Self> {
+    pub(crate) async fn connect(
+        address: &Address,
+        secured: Option<Secured>,
+        location: LocationId,
+        outgoing: Outgoing,
+    ) -> io::Result<Self> {
         let mut stream = match address {
             Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
+                let stream = outgoing.connect(*address).await?;
                 stream.set_nodelay(true)?;
                 UpstreamStream::Tcp(stream)
             }
@@ -51,6 +95,9 @@ impl Link {
             address: address.clone(),
             secured,
             requests: 0,
+            location,
+            born: Instant::now(),
+            lease: None,
         })
     }
 

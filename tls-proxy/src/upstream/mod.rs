@@ -9,4 +9,5 @@ pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod link;
 pub(crate) mod pool;
+mod translate;
 pub(crate) mod tunnel;

@@ -6,62 +6,59 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
+use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::{Address, Upstream};
 
 /// How often connections that have been idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Idle connections by address.
+/// Idle connections by group, the one that was used last at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<Key, Vec<Idle>>>,
+    idle: RefCell<HashMap<usize, Vec<Idle>>>,
     /// The worker is ending: nothing is kept any more.
     closed: std::cell::Cell<bool>,
 }
 
-/// A group's connections are its own: the group says how many are kept.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    group: usize,
-    address: Address,
-}
-
-impl Key {
-    fn new(group: &Arc<Upstream>, address: &Address) -> Self {
-        Self {
-            group: Arc::as_ptr(group).addr(),
-            address: address.clone(),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Idle {
-    /// Held, so that the key stays the group's own.
+    /// Held, so that its address stays the group's own.
     #[expect(dead_code, reason = "held for its address")]
     group: Arc<Upstream>,
     link: Link,
     until: Instant,
 }
 
+/// What a connection must be for a request to go over it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) group: &'a Arc<Upstream>,
+    pub(crate) address: &'a Address,
+    /// Clear text, and each way of TLS, keep to themselves.
+    pub(crate) secured: Option<&'a Secured>,
+    /// A group's connections are each location's own (`keepalive … local`).
+    pub(crate) location: LocationId,
+}
+
+impl Wanted<'_> {
+    fn fits(&self, link: &Link) -> bool {
+        link.address == *self.address
+            && link.secured.as_ref() == self.secured
+            && (!self.group.keepalive_local || link.location == self.location)
+    }
+}
+
 impl Pool {
     /// A connection that was used before and is still good.
-    pub(crate) fn take(
-        &self,
-        group: &Arc<Upstream>,
-        address: &Address,
-        secured: Option<&Secured>,
-    ) -> Option<Link> {
-        if group.keepalive == 0 {
+    pub(crate) fn take(&self, wanted: &Wanted<'_>) -> Option<Link> {
+        if wanted.group.keepalive == 0 {
             return None;
         }
         let mut idle = self.idle.borrow_mut();
-        let links = idle.get_mut(&Key::new(group, address))?;
+        let links = idle.get_mut(&key(wanted.group))?;
         let now = Instant::now();
-        // Clear text, and each way of TLS, keep to themselves.
-        let fits = |idle: &Idle| idle.link.secured.as_ref() == secured;
-        while let Some(last) = links.iter().rposition(fits) {
+        while let Some(last) = links.iter().rposition(|idle| wanted.fits(&idle.link)) {
             let mut found = links.remove(last);
             if found.until > now && found.link.is_quiet() {
                 return Some(found.link);
@@ -71,12 +68,15 @@ impl Pool {
     }
 
     /// Keeps a connection for later, as long and as often as `group` says.
-    pub(crate) fn give(&self, link: Link, group: &Arc<Upstream>) {
-        if self.closed.get() || link.requests >= group.keepalive_requests || group.keepalive == 0 {
+    pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>) {
+        let worn_out =
+            link.requests >= group.keepalive_requests || link.born.elapsed() > group.keepalive_time;
+        if self.closed.get() || worn_out || group.keepalive == 0 {
             return;
         }
+        link.lease = None;
         let mut idle = self.idle.borrow_mut();
-        let links = idle.entry(Key::new(group, &link.address)).or_default();
+        let links = idle.entry(key(group)).or_default();
         if links.len() >= group.keepalive {
             links.remove(0);
         }
@@ -104,4 +104,8 @@ impl Pool {
         self.closed.set(true);
         self.idle.borrow_mut().clear();
     }
+}
+
+fn key(group: &Arc<Upstream>) -> usize {
+    Arc::as_ptr(group).addr()
 }

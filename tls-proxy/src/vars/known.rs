@@ -224,11 +224,18 @@ fn tries(
     out: &mut Vec<u8>,
     value: impl Fn(&crate::server::request::Attempt, &mut Vec<u8>) -> bool,
 ) -> bool {
-    for (index, attempt) in request.attempts.iter().enumerate() {
-        if index > 0 {
-            out.extend_from_slice(b", ");
+    let mut separator: &[u8] = b"";
+    for attempt in &request.attempts {
+        if attempt.is_another_round() {
+            separator = b" : ";
+            continue;
         }
+        out.extend_from_slice(separator);
         value(attempt, out);
+        separator = b", ";
+    }
+    if separator == b" : " {
+        out.extend_from_slice(separator);
     }
     !request.attempts.is_empty()
 }
@@ -270,6 +277,30 @@ pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) 
         .upstream_fields
         .as_ref()
         .is_some_and(|fields| joined(fields.iter(), name, out))
+}
+
+/// A field behind the upstream's body.
+pub(crate) fn upstream_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    request
+        .upstream_trailers
+        .as_ref()
+        .is_some_and(|fields| joined(fields.iter(), name, out))
+}
+
+/// A cookie that the upstream sets.
+pub(crate) fn upstream_cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let fields = request.upstream_fields.as_ref();
+    let mut lines = fields
+        .into_iter()
+        .flat_map(|fields| fields.all(b"set-cookie"));
+    let value = lines.find_map(|line| {
+        let (own, rest) = line.split_at_checked(name.len())?;
+        let value = rest.trim_ascii_start().strip_prefix(b"=")?;
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        own.eq_ignore_ascii_case(name)
+            .then_some(value[..end].trim_ascii_start())
+    });
+    write(value, out)
 }
 
 pub(crate) fn argument(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {

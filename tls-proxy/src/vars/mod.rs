@@ -24,6 +24,10 @@ pub(crate) enum Variable {
     SentField(Box<[u8]>),
     /// `$upstream_http_NAME`: a field of the upstream's answer.
     UpstreamField(Box<[u8]>),
+    /// `$upstream_cookie_NAME`: a cookie that the upstream sets.
+    UpstreamCookie(Box<[u8]>),
+    /// `$upstream_trailer_NAME`: a field behind the upstream's body.
+    UpstreamTrailer(Box<[u8]>),
     /// `$arg_NAME`: an argument of the query.
     Argument(Box<[u8]>),
     /// `$proxy_protocol_tlv_NAME`: a value of a load balancer's header.
@@ -45,6 +49,8 @@ impl Variable {
             Self::RequestField(name) => known::joined(request.head.fields.iter(), name, out),
             Self::SentField(name) => known::sent_field(request, name, out),
             Self::UpstreamField(name) => known::upstream_field(request, name, out),
+            Self::UpstreamCookie(name) => known::upstream_cookie(request, name, out),
+            Self::UpstreamTrailer(name) => known::upstream_trailer(request, name, out),
             Self::Argument(name) => known::argument(request, name, out),
             Self::Cookie(name) => known::cookie(request, name, out),
             Self::BalancerValue(name) => proxy_protocol::tlv(request, name, out),

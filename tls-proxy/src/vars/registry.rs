@@ -93,10 +93,12 @@ impl Registry {
             };
         }
         type Family = fn(Box<[u8]>) -> Variable;
-        const FAMILIES: [(&str, Family); 6] = [
+        const FAMILIES: [(&str, Family); 8] = [
             ("http_", Variable::RequestField),
             ("sent_http_", Variable::SentField),
             ("upstream_http_", Variable::UpstreamField),
+            ("upstream_cookie_", Variable::UpstreamCookie),
+            ("upstream_trailer_", Variable::UpstreamTrailer),
             ("arg_", Variable::Argument),
             ("cookie_", Variable::Cookie),
             ("proxy_protocol_tlv_", Variable::BalancerValue),

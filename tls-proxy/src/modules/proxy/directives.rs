@@ -1,12 +1,14 @@
 //! The table of the proxy module's directives.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::{Contexts, Effect, Spec, arguments};
+use super::super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use super::accel::set_ignored;
 use super::next_upstream::parse_next_upstream;
 use super::pass::parse_pass;
 use super::redirect::set_redirect;
-use crate::conf::Problem;
+use crate::conf::{Directive, Problem};
 use crate::http1::request_head::Version;
 use crate::vars::template::Template;
 
@@ -32,8 +34,6 @@ macro_rules! plain {
 }
 
 const ALL: Contexts = Contexts::ALL;
-const STREAMS: &str = "answers are streamed as they come, with the client's pace as the limit";
-const NO_CACHE: &str = "there is no cache; remove the line";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -66,7 +66,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             other => {
                 return Err(
                     Problem::emerg(&word.at, format!("invalid value \"{other}\""))
-                        .with_help("write 1.0 or 1.1"),
+                        .with_help("write 1.0 or 1.1; HTTP/2 is not spoken to upstreams"),
                 );
             }
         };
@@ -101,13 +101,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         flag,
         "on",
         "Small bodies are read whole before the upstream sees the request."
-    ),
-    plain!(
-        "proxy_buffer_size",
-        buffer_size,
-        size,
-        "4k",
-        "Largest head of an upstream's answer; beyond it 502."
     ),
     plain!(
         "proxy_pass_request_headers",
@@ -167,10 +160,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, usize::MAX),
         |scope, directive| {
-            scope.settings.proxy.next_upstream = parse_next_upstream(directive)?;
+            let before = scope.settings.proxy.next_upstream;
+            let before = (!scope.first_here).then_some(before);
+            scope.settings.proxy.next_upstream = parse_next_upstream(directive, before)?;
             Ok(())
         },
     )
+    .repeats()
     .default("error timeout")
     .about("Which failures lead to the next peer."),
     Spec::set("proxy_method", ALL, (1, 1), |scope, directive| {
@@ -197,27 +193,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .default("default")
         .about("Rewrites `Location` and `Refresh` of the upstream's answers.")
         .repeats(),
-    Spec::new("proxy_buffering", ALL, (1, 1), Effect::Accepted(STREAMS)),
-    Spec::new("proxy_buffers", ALL, (2, 2), Effect::Accepted(STREAMS)),
-    Spec::new(
-        "proxy_busy_buffers_size",
-        ALL,
-        (1, 1),
-        Effect::Accepted(STREAMS),
-    ),
-    Spec::new(
-        "proxy_max_temp_file_size",
-        ALL,
-        (1, 1),
-        Effect::Accepted(STREAMS),
-    ),
-    Spec::new(
-        "proxy_temp_file_write_size",
-        ALL,
-        (1, 1),
-        Effect::Accepted(STREAMS),
-    ),
-    Spec::new("proxy_temp_path", ALL, (1, 4), Effect::Accepted(STREAMS)),
+    Spec::set("proxy_ignore_headers", ALL, (1, MANY), set_ignored)
+        .about("Fields of the upstream's answer that are not acted on: `X-Accel-*`.")
+        .repeats(),
     Spec::new(
         "proxy_headers_hash_max_size",
         ALL,
@@ -231,10 +209,24 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("tables grow as they need"),
     ),
     Spec::new(
-        "proxy_socket_keepalive",
+        "proxy_temp_path",
         ALL,
-        (1, 1),
-        Effect::Accepted("idle connections are checked before they are used again"),
+        (1, 4),
+        Effect::Accepted("answers are streamed and never written to files"),
+    ),
+    plain!(
+        "proxy_socket_keepalive",
+        socket_keepalive,
+        flag,
+        "off",
+        "`SO_KEEPALIVE` on connections to upstreams."
+    ),
+    plain!(
+        "proxy_buffering",
+        buffering,
+        flag,
+        "on",
+        "Answers are streamed in any case; where it is off, `limit_rate` does not hold."
     ),
     Spec::new(
         "proxy_send_lowat",
@@ -242,57 +234,70 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("the kernel's own setting serves"),
     ),
-    Spec::new("proxy_cache", ALL, (1, 1), Effect::Refused(NO_CACHE)),
-    Spec::new(
-        "proxy_cache_path",
-        Contexts::HTTP,
-        (2, usize::MAX),
-        Effect::Refused(NO_CACHE),
-    ),
-    Spec::new(
-        "proxy_cache_valid",
-        ALL,
-        (1, usize::MAX),
-        Effect::Refused(NO_CACHE),
-    ),
-    Spec::new(
-        "proxy_cache_bypass",
-        ALL,
-        (1, usize::MAX),
-        Effect::Refused(NO_CACHE),
-    ),
-    Spec::new(
-        "proxy_no_cache",
-        ALL,
-        (1, usize::MAX),
-        Effect::Refused(NO_CACHE),
-    ),
-    Spec::new("proxy_store", ALL, (1, 1), Effect::Refused(NO_CACHE)),
-    Spec::new(
-        "proxy_bind",
-        ALL,
-        (1, 2),
-        Effect::Refused("not implemented; remove the line"),
-    ),
-    Spec::new(
-        "proxy_set_body",
-        ALL,
-        (1, 1),
-        Effect::Refused("not implemented; remove the line"),
-    ),
-    Spec::new(
-        "proxy_cookie_path",
-        ALL,
-        (1, 3),
-        Effect::Refused("not implemented yet"),
-    ),
-    Spec::new(
-        "proxy_cookie_domain",
-        ALL,
-        (1, 2),
-        Effect::Refused("not implemented yet"),
-    ),
+    Spec::set("proxy_limit_rate", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        if !word.text.contains('$') {
+            arguments::size(directive, word)?;
+        }
+        let rate = Template::compile(word, &mut scope.draft.variables)?;
+        scope.settings.proxy.limit_rate = Some(rate);
+        Ok(())
+    })
+    .default("0")
+    .about("Most bytes of an upstream's answer in a second; 0 is no limit."),
+    Spec::set("proxy_set_body", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        let body = Template::compile(word, &mut scope.draft.variables)?;
+        scope.settings.proxy.body = Some(body);
+        Ok(())
+    })
+    .about("The body of requests to the upstream, instead of the client's."),
+    Spec::set("proxy_force_ranges", ALL, (1, 1), |_, directive| {
+        if arguments::flag(directive)? {
+            let message = "\"proxy_force_ranges on\" is not supported";
+            return Err(Problem::emerg(&directive.name.at, message)
+                .with_help("the upstream answers ranges itself; remove the line"));
+        }
+        Ok(())
+    })
+    .default("off")
+    .about("`off` alone: ranges are the upstream's own business."),
+    Spec::set("proxy_bind", ALL, (1, 2), set_bind)
+        .default("off")
+        .about("The own address of connections to upstreams, with or without a port."),
 ];
+
+fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    if let Some(option) = directive.args.get(1) {
+        return Err(match option.text.as_str() {
+            "transparent" => {
+                let message = "\"proxy_bind … transparent\" is not supported";
+                Problem::emerg(&option.at, message)
+                    .with_help("it needs rights that a pod does not have; remove `transparent`")
+            }
+            _ => arguments::invalid_parameter(option),
+        });
+    }
+    scope.settings.proxy.bind = match word.text.as_str() {
+        "off" => None,
+        text => {
+            if !text.contains('$') && parse_bind(text).is_none() {
+                let message = format!("invalid address \"{text}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+            Some(Template::compile(word, &mut scope.draft.variables)?)
+        }
+    };
+    Ok(())
+}
+
+/// An address with or without a port.
+pub(crate) fn parse_bind(text: &str) -> Option<SocketAddr> {
+    let ip = text.trim_start_matches('[').trim_end_matches(']');
+    let whole = text.parse().ok();
+    whole.or_else(|| Some(SocketAddr::new(ip.parse().ok()?, 0)))
+}
 
 fn add_name(own: &mut Arc<[Box<str>]>, name: &str, first_here: bool) {
     let inherited = if first_here { &[] } else { &own[..] };

@@ -1,6 +1,10 @@
 //! nginx's `ngx_http_proxy_module`: what a request to an upstream looks like,
 //! and what of its answer reaches the client.
 
+pub(crate) mod accel;
+pub(crate) mod buffers;
+pub(crate) mod cache;
+pub(crate) mod cookies;
 mod directives;
 pub(crate) mod next_upstream;
 pub(crate) mod pass;
@@ -12,10 +16,10 @@ use std::time::Duration;
 
 use crate::http1::request_head::Version;
 use crate::vars::template::Template;
-pub(crate) use directives::DIRECTIVES;
+pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use next_upstream::NextUpstream;
 pub(crate) use pass::{Chosen, Pass, PassTarget, ProxyTo, Scheme, choose};
-pub(crate) use redirect::{Redirect, rewrite_location};
+pub(crate) use redirect::{Redirect, rewrite_location, rewrite_refresh};
 pub(crate) use request_head::write_head;
 
 /// What the module keeps for each block.
@@ -37,8 +41,18 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// `proxy_request_buffering`.
     pub request_buffering: bool,
-    /// `proxy_buffer_size`: largest head of an answer, bytes.
-    pub buffer_size: usize,
+    /// `proxy_buffer_size` and its like.
+    pub buffers: buffers::Settings,
+    /// `proxy_buffering`.
+    pub buffering: bool,
+    /// `proxy_limit_rate`.
+    pub limit_rate: Option<Template>,
+    /// `proxy_set_body`.
+    pub body: Option<Template>,
+    /// `proxy_bind`.
+    pub bind: Option<Template>,
+    /// `proxy_socket_keepalive`.
+    pub socket_keepalive: bool,
     /// `proxy_pass_request_headers`.
     pub pass_request_headers: bool,
     /// `proxy_pass_request_body`.
@@ -49,8 +63,12 @@ pub struct Settings {
     pub hide: Arc<[Box<str>]>,
     /// `proxy_pass_header`.
     pub show: Arc<[Box<str>]>,
+    /// `proxy_ignore_headers`.
+    pub ignored: accel::Ignored,
+    /// `proxy_cookie_*`.
+    pub cookies: cookies::Settings,
     /// `proxy_redirect`.
-    pub redirect: Redirect,
+    pub(crate) redirect: Redirect,
     /// `proxy_intercept_errors`.
     pub intercept_errors: bool,
     /// `proxy_ignore_client_abort`.
@@ -76,12 +94,19 @@ impl Default for Settings {
             send_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             request_buffering: true,
-            buffer_size: 4 << 10,
+            buffers: buffers::Settings::default(),
+            buffering: true,
+            limit_rate: None,
+            body: None,
+            bind: None,
+            socket_keepalive: false,
             pass_request_headers: true,
             pass_request_body: true,
             method: None,
             hide: Arc::new([]),
             show: Arc::new([]),
+            ignored: accel::Ignored::default(),
+            cookies: cookies::Settings::default(),
             redirect: Redirect::Default,
             intercept_errors: false,
             ignore_client_abort: false,

@@ -13,6 +13,8 @@ pub struct NextUpstream {
     pub invalid_header: bool,
     /// Also where the request is not idempotent (RFC 9110, section 9.2.2).
     pub non_idempotent: bool,
+    /// `off`.
+    off: bool,
     /// Answers with these statuses.
     pub statuses: Statuses,
 }
@@ -46,38 +48,52 @@ impl Default for NextUpstream {
             timeout: true,
             invalid_header: false,
             non_idempotent: false,
+            off: false,
             statuses: Statuses::default(),
         }
     }
 }
 
-pub(super) fn parse_next_upstream(directive: &Directive) -> Result<NextUpstream, Problem> {
-    let mut next = NextUpstream {
+/// Reads a line; several lines of a block are one.
+pub(super) fn parse_next_upstream(
+    directive: &Directive,
+    before: Option<NextUpstream>,
+) -> Result<NextUpstream, Problem> {
+    let mut next = before.unwrap_or(NextUpstream {
         error: false,
         timeout: false,
         invalid_header: false,
         non_idempotent: false,
+        off: false,
         statuses: Statuses::default(),
-    };
+    });
     for word in &directive.args {
-        match word.text.as_str() {
+        match word.text.to_ascii_lowercase().as_str() {
             "error" => next.error = true,
             "timeout" => next.timeout = true,
             "invalid_header" => next.invalid_header = true,
             "non_idempotent" => next.non_idempotent = true,
-            "off" => {}
+            "off" => next.off = true,
             text => {
                 let status = text
                     .strip_prefix("http_")
                     .and_then(|code| code.parse().ok());
                 if !status.is_some_and(|status| next.statuses.add(status)) {
-                    return Err(Problem::emerg(
-                        &word.at,
-                        format!("invalid value \"{text}\""),
-                    ));
+                    let message = format!("invalid value \"{}\"", word.text);
+                    return Err(Problem::emerg(&word.at, message));
                 }
             }
         }
+    }
+    if next.off {
+        // Whatever else the lines say.
+        next = NextUpstream {
+            error: false,
+            timeout: false,
+            invalid_header: false,
+            statuses: Statuses::default(),
+            ..next
+        };
     }
     Ok(next)
 }

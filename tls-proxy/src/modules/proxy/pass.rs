@@ -16,6 +16,8 @@ pub struct Pass {
     pub to: Arc<ProxyTo>,
     /// The path of the address; it replaces the location's prefix.
     pub path: Option<Box<str>>,
+    /// The address as it is written; empty where it has variables.
+    pub url: Box<str>,
     /// Its line.
     pub at: Position,
 }
@@ -60,6 +62,7 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
             target: PassTarget::Template(template),
             to: to.into(),
             path: None,
+            url: Box::default(),
             at: word.at.clone(),
         });
     }
@@ -85,7 +88,7 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
         .draft
         .upstreams
         .iter()
-        .find(|group| group.name == address.host)
+        .find(|group| group.name.eq_ignore_ascii_case(address.host))
     {
         Some(group) => group.clone(),
         None => {
@@ -100,6 +103,7 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
         target: PassTarget::Group(group),
         to,
         path: address.path.map(Into::into),
+        url: text.into(),
         at: word.at.clone(),
     })
 }
@@ -212,7 +216,7 @@ pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
         .config
         .upstreams
         .iter()
-        .find(|group| group.name == address.host)
+        .find(|group| group.name.eq_ignore_ascii_case(address.host))
         .cloned()
         .or_else(|| literal_group(scheme, address.host))
         .ok_or_else(|| format!("no resolver defined to resolve {}", address.host))?;

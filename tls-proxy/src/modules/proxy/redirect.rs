@@ -3,74 +3,167 @@
 use std::sync::Arc;
 
 use super::super::{Scope, arguments};
-use super::PassTarget;
-use crate::conf::{Directive, Problem};
+use super::{Pass, PassTarget};
+use crate::conf::{Directive, Problem, Word};
 use crate::server::request::Request;
+use crate::vars::captured::Matcher;
+use crate::vars::registry::Registry;
 use crate::vars::template::Template;
 
 /// `proxy_redirect`.
-#[derive(Clone, Debug)]
-pub enum Redirect {
-    /// From the address of `proxy_pass` to the location.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Redirect {
+    /// No line: from the address of `proxy_pass` to the location.
+    #[default]
     Default,
     /// `off`.
     Off,
-    /// Pairs of prefix and replacement.
-    Pairs(Arc<[(Template, Template)]>),
+    /// What the lines say, in order.
+    Rules(Arc<[Rule]>),
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    /// `default`.
+    Default,
+    /// What is found, and what stands in its place.
+    Replace(Found, Template),
+}
+
+/// What a rule looks for at the beginning of a value.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// This text; its place is taken.
+    Prefix(Template),
+    /// `~`, `~*`: a match takes the place of the whole value.
+    Pattern(Matcher),
+}
+
+impl Found {
+    /// Reads the first argument; `caseless` where nginx knows no other regular
+    /// expressions.
+    pub(super) fn parse(
+        word: &Word,
+        caseless: bool,
+        variables: &mut Registry,
+    ) -> Result<Self, Problem> {
+        match word.text.strip_prefix('~') {
+            Some(pattern) => {
+                let starred = pattern.strip_prefix('*').filter(|_| !caseless);
+                let caseless = caseless || starred.is_some();
+                let pattern = starred.unwrap_or(pattern);
+                let matcher = Matcher::compile(pattern, caseless, word, variables)?;
+                Ok(Self::Pattern(matcher))
+            }
+            None => Ok(Self::Prefix(Template::compile(word, variables)?)),
+        }
+    }
+
+    /// What becomes of `value`; `None` where it is something else.
+    pub(super) fn replace(
+        &self,
+        to: &Template,
+        request: &Request,
+        value: &[u8],
+    ) -> Option<Vec<u8>> {
+        match self {
+            Self::Prefix(from) => {
+                let rest = value.strip_prefix(&from.evaluate(request)[..])?;
+                Some([&to.evaluate(request), rest].concat())
+            }
+            Self::Pattern(matcher) => {
+                let matches = matcher.matches(request, value).unwrap_or(false);
+                matches.then(|| to.evaluate(request).to_vec())
+            }
+        }
+    }
 }
 
 pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let own = &mut scope.settings.proxy.redirect;
+    let before = match &scope.settings.proxy.redirect {
+        _ if scope.first_here => Vec::new(),
+        Redirect::Rules(rules) => rules.to_vec(),
+        Redirect::Off => return Err(duplicate(directive)),
+        Redirect::Default => Vec::new(),
+    };
     let variables = &mut scope.draft.variables;
-    match (&directive.args[..], &*own) {
-        ([word], _) if word.text == "off" => *own = Redirect::Off,
-        ([word], _) if word.text == "default" => *own = Redirect::Default,
-        ([from, to], before) if !from.text.starts_with('~') => {
-            let pair = (
-                Template::compile(from, variables)?,
-                Template::compile(to, variables)?,
-            );
-            let pairs = match before {
-                Redirect::Pairs(pairs) if !scope.first_here => pairs.to_vec(),
-                _ => Vec::new(),
-            };
-            *own = Redirect::Pairs(pairs.into_iter().chain([pair]).collect());
+    let word = arguments::first(directive);
+    let rule = match &directive.args[..] {
+        [word] if word.text == "off" => {
+            if !scope.first_here {
+                return Err(duplicate(directive));
+            }
+            scope.settings.proxy.redirect = Redirect::Off;
+            return Ok(());
+        }
+        [word] if word.text == "default" => match scope.settings.proxy.pass.as_deref() {
+            None => {
+                let message = "\"proxy_redirect default\" should be placed after the \
+                                   \"proxy_pass\" directive";
+                return Err(Problem::emerg(&directive.name.at, message));
+            }
+            Some(Pass {
+                target: PassTarget::Template(_),
+                ..
+            }) => {
+                let message = "\"proxy_redirect default\" cannot be used with \"proxy_pass\" \
+                                   directive with variables";
+                return Err(Problem::emerg(&directive.name.at, message));
+            }
+            Some(_) => Rule::Default,
+        },
+        [from, to] => {
+            let found = Found::parse(from, false, variables)?;
+            Rule::Replace(found, Template::compile(to, variables)?)
         }
         _ => {
-            let word = arguments::first(directive);
-            return Err(
-                Problem::emerg(&word.at, format!("invalid parameter \"{}\"", word.text))
-                    .with_help("write `default`, `off`, or a prefix and its replacement"),
-            );
+            return Err(arguments::invalid_parameter(word)
+                .with_help("write `default`, `off`, or a prefix and its replacement"));
         }
-    }
+    };
+    let rules = before.into_iter().chain([rule]).collect();
+    scope.settings.proxy.redirect = Redirect::Rules(rules);
     Ok(())
+}
+
+/// A second line where the first one says all there is to say.
+pub(super) fn duplicate(directive: &Directive) -> Problem {
+    let message = format!("\"{}\" directive is duplicate", directive.name.text);
+    Problem::emerg(&directive.name.at, message)
 }
 
 /// `Location` as the client should see it; `None` leaves it alone.
 pub(crate) fn rewrite_location(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
-    let settings = &request.settings().proxy;
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings.proxy;
     match &settings.redirect {
         Redirect::Off => None,
-        Redirect::Pairs(pairs) => pairs.iter().find_map(|(from, to)| {
-            let rest = value.strip_prefix(&from.evaluate(request)[..])?;
-            Some([&to.evaluate(request), rest].concat())
+        Redirect::Default => by_default(request, value),
+        Redirect::Rules(rules) => rules.iter().find_map(|rule| match rule {
+            Rule::Default => by_default(request, value),
+            Rule::Replace(found, to) => found.replace(to, request, value),
         }),
-        Redirect::Default => {
-            let pass = settings.pass.as_ref()?;
-            if !matches!(pass.target, PassTarget::Group(_)) {
-                return None;
-            }
-            let rest = value
-                .strip_prefix(pass.to.scheme.prefix().as_bytes())?
-                .strip_prefix(pass.to.host.as_bytes())?;
-            match &pass.path {
-                Some(path) => {
-                    let rest = rest.strip_prefix(path.as_bytes())?;
-                    Some([settings.location.as_deref().unwrap_or(b"/"), rest].concat())
-                }
-                None => rest.starts_with(b"/").then(|| rest.to_vec()),
-            }
-        }
+    }
+}
+
+/// `Refresh` as the client should see it: the address behind `url=`.
+pub(crate) fn rewrite_refresh(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
+    let start = value
+        .windows(4)
+        .position(|window| window.eq_ignore_ascii_case(b"url="))?
+        + 4;
+    let (before, address) = value.split_at(start);
+    Some([before, &rewrite_location(request, address)?].concat())
+}
+
+/// From the address of `proxy_pass`, as it is written, to the location.
+fn by_default(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
+    let settings = &request.settings().proxy;
+    let pass = settings.pass.as_ref()?;
+    let rest = value.strip_prefix(pass.url.as_bytes())?;
+    match &pass.path {
+        Some(_) => Some([settings.location.as_deref().unwrap_or_default(), rest].concat()),
+        None => rest.starts_with(b"/").then(|| rest.to_vec()),
     }
 }

@@ -335,6 +335,15 @@ impl Return {
     }
 }
 
+/// The path and the arguments of an address that an upstream names; `None`
+/// where it is not to be trusted.
+pub(crate) fn split_internal(address: &[u8]) -> Option<(Vec<u8>, Bytes)> {
+    let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
+    let normal = target::normalise(&address[..mark], true).ok()?;
+    let args = Bytes::copy_from_slice(address.get(mark + 1..).unwrap_or_default());
+    Some((normal.path, args))
+}
+
 /// The path of an internal redirect, split off its arguments.
 pub(crate) fn split_target(address: &[u8]) -> (Vec<u8>, Bytes) {
     let mark = memchr::memchr(b'?', address).unwrap_or(address.len());

@@ -99,6 +99,9 @@ fn finish(request: &mut Request, answer: &mut Answer) {
         let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
         error_log::request(request, Level::Warn, what);
     }
+    if request.settings().proxy.pass_trailers {
+        request.upstream_trailers = Some(answer.trailers());
+    }
     if let Some(attempt) = request.attempts.last_mut() {
         answer.report(attempt);
     }

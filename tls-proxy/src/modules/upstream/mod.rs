@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use super::value::Value;
+pub(crate) mod method;
+
 use super::{Contexts, Effect, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
+use method::{Method, Ring};
 
 /// Where a peer is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +36,8 @@ impl std::fmt::Display for Address {
 pub struct Peer {
     /// Where it is.
     pub address: Address,
+    /// As the configuration writes it.
+    pub server: Arc<str>,
     /// `weight=`.
     pub weight: u32,
     /// `max_fails=`; zero never marks it as failed.
@@ -41,6 +45,8 @@ pub struct Peer {
     /// `fail_timeout=`: the time in which failures count, and for which the
     /// peer is then left alone.
     pub fail_timeout: Duration,
+    /// `max_conns=`: requests at once, per worker; zero is no limit.
+    pub max_conns: usize,
     /// `backup`.
     pub backup: bool,
     /// `down`.
@@ -60,8 +66,12 @@ pub struct Upstream {
     pub keepalive_timeout: Duration,
     /// `keepalive_requests`.
     pub keepalive_requests: u64,
-    /// `least_conn`.
-    pub least_connections: bool,
+    /// `keepalive_time`: a connection's whole life.
+    pub keepalive_time: Duration,
+    /// `keepalive … local`: each location has its own.
+    pub keepalive_local: bool,
+    /// How a server is chosen.
+    pub method: Method,
     /// Where the next worker's round begins, so that workers do not all start
     /// with the first peer.
     pub first: AtomicUsize,
@@ -84,12 +94,23 @@ impl Upstream {
 impl Peer {
     fn at(address: Address) -> Self {
         Self {
+            server: address.to_string().into(),
             address,
             weight: 1,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
+            max_conns: 0,
             backup: false,
             down: false,
+        }
+    }
+
+    /// A peer that is nowhere, for tests of what only its name decides.
+    #[cfg(test)]
+    pub(crate) fn at_server(server: &str) -> Self {
+        Self {
+            server: server.into(),
+            ..Self::at(Address::Unix(PathBuf::new()))
         }
     }
 }
@@ -100,7 +121,16 @@ pub(crate) struct Draft {
     keepalive: usize,
     keepalive_timeout: Duration,
     keepalive_requests: u64,
-    least_connections: bool,
+    keepalive_time: Duration,
+    keepalive_local: bool,
+    pub(crate) method: Method,
+    pub(crate) allowed: Allowed,
+}
+
+/// What the method lets a `server` line say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    pub(crate) backup: bool,
 }
 
 impl Default for Draft {
@@ -110,20 +140,28 @@ impl Default for Draft {
             keepalive: 32,
             keepalive_timeout: Duration::from_secs(60),
             keepalive_requests: 1000,
-            least_connections: false,
+            keepalive_time: Duration::from_secs(3600),
+            keepalive_local: true,
+            method: Method::RoundRobin,
+            allowed: Allowed { backup: true },
         }
     }
 }
 
 impl Draft {
-    fn build(self, name: &str) -> Upstream {
+    fn build(mut self, name: &str) -> Upstream {
+        if let Method::Consistent(_, ring) = &mut self.method {
+            *ring = Ring::new(&self.peers);
+        }
         Upstream {
             name: name.to_owned(),
             peers: self.peers,
             keepalive: self.keepalive,
             keepalive_timeout: self.keepalive_timeout,
             keepalive_requests: self.keepalive_requests,
-            least_connections: self.least_connections,
+            keepalive_time: self.keepalive_time,
+            keepalive_local: self.keepalive_local,
+            method: self.method,
             first: AtomicUsize::new(0),
         }
     }
@@ -146,15 +184,22 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 2),
         |scope, directive| {
-            scope.place.upstream.keepalive = arguments::number(directive)?;
-            match directive.args.get(1) {
-                Some(word) if word.text != "local" => Err(arguments::invalid_parameter(word)),
-                _ => Ok(()),
-            }
+            let own = &mut scope.place.upstream;
+            let word = arguments::first(directive);
+            own.keepalive = word.text.parse().map_err(|_| {
+                let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
+                Problem::emerg(&word.at, message)
+            })?;
+            own.keepalive_local = match directive.args.get(1) {
+                None => false,
+                Some(word) if word.text == "local" => true,
+                Some(word) => return Err(arguments::invalid_parameter(word)),
+            };
+            Ok(())
         },
     )
-    .default("32")
-    .about("Idle connections each worker keeps to the group."),
+    .default("32 local")
+    .about("Idle connections each worker keeps to the group; `local`: each location its own."),
     Spec::set(
         "keepalive_timeout",
         Contexts::UPSTREAM,
@@ -178,56 +223,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("1000")
     .about("Most requests over such a connection."),
-    Spec::set("least_conn", Contexts::UPSTREAM, (0, 0), |scope, _| {
-        scope.place.upstream.least_connections = true;
-        Ok(())
-    })
-    .about("Prefers the server with the fewest requests in flight, per worker."),
-    Spec::new(
+    Spec::set(
         "keepalive_time",
         Contexts::UPSTREAM,
         (1, 1),
-        Effect::Accepted("the number of requests bounds a connection's life"),
+        |scope, directive| {
+            let word = arguments::first(directive);
+            scope.place.upstream.keepalive_time = arguments::time(directive, word)?;
+            Ok(())
+        },
     )
-    .takes(Value::Time),
-    Spec::new(
-        "zone",
-        Contexts::UPSTREAM,
-        (1, 2),
-        Effect::Accepted("every worker keeps its own state; nothing is shared"),
-    )
-    .takes(Value::Checked(check_zone)),
-    Spec::new(
-        "ip_hash",
-        Contexts::UPSTREAM,
-        (0, 0),
-        Effect::Refused("not implemented; remove the line for round robin, or use least_conn"),
-    ),
-    Spec::new(
-        "hash",
-        Contexts::UPSTREAM,
-        (1, 2),
-        Effect::Refused("not implemented; remove the line for round robin, or use least_conn"),
-    ),
+    .default("1h")
+    .about("Longest life of such a connection."),
+    Spec::set("zone", Contexts::UPSTREAM, (1, 2), set_zone)
+        .about("Checked; every worker keeps its own state, nothing is shared."),
 ];
-
-/// `zone NAME [SIZE]`; without a size another group has said it.
-fn check_zone(directive: &Directive) -> Result<(), Problem> {
-    let name = arguments::first(directive);
-    if name.text.is_empty() {
-        return Err(Problem::emerg(&name.at, "invalid zone name \"\""));
-    }
-    let Some(word) = directive.args.get(1) else {
-        return Ok(());
-    };
-    let message = match units::parse_size(&word.text) {
-        None => format!("invalid zone size \"{}\"", word.text),
-        // Eight pages.
-        Some(..32_768) => format!("zone \"{}\" is too small", name.text),
-        Some(_) => return Ok(()),
-    };
-    Err(Problem::emerg(&word.at, message).with_help("write a size from 32k"))
-}
 
 fn open_upstream(
     scope: &mut Scope<'_>,
@@ -280,15 +290,42 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let addresses = resolve(&word.text, 80, word)?;
     for address in addresses {
         let mut peer = Peer::at(address);
+        peer.server = word.text.as_str().into();
         for option in &directive.args[1..] {
-            set_option(&mut peer, option)?;
+            set_option(&mut peer, option, scope.place.upstream.allowed)?;
         }
         scope.place.upstream.peers.push(peer);
     }
     Ok(())
 }
 
-fn set_option(peer: &mut Peer, option: &Word) -> Result<(), Problem> {
+/// `zone NAME [SIZE]`.
+fn set_zone(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    /// nginx's least size of a zone, in bytes.
+    const LEAST: u64 = 32 << 10;
+    let name = arguments::first(directive);
+    if name.text.is_empty() {
+        return Err(Problem::emerg(&name.at, "invalid zone name \"\""));
+    }
+    let Some(word) = directive.args.get(1) else {
+        let name = &name.text;
+        let message = format!("zero size shared memory zone \"{name}\"");
+        return Err(Problem::emerg(&directive.name.at, message).with_help("write a size, as 64k"));
+    };
+    match units::parse_size(&word.text) {
+        Some(size) if size >= LEAST => Ok(()),
+        Some(_) => {
+            let message = format!("zone \"{}\" is too small", name.text);
+            Err(Problem::emerg(&word.at, message))
+        }
+        None => {
+            let message = format!("invalid zone size \"{}\"", word.text);
+            Err(Problem::emerg(&word.at, message))
+        }
+    }
+}
+
+fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Problem> {
     let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
     let number = || {
         let number = units::parse_number(value).and_then(|number| u32::try_from(number).ok());
@@ -307,11 +344,13 @@ fn set_option(peer: &mut Peer, option: &Word) -> Result<(), Problem> {
             peer.fail_timeout =
                 Duration::from_secs(time.ok_or_else(|| arguments::invalid_parameter(option))?);
         }
+        "backup" if !allowed.backup => {
+            let message = "balancing method does not support parameter \"backup\"";
+            return Err(Problem::emerg(&option.at, message));
+        }
         "backup" => peer.backup = true,
         "down" => peer.down = true,
-        "max_conns" => {
-            number()?;
-        }
+        "max_conns" => peer.max_conns = number()? as usize,
         "resolve" => {
             return Err(arguments::invalid_parameter(option)
                 .with_help("names are resolved when the configuration is read; remove `resolve`"));

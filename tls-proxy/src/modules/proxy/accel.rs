@@ -1,0 +1,124 @@
+//! `X-Accel-*`: what an upstream tells the proxy with fields of its answer,
+//! and `proxy_ignore_headers`, which leaves them unheard.
+
+use bytes::Bytes;
+
+use super::super::Scope;
+use crate::conf::{Directive, Problem};
+use crate::http1::fields::Fields;
+
+/// Fields of an upstream's answer that are not acted on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ignored(u16);
+
+const NAMES: [&str; 9] = [
+    "X-Accel-Redirect",
+    "X-Accel-Expires",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Buffering",
+    "X-Accel-Charset",
+    "Expires",
+    "Cache-Control",
+    "Set-Cookie",
+    "Vary",
+];
+
+impl Ignored {
+    fn has(self, name: &str) -> bool {
+        let bit = NAMES.iter().position(|own| *own == name);
+        bit.is_some_and(|bit| self.0 & (1 << bit) != 0)
+    }
+
+    /// A field of the proxy's own business, where it is to be heard.
+    fn heard<'a>(self, name: &str, fields: &'a Fields) -> Option<&'a [u8]> {
+        fields.first(name.as_bytes()).filter(|_| !self.has(name))
+    }
+}
+
+pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let mut own = match scope.first_here {
+        true => Ignored::default(),
+        false => scope.settings.proxy.ignored,
+    };
+    for word in &directive.args {
+        let named = NAMES
+            .iter()
+            .position(|own| own.eq_ignore_ascii_case(&word.text));
+        let Some(bit) = named else {
+            let message = format!("invalid value \"{}\"", word.text);
+            return Err(Problem::emerg(&word.at, message).with_help(NAMES.join(", ")));
+        };
+        if own.0 & (1 << bit) != 0 {
+            let message = format!("duplicate value \"{}\"", word.text);
+            scope.draft.problems.push(Problem::warn(&word.at, message));
+        }
+        own.0 |= 1 << bit;
+    }
+    scope.settings.proxy.ignored = own;
+    Ok(())
+}
+
+/// What an answer's fields tell the proxy.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// `X-Accel-Redirect`: a path or a named location to serve instead.
+    pub(crate) redirect: Option<Bytes>,
+    /// `X-Accel-Limit-Rate`: bytes in a second.
+    pub(crate) rate: Option<Bytes>,
+    /// `X-Accel-Buffering`.
+    pub(crate) buffering: Option<bool>,
+    /// `X-Accel-Charset`.
+    pub(crate) charset: Option<Bytes>,
+}
+
+/// Reads what an answer tells the proxy.
+pub(crate) fn read(fields: &Fields, ignored: Ignored) -> Told {
+    let own = |name| ignored.heard(name, fields).map(Bytes::copy_from_slice);
+    let is_number = |value: &Bytes| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    Told {
+        redirect: own("X-Accel-Redirect"),
+        rate: own("X-Accel-Limit-Rate").filter(is_number),
+        buffering: match own("X-Accel-Buffering").as_deref() {
+            Some(value) if value.eq_ignore_ascii_case(b"yes") => Some(true),
+            Some(value) if value.eq_ignore_ascii_case(b"no") => Some(false),
+            _ => None,
+        },
+        charset: own("X-Accel-Charset"),
+    }
+}
+
+/// Whether a field outlives `X-Accel-Redirect`: the client gets it with what
+/// is served instead.
+pub(crate) fn outlives_redirect(name: &[u8]) -> bool {
+    const KEPT: [&[u8]; 5] = [
+        b"accept-ranges",
+        b"set-cookie",
+        b"content-disposition",
+        b"cache-control",
+        b"expires",
+    ];
+    KEPT.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_fields_are_not_heard() {
+        let pairs = [
+            (&b"X-Accel-Redirect"[..], &b"/x"[..]),
+            (b"X-Accel-Limit-Rate", b"10"),
+        ];
+        let fields = Fields::collect(pairs.into_iter());
+        let told = read(&fields, Ignored(1));
+        assert_eq!(
+            (told.redirect, told.rate.as_deref()),
+            (None, Some(&b"10"[..]))
+        );
+        assert_eq!(
+            read(&fields, Ignored(0)).redirect.as_deref(),
+            Some(&b"/x"[..])
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! `proxy_buffers` and its like. Answers are streamed as they come, with the
+//! client's pace as the limit; what is left of the sizes is the longest head,
+//! and nginx's rules for how they fit together.
+
+use super::super::{Contexts, Scope, Spec, arguments};
+use crate::conf::{Directive, Position, Problem};
+
+/// Sizes in bytes; none is nginx's default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `proxy_buffer_size`: longest head of an answer.
+    pub head: usize,
+    number: usize,
+    each: usize,
+    busy: Option<usize>,
+    temp_write: Option<usize>,
+    temp_most: Option<usize>,
+    /// The last of the lines that set one of them.
+    at: Option<Position>,
+}
+
+const PAGE: usize = 4 << 10;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            head: PAGE,
+            number: 8,
+            each: PAGE,
+            busy: None,
+            temp_write: None,
+            temp_most: None,
+            at: None,
+        }
+    }
+}
+
+const STREAMS: &str =
+    "Checked; answers are streamed as they come, with the client's pace as the limit.";
+
+/// A size in [`Settings`].
+macro_rules! size {
+    ($name:literal, $most:literal, $set:expr) => {
+        Spec::set($name, Contexts::ALL, (1, $most), |scope, directive| {
+            let size = arguments::size(directive, arguments::first(directive))?;
+            let own = &mut scope.settings.proxy.buffers;
+            own.at = Some(directive.name.at.clone());
+            let set: fn(&mut Settings, usize) = $set;
+            set(own, size);
+            Ok(())
+        })
+    };
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    size!("proxy_buffer_size", 1, |own, size| own.head = size)
+        .default("4k")
+        .about("Largest head of an upstream's answer; beyond it 502."),
+    Spec::set("proxy_buffers", Contexts::ALL, (2, 2), set_buffers)
+        .default("8 4k")
+        .about(STREAMS),
+    size!("proxy_busy_buffers_size", 1, |own, size| own.busy =
+        Some(size))
+    .default("8k")
+    .about(STREAMS),
+    size!("proxy_temp_file_write_size", 1, |own, size| own
+        .temp_write =
+        Some(size))
+    .default("8k")
+    .about(STREAMS),
+    size!("proxy_max_temp_file_size", 1, |own, size| own.temp_most =
+        Some(size))
+    .default("1024m")
+    .about(STREAMS),
+];
+
+fn set_buffers(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let number = arguments::number(directive)?;
+    let each = arguments::size(directive, &directive.args[1])?;
+    if number == 0 || each == 0 {
+        return Err(arguments::invalid(
+            directive,
+            &directive.args[0],
+            "write a number and a size",
+        ));
+    }
+    let own = &mut scope.settings.proxy.buffers;
+    (own.number, own.each) = (number, each);
+    own.at = Some(directive.name.at.clone());
+    Ok(())
+}
+
+impl Settings {
+    /// What does not fit together; nginx looks at it at the `end` of `http`.
+    pub(crate) fn check(&self, end: &Position) -> Option<Problem> {
+        let at = self.at.as_ref()?;
+        let largest = self.head.max(self.each);
+        let of_all = self.each.saturating_mul(self.number.saturating_sub(1));
+        let busy = self.busy.unwrap_or(2 * largest);
+        let too_small = |name: &str, zero: &str| {
+            format!(
+                "\"{name}\" must be {zero}equal to or greater than the maximum of the value of \
+                 \"proxy_buffer_size\" and one of the \"proxy_buffers\""
+            )
+        };
+        let message = if self.number < 2 {
+            "there must be at least 2 \"proxy_buffers\"".to_owned()
+        } else if busy < largest {
+            too_small("proxy_busy_buffers_size", "")
+        } else if busy > of_all {
+            "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" \
+             minus one buffer"
+                .to_owned()
+        } else if self.temp_write.is_some_and(|size| size < largest) {
+            too_small("proxy_temp_file_write_size", "")
+        } else if self
+            .temp_most
+            .is_some_and(|size| size > 0 && size < largest)
+        {
+            too_small(
+                "proxy_max_temp_file_size",
+                "equal to zero to disable temporary files usage or must be ",
+            )
+        } else {
+            return None;
+        };
+        let help = format!("the last of these sizes is set in line {}", at.line);
+        Some(Problem::emerg(end, message).with_help(help))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_do_not_fit_together_are_told() {
+        let fits = |change: fn(&mut Settings)| {
+            let at = Position {
+                file: Path::new("t").into(),
+                line: 1,
+                column: 1,
+            };
+            let mut own = Settings {
+                at: Some(at.clone()),
+                ..Settings::default()
+            };
+            change(&mut own);
+            own.check(&at).is_none()
+        };
+        assert!(fits(|_| {}));
+        assert!(fits(|own| own.head = 8 << 10));
+        assert!(!fits(|own| own.head = 64 << 10));
+        assert!(!fits(|own| own.number = 1));
+        assert!(!fits(|own| own.each = 1 << 10));
+        assert!(!fits(|own| own.busy = Some(1 << 10)));
+        assert!(!fits(|own| own.busy = Some(100 << 10)));
+        assert!(!fits(|own| own.temp_write = Some(1)));
+        assert!(!fits(|own| own.temp_most = Some(1)));
+        assert!(fits(|own| own.temp_most = Some(0)));
+    }
+}

@@ -1,0 +1,144 @@
+//! `proxy_cache_*` and `proxy_store`: there is no cache. Lines that only
+//! matter beside one are read for their errors; what would turn it on is
+//! refused.
+
+use super::super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem, units};
+use crate::vars::template::Template;
+
+const ALL: Contexts = Contexts::ALL;
+const NO_CACHE: &str = "there is no cache; remove the line";
+const IDLE: &str = "Checked; without effect, as in nginx where no cache is turned on.";
+
+const fn idle(
+    name: &'static str,
+    arguments: (usize, usize),
+    check: fn(&mut Scope<'_>, &Directive) -> Result<(), Problem>,
+) -> Spec {
+    Spec::set(name, ALL, arguments, check).about(IDLE)
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::new(
+        "proxy_cache_path",
+        Contexts::HTTP,
+        (2, MANY),
+        Effect::Refused(NO_CACHE),
+    ),
+    Spec::set("proxy_cache", ALL, (1, 1), only_off)
+        .default("off")
+        .about("`off` alone: there is no cache."),
+    Spec::set("proxy_store", ALL, (1, 1), only_off)
+        .default("off")
+        .about("`off` alone: nothing is stored."),
+    idle("proxy_store_access", (1, 3), |_, directive| {
+        one_of(directive, |word| {
+            word.split_once(':').is_some_and(|(who, what)| {
+                matches!(who, "user" | "group" | "all") && matches!(what, "r" | "w" | "rw")
+            })
+        })
+    }),
+    idle("proxy_cache_bypass", (1, MANY), templates).repeats(),
+    idle("proxy_no_cache", (1, MANY), templates).repeats(),
+    idle("proxy_cache_key", (1, 1), templates),
+    idle("proxy_cache_valid", (1, MANY), check_valid).repeats(),
+    idle("proxy_cache_min_uses", (1, 1), |_, directive| {
+        let word = arguments::first(directive);
+        let invalid = || {
+            let message = "\"proxy_cache_min_uses\" directive invalid number";
+            Problem::emerg(&word.at, message)
+        };
+        word.text.parse::<u32>().map(drop).map_err(|_| invalid())
+    }),
+    idle("proxy_cache_methods", (1, MANY), |_, directive| {
+        one_of(directive, |word| {
+            ["GET", "HEAD", "POST"]
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(word))
+        })
+    })
+    .repeats(),
+    idle("proxy_cache_use_stale", (1, MANY), |_, directive| {
+        const KINDS: [&str; 12] = [
+            "error",
+            "timeout",
+            "invalid_header",
+            "updating",
+            "off",
+            "http_500",
+            "http_502",
+            "http_503",
+            "http_504",
+            "http_403",
+            "http_404",
+            "http_429",
+        ];
+        one_of(directive, |word| {
+            KINDS.iter().any(|own| own.eq_ignore_ascii_case(word))
+        })
+    })
+    .repeats(),
+    idle("proxy_cache_lock", (1, 1), flag),
+    idle("proxy_cache_revalidate", (1, 1), flag),
+    idle("proxy_cache_background_update", (1, 1), flag),
+    idle("proxy_cache_convert_head", (1, 1), flag),
+    idle("proxy_cache_lock_age", (1, 1), time),
+    idle("proxy_cache_lock_timeout", (1, 1), time),
+    idle("proxy_cache_max_range_offset", (1, 1), |_, directive| {
+        arguments::offset(directive).map(drop)
+    }),
+];
+
+fn only_off(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    templates(scope, directive)?;
+    if word.text == "off" {
+        return Ok(());
+    }
+    let name = &directive.name.text;
+    let message = format!("the \"{name}\" directive is not supported");
+    Err(Problem::emerg(&directive.name.at, message).with_help(NO_CACHE))
+}
+
+fn templates(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let variables = &mut scope.draft.variables;
+    let mut words = directive.args.iter();
+    words.try_for_each(|word| Template::compile(word, variables).map(drop))
+}
+
+fn one_of(directive: &Directive, known: fn(&str) -> bool) -> Result<(), Problem> {
+    match directive.args.iter().find(|word| !known(&word.text)) {
+        None => Ok(()),
+        Some(word) => {
+            let message = format!("invalid value \"{}\"", word.text);
+            Err(Problem::emerg(&word.at, message))
+        }
+    }
+}
+
+fn flag(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    arguments::flag(directive).map(drop)
+}
+
+fn time(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    arguments::time(directive, arguments::first(directive)).map(drop)
+}
+
+/// Statuses or `any`, and a time.
+fn check_valid(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let Some((time, statuses)) = directive.args.split_last() else {
+        return Ok(());
+    };
+    if units::parse_time_ms(&time.text).is_none() {
+        let message = format!("invalid time value \"{}\"", time.text);
+        return Err(Problem::emerg(&time.at, message));
+    }
+    for word in statuses.iter().filter(|word| word.text != "any") {
+        let status = word.text.parse::<u16>().ok();
+        if !status.is_some_and(|status| (100..=599).contains(&status)) {
+            let message = format!("invalid status \"{}\"", word.text);
+            return Err(Problem::emerg(&word.at, message));
+        }
+    }
+    Ok(())
+}

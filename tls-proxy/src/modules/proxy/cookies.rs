@@ -1,0 +1,335 @@
+//! `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: an
+//! upstream's cookies (RFC 6265, section 4.1) in the client's eyes.
+
+use std::sync::Arc;
+
+use super::super::{Contexts, Scope, Spec, arguments};
+use super::redirect::{Found, duplicate};
+use crate::conf::{Directive, Problem, Word};
+use crate::server::request::Request;
+use crate::vars::template::Template;
+
+/// What the directives keep for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    domains: Option<Arc<[Rule]>>,
+    paths: Option<Arc<[Rule]>>,
+    flags: Option<Arc<[Flags]>>,
+}
+
+/// A line of `proxy_cookie_domain` or `proxy_cookie_path`.
+#[derive(Clone, Debug)]
+struct Rule {
+    found: Found,
+    to: Template,
+}
+
+/// A line of `proxy_cookie_flags`.
+#[derive(Clone, Debug)]
+struct Flags {
+    name: Found,
+    flags: Box<[Template]>,
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "proxy_cookie_domain",
+        Contexts::ALL,
+        (1, 2),
+        |scope, directive| {
+            let rule = |scope: &mut Scope<'_>, from: &Word, to: &Word| {
+                let own = Word {
+                    text: undotted(&from.text).into(),
+                    ..from.clone()
+                };
+                let to = Word {
+                    text: undotted(&to.text).into(),
+                    ..to.clone()
+                };
+                parse_rule(scope, &own, &to, true)
+            };
+            let before = scope.settings.proxy.cookies.domains.take();
+            scope.settings.proxy.cookies.domains = add(scope, directive, before, rule)?;
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Replaces the `Domain` of an upstream's cookies.")
+    .repeats(),
+    Spec::set(
+        "proxy_cookie_path",
+        Contexts::ALL,
+        (1, 2),
+        |scope, directive| {
+            let before = scope.settings.proxy.cookies.paths.take();
+            let rule =
+                |scope: &mut Scope<'_>, from: &Word, to: &Word| parse_rule(scope, from, to, false);
+            scope.settings.proxy.cookies.paths = add(scope, directive, before, rule)?;
+            Ok(())
+        },
+    )
+    .default("off")
+    .about("Replaces the beginning of the `Path` of an upstream's cookies.")
+    .repeats(),
+    Spec::set("proxy_cookie_flags", Contexts::ALL, (1, 4), set_flags)
+        .default("off")
+        .about("Sets or takes away `Secure`, `HttpOnly` and `SameSite` of an upstream's cookies.")
+        .repeats(),
+];
+
+fn undotted(text: &str) -> &str {
+    text.strip_prefix('.').unwrap_or(text)
+}
+
+fn parse_rule(
+    scope: &mut Scope<'_>,
+    from: &Word,
+    to: &Word,
+    caseless: bool,
+) -> Result<Rule, Problem> {
+    let variables = &mut scope.draft.variables;
+    let found = Found::parse(from, caseless, variables)?;
+    let to = Template::compile(to, variables)?;
+    Ok(Rule { found, to })
+}
+
+type ParseRule = fn(&mut Scope<'_>, &Word, &Word) -> Result<Rule, Problem>;
+
+/// The lines so far and this one; none is `off`.
+fn add(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    before: Option<Arc<[Rule]>>,
+    rule: ParseRule,
+) -> Result<Option<Arc<[Rule]>>, Problem> {
+    let before = match before {
+        _ if scope.first_here => Vec::new(),
+        Some(rules) => rules.to_vec(),
+        None => return Err(duplicate(directive)),
+    };
+    match &directive.args[..] {
+        [from, to] => {
+            let rule = rule(scope, from, to)?;
+            Ok(Some(before.into_iter().chain([rule]).collect()))
+        }
+        [word] if word.text == "off" && scope.first_here => Ok(None),
+        [word] if word.text == "off" => Err(duplicate(directive)),
+        _ => Err(arguments::invalid_parameter(arguments::first(directive))),
+    }
+}
+
+fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let before = match scope.settings.proxy.cookies.flags.take() {
+        _ if scope.first_here => Vec::new(),
+        Some(flags) => flags.to_vec(),
+        None => return Err(duplicate(directive)),
+    };
+    let variables = &mut scope.draft.variables;
+    let flags = match &directive.args[..] {
+        [word] if word.text == "off" && scope.first_here => None,
+        [word] if word.text == "off" => return Err(duplicate(directive)),
+        [word] => return Err(arguments::invalid_parameter(word)),
+        [name, flags @ ..] => {
+            let name = Found::parse(name, true, variables)?;
+            let flags = flags.iter().map(|word| Template::compile(word, variables));
+            let line = Flags {
+                name,
+                flags: flags.collect::<Result<_, _>>()?,
+            };
+            Some(before.into_iter().chain([line]).collect())
+        }
+        [] => None,
+    };
+    scope.settings.proxy.cookies.flags = flags;
+    Ok(())
+}
+
+/// One `name=value` of a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Attribute {
+    name: Vec<u8>,
+    value: Option<Vec<u8>>,
+    quoted: bool,
+}
+
+impl Attribute {
+    fn named(name: &[u8], value: Option<&[u8]>) -> Self {
+        Self {
+            name: name.to_vec(),
+            value: value.map(<[u8]>::to_vec),
+            quoted: false,
+        }
+    }
+
+    fn is(&self, name: &[u8]) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// `Set-Cookie` as the client should see it; `None` leaves it alone.
+pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings.proxy.cookies;
+    if settings.domains.is_none() && settings.paths.is_none() && settings.flags.is_none() {
+        return None;
+    }
+    let mut parts = parse(value);
+    parts.first()?.value.as_ref()?;
+    let mut changed = false;
+    for part in &mut parts[1..] {
+        let Some(value) = &mut part.value else {
+            continue;
+        };
+        let new = if part.name.eq_ignore_ascii_case(b"domain") {
+            replace_domain(settings.domains.as_deref(), request, value)
+        } else if part.name.eq_ignore_ascii_case(b"path") {
+            let mut rules = settings.paths.iter().flat_map(|rules| rules.iter());
+            rules.find_map(|rule| rule.found.replace(&rule.to, request, value))
+        } else {
+            None
+        };
+        if let Some(new) = new {
+            *value = new;
+            changed = true;
+        }
+    }
+    changed |= change_flags(settings.flags.as_deref(), request, &mut parts);
+    changed.then(|| join(&parts))
+}
+
+/// Domains are compared whole, in any case and without a leading dot.
+fn replace_domain(rules: Option<&[Rule]>, request: &Request, value: &[u8]) -> Option<Vec<u8>> {
+    let mut rules = rules?.iter();
+    let bare = value.strip_prefix(b".").unwrap_or(value);
+    rules.find_map(|rule| match &rule.found {
+        Found::Prefix(from) => from.evaluate(request).eq_ignore_ascii_case(bare).then(|| {
+            let dot = &value[..value.len() - bare.len()];
+            [dot, &rule.to.evaluate(request)].concat()
+        }),
+        Found::Pattern(_) => rule.found.replace(&rule.to, request, value),
+    })
+}
+
+fn change_flags(rules: Option<&[Flags]>, request: &Request, parts: &mut Vec<Attribute>) -> bool {
+    let (Some(rules), Some(cookie)) = (rules, parts.first()) else {
+        return false;
+    };
+    let found = rules.iter().find(|rule| match &rule.name {
+        Found::Prefix(name) => name.evaluate(request).eq_ignore_ascii_case(&cookie.name),
+        Found::Pattern(matcher) => matcher.matches(request, &cookie.name).unwrap_or(false),
+    });
+    let Some(found) = found else { return false };
+    let wanted = found.flags.iter().map(|flag| flag.evaluate(request));
+    for flag in wanted {
+        // What is no flag is passed over, as in nginx.
+        set_flag(parts, &flag.to_ascii_lowercase());
+    }
+    true
+}
+
+/// Sets or takes away one flag; `false` where there is no such flag.
+fn set_flag(parts: &mut Vec<Attribute>, flag: &[u8]) -> bool {
+    let (name, value): (&[u8], Option<&[u8]>) = match flag {
+        b"secure" => (b"Secure", None),
+        b"httponly" => (b"HttpOnly", None),
+        b"samesite=strict" => (b"SameSite", Some(b"Strict")),
+        b"samesite=lax" => (b"SameSite", Some(b"Lax")),
+        b"samesite=none" => (b"SameSite", Some(b"None")),
+        b"nosecure" | b"nohttponly" | b"nosamesite" => {
+            let mut index = 0;
+            parts.retain(|part| {
+                index += 1;
+                index == 1 || !part.is(&flag[2..])
+            });
+            return true;
+        }
+        _ => return false,
+    };
+    let mut own = parts.iter_mut().skip(1);
+    match own.find(|part| part.is(name)) {
+        Some(part) => {
+            if value.is_some() {
+                part.value = value.map(<[u8]>::to_vec);
+            }
+        }
+        None => parts.push(Attribute::named(name, value)),
+    }
+    true
+}
+
+fn parse(cookie: &[u8]) -> Vec<Attribute> {
+    let parts = cookie.split(|byte| *byte == b';');
+    parts
+        .map(|part| {
+            let Some(equals) = memchr::memchr(b'=', part) else {
+                return Attribute::named(part.trim_ascii(), None);
+            };
+            let value = part[equals + 1..].trim_ascii();
+            let inner = value
+                .strip_prefix(b"\"")
+                .and_then(|value| value.strip_suffix(b"\""));
+            Attribute {
+                quoted: inner.is_some(),
+                ..Attribute::named(part[..equals].trim_ascii(), Some(inner.unwrap_or(value)))
+            }
+        })
+        .collect()
+}
+
+fn join(parts: &[Attribute]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b"; ");
+        }
+        out.extend_from_slice(&part.name);
+        let Some(value) = &part.value else { continue };
+        out.push(b'=');
+        let quote: &[u8] = if part.quoted { b"\"" } else { b"" };
+        out.extend_from_slice(quote);
+        out.extend_from_slice(value);
+        out.extend_from_slice(quote);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flagged(cookie: &str, flags: &[&str]) -> String {
+        let mut parts = parse(cookie.as_bytes());
+        for flag in flags {
+            assert!(set_flag(&mut parts, flag.as_bytes()), "{flag}");
+        }
+        String::from_utf8(join(&parts)).expect("text")
+    }
+
+    #[test]
+    fn a_cookie_is_taken_apart_and_put_together() {
+        for (before, after) in [
+            ("a=1;Path=/x ;  Secure", "a=1; Path=/x; Secure"),
+            ("a=\"b c\"; x = y", "a=\"b c\"; x=y"),
+            ("a=; ;b", "a=; ; b"),
+        ] {
+            assert_eq!(flagged(before, &[]), after);
+        }
+    }
+
+    #[test]
+    fn flags_are_set_once_and_taken_away() {
+        assert_eq!(
+            flagged("a=1; secure", &["secure", "httponly", "samesite=lax"]),
+            "a=1; secure; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(
+            flagged("a=1; SameSite=None", &["samesite=strict"]),
+            "a=1; SameSite=Strict"
+        );
+        assert_eq!(
+            flagged("secure=1; Secure; HTTPONLY", &["nosecure", "nohttponly"]),
+            "secure=1"
+        );
+        assert!(!set_flag(&mut Vec::new(), b"other"));
+    }
+}

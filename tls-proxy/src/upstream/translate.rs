@@ -1,0 +1,114 @@
+//! The client's answer made of an upstream's: what is hidden, what is
+//! rewritten, and what the upstream tells the proxy.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::answer::Answer;
+use super::exchange::{Exchange, Failure};
+use crate::error_log::{self, Level, shown};
+use crate::http1::body::Decoder;
+use crate::http1::request_head::{Framing, parse_length};
+use crate::http1::response_head::{Malformed, ResponseHead};
+use crate::modules::proxy::{self, Settings, accel, cookies};
+use crate::modules::upstream::Upstream;
+use crate::server::request::Request;
+use crate::server::response::Response;
+
+/// Makes the client's answer.
+pub(super) fn translate(
+    settings: &Settings,
+    request: &mut Request,
+    head: ResponseHead,
+    exchange: Exchange,
+    group: &Arc<Upstream>,
+) -> Result<Response, Failure> {
+    let mut response = if head.status == 101 {
+        if request.head.upgrade().is_none() {
+            return Err(Failure::Malformed(Malformed::NoHttp));
+        }
+        Response::tunnel(Box::new(exchange.link))
+    } else {
+        begin(request, &head, exchange, group)?
+    };
+    response.reason = Some(head.reason.clone());
+    for (name, value) in head.fields.slices() {
+        if !proxy::hides(settings, &name) {
+            add(request, &mut response, name, value);
+        }
+    }
+    if head.status != 101 {
+        obey(request, &mut response, &head, settings);
+    }
+    request.upstream_fields = Some(head.fields);
+    Ok(response)
+}
+
+/// An answer with a body, or one that has none.
+fn begin(
+    request: &Request,
+    head: &ResponseHead,
+    exchange: Exchange,
+    group: &Arc<Upstream>,
+) -> Result<Response, Failure> {
+    let framing = head.framing(request.is_head())?;
+    let keepable = head.keeps_alive() && framing != Framing::UntilClose;
+    let worker = request.connection.worker.clone();
+    let decoder = Decoder::new(framing);
+    let mut answer = Answer::new(exchange, decoder, keepable, group.clone(), worker);
+    if framing == Framing::None || framing == Framing::Length(0) {
+        answer.finish();
+    }
+    let mut response = Response::upstream(head.status, Box::new(answer));
+    response.length = head.fields.first(b"content-length").and_then(parse_length);
+    Ok(response)
+}
+
+/// Adds a field of the upstream's.
+fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes) {
+    if name.eq_ignore_ascii_case(b"content-type") {
+        response.content_type = Some(value);
+    } else if name.eq_ignore_ascii_case(b"location") {
+        let rewritten = proxy::rewrite_location(request, &value);
+        response.own_location = rewritten.is_some();
+        response.location = Some(rewritten.map_or(value, Bytes::from));
+    } else {
+        let rewritten = match &name[..] {
+            name if name.eq_ignore_ascii_case(b"refresh") => {
+                proxy::rewrite_refresh(request, &value)
+            }
+            name if name.eq_ignore_ascii_case(b"set-cookie") => cookies::rewrite(request, &value),
+            _ => None,
+        };
+        response
+            .fields
+            .push((name, rewritten.map_or(value, Bytes::from)));
+    }
+}
+
+/// Does what the upstream tells the proxy (`X-Accel-*`).
+fn obey(request: &mut Request, response: &mut Response, head: &ResponseHead, settings: &Settings) {
+    let told = accel::read(&head.fields, settings.ignored);
+    if let Some(rate) = told.rate {
+        request.limit_rate = Some(rate);
+    }
+    if !told.buffering.unwrap_or(settings.buffering) {
+        // nginx slows down only what it buffers.
+        request.limit_rate = Some(Bytes::from_static(b"0"));
+    }
+    if let Some(charset) = told.charset.filter(|_| response.content_type.is_some()) {
+        let what = format!("unknown charset \"{}\" to override", shown(&charset));
+        error_log::request(request, Level::Error, what);
+    }
+    if told.redirect.is_some() {
+        let kept = |(name, _): &(Bytes, Bytes)| accel::outlives_redirect(name);
+        request.carried.redirect = told.redirect;
+        request.carried.content_type = response.content_type.take();
+        let fields = std::mem::take(&mut response.fields);
+        request
+            .carried
+            .fields
+            .extend(fields.into_iter().filter(kept));
+    }
+}
