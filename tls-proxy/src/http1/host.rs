@@ -36,11 +36,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<Vec<u8>> {
     if number > 65535 {
         return None;
     }
-    let host = host
-        .strip_suffix(b".")
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or(host);
-    Some(host.to_ascii_lowercase())
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
 fn is_host_byte(byte: &u8) -> bool {
@@ -72,6 +69,7 @@ mod tests {
         for text in [
             "",
             ":80",
+            ".",
             "a/b",
             "a b",
             "a..b",

@@ -81,7 +81,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     if lines.is_empty() {
         return;
     }
-    response.length = None;
+    // HTTP/1 has trailers only behind chunks.
+    if request.head.version < Version::Http2 {
+        response.length = None;
+    }
     request.own_trailers = true;
     let inner = std::mem::replace(&mut response.content, Content::Empty);
     response.content = Content::Stream(Box::new(Trailed {

@@ -12,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::counters::Open;
 use super::proxy_protocol::{self, Broken, Header};
@@ -62,10 +61,6 @@ pub(crate) struct Connection {
     pub(crate) hears_out: Cell<bool>,
     /// Requests being answered; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
-    /// `keepalive_requests` have been served (HTTP/2).
-    pub(crate) worn_out: Notify,
-    /// Streams of HTTP/2 that wait for the client.
-    pub(crate) sending: http2::Sending,
 }
 
 impl Connection {
@@ -108,8 +103,6 @@ pub(crate) async fn serve(
         requests: Cell::new(0),
         hears_out: Cell::new(false),
         in_flight: Cell::new(0),
-        worn_out: Notify::new(),
-        sending: http2::Sending::default(),
     };
     // Without it small answers would wait for the client's acknowledgement.
     if connection.default_settings().core.tcp_nodelay {

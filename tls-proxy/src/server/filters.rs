@@ -16,6 +16,8 @@ const SMALL: u64 = 32 << 10;
 
 /// Runs all filters; one may refuse the answer, which makes an error of it.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
+    // `$status` in `add_header` and `add_trailer`.
+    request.outcome.status = response.status;
     response.fields.append(&mut request.kept_fields);
     let address = request.kept_location.take();
     if response.location.is_none() && address.is_some() {

@@ -74,6 +74,9 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         Err(target::Invalid) => {
             // nginx stops at the line and knows of no target.
             request.head.target = Bytes::new();
+            if request.head.version == Version::Http2 {
+                request.head.line = Bytes::new();
+            }
             return refuse(request, 400, "client sent invalid request");
         }
     }
@@ -96,6 +99,9 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         }
     }
     choose_server(request)?;
+    if let Some(reason) = flaw_of_http2_host(request) {
+        return refuse(request, 400, reason);
+    }
     ssl_client::check_name(request)?;
     if request.head.version < Version::Http2 {
         match request.head.framing() {
@@ -107,6 +113,23 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
     }
     ssl_client::check(request)
+}
+
+/// Over HTTP/2 a request names its host exactly once (RFC 9113, section 8.3.1);
+/// over HTTP/1 the head has been checked for it.
+fn flaw_of_http2_host(request: &Request) -> Option<&'static str> {
+    if request.head.version != Version::Http2 {
+        return None;
+    }
+    let mut hosts = request.head.fields.all(b"host");
+    match (hosts.next(), hosts.next(), &request.head.authority) {
+        (None, ..) => Some("client sent neither \":authority\" nor \"Host\" header"),
+        (_, Some(_), _) => Some("client sent duplicate host header"),
+        (Some(host), None, Some(authority)) if host != authority => {
+            Some("client sent \":authority\" and \"Host\" headers with different values")
+        }
+        _ => None,
+    }
 }
 
 fn choose_server(request: &mut Request) -> Result<(), Refusal> {

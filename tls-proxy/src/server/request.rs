@@ -161,6 +161,8 @@ pub(crate) struct Outcome {
     pub(crate) fields: Vec<(Bytes, Bytes)>,
     /// `$request_completion`.
     pub(crate) complete: bool,
+    /// The connection was ended for it: nginx logs status 000.
+    pub(crate) dropped: bool,
 }
 
 impl Outcome {
@@ -298,7 +300,7 @@ impl Drop for Request {
         if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
             counters::becomes_idle();
         }
-        if self.outcome.status == 0 {
+        if self.outcome.status == 0 && !self.outcome.dropped {
             // The client has gone; nginx's own status for it.
             self.outcome.status = 499;
         }

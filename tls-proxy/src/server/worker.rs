@@ -194,6 +194,27 @@ impl Worker {
         tokio::time::sleep(FIRST_REQUEST).await;
     }
 
+    /// A place for a stream of HTTP/2, which takes as much memory as a
+    /// connection: the one of its connection (`own`), else one more. While there
+    /// is none it waits.
+    pub(crate) async fn place_for_stream(
+        &self,
+        own: Arc<Semaphore>,
+    ) -> Option<OwnedSemaphorePermit> {
+        for places in [&own, &self.room] {
+            if let Ok(place) = places.clone().try_acquire_owned() {
+                return Some(place);
+            }
+        }
+        self.pressure.notify_one();
+        let place = tokio::select! {
+            place = own.acquire_owned() => place,
+            place = self.room.clone().acquire_owned() => place,
+        };
+        let _ = pin!(self.pressure.notified()).enable();
+        place.ok()
+    }
+
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
         match order {
             Order::Reopen => {

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use super::body::RequestBody;
 use super::exchange::Exchange;
 use super::link::Link;
+use crate::error_log::{self, Level};
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::fields::Fields;
 use crate::modules::upstream::Upstream;
-use crate::server::request::Attempt;
+use crate::server::request::Request;
 use crate::server::worker::Worker;
 
 /// An answer whose head has been read.
@@ -158,13 +159,8 @@ impl Answer {
         upload.is_none_or(|upload| upload.is_done())
     }
 
-    /// Whether the upstream sent more than it had announced.
-    pub(crate) fn is_overlong(&self) -> bool {
-        self.overlong
-    }
-
     /// The fields behind the body.
-    pub(crate) fn trailers(&self) -> Fields {
+    fn trailers(&self) -> Fields {
         let lines = self.trailers.split(|byte| *byte == b'\n');
         Fields::collect(lines.filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
@@ -177,7 +173,17 @@ impl Answer {
     }
 
     /// Writes what became of it into the account of the request.
-    pub(crate) fn report(&mut self, attempt: &mut Attempt) {
+    pub(crate) fn note_end(&mut self, request: &mut Request) {
+        if self.overlong {
+            let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
+            error_log::request(request, Level::Warn, what);
+        }
+        if request.settings().proxy.pass_trailers {
+            request.upstream_trailers = Some(self.trailers());
+        }
+        let Some(attempt) = request.attempts.last_mut() else {
+            return;
+        };
         if let Some(exchange) = &self.exchange {
             (self.sent, self.received) = (exchange.link.wire.sent, exchange.link.wire.received);
         }

@@ -2,13 +2,12 @@
 //! of whoever takes it.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
+use h2::RecvStream;
 
 use crate::http1::body::{Decoder, Step};
 use crate::server::stream::ClientStream;
@@ -191,13 +190,13 @@ impl Http1Body {
 
 /// A body on an HTTP/2 stream.
 pub(crate) struct Http2Body {
-    incoming: Incoming,
+    incoming: RecvStream,
     meter: Meter,
     done: bool,
 }
 
 impl Http2Body {
-    pub(crate) fn new(incoming: Incoming) -> Self {
+    pub(crate) fn new(incoming: RecvStream) -> Self {
         let done = incoming.is_end_stream();
         Self {
             incoming,
@@ -206,25 +205,29 @@ impl Http2Body {
         }
     }
 
-    /// hyper's side of it.
-    pub(crate) fn incoming(&self) -> &Incoming {
-        &self.incoming
+    /// Whether the stream had ended with its head.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
     }
 
+    /// Trailer fields of requests are not asked for: they end here, as in nginx.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        while !self.done {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Pending => return self.meter.poll_wait(cx),
-                Poll::Ready(None) => self.done = true,
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Fault::Gone))),
-                // Trailer fields of requests end here, as in nginx.
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
-                    }
-                }
+        if self.done {
+            return Poll::Ready(None);
+        }
+        match self.incoming.poll_data(cx) {
+            Poll::Pending => self.meter.poll_wait(cx),
+            Poll::Ready(None) => {
+                self.done = true;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Fault::Gone))),
+            Poll::Ready(Some(Ok(data))) => {
+                // The client may send as much again. It fails where the stream
+                // has been reset, which the next look tells.
+                let _ = self.incoming.flow_control().release_capacity(data.len());
+                Poll::Ready(Some(self.meter.count(&data).map(|()| data)))
             }
         }
-        Poll::Ready(None)
     }
 }

@@ -100,7 +100,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("remote_user", remote_user),
     ("request", |request, out| {
-        write(Some(&request.head.line), out)
+        let line = &request.head.line;
+        // A request of HTTP/2 whose pseudo-fields are none has no line.
+        let known = !line.is_empty() || request.head.version < Version::Http2;
+        write(known.then_some(line), out)
     }),
     ("request_completion", |request, out| {
         write(

@@ -186,6 +186,11 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
 
 /// How many bytes of data each stream had.
 pub(crate) fn body_sizes(bytes: &[u8]) -> Vec<usize> {
+    if bytes.starts_with(b"HTTP/") {
+        // No preface: the answer is one of HTTP/1.
+        let head = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+        return head.map(|at| bytes.len() - at - 4).into_iter().collect();
+    }
     let mut sizes: Vec<(u8, usize)> = Vec::new();
     let mut at = 0;
     while let Some(head) = bytes.get(at..at + 9) {

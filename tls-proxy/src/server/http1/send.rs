@@ -95,16 +95,7 @@ fn finish(request: &mut Request, answer: &mut Answer) {
     if !unread.is_done() {
         request.body = unread;
     }
-    if answer.is_overlong() {
-        let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
-        error_log::request(request, Level::Warn, what);
-    }
-    if request.settings().proxy.pass_trailers {
-        request.upstream_trailers = Some(answer.trailers());
-    }
-    if let Some(attempt) = request.attempts.last_mut() {
-        answer.report(attempt);
-    }
+    answer.note_end(request);
 }
 
 /// Writes the head into `out`. A body whose end nothing else tells is sent in

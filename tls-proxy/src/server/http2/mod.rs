@@ -1,0 +1,182 @@
+//! HTTP/2 with a client (RFC 9113), framed by the `h2` crate: each stream is a
+//! request that walks the same phases, in a task of its own.
+
+mod head;
+mod piece;
+mod send;
+mod stream;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use h2::server::{Connection as Frames, SendResponse};
+use h2::{Reason, RecvStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use self::head::Fault;
+use self::piece::Piece;
+use super::connection::Connection;
+use super::request::Request;
+use super::stream::ClientStream;
+use crate::error_log::{self, Level};
+use crate::http1::request_head::{Limits, Version};
+use crate::life::drain::{Kind, Token};
+use crate::upstream::body::{Http2Body, RequestBody};
+
+/// A stream's window: what a client may send ahead of its upstream, bytes
+/// (nginx: `http2_body_preread_size`).
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The window of all streams together, bytes.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What of one stream's answer waits for the client, bytes. With the next piece
+/// beside it a stream takes no more than the place it is counted as.
+const SEND_BUFFER: usize = 16 * 1024;
+/// What RFC 9113, section 6.5.2 counts for each field beside its text, bytes.
+const FIELD_OVERHEAD: usize = 32;
+
+/// How long a client may stay that has been told goodbye and has no stream.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// A request that has come: its head, its body, and where its answer goes.
+type Asked = (http::Request<RecvStream>, SendResponse<Piece>);
+
+/// What the streams of a connection share.
+#[derive(Clone)]
+struct Streams {
+    /// Told by the last one that is answered.
+    quiet: Rc<Notify>,
+    /// The connection's own place among the worker's: one stream at a time
+    /// needs no other.
+    place: Arc<Semaphore>,
+}
+
+/// Serves streams until the connection ends.
+pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
+    let core = &connection.default_settings().core;
+    let opening = builder(&connection).handshake(stream);
+    if let Ok(Ok(frames)) = timeout(core.client_header_timeout, opening).await {
+        run(&connection, frames).await;
+    }
+    drop(token);
+}
+
+fn builder(connection: &Connection) -> h2::server::Builder {
+    let settings = connection.default_settings();
+    let limits = &settings.core.head;
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(settings.http2.max_concurrent_streams)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(most_header_list(limits))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// A bound on what is decoded. `large_client_header_buffers`, which counts
+/// without the overhead, is looked at behind it.
+fn most_header_list(limits: &Limits) -> u32 {
+    let size = limits
+        .fields
+        .saturating_mul(FIELD_OVERHEAD)
+        .saturating_add(limits.head);
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// Starts a task for each request, and says goodbye when it is time.
+async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece>) {
+    let worker = connection.worker.clone();
+    let core = &connection.default_settings().core;
+    // With `keepalive_timeout 0` a connection has time for one request.
+    let idle = match core.keepalive_timeout {
+        Duration::ZERO => core.client_header_timeout,
+        timeout => timeout,
+    };
+    let mut ending = pin!(worker.closes_idle());
+    let mut forced = pin!(worker.drain.forced());
+    let streams = Streams {
+        quiet: Rc::new(Notify::new()),
+        place: Arc::new(Semaphore::new(1)),
+    };
+    let mut goodbye = false;
+    loop {
+        let patience = if goodbye { LEAVE.min(idle) } else { idle };
+        let is_idle = connection.in_flight.get() == 0;
+        let asked = tokio::select! {
+            asked = poll_fn(|cx| frames.poll_accept(cx)) => match asked {
+                Some(Ok(asked)) => Some(asked),
+                Some(Err(_)) | None => return,
+            },
+            _ = forced.as_mut() => return,
+            () = ending.as_mut(), if !goodbye => None,
+            () = streams.quiet.notified() => continue,
+            () = sleep(patience), if is_idle => {
+                if !goodbye {
+                    frames.abrupt_shutdown(Reason::NO_ERROR);
+                    let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
+                }
+                return;
+            }
+        };
+        let worn_out = match asked {
+            Some(asked) => start(connection, &mut frames, asked, &streams),
+            None => true,
+        };
+        if worn_out && !goodbye {
+            goodbye = true;
+            frames.graceful_shutdown();
+        }
+    }
+}
+
+/// Starts the task of a stream; says whether it is the last one that the
+/// connection should serve (`keepalive_requests`, `keepalive_time`,
+/// `keepalive_timeout 0`).
+fn start(
+    connection: &Rc<Connection>,
+    frames: &mut Frames<ClientStream, Piece>,
+    (asked, answer): Asked,
+    streams: &Streams,
+) -> bool {
+    let core = &connection.default_settings().core;
+    let (parts, body) = asked.into_parts();
+    let body = Http2Body::new(body);
+    let (request, flaw) = match head::read(&parts, &core.head) {
+        Ok(head) => {
+            let framing = head::framing(&parts, &body);
+            let mut request = Request::new(connection, head, RequestBody::Http2(Box::new(body)));
+            request.framing = framing;
+            (request, None)
+        }
+        Err(Fault::TooLarge { line, reason }) => {
+            let mut request = Request::broken(connection, line, Version::Http2);
+            request.outcome.dropped = true;
+            let what = format!("{reason} while processing HTTP/2 connection");
+            error_log::request(&request, Level::Info, what);
+            frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            return false;
+        }
+        Err(Fault::Invalid(reason)) => {
+            let line = bytes::Bytes::new();
+            let request = Request::broken(connection, line, Version::Http2);
+            (request, Some(reason))
+        }
+    };
+    let worn_out = request.number >= core.keepalive_requests
+        || core.keepalive_timeout.is_zero()
+        || connection.began.elapsed() > core.keepalive_time;
+    let in_flight = connection.worker.drain.token(Kind::Request);
+    let (connection, streams) = (connection.clone(), streams.clone());
+    tokio::task::spawn_local(async move {
+        stream::serve(request, flaw, answer, streams.place).await;
+        drop(in_flight);
+        if connection.in_flight.get() == 0 {
+            streams.quiet.notify_one();
+        }
+    });
+    worn_out
+}

@@ -1,0 +1,85 @@
+//! A piece of an answer that `h2` holds until the client takes it, and a count
+//! of those pieces: `h2` drops what it still holds when a stream is reset, and
+//! tells nobody what has gone out.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use crate::timer::Timer;
+
+/// Bytes on their way out.
+pub(super) struct Piece {
+    bytes: Bytes,
+    queue: Rc<Queue>,
+}
+
+/// The pieces of one stream that are on their way.
+#[derive(Default)]
+pub(super) struct Queue {
+    pieces: Cell<usize>,
+    /// A part of one has gone out since the last look.
+    moved: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Piece {
+    pub(super) fn new(bytes: Bytes, queue: &Rc<Queue>) -> Self {
+        queue.pieces.update(|count| count + 1);
+        Self {
+            bytes,
+            queue: queue.clone(),
+        }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.queue.moved.set(true);
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.queue.pieces.update(|count| count.saturating_sub(1));
+        if let Some(waker) = self.queue.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Queue {
+    /// Ready when nothing is left; `false` when nothing has moved for `pause`.
+    pub(super) fn poll_empty(
+        &self,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+        pause: Duration,
+    ) -> Poll<bool> {
+        if self.pieces.get() == 0 {
+            return Poll::Ready(true);
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        loop {
+            if self.moved.take() {
+                timer.progress();
+            }
+            std::task::ready!(timer.poll(cx, pause));
+            if !self.moved.get() {
+                return Poll::Ready(false);
+            }
+        }
+    }
+}

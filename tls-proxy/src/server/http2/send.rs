@@ -1,0 +1,183 @@
+//! The body of an answer, on its stream.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::SendStream;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use super::piece::{Piece, Queue};
+use crate::error_log::{self, Level};
+use crate::server::request::Request;
+use crate::server::response::Content;
+use crate::server::source::{Next, Source as _};
+use crate::timer::Timer;
+use crate::upstream::answer::Frame;
+
+/// Why a body was not sent to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    /// The client has left, or wants no more of it.
+    Gone,
+    /// The client does not take it (`send_timeout`).
+    Stalled,
+    /// Its source broke off.
+    Cut,
+}
+
+/// Where a body goes.
+pub(super) struct Sender {
+    out: SendStream<Piece>,
+    queue: Rc<Queue>,
+    timer: Timer,
+    /// `send_timeout`.
+    pause: Duration,
+}
+
+impl Sender {
+    pub(super) fn new(out: SendStream<Piece>, pause: Duration) -> Self {
+        Self {
+            out,
+            queue: Rc::default(),
+            timer: Timer::default(),
+            pause,
+        }
+    }
+
+    /// Sends a body that is `length` bytes long, where that is known.
+    pub(super) async fn send(
+        &mut self,
+        request: &mut Request,
+        content: &mut Content,
+        length: Option<u64>,
+    ) -> Result<(), Unfinished> {
+        // Where trailers may follow, the last byte is not the end.
+        let mut left = length.filter(|_| !request.own_trailers);
+        let pass_trailers = request.own_trailers || request.settings().proxy.pass_trailers;
+        loop {
+            match self.next(content).await? {
+                Some(Ok(Frame::Data(data))) => {
+                    let size = data.len() as u64;
+                    left = left.map(|left| left.saturating_sub(size));
+                    self.write(data, left == Some(0), request).await?;
+                    if left == Some(0) {
+                        break;
+                    }
+                }
+                Some(Ok(Frame::Trailers(lines))) if pass_trailers => {
+                    let fields = trailers(&lines);
+                    self.out
+                        .send_trailers(fields)
+                        .map_err(|_| Unfinished::Gone)?;
+                    break;
+                }
+                Some(Ok(Frame::Trailers(_))) | None => {
+                    let end = Piece::new(Bytes::new(), &self.queue);
+                    self.out
+                        .send_data(end, true)
+                        .map_err(|_| Unfinished::Gone)?;
+                    break;
+                }
+                Some(Err(cut)) => {
+                    error_log::request(request, Level::Error, cut);
+                    // A reset takes back what is still on its way.
+                    self.settle().await?;
+                    return Err(Unfinished::Cut);
+                }
+            }
+        }
+        self.settle().await
+    }
+
+    /// The next piece of the body.
+    async fn next(&mut self, content: &mut Content) -> Result<Next, Unfinished> {
+        poll_fn(|cx| {
+            if self.out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Unfinished::Gone));
+            }
+            content.poll_frame(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Hands a piece out as the client makes room for it.
+    async fn write(
+        &mut self,
+        mut data: Bytes,
+        last: bool,
+        request: &mut Request,
+    ) -> Result<(), Unfinished> {
+        self.timer.progress();
+        while !data.is_empty() {
+            self.out.reserve_capacity(data.len());
+            let room = self.room().await?;
+            let part = data.split_to(room.min(data.len()));
+            request.outcome.body_bytes += part.len() as u64;
+            let end = last && data.is_empty();
+            let part = Piece::new(part, &self.queue);
+            self.out
+                .send_data(part, end)
+                .map_err(|_| Unfinished::Gone)?;
+            self.timer.progress();
+        }
+        Ok(())
+    }
+
+    /// How many bytes the client and the buffer take now; at least one.
+    async fn room(&mut self) -> Result<usize, Unfinished> {
+        poll_fn(|cx| {
+            if self.out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Unfinished::Gone));
+            }
+            let room = self.out.capacity();
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
+            match self.out.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(room))) if room > 0 => Poll::Ready(Ok(room)),
+                Poll::Ready(_) => Poll::Ready(Err(Unfinished::Gone)),
+                Poll::Pending => {
+                    let stalled = self.timer.poll(cx, self.pause);
+                    stalled.map(|()| Err(Unfinished::Stalled))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until the client has taken everything.
+    async fn settle(&mut self) -> Result<(), Unfinished> {
+        self.timer.progress();
+        let whole = poll_fn(|cx| self.queue.poll_empty(cx, &mut self.timer, self.pause)).await;
+        if whole {
+            Ok(())
+        } else {
+            Err(Unfinished::Stalled)
+        }
+    }
+
+    /// Ends the stream before its end.
+    pub(super) fn reset(&mut self, reason: h2::Reason) {
+        self.out.send_reset(reason);
+    }
+}
+
+/// Trailer lines as fields.
+fn trailers(lines: &[u8]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    map
+}

@@ -1,0 +1,140 @@
+//! One stream: its request, and the answer to it.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::piece::Piece;
+use super::send::{Sender, Unfinished};
+use crate::error_log::{self, Level};
+use crate::http1::fields::is_hop_by_hop;
+use crate::server::phases;
+use crate::server::request::Request;
+use crate::server::response::{Carriage, Content, Response, assemble};
+use crate::server::source::Source as _;
+
+/// Answers a request; `flaw` says why its head is none.
+pub(super) async fn serve(
+    mut request: Request,
+    flaw: Option<&'static str>,
+    mut answer: SendResponse<Piece>,
+    place: Arc<Semaphore>,
+) {
+    let responding = respond(&mut request, flaw, &mut answer, place);
+    let Some((response, _place)) = responding.await else {
+        error_log::request(&request, Level::Info, "client canceled the stream");
+        return;
+    };
+    send(&mut request, response, answer).await;
+}
+
+/// Runs the phases; `None` when the client takes the request back meanwhile.
+async fn respond(
+    request: &mut Request,
+    flaw: Option<&'static str>,
+    answer: &mut SendResponse<Piece>,
+    place: Arc<Semaphore>,
+) -> Option<(Response, Option<OwnedSemaphorePermit>)> {
+    let connection = request.connection.clone();
+    connection.hears_out.set(false);
+    let mut responding = pin!(async {
+        let place = connection.worker.place_for_stream(place).await;
+        let response = match flaw {
+            None => phases::respond(request).await,
+            Some(reason) => {
+                let what = format!("{reason} while reading client request headers");
+                error_log::request(request, Level::Info, what);
+                phases::respond_to_broken(request, 400).await
+            }
+        };
+        (response, place)
+    });
+    poll_fn(|cx| {
+        if answer.poll_reset(cx).is_ready() && !connection.hears_out.get() {
+            return Poll::Ready(None);
+        }
+        responding.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Sends an answer, and resets the stream where it has no end.
+async fn send(request: &mut Request, mut response: Response, mut answer: SendResponse<Piece>) {
+    request.outcome.status = response.status;
+    if matches!(response.content, Content::Nothing) {
+        // nginx's code for `return 444` and for a client that timed out.
+        answer.send_reset(Reason::PROTOCOL_ERROR);
+        return;
+    }
+    let bodiless = request.is_head() || response.is_bodiless() || is_empty(&response);
+    let head = head(request, &mut response);
+    let Ok(out) = answer.send_response(head, bodiless) else {
+        return;
+    };
+    let mut sender = Sender::new(out, request.settings().core.send_timeout);
+    let sent = if bodiless {
+        Ok(())
+    } else {
+        sender
+            .send(request, &mut response.content, response.length)
+            .await
+    };
+    if let Some(answer) = response.content.answer() {
+        answer.note_end(request);
+    }
+    match sent {
+        Ok(()) => request.outcome.complete = true,
+        Err(Unfinished::Gone) => {}
+        Err(Unfinished::Stalled) => {
+            let what = "client timed out (110: Connection timed out) while sending to client";
+            error_log::request(request, Level::Info, what);
+            sender.reset(Reason::PROTOCOL_ERROR);
+        }
+        Err(Unfinished::Cut) => sender.reset(Reason::INTERNAL_ERROR),
+    }
+}
+
+fn is_empty(response: &Response) -> bool {
+    match &response.content {
+        Content::Nothing | Content::Empty | Content::Tunnel(_) => true,
+        Content::Memory(text) => text.is_empty(),
+        Content::Upstream(_) | Content::File(_) | Content::Stream(_) => false,
+    }
+}
+
+/// Status and fields of an answer.
+fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
+    let fields = assemble(request, response, &Carriage::Http2);
+    let mut head = http::Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
+    *head.headers_mut() = header_map(&fields);
+    request.outcome.head_bytes = fields
+        .iter()
+        .map(|(name, value)| (name.len() + value.len()) as u64)
+        .sum();
+    request.outcome.fields = fields;
+    head
+}
+
+/// The fields an HTTP/2 answer may carry (RFC 9113, section 8.2.2).
+fn header_map(fields: &[(Bytes, Bytes)]) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    // `Trailer` is of the message in HTTP/2.
+    let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
+    for (name, value) in fields.iter().filter(|(name, _)| belongs(name)) {
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_maybe_shared(value.clone());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    map
+}
