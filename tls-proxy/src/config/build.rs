@@ -205,19 +205,19 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         add_default_listen(server);
     }
     let listens = group_addresses(&finished, &mut draft.problems);
+    let roots: Vec<_> = finished.iter().map(|server| server.root).collect();
     let mut servers = Vec::new();
     for server in finished {
         let ssl = &draft.locations[server.root.0].settings.ssl;
-        let wanted = server.draft.listens.iter().any(|own| {
-            listens
-                .iter()
-                .any(|address| address.listen.address == own.address && address.listen.ssl)
+        let wanted = listens.iter().find(|address| {
+            let own = |listen: &Listen| listen.address == address.listen.address;
+            address.listen.ssl && server.draft.listens.iter().any(own)
         });
-        let tls = if wanted {
-            TlsServer::load(ssl, &server.at, &mut context, &mut draft.problems)
-        } else {
-            None
-        };
+        let tls = wanted.and_then(|address| {
+            let default = roots[address.default.0];
+            let curves = draft.locations[default.0].settings.ssl.curves.as_deref();
+            TlsServer::load(ssl, curves, &server.at, &mut context, &mut draft.problems)
+        });
         sources.extend(ssl.files().map(|file| file.path.clone()));
         let name = server
             .draft

@@ -29,6 +29,8 @@ pub struct Settings {
     pub prefer_server_ciphers: bool,
     /// `ssl_password_file`.
     pub passwords: Option<File>,
+    /// `ssl_dhparam`.
+    pub dhparam: Option<File>,
     /// `ssl_conf_command Ciphersuites`, as written.
     pub suites13: Option<Arc<str>>,
     /// Certificates of clients.
@@ -60,6 +62,7 @@ impl Default for Settings {
             curves: None,
             prefer_server_ciphers: false,
             passwords: None,
+            dhparam: None,
             suites13: None,
             client: ssl_client::Settings::default(),
             session: ssl_session::Settings::default(),
@@ -176,17 +179,23 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("records are as large as what there is to send, up to 16k"),
     )
     .takes(Value::Size),
-    Spec::new(
-        "ssl_dhparam",
-        HTTP_SERVER,
-        (1, 1),
-        Effect::Accepted("finite-field key exchange is not offered"),
-    ),
+    Spec::set("ssl_dhparam", HTTP_SERVER, (1, 1), |scope, directive| {
+        scope.settings.ssl.dhparam = Some(File::parse(directive, scope.draft));
+        Ok(())
+    })
+    .about("Without effect: finite-field key exchange is not offered. The file has to exist."),
     Spec::new(
         "ssl_early_data",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("early data is never accepted, since it can be replayed"),
+    )
+    .takes(Value::Flag),
+    Spec::new(
+        "ssl_certificate_compression",
+        HTTP_SERVER,
+        (1, 1),
+        Effect::Accepted("certificates are sent as they are"),
     )
     .takes(Value::Flag),
     Spec::new(

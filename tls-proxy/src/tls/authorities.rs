@@ -43,7 +43,7 @@ pub(crate) fn load_crls(file: &File) -> Result<Vec<Crl>, Problem> {
     Ok(own)
 }
 
-fn read(file: &File, what: &str) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(file: &File, what: &str) -> Result<Vec<u8>, Problem> {
     std::fs::read(&file.path).map_err(|source| refuse(file, what, &keys::describe(&source)))
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod authorities;
 mod certificate;
+mod cipher_list;
 mod client_auth;
 pub(crate) mod client_certificate;
 pub(crate) mod connector;

@@ -5,6 +5,7 @@ use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group};
 
+use super::cipher_list;
 use crate::conf::{Position, Problem};
 use crate::modules::ssl::Settings;
 
@@ -35,9 +36,8 @@ const TLS12_SUITES: [(&str, SupportedCipherSuite); 6] = [
     ),
 ];
 
-/// The suites of TLS 1.3, and those of TLS 1.2 that `ssl_ciphers` leaves. A
-/// list of OpenSSL's keywords alone (`HIGH:!aNULL`) leaves them all: none of
-/// the suites here is weak.
+/// The suites of TLS 1.3, and those of TLS 1.2 that `ssl_ciphers` leaves, in its
+/// order.
 pub(super) fn cipher_suites(
     ssl: &Settings,
     at: &Position,
@@ -55,39 +55,25 @@ pub(super) fn cipher_suites(
     let Some(list) = &ssl.ciphers else {
         return Ok(all);
     };
-    let mut named = Vec::new();
-    let mut missing = Vec::new();
-    for word in list.split([':', ' ', ',']).filter(|word| !word.is_empty()) {
-        match TLS12_SUITES
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(word))
-        {
-            Some((_, suite)) => named.push(*suite),
-            // A name of a suite has at least two hyphens and no operator.
-            None if word.matches('-').count() >= 2 && !word.starts_with(['!', '-', '+']) => {
-                missing.push(word);
-            }
-            None => {}
+    let help = "write ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+    let selected = cipher_list::select(list).ok_or_else(|| {
+        let message = format!("SSL_CTX_set_cipher_list(\"{list}\") failed: it selects nothing");
+        Problem::emerg(at, message).with_help(help)
+    })?;
+    let known = |name| TLS12_SUITES.iter().find(|(own, _)| *own == name);
+    let known: Vec<_> = selected.into_iter().filter_map(known).collect();
+    if known.is_empty() && ssl.tls12 {
+        let message = "no supported cipher suite is left by \"ssl_ciphers\"";
+        if !ssl.tls13 {
+            return Err(Problem::emerg(at, message).with_help(help));
         }
-    }
-    if !missing.is_empty() && ssl.tls12 {
-        let message = format!(
-            "cipher suites that are not supported are left out: {}",
-            missing.join(":")
-        );
-        problems.push(Problem::warn(at, message));
-    }
-    if named.is_empty() && missing.is_empty() {
-        return Ok(all);
-    }
-    if named.is_empty() && !ssl.tls13 {
-        return Err(
-            Problem::emerg(at, "no supported cipher suite is left by \"ssl_ciphers\"")
-                .with_help("write ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"),
-        );
+        problems.push(Problem::warn(
+            at,
+            format!("{message}: TLS 1.2 is not spoken"),
+        ));
     }
     let tls13 = all.into_iter().filter(|suite| suite.tls13().is_some());
-    Ok(tls13.chain(named).collect())
+    Ok(tls13.chain(known.iter().map(|(_, suite)| *suite)).collect())
 }
 
 const TLS13_SUITES: [(&str, SupportedCipherSuite); 3] = [
@@ -124,13 +110,27 @@ fn tls13_suites(
     Ok(named)
 }
 
+/// Groups that OpenSSL knows and that are not spoken here: they are left out.
+const FOREIGN_GROUPS: [&str; 9] = [
+    "x448",
+    "secp521r1",
+    "p-521",
+    "secp256k1",
+    "secp224r1",
+    "p-224",
+    "ffdhe2048",
+    "ffdhe3072",
+    "ffdhe4096",
+];
+
+/// The groups of `list` (`ssl_ecdh_curve`).
 pub(super) fn groups(
-    ssl: &Settings,
+    list: Option<&str>,
     at: &Position,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<&'static dyn SupportedKxGroup>, Problem> {
     let all = aws_lc_rs::default_provider().kx_groups;
-    let Some(list) = ssl.curves.as_deref().filter(|list| *list != "auto") else {
+    let Some(list) = list.filter(|list| *list != "auto") else {
         return Ok(all);
     };
     let mut groups: Vec<&'static dyn SupportedKxGroup> = Vec::new();
@@ -140,9 +140,14 @@ pub(super) fn groups(
             "prime256v1" | "p-256" | "secp256r1" => groups.push(kx_group::SECP256R1),
             "secp384r1" | "p-384" => groups.push(kx_group::SECP384R1),
             "x25519mlkem768" => groups.push(kx_group::X25519MLKEM768),
-            _ => {
+            other if is_foreign(other) => {
                 let message = format!("curve \"{name}\" is not supported and left out");
                 problems.push(Problem::warn(at, message));
+            }
+            _ => {
+                let message = format!("SSL_CTX_set1_curves_list(\"{list}\") failed: \"{name}\"");
+                return Err(Problem::emerg(at, message)
+                    .with_help("write X25519:prime256v1:secp384r1, or auto"));
             }
         }
     }
@@ -153,4 +158,8 @@ pub(super) fn groups(
         );
     }
     Ok(groups)
+}
+
+fn is_foreign(name: &str) -> bool {
+    FOREIGN_GROUPS.contains(&name) || name.starts_with("brainpool") || name.starts_with("sect")
 }

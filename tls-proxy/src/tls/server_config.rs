@@ -56,14 +56,17 @@ impl TlsContext {
 }
 
 impl TlsServer {
-    /// Loads a server's certificates; `None` where it has none or something is
+    /// Loads a server's certificates; `curves` is `ssl_ecdh_curve` of the address's
+    /// default server, which OpenSSL keeps to. `None` where it has none or something is
     /// wrong, which `problems` then tells.
     pub(crate) fn load(
         ssl: &Settings,
+        curves: Option<&str>,
         at: &Position,
         context: &mut TlsContext,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
+        problems.extend(check_files(ssl));
         if ssl.certificates.len() > ssl.keys.len() {
             let file = &ssl.certificates[ssl.keys.len()];
             let message = format!(
@@ -85,7 +88,7 @@ impl TlsServer {
         {
             return None;
         }
-        match build(ssl, at, certified, context, problems) {
+        match build(ssl, curves, at, certified, context, problems) {
             Ok(server) => Some(server),
             Err(problem) => {
                 problems.push(problem);
@@ -95,8 +98,22 @@ impl TlsServer {
     }
 }
 
+/// Files that have to be there though nothing is made of them.
+fn check_files(ssl: &Settings) -> impl Iterator<Item = Problem> {
+    let asks = ssl.client.verify != Verify::Off;
+    // Where clients are asked, both are loaded with the rest.
+    let trusted = ssl.client.trusted.iter().filter(move |_| !asks);
+    let lists = ssl.client.crl.iter().filter(move |_| !asks);
+    let certificates = trusted.map(|file| authorities::load(file).err());
+    let lists = lists.map(|file| authorities::load_crls(file).err());
+    let others = [&ssl.passwords, &ssl.dhparam].into_iter().flatten();
+    let others = others.map(|file| authorities::read(file, "file").err());
+    certificates.chain(lists).chain(others).flatten()
+}
+
 fn build(
     ssl: &Settings,
+    curves: Option<&str>,
     at: &Position,
     certified: Vec<CertifiedKey>,
     context: &mut TlsContext,
@@ -104,7 +121,7 @@ fn build(
 ) -> Result<TlsServer, Problem> {
     let provider = CryptoProvider {
         cipher_suites: parameters::cipher_suites(ssl, at, problems)?,
-        kx_groups: parameters::groups(ssl, at, problems)?,
+        kx_groups: parameters::groups(curves, at, problems)?,
         ..rustls::crypto::aws_lc_rs::default_provider()
     };
     let versions: &[_] = match (ssl.tls12, ssl.tls13) {

@@ -55,7 +55,11 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(Some(protocol), out)
     }),
     ("https", |request, out| {
-        write(request.connection.tls.as_ref().map(|_| &b"on"[..]), out)
+        let text: &[u8] = match request.connection.tls {
+            Some(_) => b"on",
+            None => b"",
+        };
+        write(Some(text), out)
     }),
     ("is_args", |request, out| {
         write(Some(if request.args.is_empty() { b"" } else { b"?" }), out)

@@ -49,6 +49,8 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     ("ssl_client_serial", |request, out| {
         write(client(request).map(|it| it.told().serial.as_bytes()), out)
     }),
+    // rustls does not tell it, nor did OpenSSL before 3.5.
+    ("ssl_client_sigalg", |_, _| false),
     ("ssl_client_v_end", |request, out| {
         write(client(request).map(|it| it.told().end.as_bytes()), out)
     }),

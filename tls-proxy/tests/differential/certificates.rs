@@ -46,7 +46,65 @@ pub(crate) fn make(folder: &Path) -> Result<(), String> {
     )?;
     self_signed(folder, "rsa", &["rsa:2048"])?;
     revoke(folder)?;
-    other_key_forms(folder)
+    other_key_forms(folder)?;
+    other_clients(folder)
+}
+
+/// Clients below an intermediate authority, out of date, of version 1, with odd names and other
+/// kinds of keys; a server with an Ed25519 key; files that are nearly right.
+fn other_clients(folder: &Path) -> Result<(), String> {
+    let odd =
+        "/C=DE/O=A, B+C \"D\"/OU=<x>;#y/L= edge /CN=J\u{fc}rgen \u{2713}/emailAddress=a@b.example";
+    signed(folder, "odd", "ca", odd, "DNS:odd.example")?;
+    signed(
+        folder,
+        "middle",
+        "ca",
+        "/CN=Middle CA",
+        "DNS:middle.example",
+    )?;
+    let authority = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n";
+    std::fs::write(folder.join("middle.ext"), authority).map_err(|e| e.to_string())?;
+    openssl(
+        folder,
+        "x509 -req -in middle.csr -CA ca.pem -CAkey ca.key -days 30 -extfile middle.ext -out middle.pem",
+        &[],
+    )?;
+    signed(folder, "deep", "middle", "/CN=deep", "DNS:deep.example")?;
+    let sign = |csr: &str, out: &str, more: &[&str]| {
+        let words = format!("x509 -req -in {csr}.csr -CA ca.pem -CAkey ca.key -out {out}.pem");
+        openssl(folder, &words, more)
+    };
+    sign("client", "client-v1", &["-days", "30"])?;
+    sign("client", "expired", &["-days", "-1"])?;
+    self_signed(folder, "client-rsa", &["rsa:2048"])?;
+    self_signed(folder, "ed25519", &["ed25519"])?;
+    openssl(folder, "rand -out ticket48.key 48", &[])?;
+    openssl(folder, "rand -out ticket47.key 47", &[])?;
+    openssl(
+        folder,
+        "x509 -in server.pem -outform DER -out server.der",
+        &[],
+    )?;
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|e| e.to_string());
+    let (server, key, ca) = (read("server.pem")?, read("server.key")?, read("ca.pem")?);
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).map_err(|error| error.to_string())
+    };
+    write(
+        "deep-chain.pem",
+        &(read("deep.pem")? + &read("middle.pem")?),
+    )?;
+    write(
+        "garbage.pem",
+        &format!("Bag Attributes\n  x: y\n{server}\ntrailing words\n"),
+    )?;
+    write("both.pem", &format!("{key}{server}{ca}"))?;
+    write("reversed.pem", &format!("{ca}{server}"))?;
+    write("crlf.pem", &server.replace('\n', "\r\n"))?;
+    write("two-cas.pem", &format!("{ca}{}", read("other-ca.pem")?))?;
+    write("broken.pem", &server.replace("MII", "!!!"))?;
+    write("empty.pem", "")
 }
 
 fn authority(folder: &Path, name: &str, subject: &str) -> Result<(), String> {
