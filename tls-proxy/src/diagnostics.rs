@@ -14,16 +14,13 @@ use crate::server::clock::Stamp;
 
 /// Writes events to the main `error_log`.
 #[derive(Debug)]
-pub struct Diagnostics {
-    file: LogFile,
-    level: Level,
-}
+pub struct Diagnostics(Vec<(LogFile, Level)>);
 
 impl Diagnostics {
-    /// Makes events go to `file`, from `level` on.
-    pub fn install(file: LogFile, level: Level) {
+    /// Makes events go to each of the files, from its level on.
+    pub fn install(files: Vec<(LogFile, Level)>) {
         // Set once, by main; a second call in tests changes nothing.
-        let _ = tracing::subscriber::set_global_default(Self { file, level });
+        let _ = tracing::subscriber::set_global_default(Self(files));
     }
 }
 
@@ -40,18 +37,28 @@ fn severity(level: &tracing::Level) -> Level {
 impl Subscriber for Diagnostics {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
-            && severity(metadata.level()) >= self.level
+            && self
+                .0
+                .iter()
+                .any(|(_, least)| severity(metadata.level()) >= *least)
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
         let (time, pid) = (Stamp::now().error_log, std::process::id());
-        let level = severity(event.metadata().level()).name();
-        let line = format!("{time} [{level}] {pid}#0: {}\n", message.0);
-        if let Ok(mut file) = self.file.open() {
+        let level = severity(event.metadata().level());
+        let line = format!("{time} [{}] {pid}#0: {}\n", level.name(), message.0);
+        for (file, _) in self.0.iter().filter(|(_, least)| level >= *least) {
             // There is nowhere else to say that this failed.
-            let _ = file.write_all(line.as_bytes());
+            let _ = match file {
+                LogFile::Syslog(syslog) => syslog
+                    .open()
+                    .map(|sender| sender.send(Some(level), line.as_bytes())),
+                file => file
+                    .open()
+                    .and_then(|mut file| file.write_all(line.as_bytes())),
+            };
         }
     }
 

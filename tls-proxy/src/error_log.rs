@@ -2,6 +2,7 @@
 //! written. The lines have nginx's form.
 
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
 use crate::config::draft::Draft;
@@ -30,6 +31,17 @@ pub enum Level {
     /// The process cannot go on.
     Emerg,
 }
+
+/// The parts of nginx that can be debugged alone.
+const DEBUG: [&str; 7] = [
+    "debug_core",
+    "debug_alloc",
+    "debug_mutex",
+    "debug_event",
+    "debug_http",
+    "debug_mail",
+    "debug_stream",
+];
 
 const NAMES: [(&str, Level); 8] = [
     ("debug", Level::Debug),
@@ -61,27 +73,68 @@ pub struct ErrorLog {
     pub level: Level,
 }
 
-impl Default for ErrorLog {
+/// The `error_log` lines of a block; each gets what is severe enough for it.
+#[derive(Clone, Debug)]
+pub struct ErrorLogs(Arc<[ErrorLog]>);
+
+impl Default for ErrorLogs {
     fn default() -> Self {
-        Self {
-            file: LogFileId::STDERR,
-            level: Level::Error,
-        }
+        Self::to(LogFileId::STDERR)
+    }
+}
+
+impl ErrorLogs {
+    /// Errors go to one file.
+    pub(crate) fn to(file: LogFileId) -> Self {
+        let level = Level::Error;
+        Self(Arc::new([ErrorLog { file, level }]))
+    }
+
+    /// Every line.
+    pub fn iter(&self) -> impl Iterator<Item = &ErrorLog> {
+        self.0.iter()
+    }
+
+    /// Adds `error_log FILE [LEVEL]`; the first one in a block begins anew.
+    pub(crate) fn add(
+        &mut self,
+        first_here: bool,
+        directive: &Directive,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        let log = ErrorLog::parse(directive, draft)?;
+        let inherited = if first_here { &[] } else { &self.0[..] };
+        self.0 = inherited.iter().cloned().chain([log]).collect();
+        Ok(())
+    }
+
+    /// Whether anybody wants to know of it.
+    fn want(&self, level: Level) -> bool {
+        self.0.iter().any(|log| level >= log.level)
     }
 }
 
 impl ErrorLog {
-    /// Reads `error_log FILE [LEVEL]`.
-    pub(crate) fn parse(directive: &Directive, draft: &mut Draft) -> Result<Self, Problem> {
+    fn parse(directive: &Directive, draft: &mut Draft) -> Result<Self, Problem> {
         let file = draft.log_file(arguments::first(directive))?;
-        let level = match directive.args.get(1) {
-            None => Level::Error,
-            Some(word) => {
-                let found = NAMES.iter().find(|(name, _)| *name == word.text);
-                let unknown = || format!("invalid log level \"{}\"", word.text);
-                found.ok_or_else(|| Problem::emerg(&word.at, unknown()))?.1
+        let mut level = None;
+        for word in directive.args.iter().skip(1) {
+            let found = NAMES.iter().find(|(name, _)| *name == word.text);
+            let debug = DEBUG.contains(&word.text.as_str());
+            let own = match found {
+                Some((_, own)) => *own,
+                None if debug => Level::Debug,
+                None => {
+                    let message = format!("invalid log level \"{}\"", word.text);
+                    return Err(Problem::emerg(&word.at, message));
+                }
+            };
+            if level.replace(own).is_some_and(|_| !debug) {
+                let message = format!("duplicate log level \"{}\"", word.text);
+                return Err(Problem::emerg(&word.at, message));
             }
-        };
+        }
+        let level = level.unwrap_or(Level::Error);
         Ok(Self { file, level })
     }
 }
@@ -89,7 +142,7 @@ impl ErrorLog {
 /// Writes a line about a connection that has no request yet.
 pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {
     let settings = connection.default_settings();
-    if level < settings.core.error_log.level {
+    if !settings.core.error_log.want(level) {
         return;
     }
     let place = connection.listen();
@@ -106,7 +159,7 @@ pub(crate) fn connection(connection: &Connection, level: Level, what: impl Displ
 /// Writes a line about a request.
 pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
     let log = &request.settings().core.error_log;
-    if level < log.level {
+    if !log.want(level) {
         return;
     }
     let connection = &request.connection;
@@ -139,7 +192,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
 
 fn line(
     connection: &Connection,
-    log: &ErrorLog,
+    logs: &ErrorLogs,
     level: Level,
     tell: impl FnOnce(&mut String) -> std::fmt::Result,
 ) {
@@ -157,9 +210,11 @@ fn line(
     )
     .and_then(|()| tell(&mut text));
     text.push('\n');
-    worker
-        .logs
-        .append(log.file, |_, out| out.extend_from_slice(text.as_bytes()));
+    for log in logs.iter().filter(|log| level >= log.level) {
+        worker.logs.append(log.file, Some(level), |_, out| {
+            out.extend_from_slice(text.as_bytes());
+        });
+    }
 }
 
 /// A client's words, fit for a line of their own.

@@ -7,7 +7,6 @@ use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, reason};
 use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
-use crate::config::files::LogFile;
 use crate::sources::Origin;
 
 /// nginx's own place for the main configuration.
@@ -105,7 +104,7 @@ impl Configuration {
             return self;
         };
         for file in &config.log_files {
-            let (LogFile::Path(path), Err(error)) = (file, file.open()) else {
+            let (Some(path), Err(error)) = (file.path(), file.open()) else {
                 continue;
             };
             let message = format!("open() \"{}\" failed ({})", path.display(), reason(&error));

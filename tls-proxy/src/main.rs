@@ -128,12 +128,14 @@ fn serve(options: &Options) -> ExitCode {
     let Some(config) = loaded.config else {
         return ExitCode::from(FAILURE);
     };
-    let log = &config.main.error_log;
-    Diagnostics::install(
-        config.log_files[log.file.index()].clone(),
-        log.level.min(Level::Notice),
-    );
-    if config.log_files[log.file.index()] != LogFile::Stderr {
+    let files = config.main.error_log.iter().map(|log| {
+        let file = config.log_files[log.file.index()].clone();
+        (file, log.level.min(Level::Notice))
+    });
+    let files: Vec<_> = files.collect();
+    let on_stderr = files.iter().any(|(file, _)| *file == LogFile::Stderr);
+    Diagnostics::install(files);
+    if !on_stderr {
         for problem in &loaded.problems {
             tracing::warn!("{problem}");
         }

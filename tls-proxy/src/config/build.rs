@@ -11,8 +11,9 @@ use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
+use crate::error_log::ErrorLogs;
 use crate::modules::listen::Listen;
-use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log};
+use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
 /// What came of a configuration's text.
@@ -38,7 +39,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         && path != "stderr"
     {
         let file = LogFile::named(&draft.paths.in_prefix(path));
-        draft.main.error_log.file = LogFileId(draft.log_files.len());
+        draft.main.error_log = ErrorLogs::to(LogFileId(draft.log_files.len()));
         draft.log_files.push(file);
     }
     let settings = &mut Settings::default();
@@ -198,7 +199,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         line: 1,
         column: 1,
     });
-    let combined = log::Format::combined(&mut draft.variables, &combined);
+    let combined = log_format::Format::combined(&mut draft.variables, &combined);
     let mut context = TlsContext::new(&mut draft.problems)?;
     let mut finished = std::mem::take(&mut draft.servers);
     for server in &mut finished {

@@ -11,8 +11,9 @@ use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
+use crate::modules::syslog::Syslog;
 use crate::modules::upstream::{Address, Upstream};
-use crate::modules::{Place, Settings, log, main};
+use crate::modules::{Place, Settings, log, log_format, main};
 use crate::tls::connector::Connector;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
@@ -25,8 +26,10 @@ pub(crate) struct Draft {
     pub(crate) main: main::Settings,
     pub(crate) paths: Paths,
     pub(crate) variables: Registry,
-    pub(crate) formats: HashMap<String, Arc<log::Format>>,
+    pub(crate) formats: HashMap<String, Arc<log_format::Format>>,
     pub(crate) log_files: Vec<LogFile>,
+    /// How the files of `access_log` are buffered.
+    pub(crate) log_buffers: HashMap<PathBuf, log::Buffer>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// `limit_req_zone`, `limit_conn_zone`.
     pub(crate) zones: Zones,
@@ -96,22 +99,25 @@ impl Draft {
     /// The log file called `word`.
     pub(crate) fn log_file(&mut self, word: &Word) -> Result<LogFileId, Problem> {
         let text = word.text.as_str();
-        if text.starts_with("syslog:") || text.starts_with("memory:") {
-            return Err(
-                Problem::emerg(&word.at, format!("\"{text}\" is not supported")).with_help(
-                    "log to /dev/stdout or /dev/stderr; the container runtime collects it",
-                ),
-            );
-        }
         let file = match text {
             "stderr" => LogFile::Stderr,
+            _ if text.starts_with("syslog:") => {
+                LogFile::Syslog(Syslog::parse(word, &self.paths.hostname)?)
+            }
+            // nginx's buffer for a debugger; there is nobody to look into it.
+            _ if text.starts_with("memory:") => LogFile::Path("/dev/null".into()),
             _ => LogFile::named(&self.paths.in_prefix(text)),
         };
+        Ok(self.keep_log_file(file))
+    }
+
+    /// The number of a log file; each has one.
+    pub(crate) fn keep_log_file(&mut self, file: LogFile) -> LogFileId {
         let known = self.log_files.iter().position(|own| *own == file);
-        Ok(LogFileId(known.unwrap_or_else(|| {
+        LogFileId(known.unwrap_or_else(|| {
             self.log_files.push(file);
             self.log_files.len() - 1
-        })))
+        }))
     }
 
     /// Keeps a finished location.

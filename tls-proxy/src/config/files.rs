@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::modules::syslog::Syslog;
 
 /// A log file of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,23 @@ pub enum LogFile {
     Stderr,
     /// A file that lines are appended to.
     Path(PathBuf),
+    /// A file that is compressed piece by piece.
+    Compressed(Compressed),
+    /// A server that takes each line as a datagram.
+    Syslog(Syslog),
+}
+
+/// `access_log FILE FORMAT gzip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compressed {
+    /// The file.
+    pub path: PathBuf,
+    /// From 1, fast, to 9, small.
+    pub level: u32,
+    /// Bytes of lines that make a piece.
+    pub size: usize,
+    /// The longest that a line waits for its piece.
+    pub flush: Option<Duration>,
 }
 
 impl LogFile {
@@ -42,10 +62,19 @@ impl LogFile {
         }
     }
 
+    /// The file on disk that it is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Compressed(compressed) => Some(&compressed.path),
+            Self::Stdout | Self::Stderr | Self::Syslog(_) => None,
+        }
+    }
+
     /// Opens it for appending.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says; a server is no file.
     pub fn open(&self) -> io::Result<File> {
         match self {
             // A path under /dev would fail where the descriptor is a socket.
@@ -54,8 +83,15 @@ impl LogFile {
             // nginx's image links its log files to the standard streams.
             Self::Path(path) => match std::fs::read_link(path).as_deref().map(Self::named) {
                 Ok(standard @ (Self::Stdout | Self::Stderr)) => standard.open(),
-                _ => OpenOptions::new().append(true).create(true).open(path),
+                _ => append_to(path),
             },
+            Self::Compressed(compressed) => append_to(&compressed.path),
+            Self::Syslog(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+}
+
+/// Opens a file for appending, made where it is not there.
+pub(crate) fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
 }

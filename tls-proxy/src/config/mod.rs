@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::upstream::Upstream;
-use crate::modules::{Settings, log, main};
+use crate::modules::{Settings, log_format, main};
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
 use files::LogFile;
@@ -39,7 +39,7 @@ pub struct Config {
     /// The variables the configuration makes.
     pub(crate) variables: Registry,
     /// nginx's predefined log format.
-    pub(crate) combined: log::Format,
+    pub(crate) combined: log_format::Format,
     /// What is counted, by whose key.
     pub(crate) zones: Zones,
     /// Files that logs go to.

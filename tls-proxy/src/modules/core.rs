@@ -9,7 +9,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::build::walk_block;
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
-use crate::error_log::ErrorLog;
+use crate::error_log::ErrorLogs;
 use crate::http1::request_head::Limits;
 use crate::vars::template::Template;
 
@@ -67,7 +67,7 @@ pub struct Settings {
     /// `internal`.
     pub internal: bool,
     /// `error_log`.
-    pub error_log: ErrorLog,
+    pub error_log: ErrorLogs,
 }
 
 /// `lingering_close` (nginx): when to read on before closing, so that the
@@ -138,7 +138,7 @@ impl Default for Settings {
             keepalive_disable: super::user_agent::NoKeepalive::default(),
             msie_padding: true,
             internal: false,
-            error_log: ErrorLog::default(),
+            error_log: ErrorLogs::default(),
         }
     }
 }
@@ -411,9 +411,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .about("The location is reached by internal redirects only; a client gets 404."),
-    Spec::set("error_log", ALL, (1, 2), |scope, directive| {
-        scope.settings.core.error_log = ErrorLog::parse(directive, scope.draft)?;
-        Ok(())
+    Spec::set("error_log", ALL, (1, MANY), |scope, directive| {
+        let logs = &mut scope.settings.core.error_log;
+        logs.add(scope.first_here, directive, scope.draft)
     })
     .default("stderr error")
     .about("Where errors go, and from which severity on.")

@@ -1,69 +1,77 @@
 //! nginx's `ngx_http_log_module`: one line for each request.
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::document_root::{climbs, folder, path};
+use super::log_format::Format;
 use super::value::{Parameter, Value};
-use super::{Contexts, Effect, Scope, Spec, arguments};
-use crate::conf::{Directive, Problem, Word};
-use crate::config::files::LogFileId;
-use crate::http1::target::push_escaped;
+use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use crate::conf::{Directive, Problem, Word, units};
+use crate::config::files::{Compressed, LogFile, LogFileId, append_to};
+use crate::error_log::{self, Level, shown};
 use crate::server::request::Request;
-use crate::vars::registry::Registry;
-use crate::vars::template::{Part, Template};
+use crate::vars::template::Template;
+
+/// `buffer=` where `gzip` stands alone, bytes.
+const COMPRESSED: usize = 64 << 10;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `access_log`, all of them; none where it is off.
-    pub logs: Arc<[AccessLog]>,
+    /// `access_log`, all of them.
+    logs: Arc<[AccessLog]>,
+    /// `access_log off`, which counts more than what stands beside it.
+    off: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let standard = AccessLog {
-            file: LogFileId::STDOUT,
+            to: To::File(LogFileId::STDOUT),
             format: None,
             condition: None,
         };
         Self {
             logs: Arc::new([standard]),
+            off: false,
         }
     }
 }
 
 /// One `access_log`.
 #[derive(Clone, Debug)]
-pub struct AccessLog {
-    file: LogFileId,
+struct AccessLog {
+    to: To,
     /// `None` is `combined`.
     format: Option<Arc<Format>>,
     /// `if=`.
     condition: Option<Template>,
 }
 
-/// One `log_format`.
-#[derive(Debug)]
-pub(crate) struct Format {
-    line: Template,
-    escape: Escape,
+#[derive(Clone, Debug)]
+enum To {
+    File(LogFileId),
+    /// A name with variables.
+    Named(Template),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
-    Default,
-    Json,
-    None,
+/// `buffer=`, `flush=` and `gzip`; a file has them once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Buffer {
+    size: usize,
+    flush: Option<Duration>,
+    /// 0 is none.
+    level: u32,
 }
-
-/// nginx's predefined format.
-const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
-                        $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "log_format",
         Contexts::HTTP,
-        (2, usize::MAX),
+        (2, MANY),
         |scope, directive| {
             let name = &arguments::first(directive).text;
             let format = Format::parse(directive, &mut scope.draft.variables)?;
@@ -80,23 +88,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set(
         "access_log",
-        Contexts::ALL.or(Contexts::IF),
-        (1, usize::MAX),
-        |scope, directive| {
-            if arguments::first(directive).text == "off" {
-                scope.settings.log.logs = Arc::new([]);
-                return Ok(());
-            }
-            let log = AccessLog::parse(scope, directive)?;
-            let own = &mut scope.settings.log.logs;
-            let inherited = if scope.first_here { &[] } else { &own[..] };
-            *own = inherited.iter().cloned().chain([log]).collect();
-            Ok(())
-        },
+        Contexts::ALL.or(Contexts::IF).or(Contexts::LIMIT_EXCEPT),
+        (1, MANY),
+        add,
     )
     .default("/dev/stdout combined")
-    .about("Where requests are logged, in which format, and `if=` when.")
+    .about("Where requests are logged, in which format, and `if=` when; also `syslog:` and `gzip`.")
     .repeats(),
+    Spec::set("log_subrequest", Contexts::ALL, (1, 1), |_, directive| {
+        arguments::flag(directive).map(drop)
+    })
+    .default("off")
+    .about("Checked; only requests of clients are logged."),
     Spec::new(
         "open_log_file_cache",
         Contexts::ALL,
@@ -111,168 +114,184 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ])),
 ];
 
-impl Format {
-    /// The predefined `combined`.
-    pub(crate) fn combined(variables: &mut Registry, at: &crate::conf::Position) -> Self {
-        let word = Word {
-            text: COMBINED.to_owned(),
-            quoted: true,
-            at: at.clone(),
+fn add(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    if scope.first_here {
+        scope.settings.log.logs = Arc::new([]);
+        scope.settings.log.off = false;
+    }
+    if arguments::first(directive).text == "off" {
+        scope.settings.log.off = true;
+        return match directive.args.get(1) {
+            Some(word) => Err(arguments::invalid_parameter(word)),
+            None => Ok(()),
         };
-        let line = Template::compile(&word, variables);
-        Self {
-            line: line.unwrap_or_default(),
-            escape: Escape::Default,
-        }
     }
-
-    fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
-        let mut words = directive.args[1..].iter().peekable();
-        let mut escape = Escape::Default;
-        if let Some(word) = words.next_if(|word| word.text.starts_with("escape=")) {
-            escape = match &word.text[7..] {
-                "default" => Escape::Default,
-                "json" => Escape::Json,
-                "none" => Escape::None,
-                other => {
-                    let message = format!("unknown log format escaping \"{other}\"");
-                    return Err(Problem::emerg(&word.at, message));
-                }
-            };
-        }
-        let at = &directive.args[0].at;
-        let text = words.map(|word| word.text.as_str()).collect();
-        let line = Template::compile(
-            &Word {
-                text,
-                quoted: true,
-                at: at.clone(),
-            },
-            variables,
-        )?;
-        Ok(Self { line, escape })
-    }
-
-    /// Appends the line of `request`, and its end.
-    fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
-        for part in self.line.parts() {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Variable(variable) => {
-                    value.clear();
-                    if variable.evaluate(request, value) {
-                        self.escape.write(value, out);
-                    } else if self.escape == Escape::Default {
-                        out.push(b'-');
-                    }
-                }
-            }
-        }
-        out.push(b'\n');
-    }
+    let log = AccessLog::parse(scope, directive)?;
+    let own = &mut scope.settings.log.logs;
+    *own = own.iter().cloned().chain([log]).collect();
+    Ok(())
 }
 
 impl AccessLog {
     fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Self, Problem> {
-        let path = arguments::first(directive);
-        let mut log = Self {
-            file: scope.draft.log_file(path)?,
-            format: None,
-            condition: None,
+        let name = arguments::first(directive);
+        let format = match directive.args.get(1) {
+            None => None,
+            Some(word) if word.text == "combined" => None,
+            Some(word) => {
+                let known = scope.draft.formats.get(&word.text).cloned();
+                let unknown = || format!("unknown log format \"{}\"", word.text);
+                Some(known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?)
+            }
         };
-        for (index, word) in directive.args[1..].iter().enumerate() {
-            let (name, value) = word.text.split_once('=').unwrap_or((&word.text, ""));
-            match name {
-                "if" => {
-                    let value = Word {
-                        text: value.to_owned(),
+        let mut condition = None;
+        let mut buffer = Buffer::default();
+        for word in directive.args.iter().skip(2) {
+            match word.text.strip_prefix("if=") {
+                Some(text) => {
+                    let text = text.to_owned();
+                    let word = Word {
+                        text,
                         ..word.clone()
                     };
-                    log.condition = Some(Template::compile(&value, &mut scope.draft.variables)?);
+                    condition = Some(Template::compile(&word, &mut scope.draft.variables)?);
                 }
-                // Lines are gathered and written once per turn of the worker.
-                "buffer" | "flush" => {}
-                "gzip" => {
-                    return Err(arguments::invalid_parameter(word)
-                        .with_help("compressed logs are not supported"));
-                }
-                "combined" if index == 0 => {}
-                _ if index == 0 => {
-                    log.format = Some(scope.draft.formats.get(name).cloned().ok_or_else(|| {
-                        Problem::emerg(&word.at, format!("unknown log format \"{name}\""))
-                    })?);
-                }
-                _ => return Err(arguments::invalid_parameter(word)),
+                None => buffer.read(word)?,
             }
         }
-        Ok(log)
+        if buffer.flush.is_some() && buffer.size == 0 {
+            let message = format!("no buffer is defined for access_log \"{}\"", name.text);
+            return Err(Problem::emerg(&name.at, message));
+        }
+        let to = To::parse(scope, name, buffer)?;
+        Ok(Self {
+            to,
+            format,
+            condition,
+        })
+    }
+
+    fn write(&self, request: &Request) {
+        let format = self.format.as_deref().unwrap_or(&request.config.combined);
+        let name = match &self.to {
+            To::File(id) => {
+                let logs = &request.connection.worker.logs;
+                return logs.append(*id, None, |value, out| format.write(request, value, out));
+            }
+            To::Named(name) => name.evaluate(request),
+        };
+        // What a client sends is no way out of the folder.
+        if climbs(&name) || name.contains(&0) {
+            let what = format!("access_log \"{}\" is not written", shown(&name));
+            return error_log::request(request, Level::Error, what);
+        }
+        let root = path(folder(request));
+        if !root.is_dir() {
+            let what = format!("testing \"{}\" existence failed", root.display());
+            return error_log::request(request, Level::Error, what);
+        }
+        let mut line = Vec::new();
+        format.write(request, &mut Vec::new(), &mut line);
+        let file = path(name.to_vec());
+        let written = append_to(&file).and_then(|mut file| file.write_all(&line));
+        if let Err(error) = written {
+            let reason = crate::conf::reason(&error);
+            let what = format!("open() \"{}\" failed ({reason})", file.display());
+            error_log::request(request, Level::Crit, what);
+        }
+    }
+}
+
+impl To {
+    fn parse(scope: &mut Scope<'_>, word: &Word, buffer: Buffer) -> Result<Self, Problem> {
+        let fail = |message: String| Err(Problem::emerg(&word.at, message));
+        let draft = &mut *scope.draft;
+        let is_server = word.text.starts_with("syslog:");
+        if !is_server && word.text.contains('$') {
+            if buffer.size > 0 {
+                return fail("buffered logs cannot have variables in name".to_owned());
+            }
+            let full = draft.paths.in_prefix(&word.text);
+            let word = Word {
+                text: full.to_string_lossy().into_owned(),
+                ..word.clone()
+            };
+            let name = Template::compile(&word, &mut draft.variables)?;
+            return Ok(Self::Named(name));
+        }
+        if buffer.size == 0 {
+            return draft.log_file(word).map(Self::File);
+        }
+        if is_server {
+            return fail("logs to syslog cannot be buffered".to_owned());
+        }
+        let path: PathBuf = draft.paths.in_prefix(&word.text);
+        let known = *draft.log_buffers.entry(path.clone()).or_insert(buffer);
+        if known != buffer {
+            return fail(format!(
+                "access_log \"{}\" already defined with conflicting parameters",
+                path.display()
+            ));
+        }
+        if buffer.level == 0 {
+            return draft.log_file(word).map(Self::File);
+        }
+        let compressed = Compressed {
+            path,
+            level: buffer.level,
+            size: buffer.size,
+            flush: buffer.flush,
+        };
+        let file = LogFile::Compressed(compressed);
+        Ok(Self::File(draft.keep_log_file(file)))
+    }
+}
+
+impl Buffer {
+    /// Reads a parameter. Lines of a plain file are gathered and written once
+    /// per turn of the worker, whatever it says.
+    fn read(&mut self, word: &Word) -> Result<(), Problem> {
+        let invalid = |what: &str, value: &str| {
+            Problem::emerg(&word.at, format!("invalid {what} \"{value}\""))
+        };
+        match word.text.split_once('=') {
+            Some(("buffer", value)) => {
+                let size = units::parse_size(value).and_then(|size| usize::try_from(size).ok());
+                let size = size.filter(|size| *size > 0);
+                self.size = size.ok_or_else(|| invalid("buffer size", value))?;
+            }
+            Some(("flush", value)) => {
+                let time = units::parse_time_ms(value).filter(|time| *time > 0);
+                let time = time.ok_or_else(|| invalid("flush time", value))?;
+                self.flush = Some(Duration::from_millis(time));
+            }
+            Some(("gzip", value)) => {
+                let level = value.parse().ok().filter(|level| (1..=9).contains(level));
+                self.level = level.ok_or_else(|| invalid("compression level", value))?;
+            }
+            None if word.text == "gzip" => self.level = 1,
+            _ => return Err(arguments::invalid_parameter(word)),
+        }
+        if self.level > 0 && self.size == 0 {
+            self.size = COMPRESSED;
+        }
+        Ok(())
     }
 }
 
 /// Writes the lines of a request that has ended.
 pub(crate) fn write(request: &Request) {
-    let settings = request.settings();
-    let logs = &request.connection.worker.logs;
-    for log in settings.log.logs.iter() {
+    let settings = &request.settings().log;
+    if settings.off {
+        return;
+    }
+    for log in settings.logs.iter() {
         let wanted = log
             .condition
             .as_ref()
             .is_none_or(|condition| !matches!(&condition.evaluate(request)[..], b"" | b"0"));
         if wanted {
-            let format = log.format.as_deref().unwrap_or(&request.config.combined);
-            logs.append(log.file, |value, out| format.write(request, value, out));
+            log.write(request);
         }
-    }
-}
-
-impl Escape {
-    fn write(self, value: &[u8], out: &mut Vec<u8>) {
-        for byte in value {
-            match (self, byte) {
-                (Self::None, _) => out.push(*byte),
-                (Self::Default, 0..=0x1f | b'"' | b'\\' | 0x7f..) => {
-                    let start = out.len();
-                    push_escaped(*byte, out);
-                    out[start] = b'x';
-                    out.insert(start, b'\\');
-                }
-                (Self::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', *byte]),
-                (Self::Json, b'\n') => out.extend_from_slice(b"\\n"),
-                (Self::Json, b'\r') => out.extend_from_slice(b"\\r"),
-                (Self::Json, b'\t') => out.extend_from_slice(b"\\t"),
-                (Self::Json, 0x08) => out.extend_from_slice(b"\\b"),
-                (Self::Json, 0x0c) => out.extend_from_slice(b"\\f"),
-                (Self::Json, 0..=0x1f) => {
-                    let start = out.len();
-                    push_escaped(*byte, out);
-                    out.splice(start..=start, *b"\\u00");
-                }
-                _ => out.push(*byte),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn escaped(escape: Escape, value: &[u8]) -> String {
-        let mut out = Vec::new();
-        escape.write(value, &mut out);
-        String::from_utf8_lossy(&out).into_owned()
-    }
-
-    #[test]
-    fn a_value_cannot_leave_its_line_or_its_quotes() {
-        assert_eq!(
-            escaped(Escape::Default, b"a\"b\\\n\x1f\xff"),
-            "a\\x22b\\x5C\\x0A\\x1F\\xFF"
-        );
-        assert_eq!(
-            escaped(Escape::Json, b"a\"b\\\n\x01\x08"),
-            "a\\\"b\\\\\\n\\u0001\\b"
-        );
-        assert_eq!(escaped(Escape::None, b"a\"b"), "a\"b");
     }
 }

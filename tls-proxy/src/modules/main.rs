@@ -7,7 +7,7 @@ use super::value::Value;
 use super::{Contexts, Effect, MANY, Spec, arguments};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
-use crate::error_log::ErrorLog;
+use crate::error_log::ErrorLogs;
 
 /// What the process as a whole is told.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Settings {
     /// `pid`.
     pub pid: PathBuf,
     /// `error_log` of the main context.
-    pub error_log: ErrorLog,
+    pub error_log: ErrorLogs,
 }
 
 impl Default for Settings {
@@ -32,7 +32,7 @@ impl Default for Settings {
             connections: None,
             shutdown_timeout: None,
             pid: PathBuf::from("/run/nginx.pid"),
-            error_log: ErrorLog::default(),
+            error_log: ErrorLogs::default(),
         }
     }
 }
@@ -133,10 +133,17 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("/run/nginx.pid")
     .about("File that holds the process id while the program serves."),
-    Spec::set("error_log", Contexts::MAIN, (1, 2), |scope, directive| {
-        scope.draft.main.error_log = ErrorLog::parse(directive, scope.draft)?;
-        Ok(())
-    })
+    Spec::set(
+        "error_log",
+        Contexts::MAIN,
+        (1, MANY),
+        |scope, directive| {
+            let mut logs = scope.draft.main.error_log.clone();
+            logs.add(scope.first_here, directive, scope.draft)?;
+            scope.draft.main.error_log = logs;
+            Ok(())
+        },
+    )
     .default("stderr error")
     .about("Where errors go, and from which severity on.")
     .repeats(),

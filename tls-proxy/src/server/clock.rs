@@ -58,6 +58,15 @@ impl Stamp {
         Self::of(since_epoch().as_secs())
     }
 
+    /// The time as syslog writes it (RFC 3164, section 4.1.2).
+    pub(crate) fn syslog(&self) -> String {
+        let (day, rest) = self.local.split_once('/').unwrap_or_default();
+        let (month, rest) = rest.split_once('/').unwrap_or_default();
+        let time = rest.get(5..13).unwrap_or_default();
+        let day = day.trim_start_matches('0');
+        format!("{month} {day:>2} {time}")
+    }
+
     /// The given second since 1970.
     pub(crate) fn of(second: u64) -> Self {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

@@ -5,9 +5,14 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write as _};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
-use crate::config::files::{LogFile, LogFileId};
+use crate::config::files::{Compressed, LogFile, LogFileId};
+use crate::error_log::Level;
+use crate::modules::syslog::Sender;
 
 /// Lines are written at once when this many bytes wait.
 const WRITE_AT: usize = 16 * 1024;
@@ -24,8 +29,17 @@ pub(crate) struct Logs {
 
 #[derive(Debug)]
 struct Sink {
-    file: File,
+    to: To,
     lines: Vec<u8>,
+    /// When the oldest line is to be written at the latest.
+    due: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum To {
+    File(File),
+    Compressed(File, Compressed),
+    Syslog(Sender),
 }
 
 impl Logs {
@@ -39,17 +53,30 @@ impl Logs {
     }
 
     /// Adds what `write` appends; its first argument is memory it may use.
-    pub(crate) fn append(&self, id: LogFileId, write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) {
+    /// `level` is that of an error.
+    pub(crate) fn append(
+        &self,
+        id: LogFileId,
+        level: Option<Level>,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
+    ) {
         let mut sinks = self.sinks.borrow_mut();
         let Some(sink) = sinks.get_mut(id.0) else {
             return;
         };
         if sink.lines.is_empty() {
+            sink.due = sink.patience().map(|patience| Instant::now() + patience);
             self.waiting.notify_one();
         }
         write(&mut self.scratch.borrow_mut(), &mut sink.lines);
-        if sink.lines.len() >= WRITE_AT {
-            sink.write();
+        match &sink.to {
+            To::Syslog(sender) => {
+                sender.send(level, &sink.lines);
+                sink.lines.clear();
+            }
+            To::File(_) if sink.lines.len() >= WRITE_AT => sink.write(),
+            To::Compressed(_, how) if sink.lines.len() >= how.size => sink.write(),
+            To::File(_) | To::Compressed(..) => {}
         }
     }
 
@@ -57,8 +84,24 @@ impl Logs {
     /// it comes after the requests that are ready now.
     pub(crate) async fn run(&self) {
         loop {
-            self.waiting.notified().await;
-            self.flush();
+            let due = self.sinks.borrow().iter().filter_map(|it| it.due).min();
+            let expired = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.waiting.notified() => {}
+                () = expired => {}
+            }
+            let now = Instant::now();
+            for sink in self.sinks.borrow_mut().iter_mut() {
+                let waits = matches!(sink.to, To::Compressed(..));
+                if !waits || sink.due.is_some_and(|due| due <= now) {
+                    sink.write();
+                }
+            }
         }
     }
 
@@ -83,19 +126,44 @@ fn open_all(files: &[LogFile]) -> io::Result<Vec<Sink>> {
     files
         .iter()
         .map(|name| {
+            let to = match name {
+                LogFile::Syslog(syslog) => To::Syslog(syslog.open()?),
+                LogFile::Compressed(how) => To::Compressed(name.open()?, how.clone()),
+                _ => To::File(name.open()?),
+            };
             Ok(Sink {
-                file: name.open()?,
+                to,
                 lines: Vec::new(),
+                due: None,
             })
         })
         .collect()
 }
 
 impl Sink {
+    /// How long a line may wait for its piece.
+    fn patience(&self) -> Option<std::time::Duration> {
+        match &self.to {
+            To::Compressed(_, how) => how.flush,
+            To::File(_) | To::Syslog(_) => None,
+        }
+    }
+
     fn write(&mut self) {
+        self.due = None;
+        let file = match &mut self.to {
+            To::File(file) => file,
+            To::Compressed(file, how) => {
+                // There is nowhere to say that this failed.
+                let _ = write_compressed(file, how.level, &self.lines);
+                self.lines.clear();
+                return;
+            }
+            To::Syslog(_) => return,
+        };
         let mut written = 0;
         while written < self.lines.len() {
-            match self.file.write(&self.lines[written..]) {
+            match file.write(&self.lines[written..]) {
                 Ok(0) => break,
                 Ok(size) => written += size,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -114,4 +182,14 @@ impl Sink {
             self.lines.shrink_to(WRITE_AT);
         }
     }
+}
+
+/// One member of a gzip file (RFC 1952, section 2.2).
+fn write_compressed(file: &mut File, level: u32, lines: &[u8]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(lines)?;
+    file.write_all(&encoder.finish()?)
 }

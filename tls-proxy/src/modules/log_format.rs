@@ -1,0 +1,153 @@
+//! `log_format`: the lines of access logs, and how values are escaped in them.
+
+use crate::conf::{Directive, Position, Problem, Word};
+use crate::http1::target::push_escaped;
+use crate::server::request::Request;
+use crate::vars::Variable;
+use crate::vars::registry::Registry;
+use crate::vars::template::{Part, Template};
+
+/// One `log_format`.
+#[derive(Debug)]
+pub(crate) struct Format {
+    line: Template,
+    escape: Escape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
+    Default,
+    Json,
+    None,
+}
+
+/// nginx's predefined format.
+const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
+                        $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
+/// nginx knows no groups of regular expressions here.
+fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
+    let group = line.parts().iter().find_map(|part| match part {
+        Part::Variable(Variable::Capture(group)) => Some(group),
+        _ => None,
+    });
+    match group {
+        Some(group) => Err(Problem::emerg(at, format!("unknown \"{group}\" variable"))
+            .with_help("give the group a name, or `set` a variable")),
+        None => Ok(()),
+    }
+}
+
+impl Format {
+    /// The predefined `combined`.
+    pub(crate) fn combined(variables: &mut Registry, at: &Position) -> Self {
+        let word = Word {
+            text: COMBINED.to_owned(),
+            quoted: true,
+            at: at.clone(),
+        };
+        let line = Template::compile(&word, variables);
+        Self {
+            line: line.unwrap_or_default(),
+            escape: Escape::Default,
+        }
+    }
+
+    pub(crate) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
+        let mut words = directive.args[1..].iter().peekable();
+        let mut escape = Escape::Default;
+        if let Some(word) = words.next_if(|word| word.text.starts_with("escape=")) {
+            escape = match &word.text[7..] {
+                "default" => Escape::Default,
+                "json" => Escape::Json,
+                "none" => Escape::None,
+                other => {
+                    let message = format!("unknown log format escaping \"{other}\"");
+                    return Err(Problem::emerg(&word.at, message));
+                }
+            };
+        }
+        let at = &directive.args[0].at;
+        let text = words.map(|word| word.text.as_str()).collect();
+        let line = Template::compile(
+            &Word {
+                text,
+                quoted: true,
+                at: at.clone(),
+            },
+            variables,
+        )?;
+        check_names(&line, at)?;
+        Ok(Self { line, escape })
+    }
+
+    /// Appends the line of `request`, and its end.
+    pub(crate) fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
+        for part in self.line.parts() {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Variable(variable) => {
+                    value.clear();
+                    if variable.evaluate(request, value) {
+                        self.escape.write(value, out);
+                    } else if self.escape == Escape::Default {
+                        out.push(b'-');
+                    }
+                }
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Escape {
+    fn write(self, value: &[u8], out: &mut Vec<u8>) {
+        for byte in value {
+            match (self, byte) {
+                (Self::None, _) => out.push(*byte),
+                (Self::Default, 0..=0x1f | b'"' | b'\\' | 0x7f..) => {
+                    let start = out.len();
+                    push_escaped(*byte, out);
+                    out[start] = b'x';
+                    out.insert(start, b'\\');
+                }
+                (Self::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', *byte]),
+                (Self::Json, b'\n') => out.extend_from_slice(b"\\n"),
+                (Self::Json, b'\r') => out.extend_from_slice(b"\\r"),
+                (Self::Json, b'\t') => out.extend_from_slice(b"\\t"),
+                (Self::Json, 0x08) => out.extend_from_slice(b"\\b"),
+                (Self::Json, 0x0c) => out.extend_from_slice(b"\\f"),
+                (Self::Json, 0..=0x1f) => {
+                    let start = out.len();
+                    push_escaped(*byte, out);
+                    out.splice(start..=start, *b"\\u00");
+                }
+                _ => out.push(*byte),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(escape: Escape, value: &[u8]) -> String {
+        let mut out = Vec::new();
+        escape.write(value, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_value_cannot_leave_its_line_or_its_quotes() {
+        assert_eq!(
+            escaped(Escape::Default, b"a\"b\\\n\x1f\xff"),
+            "a\\x22b\\x5C\\x0A\\x1F\\xFF"
+        );
+        assert_eq!(
+            escaped(Escape::Json, b"a\"b\\\n\x01\x08"),
+            "a\\\"b\\\\\\n\\u0001\\b"
+        );
+        assert_eq!(escaped(Escape::None, b"a\"b"), "a\"b");
+    }
+}
