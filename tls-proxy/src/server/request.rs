@@ -1,6 +1,6 @@
 //! One request, from its head to its line in the access log.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) in_error_page: bool,
     /// What led here ends the connection, whatever the answer.
     pub(crate) closing: bool,
+    /// `$sent_http_connection`, once it is known: it stays what it was first.
+    said_keep_alive: Cell<Option<bool>>,
     /// Fields that the answer gets though an error page has replaced the one
     /// they were made for.
     pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
@@ -199,6 +201,7 @@ impl Request {
             error_status: 0,
             in_error_page: false,
             closing: false,
+            said_keep_alive: Cell::new(None),
             kept_fields: Vec::new(),
             kept_location: None,
             framing: Framing::None,
@@ -243,6 +246,28 @@ impl Request {
             length: 0,
         };
         Self::new(connection, head, RequestBody::None)
+    }
+
+    /// Whether its connection may serve another request, as far as it goes by
+    /// the request.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        let core = &self.settings().core;
+        // What answers before a location is chosen knows nothing of its limits.
+        let limits = !self.located
+            || (!core.keepalive_timeout.is_zero()
+                && self.number < core.keepalive_requests
+                && self.connection.began.elapsed() < core.keepalive_time
+                && !core.keepalive_disable.forbids(self));
+        self.head.wants_keep_alive() && !self.closing && limits
+    }
+
+    /// What `Connection` says, for variables. In the log nginx's connections
+    /// are closed, unless it was asked for before.
+    pub(crate) fn says_keep_alive(&self) -> bool {
+        let said = self.said_keep_alive.get();
+        let said = said.unwrap_or_else(|| self.keeps_alive());
+        self.said_keep_alive.set(Some(said));
+        said
     }
 
     /// Whether it goes round in a circle: nginx allows ten redirects
@@ -303,6 +328,9 @@ impl Drop for Request {
         if self.outcome.status == 0 && !self.outcome.dropped {
             // The client has gone; nginx's own status for it.
             self.outcome.status = 499;
+        }
+        if self.said_keep_alive.get().is_none() && self.head.version < Version::Http2 {
+            self.said_keep_alive.set(Some(false));
         }
         log::write(self);
     }

@@ -134,6 +134,21 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("scheme", |request, out| {
         write(Some(request.scheme().as_bytes()), out)
     }),
+    ("sent_http_connection", |request, out| {
+        let value: &[u8] = match (request.outcome.status, request.says_keep_alive()) {
+            (101, _) => b"upgrade",
+            (_, true) => b"keep-alive",
+            (_, false) => b"close",
+        };
+        write(Some(value), out)
+    }),
+    ("sent_http_keep_alive", |request, out| {
+        let seconds = request.settings().core.keepalive_header;
+        match seconds.filter(|_| request.says_keep_alive()) {
+            Some(seconds) => append(out, format_args!("timeout={seconds}")),
+            None => false,
+        }
+    }),
     ("server_addr", |request, out| {
         append(out, format_args!("{}", request.connection.local.ip()))
     }),

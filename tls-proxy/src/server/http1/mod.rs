@@ -63,14 +63,13 @@ impl Patience {
 /// Serves requests until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
     let wire = Rc::new(RefCell::new(Wire::new(stream, BytesMut::new())));
-    let began = Instant::now();
     loop {
         let end = match head::next(&connection, &wire).await {
             Next::Close => End::Close,
             Next::Rejected(rejection) => refuse_head(&connection, &wire, rejection).await,
             Next::Head { head, pipelined } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
-                answer(&connection, &wire, *head, pipelined, began, &mut token).await
+                answer(&connection, &wire, *head, pipelined, &mut token).await
             }
         };
         match end {
@@ -110,7 +109,6 @@ async fn answer(
     wire: &SharedWire,
     head: RequestHead,
     pipelined: bool,
-    began: Instant,
     token: &mut Token,
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
@@ -126,7 +124,8 @@ async fn answer(
     let response = look_at_body(&mut request, response).await;
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
-    let keep_alive = keeps_alive(&request, &response, began);
+    let worker = &connection.worker;
+    let keep_alive = request.keeps_alive() && !response.close && !worker.says_goodbye();
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {
         Content::Nothing => {
@@ -224,19 +223,6 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
         }
     }
     response
-}
-
-/// Whether the connection may serve another request.
-fn keeps_alive(request: &Request, response: &Response, began: Instant) -> bool {
-    let core = &request.settings().core;
-    // What answers before a location is chosen knows nothing of its limits.
-    let limits = !request.located
-        || (!core.keepalive_timeout.is_zero()
-            && request.number < core.keepalive_requests
-            && began.elapsed() < core.keepalive_time
-            && !core.keepalive_disable.forbids(request));
-    let worker = &request.connection.worker;
-    request.head.wants_keep_alive() && !response.close && limits && !worker.says_goodbye()
 }
 
 /// Decides what becomes of the connection.
