@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::frames::{DATA, GOAWAY, Http2};
 use support::place::PLAIN;
 use support::{Place, Proxy, Upstream, eventually};
 
@@ -52,6 +53,29 @@ fn it_accepts_for_a_fifth_of_the_budget_and_says_goodbye() {
     refuses_connections(&proxy);
     assert!(begin.elapsed() >= Duration::from_secs(1));
     assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn clients_of_http2_are_told_to_go_and_late_ones_are_served_first() {
+    let http = "http2 on; server { listen {plain}; return 200 own; }";
+    let place = Place::new("frames");
+    let budget = ["--shutdown-budget", "20s"];
+    let mut proxy = Proxy::start_with(place, &support::proxy::around(http), &budget);
+    let address = proxy.place.address(PLAIN);
+    let mut open = Http2::connect(address);
+    open.ask(1, "/", &[]);
+    assert_eq!(open.frame_of(DATA).payload, b"own");
+    proxy.signal(Signal::QUIT);
+    is_lame(&proxy);
+    assert!(open.rest().iter().any(|frame| frame.kind == GOAWAY));
+    let mut late = Http2::connect(address);
+    late.ask(1, "/", &[]);
+    let frames = late.rest();
+    for kind in [DATA, GOAWAY] {
+        assert!(frames.iter().any(|frame| frame.kind == kind), "{frames:?}");
+    }
+    proxy.signal(Signal::QUIT);
+    proxy.exit_code();
 }
 
 #[test]

@@ -96,6 +96,7 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
         Duration::ZERO => core.client_header_timeout,
         timeout => timeout,
     };
+    let mut lame_duck = pin!(worker.drain.changed());
     let mut ending = pin!(worker.closes_idle());
     let mut forced = pin!(worker.drain.forced());
     let streams = Streams {
@@ -106,6 +107,7 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
     loop {
         let patience = if goodbye { LEAVE.min(idle) } else { idle };
         let is_idle = connection.in_flight.get() == 0;
+        let has_served = connection.requests.get() > 0;
         let asked = tokio::select! {
             asked = poll_fn(|cx| frames.poll_accept(cx)) => match asked {
                 Some(Ok(asked)) => Some(asked),
@@ -113,6 +115,8 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
             },
             _ = forced.as_mut() => return,
             () = ending.as_mut(), if !goodbye => None,
+            // Who has asked nothing yet would have connected in vain.
+            _ = lame_duck.as_mut(), if !goodbye && has_served => None,
             () = streams.quiet.notified() => continue,
             () = sleep(patience), if is_idle => {
                 if !goodbye {
@@ -135,7 +139,7 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
 
 /// Starts the task of a stream; says whether it is the last one that the
 /// connection should serve (`keepalive_requests`, `keepalive_time`,
-/// `keepalive_timeout 0`).
+/// `keepalive_timeout 0`, the lame duck).
 fn start(
     connection: &Rc<Connection>,
     frames: &mut Frames<ClientStream, Piece>,
@@ -168,7 +172,8 @@ fn start(
     };
     let worn_out = request.number >= core.keepalive_requests
         || core.keepalive_timeout.is_zero()
-        || connection.began.elapsed() > core.keepalive_time;
+        || connection.began.elapsed() > core.keepalive_time
+        || connection.worker.drain.phase().is_ending();
     let in_flight = connection.worker.drain.token(Kind::Request);
     let (connection, streams) = (connection.clone(), streams.clone());
     tokio::task::spawn_local(async move {
