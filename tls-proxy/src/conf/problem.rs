@@ -58,6 +58,13 @@ impl Problem {
         Self::new(Severity::Emerg, None, message.into())
     }
 
+    /// Names another line than the one the place stands on.
+    #[must_use]
+    pub fn on_line(mut self, line: Option<u32>) -> Self {
+        self.line = line;
+        self
+    }
+
     /// Adds what to write instead.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {

@@ -200,7 +200,10 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         column: 1,
     });
     let combined = log_format::Format::combined(&mut draft.variables, &combined);
-    let mut context = TlsContext::new(&mut draft.problems)?;
+    let mut context = TlsContext::new(
+        draft.http_end.as_ref().map(|at| at.line),
+        &mut draft.problems,
+    )?;
     let mut finished = std::mem::take(&mut draft.servers);
     for server in &mut finished {
         add_default_listen(server);
@@ -214,11 +217,14 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
             let own = |listen: &Listen| listen.address == address.listen.address;
             address.listen.ssl && server.draft.listens.iter().any(own)
         });
-        let tls = wanted.and_then(|address| {
-            let default = roots[address.default.0];
-            let curves = draft.locations[default.0].settings.ssl.curves.as_deref();
+        let default = wanted.map_or(server.root, |address| roots[address.default.0]);
+        let curves = draft.locations[default.0].settings.ssl.curves.as_deref();
+        // nginx reads certificates though nobody listens for TLS.
+        let tls = if wanted.is_some() || !ssl.certificates.is_empty() {
             TlsServer::load(ssl, curves, &server.at, &mut context, &mut draft.problems)
-        });
+        } else {
+            None
+        };
         sources.extend(ssl.files().map(|file| file.path.clone()));
         let name = server
             .draft

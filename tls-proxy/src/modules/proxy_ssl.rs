@@ -207,11 +207,17 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         key,
         "The certificate's private key (PEM)."
     ),
-    file!(
+    Spec::set(
         "proxy_ssl_password_file",
-        passwords,
-        "Passwords of encrypted keys (PKCS#8), one a line."
-    ),
+        ALL,
+        (1, 1),
+        |scope, directive| {
+            let file = File::parse_readable(directive, scope.draft)?;
+            scope.settings.proxy_ssl.passwords = Some(file);
+            Ok(())
+        },
+    )
+    .about("Passwords of encrypted keys (PKCS#8), one a line."),
     Spec::new(
         "proxy_ssl_certificate_cache",
         ALL,

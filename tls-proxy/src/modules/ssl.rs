@@ -97,7 +97,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            let file = File::parse(directive, scope.draft);
+            let file = File::parse_plain(directive, scope.draft)?;
             add_file(&mut scope.settings.ssl.certificates, file, scope.first_here);
             Ok(())
         },
@@ -109,7 +109,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            let file = File::parse(directive, scope.draft);
+            let file = File::parse_plain(directive, scope.draft)?;
             add_file(&mut scope.settings.ssl.keys, file, scope.first_here);
             Ok(())
         },
@@ -167,7 +167,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.passwords = Some(File::parse(directive, scope.draft));
+            scope.settings.ssl.passwords = Some(File::parse_readable(directive, scope.draft)?);
             Ok(())
         },
     )
@@ -232,6 +232,42 @@ impl File {
             at: word.at.clone(),
         }
     }
+
+    /// A certificate or key that is a file, which nginx need not have.
+    fn parse_plain(
+        directive: &Directive,
+        draft: &crate::config::draft::Draft,
+    ) -> Result<Self, Problem> {
+        let word = arguments::first(directive);
+        let others = ["data:", "engine:", "store:"];
+        let what = if word.text.contains('$') {
+            "variables"
+        } else if others.iter().any(|own| word.text.starts_with(own)) {
+            "values that are no file"
+        } else {
+            return Ok(Self::parse(directive, draft));
+        };
+        let name = &directive.name.text;
+        let message = format!("{what} are not supported in \"{name}\"");
+        Err(Problem::emerg(&word.at, message)
+            .with_help("write a file, and a server of its own for each name"))
+    }
+
+    /// A file that must be there when the line is read.
+    pub(super) fn parse_readable(
+        directive: &Directive,
+        draft: &crate::config::draft::Draft,
+    ) -> Result<Self, Problem> {
+        let file = Self::parse(directive, draft);
+        match std::fs::read(&file.path) {
+            Ok(_) => Ok(file),
+            Err(source) => {
+                let why = crate::conf::reason(&source);
+                let message = format!("open() \"{}\" failed ({why})", file.path.display());
+                Err(Problem::emerg(&file.at, message))
+            }
+        }
+    }
 }
 
 /// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.
@@ -240,17 +276,23 @@ pub(super) fn protocols(
     problems: &mut Vec<Problem>,
 ) -> Result<(bool, bool), Problem> {
     let (mut tls12, mut tls13) = (false, false);
-    for word in &directive.args {
-        match word.text.as_str() {
+    for (index, word) in directive.args.iter().enumerate() {
+        let known = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+        let same = |own: &&str| own.eq_ignore_ascii_case(&word.text);
+        let version = known.into_iter().find(same);
+        let version = version
+            .ok_or_else(|| Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text)))?;
+        let mut before = directive.args[..index].iter();
+        if before.any(|other| other.text.eq_ignore_ascii_case(version)) {
+            let message = format!("duplicate value \"{}\"", word.text);
+            problems.push(Problem::warn(&word.at, message));
+        }
+        match version {
             "TLSv1.2" => tls12 = true,
             "TLSv1.3" => tls13 = true,
-            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
-                let message = format!("{} is not supported and stays off", word.text);
+            _ => {
+                let message = format!("{version} is not supported and stays off");
                 problems.push(Problem::warn(&word.at, message));
-            }
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
             }
         }
     }

@@ -107,6 +107,23 @@ fn contains(text: &[u8], mark: &[u8]) -> bool {
     memchr::memmem::find(text, mark).is_some()
 }
 
+/// Whether `ssl_dhparam` names what nginx could read; finite-field key
+/// exchange itself is not offered.
+pub(super) fn check_parameters(file: &File) -> Result<(), Problem> {
+    let path = file.path.display();
+    let refuse = |why: String| {
+        let message = format!("cannot load DH parameters \"{path}\": {why}");
+        Err(Problem::emerg(&file.at, message).with_help("remove the line; they are not used here"))
+    };
+    match std::fs::read(&file.path) {
+        Err(source) => refuse(describe(&source)),
+        Ok(text) if memchr::memmem::find(&text, b"-----BEGIN DH PARAMETERS-----").is_none() => {
+            refuse("no DH PARAMETERS in it".to_owned())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Decrypts a PKCS#8 key with one of the lines of a file of passwords.
 fn decrypt(text: &[u8], passwords: Option<&File>) -> Result<PrivateKeyDer<'static>, String> {
     let Some(file) = passwords else {

@@ -40,10 +40,12 @@ pub(crate) struct TlsServer {
 pub(crate) struct TlsContext {
     tickets: Arc<dyn ProducesTickets>,
     caches: HashMap<Box<str>, Arc<Cache>>,
+    /// The line on which `http` ends: there nginx reads most files.
+    end: Option<u32>,
 }
 
 impl TlsContext {
-    pub(crate) fn new(problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(crate) fn new(end: Option<u32>, problems: &mut Vec<Problem>) -> Option<Self> {
         let tickets = sessions::own_tickets();
         if tickets.is_none() {
             problems.push(Problem::emerg_nowhere("no random bytes"));
@@ -51,6 +53,7 @@ impl TlsContext {
         Some(Self {
             tickets: tickets?,
             caches: HashMap::new(),
+            end,
         })
     }
 }
@@ -106,9 +109,11 @@ fn check_files(ssl: &Settings) -> impl Iterator<Item = Problem> {
     let lists = ssl.client.crl.iter().filter(move |_| !asks);
     let certificates = trusted.map(|file| authorities::load(file).err());
     let lists = lists.map(|file| authorities::load_crls(file).err());
-    let others = [&ssl.passwords, &ssl.dhparam].into_iter().flatten();
-    let others = others.map(|file| authorities::read(file, "file").err());
-    certificates.chain(lists).chain(others).flatten()
+    let parameters = ssl
+        .dhparam
+        .iter()
+        .map(|file| keys::check_parameters(file).err());
+    certificates.chain(lists).chain(parameters).flatten()
 }
 
 fn build(
@@ -220,7 +225,7 @@ fn resume(
     if session.tickets {
         let sealed_by = match &session.ticket_keys[..] {
             [] => context.tickets.clone(),
-            files => tickets::load(files)?,
+            files => tickets::load(files).map_err(|problem| problem.on_line(context.end))?,
         };
         config.ticketer = Arc::new(Tickets {
             sealed_by,
