@@ -1,6 +1,8 @@
 //! nginx's `ngx_http_gzip_filter_module`: answers compressed on their way.
 
+use std::cell::Cell;
 use std::io::Write as _;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,6 +20,8 @@ use crate::server::request::Request;
 use crate::server::response::{Content, Response};
 use crate::server::source::{Next, Source};
 use crate::upstream::answer::{Answer, Frame};
+use crate::vars::Evaluate;
+use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -220,6 +224,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     response.content = Content::Stream(Box::new(Gzip {
         inner,
         encoder: Some(encoder),
+        counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
     }));
 }
@@ -256,8 +261,31 @@ struct Gzip {
     inner: Content,
     /// Gone once its end has been written.
     encoder: Option<GzEncoder<Vec<u8>>>,
+    /// Bytes before and after.
+    counts: Rc<Cell<(u64, u64)>>,
     trailers: Option<Bytes>,
 }
+
+impl Gzip {
+    fn count(&self, read: usize, written: usize) {
+        let (before, after) = self.counts.get();
+        self.counts
+            .set((before + read as u64, after + written as u64));
+    }
+}
+
+/// `$gzip_ratio`, with two decimals.
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("gzip_ratio", |request, out| {
+    let counts = request.gzipped.get().map(|counts| counts.get());
+    let Some((before, after)) = counts.filter(|(_, after)| *after > 0) else {
+        return false;
+    };
+    let hundredths = (before * 1000 / after + 5) / 10;
+    append(
+        out,
+        format_args!("{}.{:02}", hundredths / 100, hundredths % 100),
+    )
+})];
 
 impl Source for Gzip {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -272,6 +300,7 @@ impl Source for Gzip {
                     let flushed = encoder.flush().is_ok();
                     let waiting = std::mem::take(encoder.get_mut());
                     if flushed && !waiting.is_empty() {
+                        self.count(0, waiting.len());
                         return Poll::Ready(Some(Ok(Frame::Data(waiting.into()))));
                     }
                     return Poll::Pending;
@@ -283,6 +312,7 @@ impl Source for Gzip {
                     // Writing into memory does not fail.
                     let _ = encoder.write_all(&data);
                     let made = std::mem::take(encoder.get_mut());
+                    self.count(data.len(), made.len());
                     if !made.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::Data(made.into()))));
                     }
@@ -296,6 +326,7 @@ impl Source for Gzip {
                         .encoder
                         .take()
                         .and_then(|encoder| encoder.finish().ok());
+                    self.count(0, rest.as_ref().map_or(0, Vec::len));
                     return Poll::Ready(rest.map(|rest| Ok(Frame::Data(rest.into()))));
                 }
             }

@@ -261,6 +261,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
 /// The variables that modules give, besides the fixed ones.
 pub(crate) const VARIABLES: &[&[(&str, Evaluate)]] = &[
     document_root::VARIABLES,
+    gzip::VARIABLES,
     limit_conn::VARIABLES,
     limit_rate::VARIABLES,
     limit_req::VARIABLES,

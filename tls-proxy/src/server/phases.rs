@@ -69,6 +69,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             request.args = normal
                 .args
                 .map_or(Bytes::new(), |at| request.head.target.slice(at));
+            request.args_known = !request.args.is_empty();
             request.path = normal.path;
         }
         Err(target::Invalid) => {

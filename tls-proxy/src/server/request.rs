@@ -37,6 +37,10 @@ pub(crate) struct Request {
     pub(crate) guards: Vec<limit_conn::Guard>,
     /// `set $limit_rate`.
     pub(crate) limit_rate: Option<Bytes>,
+    /// `$request_body`, where it was read whole before it went on.
+    pub(crate) whole_body: Option<Bytes>,
+    /// `$gzip_ratio`: bytes before and after, as they become known.
+    pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
     /// Its answer has trailers of this server's own.
     pub(crate) own_trailers: bool,
     /// `$request_id`.
@@ -72,6 +76,8 @@ pub(crate) struct Request {
     pub(crate) path: Vec<u8>,
     /// `$args`.
     pub(crate) args: Bytes,
+    /// There have been arguments, though there may be none now.
+    pub(crate) args_known: bool,
     /// The target had percent-encoded bytes.
     pub(crate) quoted: bool,
     /// A location has been chosen: its limits on connections hold.
@@ -194,6 +200,8 @@ impl Request {
             limit_conn_status: None,
             guards: Vec::new(),
             limit_rate: None,
+            whole_body: None,
+            gzipped: OnceCell::new(),
             own_trailers: false,
             id: OnceCell::new(),
             under_way: UnderWay::new(),
@@ -210,6 +218,7 @@ impl Request {
             host: Vec::new(),
             path: Vec::new(),
             args: Bytes::new(),
+            args_known: false,
             quoted: false,
             rewritten: false,
             located: false,

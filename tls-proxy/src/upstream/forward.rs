@@ -130,9 +130,13 @@ impl Body {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
         };
+        let begun = begun.freeze();
+        if rest.is_done() && !begun.is_empty() {
+            request.whole_body = Some(begun.clone());
+        }
         Ok(Self {
             framing,
-            begun: begun.freeze(),
+            begun,
             rest,
         })
     }

@@ -17,7 +17,7 @@ pub(crate) fn find(name: &str) -> Option<Evaluate> {
 
 /// Name and value of every fixed variable; the names are nginx's.
 pub(crate) const TABLE: &[(&str, Evaluate)] = &[
-    ("args", |request, out| write(nonempty(&request.args), out)),
+    ("args", args),
     ("body_bytes_sent", |request, out| {
         number(request.outcome.body_bytes, out)
     }),
@@ -64,6 +64,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("is_args", |request, out| {
         write(Some(if request.args.is_empty() { b"" } else { b"?" }), out)
     }),
+    ("is_request_port", |request, out| {
+        let given = port(request).is_some();
+        write(Some(if given { b":" } else { b"" }), out)
+    }),
     ("msec", |request, out| {
         let (seconds, millis) = request.connection.worker.clock.unix_now();
         append(out, format_args!("{seconds}.{millis:03}"))
@@ -87,9 +91,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("proxy_port", |request, out| {
         write(request.proxy.as_ref().map(|to| to.port.as_bytes()), out)
     }),
-    ("query_string", |request, out| {
-        write(nonempty(&request.args), out)
-    }),
+    ("query_string", args),
     ("remote_addr", |request, out| {
         append(out, format_args!("{}", request.peer.ip()))
     }),
@@ -109,6 +111,11 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         let known = !line.is_empty() || request.head.version < Version::Http2;
         write(known.then_some(line), out)
     }),
+    ("request_body", |request, out| {
+        write(request.whole_body.as_deref(), out)
+    }),
+    // Bodies are never written to files.
+    ("request_body_file", |_, _| false),
     ("request_completion", |request, out| {
         write(
             Some(if request.outcome.complete { b"OK" } else { b"" }),
@@ -120,6 +127,9 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("request_method", |request, out| {
         write(nonempty(&request.head.method), out)
+    }),
+    ("request_port", |request, out| {
+        write(Some(port(request).unwrap_or_default()), out)
     }),
     ("request_time", |request, out| {
         let elapsed = request.started.elapsed();
@@ -194,6 +204,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("upstream_bytes_sent", |request, out| {
         tries(request, out, |attempt, out| number(attempt.sent, out))
     }),
+    // There is no cache.
+    ("upstream_cache_etag", |_, _| false),
+    ("upstream_cache_last_modified", |_, _| false),
+    ("upstream_cache_status", |_, _| false),
     ("upstream_connect_time", |request, out| {
         tries(request, out, |attempt, out| seconds(attempt.connected, out))
     }),
@@ -214,6 +228,22 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("uri", |request, out| write(Some(&request.path), out)),
 ];
+
+/// The port that the client names behind the host.
+fn port(request: &Request) -> Option<&[u8]> {
+    let named = request.head.authority.as_deref();
+    let named = named.or(request.head.fields.first(b"host"))?;
+    let colon = memchr::memrchr(b':', named)?;
+    let port = &named[colon + 1..];
+    nonempty(port).filter(|port| port.iter().all(u8::is_ascii_digit))
+}
+
+/// Arguments that were never there are none; those that were removed are
+/// empty.
+fn args(request: &Request, out: &mut Vec<u8>) -> bool {
+    let known = request.args_known || !request.args.is_empty();
+    write(known.then_some(&request.args[..]), out)
+}
 
 fn nonempty(value: &[u8]) -> Option<&[u8]> {
     (!value.is_empty()).then_some(value)
@@ -336,15 +366,33 @@ pub(crate) fn argument(request: &Request, name: &[u8], out: &mut Vec<u8>) -> boo
 }
 
 pub(crate) fn cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let value = request.head.fields.all(b"cookie").find_map(|line| {
-        line.split(|byte| matches!(byte, b';' | b','))
-            .find_map(|pair| {
-                let (own, value) = pair.trim_ascii().split_at_checked(name.len())?;
-                own.eq_ignore_ascii_case(name)
-                    .then(|| value.strip_prefix(b"="))?
-            })
-    });
-    write(value, out)
+    let mut lines = request.head.fields.all(b"cookie");
+    write(lines.find_map(|line| cookie_in(line, name)), out)
+}
+
+/// A cookie of one line; nginx keeps the blanks behind a value, not those in
+/// front of it.
+fn cookie_in<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = line;
+    while !rest.is_empty() {
+        let value = rest
+            .split_at_checked(name.len())
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .and_then(|(_, behind)| without_blanks(behind).strip_prefix(b"="));
+        if let Some(value) = value {
+            let value = without_blanks(value);
+            let end = memchr::memchr(b';', value).unwrap_or(value.len());
+            return Some(&value[..end]);
+        }
+        let end = memchr::memchr2(b';', b',', rest).map_or(rest.len(), |end| end + 1);
+        rest = without_blanks(&rest[end..]);
+    }
+    None
+}
+
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
+    &text[blanks..]
 }
 
 /// The user name of Basic credentials (RFC 7617), whatever the upstream
@@ -397,6 +445,23 @@ mod tests {
     fn fields_answer_to_their_variable_name() {
         assert!(is_called(b"X-Forwarded-For", b"x_forwarded_for"));
         assert!(!is_called(b"X-Forwarded", b"x_forwarded_for"));
+    }
+
+    #[test]
+    fn cookies_are_found_as_nginx_finds_them() {
+        for (line, value) in [
+            ("a=1; b=2", Some("1")),
+            ("b=2;a=1", Some("1")),
+            ("xa=2; A=1", Some("1")),
+            ("a; a=2", Some("2")),
+            ("a = 1 ; b", Some("1 ")),
+            ("a=1, a=2", Some("1, a=2")),
+            ("b=\"x;a=1", Some("1")),
+            ("ab=1", None),
+        ] {
+            let found = cookie_in(line.as_bytes(), b"a");
+            assert_eq!(found, value.map(str::as_bytes), "{line}");
+        }
     }
 
     #[test]

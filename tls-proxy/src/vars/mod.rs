@@ -56,7 +56,7 @@ impl Variable {
             Self::BalancerValue(name) => proxy_protocol::tlv(request, name, out),
             Self::Capture(group) => request.captured.write(*group, out),
             Self::User(slot) => match request.slots.value(*slot) {
-                Some(value) => write(Some(&value), out),
+                Some(value) => write(value.as_deref(), out),
                 None => request.config.variables.compute(*slot, request, out),
             },
         }

@@ -51,7 +51,7 @@ struct Made {
 enum Source {
     /// Nothing yet.
     Unknown,
-    /// nginx itself, unless a line of the configuration does.
+    /// nginx itself, until a line of the configuration gives another.
     Family(Variable),
     /// `set`; using it before is worth a warning.
     Set,
@@ -84,40 +84,10 @@ impl Registry {
     /// The variable called `name`, which is no group.
     pub(crate) fn named(&mut self, name: &str, at: &Position) -> Variable {
         let lower = name.to_ascii_lowercase();
-        if let Some(evaluate) = known::find(&lower) {
-            let variable = Variable::Known(evaluate);
-            return if is_changeable(&lower) {
-                self.family(&lower, variable, at)
-            } else {
-                variable
-            };
+        match known::find(&lower) {
+            Some(evaluate) if !is_changeable(&lower) => Variable::Known(evaluate),
+            _ => Variable::User(self.slot(&lower, at)),
         }
-        type Family = fn(Box<[u8]>) -> Variable;
-        const FAMILIES: [(&str, Family); 8] = [
-            ("http_", Variable::RequestField),
-            ("sent_http_", Variable::SentField),
-            ("upstream_http_", Variable::UpstreamField),
-            ("upstream_cookie_", Variable::UpstreamCookie),
-            ("upstream_trailer_", Variable::UpstreamTrailer),
-            ("arg_", Variable::Argument),
-            ("cookie_", Variable::Cookie),
-            ("proxy_protocol_tlv_", Variable::BalancerValue),
-        ];
-        for (prefix, family) in FAMILIES {
-            if let Some(rest) = lower.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
-                return self.family(&lower, family(rest.as_bytes().into()), at);
-            }
-        }
-        Variable::User(self.slot(&lower, at))
-    }
-
-    /// A variable that is `own` unless a line of the configuration makes it.
-    fn family(&mut self, name: &str, own: Variable, at: &Position) -> Variable {
-        let slot = self.slot(name, at);
-        if matches!(self.made[slot].source, Source::Unknown) {
-            self.made[slot].source = Source::Family(own);
-        }
-        Variable::User(slot)
     }
 
     fn slot(&mut self, name: &str, at: &Position) -> usize {
@@ -126,7 +96,7 @@ impl Registry {
         }
         let slot = self.made.len();
         self.slots.insert(name.to_owned(), slot);
-        let source = Source::Unknown;
+        let source = own(name).map_or(Source::Unknown, Source::Family);
         self.made.push(Made {
             name: name.to_owned(),
             first_use: at.clone(),
@@ -151,7 +121,7 @@ impl Registry {
     /// A slot that `set` assigns to.
     pub(crate) fn assign(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let slot = self.make(name, at)?;
-        if matches!(self.made[slot].source, Source::Unknown | Source::Family(_)) {
+        if matches!(self.made[slot].source, Source::Unknown) {
             self.made[slot].source = Source::Set;
         }
         Ok(slot)
@@ -200,6 +170,14 @@ impl Registry {
         let made = &self.made[slot];
         match &made.source {
             Source::Unknown | Source::Captured => false,
+            // What was not there yet when it was first asked for never is.
+            Source::Family(variable @ Variable::SentField(_)) => {
+                let from = out.len();
+                let found = variable.evaluate(request, out);
+                let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
+                request.slots.settle(slot, value);
+                found
+            }
             Source::Family(variable) => variable.evaluate(request, out),
             Source::Set => {
                 if request.settings().rewrite.warns_of_unset {
@@ -223,6 +201,28 @@ impl Registry {
             }),
         }
     }
+}
+
+/// What nginx itself knows by a name that a configuration may use too.
+fn own(name: &str) -> Option<Variable> {
+    if let Some(evaluate) = known::find(name) {
+        return Some(Variable::Known(evaluate));
+    }
+    type Family = fn(Box<[u8]>) -> Variable;
+    const FAMILIES: [(&str, Family); 8] = [
+        ("http_", Variable::RequestField),
+        ("sent_http_", Variable::SentField),
+        ("upstream_http_", Variable::UpstreamField),
+        ("upstream_cookie_", Variable::UpstreamCookie),
+        ("upstream_trailer_", Variable::UpstreamTrailer),
+        ("arg_", Variable::Argument),
+        ("cookie_", Variable::Cookie),
+        ("proxy_protocol_tlv_", Variable::BalancerValue),
+    ];
+    FAMILIES.iter().find_map(|(prefix, family)| {
+        let rest = name.strip_prefix(prefix)?;
+        Some(family(rest.as_bytes().into()))
+    })
 }
 
 /// Fixed variables that a configuration may make its own.

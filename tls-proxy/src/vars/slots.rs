@@ -11,7 +11,8 @@ const DEEPEST: u32 = 100;
 /// One place for each variable.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    values: RefCell<Box<[Option<Bytes>]>>,
+    /// None has not been asked for yet; then it may still be none.
+    values: RefCell<Box<[Option<Option<Bytes>>]>>,
     depth: Cell<u32>,
 }
 
@@ -23,11 +24,16 @@ impl Slots {
         }
     }
 
-    pub(crate) fn value(&self, slot: usize) -> Option<Bytes> {
+    pub(crate) fn value(&self, slot: usize) -> Option<Option<Bytes>> {
         self.values.borrow().get(slot).cloned().flatten()
     }
 
     pub(crate) fn set(&self, slot: usize, value: Bytes) {
+        self.settle(slot, Some(value));
+    }
+
+    /// Keeps a value, or that there is none, for the rest of the request.
+    pub(crate) fn settle(&self, slot: usize, value: Option<Bytes>) {
         if let Some(place) = self.values.borrow_mut().get_mut(slot) {
             *place = Some(value);
         }

@@ -300,6 +300,7 @@ fn set(slot: Slot, value: Bytes, request: &mut Request) {
         Slot::User(slot) => request.slots.set(slot, value),
         Slot::Args => {
             request.args = value;
+            request.args_known = true;
             request.rewritten = true;
         }
         Slot::LimitRate => request.limit_rate = Some(value),

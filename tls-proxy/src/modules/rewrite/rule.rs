@@ -127,6 +127,7 @@ impl Rule {
             write(args, true, request, &mut out);
             out
         });
+        request.args_known |= given.is_some();
         let before = std::mem::take(&mut request.args);
         request.args = match given {
             Some(mut args) if !self.drop_args && !before.is_empty() => {
