@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cidr::Network;
 use super::{Contexts, Scope, Spec, arguments, auth_basic};
@@ -19,6 +20,8 @@ pub struct Settings {
     own: bool,
     /// `satisfy any`.
     any: bool,
+    /// `auth_delay`: how long a 401 takes.
+    delay: Duration,
 }
 
 impl Default for Settings {
@@ -27,6 +30,7 @@ impl Default for Settings {
             rules: Arc::new([]),
             own: false,
             any: false,
+            delay: Duration::ZERO,
         }
     }
 }
@@ -82,6 +86,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("all")
     .about("Whether all checks (addresses, passwords) must let a client in, or any."),
+    Spec::set("auth_delay", Contexts::ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.access.delay = arguments::time(directive, word)?;
+        Ok(())
+    })
+    .default("0s")
+    .about("How long a 401 is held back, so that its time tells nothing."),
 ];
 
 fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), Problem> {
@@ -108,8 +119,20 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
     Ok(())
 }
 
-/// The access phase: addresses first, then passwords.
+/// The access phase, and the pause behind a 401.
 pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
+    let result = check_all(request).await;
+    if matches!(&result, Err(refusal) if refusal.status == 401) {
+        let delay = request.settings().access.delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+    result
+}
+
+/// Addresses first, then passwords.
+async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     let any = settings.access.any;

@@ -167,6 +167,8 @@ macro_rules! plain {
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 const ALL: Contexts = Contexts::ALL;
 const ALL_IF: Contexts = ALL.or(Contexts::IF);
+/// nginx's `connection_pool_size`, bytes, where nothing else is said.
+const CONNECTION_POOL: usize = 512;
 const KERNEL: &str = "the kernel's own setting serves";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -253,7 +255,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let core = &mut scope.settings.core;
         core.keepalive_timeout = arguments::time(directive, &directive.args[0])?;
         core.keepalive_header = match directive.args.get(1) {
-            Some(word) => Some(arguments::time(directive, word)?.as_secs()),
+            Some(word) => Some(arguments::seconds(directive, word)?.as_secs()),
             None => None,
         };
         Ok(())
@@ -297,6 +299,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, 2),
         |scope, directive| {
             let (count, size) = arguments::buffers(directive)?;
+            if size < CONNECTION_POOL {
+                let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
+                let word = directive.args.last().unwrap_or(&directive.name);
+                return Err(Problem::emerg(&word.at, message).with_help("512 is the least"));
+            }
             let head = &mut scope.settings.core.head;
             head.line = size;
             head.head = size.saturating_mul(count);
@@ -497,6 +504,26 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Flag),
     Spec::new(
+        "client_body_in_file_only",
+        ALL,
+        (1, 1),
+        Effect::Accepted("bodies are streamed and never written to files"),
+    )
+    .takes(Value::OneOf(&["on", "off", "clean"])),
+    Spec::new(
+        "subrequest_output_buffer_size",
+        ALL,
+        (1, 1),
+        Effect::Accepted("there are no subrequests whose answers are kept"),
+    )
+    .takes(Value::Size),
+    Spec::new(
+        "early_hints",
+        ALL,
+        (1, MANY),
+        Effect::Refused("interim answers of upstreams are not passed on; remove the line"),
+    ),
+    Spec::new(
         "keepalive_min_timeout",
         ALL,
         (1, 1),
@@ -552,6 +579,12 @@ fn open_location(
         let misplaced = pattern.misplaced_in(around);
         misplaced.map_or(Ok(()), |why| Err(Problem::emerg(&directive.name.at, why)))?;
     }
+    let named = matches!(pattern, Pattern::Named(_));
+    let mut inside = children.iter();
+    if let Some(alias) = inside.find(|child| named && child.name.text == "alias") {
+        let message = "the \"alias\" directive cannot be used inside the named location";
+        return Err(Problem::emerg(&alias.name.at, message));
+    }
     let mut settings = scope.settings.for_location();
     settings.proxy.location = pattern.prefix().map(Into::into);
     let mut place = super::Place {
@@ -587,6 +620,11 @@ fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Pr
         }
         _ => (Answer::Same, codes),
     };
+    if codes.is_empty() {
+        return Err(invalid_value(
+            directive.args.first().unwrap_or(&directive.name),
+        ));
+    }
     let target = Template::compile(target, &mut scope.draft.variables)?;
     let mut pages = if scope.first_here {
         Vec::new()
@@ -599,6 +637,9 @@ fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Pr
             .parse()
             .ok()
             .filter(|code| (300..=599).contains(code));
+        if status == Some(499) {
+            return Err(invalid_value(word));
+        }
         let status = status.ok_or_else(|| {
             let message = format!("value \"{}\" must be between 300 and 599", word.text);
             Problem::emerg(&word.at, message)

@@ -42,7 +42,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set(
         "add_header_inherit",
-        Contexts::ALL,
+        Contexts::ALL.or(Contexts::IF),
         (1, 1),
         |scope, directive| scope.settings.headers.set_mode(directive),
     )

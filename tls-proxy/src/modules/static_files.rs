@@ -131,8 +131,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "disable_symlinks",
         ALL,
         (1, 2),
-        Effect::Refused("links are followed; a mounted ConfigMap is made of them"),
-    ),
+        Effect::Set(|_, directive| {
+            let word = arguments::first(directive);
+            match word.text.as_str() {
+                "off" if directive.args.len() == 1 => Ok(()),
+                "on" | "if_not_owner" => {
+                    let message = format!("\"disable_symlinks {}\" is not supported", word.text);
+                    Err(crate::conf::Problem::emerg(&word.at, message)
+                        .with_help("links are followed; a mounted ConfigMap is made of them"))
+                }
+                _ => Err(arguments::invalid_parameter(word)),
+            }
+        }),
+    )
+    .default("off")
+    .about("Only `off`: links are followed; a mounted ConfigMap is made of them."),
 ];
 
 /// Answers a request with a file.

@@ -44,7 +44,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 )
 .about("Adds a field behind the body; its value is that of the moment the head is sent.")
 .repeats(),
-Spec::set("add_trailer_inherit", Contexts::ALL, (1, 1), |scope, directive| {
+Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope, directive| {
     scope.settings.trailers.set_mode(directive)
 })
 .default("on")

@@ -202,7 +202,7 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
         response.content,
         Content::Empty | Content::Memory(_) | Content::Stream(_)
     );
-    let reads = response.reads_body && request.error_status == 0;
+    let reads = response.reads_body && !request.in_error_page;
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     if !own || (withheld && !reads) {
         return response;
