@@ -82,10 +82,8 @@ impl TryFiles {
             if !found.is_ok_and(|meta| meta.is_dir() == *folder) {
                 continue;
             }
-            if path != request.path {
-                request.path = path;
-                request.rewritten = true;
-            }
+            // An upstream still gets what the client asked for, as in nginx.
+            request.path = path;
             return None;
         }
         Some(self.give_up(request))

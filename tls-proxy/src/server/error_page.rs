@@ -20,11 +20,9 @@ pub(crate) async fn settle(
 ) -> Response {
     loop {
         let status = match &mut result {
-            Err(Refusal {
-                status,
-                silent: true,
-                ..
-            }) => return Response::nothing(*status),
+            Err(refusal) if refusal.silent || closes_silently(refusal.status) => {
+                return Response::nothing(refusal.status);
+            }
             Err(refusal) => {
                 request.closing |= refusal.close || ends_connection(refusal.status);
                 Some(refusal.status)
@@ -81,6 +79,12 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
         request.kept_fields.extend(asked);
     }
     Some(status)
+}
+
+/// Statuses that nginx never sends of its own accord
+/// (`ngx_http_finalize_request`): the connection closes.
+fn closes_silently(status: u16) -> bool {
+    matches!(status, 408 | 444 | 499)
 }
 
 /// Errors behind which nginx trusts a connection no more.

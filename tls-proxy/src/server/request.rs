@@ -267,7 +267,8 @@ impl Request {
                 && self.number < core.keepalive_requests
                 && self.connection.began.elapsed() < core.keepalive_time
                 && !core.keepalive_disable.forbids(self));
-        self.head.wants_keep_alive() && !self.closing && limits
+        let http1 = self.head.version < Version::Http2;
+        http1 && self.head.wants_keep_alive() && !self.closing && limits
     }
 
     /// What `Connection` says, for variables. In the log nginx's connections
@@ -338,7 +339,7 @@ impl Drop for Request {
             // The client has gone; nginx's own status for it.
             self.outcome.status = 499;
         }
-        if self.said_keep_alive.get().is_none() && self.head.version < Version::Http2 {
+        if self.said_keep_alive.get().is_none() {
             self.said_keep_alive.set(Some(false));
         }
         log::write(self);

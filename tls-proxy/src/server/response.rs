@@ -190,6 +190,9 @@ impl Response {
     /// Looks for what stands in for this server's own fields. `add_header`
     /// comes later: it adds to them.
     pub(crate) fn note_own_fields(&mut self) {
+        if !matches!(self.content, Content::Upstream(_) | Content::Tunnel(_)) {
+            return;
+        }
         self.names_server = names(&self.fields, b"server");
         self.names_date = names(&self.fields, b"date");
         let encoded = |(name, value): &(Bytes, Bytes)| {

@@ -38,7 +38,9 @@ const ALL: Contexts = Contexts::ALL;
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "proxy_pass",
-        Contexts::LOCATION.or(Contexts::IF),
+        Contexts::LOCATION
+            .or(Contexts::IF)
+            .or(Contexts::LIMIT_EXCEPT),
         (1, 1),
         |scope, directive| {
             let pass = parse_pass(scope, arguments::first(directive))?;
