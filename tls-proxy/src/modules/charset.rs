@@ -7,12 +7,14 @@ use bytes::Bytes;
 
 use super::value::Value;
 use super::{Contexts, Effect, MANY, Spec, arguments};
+use crate::server::request::Request;
 use crate::server::response::Response;
+use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    name: Option<Arc<str>>,
+    name: Option<Template>,
     /// `charset_types`; none is nginx's own list.
     types: Option<Arc<[Box<str>]>>,
 }
@@ -33,8 +35,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            let name = Some(word.text.as_str()).filter(|name| *name != "off");
-            scope.settings.charset.name = name.map(Into::into);
+            scope.settings.charset.name = match word.text.as_str() {
+                "off" => None,
+                _ => Some(Template::compile(word, &mut scope.draft.variables)?),
+            };
             Ok(())
         },
     )
@@ -74,18 +78,24 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// Adds the name to a text's content type.
-pub(crate) fn apply(settings: &Settings, response: &mut Response) {
+pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
     let (Some(name), Some(kind)) = (&settings.name, &response.content_type) else {
         return;
     };
+    // Old browsers took it for the charset of the page they were led to.
+    if matches!(response.status, 301 | 302) {
+        return;
+    }
     let known = |own: &str| kind.eq_ignore_ascii_case(own.as_bytes());
     let listed = match &settings.types {
         None => TYPES.iter().any(|own| known(own)),
         Some(types) => known("text/html") || types.iter().any(|own| known(own) || &**own == "*"),
     };
-    if listed {
-        response.content_type = Some(Bytes::from(
-            [kind, &b"; charset="[..], name.as_bytes()].concat(),
-        ));
+    if !listed {
+        return;
+    }
+    let name = name.evaluate(request);
+    if !name.is_empty() {
+        response.content_type = Some(Bytes::from([kind, &b"; charset="[..], &name[..]].concat()));
     }
 }

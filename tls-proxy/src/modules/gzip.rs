@@ -183,10 +183,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     {
         return;
     }
-    if settings.vary {
-        let value = Bytes::from_static(b"Accept-Encoding");
-        response.fields.push((Bytes::from_static(b"Vary"), value));
-    }
+    response.vary = settings.vary;
     let accepted = request
         .head
         .fields

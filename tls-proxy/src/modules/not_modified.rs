@@ -50,7 +50,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         return Ok(());
     }
     let settings = request.settings();
-    let known = response.validators.as_ref();
+    let known = response.validators.as_deref();
     match decide(settings.not_modified, known, |name| {
         request.head.fields.first(name)
     }) {

@@ -62,7 +62,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     let settings = &config.location(request.location).settings;
     expires::apply(&settings.expires, request, response);
     headers::apply(&settings.headers, request, response);
-    charset::apply(&settings.charset, response);
+    charset::apply(&settings.charset, request, response);
     gzip::apply(&settings.gzip, request, response);
     range::apply(request, response)?;
     settle(request, response);

@@ -57,6 +57,9 @@ pub(crate) struct Request {
     pub(crate) in_error_page: bool,
     /// What led here ends the connection, whatever the answer.
     pub(crate) closing: bool,
+    /// How many of the answer's first fields are this server's own (`Server`,
+    /// `Date`, `Vary`): `$sent_http_…` does not tell them.
+    pub(crate) own_fields: Cell<usize>,
     /// `$sent_http_connection`, once it is known: it stays what it was first.
     said_keep_alive: Cell<Option<bool>>,
     /// Fields that the answer gets though an error page has replaced the one
@@ -209,6 +212,7 @@ impl Request {
             error_status: 0,
             in_error_page: false,
             closing: false,
+            own_fields: Cell::new(0),
             said_keep_alive: Cell::new(None),
             kept_fields: Vec::new(),
             kept_location: None,

@@ -26,11 +26,13 @@ pub(crate) struct Response {
     pub(crate) content: Content,
     /// What a file's time and content are known by; only answers with it obey
     /// conditions and ranges.
-    pub(crate) validators: Option<Validators>,
+    pub(crate) validators: Option<Box<Validators>>,
     /// An upstream says who it is (`proxy_pass_header Server`).
     pub(crate) names_server: bool,
     /// An upstream says when it was (`proxy_pass_header Date`).
     pub(crate) names_date: bool,
+    /// `gzip_vary` names `Accept-Encoding` in `Vary`.
+    pub(crate) vary: bool,
     /// An upstream has encoded it.
     pub(crate) names_encoding: bool,
     /// A client that waits for `100 Continue` is told to send its body, which
@@ -115,6 +117,7 @@ impl Response {
             names_server: false,
             names_date: false,
             names_encoding: false,
+            vary: false,
             reads_body: false,
             close: false,
         }
@@ -311,6 +314,14 @@ pub(crate) fn assemble(
     if !response.names_date {
         push("Date", request.connection.worker.clock.now().http.clone());
     }
+    if response.vary {
+        push("Vary", Bytes::from_static(b"Accept-Encoding"));
+    }
+    // nginx's variables know nothing of what it says for itself.
+    request.own_fields.set(fields.len());
+    let mut push = |name: &'static str, value: Bytes| {
+        fields.push((Bytes::from_static(name.as_bytes()), value));
+    };
     if let Some(kind) = response.content_type.take() {
         push("Content-Type", kind);
     }

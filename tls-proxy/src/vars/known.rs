@@ -37,7 +37,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(request.head.fields.first(b"content-type"), out)
     }),
     ("document_uri", |request, out| {
-        write(Some(&request.path), out)
+        write(nonempty(&request.path), out)
     }),
     ("host", |request, out| {
         write(Some(request.host_or_server_name()), out)
@@ -226,7 +226,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             status => number(status.into(), out),
         })
     }),
-    ("uri", |request, out| write(Some(&request.path), out)),
+    ("uri", |request, out| write(nonempty(&request.path), out)),
 ];
 
 /// The port that the client names behind the host.
@@ -320,7 +320,7 @@ pub(crate) fn joined<'a>(
 }
 
 pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let sent = request.outcome.fields.iter();
+    let sent = request.outcome.fields.iter().skip(request.own_fields.get());
     joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
 }
 
