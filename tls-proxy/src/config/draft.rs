@@ -130,6 +130,7 @@ impl Draft {
         let end = self.http_end.as_ref();
         let unfit = end.and_then(|end| settings.proxy.buffers.check(end));
         self.problems.extend(unfit);
+        self.problems.extend(settings.referer.check());
         let tree = self.grow(inside);
         self.locations.push(Location { settings, tree });
         LocationId(self.locations.len() - 1)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cidr::Network;
-use super::{Contexts, Scope, Spec, arguments, auth_basic};
+use super::{Contexts, Scope, Spec, arguments, auth_basic, auth_request};
 use crate::conf::{Directive, Problem};
 use crate::error_log::{self, Level};
 use crate::server::request::Request;
@@ -131,23 +131,54 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     result
 }
 
-/// Addresses first, then passwords.
+/// Addresses first, then passwords, then whom another location lets in.
+/// Requests on behalf of others have been through it.
 async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    let any = settings.access.any;
-    let by_address = decide(&settings.access.rules, request.peer.ip());
-    if any && by_address == Some(true) {
+    if request.is_inner() {
         return Ok(());
     }
-    let denied = by_address == Some(false);
-    if denied && !any {
-        return Err(forbid(request));
+    let any = settings.access.any;
+    let mut refused = None;
+    for check in 0..3 {
+        let result = match check {
+            0 => decide(&settings.access.rules, request.peer.ip()).map(|allowed| {
+                if allowed {
+                    Ok(())
+                } else {
+                    Err(Refusal::new(403))
+                }
+            }),
+            1 => match settings.auth_basic.active() {
+                Some(basic) => Some(auth_basic::check(basic, request).await),
+                None => None,
+            },
+            _ => auth_request::check(&settings.auth_request, request).await,
+        };
+        match result {
+            None => {}
+            Some(Ok(())) if any => {
+                request.challenge = None;
+                request.kept_fields.clear();
+                return Ok(());
+            }
+            Some(Ok(())) => {}
+            Some(Err(refusal)) if any && matches!(refusal.status, 401 | 403) => {
+                // A client that may still name itself is asked to.
+                if refused != Some(401) {
+                    refused = Some(refusal.status);
+                }
+            }
+            Some(Err(_)) if check == 0 => return Err(forbid(request)),
+            Some(Err(refusal)) => return Err(refusal),
+        }
     }
-    let Some(basic) = settings.auth_basic.active() else {
-        return if denied { Err(forbid(request)) } else { Ok(()) };
-    };
-    auth_basic::check(basic, request).await
+    match refused {
+        None => Ok(()),
+        Some(403) => Err(forbid(request)),
+        Some(status) => Err(Refusal::new(status)),
+    }
 }
 
 fn forbid(request: &Request) -> Refusal {

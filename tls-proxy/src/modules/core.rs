@@ -530,12 +530,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("idle connections end at once when the drain begins"),
     )
     .takes(Value::Time),
-    Spec::new(
-        "resolver",
-        ALL,
-        (1, MANY),
-        Effect::Refused("names are resolved when the configuration is read; remove the line"),
-    ),
 ];
 
 fn invalid_value(word: &crate::conf::Word) -> Problem {

@@ -11,6 +11,7 @@
 pub(crate) mod access;
 pub(crate) mod arguments;
 pub(crate) mod auth_basic;
+pub(crate) mod auth_request;
 pub(crate) mod charset;
 pub(crate) mod cidr;
 pub(crate) mod core;
@@ -44,7 +45,9 @@ pub(crate) mod proxy_protocol;
 pub(crate) mod proxy_ssl;
 pub(crate) mod range;
 pub(crate) mod realip;
+pub(crate) mod referer;
 pub(crate) mod request_facts;
+pub(crate) mod resolver;
 pub(crate) mod rewrite;
 mod sha_crypt;
 pub(crate) mod split_clients;
@@ -231,6 +234,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("proxy: cookies", proxy::cookies::DIRECTIVES),
     ("proxy: TLS to upstreams", proxy_ssl::DIRECTIVES),
     ("upstream", upstream::DIRECTIVES),
+    ("resolver", resolver::DIRECTIVES),
     ("upstream: methods", upstream::method::DIRECTIVES),
     ("headers", headers::DIRECTIVES),
     ("rewrite", rewrite::DIRECTIVES),
@@ -244,6 +248,8 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("try_files", try_files::DIRECTIVES),
     ("access", access::DIRECTIVES),
     ("auth_basic", auth_basic::DIRECTIVES),
+    ("auth_request", auth_request::DIRECTIVES),
+    ("referer", referer::DIRECTIVES),
     ("limit_except", limit_except::DIRECTIVES),
     ("realip", realip::DIRECTIVES),
     ("geo", geo::DIRECTIVES),
@@ -265,6 +271,7 @@ pub(crate) const VARIABLES: &[&[(&str, Evaluate)]] = &[
     limit_conn::VARIABLES,
     limit_rate::VARIABLES,
     limit_req::VARIABLES,
+    referer::VARIABLES,
     request_facts::VARIABLES,
     stub_status::VARIABLES,
     proxy_protocol::VARIABLES,
@@ -311,6 +318,12 @@ pub struct Settings {
     pub range: range::Settings,
     /// Who may come in.
     pub access: access::Settings,
+    /// Who knows names.
+    pub resolver: resolver::Settings,
+    /// From which pages requests may come.
+    pub referer: referer::Settings,
+    /// Another location decides.
+    pub auth_request: auth_request::Settings,
     /// Names and passwords.
     pub auth_basic: auth_basic::Settings,
     /// The client behind a proxy.

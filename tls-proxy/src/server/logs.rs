@@ -23,7 +23,8 @@ const MOST: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Logs {
     sinks: RefCell<Vec<Sink>>,
-    scratch: RefCell<Vec<u8>>,
+    /// Memory for one value and for one line.
+    scratch: RefCell<(Vec<u8>, Vec<u8>)>,
     waiting: Notify,
 }
 
@@ -47,7 +48,7 @@ impl Logs {
     pub(crate) fn open(files: &[LogFile]) -> io::Result<Self> {
         Ok(Self {
             sinks: RefCell::new(open_all(files)?),
-            scratch: RefCell::new(Vec::new()),
+            scratch: RefCell::default(),
             waiting: Notify::new(),
         })
     }
@@ -60,6 +61,11 @@ impl Logs {
         level: Option<Level>,
         write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
     ) {
+        // Nothing is borrowed while a value is computed: it may have an error
+        // to log.
+        let (mut value, mut line) = self.scratch.take();
+        line.clear();
+        write(&mut value, &mut line);
         let mut sinks = self.sinks.borrow_mut();
         let Some(sink) = sinks.get_mut(id.0) else {
             return;
@@ -68,7 +74,8 @@ impl Logs {
             sink.due = sink.patience().map(|patience| Instant::now() + patience);
             self.waiting.notify_one();
         }
-        write(&mut self.scratch.borrow_mut(), &mut sink.lines);
+        sink.lines.extend_from_slice(&line);
+        self.scratch.replace((value, line));
         match &sink.to {
             To::Syslog(sender) => {
                 sender.send(level, &sink.lines);

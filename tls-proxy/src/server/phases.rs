@@ -27,6 +27,12 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
     finish(request, result).await
 }
 
+/// Answers a request on behalf of another one, for whoever looks at its head.
+pub(crate) async fn respond_inside(request: &mut Request) -> Response {
+    let result = Box::pin(run(request, false)).await;
+    Box::pin(error_page::settle(request, result)).await
+}
+
 /// Error pages and filters; a filter may refuse as well.
 async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) -> Response {
     loop {

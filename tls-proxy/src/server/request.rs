@@ -67,6 +67,9 @@ pub(crate) struct Request {
     pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
     /// Where a redirect of this server led to that an error page explains.
     pub(crate) kept_location: Option<Bytes>,
+    /// It is on behalf of another one, whose method this is (nginx: a
+    /// subrequest).
+    pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
@@ -90,7 +93,7 @@ pub(crate) struct Request {
     pub(crate) server: ServerId,
     pub(crate) location: LocationId,
     /// Values given to the configuration's own variables.
-    pub(crate) slots: Slots,
+    pub(crate) slots: Rc<Slots>,
     /// Times its path was changed, or it was sent to a named location.
     pub(crate) redirects: u32,
     /// Groups of the last regular expression that matched.
@@ -190,7 +193,7 @@ impl Request {
         let config = connection.config.clone();
         let server = connection.server;
         let location = config.server(server).root;
-        let slots = Slots::new(config.variables.len());
+        let slots = Rc::new(Slots::new(config.variables.len()));
         let number = connection.requests.get() + 1;
         connection.requests.set(number);
         if connection.in_flight.replace(connection.in_flight.get() + 1) == 0 {
@@ -209,6 +212,7 @@ impl Request {
             id: OnceCell::new(),
             under_way: UnderWay::new(),
             challenge: None,
+            outer_method: None,
             error_status: 0,
             in_error_page: false,
             closing: false,
@@ -245,6 +249,43 @@ impl Request {
             config,
             head,
         }
+    }
+
+    /// A request for `path` on behalf of `outer`: without a body and without a
+    /// line in the log. The configuration's own variables are theirs together.
+    pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
+        let head = RequestHead {
+            method: Bytes::from_static(b"GET"),
+            ..outer.head.clone()
+        };
+        let mut own = Self::new(&outer.connection, head, RequestBody::None);
+        outer.connection.requests.set(own.number - 1);
+        let root = outer.config.server(outer.server).root;
+        own.config = outer.config.clone();
+        (own.server, own.location) = (outer.server, root);
+        own.peer = outer.peer;
+        own.behind_proxy = outer.behind_proxy;
+        own.limit_req_status = outer.limit_req_status;
+        own.limit_conn_status = outer.limit_conn_status;
+        own.id = outer.id.clone();
+        own.host = outer.host.clone();
+        own.path = path.to_vec();
+        own.rewritten = true;
+        own.slots = outer.slots.clone();
+        own.started = outer.started;
+        own.number = outer.number;
+        own.outer_method = Some(outer.client_method().clone());
+        own
+    }
+
+    /// Whether it is on behalf of another one.
+    pub(crate) fn is_inner(&self) -> bool {
+        self.outer_method.is_some()
+    }
+
+    /// `$request_method`.
+    pub(crate) fn client_method(&self) -> &Bytes {
+        self.outer_method.as_ref().unwrap_or(&self.head.method)
     }
 
     /// A request that never became one: all there is is (part of) its line.
@@ -338,6 +379,9 @@ impl Drop for Request {
         let in_flight = &self.connection.in_flight;
         if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
             counters::becomes_idle();
+        }
+        if self.is_inner() {
+            return;
         }
         if self.outcome.status == 0 && !self.outcome.dropped {
             // The client has gone; nginx's own status for it.

@@ -22,6 +22,7 @@ use super::logs::Logs;
 use crate::config::{Config, Current};
 use crate::life::drain::{Drain, Kind, Phase};
 use crate::upstream::balance::Balance;
+use crate::upstream::dns;
 use crate::upstream::pool::Pool;
 
 /// How long a connection that was opened just before the end may take to ask.
@@ -38,6 +39,7 @@ pub(crate) struct Worker {
     config: RefCell<Current>,
     pub(crate) pool: Pool,
     pub(crate) balance: Balance,
+    pub(crate) names: dns::Names,
     pub(crate) drain: Drain,
     pub(crate) logs: Logs,
     pub(crate) clock: Clock,
@@ -115,6 +117,7 @@ async fn run(start: Start, logs: Logs) -> End {
         config: RefCell::new(Current::new(start.config)),
         pool: Pool::default(),
         balance: Balance::default(),
+        names: dns::Names::default(),
         drain: Drain::new(),
         logs,
         clock: Clock::new(),

@@ -33,15 +33,16 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     let Some(pass) = &settings.pass else {
         return Err(Refusal::new(500));
     };
-    let chosen = proxy::choose(pass, request).map_err(|reason| {
+    request.proxy = Some(pass.to.clone());
+    let chosen = proxy::choose(pass, request).await;
+    let chosen = chosen.map_err(|(status, reason)| {
         error_log::request(request, Level::Error, reason);
-        Refusal::new(502)
+        Refusal::new(status)
     })?;
     request
         .connection
         .hears_out
         .set(settings.ignore_client_abort);
-    request.proxy = Some(chosen.to.clone());
     let body = Body::begin(request).await?;
     let head = proxy::write_head(request, &chosen, body.framing);
     if !request.attempts.is_empty() {

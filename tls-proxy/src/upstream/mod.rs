@@ -5,6 +5,7 @@
 pub(crate) mod answer;
 pub(crate) mod balance;
 pub(crate) mod body;
+pub(crate) mod dns;
 pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod link;

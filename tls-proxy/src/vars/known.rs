@@ -126,7 +126,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         number(request.received, out)
     }),
     ("request_method", |request, out| {
-        write(nonempty(&request.head.method), out)
+        write(nonempty(request.client_method()), out)
     }),
     ("request_port", |request, out| {
         write(Some(port(request).unwrap_or_default()), out)

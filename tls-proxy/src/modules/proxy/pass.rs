@@ -195,8 +195,11 @@ pub(crate) struct Chosen {
     pub(crate) target: Option<Vec<u8>>,
 }
 
-/// Finds the peers of `pass`; the error is for the error log.
-pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
+/// Why there are no peers: the status, and the words for the error log.
+pub(crate) type Nowhere = (u16, String);
+
+/// Finds the peers of `pass`.
+pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen, Nowhere> {
     let template = match &pass.target {
         PassTarget::Group(group) => {
             return Ok(Chosen {
@@ -210,38 +213,67 @@ pub(crate) fn choose(pass: &Pass, request: &Request) -> Result<Chosen, String> {
     let value = template.evaluate(request);
     let text = String::from_utf8_lossy(&value);
     let (scheme, rest) =
-        split_scheme(&text).ok_or_else(|| format!("invalid URL prefix in \"{text}\""))?;
+        split_scheme(&text).ok_or_else(|| (500, format!("invalid URL prefix in \"{text}\"")))?;
     let address = split_address(rest);
-    let group = request
-        .config
-        .upstreams
-        .iter()
-        .find(|group| group.name.eq_ignore_ascii_case(address.host))
-        .cloned()
-        .or_else(|| literal_group(scheme, address.host))
-        .ok_or_else(|| format!("no resolver defined to resolve {}", address.host))?;
+    let to = Arc::new(ProxyTo::of(scheme, address.host));
+    request.proxy = Some(to.clone());
+    let mut named = request.config.upstreams.iter();
+    let group = match named.find(|group| group.name.eq_ignore_ascii_case(address.host)) {
+        Some(group) => group.clone(),
+        None => look_up(scheme, address.host, request)
+            .await
+            .inspect_err(|(status, _)| {
+                if *status == 500 {
+                    // It is no address at all.
+                    request.proxy = Some(pass.to.clone());
+                }
+            })?,
+    };
     let target = address.path.map(|path| path.as_bytes().to_vec());
-    Ok(Chosen {
-        group,
-        to: Arc::new(ProxyTo::of(scheme, address.host)),
-        target,
-    })
+    Ok(Chosen { group, to, target })
 }
 
-/// A group for an address that needs no resolver.
-fn literal_group(scheme: Scheme, host: &str) -> Option<Arc<upstream::Upstream>> {
+/// A group for an address; a name is asked for (`resolver`).
+async fn look_up(
+    scheme: Scheme,
+    host: &str,
+    request: &Request,
+) -> Result<Arc<upstream::Upstream>, Nowhere> {
+    if let Some(path) = host.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        let path = path.trim_end_matches(':');
+        return Ok(group_of(host, upstream::Address::Unix(path.into())));
+    }
     let (name, port) = listen::split_port(host);
-    let port = port.map_or(Some(scheme.port()), |port| port.parse().ok())?;
-    let ip = name
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()?;
-    let address = upstream::Address::Tcp(std::net::SocketAddr::new(ip, port));
-    Some(Arc::new(upstream::Upstream::of_address(
-        host,
-        vec![address],
-    )))
+    let port = match port {
+        None => Some(scheme.port()),
+        Some(port) => port.parse().ok().filter(|port| *port > 0),
+    };
+    let Some(port) = port else {
+        return Err((500, format!("invalid port in upstream \"{host}\"")));
+    };
+    if name.is_empty() {
+        return Err((500, format!("no host in upstream \"{host}\"")));
+    }
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = bare.parse() {
+        let address = std::net::SocketAddr::new(ip, port);
+        return Ok(group_of(host, upstream::Address::Tcp(address)));
+    }
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings.resolver;
+    let Some(resolver) = &settings.resolver else {
+        return Err((502, format!("no resolver defined to resolve {name}")));
+    };
+    let worker = request.connection.worker.clone();
+    let found = worker
+        .names
+        .find(resolver, name, port, settings.timeout)
+        .await;
+    found.map_err(|failure| (502, format!("{name} could not be resolved ({failure})")))
+}
+
+fn group_of(host: &str, address: upstream::Address) -> Arc<upstream::Upstream> {
+    Arc::new(upstream::Upstream::of_address(host, vec![address]))
 }
 
 #[cfg(test)]

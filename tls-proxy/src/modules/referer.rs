@@ -1,0 +1,227 @@
+//! nginx's `ngx_http_referer_module`: from which pages a request may come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Contexts, Effect, MANY, Scope, Spec};
+use crate::conf::{Directive, Problem, Word};
+use crate::pattern::Pattern;
+use crate::server::request::Request;
+use crate::vars::{Evaluate, write};
+
+/// Longest host of a referer that is looked at, in bytes (nginx's own bound).
+const LONGEST_HOST: usize = 256;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Option<Arc<Referers>>);
+
+/// `valid_referers`.
+#[derive(Clone, Debug, Default)]
+struct Referers {
+    none: bool,
+    blocked: bool,
+    server_names: bool,
+    /// Names, each with the beginning of the paths it is for.
+    exact: HashMap<Box<[u8]>, Box<[u8]>>,
+    /// `.example.com` of `*.example.com`, the longest first.
+    suffixes: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// `example.` of `example.*`.
+    prefixes: Vec<(Box<[u8]>, Box<[u8]>)>,
+    patterns: Vec<Pattern>,
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set(
+        "valid_referers",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (1, MANY),
+        set,
+    )
+    .about("`none`, `blocked`, `server_names`, names with `*` and a path, `~` patterns; any other referer makes `$invalid_referer` 1.")
+    .repeats(),
+    Spec::new(
+        "referer_hash_max_size",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+    Spec::new(
+        "referer_hash_bucket_size",
+        Contexts::SERVER.or(Contexts::LOCATION),
+        (1, 1),
+        Effect::Accepted("tables grow as they need"),
+    ),
+];
+
+fn set(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+    let own = &mut scope.settings.referer.0;
+    let mut referers = match own.take() {
+        Some(before) if !scope.first_here => Arc::unwrap_or_clone(before),
+        _ => Referers::default(),
+    };
+    for word in &directive.args {
+        referers.add(word)?;
+    }
+    *own = Some(Arc::new(referers));
+    Ok(())
+}
+
+impl Referers {
+    fn add(&mut self, word: &Word) -> Result<(), Problem> {
+        match word.text.as_str() {
+            "" => return Err(Problem::emerg(&word.at, "invalid referer \"\"")),
+            "none" => self.none = true,
+            "blocked" => self.blocked = true,
+            "server_names" => self.server_names = true,
+            text => match text.strip_prefix('~') {
+                Some(pattern) => self.patterns.push(Pattern::compile(pattern, true, word)?),
+                None => self.add_name(text, word)?,
+            },
+        }
+        Ok(())
+    }
+
+    fn add_name(&mut self, text: &str, word: &Word) -> Result<(), Problem> {
+        let (name, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let lower = name.to_ascii_lowercase();
+        let path: Box<[u8]> = path.as_bytes().into();
+        let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
+        let added = if let Some(suffix) = lower.strip_prefix('*') {
+            let valid = suffix.starts_with('.') && !suffix.contains('*');
+            valid.then(|| push(&mut self.suffixes, bytes(suffix), path))
+        } else if let Some(prefix) = lower.strip_suffix('*') {
+            let valid = prefix.ends_with('.') && !prefix.contains('*');
+            valid.then(|| push(&mut self.prefixes, bytes(prefix), path))
+        } else if lower.contains('*') || lower.contains("..") {
+            None
+        } else if lower.starts_with('.') {
+            let whole = self.exact.insert(bytes(&lower[1..]), path.clone());
+            Some(push(&mut self.suffixes, bytes(&lower), path) && whole.is_none())
+        } else {
+            Some(self.exact.insert(bytes(&lower), path).is_none())
+        };
+        match added {
+            Some(true) => Ok(()),
+            Some(false) => {
+                let message = format!("conflicting parameter \"{name}\"");
+                Err(Problem::emerg(&word.at, message))
+            }
+            None => {
+                let message = format!("invalid hostname or wildcard \"{name}\"");
+                Err(Problem::emerg(&word.at, message))
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty()
+    }
+
+    /// The paths a host is named with.
+    fn find(&self, host: &[u8]) -> Option<&[u8]> {
+        let exact = self.exact.get(host);
+        let suffix = || {
+            let mut own = self.suffixes.iter();
+            own.find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix))
+        };
+        let prefix = || {
+            let mut own = self.prefixes.iter();
+            own.find(|(prefix, _)| host.len() > prefix.len() && host.starts_with(prefix))
+        };
+        let found = exact.or_else(|| suffix().or_else(prefix).map(|(_, path)| path));
+        found.map(|path| &path[..])
+    }
+
+    fn allow(&self, request: &Request) -> bool {
+        if self.is_empty() && self.patterns.is_empty() && !self.server_names {
+            return true;
+        }
+        let Some(value) = request.head.fields.first(b"referer") else {
+            return self.none;
+        };
+        let Some(rest) = behind_scheme(value) else {
+            return self.blocked;
+        };
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b':'));
+        let (host, rest_of_it) = rest.split_at(end.unwrap_or(rest.len()));
+        if host.len() > LONGEST_HOST {
+            return false;
+        }
+        let host = host.to_ascii_lowercase();
+        if let Some(path) = self.find(&host) {
+            let slash = memchr::memchr(b'/', rest_of_it).unwrap_or(rest_of_it.len());
+            return rest_of_it[slash..].starts_with(path);
+        }
+        let matches = |pattern: &Pattern| pattern.is_match(rest).unwrap_or(false);
+        (self.server_names && names_server(request, &host)) || self.patterns.iter().any(matches)
+    }
+}
+
+fn push(list: &mut Vec<(Box<[u8]>, Box<[u8]>)>, name: Box<[u8]>, path: Box<[u8]>) -> bool {
+    if list.iter().any(|(own, _)| *own == name) {
+        return false;
+    }
+    list.push((name, path));
+    list.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    true
+}
+
+/// Host and path of a referer that could be an address.
+fn behind_scheme(value: &[u8]) -> Option<&[u8]> {
+    const SHORTEST: usize = "http://i.ru".len();
+    if value.len() < SHORTEST {
+        return None;
+    }
+    [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find_map(|scheme| {
+            let (own, rest) = value.split_at_checked(scheme.len())?;
+            own.eq_ignore_ascii_case(scheme).then_some(rest)
+        })
+}
+
+/// Whether the request's server is called so.
+fn names_server(request: &Request, host: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(host) else {
+        return false;
+    };
+    let names = &request.connection.listen().names;
+    let found = names.find(text, |name| name.matches(request, host));
+    found.is_ok_and(|server| server == Some(request.server))
+}
+
+impl Settings {
+    /// What is wrong with the lines as a whole; nginx names no line for it.
+    pub(crate) fn check(&self) -> Option<Problem> {
+        let own = self.0.as_ref()?;
+        let pointless = (own.none || own.blocked) && own.is_empty() && !own.server_names;
+        pointless.then(|| {
+            Problem::emerg_nowhere(
+                "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" \
+                 directive without any valid referer",
+            )
+        })
+    }
+}
+
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("invalid_referer", |request, out| {
+    let referers = &request.settings().referer.0;
+    let valid = referers.as_ref().is_none_or(|own| own.allow(request));
+    write(Some(if valid { b"" } else { b"1" }), out)
+})];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_have_a_host() {
+        assert_eq!(
+            behind_scheme(b"HTTPS://a.example/x"),
+            Some(&b"a.example/x"[..])
+        );
+        assert_eq!(behind_scheme(b"http://a"), None);
+        assert_eq!(behind_scheme(b"ftp://a.example/"), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! `resolver` of nginx's core module: who is asked for names that only a
+//! request knows.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Contexts, MANY, Scope, Spec, arguments, listen};
+use crate::conf::{Directive, Problem, Word, units};
+use crate::upstream::dns::Kind;
+
+/// What the module keeps for each block.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `resolver`.
+    pub resolver: Option<Arc<Resolver>>,
+    /// `resolver_timeout`.
+    pub timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            resolver: None,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One line of `resolver`.
+#[derive(Debug)]
+pub struct Resolver {
+    /// Name servers, asked in turn.
+    pub servers: Vec<SocketAddr>,
+    /// `valid=`: for how long answers hold, whatever they say themselves.
+    pub valid: Option<Duration>,
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Resolver {
+    /// The kinds of address that are asked for.
+    pub(crate) fn kinds(&self) -> &'static [Kind] {
+        match (self.ipv4, self.ipv6) {
+            (true, true) => &[Kind::A, Kind::Aaaa],
+            (true, false) => &[Kind::A],
+            (false, _) => &[Kind::Aaaa],
+        }
+    }
+}
+
+const PLACES: Contexts = Contexts::ALL.or(Contexts::UPSTREAM);
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("resolver", PLACES, (1, MANY), |scope, directive| {
+        let resolver = parse(scope, directive)?;
+        scope.settings.resolver.resolver = Some(Arc::new(resolver));
+        Ok(())
+    })
+    .about("Name servers for names in `proxy_pass` that come from variables; `valid=`, `ipv4=off`, `ipv6=off`."),
+    Spec::set("resolver_timeout", PLACES, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.resolver.timeout = arguments::time(directive, word)?;
+        Ok(())
+    })
+    .default("30s")
+    .about("Time for a name to be resolved; then 502."),
+];
+
+fn parse(_: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> {
+    let mut own = Resolver {
+        servers: Vec::new(),
+        valid: None,
+        ipv4: true,
+        ipv6: true,
+    };
+    for word in &directive.args {
+        let invalid = || {
+            let message = format!("invalid parameter: {}", word.text);
+            Problem::emerg(&word.at, message)
+        };
+        match word.text.split_once('=') {
+            Some(("valid", time)) => {
+                let time = units::parse_time_s(time).ok_or_else(invalid)?;
+                own.valid = Some(Duration::from_secs(time));
+            }
+            Some(("ipv4", value)) => own.ipv4 = units::parse_flag(value).ok_or_else(invalid)?,
+            Some(("ipv6", value)) => own.ipv6 = units::parse_flag(value).ok_or_else(invalid)?,
+            _ => own.servers.extend(parse_server(word)?),
+        }
+    }
+    if !own.ipv4 && !own.ipv6 {
+        let message = "\"ipv4\" and \"ipv6\" cannot both be \"off\"";
+        return Err(Problem::emerg(&directive.name.at, message));
+    }
+    if own.servers.is_empty() {
+        return Err(Problem::emerg(
+            &directive.name.at,
+            "no name servers defined",
+        ));
+    }
+    Ok(own)
+}
+
+fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+    const PORT: u16 = 53;
+    let text = word.text.as_str();
+    let (host, port) = listen::split_port(text);
+    let port = match port {
+        None => PORT,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+            Problem::emerg(&word.at, format!("invalid port in resolver \"{text}\""))
+        })?,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<_> = match (host, port).to_socket_addrs() {
+        Ok(found) => found.collect(),
+        Err(_) => Vec::new(),
+    };
+    if found.is_empty() {
+        let message = format!("host not found in resolver \"{text}\"");
+        return Err(Problem::emerg(&word.at, message)
+            .with_help("write the address of a name server, as in /etc/resolv.conf"));
+    }
+    Ok(found)
+}

@@ -1,0 +1,290 @@
+//! Asking a name server: over UDP from a port of its own with an identifier
+//! nobody can foresee (RFC 5452), over TCP where the answer is too long.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::message::{self, Answer, Kind};
+
+/// A server that says nothing is asked again, or the next one, after this
+/// (nginx's own time).
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Names that lead to other names, one after the other.
+const MOST_ALIASES: usize = 10;
+
+/// Addresses, and for how long they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ttl: Duration,
+}
+
+/// Why there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("1: Format error")]
+    Format,
+    #[error("2: Server failure")]
+    Server,
+    #[error("3: Host not found")]
+    NotFound,
+    #[error("4: Unimplemented")]
+    Unimplemented,
+    #[error("5: Operation refused")]
+    Refused,
+    #[error("110: Operation timed out")]
+    TimedOut,
+}
+
+impl Failure {
+    fn of(code: u8) -> Self {
+        match code {
+            1 => Self::Format,
+            3 => Self::NotFound,
+            4 => Self::Unimplemented,
+            5 => Self::Refused,
+            _ => Self::Server,
+        }
+    }
+}
+
+/// Asks `servers` in turn until one knows, `limit` at most.
+pub(crate) async fn look_up(
+    name: &str,
+    servers: &[SocketAddr],
+    kinds: &[Kind],
+    limit: Duration,
+) -> Result<Found, Failure> {
+    let Some(name) = message::encode_name(name) else {
+        return Err(Failure::NotFound);
+    };
+    timeout(limit, ask_all(&name, servers, kinds))
+        .await
+        .unwrap_or(Err(Failure::TimedOut))
+}
+
+async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<Found, Failure> {
+    let first = |index: usize| kinds.get(index).copied();
+    let (one, two) = tokio::join!(
+        follow(name, servers, first(0)),
+        follow(name, servers, first(1))
+    );
+    let mut found = Found {
+        addresses: Vec::new(),
+        ttl: Duration::MAX,
+    };
+    let mut failure = Failure::NotFound;
+    for result in [one, two].into_iter().flatten() {
+        match result {
+            Ok(more) => {
+                found.addresses.extend(more.addresses);
+                found.ttl = found.ttl.min(more.ttl);
+            }
+            Err(other) => failure = other,
+        }
+    }
+    if found.addresses.is_empty() {
+        return Err(failure);
+    }
+    Ok(found)
+}
+
+/// Follows aliases to addresses; an empty list where there are none of this
+/// kind.
+async fn follow(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kind: Option<Kind>,
+) -> Option<Result<Found, Failure>> {
+    let kind = kind?;
+    let mut name = name.to_vec();
+    let mut ttl = u32::MAX;
+    for _ in 0..MOST_ALIASES {
+        let answer = match ask(&name, servers, kind).await {
+            Ok(answer) => answer,
+            Err(failure) => return Some(Err(failure)),
+        };
+        ttl = ttl.min(answer.ttl);
+        match answer.alias {
+            Some(alias) if answer.addresses.is_empty() => name = alias,
+            _ => {
+                return Some(Ok(Found {
+                    addresses: answer.addresses,
+                    ttl: Duration::from_secs(ttl.into()),
+                }));
+            }
+        }
+    }
+    Some(Err(Failure::NotFound))
+}
+
+async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, Failure> {
+    let mut last = Failure::TimedOut;
+    // The whole has its own time-out; a server that fails is not asked again.
+    let mut failed = vec![false; servers.len()];
+    loop {
+        for (server, failed) in servers
+            .iter()
+            .zip(&mut failed)
+            .filter(|(_, failed)| !**failed)
+        {
+            match timeout(PATIENCE, ask_one(name, *server, kind)).await {
+                Ok(Ok(answer)) => match answer.code {
+                    0 => return Ok(answer),
+                    3 => return Err(Failure::NotFound),
+                    code => {
+                        last = Failure::of(code);
+                        *failed = true;
+                    }
+                },
+                // Nobody is there yet; the whole time is left for it.
+                Ok(Err(_)) => tokio::time::sleep(PATIENCE).await,
+                Err(_) => {}
+            }
+        }
+        if failed.iter().all(|failed| *failed) {
+            return Err(last);
+        }
+    }
+}
+
+async fn ask_one(name: &[u8], server: SocketAddr, kind: Kind) -> io::Result<Answer> {
+    let mut id = [0; 2];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
+    let id = u16::from_ne_bytes(id);
+    let question = message::question(id, name, kind);
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(&question).await?;
+    let mut space = [0; 4096];
+    loop {
+        let length = socket.recv(&mut space).await?;
+        // Whatever else arrives may be a stranger's guess: wait on.
+        match message::parse(&space[..length], id, name, kind) {
+            Some(answer) if answer.truncated => break,
+            Some(answer) => return Ok(answer),
+            None => {}
+        }
+    }
+    ask_over_tcp(&question, id, name, server, kind).await
+}
+
+/// With the length before each message (RFC 1035, section 4.2.2), which
+/// bounds it.
+async fn ask_over_tcp(
+    question: &[u8],
+    id: u16,
+    name: &[u8],
+    server: SocketAddr,
+    kind: Kind,
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(server).await?;
+    let mut out = Vec::with_capacity(question.len() + 2);
+    out.extend_from_slice(&(question.len() as u16).to_be_bytes());
+    out.extend_from_slice(question);
+    stream.write_all(&out).await?;
+    let mut message = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut message).await?;
+    message::parse(&message, id, name, kind)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const ADDRESS: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1];
+
+    fn answer(question: &[u8], flags: [u8; 2], records: &[u8]) -> Vec<u8> {
+        let mut out = question.to_vec();
+        out[2..4].copy_from_slice(&flags);
+        out[7] = (records.len() / ADDRESS.len()) as u8;
+        out.extend_from_slice(records);
+        out
+    }
+
+    async fn server() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = socket.local_addr().expect("its address");
+        (socket, address)
+    }
+
+    async fn reply_once(socket: &UdpSocket, reply: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
+        let mut space = [0; 512];
+        let (length, peer) = socket.recv_from(&mut space).await.expect("a question");
+        for message in reply(&space[..length]) {
+            socket.send_to(&message, peer).await.expect("sent");
+        }
+    }
+
+    async fn find(server: SocketAddr) -> Result<Found, Failure> {
+        look_up("a.example", &[server], &[Kind::A], Duration::from_secs(3)).await
+    }
+
+    #[tokio::test]
+    async fn guesses_are_passed_over() {
+        let (socket, address) = server().await;
+        let reply = reply_once(&socket, |question| {
+            let mut guess = answer(question, [0x81, 0x80], ADDRESS);
+            guess[0] ^= 1;
+            vec![
+                guess,
+                b"x".to_vec(),
+                answer(question, [0x81, 0x80], ADDRESS),
+            ]
+        });
+        let (found, ()) = tokio::join!(find(address), reply);
+        let found = found.expect("an address");
+        assert_eq!(found.addresses, [IpAddr::from([10, 0, 0, 1])]);
+        assert_eq!(found.ttl, Duration::from_secs(60));
+    }
+
+    #[tokio::test]
+    async fn names_that_are_not_there_are_told() {
+        let (socket, address) = server().await;
+        let reply = reply_once(&socket, |question| {
+            vec![answer(question, [0x81, 0x83], b"")]
+        });
+        let (found, ()) = tokio::join!(find(address), reply);
+        assert_eq!(found, Err(Failure::NotFound));
+    }
+
+    #[tokio::test]
+    async fn long_answers_come_over_tcp() {
+        let (socket, address) = server().await;
+        let listener = TcpListener::bind(address).await.expect("the same port");
+        let reply = async {
+            reply_once(&socket, |question| {
+                vec![answer(question, [0x83, 0x80], b"")]
+            })
+            .await;
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut question = vec![0; usize::from(stream.read_u16().await.expect("a length"))];
+            stream.read_exact(&mut question).await.expect("a question");
+            let records = ADDRESS.repeat(100);
+            let message = answer(&question, [0x81, 0x80], &records);
+            stream.write_u16(message.len() as u16).await.expect("sent");
+            stream.write_all(&message).await.expect("sent");
+        };
+        let (found, ()) = tokio::join!(find(address), reply);
+        assert_eq!(found.expect("addresses").addresses.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn silence_ends() {
+        let (_socket, address) = server().await;
+        let limit = Duration::from_millis(50);
+        let found = look_up("a.example", &[address], &[Kind::A], limit).await;
+        assert_eq!(found, Err(Failure::TimedOut));
+    }
+}

@@ -1,0 +1,266 @@
+//! Messages of DNS (RFC 1035, section 4) as pure functions: a question for
+//! addresses, and what an answer says. Everything in an answer is a
+//! stranger's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The longest name, bytes on the wire (RFC 1035, section 2.3.4).
+const LONGEST_NAME: usize = 255;
+const HEADER: usize = 12;
+const INTERNET: u16 = 1;
+
+/// The kinds of record that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    A,
+    Aaaa,
+}
+
+impl Kind {
+    fn code(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Aaaa => 28,
+        }
+    }
+}
+
+const CNAME: u16 = 5;
+
+/// What a server says to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// RCODE; 0 is fine, 3 says that there is no such name.
+    pub(crate) code: u8,
+    /// There is more, over TCP.
+    pub(crate) truncated: bool,
+    pub(crate) addresses: Vec<IpAddr>,
+    /// For how long, seconds; the least of all records.
+    pub(crate) ttl: u32,
+    /// Another name leads on, in wire form.
+    pub(crate) alias: Option<Vec<u8>>,
+}
+
+/// A name in wire form; `None` where it is none.
+pub(crate) fn encode_name(name: &str) -> Option<Vec<u8>> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let mut out = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.') {
+        let length = u8::try_from(label.len()).ok()?;
+        if !(1..=63).contains(&length) {
+            return None;
+        }
+        out.push(length);
+        out.extend(label.bytes().map(|byte| byte.to_ascii_lowercase()));
+    }
+    out.push(0);
+    (out.len() <= LONGEST_NAME).then_some(out)
+}
+
+/// A question with recursion desired; `name` in wire form.
+pub(crate) fn question(id: u16, name: &[u8], kind: Kind) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + name.len() + 4);
+    out.extend_from_slice(&id.to_be_bytes());
+    out.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(name);
+    out.extend_from_slice(&kind.code().to_be_bytes());
+    out.extend_from_slice(&INTERNET.to_be_bytes());
+    out
+}
+
+/// Reads an answer to the question; `None` where it answers another one, or
+/// makes no sense.
+pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<Answer> {
+    let mut input = Reader { message, at: 0 };
+    let is_answer = |flags: u16| flags & 0x8000 != 0 && flags & 0x7800 == 0;
+    let (own, flags) = (input.u16()?, input.u16()?);
+    let (questions, answers) = (input.u16()?, input.u16()?);
+    input.skip(4)?;
+    if own != id || !is_answer(flags) || questions != 1 {
+        return None;
+    }
+    let asked = input.name()?;
+    if asked != name || input.u16()? != kind.code() || input.u16()? != INTERNET {
+        return None;
+    }
+    let mut answer = Answer {
+        code: (flags & 0xf) as u8,
+        truncated: flags & 0x200 != 0,
+        addresses: Vec::new(),
+        ttl: u32::MAX,
+        alias: None,
+    };
+    for _ in 0..answers {
+        if input.record(kind, &mut answer).is_none() {
+            // A truncated message may end anywhere.
+            return answer.truncated.then_some(answer);
+        }
+    }
+    Some(answer)
+}
+
+struct Reader<'a> {
+    message: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, length: usize) -> Option<&[u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.message.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn skip(&mut self, length: usize) -> Option<()> {
+        self.take(length).map(drop)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        let bytes = self.take(2)?.first_chunk()?;
+        Some(u16::from_be_bytes(*bytes))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        let bytes = self.take(4)?.first_chunk()?;
+        Some(u32::from_be_bytes(*bytes))
+    }
+
+    /// A name, its pointers followed (RFC 1035, section 4.1.4), in wire form
+    /// and lower case. Pointers lead backwards only, so they end.
+    fn name(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let (mut at, mut behind) = (self.at, None);
+        loop {
+            let length = *self.message.get(at)?;
+            match length {
+                0 => {
+                    out.push(0);
+                    self.at = behind.unwrap_or(at + 1);
+                    return Some(out);
+                }
+                1..=63 => {
+                    let end = at + 1 + usize::from(length);
+                    out.push(length);
+                    out.extend(self.message.get(at + 1..end)?.to_ascii_lowercase());
+                    at = end;
+                }
+                0xc0.. => {
+                    let low = *self.message.get(at + 1)?;
+                    let target = usize::from(length & 0x3f) << 8 | usize::from(low);
+                    behind = behind.or(Some(at + 2));
+                    if target >= at {
+                        return None;
+                    }
+                    at = target;
+                }
+                _ => return None,
+            }
+            if out.len() >= LONGEST_NAME {
+                return None;
+            }
+        }
+    }
+
+    fn record(&mut self, wanted: Kind, answer: &mut Answer) -> Option<()> {
+        self.name()?;
+        let (kind, class) = (self.u16()?, self.u16()?);
+        let ttl = self.u32()?;
+        let length = usize::from(self.u16()?);
+        let start = self.at;
+        if class == INTERNET && kind == wanted.code() {
+            let address = match wanted {
+                Kind::A => IpAddr::from(Ipv4Addr::from(*self.take(length)?.as_array::<4>()?)),
+                Kind::Aaaa => IpAddr::from(Ipv6Addr::from(*self.take(length)?.as_array::<16>()?)),
+            };
+            answer.addresses.push(address);
+            answer.ttl = answer.ttl.min(ttl);
+        } else if class == INTERNET && kind == CNAME {
+            answer.alias = Some(self.name()?);
+            answer.ttl = answer.ttl.min(ttl);
+        }
+        self.at = start;
+        self.skip(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(records: &[&[u8]]) -> Vec<u8> {
+        let name = encode_name("a.example").expect("a name");
+        let mut out = question(7, &name, Kind::A);
+        out[2] = 0x81;
+        out[7] = records.len() as u8;
+        for record in records {
+            out.extend_from_slice(record);
+        }
+        out
+    }
+
+    const ADDRESS: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1];
+    const ALIAS: &[u8] = &[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'b', 0xc0, 14];
+
+    fn read(message: &[u8]) -> Option<Answer> {
+        parse(message, 7, &encode_name("A.example.")?, Kind::A)
+    }
+
+    #[test]
+    fn addresses_and_aliases_are_read() {
+        let found = read(&answer(&[ALIAS, ADDRESS])).expect("an answer");
+        assert_eq!(found.addresses, [IpAddr::from([10, 0, 0, 1])]);
+        assert_eq!(found.ttl, 9);
+        assert_eq!(found.alias, encode_name("b.example"));
+    }
+
+    #[test]
+    fn answers_to_other_questions_are_none() {
+        let good = answer(&[ADDRESS]);
+        assert!(parse(&good, 8, &encode_name("a.example").expect("name"), Kind::A).is_none());
+        assert!(parse(&good, 7, &encode_name("b.example").expect("name"), Kind::A).is_none());
+        assert!(
+            parse(
+                &good,
+                7,
+                &encode_name("a.example").expect("name"),
+                Kind::Aaaa
+            )
+            .is_none()
+        );
+        let mut asks = good.clone();
+        asks[2] = 1;
+        assert!(read(&asks).is_none());
+        let mut circle = good;
+        let pointer = circle.len() - ADDRESS.len();
+        circle[pointer + 1] = pointer as u8;
+        assert!(read(&circle).is_none());
+    }
+
+    #[test]
+    fn names_that_are_none_are_not_asked_for() {
+        let long = "a".repeat(64);
+        for name in ["", ".", "a..b", long.as_str(), &"a.".repeat(140)] {
+            assert!(encode_name(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_harm() {
+        let whole = answer(&[ALIAS, ADDRESS]);
+        let mut state = 1_u64;
+        for round in 0..50_000_usize {
+            let mut bytes = whole.clone();
+            for _ in 0..=round % 6 {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                let at = (state >> 33) as usize % bytes.len();
+                bytes[at] = (state >> 25) as u8;
+            }
+            bytes.truncate(bytes.len() - (state >> 40) as usize % 8);
+            let _ = read(&bytes);
+        }
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end]).is_none(), "{end}");
+        }
+    }
+}
