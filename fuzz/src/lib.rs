@@ -11,6 +11,25 @@ mod http1;
 #[path = "../../tls-proxy/src/properties.rs"]
 mod properties;
 
+#[path = "../../tls-proxy/src/modules"]
+mod modules {
+    #[path = "cidr.rs"]
+    pub(crate) mod cidr;
+}
+
+#[path = "../../tls-proxy/src/server"]
+mod server {
+    #[path = "proxy_protocol.rs"]
+    pub(crate) mod proxy_protocol;
+}
+
+/// How errors show bytes; the program's own belongs to its log.
+mod error_log {
+    pub(crate) fn shown(bytes: &[u8]) -> String {
+        bytes.escape_ascii().to_string()
+    }
+}
+
 /// See `properties::chunked`.
 pub fn chunked(data: &[u8]) {
     properties::chunked(data);
@@ -19,6 +38,11 @@ pub fn chunked(data: &[u8]) {
 /// See `properties::configuration`.
 pub fn configuration(data: &[u8]) {
     properties::configuration(data);
+}
+
+/// See `properties::proxy_header`.
+pub fn proxy_header(data: &[u8]) {
+    properties::proxy_header(data);
 }
 
 /// See `properties::request`.

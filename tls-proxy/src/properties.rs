@@ -9,6 +9,7 @@ use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::request_head::{self, Framing, Limits, RequestHead};
 use crate::http1::response_head::{self, ResponseHead};
 use crate::http1::{host, target as request_target};
+use crate::server::proxy_protocol;
 
 /// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
 const LIMITS: Limits = Limits {
@@ -97,6 +98,50 @@ pub(crate) fn target(data: &[u8]) {
         assert!(escaped.iter().all(u8::is_ascii_graphic));
         let again = request_target::normalise(&escaped, merge_slashes);
         assert_eq!(again.map(|it| it.path).as_ref(), Ok(path));
+    }
+}
+
+/// A PROXY header means the same in any pieces, is bounded, and what follows it
+/// is left as it came. The first byte chooses the size of the pieces.
+pub(crate) fn proxy_header(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else {
+        return;
+    };
+    let size = usize::from(*size).max(1);
+    let whole = read_proxy_header(data, usize::MAX);
+    assert_eq!(read_proxy_header(data, size), whole, "in pieces of {size}");
+}
+
+/// A header and what follows it; nothing where it is broken or not whole. Which
+/// bytes an error shows depends on how many had come.
+fn read_proxy_header(data: &[u8], size: usize) -> Option<(proxy_protocol::Header, Vec<u8>)> {
+    let mut pieces = Pieces::new(data, size);
+    loop {
+        match proxy_protocol::parse(&mut pieces.input) {
+            Ok(Some(header)) => {
+                for place in [&header.source, &header.target].into_iter().flatten() {
+                    let _ = place.address();
+                }
+                for kind in 0..=u8::MAX {
+                    assert!(
+                        header
+                            .tlv(kind)
+                            .is_none_or(|value| value.len() <= data.len())
+                    );
+                }
+                let _ = header.tls();
+                return Some((header, [&pieces.input, pieces.rest].concat()));
+            }
+            Ok(None) => {
+                // No header is longer than nginx's buffer for one.
+                assert!(pieces.input.len() < 4096 + 256);
+                if pieces.is_at_end() {
+                    return None;
+                }
+                pieces.read();
+            }
+            Err(_) => return None,
+        }
     }
 }
 
@@ -240,6 +285,7 @@ mod tests {
         for (name, property) in [
             ("chunked", chunked as Property),
             ("configuration", configuration),
+            ("proxy_header", proxy_header),
             ("request", request),
             ("response", response),
             ("target", target),
