@@ -56,9 +56,6 @@ pub(crate) struct Connection {
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
     pub(crate) requests: Cell<u64>,
-    /// The upstream is heard out though the client may have left
-    /// (`proxy_ignore_client_abort`).
-    pub(crate) hears_out: Cell<bool>,
     /// Requests being answered; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
 }
@@ -101,7 +98,6 @@ pub(crate) async fn serve(
         proxy_header: None,
         plain_on_tls: false,
         requests: Cell::new(0),
-        hears_out: Cell::new(false),
         in_flight: Cell::new(0),
     };
     // Without it small answers would wait for the client's acknowledgement.

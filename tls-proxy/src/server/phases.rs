@@ -10,6 +10,7 @@ use super::response::{Refusal, Response};
 use crate::config::locations::{Found, Tree};
 use crate::config::{LocationId, ServerId};
 use crate::error_log::{self, Level};
+use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::{host, target};
 use crate::modules::rewrite::{self, Flow};
@@ -106,10 +107,17 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         }
     }
     choose_server(request)?;
-    if let Some(reason) = flaw_of_http2_host(request) {
+    if let Some(reason) = flaw_of_http2_fields(request) {
         return refuse(request, 400, reason);
     }
-    ssl_client::check_name(request)?;
+    if let Err(refusal) = ssl_client::check_name(request) {
+        if request.head.version == Version::Http2 {
+            // nginx looks at `:authority` before it has a line or a field.
+            request.head.line = Bytes::new();
+            request.head.fields = Fields::default();
+        }
+        return Err(refusal);
+    }
     if request.head.version < Version::Http2 {
         match request.head.framing() {
             Ok(framing) => request.framing = framing,
@@ -122,9 +130,9 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     ssl_client::check(request)
 }
 
-/// Over HTTP/2 a request names its host exactly once (RFC 9113, section 8.3.1);
-/// over HTTP/1 the head has been checked for it.
-fn flaw_of_http2_host(request: &Request) -> Option<&'static str> {
+/// Over HTTP/2 a request names its host exactly once (RFC 9113, section 8.3.1),
+/// and its length at most once; over HTTP/1 that has been looked at.
+fn flaw_of_http2_fields(request: &Request) -> Option<&'static str> {
     if request.head.version != Version::Http2 {
         return None;
     }
@@ -134,6 +142,9 @@ fn flaw_of_http2_host(request: &Request) -> Option<&'static str> {
         (_, Some(_), _) => Some("client sent duplicate host header"),
         (Some(host), None, Some(authority)) if host != authority => {
             Some("client sent \":authority\" and \"Host\" headers with different values")
+        }
+        _ if request.head.fields.all(b"content-length").count() > 1 => {
+            Some("client sent duplicate header line")
         }
         _ => None,
     }

@@ -43,6 +43,10 @@ pub(crate) struct Request {
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
     /// Its answer has trailers of this server's own.
     pub(crate) own_trailers: bool,
+    /// The upstream is heard out though the client may have left
+    /// (`proxy_ignore_client_abort`); whoever watches the client asks while the
+    /// phases hold the request.
+    pub(crate) hears_out: Rc<Cell<bool>>,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
     /// `stub_status` counts it until it ends.
@@ -209,6 +213,7 @@ impl Request {
             whole_body: None,
             gzipped: OnceCell::new(),
             own_trailers: false,
+            hears_out: Rc::default(),
             id: OnceCell::new(),
             under_way: UnderWay::new(),
             challenge: None,

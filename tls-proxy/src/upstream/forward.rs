@@ -39,10 +39,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         error_log::request(request, Level::Error, reason);
         Refusal::new(status)
     })?;
-    request
-        .connection
-        .hears_out
-        .set(settings.ignore_client_abort);
+    request.hears_out.set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
     let head = proxy::write_head(request, &chosen, body.framing);
     if !request.attempts.is_empty() {

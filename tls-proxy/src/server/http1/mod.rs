@@ -167,14 +167,11 @@ fn body_of(head: &RequestHead, wire: &SharedWire) -> RequestBody {
 async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     // Who still sends a body is heard by whoever reads it.
     let watch = request.body.is_done();
-    let connection = request.connection.clone();
-    connection.hears_out.set(false);
+    let hears_out = request.hears_out.clone();
     let mut responding = pin!(phases::respond(request));
     poll_fn(|cx| match responding.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending if watch && !connection.hears_out.get() && client_is_gone(wire, cx) => {
-            Poll::Ready(None)
-        }
+        Poll::Pending if watch && !hears_out.get() && client_is_gone(wire, cx) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
     .await

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::request::Parts;
 
+use super::stream::Flaw;
 use crate::http1::fields::Fields;
 use crate::http1::host;
 use crate::http1::request_head::{Framing, Limits, RequestHead, Version, parse_length};
@@ -18,8 +19,16 @@ pub(super) enum Fault {
         line: Bytes,
         reason: &'static str,
     },
-    /// A pseudo-field is none: 400, and nothing is known of the request.
-    Invalid(&'static str),
+    /// It is answered with an error, and nothing is known of the request but
+    /// its line.
+    Invalid { line: Bytes, flaw: Flaw },
+}
+
+/// A pseudo-field is none: to nginx the request has no line.
+fn invalid(reason: &'static str) -> Fault {
+    let line = Bytes::new();
+    let flaw = (400, reason);
+    Fault::Invalid { line, flaw }
 }
 
 /// Reads a head.
@@ -30,17 +39,23 @@ pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault>
     let line = Bytes::from(line);
     measure(parts, limits, &line)?;
     let Some(target) = target.filter(|_| method != "CONNECT") else {
-        return Err(Fault::Invalid("client sent no :path header"));
+        return Err(invalid("client sent no :path header"));
     };
     if !target.starts_with('/') {
-        return Err(Fault::Invalid("client sent invalid :path header"));
+        return Err(invalid("client sent invalid :path header"));
     }
     if !method.bytes().all(is_method_byte) {
-        return Err(Fault::Invalid("client sent invalid method"));
+        return Err(invalid("client sent invalid method"));
     }
     let authority = parts.uri.authority().map(|it| it.as_str().as_bytes());
     if authority.is_some_and(|authority| host::parse(authority).is_none()) {
-        return Err(Fault::Invalid("client sent invalid \":authority\" header"));
+        return Err(invalid("client sent invalid \":authority\" header"));
+    }
+    // nginx counts cookies apart from other fields.
+    let cookies = parts.headers.get_all(http::header::COOKIE).iter().count();
+    if parts.headers.len() - cookies > limits.fields {
+        let flaw = (494, "client sent too many header lines");
+        return Err(Fault::Invalid { line, flaw });
     }
     let fields = fields(parts, limits, authority);
     let length: usize = fields

@@ -164,10 +164,9 @@ fn start(
             frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return false;
         }
-        Err(Fault::Invalid(reason)) => {
-            let line = bytes::Bytes::new();
+        Err(Fault::Invalid { line, flaw }) => {
             let request = Request::broken(connection, line, Version::Http2);
-            (request, Some(reason))
+            (request, Some(flaw))
         }
     };
     let worn_out = request.number >= core.keepalive_requests

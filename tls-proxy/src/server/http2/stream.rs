@@ -21,15 +21,19 @@ use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
 use crate::server::source::Source as _;
 
+/// Why a head is none, and the status for it.
+pub(super) type Flaw = (u16, &'static str);
+
 /// Answers a request; `flaw` says why its head is none.
 pub(super) async fn serve(
     mut request: Request,
-    flaw: Option<&'static str>,
+    flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
     place: Arc<Semaphore>,
 ) {
     let responding = respond(&mut request, flaw, &mut answer, place);
     let Some((response, _place)) = responding.await else {
+        request.outcome.status = 499;
         error_log::request(&request, Level::Info, "client canceled the stream");
         return;
     };
@@ -39,29 +43,37 @@ pub(super) async fn serve(
 /// Runs the phases; `None` when the client takes the request back meanwhile.
 async fn respond(
     request: &mut Request,
-    flaw: Option<&'static str>,
+    flaw: Option<Flaw>,
     answer: &mut SendResponse<Piece>,
     place: Arc<Semaphore>,
 ) -> Option<(Response, Option<OwnedSemaphorePermit>)> {
     let connection = request.connection.clone();
-    connection.hears_out.set(false);
+    let hears_out = request.hears_out.clone();
     let mut responding = pin!(async {
         let place = connection.worker.place_for_stream(place).await;
         let response = match flaw {
             None => phases::respond(request).await,
-            Some(reason) => {
+            Some((status, reason)) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
-                phases::respond_to_broken(request, 400).await
+                phases::respond_to_broken(request, status).await
             }
         };
         (response, place)
     });
     poll_fn(|cx| {
-        if answer.poll_reset(cx).is_ready() && !connection.hears_out.get() {
-            return Poll::Ready(None);
+        let response = responding.as_mut().poll(cx);
+        let has_left = answer.poll_reset(cx).is_ready();
+        match response {
+            // That a body broke off says no more than that its client left.
+            Poll::Ready((response, _))
+                if has_left && matches!(response.content, Content::Nothing) =>
+            {
+                Poll::Ready(None)
+            }
+            Poll::Pending if has_left && !hears_out.get() => Poll::Ready(None),
+            response => response.map(Some),
         }
-        responding.as_mut().poll(cx).map(Some)
     })
     .await
 }
