@@ -181,3 +181,32 @@ fn garbage_instead_of_frames_ends_the_connection_alone() {
     let output = curl(&["--http2-prior-knowledge", &proxy.url("/a")]);
     assert_eq!(stdout(&output), "GET /a HTTP/1.1\n");
 }
+
+#[test]
+fn a_client_that_reads_nothing_of_128_answers_holds_little() {
+    let place = Place::new("stalled-streams");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        let piece = vec![b'x'; 1 << 20];
+        while std::io::Write::write_all(&mut served.wire.socket, &piece).is_ok() {}
+    });
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/", &[]);
+    client.frame_of(DATA);
+    let before = proxy.peak_memory();
+    // Windows as wide as they go: nothing but the proxy's own bounds holds.
+    let wide = (1_u32 << 31) - 1;
+    let mut settings = vec![0, 4];
+    settings.extend(wide.to_be_bytes());
+    client.send(support::frames::SETTINGS, 0, 0, &settings);
+    client.widen(0, wide - 65_535);
+    for stream in 1..128 {
+        client.ask(2 * stream + 1, "/", &[]);
+    }
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let more = proxy.peak_memory() - before;
+    // What 128 connections are counted as.
+    assert!(more < 128 * (48 << 10), "{} KiB were in use", more >> 10);
+}
