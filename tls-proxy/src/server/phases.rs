@@ -110,7 +110,8 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     if let Some(reason) = flaw_of_http2_fields(request) {
         return refuse(request, 400, reason);
     }
-    if let Err(refusal) = ssl_client::check_name(request) {
+    let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
+    if let Err(refusal) = checked {
         if request.head.version == Version::Http2 {
             // nginx looks at `:authority` before it has a line or a field.
             request.head.line = Bytes::new();
@@ -128,6 +129,19 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
     }
     ssl_client::check(request)
+}
+
+/// HTTP/2 is spoken with servers that have it on (`http2`), whichever one the
+/// connection began with.
+fn check_protocol(request: &Request) -> Result<(), Refusal> {
+    let on = request.connection.listen().listen.http2 || request.settings().http2.on;
+    if on || request.head.version != Version::Http2 {
+        return Ok(());
+    }
+    let what = "client attempted to request the server name for which the negotiated protocol \
+                is disabled while reading client request headers";
+    error_log::request(request, Level::Info, what);
+    Err(Refusal::closing(421))
 }
 
 /// Over HTTP/2 a request names its host exactly once (RFC 9113, section 8.3.1),

@@ -37,6 +37,9 @@ const GOODBYE: Duration = Duration::from_secs(5);
 enum End {
     KeepAlive,
     Close,
+    /// Without a word, TLS's `close_notify` neither: as nginx ends a connection
+    /// after `return 444` and after a time-out.
+    Abandon,
     /// Read on for a while, so that the client reads the answer before it
     /// meets a reset.
     Linger(Patience),
@@ -75,6 +78,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
         match end {
             End::KeepAlive => {}
             End::Close => break,
+            End::Abandon => return,
             End::Linger(patience) => {
                 linger(&wire, patience).await;
                 break;
@@ -126,6 +130,7 @@ async fn answer(
     request.outcome.body_bytes = wire.borrow().sent - written;
     let worker = &connection.worker;
     let keep_alive = request.keeps_alive() && !response.close && !worker.says_goodbye();
+    let abandoned = matches!(response.content, Content::Nothing);
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {
         Content::Nothing => {
@@ -145,6 +150,7 @@ async fn answer(
     let body = std::mem::replace(&mut request.body, RequestBody::None);
     drop(request);
     match sent {
+        Sent::Cut if abandoned => End::Abandon,
         Sent::Cut => End::Close,
         Sent::Whole(keep_alive) => {
             let keep_alive = keep_alive && !withheld;
