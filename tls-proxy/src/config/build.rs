@@ -208,7 +208,13 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     for server in &mut finished {
         add_default_listen(server);
     }
-    let listens = group_addresses(&finished, &mut draft.problems);
+    let mut listens = group_addresses(&finished, &mut draft.problems);
+    for address in &mut listens {
+        let limits = |id: ServerId| draft.locations[finished[id.0].root.0].settings.core.head;
+        let first = limits(address.default);
+        let mut others = address.names.servers().map(limits);
+        address.limits_differ = others.any(|other| other != first);
+    }
     let roots: Vec<_> = finished.iter().map(|server| server.root).collect();
     let mut servers = Vec::new();
     for server in finished {
@@ -294,6 +300,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
                     listen: first,
                     default: ServerId(id),
                     names: Names::default(),
+                    limits_differ: false,
                 });
                 members.push(Vec::new());
                 addresses.len() - 1

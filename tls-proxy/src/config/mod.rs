@@ -91,6 +91,8 @@ pub struct Address {
     pub default: ServerId,
     /// The servers by name.
     pub(crate) names: Names,
+    /// Not all of them take heads of the same size and form.
+    pub(crate) limits_differ: bool,
 }
 
 /// One `server` block.

@@ -85,6 +85,14 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// The servers that a name chooses; one for each name.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = ServerId> {
+        let wild = self.suffixes.iter().chain(&self.prefixes);
+        let patterns = self.patterns.iter().map(|(_, server)| *server);
+        let exact = self.exact.values().copied();
+        exact.chain(wild.map(|(_, server)| *server)).chain(patterns)
+    }
+
     /// Adds a name; `false` where another server has it already.
     pub(crate) fn add(&mut self, name: &ServerName, server: ServerId) -> bool {
         match name {

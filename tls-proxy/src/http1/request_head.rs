@@ -11,7 +11,7 @@ use super::fields::{Fields, Span, contains, members};
 const SHOWN: usize = 1024;
 
 /// How much of a head a stranger may send.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest request line and longest field line, in bytes
     /// (`large_client_header_buffers`, second argument).
@@ -85,9 +85,13 @@ pub(crate) enum Framing {
 }
 
 /// Takes one head off `input`, or says that more is needed (`Ok(None)`).
+///
+/// The limits of what follows may depend on the host that the client names:
+/// nginx chooses the server as soon as it has read that.
 pub(crate) fn parse(
     input: &mut BytesMut,
     limits: &Limits,
+    of_host: impl Fn(&[u8]) -> Option<Limits>,
 ) -> Result<Option<RequestHead>, Rejection> {
     skip_empty_lines(input);
     let Some(line_end) = memchr::memchr(b'\n', input) else {
@@ -105,7 +109,9 @@ pub(crate) fn parse(
     let (spans, end) = if line.version == Version::Http09 {
         (Vec::new(), line_end + 1)
     } else {
-        match parse_fields(input, line_end + 1, limits) {
+        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
+        let limits = named.unwrap_or(*limits);
+        match parse_fields(input, line_end + 1, limits, of_host) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err((status, reason)) => return Err(rejection(status, reason, input)),
@@ -343,7 +349,8 @@ type Found = (Vec<Span>, usize);
 fn parse_fields(
     input: &[u8],
     start: usize,
-    limits: &Limits,
+    mut limits: Limits,
+    of_host: impl Fn(&[u8]) -> Option<Limits>,
 ) -> Result<Option<Found>, (u16, Cow<'static, str>)> {
     let mut spans = Vec::with_capacity(16);
     let (mut at, mut lines) = (start, 0);
@@ -365,11 +372,16 @@ fn parse_fields(
         if lines > limits.fields {
             return Err((494, "client sent too many header lines".into()));
         }
-        match parse_field(line, limits) {
-            Ok(Some((name, value))) => spans.push(Span {
-                name: (at as u32, (at + name) as u32),
-                value: ((at + value.start) as u32, (at + value.end) as u32),
-            }),
+        match parse_field(line, &limits) {
+            Ok(Some((name, value))) => {
+                if line[..name].eq_ignore_ascii_case(b"host") {
+                    limits = of_host(&line[value.clone()]).unwrap_or(limits);
+                }
+                spans.push(Span {
+                    name: (at as u32, (at + name) as u32),
+                    value: ((at + value.start) as u32, (at + value.end) as u32),
+                });
+            }
             Ok(None) => {}
             Err(Invalid) => {
                 let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
@@ -555,7 +567,7 @@ mod tests {
 
     fn head(text: &str) -> Result<RequestHead, u16> {
         let mut input = BytesMut::from(text.as_bytes());
-        match parse(&mut input, &LIMITS) {
+        match parse(&mut input, &LIMITS, |_| None) {
             Ok(Some(head)) => Ok(head),
             Ok(None) => Err(0),
             Err(rejection) => Err(rejection.status),

@@ -258,6 +258,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Some(word) => Some(arguments::seconds(directive, word)?.as_secs()),
             None => None,
         };
+        core.keepalive_header = core.keepalive_header.filter(|seconds| *seconds > 0);
         Ok(())
     })
     .default("75s")

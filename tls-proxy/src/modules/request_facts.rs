@@ -15,6 +15,12 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
         append(out, format_args!("{seconds}.{millis:03}"))
     }),
+    ("request_body", |request, out| {
+        let body = request.whole_body.as_deref();
+        write(body.filter(|body| !body.is_empty()), out)
+    }),
+    // No body is ever written to a file.
+    ("request_body_file", |_, _| false),
     ("request_id", |request, out| {
         let id = request.id.get_or_init(|| {
             let mut bytes = [0; 16];

@@ -1,7 +1,7 @@
 //! nginx's fixed variables, each a few lines over a request.
 
 use super::{Evaluate, ssl, write};
-use crate::http1::request_head::Version;
+use crate::http1::request_head::{Framing, Version};
 use crate::server::request::Request;
 
 /// Finds one of the fixed variables.
@@ -31,7 +31,17 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         number(request.number, out)
     }),
     ("content_length", |request, out| {
-        write(request.head.fields.first(b"content-length"), out)
+        match (
+            request.head.fields.first(b"content-length"),
+            &request.whole_body,
+        ) {
+            (Some(value), _) => write(Some(value), out),
+            // It came in chunks, and has been counted.
+            (None, Some(body)) if request.framing == Framing::Chunked => {
+                number(body.len() as u64, out)
+            }
+            (None, _) => false,
+        }
     }),
     ("content_type", |request, out| {
         write(request.head.fields.first(b"content-type"), out)

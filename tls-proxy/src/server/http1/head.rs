@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error_log::{self, Level};
-use crate::http1::request_head::{self, Rejection, RequestHead};
+use crate::http1::host;
+use crate::http1::request_head::{self, Limits, Rejection, RequestHead};
 use crate::server::connection::{Connection, note_broken};
 use crate::server::counters::Reading;
 use crate::upstream::body::SharedWire;
@@ -51,7 +52,9 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     loop {
         // Only a line feed can end a head; the first look may find garbage.
         if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
-            let parsed = request_head::parse(&mut wire.borrow_mut().inbound, &core.head);
+            let inbound = &mut wire.borrow_mut().inbound;
+            let parsed =
+                request_head::parse(inbound, &core.head, |host| limits_of(connection, host));
             match parsed {
                 Ok(Some(head)) => {
                     return Next::Head {
@@ -80,6 +83,20 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         error_log::connection(connection, Level::Info, what);
         return Next::Close;
     }
+}
+
+/// The limits of the server that a host chooses, where that matters.
+fn limits_of(connection: &Connection, named: &[u8]) -> Option<Limits> {
+    let listen = connection.listen();
+    if !listen.limits_differ {
+        return None;
+    }
+    let host = host::parse(named)?;
+    let server = listen
+        .names
+        .find_quietly(std::str::from_utf8(&host).ok()?)?;
+    let root = connection.config.server(server).root;
+    Some(connection.config.location(root).settings.core.head)
 }
 
 /// `true` when something has come; `false` when the connection is to close.
