@@ -28,8 +28,8 @@ struct Prefix {
 pub(crate) enum Found {
     /// This location.
     Location(LocationId),
-    /// A location begins with the path and a slash.
-    Redirect,
+    /// This location begins with the path and a slash.
+    Redirect(LocationId),
 }
 
 /// What a location matches.
@@ -133,8 +133,9 @@ impl Tree {
         if let Some((_, id)) = self.exact.iter().find(|(text, _)| **text == *path) {
             return Ok(Some(Found::Location(*id)));
         }
-        if self.prefixes.iter().any(|prefix| prefix.redirects(path)) {
-            return Ok(Some(Found::Redirect));
+        let slashed = self.prefixes.iter().find(|prefix| prefix.redirects(path));
+        if let Some(prefix) = slashed {
+            return Ok(Some(Found::Redirect(prefix.id)));
         }
         let prefix = self
             .prefixes
@@ -229,6 +230,6 @@ mod tests {
             );
         }
         let redirect = tree.find(b"/api", &|_| &empty, &|_| Ok::<_, ()>(false));
-        assert_eq!(redirect, Ok(Some(Found::Redirect)));
+        assert_eq!(redirect, Ok(Some(Found::Redirect(LocationId(1)))));
     }
 }

@@ -239,7 +239,8 @@ fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
             limit_except::apply(request);
         }
         None => request.location = server.root,
-        Some(Found::Redirect) => {
+        Some(Found::Redirect(id)) => {
+            request.location = id;
             let mut address = Vec::with_capacity(request.path.len() + 1);
             target::escape_path(&request.path, &mut address);
             address.push(b'/');
