@@ -124,8 +124,9 @@ impl Settings {
         } else {
             return None;
         };
-        let help = format!("the last of these sizes is set in line {}", at.line);
-        Some(Problem::emerg(end, message).with_help(help))
+        let mut problem = Problem::emerg(at, message);
+        problem.line = Some(end.line);
+        Some(problem)
     }
 }
 
