@@ -205,7 +205,8 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
         response.content,
         Content::Empty | Content::Memory(_) | Content::Stream(_)
     );
-    let reads = response.reads_body && !request.in_error_page;
+    // Who was told that the body is too long is not asked for it.
+    let reads = response.reads_body && !request.in_error_page && !request.closing;
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     if !own || (withheld && !reads) {
         return response;
