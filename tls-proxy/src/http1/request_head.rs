@@ -517,7 +517,8 @@ impl RequestHead {
         match (said.last(), self.version) {
             (_, Version::Http09) => false,
             (Some(keep), _) => keep,
-            (None, version) => version >= Version::Http11,
+            // HTTP/2 has no such thing; nginx calls it closed.
+            (None, version) => version == Version::Http11,
         }
     }
 

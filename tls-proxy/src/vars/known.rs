@@ -330,10 +330,6 @@ pub(crate) fn joined<'a>(
 }
 
 pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    if name == b"connection" && request.head.version == Version::Http2 {
-        // What nginx would say; it is not sent.
-        return !request.outcome.fields.is_empty() && write(Some(b"close"), out);
-    }
     let sent = request.outcome.fields.iter().skip(request.own_fields.get());
     joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
 }
