@@ -164,11 +164,10 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
                 return Ok(());
             }
             Some(Ok(())) => {}
+            // A client that may still name itself is asked to.
             Some(Err(refusal)) if any && matches!(refusal.status, 401 | 403) => {
-                // A client that may still name itself is asked to.
-                if refused != Some(401) {
-                    refused = Some(refusal.status);
-                }
+                refused = refused.filter(|before| *before == 401);
+                refused = refused.or(Some(refusal.status));
             }
             Some(Err(_)) if check == 0 => return Err(forbid(request)),
             Some(Err(refusal)) => return Err(refusal),

@@ -16,6 +16,9 @@ const LONGEST_HOST: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct Settings(Option<Arc<Referers>>);
 
+/// A name, and the beginning of the paths it is for.
+type Named = (Box<[u8]>, Box<[u8]>);
+
 /// `valid_referers`.
 #[derive(Clone, Debug, Default)]
 struct Referers {
@@ -25,9 +28,9 @@ struct Referers {
     /// Names, each with the beginning of the paths it is for.
     exact: HashMap<Box<[u8]>, Box<[u8]>>,
     /// `.example.com` of `*.example.com`, the longest first.
-    suffixes: Vec<(Box<[u8]>, Box<[u8]>)>,
+    suffixes: Vec<Named>,
     /// `example.` of `example.*`.
-    prefixes: Vec<(Box<[u8]>, Box<[u8]>)>,
+    prefixes: Vec<Named>,
     patterns: Vec<Pattern>,
 }
 
@@ -95,8 +98,8 @@ impl Referers {
             valid.then(|| push(&mut self.prefixes, bytes(prefix), path))
         } else if lower.contains('*') || lower.contains("..") {
             None
-        } else if lower.starts_with('.') {
-            let whole = self.exact.insert(bytes(&lower[1..]), path.clone());
+        } else if let Some(rest) = lower.strip_prefix('.') {
+            let whole = self.exact.insert(bytes(rest), path.clone());
             Some(push(&mut self.suffixes, bytes(&lower), path) && whole.is_none())
         } else {
             Some(self.exact.insert(bytes(&lower), path).is_none())
@@ -158,7 +161,7 @@ impl Referers {
     }
 }
 
-fn push(list: &mut Vec<(Box<[u8]>, Box<[u8]>)>, name: Box<[u8]>, path: Box<[u8]>) -> bool {
+fn push(list: &mut Vec<Named>, name: Box<[u8]>, path: Box<[u8]>) -> bool {
     if list.iter().any(|(own, _)| *own == name) {
         return false;
     }

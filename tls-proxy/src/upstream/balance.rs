@@ -149,11 +149,11 @@ impl Balance {
                 let now = Some(Instant::now());
                 (state.failed, state.checked) = (now, now);
                 state.fails += 1;
-                if settings.max_fails > 0 {
-                    let less = i64::from(settings.weight / settings.max_fails);
-                    state.effective = (state.effective - less).max(0);
-                }
-                settings.max_fails > 0 && state.fails >= settings.max_fails
+                let Some(less) = settings.weight.checked_div(settings.max_fails) else {
+                    return false;
+                };
+                state.effective = (state.effective - i64::from(less)).max(0);
+                state.fails >= settings.max_fails
             }
             Ended::Well => {
                 if state.failed < state.checked {

@@ -170,8 +170,8 @@ impl Reader<'_> {
         let start = self.at;
         if class == INTERNET && kind == wanted.code() {
             let address = match wanted {
-                Kind::A => IpAddr::from(Ipv4Addr::from(*self.take(length)?.as_array::<4>()?)),
-                Kind::Aaaa => IpAddr::from(Ipv6Addr::from(*self.take(length)?.as_array::<16>()?)),
+                Kind::A => Ipv4Addr::from(<[u8; 4]>::try_from(self.take(length)?).ok()?).into(),
+                Kind::Aaaa => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(length)?).ok()?).into(),
             };
             answer.addresses.push(address);
             answer.ttl = answer.ttl.min(ttl);
