@@ -48,7 +48,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (0, 0),
         Effect::Block(|scope, directive, children| {
             scope.settings.core.error_log = scope.draft.main.error_log.clone();
-            scope.draft.http_end = directive.close.clone();
+            scope.draft.http_end.clone_from(&directive.close);
             walk_block(
                 children,
                 Contexts::HTTP,
