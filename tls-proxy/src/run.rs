@@ -135,6 +135,9 @@ pub async fn run(
         &mut ends,
     )
     .await;
+    for address in &workers.config.listens {
+        listener::unlink(&address.listen.address);
+    }
     if let Some(file) = pid_file {
         file.announce_drained();
     }

@@ -1,13 +1,14 @@
 //! The running workers as the main thread sees them, and the configuration
 //! they are given.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use socket2::Socket;
 use tokio::sync::mpsc;
 
 use crate::cli::Options;
 use crate::config::Config;
+use crate::modules::listen::Endpoint;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::Order;
 use crate::sources::{Origin, Sources};
@@ -24,14 +25,11 @@ pub(crate) struct Workers {
 }
 
 /// One list of sockets for each worker.
-pub(crate) fn deal(
-    bound: Vec<Bound>,
-    workers: usize,
-) -> Vec<Vec<(SocketAddr, std::net::TcpListener)>> {
+pub(crate) fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint, Socket)>> {
     let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for Bound { address, sockets } in bound {
         for (hand, socket) in hands.iter_mut().zip(sockets) {
-            hand.push((address, socket));
+            hand.push((address.clone(), socket));
         }
     }
     hands
@@ -91,7 +89,15 @@ impl Workers {
             }
         };
         self.sources = Sources::new(loaded.origin);
-        self.config = Arc::new(config);
+        let before = std::mem::replace(&mut self.config, Arc::new(config));
+        let stays = |place: &Endpoint| {
+            let mut own = self.config.listens.iter();
+            own.any(|own| own.listen.address == *place)
+        };
+        let mut gone = before.listens.iter().map(|own| &own.listen.address);
+        gone.by_ref()
+            .filter(|own| !stays(own))
+            .for_each(listener::unlink);
         for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
             let config = self.config.clone();
             let _ = order.send(Order::Reload {
@@ -105,12 +111,12 @@ impl Workers {
 
     /// Opens the addresses that are not open yet.
     fn bind_new(&self, config: &Config) -> Result<Vec<Bound>, listener::BindError> {
-        let known = |address| {
+        let known = |address: &Endpoint| {
             let mut own = self.config.listens.iter();
-            own.any(|own| own.listen.address == address)
+            own.any(|own| own.listen.address == *address)
         };
         let fresh = config.listens.iter();
-        let fresh = fresh.filter(|address| !known(address.listen.address));
+        let fresh = fresh.filter(|address| !known(&address.listen.address));
         fresh
             .map(|address| listener::bind(&address.listen, self.count))
             .collect()

@@ -12,7 +12,7 @@ use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
 use crate::error_log::ErrorLogs;
-use crate::modules::listen::Listen;
+use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
@@ -267,7 +267,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
 fn add_default_listen(server: &mut FinishedServer) {
     if server.draft.listens.is_empty() {
         server.draft.listens.push(Listen {
-            address: std::net::SocketAddr::from(([0, 0, 0, 0], 80)),
+            address: Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 80))),
             default_server: false,
             ssl: false,
             http2: false,
@@ -291,7 +291,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
     let mut index = HashMap::new();
     for (id, server) in servers.iter().enumerate() {
         for listen in &server.draft.listens {
-            let at = *index.entry(listen.address).or_insert_with(|| {
+            let at = *index.entry(listen.address.clone()).or_insert_with(|| {
                 let first = Listen {
                     default_server: false,
                     ..listen.clone()
@@ -323,7 +323,7 @@ fn name_servers(
     problems: &mut Vec<Problem>,
 ) {
     let alone = members.len() < 2;
-    let place = address.listen.address;
+    let place = address.listen.address.clone();
     // Without a name it is the server of those who name none.
     let nameless = [ServerName::Exact(String::new())];
     for (id, server) in members {

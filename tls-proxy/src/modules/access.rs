@@ -143,13 +143,16 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     let mut refused = None;
     for check in 0..3 {
         let result = match check {
-            0 => decide(&settings.access.rules, request.peer.ip()).map(|allowed| {
-                if allowed {
-                    Ok(())
-                } else {
-                    Err(Refusal::new(403))
-                }
-            }),
+            0 => {
+                let address = (!request.is_unix()).then(|| request.peer.ip());
+                decide(&settings.access.rules, address).map(|allowed| {
+                    if allowed {
+                        Ok(())
+                    } else {
+                        Err(Refusal::new(403))
+                    }
+                })
+            }
             1 => match settings.auth_basic.active() {
                 Some(basic) => Some(auth_basic::check(basic, request).await),
                 None => None,
@@ -185,12 +188,12 @@ fn forbid(request: &Request) -> Refusal {
     Refusal::new(403)
 }
 
-/// What the first rule that fits says.
-fn decide(rules: &[Rule], address: IpAddr) -> Option<bool> {
+/// What the first rule that fits says; no address is a UNIX socket.
+fn decide(rules: &[Rule], address: Option<IpAddr>) -> Option<bool> {
     let fits = |rule: &&Rule| match rule.whom {
         Whom::All => true,
-        Whom::Unix => false,
-        Whom::Network(network) => network.has(address),
+        Whom::Unix => address.is_none(),
+        Whom::Network(network) => address.is_some_and(|address| network.has(address)),
     };
     rules.iter().find(fits).map(|rule| rule.allow)
 }

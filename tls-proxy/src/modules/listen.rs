@@ -1,15 +1,46 @@
 //! `listen`: the addresses a server is reached at.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::{Contexts, Scope, Spec, arguments};
 use crate::conf::{Directive, Position, Problem, Word};
 
+/// Where clients come in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A UNIX socket.
+    Unix(Arc<Path>),
+}
+
+impl Endpoint {
+    /// Its path, where it is a UNIX socket.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(path) => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// One `listen` line.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// Address and port.
-    pub address: SocketAddr,
+    /// Address and port, or a UNIX socket.
+    pub address: Endpoint,
     /// `default_server`.
     pub default_server: bool,
     /// `ssl`.
@@ -43,14 +74,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     },
 )
 .default("*:80")
-.about("Address and port, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
+.about("Address and port, or `unix:PATH`, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
 .repeats()];
 
 fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Problem> {
     let word = arguments::first(directive);
     let addresses = parse_address(word)?;
     let mut listen = Listen {
-        address: addresses[0],
+        address: addresses[0].clone(),
         default_server: false,
         ssl: false,
         http2: false,
@@ -115,14 +146,25 @@ fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Resu
 }
 
 /// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`.
-fn parse_address(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+fn parse_address(word: &Word) -> Result<Vec<Endpoint>, Problem> {
     let text = word.text.as_str();
-    if text.starts_with("unix:") {
-        return Err(
-            Problem::emerg(&word.at, format!("invalid address \"{text}\""))
-                .with_help("listening on a UNIX socket is not implemented; use 127.0.0.1:PORT"),
-        );
+    if let Some(path) = text.strip_prefix("unix:") {
+        // What `sockaddr_un` holds (unix(7)), with the zero at its end.
+        let message = match path.len() {
+            0 => "no path in the unix domain socket in",
+            108.. => "too long path in the unix domain socket in",
+            _ => return Ok(vec![Endpoint::Unix(Path::new(path).into())]),
+        };
+        let message = format!("{message} \"{text}\" of the \"listen\" directive");
+        return Err(Problem::emerg(&word.at, message));
     }
+    Ok(parse_tcp(text, word)?
+        .into_iter()
+        .map(Endpoint::Tcp)
+        .collect())
+}
+
+fn parse_tcp(text: &str, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(vec![SocketAddr::new(
             Ipv4Addr::UNSPECIFIED.into(),
@@ -180,8 +222,6 @@ fn parse_port(text: &str, word: &Word) -> Result<u16, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn addresses(text: &str) -> Option<String> {
@@ -207,6 +247,7 @@ mod tests {
             ("127.0.0.1:8443", "127.0.0.1:8443"),
             ("[::]:443", "[::]:443"),
             ("[::1]", "[::1]:80"),
+            ("unix:/a", "unix:/a"),
         ] {
             assert_eq!(addresses(text).as_deref(), Some(expected), "{text}");
         }
@@ -215,7 +256,7 @@ mod tests {
             "70000",
             "127.0.0.1:x",
             "[::1:80",
-            "unix:/a",
+            "unix:",
             "no such name:1",
         ] {
             assert_eq!(addresses(text), None, "{text}");

@@ -7,6 +7,7 @@ use super::cidr::Network;
 use super::forwarded_for::Trust;
 use super::{Contexts, Spec, arguments};
 use crate::conf::Problem;
+use crate::server::listener::NOWHERE;
 use crate::server::request::Request;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
@@ -50,8 +51,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             let inherited = if scope.first_here { &[] } else { &own[..] };
             let mut trusted = inherited.to_vec();
             match word.text.as_str() {
-                // Nobody comes through a UNIX socket here.
-                "unix:" => {}
+                // Who comes by a UNIX socket has the address of nobody.
+                "unix:" => {
+                    let nobody = NOWHERE.ip().to_string();
+                    trusted.extend(Network::parse(&nobody).map(|(network, _)| network));
+                }
                 text => match Network::parse(text) {
                     Some((network, _)) => trusted.push(network),
                     None => trusted.extend(lookup(text).ok_or_else(|| {

@@ -5,6 +5,9 @@ use crate::vars::{Evaluate, write};
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("binary_remote_addr", |request, out| {
+        if request.is_unix() {
+            return write(Some(b"unix:"), out);
+        }
         match request.peer.ip() {
             std::net::IpAddr::V4(address) => write(Some(&address.octets()), out),
             std::net::IpAddr::V6(address) => write(Some(&address.octets()), out),

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::counters::Open;
+use super::listener::NOWHERE;
 use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
 use super::stream::{ClientStream, Prefixed};
@@ -66,6 +67,11 @@ impl Connection {
         &self.config.listens[self.address]
     }
 
+    /// Whether the client came by a UNIX socket, and has no address.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.listen().listen.address.path().is_some()
+    }
+
     /// Settings for what happens before a request has chosen its server.
     pub(crate) fn default_settings(&self) -> &Settings {
         let server = self.config.server(self.server);
@@ -83,7 +89,7 @@ pub(crate) async fn serve(
 ) {
     let config = worker.config();
     let listen = &config.listens[address];
-    let local = socket.local_addr().unwrap_or(listen.listen.address);
+    let local = socket.local_addr().unwrap_or(NOWHERE);
     let mut connection = Connection {
         number: worker.next_connection(),
         worker: worker.clone(),

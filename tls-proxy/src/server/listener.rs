@@ -2,11 +2,14 @@
 //! that the kernel spreads connections and workers share nothing.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::task::{Context, Poll};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::modules::listen::Listen;
+use crate::modules::listen::{Endpoint, Listen};
 
 /// nginx's default on Linux (`listen … backlog=`).
 const BACKLOG: u32 = 511;
@@ -15,7 +18,7 @@ const BACKLOG: u32 = 511;
 #[derive(Debug, thiserror::Error)]
 #[error("bind() to {address} failed ({})", crate::conf::reason(source))]
 pub struct BindError {
-    address: SocketAddr,
+    address: Endpoint,
     source: io::Error,
 }
 
@@ -23,9 +26,9 @@ pub struct BindError {
 #[derive(Debug)]
 pub struct Bound {
     /// The address that was asked for; workers find its settings by it.
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// One socket for each worker.
-    pub sockets: Vec<TcpListener>,
+    pub sockets: Vec<Socket>,
 }
 
 /// Binds an address for `workers` workers.
@@ -34,9 +37,16 @@ pub struct Bound {
 /// When the address is in use, not this host's, or not permitted.
 pub(crate) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
     let fail = |source| BindError {
-        address: listen.address,
+        address: listen.address.clone(),
         source,
     };
+    if listen.address.path().is_some() {
+        let sockets = open(listen, false).and_then(|socket| share(socket, workers));
+        return Ok(Bound {
+            address: listen.address.clone(),
+            sockets: sockets.map_err(fail)?,
+        });
+    }
     // Shared ports would also be shared with another process that shares them:
     // a first socket that does not share shows whether there is one.
     let single = open(listen, false).map_err(fail)?;
@@ -50,44 +60,114 @@ pub(crate) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> 
             .map_err(fail)?
     };
     Ok(Bound {
-        address: listen.address,
+        address: listen.address.clone(),
         sockets,
     })
+}
+
+/// A UNIX socket has one queue, which all workers take from.
+fn share(socket: Socket, workers: usize) -> io::Result<Vec<Socket>> {
+    let others = (1..workers).map(|_| socket.try_clone());
+    let mut sockets = others.collect::<Result<Vec<_>, _>>()?;
+    sockets.push(socket);
+    Ok(sockets)
+}
+
+/// Removes the file of a UNIX socket that is no longer listened on.
+pub(crate) fn unlink(place: &Endpoint) {
+    if let Some(path) = place.path()
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!(
+            "unlink() of {place} failed ({})",
+            crate::conf::reason(&error)
+        );
+    }
 }
 
 /// Whether an address could be bound; it may be in use.
 pub(crate) fn try_bind(listen: &Listen) -> Result<(), BindError> {
     match bound(listen, false) {
         Err(source) if source.kind() != io::ErrorKind::AddrInUse => Err(BindError {
-            address: listen.address,
+            address: listen.address.clone(),
             source,
         }),
-        _ => Ok(()),
+        Ok(_) => {
+            unlink(&listen.address);
+            Ok(())
+        }
+        Err(_) => Ok(()),
     }
 }
 
-fn open(listen: &Listen, shared: bool) -> io::Result<TcpListener> {
+fn open(listen: &Listen, shared: bool) -> io::Result<Socket> {
     let socket = bound(listen, shared)?;
     socket.listen(i32::try_from(listen.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// A socket that does not listen yet.
 fn bound(listen: &Listen, shared: bool) -> io::Result<Socket> {
-    let domain = if listen.address.is_ipv4() {
-        Domain::IPV4
-    } else {
-        Domain::IPV6
+    let address = match &listen.address {
+        Endpoint::Tcp(address) => address,
+        Endpoint::Unix(path) => return bound_unix(path),
     };
+    let domain = Domain::for_address(*address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
-    if listen.address.is_ipv6() {
+    if address.is_ipv6() {
         socket.set_only_v6(listen.ipv6_only)?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&listen.address.into())?;
+    socket.bind(&(*address).into())?;
     Ok(socket)
 }
+
+fn bound_unix(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // As nginx: whoever reaches the folder may connect.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(socket)
+}
+
+/// A listening socket within a worker's runtime.
+pub(crate) enum Listener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener {
+    pub(crate) fn new(socket: Socket, place: &Endpoint) -> io::Result<Self> {
+        Ok(match place {
+            Endpoint::Tcp(_) => Self::Tcp(tokio::net::TcpListener::from_std(socket.into())?),
+            Endpoint::Unix(_) => Self::Unix(tokio::net::UnixListener::from_std(socket.into())?),
+        })
+    }
+
+    /// The next client. One that came by a UNIX socket has no address.
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(tokio::net::TcpStream, SocketAddr)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx),
+            Self::Unix(listener) => {
+                let (socket, _) = std::task::ready!(listener.poll_accept(cx))?;
+                // From here on it is a stream like any other: only what is
+                // asked of its addresses and of TCP itself fails.
+                let socket = std::os::fd::OwnedFd::from(socket.into_std()?);
+                let socket = tokio::net::TcpStream::from_std(socket.into())?;
+                Poll::Ready(Ok((socket, NOWHERE)))
+            }
+        }
+    }
+}
+
+/// The address of who has none.
+pub(crate) const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -191,6 +191,11 @@ impl Outcome {
 }
 
 impl Request {
+    /// Whether the client is known by a UNIX socket alone.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.connection.is_unix() && self.peer == self.connection.peer
+    }
+
     /// A request whose head has been read. Its server is the connection's own
     /// until the host has been looked at.
     pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {

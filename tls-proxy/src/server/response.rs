@@ -265,7 +265,7 @@ fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
         b"" if !own_name => out.extend_from_slice(local.ip().to_canonical().to_string().as_bytes()),
         host => out.extend_from_slice(host),
     }
-    if core.port_in_redirect && local.port() != standard {
+    if core.port_in_redirect && !matches!(local.port(), 0) && local.port() != standard {
         out.extend_from_slice(format!(":{}", local.port()).as_bytes());
     }
     out.extend_from_slice(address);

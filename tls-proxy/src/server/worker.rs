@@ -12,15 +12,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use socket2::Socket;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::clock::Clock;
 use super::connection;
+use super::listener::Listener;
 use super::logs::Logs;
 use crate::config::{Config, Current};
 use crate::life::drain::{Drain, Kind, Phase};
+use crate::modules::listen::Endpoint;
 use crate::upstream::balance::Balance;
 use crate::upstream::dns;
 use crate::upstream::pool::Pool;
@@ -58,7 +60,7 @@ pub(crate) enum Order {
     Reload {
         config: Arc<Config>,
         /// Those of addresses that are new in it.
-        sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+        sockets: Vec<(Endpoint, Socket)>,
         /// Whether idle connections, which began with the old one, are to close.
         closes_idle: bool,
     },
@@ -77,7 +79,7 @@ pub(crate) struct Start {
     /// What it serves.
     pub config: Arc<Config>,
     /// Its sockets.
-    pub sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+    pub sockets: Vec<(Endpoint, Socket)>,
     /// The phases of the drain.
     pub phases: watch::Receiver<Phase>,
     /// Orders of the main thread.
@@ -265,7 +267,7 @@ impl Worker {
 
 /// The tasks that accept, one for each address.
 #[derive(Default)]
-struct Listeners(HashMap<SocketAddr, Accepting>);
+struct Listeners(HashMap<Endpoint, Accepting>);
 
 struct Accepting {
     task: tokio::task::JoinHandle<()>,
@@ -273,8 +275,8 @@ struct Accepting {
 }
 
 impl Listeners {
-    fn open(&mut self, worker: &Rc<Worker>, address: SocketAddr, socket: std::net::TcpListener) {
-        let listener = match TcpListener::from_std(socket) {
+    fn open(&mut self, worker: &Rc<Worker>, address: Endpoint, socket: Socket) {
+        let listener = match Listener::new(socket, &address) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!("{address}: {error}");
@@ -282,8 +284,12 @@ impl Listeners {
             }
         };
         let stop = Rc::new(Notify::new());
-        let task =
-            tokio::task::spawn_local(accept(worker.clone(), listener, address, stop.clone()));
+        let task = tokio::task::spawn_local(accept(
+            worker.clone(),
+            listener,
+            address.clone(),
+            stop.clone(),
+        ));
         self.0.insert(address, Accepting { task, stop });
     }
 
@@ -313,7 +319,7 @@ impl Listeners {
 
 /// Accepts connections on one address until told to stop; then takes what has
 /// already connected, so that nobody who got through is refused.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, address: SocketAddr, stop: Rc<Notify>) {
+async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
     loop {
         let permit = tokio::select! {
             biased;
@@ -323,10 +329,10 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, address: SocketAddr, 
         let accepted = tokio::select! {
             biased;
             () = stop.notified() => break,
-            accepted = listener.accept() => accepted,
+            accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => take(&worker, socket, peer, address, permit),
+            Ok((socket, peer)) => take(&worker, socket, peer, &address, permit),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::error!("accept() failed ({})", crate::conf::reason(&error));
@@ -337,7 +343,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, address: SocketAddr, 
     // A closed socket refuses what waits in its queue.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
-        take(&worker, socket, peer, address, None);
+        take(&worker, socket, peer, &address, None);
     }
 }
 
@@ -353,14 +359,14 @@ fn take(
     worker: &Rc<Worker>,
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
-    address: SocketAddr,
+    address: &Endpoint,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let config = worker.config();
     let Some(index) = config
         .listens
         .iter()
-        .position(|own| own.listen.address == address)
+        .position(|own| own.listen.address == *address)
     else {
         return;
     };

@@ -165,21 +165,20 @@ fn build(
 /// `ssl_verify_client` and what belongs to it.
 fn ask_clients(ssl: &Settings) -> Result<Option<(AnyClient, Trust)>, Problem> {
     let client = &ssl.client;
-    // nginx reads them though nobody is asked.
-    let untold = client.trusted.as_ref().map(authorities::load);
-    let untold = untold.transpose()?.unwrap_or_default();
-    let lists = client.crl.as_ref().map(authorities::load_crls);
-    let lists = lists.transpose()?.unwrap_or_default();
     let Some(at) = client.at.as_ref().filter(|_| client.verify != Verify::Off) else {
         return Ok(None);
     };
     let told = client.authorities.as_ref().map(authorities::load);
     let told = told.transpose()?.unwrap_or_default();
+    let untold = client.trusted.as_ref().map(authorities::load);
+    let untold = untold.transpose()?.unwrap_or_default();
     if told.is_empty() && untold.is_empty() && client.verify != Verify::OptionalNoCa {
         let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
         return Err(Problem::emerg(at, message)
             .with_help("add ssl_client_certificate with the authorities of your clients"));
     }
+    let lists = client.crl.as_ref().map(authorities::load_crls);
+    let lists = lists.transpose()?.unwrap_or_default();
     let any = AnyClient::new(&told);
     let known = told.into_iter().chain(untold).collect();
     Ok(Some((any, Trust::new(known, lists, client.depth))))

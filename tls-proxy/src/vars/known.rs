@@ -2,6 +2,7 @@
 
 use super::{Evaluate, ssl, write};
 use crate::http1::request_head::{Framing, Version};
+use crate::modules::listen::Endpoint;
 use crate::server::request::Request;
 
 /// Finds one of the fixed variables.
@@ -93,7 +94,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         if joined(request.head.fields.iter(), b"x_forwarded_for", out) {
             out.extend_from_slice(b", ");
         }
-        append(out, format_args!("{}", request.peer.ip()))
+        remote_addr(request, out)
     }),
     ("proxy_host", |request, out| {
         write(request.proxy.as_ref().map(|to| to.host.as_bytes()), out)
@@ -102,9 +103,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(request.proxy.as_ref().map(|to| to.port.as_bytes()), out)
     }),
     ("query_string", args),
-    ("remote_addr", |request, out| {
-        append(out, format_args!("{}", request.peer.ip()))
-    }),
+    ("remote_addr", |request, out| remote_addr(request, out)),
     ("remote_port", |request, out| {
         // A field that names the client seldom names its port.
         let port = request.peer.port();
@@ -170,7 +169,11 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         }
     }),
     ("server_addr", |request, out| {
-        append(out, format_args!("{}", request.connection.local.ip()))
+        let connection = &request.connection;
+        match &connection.listen().listen.address {
+            Endpoint::Tcp(_) => append(out, format_args!("{}", connection.local.ip())),
+            unix => append(out, format_args!("{unix}")),
+        }
     }),
     ("server_name", |request, out| {
         write(
@@ -179,7 +182,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         )
     }),
     ("server_port", |request, out| {
-        number(request.connection.local.port().into(), out)
+        match request.connection.local.port() {
+            0 => true,
+            port => number(port.into(), out),
+        }
     }),
     ("server_protocol", |request, out| {
         write(nonempty(request.protocol().as_bytes()), out)
@@ -253,6 +259,14 @@ fn port(request: &Request) -> Option<&[u8]> {
 fn args(request: &Request, out: &mut Vec<u8>) -> bool {
     let known = request.args_known || !request.args.is_empty();
     write(known.then_some(&request.args[..]), out)
+}
+
+/// The client's address; nginx's word for one without.
+pub(crate) fn remote_addr(request: &Request, out: &mut Vec<u8>) -> bool {
+    if request.is_unix() {
+        return write(Some(b"unix:"), out);
+    }
+    append(out, format_args!("{}", request.peer.ip()))
 }
 
 fn nonempty(value: &[u8]) -> Option<&[u8]> {
