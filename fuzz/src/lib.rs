@@ -4,8 +4,6 @@
 // Each is a part of a program that uses all of it.
 #![allow(dead_code, unused_imports)]
 
-#[path = "../../tls-proxy/src/conf/mod.rs"]
-mod conf;
 #[path = "../../tls-proxy/src/http1/mod.rs"]
 mod http1;
 #[path = "../../tls-proxy/src/properties.rs"]
@@ -30,6 +28,8 @@ mod error_log {
     }
 }
 
+use tls_proxy::{cli, conf, load};
+
 /// See `properties::chunked`.
 pub fn chunked(data: &[u8]) {
     properties::chunked(data);
@@ -43,6 +43,11 @@ pub fn configuration(data: &[u8]) {
 /// See `properties::proxy_header`.
 pub fn proxy_header(data: &[u8]) {
     properties::proxy_header(data);
+}
+
+/// See `properties::meaning`.
+pub fn meaning(data: &[u8]) {
+    properties::meaning(data);
 }
 
 /// See `properties::request`.
