@@ -224,8 +224,8 @@ mod tests {
             let matches = |matcher: &Matcher| matcher.pattern().is_match(path.as_bytes());
             let found = tree.find(path.as_bytes(), &|_| &empty, &matches);
             assert_eq!(
-                found,
-                Ok(Some(Found::Location(LocationId(expected)))),
+                found.expect("bounded"),
+                Some(Found::Location(LocationId(expected))),
                 "{path}"
             );
         }

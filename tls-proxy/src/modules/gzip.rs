@@ -232,9 +232,10 @@ impl Settings {
         let browser = request.head.fields.first(b"user-agent");
         (self.not_msie6 && user_agent::is_msie6(request))
             || browser.is_some_and(|name| {
+                // A match that runs away excludes, too, as in nginx.
                 self.not_for
                     .iter()
-                    .any(|own| own.is_match(name).unwrap_or(false))
+                    .any(|own| own.is_match(name).unwrap_or(true))
             })
     }
 

@@ -187,7 +187,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "pcre_jit",
         Contexts::MAIN,
         (1, 1),
-        Effect::Accepted("regular expressions are compiled once and run in linear time"),
+        Effect::Accepted("regular expressions run without memory that is executable"),
     )
     .takes(Value::Flag),
     Spec::new("env", Contexts::MAIN, (1, 1), Effect::Accepted(ONE_PROCESS)).repeats(),

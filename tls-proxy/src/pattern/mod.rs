@@ -1,28 +1,16 @@
-//! Regular expressions as nginx's users write them: PCRE's syntax, over
-//! bytes.
+//! Regular expressions as nginx's users write them: PCRE2 itself, over bytes,
+//! with bounds on what a stranger's subject can cost.
 //!
-//! A pattern is read into a tree. What `regex` can match, it matches, in time
-//! linear in the subject. What needs look-around, back-references or
-//! possessive repeats goes to a backtracking matcher with bounded steps, and
-//! so does a subject that ends with a line feed, before which `$` matches.
+//! Without JIT: a hardened pod may have no memory that is executable.
 
-mod backtrack;
-mod class;
-mod escape;
-mod linear;
-mod parse;
-mod program;
-mod set;
-mod syntax;
+mod limits;
+mod scratch;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use regex::bytes::Regex;
+use pcre2::bytes::{Regex, RegexBuilder};
 
-pub(crate) use self::backtrack::Runaway;
-use self::program::Program;
-use self::syntax::{Assert, Node};
 use crate::conf::{Problem, Word};
 
 /// A compiled pattern; cheap to clone.
@@ -32,48 +20,43 @@ pub(crate) struct Pattern(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     text: Box<str>,
-    groups: usize,
     names: Vec<(String, usize)>,
-    linear: Option<Regex>,
-    /// None where `linear` can do it all.
-    program: Option<Program>,
+    regex: Regex,
+    /// With the whole match.
+    groups: usize,
 }
 
 /// What a match's groups cover, the whole first; empty at 0 where a group
-/// took no part.
+/// took no part. None at all where the pattern has no groups.
 pub(crate) type Groups = Vec<Range<usize>>;
+
+/// A match that PCRE2 gave up: it took more than the [limits], or the subject
+/// is no text for a pattern that begins with `(*UTF)`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{} ({})", .0.code(), reason(.0))]
+pub(crate) struct Runaway(pcre2::Error);
 
 impl Pattern {
     /// Compiles `text`; `word` is where it stands.
+    ///
+    /// # Errors
+    ///
+    /// PCRE2's own, in nginx's words, where it does not understand `text`.
     pub(crate) fn compile(text: &str, caseless: bool, word: &Word) -> Result<Self, Problem> {
-        let parsed = parse::parse(text.as_bytes(), caseless).map_err(|flaw| {
-            let rest = text.get(flaw.at..).filter(|rest| !rest.is_empty());
-            let place = rest
-                .map(|rest| format!(" at \"{rest}\""))
-                .unwrap_or_default();
-            let message = format!("pcre_compile() failed: {flaw} in \"{text}\"{place}");
-            let problem = Problem::emerg(&word.at, message);
-            problem.with_help_if(flaw.unsupported.then(|| {
-                "nginx knows it, tls-proxy does not; write the pattern without it".to_owned()
-            }))
+        let limited = limits::insert(text);
+        let built = RegexBuilder::new().caseless(caseless).build(&limited.text);
+        let regex = built.map_err(|error| {
+            let at = limited.offset_in_original(error.offset().unwrap_or_default());
+            Problem::emerg(&word.at, describe(&error, text, at))
+                .with_help("patterns are PCRE2's: man 3 pcre2pattern tells its syntax")
         })?;
-        let linear = linear::compile(&parsed.node);
-        let newline = |node: &Node| matches!(node, Node::Assert(Assert::EndOrNewline));
-        let program = if linear.is_none() || parsed.node.any(&newline) {
-            Program::compile(&parsed.node, parsed.groups)
-        } else {
-            None
-        };
-        if linear.is_none() && program.is_none() {
-            let message = "pcre_compile() failed: regular expression is too large";
-            return Err(Problem::emerg(&word.at, format!("{message} in \"{text}\"")));
-        }
+        let names = regex.capture_names().iter().enumerate();
+        let names = names.filter_map(|(group, name)| Some((name.clone()?, group)));
         Ok(Self(Arc::new(Inner {
             text: text.into(),
-            groups: parsed.groups,
-            names: parsed.names,
-            linear,
-            program,
+            names: names.collect(),
+            groups: regex.captures_len(),
+            regex,
         })))
     }
 
@@ -89,49 +72,38 @@ impl Pattern {
 
     /// Whether `subject` matches.
     pub(crate) fn is_match(&self, subject: &[u8]) -> Result<bool, Runaway> {
-        match self.linear_for(subject) {
-            Some(regex) => Ok(regex.is_match(subject)),
-            None => Ok(self.groups(subject)?.is_some()),
-        }
+        let found = scratch::lend(&self.0.regex, self.0.groups, subject, |_| ());
+        Ok(found.map_err(Runaway)?.is_some())
     }
 
     /// The groups of the first match.
     pub(crate) fn groups(&self, subject: &[u8]) -> Result<Option<Groups>, Runaway> {
-        let Some(regex) = self.linear_for(subject) else {
-            return self.backtrack(subject);
-        };
-        if self.0.groups == 0 {
-            return Ok(regex.is_match(subject).then(Groups::new));
-        }
-        let groups = regex.captures(subject).map(|groups| {
-            let ranges = groups.iter();
-            ranges
-                .map(|group| group.map_or(0..0, |group| group.range()))
-                .collect()
+        let inner = &*self.0;
+        let found = scratch::lend(&inner.regex, inner.groups, subject, |locations| {
+            if inner.groups == 1 {
+                return Groups::new();
+            }
+            let range = |group| locations.get(group).map_or(0..0, |(from, to)| from..to);
+            (0..inner.groups).map(range).collect()
         });
-        Ok(groups)
+        found.map_err(Runaway)
     }
+}
 
-    fn linear_for(&self, subject: &[u8]) -> Option<&Regex> {
-        let newline = self.0.program.is_some() && subject.ends_with(b"\n");
-        self.0.linear.as_ref().filter(|_| !newline)
-    }
+/// What nginx says of a pattern that cannot be compiled; `at` is where.
+fn describe(error: &pcre2::Error, text: &str, at: usize) -> String {
+    let reason = reason(error);
+    let place = match text.as_bytes().get(at..) {
+        None | Some([]) => String::new(),
+        Some(rest) => format!(" at \"{}\"", String::from_utf8_lossy(rest)),
+    };
+    format!("pcre2_compile() failed: {reason} in \"{text}\"{place}")
+}
 
-    fn backtrack(&self, subject: &[u8]) -> Result<Option<Groups>, Runaway> {
-        let Some(program) = &self.0.program else {
-            return Ok(None);
-        };
-        let Some(slots) = backtrack::find(program, subject)? else {
-            return Ok(None);
-        };
-        let (pairs, _) = slots.as_chunks::<2>();
-        let range = |pair: &[Option<u32>; 2]| match pair {
-            [Some(from), Some(to)] => *from as usize..*to as usize,
-            _ => 0..0,
-        };
-        let groups = pairs.iter().take(self.0.groups + 1).map(range);
-        Ok(Some(groups.collect()))
-    }
+/// PCRE2's own words, before which the crate says `PCRE2: error …: `.
+fn reason(error: &pcre2::Error) -> String {
+    let said = error.to_string();
+    said.splitn(3, ": ").last().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

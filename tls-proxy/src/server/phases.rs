@@ -169,7 +169,9 @@ fn choose_server(request: &mut Request) -> Result<(), Refusal> {
     let found = match std::str::from_utf8(&request.host) {
         Ok(host) => listen
             .names
-            .find(host, |name| name.matches(request, host.as_bytes()))?,
+            .find(host, |name| name.matches(request, host.as_bytes()))
+            // No server, so no page: nginx closes the connection.
+            .map_err(|refusal| Refusal::silent(refusal.status))?,
         Err(_) => None,
     };
     let server: ServerId = found.unwrap_or(listen.default);

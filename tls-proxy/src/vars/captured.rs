@@ -76,7 +76,7 @@ impl Matcher {
     pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
         let groups = self.pattern.groups(subject).map_err(|runaway| {
             let (subject, text) = (error_log::shown(subject), self.pattern.text());
-            let what = format!("pcre_exec() failed: {runaway} on \"{subject}\" using \"{text}\"");
+            let what = format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
             error_log::request(request, Level::Alert, what);
             Refusal::new(500)
         })?;
