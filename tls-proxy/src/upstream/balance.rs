@@ -106,7 +106,7 @@ impl Balance {
         let chosen = match &group.method {
             Method::RoundRobin | Method::LeastConnections => None,
             Method::IpHash => account.by_hash(tried, method::ip_hashes(hints.client)),
-            Method::Hash(_) if hints.key.is_empty() => None,
+            Method::Hash(_) | Method::Consistent(..) if hints.key.is_empty() => None,
             Method::Hash(_) => account.by_hash(tried, method::key_hashes(&hints.key)),
             Method::Consistent(_, ring) => account.by_ring(tried, ring, &hints.key),
             Method::Random { two } => account.at_random(tried, *two, || self.random()),
