@@ -303,7 +303,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             if size < CONNECTION_POOL {
                 let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
                 let word = directive.args.last().unwrap_or(&directive.name);
-                return Err(Problem::emerg(&word.at, message).with_help("512 is the least"));
+                // nginx sees it when it has read all of `http`.
+                let end = scope.draft.http_end.as_ref().map(|end| end.line);
+                return Err(Problem::emerg(&word.at, message)
+                    .on_line(end)
+                    .with_help("512 is the least"));
             }
             let head = &mut scope.settings.core.head;
             head.line = size;

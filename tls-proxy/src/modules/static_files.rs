@@ -114,6 +114,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE).takes(Value::Seconds),
     Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE).takes(Value::Number),
     Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE).takes(Value::Flag),
+    Spec::new("open_file_cache_events", ALL, (1, 1), CACHE).takes(Value::Flag),
     Spec::new("read_ahead", ALL, (1, 1), READS).takes(Value::Size),
     Spec::new("sendfile", ALL_IF, (1, 1), READS).takes(Value::Flag),
     Spec::new("sendfile_max_chunk", ALL, (1, 1), READS).takes(Value::Size),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::super::value::Value;
 use super::super::{Contexts, Effect, MANY, Scope, Spec, arguments};
 use super::accel::set_ignored;
 use super::next_upstream::parse_next_upstream;
@@ -203,13 +204,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "proxy_headers_hash_bucket_size",
         ALL,
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "proxy_temp_path",
         ALL,
