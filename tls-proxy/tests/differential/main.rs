@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
-    let run = match Run::prepare(is_given("--show"), is_given("--pending")) {
+    let run = match Run::prepare(is_given("--show")) {
         Ok(run) => run,
         Err(error) => {
             println!("differential: {error}");
@@ -48,14 +48,12 @@ fn main() -> ExitCode {
     let total = cases.len();
     let counts = run.all(cases.into());
     let _ = std::fs::remove_dir_all(&run.folder);
-    let [agree, on_purpose, skipped, failed, pending] = counts;
+    let [agree, on_purpose, skipped, failed] = counts;
     let mut summary = format!(
         "differential: {total} cases, {agree} agree, {on_purpose} differ on purpose, {failed} failed"
     );
-    for (count, what) in [(pending, "pending"), (skipped, "skipped")] {
-        if count > 0 {
-            summary.push_str(&format!(", {count} {what}"));
-        }
+    if skipped > 0 {
+        summary.push_str(&format!(", {skipped} skipped"));
     }
     println!("{summary}");
     if failed > 0 {

@@ -21,8 +21,6 @@ enum Outcome {
     OnPurpose,
     /// The program that the case needs is not installed.
     Skipped,
-    /// It fails, and `pending` says that the work is still to be done.
-    Pending,
     Failed(String),
 }
 
@@ -35,15 +33,11 @@ pub(crate) struct Run {
     pub(crate) folder: PathBuf,
     certificates: PathBuf,
     differences: String,
-    /// Names of cases that are known to fail, a line each.
-    pending: String,
     show: bool,
-    /// Whether to show the failures of pending cases too.
-    with_pending: bool,
 }
 
 impl Run {
-    pub(crate) fn prepare(show: bool, with_pending: bool) -> Result<Self, String> {
+    pub(crate) fn prepare(show: bool) -> Result<Self, String> {
         let oracle = find_oracle().ok_or("no nginx: run tests/differential/install")?;
         let subject = std::env::var_os("NGINX_SUBJECT").map_or_else(
             || PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")),
@@ -67,28 +61,25 @@ impl Run {
             folder,
             certificates,
             differences: std::fs::read_to_string(differences).unwrap_or_default(),
-            pending: std::fs::read_to_string(home().join("pending")).unwrap_or_default(),
             show,
-            with_pending,
         })
     }
 
     /// Runs every case and counts the outcomes, in the order of `Outcome`.
-    pub(crate) fn all(&self, cases: VecDeque<PathBuf>) -> [usize; 5] {
-        let (queue, counts) = (Mutex::new(cases), Mutex::new([0; 5]));
+    pub(crate) fn all(&self, cases: VecDeque<PathBuf>) -> [usize; 4] {
+        let (queue, counts) = (Mutex::new(cases), Mutex::new([0; 4]));
         let work = || {
             loop {
                 let Some(path) = queue.lock().unwrap().pop_front() else {
                     return;
                 };
                 let name = case_name(&path);
-                let outcome = self.excuse(&name, self.one(&path));
+                let outcome = self.one(&path);
                 let mut counts = counts.lock().unwrap();
                 match outcome {
                     Outcome::Agree => counts[0] += 1,
                     Outcome::OnPurpose => counts[1] += 1,
                     Outcome::Skipped => counts[2] += 1,
-                    Outcome::Pending => counts[4] += 1,
                     Outcome::Failed(why) => {
                         counts[3] += 1;
                         println!("FAILED {name}\n{why}");
@@ -100,23 +91,6 @@ impl Run {
             (0..AT_ONCE).for_each(|_| drop(scope.spawn(work)));
         });
         counts.into_inner().unwrap()
-    }
-
-    /// A failure that `pending` lists is expected; a success that it lists is not.
-    fn excuse(&self, name: &str, outcome: Outcome) -> Outcome {
-        if self.subject.is_nginx
-            || self.with_pending
-            || !self.pending.lines().any(|line| line == name)
-        {
-            return outcome;
-        }
-        match outcome {
-            Outcome::Failed(_) => Outcome::Pending,
-            Outcome::Skipped | Outcome::Pending => outcome,
-            Outcome::Agree | Outcome::OnPurpose => {
-                Outcome::Failed("  done: take it out of tests/differential/pending".to_owned())
-            }
-        }
     }
 
     fn one(&self, path: &Path) -> Outcome {
