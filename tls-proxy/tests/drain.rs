@@ -6,7 +6,6 @@
 mod support;
 
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -126,12 +125,7 @@ fn quit_on_the_command_line_returns_when_the_drain_has_ended() {
     let mut busy = proxy.connect();
     busy.ask("/slow");
     upstream.has_seen(1);
-    let conf = proxy.place.path("nginx.conf");
-    let mut quit = support::proxy::command(&proxy.place, &["-s", "quit", "-c"])
-        .arg(conf)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut quit = proxy.begin_quit();
     refuses_connections(&proxy);
     assert_eq!(quit.try_wait().unwrap(), None, "waits for the drain");
     release.send(()).unwrap();

@@ -6,7 +6,6 @@
 mod support;
 
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -105,12 +104,7 @@ fn a_signal_while_the_hook_waits_changes_nothing() {
     let mut busy = proxy.connect();
     busy.ask("/slow");
     upstream.has_seen(1);
-    let conf = proxy.place.path("nginx.conf");
-    let mut hook = support::proxy::command(&proxy.place, &["-s", "quit", "-c"])
-        .arg(conf)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut hook = proxy.begin_quit();
     is_lame(&proxy);
     proxy.signal(Signal::TERM);
     proxy.logs("error.log", "changes nothing");

@@ -272,17 +272,25 @@ impl Group {
         Some(chosen)
     }
 
+    /// The peer into whose share of all weights `point` falls.
+    fn at(&self, point: u64) -> Option<usize> {
+        let peers = self.upstream.peers.iter();
+        let weights = peers.map(|peer| u64::from(peer.weight));
+        let total: u64 = weights.clone().sum();
+        let mut rest = point.checked_rem(total)?;
+        for (peer, weight) in weights.enumerate() {
+            if rest < weight {
+                return Some(peer);
+            }
+            rest -= weight;
+        }
+        None
+    }
+
     /// The first free peer that a row of hashes leads to.
     fn by_hash(&self, tried: &[usize], hashes: impl Iterator<Item = u64>) -> Option<usize> {
-        let weights = || {
-            self.upstream
-                .peers
-                .iter()
-                .map(|peer| u64::from(peer.weight))
-        };
-        let total: u64 = weights().sum();
         hashes.take(MOST_HASHES + 1).find_map(|hash| {
-            let peer = position(weights(), hash % total.max(1))?;
+            let peer = self.at(hash)?;
             self.is_free(peer, tried).then_some(peer)
         })
     }
@@ -296,16 +304,9 @@ impl Group {
     }
 
     fn at_random(&self, tried: &[usize], two: bool, random: impl Fn() -> u64) -> Option<usize> {
-        let weights = || {
-            self.upstream
-                .peers
-                .iter()
-                .map(|peer| u64::from(peer.weight))
-        };
-        let total: u64 = weights().sum();
         let one = |other: Option<usize>| {
             (0..=MOST_HASHES).find_map(|_| {
-                let peer = position(weights(), random() % total.max(1))?;
+                let peer = self.at(random())?;
                 (self.is_free(peer, tried) && Some(peer) != other).then_some(peer)
             })
         };
@@ -320,15 +321,4 @@ impl Group {
             _ => Some(first),
         }
     }
-}
-
-/// Whose share `at` falls into.
-fn position(weights: impl Iterator<Item = u64>, mut at: u64) -> Option<usize> {
-    for (index, weight) in weights.enumerate() {
-        if at < weight {
-            return Some(index);
-        }
-        at -= weight;
-    }
-    None
 }

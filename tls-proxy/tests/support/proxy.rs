@@ -142,6 +142,16 @@ impl Proxy {
         output(&self.place, &["-c", conf.to_str().unwrap(), "-s", name])
     }
 
+    /// Begins `-s quit`, as a preStop hook does.
+    pub(crate) fn begin_quit(&self) -> Child {
+        let conf = self.place.path("nginx.conf");
+        command(&self.place, &["-s", "quit", "-c"])
+            .arg(conf)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     /// Waits for its end; the exit code.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         wait(&mut self.child, "the end of the program").code()
