@@ -71,6 +71,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             own.to_vec()
         };
         for word in &directive.args {
+            if word.text.is_empty() {
+                let message = "index \"\" in \"index\" directive is invalid";
+                return Err(Problem::emerg(&word.at, message));
+            }
             names.push(Template::compile(word, &mut scope.draft.variables)?);
         }
         *own = names.into();
