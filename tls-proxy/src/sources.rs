@@ -1,5 +1,6 @@
 //! The files the configuration was read from, and whether they have changed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +29,23 @@ impl Origin {
     /// Whether the directives are the same as those of `other`; certificates
     /// and keys may differ.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        let text = |file: &LoadedFile| (file.path.clone(), file.text.clone());
-        self.texts.iter().map(text).eq(other.texts.iter().map(text))
+        let mut pairs = self.texts.iter().zip(&other.texts);
+        self.texts.len() == other.texts.len()
+            && pairs.all(|(a, b)| a.path == b.path && a.text == b.text)
+    }
+
+    /// Watches what `refused` was read from as well, each file once however
+    /// often a configuration is refused.
+    pub(crate) fn with_files_of(&self, refused: Self) -> Self {
+        let once = |own: &[PathBuf], more: Vec<PathBuf>| {
+            let all: BTreeSet<_> = own.iter().cloned().chain(more).collect();
+            all.into_iter().collect()
+        };
+        Self {
+            texts: self.texts.clone(),
+            files: once(&self.files, refused.files),
+            folders: once(&self.folders, refused.folders),
+        }
     }
 }
 
@@ -85,5 +101,32 @@ impl Sources {
     /// may have got a log or a draft, which nobody includes.
     pub(crate) fn differ(&self) -> bool {
         Fingerprint::of(&self.origin.files) != self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_again_and_again_the_same_files_are_watched_once() {
+        let own = Origin {
+            files: vec!["a.conf".into(), "key.pem".into()],
+            ..Origin::default()
+        };
+        let refused = || Origin {
+            files: vec!["a.conf".into(), "b.conf".into()],
+            folders: vec!["conf.d".into()],
+            ..Origin::default()
+        };
+        let mut watched = own;
+        for _ in 0..3 {
+            watched = watched.with_files_of(refused());
+        }
+        assert_eq!(
+            watched.files,
+            ["a.conf", "b.conf", "key.pem"].map(PathBuf::from)
+        );
+        assert_eq!(watched.folders, [PathBuf::from("conf.d")]);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::modules::listen::Endpoint;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::Order;
-use crate::sources::{Origin, Sources};
+use crate::sources::Sources;
 
 /// Readings at most of files that change while they are read.
 const MOST_READINGS: u32 = 5;
@@ -70,11 +70,7 @@ impl Workers {
         let Some(config) = loaded.config else {
             tracing::error!("the new configuration is refused; the old one goes on");
             // The next change counts from here, wherever it is made.
-            self.sources = Sources::new(Origin {
-                texts: kept.texts.clone(),
-                files: [&kept.files[..], &loaded.origin.files].concat(),
-                folders: [&kept.folders[..], &loaded.origin.folders].concat(),
-            });
+            self.sources = Sources::new(kept.with_files_of(loaded.origin));
             return;
         };
         if let Err(reason) = config.zones.adopt(&self.config.zones) {
