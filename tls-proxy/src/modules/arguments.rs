@@ -9,6 +9,15 @@ pub(crate) fn first(directive: &Directive) -> &Word {
     directive.args.first().unwrap_or(&directive.name)
 }
 
+/// Whether the third word, `always`, is there (`add_header`, `add_trailer`).
+pub(crate) fn always(directive: &Directive) -> Result<bool, Problem> {
+    match directive.args.get(2) {
+        None => Ok(false),
+        Some(word) if word.text == "always" => Ok(true),
+        Some(word) => Err(invalid_parameter(word)),
+    }
+}
+
 /// `on` or `off`.
 pub(crate) fn flag(directive: &Directive) -> Result<bool, Problem> {
     let word = first(directive);

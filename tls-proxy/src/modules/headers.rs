@@ -25,11 +25,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL.or(Contexts::IF),
         (2, 3),
         |scope, directive| {
-            let always = match directive.args.get(2) {
-                None => false,
-                Some(word) if word.text == "always" => true,
-                Some(word) => return Err(arguments::invalid_parameter(word)),
-            };
+            let always = arguments::always(directive)?;
             scope.settings.headers.add(Addition {
                 name: Bytes::copy_from_slice(directive.args[0].text.as_bytes()),
                 value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
@@ -52,10 +48,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 
 /// Adds what the request's location says to its answer.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
-    let regular = matches!(
-        response.status,
-        200 | 201 | 204 | 206 | 301..=304 | 307 | 308
-    );
+    let regular = response.is_regular();
     let mut additions = settings.iter().peekable();
     if additions.peek().is_some() {
         // What the values may name: the answer as it is so far.

@@ -29,11 +29,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     Contexts::ALL.or(Contexts::IF),
     (2, 3),
     |scope, directive| {
-        let always = match directive.args.get(2) {
-            None => false,
-            Some(word) if word.text == "always" => true,
-            Some(word) => return Err(arguments::invalid_parameter(word)),
-        };
+        let always = arguments::always(directive)?;
         scope.settings.trailers.add(Trailer {
             name: directive.args[0].text.as_str().into(),
             value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
@@ -55,10 +51,7 @@ Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope,
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    let regular = matches!(
-        response.status,
-        200 | 201 | 204 | 206 | 301..=304 | 307 | 308
-    );
+    let regular = response.is_regular();
     let plain =
         request.head.version < Version::Http11 || request.is_head() || response.is_bodiless();
     if settings.trailers.iter().next().is_none() || plain {

@@ -233,6 +233,12 @@ impl Response {
         matches!(self.content, Content::Upstream(_) | Content::Tunnel(_))
     }
 
+    /// Whether fields without `always` are added to it (`add_header`,
+    /// `add_trailer`).
+    pub(crate) fn is_regular(&self) -> bool {
+        matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
+    }
+
     /// Whether this status never has a body (RFC 9112, section 6.3).
     pub(crate) fn is_bodiless(&self) -> bool {
         matches!(self.status, 100..=199 | 204 | 304)
