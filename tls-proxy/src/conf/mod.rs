@@ -53,6 +53,18 @@ pub struct Word {
     pub at: Position,
 }
 
+#[cfg(test)]
+impl Position {
+    /// Somewhere, where a test has no file.
+    pub(crate) fn in_a_test() -> Self {
+        Self {
+            file: Path::new("t").into(),
+            line: 1,
+            column: 1,
+        }
+    }
+}
+
 /// A name, its arguments, and for a block what stands between the braces.
 #[derive(Clone, Debug)]
 pub struct Directive {

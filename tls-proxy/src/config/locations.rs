@@ -186,11 +186,7 @@ mod tests {
     }
 
     fn regex(text: &str) -> Pattern {
-        let at = crate::conf::Position {
-            file: std::path::Path::new("t").into(),
-            line: 1,
-            column: 1,
-        };
+        let at = crate::conf::Position::in_a_test();
         let word = crate::conf::Word {
             text: text.into(),
             quoted: false,

@@ -167,17 +167,11 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
-    use crate::conf::Position;
 
     fn name(text: &str) -> Option<ServerName> {
-        let at = Position {
-            file: Path::new("t").into(),
-            line: 1,
-            column: 1,
-        };
+        let at = crate::conf::Position::in_a_test();
         ServerName::parse(
             &Word {
                 text: text.into(),

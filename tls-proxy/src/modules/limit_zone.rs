@@ -198,11 +198,7 @@ mod tests {
     use super::*;
 
     fn zones(key: &str, size: usize) -> Zones {
-        let at = Position {
-            file: std::path::Path::new("c").into(),
-            line: 1,
-            column: 1,
-        };
+        let at = crate::conf::Position::in_a_test();
         let mut zones = Zones::default();
         let zone = zones.connections("z", &at).expect("free");
         let word = Word {

@@ -225,15 +225,10 @@ mod tests {
     use super::*;
 
     fn addresses(text: &str) -> Option<String> {
-        let at = Position {
-            file: Path::new("t").into(),
-            line: 1,
-            column: 1,
-        };
         let word = Word {
             text: text.into(),
             quoted: false,
-            at,
+            at: crate::conf::Position::in_a_test(),
         };
         parse_address(&word).ok().map(|found| found[0].to_string())
     }

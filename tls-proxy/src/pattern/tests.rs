@@ -1,16 +1,9 @@
 //! Patterns against subjects, as PCRE matches them.
 
-use std::path::Path;
-
 use super::*;
-use crate::conf::Position;
 
 fn compile(text: &str) -> Result<Pattern, Problem> {
-    let at = Position {
-        file: Path::new("t").into(),
-        line: 1,
-        column: 1,
-    };
+    let at = crate::conf::Position::in_a_test();
     let word = Word {
         text: text.into(),
         quoted: false,

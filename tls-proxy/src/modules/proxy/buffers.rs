@@ -132,18 +132,13 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
 
     #[test]
     fn sizes_that_do_not_fit_together_are_told() {
         let fits = |change: fn(&mut Settings)| {
-            let at = Position {
-                file: Path::new("t").into(),
-                line: 1,
-                column: 1,
-            };
+            let at = crate::conf::Position::in_a_test();
             let mut own = Settings {
                 at: Some(at.clone()),
                 ..Settings::default()
