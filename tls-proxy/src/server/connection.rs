@@ -87,6 +87,26 @@ pub(crate) async fn serve(
     address: usize,
     token: Token,
 ) {
+    // What a handshake and HTTP/2 need has memory of its own: the task of an idle
+    // connection of HTTP/1 is small.
+    let beginning = Box::pin(begin(worker, socket, peer, address));
+    match beginning.await {
+        Some((connection, stream, true)) => {
+            Box::pin(http2::serve(connection, stream, token)).await;
+        }
+        Some((connection, stream, false)) => http1::serve(connection, stream, token).await,
+        None => {}
+    }
+}
+
+/// Everything before HTTP. Says whether it is HTTP/2; none where the
+/// connection has ended.
+async fn begin(
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    address: usize,
+) -> Option<(Rc<Connection>, ClientStream, bool)> {
     let config = worker.config();
     let listen = &config.listens[address];
     let local = socket.local_addr().unwrap_or(NOWHERE);
@@ -116,34 +136,23 @@ pub(crate) async fn serve(
         socket,
     };
     let opened = tokio::time::timeout(patience, open(&mut connection, stream)).await;
-    let (stream, http2) = match opened {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(Closed::Quiet)) => return,
-        Ok(Err(Closed::NoHeader(broken))) => {
-            let what = format!("{broken} while reading PROXY protocol");
-            error_log::connection(&connection, Level::Error, what);
-            return;
-        }
+    let (level, what) = match opened {
+        Ok(Ok((stream, http2))) => return Some((Rc::new(connection), stream, http2)),
+        Ok(Err(Closed::Quiet)) => return None,
+        Ok(Err(Closed::NoHeader(broken))) => (
+            Level::Error,
+            format!("{broken} while reading PROXY protocol"),
+        ),
         Ok(Err(Closed::Because(failure))) => {
-            let what = format!("{failure} while SSL handshaking");
-            error_log::connection(&connection, Level::Info, what);
-            return;
+            (Level::Info, format!("{failure} while SSL handshaking"))
         }
         Err(_) => {
-            error_log::connection(
-                &connection,
-                Level::Info,
-                "client timed out (110: Connection timed out)",
-            );
-            return;
+            let what = "client timed out (110: Connection timed out)";
+            (Level::Info, what.to_owned())
         }
     };
-    let connection = Rc::new(connection);
-    if http2 {
-        http2::serve(connection, stream, token).await;
-    } else {
-        http1::serve(connection, stream, token).await;
-    }
+    error_log::connection(&connection, level, what);
+    None
 }
 
 /// Why a connection ended before HTTP began.

@@ -69,10 +69,12 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
     loop {
         let end = match head::next(&connection, &wire).await {
             Next::Close => End::Close,
-            Next::Rejected(rejection) => refuse_head(&connection, &wire, rejection).await,
+            // A task is as large as all that it may await: what answers has memory
+            // of its own, so that an idle connection is small.
+            Next::Rejected(rejection) => Box::pin(refuse_head(&connection, &wire, rejection)).await,
             Next::Head { head, pipelined } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
-                answer(&connection, &wire, *head, pipelined, &mut token).await
+                Box::pin(answer(&connection, &wire, *head, pipelined, &mut token)).await
             }
         };
         match end {
