@@ -1,16 +1,12 @@
 //! One client connection: what it is, and which protocol it speaks.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::counters::Open;
@@ -193,7 +189,7 @@ async fn open(
     if stream.seen.is_empty() {
         let looked = tokio::select! {
             biased;
-            looked = look(&mut stream) => looked,
+            looked = stream.look() => looked,
             () = end.as_mut() => Ok(0),
         };
         if looked.map_err(|_| Closed::Quiet)? == 0 {
@@ -209,8 +205,7 @@ async fn open(
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
-    let begun = stream.seen.clone();
-    let (tls, mut info) = accept::accept(stream, |name| {
+    let (tls, info) = accept::accept(stream, |name| {
         server = name
             .and_then(|name| listen.names.find_quietly(name))
             .unwrap_or(listen.default);
@@ -220,11 +215,6 @@ async fn open(
     })
     .await
     .map_err(Closed::Because)?;
-    let spelled = info
-        .server_name
-        .as_deref()
-        .and_then(|name| spelled(&begun, name));
-    info.server_name = spelled.or(info.server_name);
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.server = server;
     connection.tls = Some(info);
@@ -234,7 +224,7 @@ async fn open(
 /// Reads until the PROXY protocol's header is whole; it is bounded.
 async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     loop {
-        if look(stream).await.map_err(|_| Closed::Quiet)? == 0 {
+        if stream.look().await.map_err(|_| Closed::Quiet)? == 0 {
             return Err(Closed::Quiet);
         }
         match proxy_protocol::parse(&mut stream.seen) {
@@ -245,33 +235,10 @@ async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     }
 }
 
-/// Reads what there is; 0 is the end.
-async fn look(stream: &mut Prefixed) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut space = [0; 2048];
-        let mut space = ReadBuf::new(&mut space);
-        std::task::ready!(Pin::new(&mut stream.socket).poll_read(cx, &mut space))?;
-        stream.seen.extend_from_slice(space.filled());
-        std::task::Poll::Ready(Ok(space.filled().len()))
-    })
-    .await
-}
-
-/// A server's name with the letters that the client used (`$ssl_server_name`):
-/// rustls tells it in lower case. None where it is not in the first bytes.
-fn spelled(begun: &[u8], name: &str) -> Option<String> {
-    let length = u16::try_from(name.len()).ok()?.to_be_bytes();
-    begun.windows(name.len() + 2).find_map(|window| {
-        let found = window.strip_prefix(&length)?;
-        let same = found.eq_ignore_ascii_case(name.as_bytes());
-        same.then(|| String::from_utf8_lossy(found).into_owned())
-    })
-}
-
 /// Whether the bytes are HTTP/2's; reads on while they might be.
 async fn begins_http2(stream: &mut Prefixed) -> bool {
     while stream.seen.len() < PREFACE.len() && PREFACE.starts_with(&stream.seen) {
-        match look(stream).await {
+        match stream.look().await {
             Ok(size) if size > 0 => {}
             _ => return false,
         }

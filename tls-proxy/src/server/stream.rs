@@ -1,13 +1,15 @@
 //! A client's byte stream, in clear text or under TLS.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+
+use crate::tls::stream::TlsStream;
 
 /// A socket whose first bytes have been looked at already.
 #[derive(Debug)]
@@ -17,10 +19,23 @@ pub(crate) struct Prefixed {
 }
 
 /// What HTTP is spoken over.
-#[derive(Debug)]
 pub(crate) enum ClientStream {
     Plain(Prefixed),
-    Tls(Box<TlsStream<Prefixed>>),
+    Tls(Box<TlsStream>),
+}
+
+impl Prefixed {
+    /// Reads what there is and keeps it to be read again; 0 is the end.
+    pub(crate) async fn look(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut space = [0; 2048];
+            let mut space = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
+            self.seen.extend_from_slice(space.filled());
+            Poll::Ready(Ok(space.filled().len()))
+        })
+        .await
+    }
 }
 
 impl AsyncRead for Prefixed {

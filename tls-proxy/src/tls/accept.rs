@@ -3,14 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::server::{Acceptor, ClientHello, ServerConnection};
+use rustls::server::{Accepted, Acceptor, ClientHello, UnbufferedServerConnection};
 use rustls::{CipherSuite, HandshakeKind, NamedGroup, SignatureScheme};
 use tokio::io::AsyncWriteExt as _;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
+use super::stream::TlsStream;
 use crate::server::stream::Prefixed;
 
 /// What a finished handshake says of a connection.
@@ -84,18 +83,16 @@ pub(crate) enum Failure {
 /// Waits for the ClientHello, asks `choose` for the server it names, and
 /// finishes the handshake with that server's certificate.
 pub(crate) async fn accept(
-    stream: Prefixed,
+    mut stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
-) -> Result<(TlsStream<Prefixed>, TlsInfo), Failure> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let server_name = start
-        .client_hello()
-        .server_name()
-        .map(str::to_ascii_lowercase);
+) -> Result<(TlsStream, TlsInfo), Failure> {
+    let accepted = read_hello(&mut stream).await?;
+    let hello = accepted.client_hello();
+    let server_name = hello.server_name().map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);
     let Some((server, http2)) = chosen else {
         // A fatal unrecognized_name alert (RFC 6066, section 3).
-        let mut io = start.io;
+        let mut io = stream.socket;
         io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
             .await?;
         io.shutdown().await?;
@@ -106,26 +103,67 @@ pub(crate) async fn accept(
     } else {
         server.http1.clone()
     };
-    let offered = Offered::of(&start.client_hello());
-    let stream = start.into_stream(config).await?;
-    let info = TlsInfo::of(stream.get_ref().1, &server, server_name, offered);
+    let offered = Offered::of(&hello);
+    let server_name = server_name.map(|name| spelled(&stream.seen, &name).unwrap_or(name));
+    drop(accepted);
+    // The session reads it again: its interface without buffers has no way to
+    // go on from here.
+    let Prefixed { seen, socket } = stream;
+    let stream = TlsStream::accept(socket, config, seen).await?;
+    let info = TlsInfo::of(stream.session(), &server, server_name, offered);
     Ok((stream, info))
+}
+
+/// Reads a ClientHello; all that has been read stays in the stream.
+async fn read_hello(stream: &mut Prefixed) -> io::Result<Accepted> {
+    let mut acceptor = Acceptor::default();
+    let mut looked_at = 0;
+    loop {
+        while looked_at < stream.seen.len() {
+            let mut rest = &stream.seen[looked_at..];
+            looked_at += acceptor.read_tls(&mut rest)?;
+            match acceptor.accept() {
+                Ok(Some(accepted)) => return Ok(accepted),
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let mut bytes = Vec::new();
+                    // Into memory, and out without waiting for whoever erred.
+                    let _ = alert.write_all(&mut bytes);
+                    let _ = stream.socket.try_write(&bytes);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+            }
+        }
+        if stream.look().await? == 0 {
+            let reason = "tls handshake eof";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
+        }
+    }
+}
+
+/// A server's name with the letters that the client used (`$ssl_server_name`):
+/// rustls tells it in lower case.
+fn spelled(hello: &[u8], name: &str) -> Option<String> {
+    let length = u16::try_from(name.len()).ok()?.to_be_bytes();
+    hello.windows(name.len() + 2).find_map(|window| {
+        let found = window.strip_prefix(&length)?;
+        let same = found.eq_ignore_ascii_case(name.as_bytes());
+        same.then(|| String::from_utf8_lossy(found).into_owned())
+    })
 }
 
 impl TlsInfo {
     fn of(
-        connection: &ServerConnection,
+        session: &UnbufferedServerConnection,
         server: &TlsServer,
         server_name: Option<String>,
         offered: Offered,
     ) -> Self {
-        let shown = connection.peer_certificates();
-        let reused = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        let tls13 = connection.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_2);
-        let suite = connection
-            .negotiated_cipher_suite()
-            .map(|suite| suite.suite());
-        let group = connection
+        let shown = session.peer_certificates();
+        let reused = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let tls13 = session.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_2);
+        let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+        let group = session
             .negotiated_key_exchange_group()
             .map(|group| group.name());
         Self {
@@ -139,7 +177,7 @@ impl TlsInfo {
                 .map(curve_name)
                 .unwrap_or_default(),
             server_name,
-            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             reused,
             client: shown.and_then(|shown| server.examine(shown)),
             scheme: if reused {

@@ -20,5 +20,6 @@ pub(crate) mod server_config;
 mod sessions;
 mod signature;
 mod stapling;
+pub(crate) mod stream;
 mod tickets;
 mod trust;

@@ -1,0 +1,362 @@
+//! A client's TLS connection over rustls' interface without buffers: one that
+//! waits holds none, and what comes or goes in one piece passes through buffers
+//! that all connections of a worker have in common.
+
+use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use rustls::ServerConfig;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic,
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
+const RECORD: usize = 5 + 16 * 1024 + 2048;
+/// Clear text that is encrypted in one go: four records, bytes.
+const PIECE: usize = 4 * 16 * 1024;
+/// What records add to a piece, with room for a word of the session's own, bytes.
+const OVERHEAD: usize = 1024;
+/// Room behind part of a record that is not given back while the rest is
+/// awaited, bytes.
+const SLACK: usize = 1024;
+
+/// Ciphertext as it comes and as it goes.
+struct Common {
+    inward: Vec<u8>,
+    outward: Vec<u8>,
+}
+
+thread_local! {
+    static COMMON: RefCell<Common> = RefCell::new(Common {
+        inward: vec![0; RECORD],
+        outward: vec![0; PIECE + OVERHEAD],
+    });
+}
+
+/// A TLS connection, its handshake behind it.
+pub(crate) struct TlsStream {
+    socket: TcpStream,
+    session: Session,
+    /// Read and not decrypted yet: part of a record, seldom more.
+    inward: BytesMut,
+    /// Decrypted and not taken yet.
+    clear: BytesMut,
+    /// Encrypted and not written yet.
+    outward: BytesMut,
+    /// The client has said `close_notify`.
+    ended: bool,
+    said_goodbye: bool,
+}
+
+/// Where a session stands when it has looked at what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It waits for bytes.
+    Hungry,
+    /// Clear text has come out.
+    Data,
+    /// The client has said `close_notify`.
+    Ended,
+}
+
+impl TlsStream {
+    /// Finishes a handshake of which `begun` has been read.
+    ///
+    /// # Errors
+    /// The client's mistake, for which it gets an alert, or that of the socket.
+    pub(crate) async fn accept(
+        socket: TcpStream,
+        config: Arc<ServerConfig>,
+        begun: BytesMut,
+    ) -> io::Result<Self> {
+        let mut stream = Self {
+            socket,
+            session: Session::new(config).map_err(invalid)?,
+            inward: begun,
+            clear: BytesMut::new(),
+            outward: BytesMut::new(),
+            ended: false,
+            said_goodbye: false,
+        };
+        poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        Ok(stream)
+    }
+
+    /// What the handshake has agreed on.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let step = self.decrypt_rest(None);
+            // After a mistake it is the alert.
+            let drained = self.poll_drain(cx);
+            step?;
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(drained) = drained {
+                drained?;
+            }
+            if ready!(self.poll_more(cx))? == 0 {
+                let reason = "tls handshake eof";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason)));
+            }
+        }
+    }
+
+    /// Reads on, behind the part of a record that is there.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inward.reserve(RECORD);
+        let read = pin!(self.socket.read_buf(&mut self.inward)).poll(cx);
+        if read.is_pending() && self.inward.capacity() > self.inward.len() + SLACK {
+            // However long the rest takes, the part holds no more than itself.
+            self.inward = BytesMut::from(&self.inward[..]);
+        }
+        read
+    }
+
+    /// Reads while nothing is kept: through the common buffer.
+    fn poll_fresh(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Step>> {
+        COMMON.with_borrow_mut(|common| {
+            let mut space = ReadBuf::new(&mut common.inward);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
+            let size = space.filled().len();
+            if size == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let records = &mut common.inward[..size];
+            let mut used = 0;
+            let step = self.decrypt(records, &mut used, Some(into))?;
+            self.inward.extend_from_slice(&records[used..]);
+            Poll::Ready(Ok(step))
+        })
+    }
+
+    /// Decrypts what is kept: the next piece of clear text `into` there, or all
+    /// of it to be kept.
+    fn decrypt_rest(&mut self, mut into: Option<&mut ReadBuf<'_>>) -> io::Result<Step> {
+        let mut records = std::mem::take(&mut self.inward);
+        let mut used = 0;
+        let step = loop {
+            match self.decrypt(&mut records, &mut used, into.as_deref_mut()) {
+                Ok(Step::Data) if into.is_none() => {}
+                step => break step,
+            }
+        };
+        records.advance(used);
+        if !records.is_empty() {
+            self.inward = records;
+        }
+        step
+    }
+
+    /// Lets the session look at `records`, behind the bytes that are `used`,
+    /// until something has come of them. Clear text that does not fit is kept.
+    fn decrypt(
+        &mut self,
+        records: &mut [u8],
+        used: &mut usize,
+        mut into: Option<&mut ReadBuf<'_>>,
+    ) -> io::Result<Step> {
+        loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.session.process_tls_records(&mut records[*used..]);
+            let step = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(invalid)?;
+                        discard += record.discard;
+                        let room = into.as_deref().map_or(0, ReadBuf::remaining);
+                        let fits = room.min(record.payload.len());
+                        if let Some(into) = into.as_deref_mut() {
+                            into.put_slice(&record.payload[..fits]);
+                        }
+                        self.clear.extend_from_slice(&record.payload[fits..]);
+                    }
+                    Some(Step::Data)
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    encode(data, &mut self.outward)?;
+                    None
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    // It is in `outward`, before all that follows.
+                    data.done();
+                    None
+                }
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Step::Ended),
+                // Early data is not offered, so this is all there is.
+                Ok(_) => Some(Step::Hungry),
+                Err(error) => {
+                    *used += discard;
+                    self.encode_alert(&mut records[*used..]);
+                    return Err(invalid(error));
+                }
+            };
+            *used += discard;
+            if let Some(step) = step {
+                self.ended |= step == Step::Ended;
+                return Ok(step);
+            }
+        }
+    }
+
+    /// What is to be sent after a mistake, the alert that explains it at the end.
+    fn encode_alert(&mut self, records: &mut [u8]) {
+        while let Ok(ConnectionState::EncodeTlsData(data)) =
+            self.session.process_tls_records(records).state
+        {
+            // It explains, no more.
+            let _ = encode(data, &mut self.outward);
+        }
+    }
+
+    /// Encrypts with `seal`, and writes as much of it as the socket takes now.
+    fn encrypt(
+        &mut self,
+        cx: &mut Context<'_>,
+        seal: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        // What has come may ask for an answer, which goes before.
+        self.decrypt_rest(None)?;
+        COMMON.with_borrow_mut(|common| {
+            let size = match self.session.process_tls_records(&mut self.inward).state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    seal(&mut traffic, &mut common.outward)?
+                }
+                Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(error) => return Err(invalid(error)),
+            };
+            let sealed = &common.outward[..size];
+            let mut written = 0;
+            if self.outward.is_empty()
+                && let Poll::Ready(result) = Pin::new(&mut self.socket).poll_write(cx, sealed)
+            {
+                written = result?;
+            }
+            self.outward.extend_from_slice(&sealed[written..]);
+            Ok(())
+        })
+    }
+
+    /// Writes what is kept.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outward.is_empty() {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outward.advance(written);
+        }
+        self.outward = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn take_clear(&mut self, into: &mut ReadBuf<'_>) {
+        let fits = self.clear.len().min(into.remaining());
+        into.put_slice(&self.clear.split_to(fits));
+        if self.clear.is_empty() {
+            self.clear = BytesMut::new();
+        }
+    }
+}
+
+/// Puts words of the session's own behind what is to be written.
+fn encode(
+    mut data: EncodeTlsData<'_, ServerConnectionData>,
+    outward: &mut BytesMut,
+) -> io::Result<()> {
+    let before = outward.len();
+    let size = match data.encode(&mut []) {
+        Err(EncodeError::InsufficientSize(size)) => size.required_size,
+        _ => return Ok(()),
+    };
+    outward.resize(before + size, 0);
+    data.encode(&mut outward[before..])
+        .map(|_| ())
+        .map_err(io::Error::other)
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        loop {
+            if !this.clear.is_empty() {
+                this.take_clear(into);
+            }
+            if this.ended || into.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            let step = if this.inward.is_empty() {
+                ready!(this.poll_fresh(cx, into))
+            } else {
+                this.decrypt_rest(Some(into))
+            };
+            // An alert, or the answer to a new key; whoever writes next sees
+            // what became of it.
+            if !this.outward.is_empty() {
+                let _ = this.poll_drain(cx);
+            }
+            if step? == Step::Hungry && !this.inward.is_empty() && ready!(this.poll_more(cx))? == 0
+            {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        clear: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        let size = clear.len().min(PIECE);
+        this.encrypt(cx, |traffic, space| {
+            let sealed = traffic.encrypt(&clear[..size], space);
+            sealed.map_err(io::Error::other)
+        })?;
+        Poll::Ready(Ok(size))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_drain(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.said_goodbye {
+            this.said_goodbye = true;
+            this.encrypt(cx, |traffic, space| {
+                traffic.queue_close_notify(space).map_err(io::Error::other)
+            })?;
+        }
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,117 @@
+//! TLS records however they come: in crumbs, several at once, between new keys.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use support::{Place, Proxy, Upstream, certificates, curl, stderr, stdout};
+
+fn start(name: &str) -> (Upstream, Proxy) {
+    let place = Place::new(name);
+    certificates::ecdsa(&place, "a");
+    let upstream = Upstream::start(&place, |mut served| {
+        while let Some(got) = served.request() {
+            served.answer("200 OK", &got.body);
+        }
+    });
+    let proxy = Proxy::start(
+        place,
+        "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+         client_max_body_size 0; http2 on;
+         location / { proxy_pass http://{upstream}; } }",
+    );
+    (upstream, proxy)
+}
+
+/// Passes bytes on in pieces of `sizes` in turn; where a piece is small the
+/// proxy is given time to see it alone.
+fn crumble(mut from: TcpStream, mut to: TcpStream, sizes: &'static [usize]) {
+    to.set_nodelay(true).unwrap();
+    let mut sizes = sizes.iter().cycle();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let size = *sizes.next().unwrap();
+        match from.read(&mut piece[..size]) {
+            Ok(size) if size > 0 && to.write_all(&piece[..size]).is_ok() => {}
+            _ => break,
+        }
+        if size < 100 {
+            thread::sleep(Duration::from_micros(300));
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// An address from which all that a client sends comes to `proxy` in pieces of
+/// `sizes`.
+fn relay(proxy: SocketAddr, sizes: &'static [usize]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(proxy).unwrap());
+            let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || crumble(client, server, sizes));
+            thread::spawn(move || crumble(back.0, back.1, &[1 << 20]));
+        }
+    });
+    address
+}
+
+#[test]
+fn records_may_come_in_any_pieces() {
+    let (_upstream, proxy) = start("crumbs");
+    let body: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+    let file = proxy.place.path("body");
+    std::fs::write(&file, &body).unwrap();
+    let data = format!("@{}", file.display());
+    let tls = proxy.place.address(support::place::TLS);
+    // A head of a record is five bytes long; 16,406 is a whole record.
+    for sizes in [&[1, 2, 3, 4000][..], &[16_406, 1], &[5, 16_401], &[1 << 20]] {
+        let url = format!("https://{}/", relay(tls, sizes));
+        for version in ["--http1.1", "--http2"] {
+            let output = curl(&["-k", version, "--data-binary", &data, &url]);
+            assert!(
+                output.stdout == body,
+                "{sizes:?} {version}: {} bytes came back: {}",
+                output.stdout.len(),
+                stderr(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_may_change_between_requests() {
+    let (_upstream, proxy) = start("keys");
+    let address = proxy.place.address(support::place::TLS).to_string();
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-tls1_3", "-connect", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    // K: new keys, and a request for ours to be new, too; k: without. Each wants
+    // to be read alone.
+    for line in ["K\n", request, "k\n", request, "K\n", request, "Q\n"] {
+        child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
+        thread::sleep(Duration::from_millis(300));
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = stdout(&output) + &stderr(&output);
+    assert_eq!(said.matches("KEYUPDATE").count(), 3, "{said}");
+    assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 3, "{said}");
+}
