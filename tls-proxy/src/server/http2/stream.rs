@@ -1,7 +1,6 @@
 //! One stream: its request, and the answer to it.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -49,7 +48,8 @@ async fn respond(
 ) -> Option<(Response, Option<OwnedSemaphorePermit>)> {
     let connection = request.connection.clone();
     let hears_out = request.hears_out.clone();
-    let mut responding = pin!(async {
+    // In memory of its own: a stream that is being sent does not keep it.
+    let mut responding = Box::pin(async {
         let place = connection.worker.place_for_stream(place).await;
         let response = match flaw {
             None => phases::respond(request).await,
