@@ -9,6 +9,7 @@ use crate::config::draft::Draft;
 use crate::config::files::LogFileId;
 use crate::modules::arguments;
 use crate::server::connection::Connection;
+use crate::server::current::Current;
 use crate::server::request::Request;
 
 /// nginx's severities, the worst last.
@@ -141,12 +142,13 @@ impl ErrorLog {
 
 /// Writes a line about a connection that has no request yet.
 pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {
-    let settings = connection.default_settings();
-    if !settings.core.error_log.want(level) {
+    let standing = connection.standing();
+    let logs = &standing.settings().core.error_log;
+    if !logs.want(level) {
         return;
     }
-    let place = connection.listen();
-    line(connection, &settings.core.error_log, level, |text| {
+    let place = standing.listen();
+    line(connection, &standing.config, logs, level, |text| {
         write!(
             text,
             "{what}, client: {}, server: {}",
@@ -163,7 +165,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
         return;
     }
     let connection = &request.connection;
-    line(connection, log, level, |text| {
+    line(connection, &request.config, log, level, |text| {
         let server = request.config.server(request.server);
         let line = shown(&request.head.line);
         write!(
@@ -192,6 +194,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
 
 fn line(
     connection: &Connection,
+    config: &Current,
     logs: &ErrorLogs,
     level: Level,
     tell: impl FnOnce(&mut String) -> std::fmt::Result,
@@ -211,7 +214,7 @@ fn line(
     .and_then(|()| tell(&mut text));
     text.push('\n');
     for log in logs.iter().filter(|log| level >= log.level) {
-        worker.logs.append(log.file, Some(level), |_, out| {
+        config.logs().append(log.file, Some(level), |_, out| {
             out.extend_from_slice(text.as_bytes());
         });
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use crate::cli::Options;
@@ -15,14 +16,12 @@ use crate::server::worker::{self, End, Start};
 use crate::sources::{Origin, Sources};
 use crate::workers::{Workers, deal};
 
-/// Memory kept for the process itself, bytes: 0.7 MiB of its own, and as much
-/// of its file as has to stay in the cgroup for it to run. Measured with
-/// `bench/proxy-limits`: inside 10 MiB every part of it passes.
-const BASE_MEMORY: u64 = 7 << 20;
-/// Memory that one busy TLS connection takes, bytes. Measured with the same
-/// command: 45 KiB where a body stands still on it ("stalled bodies"), 15 KiB
-/// where it is idle.
-const CONNECTION_MEMORY: u64 = 48 << 10;
+/// Memory kept for the process itself, bytes: 1 MiB of its own, and as much of
+/// its file as has to stay in the cgroup for it to run. Measured with
+/// `bench/proxy-limits`; what connections take stands in server/room.rs.
+const BASE_MEMORY: u64 = 4 << 20;
+/// Connections of a worker for which there is room whatever limits say.
+const FEWEST_CONNECTIONS: usize = 8;
 
 /// How serving ended; the value is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +63,31 @@ fn workers(config: &Config) -> usize {
         .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
 }
 
-/// Most connections of one worker: what the configuration says, and no more
-/// than fits into the cgroup's memory.
-fn room(config: &Config, workers: usize) -> usize {
-    let configured = config.main.connections.unwrap_or(512);
-    let fits = pod::cgroup::memory_limit().map_or(usize::MAX, |limit| {
-        let left = limit.saturating_sub(BASE_MEMORY) / CONNECTION_MEMORY;
-        usize::try_from(left).unwrap_or(usize::MAX)
-    });
-    configured.min(fits / workers).max(8)
+/// Most connections of one worker, and the memory for them: what the
+/// configuration says, and no more than the process may open and the cgroup hold.
+fn room(config: &Config, workers: usize) -> (usize, Option<u64>) {
+    let each = |total: u64| total / workers as u64;
+    let configured = config.main.connections.unwrap_or(usize::MAX);
+    let seats = configured.min(most_open_files() / 2 / workers);
+    let memory = pod::cgroup::memory_limit();
+    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY)));
+    (seats.max(FEWEST_CONNECTIONS), memory)
+}
+
+/// How many files the process may have open, once it has asked for as many as the
+/// container's hard limit lets it.
+fn most_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    now.and_then(|now| usize::try_from(now).ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// Serves until a drain has ended.
@@ -100,12 +115,14 @@ pub async fn run(
         sources: Sources::new(origin),
         orders: Vec::new(),
     };
+    let (seats, memory) = room(&config, count);
     for (number, sockets) in deal(bound, count).into_iter().enumerate() {
         let (order, orders) = mpsc::unbounded_channel();
         let start = Start {
             number,
             workers: count,
-            room: room(&config, count),
+            seats,
+            memory,
             config: config.clone(),
             sockets,
             phases: conductor.subscribe(),

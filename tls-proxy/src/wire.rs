@@ -14,6 +14,9 @@ const READ_SIZE: usize = 16 * 1024;
 /// stands on the stack.
 const IDLE_READ_SIZE: usize = 2048;
 
+/// Room behind what has come that is not given back during a wait, bytes.
+const SLACK: usize = 1024;
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
@@ -61,9 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.inbound.reserve(READ_SIZE);
             pin!(self.io.read_buf(&mut self.inbound)).poll(cx)
         };
-        if read.is_pending() && self.inbound.is_empty() {
-            // However long the wait is, it holds no buffer.
-            self.inbound = BytesMut::new();
+        if read.is_pending() {
+            // However long the wait is, it holds no buffer but what has come.
+            if self.inbound.is_empty() {
+                self.inbound = BytesMut::new();
+            } else if !self.flowing && self.inbound.capacity() > self.inbound.len() + SLACK {
+                self.inbound = BytesMut::from(&self.inbound[..]);
+            }
         }
         self.count(read)
     }

@@ -66,7 +66,6 @@ impl Workers {
             tracing::error!("{problem}");
         }
         let kept = self.sources.origin();
-        let same = loaded.origin.says_the_same(kept);
         let Some(config) = loaded.config else {
             tracing::error!("the new configuration is refused; the old one goes on");
             // The next change counts from here, wherever it is made.
@@ -96,11 +95,7 @@ impl Workers {
             .for_each(listener::unlink);
         for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
             let config = self.config.clone();
-            let _ = order.send(Order::Reload {
-                config,
-                sockets,
-                closes_idle: !same,
-            });
+            let _ = order.send(Order::Reload { config, sockets });
         }
         tracing::info!("configuration reloaded");
     }

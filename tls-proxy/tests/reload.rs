@@ -9,6 +9,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::frames::{DATA, Http2};
+use support::place::PLAIN;
 use support::{Client, Place, Proxy, Upstream, eventually};
 
 fn saying(text: &str) -> String {
@@ -86,22 +88,59 @@ fn an_address_in_use_keeps_the_old_configuration() {
 }
 
 #[test]
-fn requests_in_flight_survive_and_idle_connections_make_way() {
+fn open_connections_stay_and_go_over_to_the_new_configuration() {
     let place = Place::new("flight");
     let upstream = Upstream::slow(&place, Duration::from_secs(1));
-    let passing = "server { listen {plain}; location = /own { return 200 own; }
+    let passing = "log_format old \"old $uri\"; access_log {folder}/access.log old;
+        server { listen {plain}; http2 on; location = /own { return 200 own; }
         location / { proxy_pass http://{upstream}; } }";
     let proxy = Proxy::start(place, passing);
     let mut idle = proxy.connect();
     idle.fetch("/own");
+    let mut http2 = Http2::connect(proxy.place.address(PLAIN));
+    http2.ask(1, "/own", &[]);
+    assert_eq!(http2.frame_of(DATA).payload, b"own");
     let mut busy = proxy.connect();
     busy.ask("/slow");
     upstream.has_seen(1);
-    proxy.place.write("nginx.conf", &saying("new"));
+    // The log that was the first file is none of the new one's.
+    let new = "log_format new \"new $uri\"; access_log {folder}/another.log new;
+        server { listen {plain}; http2 on; return 200 new; }";
+    let new = support::proxy::around(new).replace("{folder}/access.log;", "{folder}/third.log;");
+    proxy.place.write("nginx.conf", &new);
     proxy.signal(Signal::HUP);
     becomes(&proxy, "new");
     assert_eq!(busy.answer().text(), "slow");
+    assert_eq!(busy.fetch("/busy").text(), "new");
+    assert_eq!(idle.fetch("/idle").text(), "new");
+    http2.ask(3, "/http2", &[]);
+    assert_eq!(http2.frame_of(DATA).payload, b"new");
+    proxy.logs("access.log", "old /slow\n");
+    for path in ["/busy", "/idle", "/http2"] {
+        proxy.logs("another.log", &format!("new {path}\n"));
+    }
+}
+
+#[test]
+fn a_connection_for_which_the_new_configuration_has_no_place_ends() {
+    let place = Place::new("no-place");
+    let upstream = Upstream::slow(&place, Duration::from_secs(1));
+    let two = "server { listen {plain}; listen {ip}:8081; location = /own { return 200 own; }
+        location / { proxy_pass http://{upstream}; } }";
+    let proxy = Proxy::start(place, two);
+    let gone = proxy.place.address(8081);
+    let mut idle = Client::connect(gone);
+    assert_eq!(idle.fetch("/own").text(), "own");
+    let mut busy = Client::connect(gone);
+    busy.ask("/slow");
+    upstream.has_seen(1);
+    proxy.place.write("nginx.conf", &saying("one"));
+    proxy.signal(Signal::HUP);
     assert!(idle.is_closed());
+    let answer = busy.answer();
+    assert_eq!(answer.text(), "slow");
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert!(busy.is_closed());
 }
 
 #[test]

@@ -8,9 +8,7 @@ pub(crate) mod locations;
 pub(crate) mod names;
 mod settle;
 
-use std::ops::Deref;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::modules::limit_zone::Zones;
@@ -50,28 +48,6 @@ pub struct Config {
     pub html: PathBuf,
     /// Every file the configuration was read from, certificates too.
     pub sources: Vec<PathBuf>,
-}
-
-/// A worker's own handle on the configuration: cloned for each request without
-/// touching a counter that workers share.
-#[derive(Clone, Debug)]
-pub(crate) struct Current(Rc<Shared>);
-
-#[derive(Debug)]
-struct Shared(Arc<Config>);
-
-impl Current {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self(Rc::new(Shared(config)))
-    }
-}
-
-impl Deref for Current {
-    type Target = Config;
-
-    fn deref(&self) -> &Config {
-        &self.0.0
-    }
 }
 
 /// A server of [`Config`].

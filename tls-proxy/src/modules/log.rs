@@ -175,7 +175,7 @@ impl AccessLog {
         let format = self.format.as_deref().unwrap_or(&request.config.combined);
         let name = match &self.to {
             To::File(id) => {
-                let logs = &request.connection.worker.logs;
+                let logs = request.config.logs();
                 return logs.append(*id, None, |value, out| format.write(request, value, out));
             }
             To::Named(name) => name.evaluate(request),

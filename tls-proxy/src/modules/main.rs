@@ -113,8 +113,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
-    .default("512")
-    .about("Most client connections of a worker; the cgroup's memory limit may lower it."),
+    .about(
+        "Most client connections of a worker. By default, and at most, as many as the cgroup's \
+         memory and the limit on open files allow; beyond it the longest idle one is closed.",
+    ),
     Spec::set(
         "worker_shutdown_timeout",
         Contexts::MAIN,

@@ -189,7 +189,7 @@ fn names_server(request: &Request, host: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(host) else {
         return false;
     };
-    let names = &request.connection.listen().names;
+    let names = &request.listen().names;
     let found = names.find(text, |name| name.matches(request, host));
     found.is_ok_and(|server| server == Some(request.server))
 }

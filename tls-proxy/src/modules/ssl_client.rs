@@ -172,11 +172,11 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
         .tls
         .as_ref()
         .and_then(|tls| tls.server_name.as_deref());
-    let other = request.server != connection.server;
+    let other = request.server != request.named;
     if !other || request.settings().ssl.client.verify == Verify::Off {
         return Ok(());
     }
-    let known = |name: &str| connection.listen().names.find_quietly(name);
+    let known = |name: &str| request.listen().names.find_quietly(name);
     if named.is_none_or(|name| known(&name.to_ascii_lowercase()).is_none()) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! One client connection: what it is, and which protocol it speaks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,14 +13,15 @@ use super::counters::Open;
 use super::listener::NOWHERE;
 use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
+use super::room::Place;
+use super::standing::Standing;
 use super::stream::{ClientStream, Prefixed};
 use super::worker::Worker;
 use super::{http1, http2};
-use crate::config::{Address, Current, ServerId};
+use crate::config::ServerId;
 use crate::error_log::{self, Level};
 use crate::http1::request_head::Version;
 use crate::life::drain::Token;
-use crate::modules::Settings;
 use crate::tls::accept::{self, Failure, TlsInfo};
 
 /// How an HTTP/2 client begins (RFC 9113, section 3.4).
@@ -31,17 +32,13 @@ const HANDSHAKE: u8 = 0x16;
 /// What is known of a connection while it serves.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    /// The configuration it began with; a reload does not change it.
-    pub(crate) config: Current,
+    standing: RefCell<Standing>,
     /// `$connection`.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    /// Which of the configuration's addresses it came in by.
-    pub(crate) address: usize,
-    /// The server for requests whose host names none: the address's default,
-    /// or the one the TLS handshake named.
-    pub(crate) server: ServerId,
+    /// Whether the client came by a UNIX socket, and has no address.
+    pub(crate) is_unix: bool,
     pub(crate) tls: Option<TlsInfo>,
     pub(crate) began: Instant,
     /// `stub_status` counts it while it is open.
@@ -58,20 +55,43 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The address it came in by.
-    pub(crate) fn listen(&self) -> &Address {
-        &self.config.listens[self.address]
+    /// Where it stands in the configuration of its next request.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
     }
 
-    /// Whether the client came by a UNIX socket, and has no address.
-    pub(crate) fn is_unix(&self) -> bool {
-        self.listen().listen.address.path().is_some()
+    /// Goes over to the configuration in force. `false` where that has no place
+    /// for it: it ends after the request that it is about.
+    pub(crate) fn follow(&self) -> bool {
+        let config = self.worker.config();
+        if config.is(&self.standing.borrow().config) {
+            return true;
+        }
+        let tls = self.tls.as_ref();
+        if tls.is_some_and(|tls| tls.client.is_some()) {
+            // Whether its certificate is still good, a new handshake has to say.
+            return false;
+        }
+        let named = tls.and_then(|tls| tls.server_name.as_deref());
+        let there = self.standing.borrow().in_config(config, named);
+        there.map(|there| self.standing.replace(there)).is_some()
     }
 
-    /// Settings for what happens before a request has chosen its server.
-    pub(crate) fn default_settings(&self) -> &Settings {
-        let server = self.config.server(self.server);
-        &self.config.location(server.root).settings
+    /// Resolves when it is to close though it is idle: for the drain, to make
+    /// room, or because a new configuration has no place for it.
+    pub(crate) async fn closes_idle(&self) {
+        let worker = &self.worker;
+        loop {
+            let reloaded = worker.reloaded.notified();
+            if !self.follow() {
+                return;
+            }
+            tokio::select! {
+                _ = worker.drain.closes_idle() => return,
+                () = worker.room.is_needed() => return,
+                () = reloaded => {}
+            }
+        }
     }
 }
 
@@ -82,6 +102,8 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     address: usize,
     token: Token,
+    // None while the queue of a closing listener is emptied.
+    mut place: Option<Place>,
 ) {
     // What a handshake and HTTP/2 need has memory of its own: the task of an idle
     // connection of HTTP/1 is small.
@@ -90,7 +112,10 @@ pub(crate) async fn serve(
         Some((connection, stream, true)) => {
             Box::pin(http2::serve(connection, stream, token)).await;
         }
-        Some((connection, stream, false)) => http1::serve(connection, stream, token).await,
+        Some((connection, stream, false)) => {
+            place.iter_mut().for_each(Place::settle);
+            http1::serve(connection, stream, token).await;
+        }
         None => {}
     }
 }
@@ -103,17 +128,21 @@ async fn begin(
     peer: SocketAddr,
     address: usize,
 ) -> Option<(Rc<Connection>, ClientStream, bool)> {
-    let config = worker.config();
-    let listen = &config.listens[address];
+    let standing = Standing::new(worker.config(), address);
+    let settings = standing.settings();
+    let patience = settings.core.client_header_timeout;
+    // Without it small answers would wait for the client's acknowledgement.
+    if settings.core.tcp_nodelay {
+        let _ = socket.set_nodelay(true);
+    }
     let local = socket.local_addr().unwrap_or(NOWHERE);
     let mut connection = Connection {
         number: worker.next_connection(),
         worker: worker.clone(),
-        server: listen.default,
-        config: config.clone(),
+        is_unix: standing.listen().listen.address.path().is_some(),
+        standing: RefCell::new(standing),
         peer,
         local,
-        address,
         tls: None,
         began: Instant::now(),
         open: Open::new(),
@@ -122,11 +151,6 @@ async fn begin(
         requests: Cell::new(0),
         in_flight: Cell::new(0),
     };
-    // Without it small answers would wait for the client's acknowledgement.
-    if connection.default_settings().core.tcp_nodelay {
-        let _ = socket.set_nodelay(true);
-    }
-    let patience = connection.default_settings().core.client_header_timeout;
     let stream = Prefixed {
         seen: BytesMut::new(),
         socket,
@@ -164,14 +188,14 @@ async fn open(
     connection: &mut Connection,
     mut stream: Prefixed,
 ) -> Result<(ClientStream, bool), Closed> {
-    let config = connection.config.clone();
-    let listen = &config.listens[connection.address];
+    let standing = connection.standing();
+    let (config, listen) = (&standing.config, standing.listen());
     let http2_on = |server: ServerId| {
         let root = config.server(server).root;
         listen.listen.http2 || config.location(root).settings.http2.on
     };
     let worker = connection.worker.clone();
-    let mut end = std::pin::pin!(worker.closes_silent());
+    let mut end = std::pin::pin!(worker.closes_silent(connection.began));
     if listen.listen.proxy_protocol {
         let header = tokio::select! {
             biased;
@@ -216,7 +240,7 @@ async fn open(
     .await
     .map_err(Closed::Because)?;
     let http2 = info.alpn.as_deref() == Some(b"h2");
-    connection.server = server;
+    connection.standing.get_mut().server = server;
     connection.tls = Some(info);
     Ok((ClientStream::Tls(Box::new(tls)), http2))
 }

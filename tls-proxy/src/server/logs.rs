@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::config::files::{Compressed, LogFile, LogFileId};
 use crate::error_log::Level;
@@ -25,7 +26,8 @@ pub(crate) struct Logs {
     sinks: RefCell<Vec<Sink>>,
     /// Memory for one value and for one line.
     scratch: RefCell<(Vec<u8>, Vec<u8>)>,
-    waiting: Notify,
+    /// There are lines to write, or there will be none any more.
+    waiting: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Logs {
         Ok(Self {
             sinks: RefCell::new(open_all(files)?),
             scratch: RefCell::default(),
-            waiting: Notify::new(),
+            waiting: Arc::default(),
         })
     }
 
@@ -87,27 +89,24 @@ impl Logs {
         }
     }
 
-    /// Writes lines whenever there are some; runs as a task of the worker, so
-    /// it comes after the requests that are ready now.
-    pub(crate) async fn run(&self) {
-        loop {
-            let due = self.sinks.borrow().iter().filter_map(|it| it.due).min();
-            let expired = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.waiting.notified() => {}
-                () = expired => {}
-            }
-            let now = Instant::now();
-            for sink in self.sinks.borrow_mut().iter_mut() {
-                let waits = matches!(sink.to, To::Compressed(..));
-                if !waits || sink.due.is_some_and(|due| due <= now) {
-                    sink.write();
-                }
+    /// Told when there are lines to write.
+    pub(super) fn waiting(&self) -> Arc<Notify> {
+        self.waiting.clone()
+    }
+
+    /// When the next lines are to be written at the latest.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.sinks.borrow().iter().filter_map(|it| it.due).min()
+    }
+
+    /// Writes the lines whose time has come; most are written as soon as the
+    /// worker comes to rest.
+    pub(super) fn write_due(&self) {
+        let now = Instant::now();
+        for sink in self.sinks.borrow_mut().iter_mut() {
+            let waits = matches!(sink.to, To::Compressed(..));
+            if !waits || sink.due.is_some_and(|due| due <= now) {
+                sink.write();
             }
         }
     }
@@ -119,13 +118,19 @@ impl Logs {
         }
     }
 
-    /// Opens the files anew, after a rotation (USR1) or for a new
-    /// configuration.
+    /// Opens the files anew, after a rotation (USR1).
     pub(crate) fn reopen(&self, files: &[LogFile]) -> io::Result<()> {
         let fresh = open_all(files)?;
         self.flush();
         *self.sinks.borrow_mut() = fresh;
         Ok(())
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.flush();
+        self.waiting.notify_one();
     }
 }
 

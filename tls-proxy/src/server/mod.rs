@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod counters;
+pub(crate) mod current;
 mod error_page;
 pub(crate) mod file_body;
 pub(crate) mod filters;
@@ -19,6 +20,8 @@ pub(crate) mod phases;
 pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
+mod room;
 pub(crate) mod source;
+pub(crate) mod standing;
 pub(crate) mod stream;
 pub(crate) mod worker;

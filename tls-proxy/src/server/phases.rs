@@ -134,7 +134,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
 /// HTTP/2 is spoken with servers that have it on (`http2`), whichever one the
 /// connection began with.
 fn check_protocol(request: &Request) -> Result<(), Refusal> {
-    let on = request.connection.listen().listen.http2 || request.settings().http2.on;
+    let on = request.listen().listen.http2 || request.settings().http2.on;
     if on || request.head.version != Version::Http2 {
         return Ok(());
     }
@@ -165,7 +165,7 @@ fn flaw_of_http2_fields(request: &Request) -> Option<&'static str> {
 }
 
 fn choose_server(request: &mut Request) -> Result<(), Refusal> {
-    let listen = request.connection.listen();
+    let listen = request.listen();
     let found = match std::str::from_utf8(&request.host) {
         Ok(host) => listen
             .names

@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use super::connection::Connection;
 use super::counters::{self, UnderWay};
-use crate::config::{Current, LocationId, ServerId};
+use super::current::Current;
+use super::standing::Standing;
+use crate::config::{Address, LocationId, ServerId};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
@@ -26,6 +28,10 @@ use crate::vars::slots::Slots;
 pub(crate) struct Request {
     pub(crate) connection: Rc<Connection>,
     pub(crate) config: Current,
+    /// Which of the configuration's addresses it came in by.
+    address: usize,
+    /// The server that the handshake named, or the address's default.
+    pub(crate) named: ServerId,
     /// The client: the connection's peer, or whom a trusted proxy names.
     pub(crate) peer: SocketAddr,
     /// A trusted proxy named the client.
@@ -193,14 +199,17 @@ impl Outcome {
 impl Request {
     /// Whether the client is known by a UNIX socket alone.
     pub(crate) fn is_unix(&self) -> bool {
-        self.connection.is_unix() && self.peer == self.connection.peer
+        self.connection.is_unix && self.peer == self.connection.peer
     }
 
     /// A request whose head has been read. Its server is the connection's own
     /// until the host has been looked at.
     pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
-        let config = connection.config.clone();
-        let server = connection.server;
+        let Standing {
+            config,
+            address,
+            server,
+        } = connection.standing();
         let location = config.server(server).root;
         let slots = Rc::new(Slots::new(config.variables.len()));
         let number = connection.requests.get() + 1;
@@ -257,6 +266,8 @@ impl Request {
             outcome: Outcome::default(),
             connection: connection.clone(),
             config,
+            address,
+            named: server,
             head,
         }
     }
@@ -272,6 +283,7 @@ impl Request {
         outer.connection.requests.set(own.number - 1);
         let root = outer.config.server(outer.server).root;
         own.config = outer.config.clone();
+        (own.address, own.named) = (outer.address, outer.named);
         (own.server, own.location) = (outer.server, root);
         own.peer = outer.peer;
         own.behind_proxy = outer.behind_proxy;
@@ -339,6 +351,11 @@ impl Request {
     /// (`NGX_HTTP_MAX_URI_CHANGES`).
     pub(crate) fn is_worn_out(&self) -> bool {
         self.redirects > 10
+    }
+
+    /// The address it came in by.
+    pub(crate) fn listen(&self) -> &Address {
+        &self.config.listens[self.address]
     }
 
     /// The settings that hold for it now.

@@ -6,21 +6,22 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::clock::Clock;
 use super::connection;
+use super::current::Current;
 use super::listener::Listener;
 use super::logs::Logs;
-use crate::config::{Config, Current};
+use super::room::{Place, Room};
+use crate::config::Config;
 use crate::life::drain::{Drain, Kind, Phase};
 use crate::modules::listen::Endpoint;
 use crate::upstream::balance::Balance;
@@ -43,15 +44,13 @@ pub(crate) struct Worker {
     pub(crate) balance: Balance,
     pub(crate) names: dns::Names,
     pub(crate) drain: Drain,
-    pub(crate) logs: Logs,
     pub(crate) clock: Clock,
     connections: Cell<u64>,
     /// Of how many workers this is one: connection numbers do not repeat.
     workers: usize,
-    room: Arc<Semaphore>,
-    /// Idle connections that should make room.
-    pressure: Notify,
-    crowded: Cell<bool>,
+    pub(crate) room: Rc<Room>,
+    /// Idle connections hear of a new configuration.
+    pub(crate) reloaded: Notify,
 }
 
 /// What the main thread tells a worker.
@@ -61,8 +60,6 @@ pub(crate) enum Order {
         config: Arc<Config>,
         /// Those of addresses that are new in it.
         sockets: Vec<(Endpoint, Socket)>,
-        /// Whether idle connections, which began with the old one, are to close.
-        closes_idle: bool,
     },
     /// Open the log files anew.
     Reopen,
@@ -75,7 +72,9 @@ pub(crate) struct Start {
     /// How many there are.
     pub workers: usize,
     /// Most connections at once.
-    pub room: usize,
+    pub seats: usize,
+    /// What connections and requests may hold together, bytes.
+    pub memory: Option<u64>,
     /// What it serves.
     pub config: Arc<Config>,
     /// Its sockets.
@@ -116,20 +115,17 @@ async fn run(start: Start, logs: Logs) -> End {
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
-        config: RefCell::new(Current::new(start.config)),
+        config: RefCell::new(Current::new(start.config, logs)),
         pool: Pool::default(),
         balance: Balance::default(),
         names: dns::Names::default(),
         drain: Drain::new(),
-        logs,
         clock: Clock::new(),
         connections: Cell::new(0),
-        room: Arc::new(Semaphore::new(start.room)),
-        pressure: Notify::new(),
-        crowded: Cell::new(false),
+        room: Room::new(start.seats, start.memory),
+        reloaded: Notify::new(),
     });
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
-    spawn(&worker, |worker| async move { worker.logs.run().await });
     spawn(&worker, |worker| async move { worker.pool.run().await });
     let mut orders = start.orders;
     let mut listeners = Listeners::default();
@@ -153,7 +149,7 @@ async fn run(start: Start, logs: Logs) -> End {
         cut: cut.connections + cut.tunnels,
     };
     worker.pool.close();
-    worker.logs.flush();
+    worker.config().logs().flush();
     end
 }
 
@@ -179,89 +175,47 @@ impl Worker {
 
     /// Whether answers tell the client to come back on another connection.
     pub(crate) fn says_goodbye(&self) -> bool {
-        self.crowded.get() || self.drain.phase().is_ending()
+        self.room.is_crowded() || self.drain.phase().is_ending()
     }
 
-    /// Resolves when an idle connection is to close: for the drain, or to make
-    /// room for another one.
-    pub(crate) async fn closes_idle(&self) {
+    /// Resolves when a connection that began at `began`, and on which nothing has
+    /// come yet, is to close: it is given a moment, since its first request may be
+    /// on its way.
+    pub(crate) async fn closes_silent(&self, began: Instant) {
         tokio::select! {
-            _ = self.drain.closes_idle() => {}
-            () = self.pressure.notified() => {}
-        }
-    }
-
-    /// Resolves when a connection on which nothing has come yet is to close:
-    /// a moment later than an idle one, since its first request may be on its
-    /// way.
-    pub(crate) async fn closes_silent(&self) {
-        self.closes_idle().await;
-        tokio::time::sleep(FIRST_REQUEST).await;
-    }
-
-    /// A place for a stream of HTTP/2, which takes as much memory as a
-    /// connection: the one of its connection (`own`), else one more. While there
-    /// is none it waits.
-    pub(crate) async fn place_for_stream(
-        &self,
-        own: Arc<Semaphore>,
-    ) -> Option<OwnedSemaphorePermit> {
-        for places in [&own, &self.room] {
-            if let Ok(place) = places.clone().try_acquire_owned() {
-                return Some(place);
+            _ = self.drain.closes_idle() => tokio::time::sleep(FIRST_REQUEST).await,
+            () = self.room.is_needed() => {
+                tokio::time::sleep_until((began + FIRST_REQUEST).into()).await;
             }
         }
-        self.pressure.notify_one();
-        let place = tokio::select! {
-            place = own.acquire_owned() => place,
-            place = self.room.clone().acquire_owned() => place,
-        };
-        let _ = pin!(self.pressure.notified()).enable();
-        place.ok()
     }
 
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
         match order {
             Order::Reopen => {
-                if let Err(error) = self.logs.reopen(&self.config().log_files) {
+                let config = self.config();
+                if let Err(error) = config.logs().reopen(&config.log_files) {
                     tracing::error!("log files stay as they are: {error}");
                 }
             }
-            Order::Reload {
-                config,
-                sockets,
-                closes_idle,
-            } => {
-                if let Err(error) = self.logs.reopen(&config.log_files) {
-                    tracing::error!("the old configuration stays: log files: {error}");
-                    return;
-                }
+            Order::Reload { config, sockets } => {
+                let logs = match Logs::open(&config.log_files) {
+                    Ok(logs) => logs,
+                    Err(error) => {
+                        tracing::error!("the old configuration stays: log files: {error}");
+                        return;
+                    }
+                };
                 listeners.keep(&config);
-                *self.config.borrow_mut() = Current::new(config);
+                self.config.replace(Current::new(config, logs));
+                // Kept for groups of upstreams that are no more.
+                self.pool.clear();
                 for (address, socket) in sockets {
                     listeners.open(self, address, socket);
                 }
-                if closes_idle {
-                    self.pressure.notify_waiters();
-                }
+                self.reloaded.notify_waiters();
             }
         }
-    }
-
-    /// A place for one more connection. While there is none, further ones wait
-    /// in the kernel's queue and idle ones are asked to go.
-    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            return Some(permit);
-        }
-        self.crowded.set(true);
-        self.pressure.notify_one();
-        let permit = self.room.clone().acquire_owned().await.ok();
-        self.crowded.set(false);
-        // Where nobody was idle, the request to go waits for the next one who
-        // is; there is room for that one now.
-        let _ = pin!(self.pressure.notified()).enable();
-        permit
     }
 }
 
@@ -321,10 +275,10 @@ impl Listeners {
 /// already connected, so that nobody who got through is refused.
 async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
     loop {
-        let permit = tokio::select! {
+        let place = tokio::select! {
             biased;
             () = stop.notified() => break,
-            permit = worker.make_room() => permit,
+            place = worker.room.for_connection() => Some(place),
         };
         let accepted = tokio::select! {
             biased;
@@ -332,7 +286,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
             accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => take(&worker, socket, peer, &address, permit),
+            Ok((socket, peer)) => take(&worker, socket, peer, &address, place),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::error!("accept() failed ({})", crate::conf::reason(&error));
@@ -360,7 +314,7 @@ fn take(
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
     address: &Endpoint,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 ) {
     let config = worker.config();
     let Some(index) = config
@@ -372,9 +326,5 @@ fn take(
     };
     let token = worker.drain.token(Kind::Connection);
     let worker = worker.clone();
-    tokio::task::spawn_local(async move {
-        // Given back at the end; while the queue is emptied there is none.
-        let _permit = permit;
-        connection::serve(worker, socket, peer, index, token).await;
-    });
+    tokio::task::spawn_local(connection::serve(worker, socket, peer, index, token, place));
 }

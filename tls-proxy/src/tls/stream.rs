@@ -20,8 +20,9 @@ use tokio::net::TcpStream;
 
 /// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
 const RECORD: usize = 5 + 16 * 1024 + 2048;
-/// Clear text that is encrypted in one go: four records, bytes.
-const PIECE: usize = 4 * 16 * 1024;
+/// Clear text that is encrypted in one go, one record of it, bytes: a client that
+/// takes nothing holds no more.
+const PIECE: usize = 16 * 1024;
 /// What records add to a piece, with room for a word of the session's own, bytes.
 const OVERHEAD: usize = 1024;
 /// Room behind part of a record that is not given back while the rest is

@@ -99,10 +99,15 @@ impl Pool {
         }
     }
 
-    /// Closes all of them, so that the application sees its last connection go.
+    /// Closes all that are idle now.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    /// Closes all of them, and keeps no more, so that the application sees its last connection go.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        self.idle.borrow_mut().clear();
+        self.clear();
     }
 }
 

@@ -170,7 +170,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("server_addr", |request, out| {
         let connection = &request.connection;
-        match &connection.listen().listen.address {
+        match &request.listen().listen.address {
             Endpoint::Tcp(_) => append(out, format_args!("{}", connection.local.ip())),
             unix => append(out, format_args!("{unix}")),
         }

@@ -13,7 +13,13 @@ use crate::http1::host;
 use crate::http1::request_head::{self, Limits, Rejection, RequestHead};
 use crate::server::connection::{Connection, note_broken};
 use crate::server::counters::Reading;
+use crate::server::room::Place;
+use crate::server::standing::Standing;
 use crate::upstream::body::SharedWire;
+
+/// A head that is still coming may be as long as this while its connection is
+/// counted as an idle one, bytes.
+const SMALL_HEAD: usize = 2048;
 
 /// What came of waiting for a request.
 pub(super) enum Next {
@@ -21,6 +27,8 @@ pub(super) enum Next {
         head: Box<RequestHead>,
         /// It had been read before the answer before it was written.
         pipelined: bool,
+        /// The memory for answering it.
+        place: Option<Place>,
     },
     Rejected(Rejection),
     Close,
@@ -28,15 +36,18 @@ pub(super) enum Next {
 
 /// Waits for the next head.
 pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next {
-    let core = &connection.default_settings().core;
     let first = connection.requests.get() == 0;
     let pipelined = !wire.borrow().inbound.is_empty();
     let start = wire.borrow().consumed();
     if !pipelined {
-        let patience = if first {
-            core.client_header_timeout
-        } else {
-            core.keepalive_timeout
+        let patience = {
+            let standing = connection.standing();
+            let core = &standing.settings().core;
+            if first {
+                core.client_header_timeout
+            } else {
+                core.keepalive_timeout
+            }
         };
         if !matches!(
             timeout(patience, something(connection, wire, first)).await,
@@ -45,26 +56,39 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             return Next::Close;
         }
     }
+    connection.follow();
+    let standing = connection.standing();
+    let core = &standing.settings().core;
     let reading = Reading::new();
     let deadline = Instant::now() + core.client_header_timeout;
     // What has been looked at and holds no end of the head.
     let mut seen = 0;
+    let mut place = None;
     loop {
         // Only a line feed can end a head; the first look may find garbage.
-        if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
+        let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
             let inbound = &mut wire.borrow_mut().inbound;
-            let parsed =
-                request_head::parse(inbound, &core.head, |host| limits_of(connection, host));
-            match parsed {
-                Ok(Some(head)) => {
-                    return Next::Head {
-                        head: Box::new(head),
-                        pipelined,
-                    };
-                }
-                Ok(None) => {}
-                Err(rejection) => return Next::Rejected(rejection),
+            request_head::parse(inbound, &core.head, |host| limits_of(&standing, host))
+        } else {
+            Ok(None)
+        };
+        let head = match parsed {
+            Ok(head) => head,
+            Err(rejection) => return Next::Rejected(rejection),
+        };
+        // What is long or whole holds more than an idle connection does.
+        if place.is_none() && (head.is_some() || wire.borrow().inbound.len() > SMALL_HEAD) {
+            place = place_until(deadline, connection).await;
+            if place.is_none() {
+                return Next::Close;
             }
+        }
+        if let Some(head) = head {
+            return Next::Head {
+                head: Box::new(head),
+                pipelined,
+                place,
+            };
         }
         seen = wire.borrow().inbound.len();
         let filled = timeout_at(deadline, poll_fn(|cx| wire.borrow_mut().poll_fill(cx))).await;
@@ -85,9 +109,19 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     }
 }
 
+/// A place for a request, unless there is none for longer than a head may take.
+async fn place_until(deadline: Instant, connection: &Connection) -> Option<Place> {
+    let place = timeout_at(deadline, connection.worker.room.for_request()).await;
+    if place.is_err() {
+        let what = "no memory for another request; raise the memory limit of the container";
+        error_log::connection(connection, Level::Error, what);
+    }
+    place.ok()
+}
+
 /// The limits of the server that a host chooses, where that matters.
-fn limits_of(connection: &Connection, named: &[u8]) -> Option<Limits> {
-    let listen = connection.listen();
+fn limits_of(standing: &Standing, named: &[u8]) -> Option<Limits> {
+    let listen = standing.listen();
     if !listen.limits_differ {
         return None;
     }
@@ -95,8 +129,8 @@ fn limits_of(connection: &Connection, named: &[u8]) -> Option<Limits> {
     let server = listen
         .names
         .find_quietly(std::str::from_utf8(&host).ok()?)?;
-    let root = connection.config.server(server).root;
-    Some(connection.config.location(root).settings.core.head)
+    let root = standing.config.server(server).root;
+    Some(standing.config.location(root).settings.core.head)
 }
 
 /// `true` when something has come; `false` when the connection is to close.
@@ -105,9 +139,9 @@ async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> b
     let worker = &connection.worker;
     let mut draining = pin!(async {
         if first {
-            worker.closes_silent().await;
+            worker.closes_silent(connection.began).await;
         } else {
-            worker.closes_idle().await;
+            connection.closes_idle().await;
         }
     });
     poll_fn(|cx| {

@@ -72,7 +72,11 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             // A task is as large as all that it may await: what answers has memory
             // of its own, so that an idle connection is small.
             Next::Rejected(rejection) => Box::pin(refuse_head(&connection, &wire, rejection)).await,
-            Next::Head { head, pipelined } => {
+            Next::Head {
+                head,
+                pipelined,
+                place: _place,
+            } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
                 Box::pin(answer(&connection, &wire, *head, pipelined, &mut token)).await
             }
@@ -131,7 +135,8 @@ async fn answer(
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
     let worker = &connection.worker;
-    let keep_alive = request.keeps_alive() && !response.close && !worker.says_goodbye();
+    let keep_alive =
+        request.keeps_alive() && !response.close && !worker.says_goodbye() && connection.follow();
     let abandoned = matches!(response.content, Content::Nothing);
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {

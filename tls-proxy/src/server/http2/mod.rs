@@ -9,19 +9,19 @@ mod stream;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use h2::server::{Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use self::head::Fault;
 use self::piece::Piece;
 use super::connection::Connection;
 use super::request::Request;
 use super::stream::ClientStream;
+use super::worker::Worker;
 use crate::error_log::{self, Level};
 use crate::http1::request_head::{Limits, Version};
 use crate::life::drain::{Kind, Token};
@@ -44,28 +44,19 @@ const LEAVE: Duration = Duration::from_secs(1);
 /// A request that has come: its head, its body, and where its answer goes.
 type Asked = (http::Request<RecvStream>, SendResponse<Piece>);
 
-/// What the streams of a connection share.
-#[derive(Clone)]
-struct Streams {
-    /// Told by the last one that is answered.
-    quiet: Rc<Notify>,
-    /// The connection's own place among the worker's: one stream at a time
-    /// needs no other.
-    place: Arc<Semaphore>,
-}
-
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
-    let core = &connection.default_settings().core;
+    let patience = connection.standing().settings().core.client_header_timeout;
     let opening = builder(&connection).handshake(stream);
-    if let Ok(Ok(frames)) = timeout(core.client_header_timeout, opening).await {
+    if let Ok(Ok(frames)) = timeout(patience, opening).await {
         run(&connection, frames).await;
     }
     drop(token);
 }
 
 fn builder(connection: &Connection) -> h2::server::Builder {
-    let settings = connection.default_settings();
+    let standing = connection.standing();
+    let settings = standing.settings();
     let limits = &settings.core.head;
     let mut builder = h2::server::Builder::new();
     builder
@@ -90,19 +81,20 @@ fn most_header_list(limits: &Limits) -> u32 {
 /// Starts a task for each request, and says goodbye when it is time.
 async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece>) {
     let worker = connection.worker.clone();
-    let core = &connection.default_settings().core;
+    let standing = connection.standing();
+    let core = &standing.settings().core;
     // With `keepalive_timeout 0` a connection has time for one request.
     let idle = match core.keepalive_timeout {
         Duration::ZERO => core.client_header_timeout,
         timeout => timeout,
     };
+    // It would keep the configuration, which may change.
+    drop(standing);
     let mut lame_duck = pin!(worker.drain.changed());
-    let mut ending = pin!(worker.closes_idle());
+    let mut ending = pin!(worker.drain.closes_idle());
     let mut forced = pin!(worker.drain.forced());
-    let streams = Streams {
-        quiet: Rc::new(Notify::new()),
-        place: Arc::new(Semaphore::new(1)),
-    };
+    // Told by the last stream that is answered.
+    let quiet = Rc::new(Notify::new());
     let mut goodbye = false;
     loop {
         let patience = if goodbye { LEAVE.min(idle) } else { idle };
@@ -114,11 +106,15 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
                 Some(Err(_)) | None => return,
             },
             _ = forced.as_mut() => return,
-            () = ending.as_mut(), if !goodbye => None,
+            _ = ending.as_mut(), if !goodbye => None,
+            () = worker.reloaded.notified(), if !goodbye => match connection.follow() {
+                true => continue,
+                false => None,
+            },
             // Who has asked nothing yet would have connected in vain.
             _ = lame_duck.as_mut(), if !goodbye && has_served => None,
-            () = streams.quiet.notified() => continue,
-            () = sleep(patience), if is_idle => {
+            () = quiet.notified() => continue,
+            () = leaves(&worker, patience), if is_idle => {
                 if !goodbye {
                     frames.abrupt_shutdown(Reason::NO_ERROR);
                     let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
@@ -127,7 +123,7 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
             }
         };
         let worn_out = match asked {
-            Some(asked) => start(connection, &mut frames, asked, &streams),
+            Some(asked) => start(connection, &mut frames, asked, &quiet),
             None => true,
         };
         if worn_out && !goodbye {
@@ -137,6 +133,11 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
     }
 }
 
+/// Resolves when an idle connection's time is over, or its room is needed.
+async fn leaves(worker: &Worker, patience: Duration) {
+    let _ = timeout(patience, worker.room.is_needed()).await;
+}
+
 /// Starts the task of a stream; says whether it is the last one that the
 /// connection should serve (`keepalive_requests`, `keepalive_time`,
 /// `keepalive_timeout 0`, the lame duck).
@@ -144,9 +145,11 @@ fn start(
     connection: &Rc<Connection>,
     frames: &mut Frames<ClientStream, Piece>,
     (asked, answer): Asked,
-    streams: &Streams,
+    quiet: &Rc<Notify>,
 ) -> bool {
-    let core = &connection.default_settings().core;
+    let follows = connection.follow();
+    let standing = connection.standing();
+    let core = &standing.settings().core;
     let (parts, body) = asked.into_parts();
     let body = Http2Body::new(body);
     let (request, flaw) = match head::read(&parts, &core.head) {
@@ -169,17 +172,18 @@ fn start(
             (request, Some(flaw))
         }
     };
-    let worn_out = request.number >= core.keepalive_requests
+    let worn_out = !follows
+        || request.number >= core.keepalive_requests
         || core.keepalive_timeout.is_zero()
         || connection.began.elapsed() > core.keepalive_time
         || connection.worker.drain.phase().is_ending();
     let in_flight = connection.worker.drain.token(Kind::Request);
-    let (connection, streams) = (connection.clone(), streams.clone());
+    let (connection, quiet) = (connection.clone(), quiet.clone());
     tokio::task::spawn_local(async move {
-        stream::serve(request, flaw, answer, streams.place).await;
+        stream::serve(request, flaw, answer).await;
         drop(in_flight);
         if connection.in_flight.get() == 0 {
-            streams.quiet.notify_one();
+            quiet.notify_one();
         }
     });
     worn_out

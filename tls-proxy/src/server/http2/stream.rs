@@ -1,7 +1,6 @@
 //! One stream: its request, and the answer to it.
 
 use std::future::{Future as _, poll_fn};
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -9,7 +8,6 @@ use h2::Reason;
 use h2::server::SendResponse;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::piece::Piece;
 use super::send::{Sender, Unfinished};
@@ -18,6 +16,7 @@ use crate::http1::fields::is_hop_by_hop;
 use crate::server::phases;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
+use crate::server::room::Place;
 use crate::server::source::Source as _;
 
 /// Why a head is none, and the status for it.
@@ -28,9 +27,8 @@ pub(super) async fn serve(
     mut request: Request,
     flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
-    place: Arc<Semaphore>,
 ) {
-    let responding = respond(&mut request, flaw, &mut answer, place);
+    let responding = respond(&mut request, flaw, &mut answer);
     let Some((response, _place)) = responding.await else {
         request.outcome.status = 499;
         error_log::request(&request, Level::Info, "client canceled the stream");
@@ -44,13 +42,12 @@ async fn respond(
     request: &mut Request,
     flaw: Option<Flaw>,
     answer: &mut SendResponse<Piece>,
-    place: Arc<Semaphore>,
-) -> Option<(Response, Option<OwnedSemaphorePermit>)> {
+) -> Option<(Response, Place)> {
     let connection = request.connection.clone();
     let hears_out = request.hears_out.clone();
     // In memory of its own: a stream that is being sent does not keep it.
     let mut responding = Box::pin(async {
-        let place = connection.worker.place_for_stream(place).await;
+        let place = connection.worker.room.for_request().await;
         let response = match flaw {
             None => phases::respond(request).await,
             Some((status, reason)) => {

@@ -1,0 +1,278 @@
+//! Who gets in: what the connections and requests of a worker may hold together.
+//!
+//! An idle connection holds little and a request much, so each is counted as
+//! what it is. While there is no room, those who want in wait, requests before
+//! connections, and the connection that has been idle the longest is asked to
+//! go, as nginx does when `worker_connections` are used up.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// What a connection holds that waits for a request, in the kernel too, bytes.
+/// This and the next two were measured with `bench/proxy-limits`.
+const CONNECTION: u64 = 12 << 10;
+/// What its handshake adds to it, and then, if that is what it speaks, HTTP/2
+/// with its frames and its table of fields, bytes.
+const BEGINNING: u64 = 24 << 10;
+/// What a request adds to it: its head, its phases, and a piece of its body on
+/// either side of the proxy, bytes.
+const REQUEST: u64 = 44 << 10;
+/// Connections and requests for which there is room however little memory there
+/// is.
+const FEWEST: u64 = 8;
+/// The part of the memory that connections leave to requests: a fifth.
+const FOR_REQUESTS: u64 = 5;
+
+/// The room of one worker.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Connections that may still come.
+    seats: Cell<usize>,
+    /// Memory that may still be taken, bytes.
+    memory: Cell<u64>,
+    /// What of it connections leave alone, bytes.
+    reserve: u64,
+    /// Idle connections, the longest idle first.
+    idle: Notify,
+    connections: Queue,
+    requests: Queue,
+}
+
+/// Those who wait for room.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Cell<usize>,
+    freed: Notify,
+}
+
+/// What somebody has taken, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    room: Rc<Room>,
+    seats: usize,
+    memory: u64,
+}
+
+impl Room {
+    /// Room for `seats` connections within `memory` bytes, if that is limited.
+    pub(crate) fn new(seats: usize, memory: Option<u64>) -> Rc<Self> {
+        let least = FEWEST * (CONNECTION + BEGINNING + REQUEST);
+        let memory = memory.map(|memory| memory.max(least));
+        Rc::new(Self {
+            seats: Cell::new(seats),
+            reserve: memory.map_or(0, |memory| (memory / FOR_REQUESTS).max(REQUEST)),
+            memory: Cell::new(memory.unwrap_or(u64::MAX)),
+            idle: Notify::new(),
+            connections: Queue::default(),
+            requests: Queue::default(),
+        })
+    }
+
+    /// A place for one more connection, its handshake included.
+    pub(crate) async fn for_connection(self: &Rc<Self>) -> Place {
+        let memory = CONNECTION + BEGINNING;
+        self.take(&self.connections, 1, memory, self.reserve).await
+    }
+
+    /// A place for one more request.
+    pub(crate) async fn for_request(self: &Rc<Self>) -> Place {
+        self.take(&self.requests, 0, REQUEST, 0).await
+    }
+
+    /// Whether somebody waits: answers then end their connections.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.connections.waiting.get() + self.requests.waiting.get() > 0
+    }
+
+    /// Resolves when the idle connection that waits for it has to go.
+    pub(crate) fn is_needed(&self) -> Notified<'_> {
+        self.idle.notified()
+    }
+
+    async fn take(
+        self: &Rc<Self>,
+        queue: &Queue,
+        seats: usize,
+        memory: u64,
+        reserve: u64,
+    ) -> Place {
+        // Whoever came before is served before, and requests before connections.
+        if queue.waiting.get() + self.requests.waiting.get() == 0
+            && let Some(place) = self.try_take(seats, memory, reserve)
+        {
+            return place;
+        }
+        let _waiting = Waiting::new(self, queue);
+        loop {
+            let freed = queue.freed.notified();
+            if let Some(place) = self.try_take(seats, memory, reserve) {
+                return place;
+            }
+            self.idle.notify_one();
+            freed.await;
+        }
+    }
+
+    fn try_take(self: &Rc<Self>, seats: usize, memory: u64, reserve: u64) -> Option<Place> {
+        let left = self.memory.get().checked_sub(memory)?;
+        if left < reserve {
+            return None;
+        }
+        self.seats.set(self.seats.get().checked_sub(seats)?);
+        self.memory.set(left);
+        Some(Place {
+            room: self.clone(),
+            seats,
+            memory,
+        })
+    }
+
+    /// Wakes the next one who waits, requests first.
+    fn wake(&self) {
+        if self.requests.waiting.get() > 0 {
+            self.requests.freed.notify_one();
+        } else if self.connections.waiting.get() > 0 {
+            self.connections.freed.notify_one();
+        }
+    }
+}
+
+impl Place {
+    /// The connection's handshake is over, and it does not speak HTTP/2.
+    pub(crate) fn settle(&mut self) {
+        let less = self.memory.min(BEGINNING);
+        self.memory -= less;
+        self.room.memory.set(self.room.memory.get() + less);
+        self.room.wake();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let room = &self.room;
+        room.seats.set(room.seats.get() + self.seats);
+        room.memory.set(room.memory.get() + self.memory);
+        room.wake();
+    }
+}
+
+/// One who waits, counted until it has a place or gives up.
+struct Waiting<'a> {
+    room: &'a Room,
+    queue: &'a Queue,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(room: &'a Room, queue: &'a Queue) -> Self {
+        queue.waiting.set(queue.waiting.get() + 1);
+        Self { room, queue }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting.set(self.queue.waiting.get() - 1);
+        if self.room.is_crowded() {
+            // There may be enough for the next one, too.
+            self.room.wake();
+        } else {
+            // Where nobody was idle, the request to go waits for the next one
+            // who is; there is room for that one now.
+            let _ = pin!(self.room.idle.notified()).enable();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(50);
+
+    async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
+        timeout(MOMENT, wanted).await.is_err()
+    }
+
+    /// Memory for `connections` beside the reserve.
+    fn room_for(connections: u64) -> Rc<Room> {
+        let memory = connections * CONNECTION * FOR_REQUESTS / (FOR_REQUESTS - 1);
+        Room::new(1000, Some(memory + FOR_REQUESTS))
+    }
+
+    /// A connection that has begun.
+    async fn begun(room: &Rc<Room>) -> Place {
+        let mut place = room.for_connection().await;
+        place.settle();
+        place
+    }
+
+    #[tokio::test]
+    async fn connections_leave_room_for_requests() {
+        let room = room_for(100 + BEGINNING / CONNECTION);
+        let mut held = Vec::new();
+        for _ in 0..99 {
+            held.push(begun(&room).await);
+        }
+        let mut beginning = room.for_connection().await;
+        assert!(waits(begun(&room)).await, "the rest is for requests");
+        let request = room.for_request().await;
+        drop(request);
+        assert!(waits(begun(&room)).await, "so it is still");
+        beginning.settle();
+        drop(held.pop());
+        let _last = begun(&room).await;
+    }
+
+    #[tokio::test]
+    async fn the_longest_idle_one_is_asked_to_go() {
+        let room = Room::new(2, None);
+        let mut places = vec![room.for_connection().await, room.for_connection().await];
+        let (first, second) = (room.is_needed(), room.is_needed());
+        let (mut first, mut second) = (pin!(first), pin!(second));
+        first.as_mut().enable();
+        second.as_mut().enable();
+        let (_third, ()) = tokio::join!(room.for_connection(), async {
+            first.await;
+            places.remove(0);
+        });
+        assert!(waits(second).await, "the other one may stay");
+        assert!(!room.is_crowded());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_to_go_for_one_who_has_a_place() {
+        let room = Room::new(1, None);
+        let place = room.for_connection().await;
+        let (_next, ()) = tokio::join!(room.for_connection(), async { drop(place) });
+        assert!(waits(room.is_needed()).await);
+    }
+
+    #[tokio::test]
+    async fn requests_are_served_before_connections() {
+        let room = Room::new(1000, Some(0));
+        let mut held = Vec::new();
+        while let Ok(place) = timeout(MOMENT, room.for_request()).await {
+            held.push(place);
+        }
+        assert_eq!(
+            held.len() as u64,
+            FEWEST * (CONNECTION + BEGINNING + REQUEST) / REQUEST
+        );
+        let connection = room.for_connection();
+        let request = room.for_request();
+        let (mut connection, mut request) = (pin!(connection), pin!(request));
+        assert!(waits(connection.as_mut()).await && waits(request.as_mut()).await);
+        held.pop();
+        let _request = request.await;
+        assert!(waits(connection).await);
+    }
+}
