@@ -114,7 +114,7 @@ fn switch(probe: &str, state: &AtomicBool) -> Response<Body> {
 async fn metrics(State(health): State<Arc<Health>>) -> Response<Body> {
     let page = health.app.metrics.page(&health.gauges());
     let mut response = answer::text(StatusCode::OK, page);
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let kind = HeaderValue::from_static(pod::exposition::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

@@ -10,7 +10,6 @@ mod app;
 mod authorization;
 pub mod config;
 pub mod diagnostics;
-mod exposition;
 pub mod flags;
 mod front;
 mod health;

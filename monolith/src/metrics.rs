@@ -1,11 +1,11 @@
-//! What is counted and measured. How a page of it is written is `exposition`'s
-//! part.
+//! What is counted and measured. How a page of it is written is
+//! `pod::exposition`'s part.
 
-use crate::exposition::Page;
 use crate::routes;
 use axum::http::StatusCode;
+use pod::exposition::Page;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The statuses that are told apart; the last stands for every other.
 const STATUSES: [u16; 11] = [200, 400, 401, 404, 405, 408, 431, 499, 500, 503, 0];
@@ -38,7 +38,6 @@ const RELOADS: [&str; 2] = ["secret", "users"];
 /// Everything counted since the process began.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    started: SystemTime,
     requests: [[AtomicU64; STATUSES.len()]; routes::NAMES.len()],
     /// In microseconds.
     time: AtomicU64,
@@ -64,7 +63,6 @@ pub(crate) struct Gauges {
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
-            started: SystemTime::now(),
             requests: Default::default(),
             time: AtomicU64::new(0),
             logins: Default::default(),
@@ -112,17 +110,7 @@ impl Metrics {
             &[("version", env!("CARGO_PKG_VERSION"))],
             1,
         );
-        let started = self
-            .started
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        page.single(
-            "process_start_time_seconds",
-            "gauge",
-            "When the process began.",
-            started,
-        );
+        page.process();
         self.page_requests(&mut page);
         self.page_logins(&mut page, gauges);
         self.page_connections(&mut page, gauges);
