@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
+use crate::admin;
 use crate::conf::units::parse_time_ms;
 use crate::life::control::Signal;
 
@@ -19,6 +20,7 @@ use crate::life::control::Signal;
 pub const PREFIX: &str = "/etc/nginx";
 
 const SHUTDOWN_BUDGET: &str = "shutdown-budget";
+const ADMIN: &str = "admin";
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Options {
     /// `--shutdown-budget`: how long the end may take. Without it there is no
     /// lame duck and no limit, as in nginx.
     pub shutdown_budget: Option<Duration>,
+    /// `--admin`: where probes and metrics are answered; nowhere without it.
+    pub admin: Option<admin::Address>,
 }
 
 impl Options {
@@ -98,6 +102,9 @@ pub enum UsageError {
         "invalid time \"{0}\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s"
     )]
     Budget(String),
+    /// An admin port that is no address.
+    #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Invalid)]
+    Admin(String),
     /// `-g` with bytes that no configuration can have.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
@@ -123,6 +130,10 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
         error_log: path("e"),
         globals: matches.get_one::<String>("g").cloned(),
         shutdown_budget: matches.get_one::<Duration>(SHUTDOWN_BUDGET).copied(),
+        admin: matches
+            .get_one::<Option<admin::Address>>(ADMIN)
+            .cloned()
+            .flatten(),
     };
     let signal = matches
         .get_one::<String>("s")
@@ -137,6 +148,14 @@ fn time(text: &str) -> Result<Duration, &'static str> {
         Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
         _ => Err("not a time"),
     }
+}
+
+/// An address; without a word there is none.
+fn address(text: &str) -> Result<Option<admin::Address>, admin::address::Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some)
 }
 
 /// nginx's order: a test is never left out, whatever else is asked.
@@ -195,6 +214,14 @@ fn definition() -> clap::Command {
                 .value_parser(time)
                 .help("accept for a fifth of it after a stop signal, then drain (default: no fifth, no limit)"),
         )
+        .arg(
+            Arg::new(ADMIN)
+                .long(ADMIN)
+                .env("TLS_PROXY_ADMIN")
+                .value_name("address")
+                .value_parser(address)
+                .help("answer /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
+        )
 }
 
 fn letter(id: &str) -> char {
@@ -207,6 +234,9 @@ fn in_nginx_words(error: &clap::Error) -> UsageError {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
+    if argument.starts_with("--admin") {
+        return UsageError::Admin(context(ContextKind::InvalidValue));
+    }
     if argument.starts_with("--shutdown-budget") {
         return UsageError::Budget(context(ContextKind::InvalidValue));
     }
@@ -385,6 +415,10 @@ mod tests {
             (
                 &["--shutdown-budget", "0"],
                 "invalid time \"0\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s",
+            ),
+            (
+                &["--admin=9113"],
+                "invalid address \"9113\" in --admin or TLS_PROXY_ADMIN: write HOST:PORT, such as 127.0.0.1:9113, [::1]:9113, or :9113 for every address",
             ),
         ] {
             assert_eq!(refused(line), expected, "{line:?}");

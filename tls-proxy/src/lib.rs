@@ -3,6 +3,7 @@
 //! [`load`] turns a command line's options into a [`config::Config`], [`bind`]
 //! opens its addresses, [`run`] serves until a drain has ended.
 
+pub mod admin;
 pub mod cli;
 pub mod conf;
 mod config;
@@ -22,6 +23,7 @@ mod upstream;
 mod vars;
 mod wire;
 
+mod announce;
 mod load;
 mod run;
 mod sources;

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use tls_proxy::admin::Address;
 use tls_proxy::cli::{self, Command, Options};
 use tls_proxy::diagnostics::Diagnostics;
 use tls_proxy::error_log::Level;
@@ -147,7 +148,15 @@ fn serve(options: &Options) -> ExitCode {
             return ExitCode::from(FAILURE);
         }
     };
-    match runtime.block_on(run(options, config, loaded.origin, bound, signals)) {
+    let admin = match options.admin.as_ref().map(Address::bind).transpose() {
+        Ok(admin) => admin,
+        Err(error) => {
+            say(&format!("nginx: [emerg] {error}\n"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let serving = run(options, config, loaded.origin, bound, admin, signals);
+    match runtime.block_on(serving) {
         Exit::Drained => ExitCode::SUCCESS,
         Exit::Forced => ExitCode::from(FAILURE),
     }

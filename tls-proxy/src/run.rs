@@ -1,17 +1,23 @@
 //! Serving: workers, signals, and the end.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
+use crate::admin::status::Status;
+use crate::admin::{self, Told};
+use crate::announce;
 use crate::cli::Options;
 use crate::config::Config;
 use crate::life::drain::{Conductor, Phase};
 use crate::life::pid_file::PidFile;
 use crate::life::signals::{Event, Signals};
 use crate::life::timetable::Timetable;
+use crate::server::counters;
 use crate::server::listener::{self, BindError, Bound};
+use crate::server::room::Capacity;
 use crate::server::worker::{self, End, Start};
 use crate::sources::{Origin, Sources};
 use crate::workers::{Workers, deal};
@@ -63,15 +69,18 @@ fn workers(config: &Config) -> usize {
         .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
 }
 
-/// Most connections of one worker, and the memory for them: what the
-/// configuration says, and no more than the process may open and the cgroup hold.
-fn room(config: &Config, workers: usize) -> (usize, Option<u64>) {
+/// What one worker may hold: what the configuration says, and no more than the
+/// process may open and the cgroup hold.
+fn capacity(config: &Config, workers: usize) -> Capacity {
     let each = |total: u64| total / workers as u64;
     let configured = config.main.connections.unwrap_or(usize::MAX);
     let seats = configured.min(most_open_files() / 2 / workers);
     let memory = pod::cgroup::memory_limit();
     let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY)));
-    (seats.max(FEWEST_CONNECTIONS), memory)
+    Capacity {
+        seats: seats.max(FEWEST_CONNECTIONS),
+        memory,
+    }
 }
 
 /// How many files the process may have open, once it has asked for as many as the
@@ -96,6 +105,7 @@ pub async fn run(
     config: Config,
     origin: Origin,
     bound: Vec<Bound>,
+    admin: Option<TcpListener>,
     mut signals: Signals,
 ) -> Exit {
     let count = workers(&config);
@@ -109,20 +119,22 @@ pub async fn run(
     };
     let conductor = Conductor::new();
     let (done, mut ends) = mpsc::unbounded_channel();
+    let capacity = capacity(&config, count);
+    let room = capacity.connections();
+    let status = Arc::new(Status::new(config.lifetimes(), count, room * count));
     let mut workers = Workers {
         count,
         config: config.clone(),
         sources: Sources::new(origin),
         orders: Vec::new(),
+        status: status.clone(),
     };
-    let (seats, memory) = room(&config, count);
     for (number, sockets) in deal(bound, count).into_iter().enumerate() {
         let (order, orders) = mpsc::unbounded_channel();
         let start = Start {
             number,
             workers: count,
-            seats,
-            memory,
+            capacity,
             config: config.clone(),
             sockets,
             phases: conductor.subscribe(),
@@ -134,9 +146,19 @@ pub async fn run(
         }
         workers.orders.push(order);
     }
-    for address in &config.listens {
-        tracing::info!("listening on {}", address.listen.address);
+    if let Some(listener) = admin {
+        let told = Told {
+            status,
+            phase: conductor.subscribe(),
+            workers: workers.orders.clone(),
+        };
+        if let Err(error) = admin::start(listener, told) {
+            tracing::error!("the admin port did not start: {error}");
+            return Exit::Forced;
+        }
     }
+    tracing::info!("{}", announce::start(options, &config, count, room));
+    announce::warn_of_ends(&config.lifetimes());
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(
             "{} is mounted by itself (subPath): Kubernetes never renews it; mount the folder of its volume",
@@ -178,10 +200,14 @@ async fn serve(
             Some(end) = ends.recv() => {
                 running -= 1;
                 cut += end.cut;
+                workers.status.cut(end.cut);
             }
             () = workers.sources.change() => workers.follow_files(options),
             phase = timetable.next() => {
                 tracing::info!("{}", phase.meaning());
+                if phase == Phase::Draining {
+                    workers.status.drains(counters::sums().closed);
+                }
                 conductor.advance(phase);
             }
             event = signals.next() => match event {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use socket2::Socket;
 use tokio::sync::mpsc;
 
+use crate::admin::status::Status;
+use crate::announce;
 use crate::cli::Options;
 use crate::config::Config;
 use crate::modules::listen::Endpoint;
@@ -22,6 +24,7 @@ pub(crate) struct Workers {
     pub(crate) config: Arc<Config>,
     pub(crate) sources: Sources,
     pub(crate) orders: Vec<mpsc::UnboundedSender<Order>>,
+    pub(crate) status: Arc<Status>,
 }
 
 /// One list of sockets for each worker.
@@ -70,16 +73,19 @@ impl Workers {
             tracing::error!("the new configuration is refused; the old one goes on");
             // The next change counts from here, wherever it is made.
             self.sources = Sources::new(kept.with_files_of(loaded.origin));
+            self.status.refused();
             return;
         };
         if let Err(reason) = config.zones.adopt(&self.config.zones) {
             tracing::error!("{reason}; the old configuration goes on");
+            self.status.refused();
             return;
         }
         let bound = match self.bind_new(&config) {
             Ok(bound) => bound,
             Err(error) => {
                 tracing::error!("{error}; the old configuration goes on");
+                self.status.refused();
                 return;
             }
         };
@@ -98,6 +104,12 @@ impl Workers {
             let _ = order.send(Order::Reload { config, sockets });
         }
         tracing::info!("configuration reloaded");
+        let lifetimes = self.config.lifetimes();
+        if lifetimes != before.lifetimes() {
+            tracing::info!("{}", announce::certificates(&lifetimes));
+        }
+        announce::warn_of_ends(&lifetimes);
+        self.status.taken(lifetimes);
     }
 
     /// Opens the addresses that are not open yet.

@@ -15,6 +15,7 @@ use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::upstream::Upstream;
 use crate::modules::{Settings, log_format, main};
+use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
 use files::LogFile;
@@ -97,6 +98,19 @@ impl Config {
     /// A server by its number.
     pub fn server(&self, id: ServerId) -> &Server {
         &self.servers[id.0]
+    }
+
+    /// How long the certificates in force hold, each file once.
+    pub(crate) fn lifetimes(&self) -> Vec<Lifetime> {
+        let mut all: Vec<Lifetime> = Vec::new();
+        for own in self.servers.iter().filter_map(|server| server.tls.as_ref()) {
+            for lifetime in &own.lifetimes {
+                if !all.contains(lifetime) {
+                    all.push(lifetime.clone());
+                }
+            }
+        }
+        all
     }
 
     /// A location by its number.

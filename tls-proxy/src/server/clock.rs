@@ -67,6 +67,11 @@ impl Stamp {
         format!("{month} {day:>2} {time}")
     }
 
+    /// The time as RFC 3339 writes it, in UTC.
+    pub(crate) fn rfc3339(&self) -> String {
+        self.iso8601.replace("+00:00", "Z")
+    }
+
     /// The given second since 1970.
     pub(crate) fn of(second: u64) -> Self {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::counters::Open;
+use super::counters::labels::Handshake;
+use super::counters::{self, Open};
 use super::listener::NOWHERE;
 use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
@@ -164,9 +165,13 @@ async fn begin(
             format!("{broken} while reading PROXY protocol"),
         ),
         Ok(Err(Closed::Because(failure))) => {
+            counters::handshake_failed(failure.reason());
             (Level::Info, format!("{failure} while SSL handshaking"))
         }
         Err(_) => {
+            if connection.standing().listen().listen.ssl {
+                counters::handshake_failed(Handshake::Timeout);
+            }
             let what = "client timed out (110: Connection timed out)";
             (Level::Info, what.to_owned())
         }
@@ -226,6 +231,7 @@ async fn open(
     }
     if stream.seen[0] != HANDSHAKE && stream.seen[0] & 0x80 == 0 {
         connection.plain_on_tls = true;
+        counters::handshake_failed(Handshake::PlainHttp);
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
@@ -239,6 +245,7 @@ async fn open(
     })
     .await
     .map_err(Closed::Because)?;
+    counters::handshake_done(info.is_tls13(), info.reused);
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.standing.get_mut().server = server;
     connection.tls = Some(info);

@@ -20,7 +20,7 @@ pub(crate) mod phases;
 pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
-mod room;
+pub(crate) mod room;
 pub(crate) mod source;
 pub(crate) mod standing;
 pub(crate) mod stream;

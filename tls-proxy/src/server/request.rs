@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::connection::Connection;
-use super::counters::{self, UnderWay};
+use super::counters::{self, Ended, UnderWay};
 use super::current::Current;
 use super::standing::Standing;
 use crate::config::{Address, LocationId, ServerId};
@@ -109,6 +109,8 @@ pub(crate) struct Request {
     /// Groups of the last regular expression that matched.
     pub(crate) captured: Captured,
     pub(crate) started: Instant,
+    /// How long it took, once it has ended.
+    pub(crate) took: Option<Duration>,
     /// Its number on its connection, from 1.
     pub(crate) number: u64,
     /// `$pipe`: more had been read behind its head.
@@ -255,6 +257,7 @@ impl Request {
             redirects: 0,
             captured: Captured::default(),
             started: Instant::now(),
+            took: None,
             number,
             pipelined: false,
             received: head.length,
@@ -417,6 +420,21 @@ impl Drop for Request {
         if self.said_keep_alive.get().is_none() {
             self.said_keep_alive.set(Some(false));
         }
+        // Read once, for the log and for the histogram.
+        let took = self.started.elapsed();
+        self.took = Some(took);
         log::write(self);
+        let refused = |status| status == Some("REJECTED");
+        counters::request_ended(Ended {
+            version: self.head.version,
+            status: self.outcome.status,
+            took,
+            received: self.received,
+            sent: self.outcome.bytes(),
+            limited: [
+                refused(self.limit_req_status),
+                refused(self.limit_conn_status),
+            ],
+        });
     }
 }

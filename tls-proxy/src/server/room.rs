@@ -10,7 +10,8 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
+
+use super::counters;
 
 /// What a connection holds that waits for a request, in the kernel too, bytes.
 /// This and the next two were measured with `bench/proxy-limits`.
@@ -26,6 +27,33 @@ const REQUEST: u64 = 44 << 10;
 const FEWEST: u64 = 8;
 /// The part of the memory that connections leave to requests: a fifth.
 const FOR_REQUESTS: u64 = 5;
+
+/// How large a room is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// Most connections at once.
+    pub(crate) seats: usize,
+    /// What connections and requests may hold together, bytes, if that is limited.
+    pub(crate) memory: Option<u64>,
+}
+
+impl Capacity {
+    /// Connections that are held while all of them are idle.
+    pub(crate) fn connections(self) -> usize {
+        let fit = (self.memory() - self.reserve()) / CONNECTION;
+        self.seats.min(usize::try_from(fit).unwrap_or(usize::MAX))
+    }
+
+    fn memory(self) -> u64 {
+        let least = FEWEST * (CONNECTION + BEGINNING + REQUEST);
+        self.memory.map_or(u64::MAX, |memory| memory.max(least))
+    }
+
+    fn reserve(self) -> u64 {
+        let part = self.memory.map(|_| self.memory() / FOR_REQUESTS);
+        part.map_or(0, |part| part.max(REQUEST))
+    }
+}
 
 /// The room of one worker.
 #[derive(Debug)]
@@ -58,14 +86,11 @@ pub(crate) struct Place {
 }
 
 impl Room {
-    /// Room for `seats` connections within `memory` bytes, if that is limited.
-    pub(crate) fn new(seats: usize, memory: Option<u64>) -> Rc<Self> {
-        let least = FEWEST * (CONNECTION + BEGINNING + REQUEST);
-        let memory = memory.map(|memory| memory.max(least));
+    pub(crate) fn new(capacity: Capacity) -> Rc<Self> {
         Rc::new(Self {
-            seats: Cell::new(seats),
-            reserve: memory.map_or(0, |memory| (memory / FOR_REQUESTS).max(REQUEST)),
-            memory: Cell::new(memory.unwrap_or(u64::MAX)),
+            seats: Cell::new(capacity.seats),
+            reserve: capacity.reserve(),
+            memory: Cell::new(capacity.memory()),
             idle: Notify::new(),
             connections: Queue::default(),
             requests: Queue::default(),
@@ -89,8 +114,9 @@ impl Room {
     }
 
     /// Resolves when the idle connection that waits for it has to go.
-    pub(crate) fn is_needed(&self) -> Notified<'_> {
-        self.idle.notified()
+    pub(crate) async fn is_needed(&self) {
+        self.idle.notified().await;
+        counters::count(|own| &own.made_room);
     }
 
     async fn take(
@@ -198,6 +224,10 @@ mod tests {
 
     const MOMENT: Duration = Duration::from_millis(50);
 
+    fn room_of(seats: usize, memory: Option<u64>) -> Rc<Room> {
+        Room::new(Capacity { seats, memory })
+    }
+
     async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
         timeout(MOMENT, wanted).await.is_err()
     }
@@ -205,7 +235,7 @@ mod tests {
     /// Memory for `connections` beside the reserve.
     fn room_for(connections: u64) -> Rc<Room> {
         let memory = connections * CONNECTION * FOR_REQUESTS / (FOR_REQUESTS - 1);
-        Room::new(1000, Some(memory + FOR_REQUESTS))
+        room_of(1000, Some(memory + FOR_REQUESTS))
     }
 
     /// A connection that has begun.
@@ -234,9 +264,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_idle_one_is_asked_to_go() {
-        let room = Room::new(2, None);
+        let room = room_of(2, None);
         let mut places = vec![room.for_connection().await, room.for_connection().await];
-        let (first, second) = (room.is_needed(), room.is_needed());
+        let (first, second) = (room.idle.notified(), room.idle.notified());
         let (mut first, mut second) = (pin!(first), pin!(second));
         first.as_mut().enable();
         second.as_mut().enable();
@@ -250,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_asked_to_go_for_one_who_has_a_place() {
-        let room = Room::new(1, None);
+        let room = room_of(1, None);
         let place = room.for_connection().await;
         let (_next, ()) = tokio::join!(room.for_connection(), async { drop(place) });
         assert!(waits(room.is_needed()).await);
@@ -258,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_served_before_connections() {
-        let room = Room::new(1000, Some(0));
+        let room = room_of(1000, Some(0));
         let mut held = Vec::new();
         while let Ok(place) = timeout(MOMENT, room.for_request()).await {
             held.push(place);

@@ -6,13 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::clock::Clock;
@@ -20,7 +21,7 @@ use super::connection;
 use super::current::Current;
 use super::listener::Listener;
 use super::logs::Logs;
-use super::room::{Place, Room};
+use super::room::{Capacity, Place, Room};
 use crate::config::Config;
 use crate::life::drain::{Drain, Kind, Phase};
 use crate::modules::listen::Endpoint;
@@ -63,6 +64,8 @@ pub(crate) enum Order {
     },
     /// Open the log files anew.
     Reopen,
+    /// Say that the event loop turns.
+    Ping(oneshot::Sender<()>),
 }
 
 /// What a worker is started with.
@@ -71,10 +74,8 @@ pub(crate) struct Start {
     pub number: usize,
     /// How many there are.
     pub workers: usize,
-    /// Most connections at once.
-    pub seats: usize,
-    /// What connections and requests may hold together, bytes.
-    pub memory: Option<u64>,
+    /// What it may hold.
+    pub capacity: Capacity,
     /// What it serves.
     pub config: Arc<Config>,
     /// Its sockets.
@@ -122,7 +123,7 @@ async fn run(start: Start, logs: Logs) -> End {
         drain: Drain::new(),
         clock: Clock::new(),
         connections: Cell::new(0),
-        room: Room::new(start.seats, start.memory),
+        room: Room::new(start.capacity),
         reloaded: Notify::new(),
     });
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
@@ -139,10 +140,21 @@ async fn run(start: Start, logs: Logs) -> End {
             Some(order) = orders.recv() => worker.obey(order, &mut listeners),
         }
     }
-    listeners.close_all().await;
-    tokio::select! {
-        () = worker.drain.drained() => {}
-        _ = worker.drain.forced() => {}
+    let mut ending = pin!(async {
+        listeners.close_all().await;
+        tokio::select! {
+            () = worker.drain.drained() => {}
+            _ = worker.drain.forced() => {}
+        }
+    });
+    loop {
+        tokio::select! {
+            () = &mut ending => break,
+            // All that is still obeyed: probes ask to the end.
+            Some(order) = orders.recv() => if let Order::Ping(answer) = order {
+                let _ = answer.send(());
+            },
+        }
     }
     let cut = worker.drain.cut();
     let end = End {
@@ -192,6 +204,10 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
         match order {
+            Order::Ping(answer) => {
+                // Who asked may have gone.
+                let _ = answer.send(());
+            }
             Order::Reopen => {
                 let config = self.config();
                 if let Err(error) = config.logs().reopen(&config.log_files) {

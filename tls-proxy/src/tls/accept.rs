@@ -153,6 +153,10 @@ fn spelled(hello: &[u8], name: &str) -> Option<String> {
 }
 
 impl TlsInfo {
+    pub(crate) fn is_tls13(&self) -> bool {
+        self.protocol == "TLSv1.3"
+    }
+
     fn of(
         session: &UnbufferedServerConnection,
         server: &TlsServer,

@@ -13,6 +13,7 @@ use rustls::{ServerConfig, SignatureScheme};
 
 use super::client_auth::AnyClient;
 use super::client_certificate::ClientCertificate;
+use super::lifetime::Lifetime;
 use super::sessions::{Cache, Cached, Mark, Tickets};
 use super::trust::{Purpose, Trust};
 use super::{authorities, keys, parameters, sessions, stapling, tickets};
@@ -33,6 +34,8 @@ pub(crate) struct TlsServer {
     trust: Option<Arc<Trust>>,
     /// The certificates, for what a handshake leaves unsaid.
     resolver: Arc<Resolver>,
+    /// How long they hold, as far as they can be read.
+    pub(crate) lifetimes: Vec<Lifetime>,
 }
 
 /// What all servers share: the key that session tickets are sealed with, and
@@ -79,10 +82,14 @@ impl TlsServer {
             problems.push(Problem::emerg(&file.at, message));
             return None;
         }
-        let mut certified = Vec::new();
+        let (mut certified, mut lifetimes) = (Vec::new(), Vec::new());
         for (certificate, key) in ssl.certificates.iter().zip(ssl.keys.iter()) {
             match keys::load(certificate, key, ssl.passwords.as_ref()) {
-                Ok(key) => certified.push(key),
+                Ok(key) => {
+                    let own = key.cert.first();
+                    lifetimes.extend(own.and_then(|own| Lifetime::read(&certificate.path, own)));
+                    certified.push(key);
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -92,7 +99,10 @@ impl TlsServer {
             return None;
         }
         match build(ssl, curves, at, certified, context, problems) {
-            Ok(server) => Some(server),
+            Ok(server) => Some(Self {
+                lifetimes,
+                ..server
+            }),
             Err(problem) => {
                 problems.push(problem);
                 None
@@ -159,6 +169,7 @@ fn build(
         rejects: ssl.reject_handshake,
         trust: trust.map(Arc::new),
         resolver,
+        lifetimes: Vec::new(),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::error_log::{self, Level};
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::fields::Fields;
 use crate::modules::upstream::Upstream;
+use crate::server::counters::{self, labels::Upstream as Trouble};
 use crate::server::request::Request;
 use crate::server::worker::Worker;
 
@@ -126,6 +127,11 @@ impl Answer {
     }
 
     fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame, Cut>>> {
+        counters::upstream_failed(match why {
+            Cut::Closed | Cut::File => Trouble::Closed,
+            Cut::Invalid => Trouble::Malformed,
+            Cut::TimedOut => Trouble::Timeout,
+        });
         self.keepable = false;
         self.finish();
         Poll::Ready(Some(Err(why)))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use crate::http1::body::{Decoder, Step};
+use crate::server::counters;
 use crate::server::stream::ClientStream;
 use crate::timer::Timer;
 use crate::wire::Wire;
@@ -226,6 +227,7 @@ impl Http2Body {
                 // The client may send as much again. It fails where the stream
                 // has been reset, which the next look tells.
                 let _ = self.incoming.flow_control().release_capacity(data.len());
+                counters::received(data.len());
                 Poll::Ready(Some(self.meter.count(&data).map(|()| data)))
             }
         }

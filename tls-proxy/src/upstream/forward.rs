@@ -19,6 +19,7 @@ use crate::http1::request_head::{Framing, Version};
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;
+use crate::server::counters::{self, labels::Upstream as Trouble};
 use crate::server::request::{Attempt, Request};
 use crate::server::response::{Refusal, Response};
 use crate::timer::Timer;
@@ -36,6 +37,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     request.proxy = Some(pass.to.clone());
     let chosen = proxy::choose(pass, request).await;
     let chosen = chosen.map_err(|(status, reason)| {
+        counters::upstream_failed(Trouble::Resolve);
         error_log::request(request, Level::Error, reason);
         Refusal::new(status)
     })?;
@@ -214,6 +216,7 @@ impl Tries<'_> {
                         .attempts
                         .push(Attempt::new(self.chosen.group.name.clone()));
                     note_end(request, last);
+                    counters::upstream_failed(Trouble::NoLivePeer);
                     let what = "no live upstreams while connecting to upstream";
                     error_log::request(request, Level::Error, what);
                 }
@@ -241,6 +244,7 @@ impl Tries<'_> {
                 Err(Failure::Client(fault)) => return Err(refuse_body(request, fault)),
                 Err(failure) => failure,
             };
+            counters::upstream_failed(failure.trouble(last_unsent(request)));
             note_end(request, failure.status());
             error_log::request(request, Level::Error, &failure);
             last = failure.status();
@@ -254,6 +258,9 @@ impl Tries<'_> {
     /// out to have died meanwhile, over a new one.
     async fn attempt(&mut self, request: &mut Request, peer: usize) -> Result<Response, Failure> {
         let worker = request.connection.worker.clone();
+        if self.tried.len() > 1 {
+            counters::count(|own| &own.retries);
+        }
         let address = self.chosen.group.peers[peer].address.clone();
         request.attempts.push(Attempt::new(address.to_string()));
         let secured = match self.chosen.to.scheme {
@@ -273,6 +280,8 @@ impl Tries<'_> {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
                 {
+                    counters::upstream_failed(Trouble::Stale);
+                    counters::count(|own| &own.retries);
                     error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
                     request.attempts.push(Attempt::new(address.to_string()));
@@ -283,7 +292,10 @@ impl Tries<'_> {
         let outgoing = self.outgoing(request);
         let connect = Link::connect(&address, secured, location, outgoing);
         let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
-            Ok(Ok(link)) => link,
+            Ok(Ok(link)) => {
+                counters::count(|own| &own.connected);
+                link
+            }
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
             Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
         };
@@ -307,6 +319,7 @@ impl Tries<'_> {
         request: &mut Request,
         mut link: Link,
     ) -> Result<Response, Failure> {
+        counters::count(|own| &own.tries);
         let attempt = last_attempt(request);
         attempt.connected = Some(attempt.began.elapsed());
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
@@ -333,6 +346,7 @@ impl Tries<'_> {
         let attempt = last_attempt(request);
         attempt.head = Some(attempt.began.elapsed());
         attempt.status = head.status;
+        counters::upstream_answered(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
     }
 
@@ -374,6 +388,16 @@ impl Tries<'_> {
 }
 
 impl Failure {
+    /// What is counted of it; `unsent` is that there was no connection.
+    fn trouble(&self, unsent: bool) -> Trouble {
+        match self {
+            Self::TimedOut(_) => Trouble::Timeout,
+            Self::Malformed(_) => Trouble::Malformed,
+            _ if unsent => Trouble::Connect,
+            Self::Client(_) | Self::Io(_) | Self::Closed => Trouble::Closed,
+        }
+    }
+
     /// nginx's status for it.
     fn status(&self) -> u16 {
         match self {

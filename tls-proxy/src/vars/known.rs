@@ -141,7 +141,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(Some(port(request).unwrap_or_default()), out)
     }),
     ("request_time", |request, out| {
-        let elapsed = request.started.elapsed();
+        let elapsed = request.took.unwrap_or_else(|| request.started.elapsed());
         append(
             out,
             format_args!("{}.{:03}", elapsed.as_secs(), elapsed.subsec_millis()),

@@ -1,0 +1,140 @@
+//! What is answered to what.
+
+use pod::exposition;
+
+use super::{Site, page};
+use crate::http1::request_head::RequestHead;
+use crate::life::drain::Phase;
+use crate::modules::core::reason;
+use crate::server::clock::Stamp;
+
+/// An answer of this port.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    status: u16,
+    kind: &'static str,
+    body: String,
+    /// The answer to a HEAD: its body is only measured.
+    bodiless: bool,
+}
+
+impl Answer {
+    fn text(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: "text/plain; charset=utf-8",
+            body: body.into(),
+            bodiless: false,
+        }
+    }
+
+    /// An answer that says no more than its status.
+    pub(super) fn refusal(status: u16) -> Self {
+        // nginx's own number for a head that is too large.
+        let status = if status == 494 { 431 } else { status };
+        Self::text(status, format!("{}\n", words(status)))
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let allow = if self.status == 405 {
+            "Allow: GET, HEAD\r\n"
+        } else {
+            ""
+        };
+        let mut out = format!(
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Connection: close\r\n\r\n",
+            self.status,
+            words(self.status),
+            String::from_utf8_lossy(&Stamp::now().http),
+            self.kind,
+            self.body.len(),
+        );
+        if !self.bodiless {
+            out.push_str(&self.body);
+        }
+        out.into_bytes()
+    }
+}
+
+fn words(status: u16) -> &'static str {
+    match status {
+        // nginx has no words for it.
+        431 => "Request Header Fields Too Large",
+        status => reason(status),
+    }
+}
+
+/// Answers a request.
+pub(super) async fn answer(head: &RequestHead, site: &Site) -> Answer {
+    let path = head.target.split(|byte| *byte == b'?').next();
+    let known = matches!(path, Some(b"/healthz" | b"/readiness" | b"/metrics"));
+    if !known {
+        return Answer::refusal(404);
+    }
+    let bodiless = match &head.method[..] {
+        b"GET" => false,
+        b"HEAD" => true,
+        _ => return Answer::refusal(405),
+    };
+    let answer = match path {
+        Some(b"/healthz") => healthz(site).await,
+        Some(b"/readiness") => readiness(*site.phase.borrow()),
+        _ => metrics(site),
+    };
+    Answer { bodiless, ..answer }
+}
+
+async fn healthz(site: &Site) -> Answer {
+    let phase = *site.phase.borrow();
+    match site.pulse.lock().await.check(phase).await {
+        Ok(()) => Answer::text(200, "ok\n"),
+        Err(ill) => Answer::text(503, format!("{ill}\n")),
+    }
+}
+
+fn readiness(phase: Phase) -> Answer {
+    if phase.is_ending() {
+        Answer::text(503, format!("{}\n", phase.meaning()))
+    } else {
+        Answer::text(200, "ok\n")
+    }
+}
+
+fn metrics(site: &Site) -> Answer {
+    Answer {
+        status: 200,
+        kind: exposition::CONTENT_TYPE,
+        body: page::page(&site.status.facts(), *site.phase.borrow()),
+        bodiless: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_ends_is_not_ready() {
+        assert_eq!(readiness(Phase::Serving).status, 200);
+        for phase in [Phase::LameDuck, Phase::Draining, Phase::Deadline] {
+            assert_eq!(readiness(phase).status, 503);
+        }
+    }
+
+    #[test]
+    fn a_head_gets_the_length_of_the_body_it_does_not_get() {
+        let answer = Answer {
+            bodiless: true,
+            ..Answer::text(200, "ok\n")
+        };
+        let text = String::from_utf8(answer.into_bytes()).unwrap();
+        assert!(text.contains("Content-Length: 3\r\n") && text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn who_may_not_ask_so_is_told_how() {
+        let text = String::from_utf8(Answer::refusal(405).into_bytes()).unwrap();
+        assert!(text.contains("Allow: GET, HEAD\r\n"), "{text}");
+        assert_eq!(Answer::refusal(494).status, 431);
+    }
+}

@@ -1,0 +1,67 @@
+//! One connection: one request, one answer, and the end.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Site;
+use super::answer::{Answer, answer};
+use crate::http1::request_head::{self, Limits, Rejection, RequestHead};
+
+/// How long a head may take, and how long an answer may.
+const HEAD: Duration = Duration::from_secs(5);
+const SEND: Duration = Duration::from_secs(5);
+/// How long to read on, so that the client reads the answer before a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A head is this long at most, bytes.
+const LIMITS: Limits = Limits {
+    line: 8 * 1024,
+    head: 8 * 1024,
+    fields: 100,
+    underscores: true,
+    ignore_invalid: true,
+};
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
+    let answer = match timeout(HEAD, read_head(&mut socket)).await {
+        Ok(Some(Ok(head))) => answer(&head, site).await,
+        Ok(Some(Err(rejection))) => Answer::refusal(rejection.status),
+        Ok(None) => return,
+        Err(_) => Answer::refusal(408),
+    };
+    let text = answer.into_bytes();
+    let sending = async {
+        socket.write_all(&text).await?;
+        socket.shutdown().await
+    };
+    if matches!(timeout(SEND, sending).await, Ok(Ok(()))) {
+        let _ = timeout(LINGER, drop_rest(&mut socket)).await;
+    }
+}
+
+/// `None` where the client has left.
+async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, Rejection>> {
+    let mut input = BytesMut::with_capacity(1024);
+    loop {
+        match request_head::parse(&mut input, &LIMITS, |_| None) {
+            Ok(Some(head)) => return Some(Ok(head)),
+            Ok(None) => {}
+            Err(rejection) => return Some(Err(rejection)),
+        }
+        match socket.read_buf(&mut input).await {
+            Ok(size) if size > 0 => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Reads what comes after the head, until the client has closed.
+async fn drop_rest(socket: &mut TcpStream) {
+    let mut space = [0; 1024];
+    while matches!(socket.read(&mut space).await, Ok(size) if size > 0) {}
+}

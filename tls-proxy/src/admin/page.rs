@@ -1,0 +1,265 @@
+//! The page of `/metrics`. Names and units follow Prometheus' conventions;
+//! `docs/metrics.md` says what each is good for.
+
+use pod::exposition::Page;
+
+use super::status::Facts;
+use crate::life::drain::Phase;
+use crate::server::counters::labels::{
+    CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, SESSIONS, TLS, UPSTREAM_ERRORS,
+};
+use crate::server::counters::{self, BOUNDS, Count, Counters, Sums};
+
+/// Every phase, and its name.
+const PHASES: [(Phase, &str); 4] = [
+    (Phase::Serving, "serving"),
+    (Phase::LameDuck, "lame_duck"),
+    (Phase::Draining, "draining"),
+    (Phase::Deadline, "deadline"),
+];
+
+/// Everything, as it is now.
+pub(super) fn page(facts: &Facts, phase: Phase) -> String {
+    let (sums, totals) = (counters::sums(), counters::totals());
+    let mut page = Page::new();
+    page.family("tls_proxy_build_info", "gauge", "The version that runs.");
+    page.sample(
+        "tls_proxy_build_info",
+        &[("version", env!("CARGO_PKG_VERSION"))],
+        1,
+    );
+    page.process();
+    connections(&mut page, facts, sums, &totals);
+    requests(&mut page, &totals);
+    handshakes(&mut page, &totals);
+    upstreams(&mut page, &totals);
+    configuration(&mut page, facts);
+    certificates(&mut page, facts);
+    drain(&mut page, facts, phase, sums);
+    page.into_text()
+}
+
+/// A family of counters that are told apart by one label.
+fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str], &[Count])) {
+    page.family(name, "counter", help);
+    for (word, count) in all.0.iter().zip(all.1) {
+        page.sample(name, &[(label, word)], count.read());
+    }
+}
+
+fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
+    let gauges = [
+        ("active", "Open connections of clients.", sums.active),
+        (
+            "reading",
+            "Connections on which a request's head is coming.",
+            sums.reading,
+        ),
+        ("writing", "Requests that are under way.", sums.writing),
+        ("waiting", "Connections without a request.", sums.waiting()),
+        (
+            "limit",
+            "Most connections at once, of all workers.",
+            facts.connections as u64,
+        ),
+    ];
+    page.single(
+        "tls_proxy_connections_accepted_total",
+        "counter",
+        "Connections of clients.",
+        sums.accepted,
+    );
+    for (name, help, value) in gauges {
+        page.single(
+            &format!("tls_proxy_connections_{name}"),
+            "gauge",
+            help,
+            value,
+        );
+    }
+    page.single(
+        "tls_proxy_connections_made_room_total",
+        "counter",
+        "Idle connections that were closed to make room.",
+        totals.made_room.read(),
+    );
+    page.single(
+        "tls_proxy_workers",
+        "gauge",
+        "Threads that serve.",
+        facts.workers,
+    );
+}
+
+fn requests(page: &mut Page, totals: &Counters) {
+    let name = "tls_proxy_requests_total";
+    page.family(
+        name,
+        "counter",
+        "Requests by status and protocol; 499 is a client that left.",
+    );
+    for (protocol, counts) in PROTOCOLS.iter().zip(&totals.ended) {
+        for (code, count) in CODES.iter().zip(counts) {
+            // A series begins with its first request: 128 empty ones help nobody.
+            let count = count.read();
+            if count > 0 {
+                page.sample(name, &[("code", code), ("protocol", protocol)], count);
+            }
+        }
+    }
+    let name = "tls_proxy_request_duration_seconds";
+    page.family(
+        name,
+        "histogram",
+        "From a request's head to the end of its answer; tunnels left out.",
+    );
+    let sums = totals.durations.cumulative();
+    let bucket = format!("{name}_bucket");
+    for (bound, count) in BOUNDS.iter().zip(sums) {
+        let bound = (*bound as f64 / 1e6).to_string();
+        page.sample(&bucket, &[("le", &bound)], count);
+    }
+    let all = sums[BOUNDS.len()];
+    page.sample(&bucket, &[("le", "+Inf")], all);
+    page.sample(&format!("{name}_sum"), &[], totals.durations.seconds());
+    page.sample(&format!("{name}_count"), &[], all);
+    page.single(
+        "tls_proxy_received_bytes_total",
+        "counter",
+        "Bytes of requests, counted when they end.",
+        totals.received.read(),
+    );
+    page.single(
+        "tls_proxy_sent_bytes_total",
+        "counter",
+        "Bytes of answers, counted when they end.",
+        totals.sent.read(),
+    );
+    by_label(
+        page,
+        "tls_proxy_limited_requests_total",
+        "Requests refused by a limit.",
+        "limit",
+        (&LIMITS, &totals.limited),
+    );
+}
+
+fn handshakes(page: &mut Page, totals: &Counters) {
+    let name = "tls_proxy_handshakes_total";
+    page.family(name, "counter", "TLS handshakes of clients.");
+    for (version, counts) in TLS.iter().zip(&totals.handshakes) {
+        for (session, count) in SESSIONS.iter().zip(counts) {
+            let labels = [("version", *version), ("session", *session)];
+            page.sample(name, &labels, count.read());
+        }
+    }
+    by_label(
+        page,
+        "tls_proxy_handshake_failures_total",
+        "TLS handshakes that came to nothing.",
+        "reason",
+        (&HANDSHAKES, &totals.handshake_failures),
+    );
+}
+
+fn upstreams(page: &mut Page, totals: &Counters) {
+    let counters = [
+        ("tries", "Requests sent to upstreams.", &totals.tries),
+        (
+            "retries",
+            "Those of them that repeat one that failed.",
+            &totals.retries,
+        ),
+        (
+            "connections",
+            "Connections opened to upstreams.",
+            &totals.connected,
+        ),
+    ];
+    for (name, help, count) in counters {
+        let name = format!("tls_proxy_upstream_{name}_total");
+        page.single(&name, "counter", help, count.read());
+    }
+    by_label(
+        page,
+        "tls_proxy_upstream_responses_total",
+        "Answers of upstreams by the class of their status.",
+        "class",
+        (&CLASSES, &totals.upstream_answers),
+    );
+    by_label(
+        page,
+        "tls_proxy_upstream_errors_total",
+        "Faults of upstreams; \"stale\" is a kept connection that had ended.",
+        "reason",
+        (&UPSTREAM_ERRORS, &totals.upstream_errors),
+    );
+}
+
+fn configuration(page: &mut Page, facts: &Facts) {
+    page.single(
+        "tls_proxy_config_generation",
+        "gauge",
+        "The configuration in force; the first is 1.",
+        facts.generation,
+    );
+    page.single(
+        "tls_proxy_config_last_reload_successful",
+        "gauge",
+        "Whether the configuration read last is in force.",
+        u8::from(facts.last_successful),
+    );
+    page.single(
+        "tls_proxy_config_last_reload_timestamp_seconds",
+        "gauge",
+        "When a configuration was read last, in seconds since 1970.",
+        facts.last_read.as_secs_f64(),
+    );
+    let name = "tls_proxy_config_reloads_total";
+    page.family(name, "counter", "Configurations read after the start.");
+    page.sample(name, &[("result", "success")], facts.taken);
+    page.sample(name, &[("result", "failure")], facts.refused);
+}
+
+fn certificates(page: &mut Page, facts: &Facts) {
+    let name = "tls_proxy_certificate_not_after_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "When a certificate in force ends, in seconds since 1970.",
+    );
+    for own in &facts.certificates {
+        let file = own.file.to_string_lossy();
+        let labels = [
+            ("file", &file[..]),
+            ("name", &own.name),
+            ("serial", &own.serial),
+        ];
+        page.sample(name, &labels, own.not_after);
+    }
+}
+
+fn drain(page: &mut Page, facts: &Facts, phase: Phase, sums: Sums) {
+    let name = "tls_proxy_drain_phase";
+    page.family(
+        name,
+        "gauge",
+        "How far the end has come: 1 for the phase now.",
+    );
+    for (own, word) in PHASES {
+        page.sample(name, &[("phase", word)], u8::from(own == phase));
+    }
+    let closed = facts
+        .closed_before_drain
+        .map(|before| sums.closed - before.min(sums.closed));
+    let cut = facts.cut as u64;
+    let name = "tls_proxy_drained_connections_total";
+    page.family(
+        name,
+        "counter",
+        "Connections that ended since the drain began: by themselves, or cut.",
+    );
+    let finished = closed.unwrap_or_default().saturating_sub(cut);
+    page.sample(name, &[("end", "finished")], finished);
+    page.sample(name, &[("end", "cut")], cut);
+}

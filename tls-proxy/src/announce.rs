@@ -1,0 +1,75 @@
+//! What the log is told at the start and after a reload: one line that says
+//! what serves where and under which limits, and how long certificates hold.
+
+use std::time::Duration;
+
+use crate::cli::Options;
+use crate::config::Config;
+use crate::tls::lifetime::{Lifetime, Urgency};
+
+/// The line of the start. `room` is the most connections of one worker.
+pub(crate) fn start(options: &Options, config: &Config, workers: usize, room: usize) -> String {
+    let places = config.listens.iter().map(|own| {
+        let tls = if own.listen.ssl { " (TLS)" } else { "" };
+        format!("{}{tls}", own.listen.address)
+    });
+    let places: Vec<_> = places.collect();
+    let admin = options.admin.as_ref();
+    let admin = admin.map_or_else(
+        || "no admin port".to_owned(),
+        |own| format!("admin on {own}"),
+    );
+    let memory = pod::cgroup::memory_limit();
+    let memory = memory.map_or_else(
+        || "no memory limit".to_owned(),
+        |bytes| format!("memory limit {} MiB", bytes >> 20),
+    );
+    let budget = options.shutdown_budget.map_or_else(
+        || "no shutdown budget".to_owned(),
+        |budget| format!("shutdown budget {}", seconds(budget)),
+    );
+    format!(
+        "{}/{}: listening on {}; {admin}; {}; {workers} {}, {room} connections each; {memory}; {budget}",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION"),
+        places.join(", "),
+        certificates(&config.lifetimes()),
+        if workers == 1 { "worker" } else { "workers" },
+    )
+}
+
+/// The certificates with their ends.
+pub(crate) fn certificates(all: &[Lifetime]) -> String {
+    if all.is_empty() {
+        return "no certificates".to_owned();
+    }
+    let shown = all.iter().map(|own| {
+        let (name, file) = (shown(&own.name), own.file.display());
+        format!("{name} until {} ({file})", own.end())
+    });
+    format!("certificates: {}", shown.collect::<Vec<_>>().join(", "))
+}
+
+/// Warns of what has expired and of what is about to.
+pub(crate) fn warn_of_ends(all: &[Lifetime]) {
+    for own in all {
+        let what = match own.urgency() {
+            Some(Urgency::Expired) => "has expired",
+            Some(Urgency::Soon) => "expires within 7 days",
+            None => continue,
+        };
+        let (file, name, end) = (own.file.display(), shown(&own.name), own.end());
+        tracing::warn!("certificate \"{file}\" of {name} {what}: it holds until {end}; renew it");
+    }
+}
+
+fn shown(name: &str) -> std::borrow::Cow<'_, str> {
+    pod::escape::escape(name.as_bytes())
+}
+
+fn seconds(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbers that one thread writes and any may read.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A count that only its own thread raises.
+///
+/// So it is loaded and stored, not added to under a lock of the bus: nobody
+/// can write in between, and whoever reads sees the one value or the next.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it. For the thread alone that the set belongs to.
+    pub(super) fn add(&self, amount: u64) {
+        self.0
+            .store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// The value now.
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What can be summed up.
+pub(super) trait Absorb {
+    /// Adds the counts of `other`.
+    fn absorb(&self, other: &Self);
+}
+
+impl Absorb for Count {
+    fn absorb(&self, other: &Self) {
+        self.add(other.read());
+    }
+}
+
+impl<T: Absorb, const N: usize> Absorb for [T; N] {
+    fn absorb(&self, other: &Self) {
+        for (own, other) in self.iter().zip(other) {
+            own.absorb(other);
+        }
+    }
+}
+
+/// Upper bounds of a histogram's buckets, in microseconds; one more bucket has
+/// what takes longer.
+pub(crate) const BOUNDS: [u64; 12] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    10_000_000,
+];
+
+/// How long things took.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    /// Each bucket by itself; the sums of the exposition are made when read.
+    buckets: [Count; BOUNDS.len() + 1],
+    /// In microseconds.
+    sum: Count,
+}
+
+impl Histogram {
+    pub(super) fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|bound| took <= *bound);
+        self.buckets[bucket.unwrap_or(BOUNDS.len())].add(1);
+        self.sum.add(took);
+    }
+
+    /// For each bound how many took no longer, then all of them.
+    pub(crate) fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
+        let mut sum = 0;
+        std::array::from_fn(|bucket| {
+            sum += self.buckets[bucket].read();
+            sum
+        })
+    }
+
+    /// The time of all together, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.sum.read() as f64 / 1e6
+    }
+}
+
+impl Absorb for Histogram {
+    fn absorb(&self, other: &Self) {
+        self.buckets.absorb(&other.buckets);
+        self.sum.absorb(&other.sum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_own_bucket() {
+        let own = Histogram::default();
+        for micros in [0, 1_000, 1_001, 10_000_001] {
+            own.add(Duration::from_micros(micros));
+        }
+        let sums = own.cumulative();
+        assert_eq!((sums[0], sums[1], sums[11], sums[12]), (2, 3, 3, 4));
+        assert!((own.seconds() - 10.002_002).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sets_are_summed_bucket_by_bucket() {
+        let (all, own) = (Histogram::default(), Histogram::default());
+        own.add(Duration::from_secs(1));
+        all.absorb(&own);
+        all.absorb(&own);
+        assert_eq!(all.cumulative()[12], 2);
+    }
+}
