@@ -15,12 +15,14 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use crate::admin;
 use crate::conf::units::parse_time_ms;
 use crate::life::control::Signal;
+use crate::log_form::Form;
 
 /// Where nginx's image has its configuration; relative paths begin here.
 pub const PREFIX: &str = "/etc/nginx";
 
 const SHUTDOWN_BUDGET: &str = "shutdown-budget";
 const ADMIN: &str = "admin";
+const LOG_FORMAT: &str = "log-format";
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Options {
     pub shutdown_budget: Option<Duration>,
     /// `--admin`: where probes and metrics are answered; nowhere without it.
     pub admin: Option<admin::Address>,
+    /// `--log-format`.
+    pub log_format: Form,
 }
 
 impl Options {
@@ -105,6 +109,9 @@ pub enum UsageError {
     /// An admin port that is no address.
     #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Invalid)]
     Admin(String),
+    /// A form of logs that is none.
+    #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]
+    LogFormat(String),
     /// `-g` with bytes that no configuration can have.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
@@ -134,6 +141,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
             .get_one::<Option<admin::Address>>(ADMIN)
             .cloned()
             .flatten(),
+        log_format: matches.get_one(LOG_FORMAT).copied().unwrap_or_default(),
     };
     let signal = matches
         .get_one::<String>("s")
@@ -156,6 +164,15 @@ fn address(text: &str) -> Result<Option<admin::Address>, admin::address::Invalid
         return Ok(None);
     }
     text.parse().map(Some)
+}
+
+/// A form of logs.
+fn form(text: &str) -> Result<Form, &'static str> {
+    match text {
+        "text" => Ok(Form::Text),
+        "json" => Ok(Form::Json),
+        _ => Err("no such form"),
+    }
 }
 
 /// nginx's order: a test is never left out, whatever else is asked.
@@ -222,6 +239,14 @@ fn definition() -> clap::Command {
                 .value_parser(address)
                 .help("answer /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
         )
+        .arg(
+            Arg::new(LOG_FORMAT)
+                .long(LOG_FORMAT)
+                .env("TLS_PROXY_LOG_FORMAT")
+                .value_name("form")
+                .value_parser(form)
+                .help("text or json: error_log, and access_log without a format (default: text)"),
+        )
 }
 
 fn letter(id: &str) -> char {
@@ -234,6 +259,9 @@ fn in_nginx_words(error: &clap::Error) -> UsageError {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
+    if argument.starts_with("--log-format") {
+        return UsageError::LogFormat(context(ContextKind::InvalidValue));
+    }
     if argument.starts_with("--admin") {
         return UsageError::Admin(context(ContextKind::InvalidValue));
     }
@@ -415,6 +443,10 @@ mod tests {
             (
                 &["--shutdown-budget", "0"],
                 "invalid time \"0\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s",
+            ),
+            (
+                &["--log-format=xml"],
+                "invalid format \"xml\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json",
             ),
             (
                 &["--admin=9113"],

@@ -1,5 +1,5 @@
 //! The course of the process, as lines of `error_log`: what is said with
-//! `tracing` comes out in nginx's form.
+//! `tracing` comes out as `log_form` has it.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -10,18 +10,35 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::config::files::LogFile;
 use crate::error_log::Level;
+use crate::log_form::{Form, Line};
 use crate::server::clock::Stamp;
 
 /// Writes events to the main `error_log`.
 #[derive(Debug)]
-pub struct Diagnostics(Vec<(LogFile, Level)>);
+pub struct Diagnostics {
+    files: Vec<(LogFile, Level)>,
+    form: Form,
+}
 
 impl Diagnostics {
     /// Makes events go to each of the files, from its level on.
-    pub fn install(files: Vec<(LogFile, Level)>) {
+    pub fn install(files: Vec<(LogFile, Level)>, form: Form) {
         // Set once, by main; a second call in tests changes nothing.
-        let _ = tracing::subscriber::set_global_default(Self(files));
+        let _ = tracing::subscriber::set_global_default(Self { files, form });
     }
+}
+
+/// A line about the process itself, with its end.
+#[must_use]
+pub fn line(form: Form, level: Level, message: &str) -> String {
+    let line = Line {
+        level,
+        worker: 0,
+        connection: None,
+        message,
+        facts: &[],
+    };
+    line.written(form, &Stamp::now())
 }
 
 fn severity(level: &tracing::Level) -> Level {
@@ -38,7 +55,7 @@ impl Subscriber for Diagnostics {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
             && self
-                .0
+                .files
                 .iter()
                 .any(|(_, least)| severity(metadata.level()) >= *least)
     }
@@ -46,10 +63,9 @@ impl Subscriber for Diagnostics {
     fn event(&self, event: &Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        let (time, pid) = (Stamp::now().error_log, std::process::id());
         let level = severity(event.metadata().level());
-        let line = format!("{time} [{}] {pid}#0: {}\n", level.name(), message.0);
-        for (file, _) in self.0.iter().filter(|(_, least)| level >= *least) {
+        let line = line(self.form, level, &message.0);
+        for (file, _) in self.files.iter().filter(|(_, least)| level >= *least) {
             // There is nowhere else to say that this failed.
             let _ = match file {
                 LogFile::Syslog(syslog) => syslog

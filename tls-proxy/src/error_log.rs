@@ -1,5 +1,5 @@
 //! `error_log`: what went wrong, from which severity on, and where it is
-//! written. The lines have nginx's form.
+//! written. How a line looks is `log_form`'s part.
 
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::conf::{Directive, Problem};
 use crate::config::draft::Draft;
 use crate::config::files::LogFileId;
+use crate::log_form::Line;
 use crate::modules::arguments;
 use crate::server::connection::Connection;
 use crate::server::current::Current;
@@ -148,14 +149,12 @@ pub(crate) fn connection(connection: &Connection, level: Level, what: impl Displ
         return;
     }
     let place = standing.listen();
-    line(connection, &standing.config, logs, level, |text| {
-        write!(
-            text,
-            "{what}, client: {}, server: {}",
-            connection.peer.ip(),
-            place.listen.address
-        )
-    });
+    let facts = [
+        ("client", connection.peer.ip().to_string()),
+        ("server", place.listen.address.to_string()),
+    ];
+    let what = what.to_string();
+    line(connection, &standing.config, logs, level, &what, &facts);
 }
 
 /// Writes a line about a request.
@@ -164,32 +163,27 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
     if !log.want(level) {
         return;
     }
-    let connection = &request.connection;
-    line(connection, &request.config, log, level, |text| {
-        let server = request.config.server(request.server);
-        let line = shown(&request.head.line);
-        write!(
-            text,
-            "{what}, client: {}, server: {}",
-            request.peer.ip(),
-            server.name
-        )?;
-        write!(text, ", request: \"{line}\"")?;
-        if let (Some(attempt), Some(to)) = (request.attempts.last(), &request.proxy) {
-            let target = shown(&request.head.target);
-            let peer = if attempt.peer.is_empty() {
-                &to.host
-            } else {
-                &attempt.peer
-            };
-            let scheme = to.scheme.prefix();
-            write!(text, ", upstream: \"{scheme}{peer}{target}\"")?;
-        }
-        match request.head.fields.first(b"host") {
-            Some(host) => write!(text, ", host: \"{}\"", shown(host)),
-            None => Ok(()),
-        }
-    });
+    let server = request.config.server(request.server);
+    let mut facts = vec![
+        ("client", request.peer.ip().to_string()),
+        ("server", server.name.clone()),
+        ("request", shown(&request.head.line)),
+    ];
+    if let (Some(attempt), Some(to)) = (request.attempts.last(), &request.proxy) {
+        let target = shown(&request.head.target);
+        let peer = if attempt.peer.is_empty() {
+            &to.host
+        } else {
+            &attempt.peer
+        };
+        let scheme = to.scheme.prefix();
+        facts.push(("upstream", format!("{scheme}{peer}{target}")));
+    }
+    if let Some(host) = request.head.fields.first(b"host") {
+        facts.push(("host", shown(host)));
+    }
+    let (connection, config) = (&request.connection, &request.config);
+    line(connection, config, log, level, &what.to_string(), &facts);
 }
 
 fn line(
@@ -197,22 +191,18 @@ fn line(
     config: &Current,
     logs: &ErrorLogs,
     level: Level,
-    tell: impl FnOnce(&mut String) -> std::fmt::Result,
+    message: &str,
+    facts: &[(&'static str, String)],
 ) {
     let worker = &connection.worker;
-    let mut text = String::with_capacity(256);
-    let (pid, number) = (std::process::id(), connection.number);
-    let now = worker.clock.now();
-    // Writing into memory does not fail.
-    let _ = write!(
-        text,
-        "{} [{}] {pid}#{}: *{number} ",
-        now.error_log,
-        level.name(),
-        worker.number
-    )
-    .and_then(|()| tell(&mut text));
-    text.push('\n');
+    let line = Line {
+        level,
+        worker: worker.number,
+        connection: Some(connection.number),
+        message,
+        facts,
+    };
+    let text = line.written(config.form, &worker.clock.now());
     for log in logs.iter().filter(|log| level >= log.level) {
         config.logs().append(log.file, Some(level), |_, out| {
             out.extend_from_slice(text.as_bytes());

@@ -12,6 +12,7 @@ mod either;
 pub mod error_log;
 mod http1;
 pub mod life;
+pub mod log_form;
 mod modules;
 mod pattern;
 #[cfg(test)]

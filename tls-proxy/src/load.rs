@@ -65,6 +65,7 @@ pub fn load(options: &Options) -> Configuration {
         prefix: options.prefix().to_owned(),
         error_log: options.error_log.clone(),
         hostname: hostname(),
+        form: options.log_format,
     };
     let mut origin = Origin {
         texts: loaded.files.clone(),

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use tls_proxy::admin::Address;
 use tls_proxy::cli::{self, Command, Options};
-use tls_proxy::diagnostics::Diagnostics;
+use tls_proxy::diagnostics::{self, Diagnostics};
 use tls_proxy::error_log::Level;
 use tls_proxy::life::control;
 use tls_proxy::life::signals::Signals;
+use tls_proxy::log_form::Form;
 use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
 
 /// The configuration, an address or the command line is wrong (nginx: 1).
@@ -106,28 +107,58 @@ fn send(options: &Options, signal: control::Signal) -> ExitCode {
 }
 
 fn serve(options: &Options) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    match try_to_serve(options) {
+        Ok(Exit::Drained) => ExitCode::SUCCESS,
+        Ok(Exit::Forced) => ExitCode::from(FAILURE),
+        Err(why) => {
+            if let Some(why) = why {
+                complain(options.log_format, Level::Emerg, &why);
+            }
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// Says what ends the program, or what is wrong before there are logs.
+fn complain(form: Form, level: Level, what: &str) {
+    match form {
+        Form::Text => say(&format!("nginx: [{}] {what}\n", level.name())),
+        Form::Json => say(&diagnostics::line(form, level, what)),
+    }
+}
+
+/// What is wrong with the configuration: for people with its lines, for
+/// machines in one line each.
+fn tell_problems(loaded: &Configuration, form: Form) {
+    if form == Form::Text {
+        return show_problems(loaded);
+    }
+    for problem in &loaded.problems {
+        let level = match problem.severity {
+            conf::Severity::Warn => Level::Warn,
+            conf::Severity::Emerg => Level::Emerg,
+        };
+        let help = problem.help.as_deref();
+        let help = help.map_or_else(String::new, |help| format!("; help: {help}"));
+        complain(form, level, &format!("{problem}{help}"));
+    }
+}
+
+/// Serves to the end. What keeps it from serving is told to the caller, where
+/// it has not been told already.
+fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say(&format!("nginx: [emerg] no runtime: {error}\n"));
-            return ExitCode::from(FAILURE);
-        }
-    };
+        .map_err(|error| format!("no runtime: {error}"))?;
     // Before anything else: as PID 1 a signal without a handler is lost.
-    let signals = match runtime.block_on(async { Signals::install() }) {
-        Ok(signals) => signals,
-        Err(error) => {
-            say(&format!("nginx: [emerg] no signal handlers: {error}\n"));
-            return ExitCode::from(FAILURE);
-        }
-    };
+    let signals = runtime
+        .block_on(async { Signals::install() })
+        .map_err(|error| format!("no signal handlers: {error}"))?;
     let loaded = load(options).opened();
-    show_problems(&loaded);
+    tell_problems(&loaded, options.log_format);
     let Some(config) = loaded.config else {
-        return ExitCode::from(FAILURE);
+        return Err(None);
     };
     let files = config.main.error_log.iter().map(|log| {
         let file = config.log_files[log.file.index()].clone();
@@ -135,29 +166,15 @@ fn serve(options: &Options) -> ExitCode {
     });
     let files: Vec<_> = files.collect();
     let on_stderr = files.iter().any(|(file, _)| *file == LogFile::Stderr);
-    Diagnostics::install(files);
+    Diagnostics::install(files, options.log_format);
     if !on_stderr {
         for problem in &loaded.problems {
             tracing::warn!("{problem}");
         }
     }
-    let bound = match bind(&config) {
-        Ok(bound) => bound,
-        Err(error) => {
-            say(&format!("nginx: [emerg] {error}\n"));
-            return ExitCode::from(FAILURE);
-        }
-    };
-    let admin = match options.admin.as_ref().map(Address::bind).transpose() {
-        Ok(admin) => admin,
-        Err(error) => {
-            say(&format!("nginx: [emerg] {error}\n"));
-            return ExitCode::from(FAILURE);
-        }
-    };
+    let bound = bind(&config).map_err(|error| error.to_string())?;
+    let admin = options.admin.as_ref().map(Address::bind);
+    let admin = admin.transpose().map_err(|error| error.to_string())?;
     let serving = run(options, config, loaded.origin, bound, admin, signals);
-    match runtime.block_on(serving) {
-        Exit::Drained => ExitCode::SUCCESS,
-        Exit::Forced => ExitCode::from(FAILURE),
-    }
+    Ok(runtime.block_on(serving))
 }

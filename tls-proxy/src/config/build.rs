@@ -12,6 +12,7 @@ use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
 use crate::error_log::ErrorLogs;
+use crate::log_form::Form;
 use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};
@@ -194,12 +195,14 @@ fn check(
 
 fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     let start = draft.servers.first().map(|server| server.at.clone());
-    let combined = start.unwrap_or(Position {
+    let form = draft.paths.form;
+    let at = start.unwrap_or(Position {
         file: draft.paths.conf.as_path().into(),
         line: 1,
         column: 1,
     });
-    let combined = log_format::Format::combined(&mut draft.variables, &combined);
+    let combined = log_format::Format::predefined(Form::Text, &mut draft.variables, &at);
+    let unnamed = log_format::Format::predefined(form, &mut draft.variables, &at);
     let mut context = TlsContext::new(
         draft.http_end.as_ref().map(|at| at.line),
         &mut draft.problems,
@@ -255,6 +258,8 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         upstreams: std::mem::take(&mut draft.upstreams),
         variables: std::mem::take(&mut draft.variables),
         combined,
+        unnamed,
+        form,
         zones: std::mem::take(&mut draft.zones),
         log_files: draft.log_files.clone(),
         hostname: draft.paths.hostname.clone(),

@@ -9,6 +9,7 @@ use super::locations::Tree;
 use super::names::ServerName;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
+use crate::log_form::Form;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::syslog::Syslog;
@@ -58,6 +59,8 @@ pub(crate) struct Paths {
     pub(crate) error_log: Option<PathBuf>,
     /// `$hostname`.
     pub(crate) hostname: String,
+    /// `--log-format`.
+    pub(crate) form: Form,
 }
 
 impl Paths {

@@ -11,6 +11,7 @@ mod settle;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::log_form::Form;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
 use crate::modules::upstream::Upstream;
@@ -37,8 +38,11 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The variables the configuration makes.
     pub(crate) variables: Registry,
-    /// nginx's predefined log format.
+    /// nginx's predefined log format, and the one where none is named.
     pub(crate) combined: log_format::Format,
+    pub(crate) unnamed: log_format::Format,
+    /// `--log-format`.
+    pub(crate) form: Form,
     /// What is counted, by whose key.
     pub(crate) zones: Zones,
     /// Files that logs go to.

@@ -31,7 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         let standard = AccessLog {
             to: To::File(LogFileId::STDOUT),
-            format: None,
+            format: Named::Nothing,
             condition: None,
         };
         Self {
@@ -45,10 +45,18 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 struct AccessLog {
     to: To,
-    /// `None` is `combined`.
-    format: Option<Arc<Format>>,
+    format: Named,
     /// `if=`.
     condition: Option<Template>,
+}
+
+/// Which format is meant.
+#[derive(Clone, Debug)]
+enum Named {
+    /// None: `combined`, or JSON where lines are JSON.
+    Nothing,
+    Combined,
+    Own(Arc<Format>),
 }
 
 #[derive(Clone, Debug)]
@@ -136,12 +144,12 @@ impl AccessLog {
     fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Self, Problem> {
         let name = arguments::first(directive);
         let format = match directive.args.get(1) {
-            None => None,
-            Some(word) if word.text == "combined" => None,
+            None => Named::Nothing,
+            Some(word) if word.text == "combined" => Named::Combined,
             Some(word) => {
                 let known = scope.draft.formats.get(&word.text).cloned();
                 let unknown = || format!("unknown log format \"{}\"", word.text);
-                Some(known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?)
+                Named::Own(known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?)
             }
         };
         let mut condition = None;
@@ -172,7 +180,11 @@ impl AccessLog {
     }
 
     fn write(&self, request: &Request) {
-        let format = self.format.as_deref().unwrap_or(&request.config.combined);
+        let format = match &self.format {
+            Named::Nothing => &request.config.unnamed,
+            Named::Combined => &request.config.combined,
+            Named::Own(format) => format,
+        };
         let name = match &self.to {
             To::File(id) => {
                 let logs = request.config.logs();

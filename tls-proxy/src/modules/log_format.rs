@@ -2,6 +2,7 @@
 
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::http1::target::push_escaped;
+use crate::log_form::{Form, push_json};
 use crate::server::request::Request;
 use crate::vars::Variable;
 use crate::vars::registry::Registry;
@@ -19,11 +20,19 @@ enum Escape {
     Default,
     Json,
     None,
+    /// JSON whatever the bytes are; nginx's own passes on what is no UTF-8.
+    Strict,
 }
 
 /// nginx's predefined format.
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
                         $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
+/// The same with names, and how long it took.
+const COMBINED_JSON: &str = "{\"time\":\"$time_iso8601\",\"connection\":$connection,\
+    \"client\":\"$remote_addr\",\"user\":\"$remote_user\",\"request\":\"$request\",\
+    \"status\":$status,\"bytes\":$body_bytes_sent,\"duration\":$request_time,\
+    \"referer\":\"$http_referer\",\"user_agent\":\"$http_user_agent\"}";
 
 /// nginx knows no groups of regular expressions here.
 fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
@@ -39,17 +48,21 @@ fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
 }
 
 impl Format {
-    /// The predefined `combined`.
-    pub(crate) fn combined(variables: &mut Registry, at: &Position) -> Self {
+    /// The predefined `combined`, or what stands for it in JSON.
+    pub(crate) fn predefined(form: Form, variables: &mut Registry, at: &Position) -> Self {
+        let (text, escape) = match form {
+            Form::Text => (COMBINED, Escape::Default),
+            Form::Json => (COMBINED_JSON, Escape::Strict),
+        };
         let word = Word {
-            text: COMBINED.to_owned(),
+            text: text.to_owned(),
             quoted: true,
             at: at.clone(),
         };
         let line = Template::compile(&word, variables);
         Self {
             line: line.unwrap_or_default(),
-            escape: Escape::Default,
+            escape,
         }
     }
 
@@ -102,6 +115,9 @@ impl Format {
 
 impl Escape {
     fn write(self, value: &[u8], out: &mut Vec<u8>) {
+        if self == Self::Strict {
+            return write_strictly(value, out);
+        }
         for byte in value {
             match (self, byte) {
                 (Self::None, _) => out.push(*byte),
@@ -128,6 +144,20 @@ impl Escape {
     }
 }
 
+/// A value that stands without quotes is a number, which has no zeros in front
+/// (nginx's status 000).
+fn write_strictly(value: &[u8], out: &mut Vec<u8>) {
+    if out.last() != Some(&b':') {
+        return push_json(value, out);
+    }
+    let zeros = value.iter().take_while(|byte| **byte == b'0').count();
+    let number = &value[zeros..];
+    if !number.first().is_some_and(u8::is_ascii_digit) {
+        out.push(b'0');
+    }
+    out.extend_from_slice(number);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +166,20 @@ mod tests {
         let mut out = Vec::new();
         escape.write(value, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_number_of_json_has_no_zeros_in_front() {
+        for (value, expected) in [
+            ("000", ":0"),
+            ("0.001", ":0.001"),
+            ("009", ":9"),
+            ("", ":0"),
+        ] {
+            let mut out = b":".to_vec();
+            Escape::Strict.write(value.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
     }
 
     #[test]
@@ -149,5 +193,6 @@ mod tests {
             "a\\\"b\\\\\\n\\u0001\\b"
         );
         assert_eq!(escaped(Escape::None, b"a\"b"), "a\"b");
+        assert_eq!(escaped(Escape::Strict, b"\xff\""), "\\\\xFF\\\"");
     }
 }
