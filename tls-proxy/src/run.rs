@@ -229,10 +229,14 @@ async fn serve(
             },
         }
     }
+    let finished = workers
+        .status
+        .facts()
+        .finished_in_drain(counters::sums().closed);
     if conductor.phase() == Phase::Deadline {
-        tracing::warn!("exiting: {cut} connections were cut");
+        tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");
         return Exit::Forced;
     }
-    tracing::info!("exiting: drained");
+    tracing::info!("exiting: drained {finished} connections, none was cut");
     Exit::Drained
 }

@@ -307,6 +307,11 @@ fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
     assert_eq!(ask(&proxy, "/readiness").status, 503);
     assert_eq!(busy.answer().text(), "slow");
     assert_eq!(proxy.exit_code(), Some(0));
+    let log = proxy.place.read("error.log");
+    assert!(
+        log.contains("exiting: drained 1 connections, none was cut"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -249,17 +249,13 @@ fn drain(page: &mut Page, facts: &Facts, phase: Phase, sums: Sums) {
     for (own, word) in PHASES {
         page.sample(name, &[("phase", word)], u8::from(own == phase));
     }
-    let closed = facts
-        .closed_before_drain
-        .map(|before| sums.closed - before.min(sums.closed));
-    let cut = facts.cut as u64;
     let name = "tls_proxy_drained_connections_total";
     page.family(
         name,
         "counter",
         "Connections that ended since the drain began: by themselves, or cut.",
     );
-    let finished = closed.unwrap_or_default().saturating_sub(cut);
+    let finished = facts.finished_in_drain(sums.closed);
     page.sample(name, &[("end", "finished")], finished);
-    page.sample(name, &[("end", "cut")], cut);
+    page.sample(name, &[("end", "cut")], facts.cut);
 }

@@ -31,6 +31,17 @@ pub(crate) struct Facts {
     pub(crate) cut: usize,
 }
 
+impl Facts {
+    /// Connections that ended by themselves since the drain began, of `closed`
+    /// that have ended so far.
+    pub(crate) fn finished_in_drain(&self, closed: u64) -> u64 {
+        let before = self.closed_before_drain.unwrap_or(closed);
+        closed
+            .saturating_sub(before)
+            .saturating_sub(self.cut as u64)
+    }
+}
+
 impl Status {
     /// The first configuration is in force.
     pub(crate) fn new(certificates: Vec<Lifetime>, workers: usize, connections: usize) -> Self {
