@@ -170,6 +170,30 @@ fn requests_are_counted_as_the_log_has_them() {
 }
 
 #[test]
+fn connections_are_counted_and_those_that_make_room() {
+    let configuration = around(OWN).replace("events {}", "events { worker_connections 8; }");
+    let place = Place::new("room");
+    let address = admin(&place).to_string();
+    let proxy = Proxy::start_with(place, &configuration, &["--admin", &address]);
+    becomes(&proxy, "tls_proxy_connections_limit", 8.0);
+    let mut idle: Vec<_> = (0..4).map(|_| proxy.connect()).collect();
+    for client in &mut idle {
+        client.fetch("/");
+    }
+    becomes(&proxy, "tls_proxy_connections_waiting", 4.0);
+    let made_room = "tls_proxy_connections_made_room_total";
+    becomes(&proxy, made_room, 0.0);
+    for _ in 0..8 {
+        idle.push(proxy.connect());
+        assert_eq!(idle.last_mut().unwrap().fetch("/").text(), "own");
+    }
+    becomes(&proxy, "tls_proxy_connections_accepted_total", 12.0);
+    // Others were told goodbye with their answer.
+    assert!(value(&proxy, made_room) >= 1.0);
+    assert!(value(&proxy, "tls_proxy_connections_active") <= 8.0);
+}
+
+#[test]
 fn faults_of_upstreams_are_told_apart() {
     let place = Place::new("faults");
     let _upstream = Upstream::start(&place, |mut served| {
