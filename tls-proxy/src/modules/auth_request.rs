@@ -54,7 +54,8 @@ pub(crate) async fn check(
     request: &mut Request,
 ) -> Option<Result<(), Refusal>> {
     let path = settings.path.as_ref()?;
-    let mut asked = Request::on_behalf_of(request, path.as_bytes());
+    // On the heap: the future of every request has room for what it may await.
+    let mut asked = Box::new(Request::on_behalf_of(request, path.as_bytes()));
     let response = phases::respond_inside(&mut asked).await;
     let status = response.status;
     asked.outcome.status = status;

@@ -33,7 +33,7 @@ pub(crate) async fn settle(
             request.error_status = status;
             if let Some(page) = find(request, status) {
                 drop(result);
-                result = open(request, status, &page).await;
+                result = Box::pin(open(request, status, &page)).await;
                 continue;
             }
         }

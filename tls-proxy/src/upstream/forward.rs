@@ -290,7 +290,8 @@ impl Tries<'_> {
             }
         }
         let outgoing = self.outgoing(request);
-        let connect = Link::connect(&address, secured, location, outgoing);
+        // Seldom awaited: most requests go over a connection that is kept.
+        let connect = Box::pin(Link::connect(&address, secured, location, outgoing));
         let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
             Ok(Ok(link)) => {
                 counters::count(|own| &own.connected);

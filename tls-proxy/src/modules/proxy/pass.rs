@@ -220,7 +220,8 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     let mut named = request.config.upstreams.iter();
     let group = match named.find(|group| group.name.eq_ignore_ascii_case(address.host)) {
         Some(group) => group.clone(),
-        None => look_up(scheme, address.host, request)
+        // A lookup takes 10 KiB, which the future of every request would have.
+        None => Box::pin(look_up(scheme, address.host, request))
             .await
             .inspect_err(|(status, _)| {
                 if *status == 500 {

@@ -224,7 +224,7 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(Fault::Invalid))) if reads => {
                 error_log::request(request, Level::Info, Fault::Invalid);
-                return phases::respond_to_broken(request, 400).await;
+                return Box::pin(phases::respond_to_broken(request, 400)).await;
             }
             Poll::Ready(Some(Err(_))) => {
                 response.close = true;

@@ -157,7 +157,8 @@ fn start(
             let framing = head::framing(&parts, &body);
             let mut request = Request::new(connection, head, RequestBody::Http2(Box::new(body)));
             request.framing = framing;
-            (request, None)
+            // Moved with its task from here on.
+            (Box::new(request), None)
         }
         Err(Fault::TooLarge { line, reason }) => {
             let mut request = Request::broken(connection, line, Version::Http2);
@@ -169,7 +170,7 @@ fn start(
         }
         Err(Fault::Invalid { line, flaw }) => {
             let request = Request::broken(connection, line, Version::Http2);
-            (request, Some(flaw))
+            (Box::new(request), Some(flaw))
         }
     };
     let worn_out = !follows

@@ -24,7 +24,7 @@ pub(super) type Flaw = (u16, &'static str);
 
 /// Answers a request; `flaw` says why its head is none.
 pub(super) async fn serve(
-    mut request: Request,
+    mut request: Box<Request>,
     flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
 ) {
