@@ -7,6 +7,7 @@ pub mod admin;
 pub mod cli;
 pub mod conf;
 mod config;
+mod decimal;
 pub mod diagnostics;
 mod either;
 pub mod error_log;

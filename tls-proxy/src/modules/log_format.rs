@@ -114,9 +114,26 @@ impl Format {
 }
 
 impl Escape {
+    /// Whether a byte is written as it is.
+    fn leaves(self, byte: u8) -> bool {
+        match self {
+            Self::None | Self::Strict => true,
+            Self::Json => !matches!(byte, 0..=0x1f | b'"' | b'\\'),
+            Self::Default => !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f..),
+        }
+    }
+
     fn write(self, value: &[u8], out: &mut Vec<u8>) {
         if self == Self::Strict {
             return write_strictly(value, out);
+        }
+        // Nearly all are; every byte is looked at, since that takes many of
+        // them at a time.
+        if value
+            .iter()
+            .fold(true, |all, byte| all & self.leaves(*byte))
+        {
+            return out.extend_from_slice(value);
         }
         for byte in value {
             match (self, byte) {

@@ -7,6 +7,7 @@ use super::file_body::FileBody;
 use super::pages;
 use super::request::Request;
 use super::source::Source;
+use crate::decimal;
 use crate::upstream::answer::Answer;
 use crate::upstream::link::Link;
 
@@ -211,7 +212,7 @@ impl Response {
         let mut push = |name: &'static str, value: Option<Bytes>| {
             fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
         };
-        let length = self.length.map(|length| length.to_string().into());
+        let length = self.length.map(decimal::text);
         push("Content-Type", self.content_type.clone());
         push("Content-Length", length);
         push("Location", self.location.clone());
@@ -332,7 +333,7 @@ pub(crate) fn assemble(
         push("Content-Type", kind);
     }
     if let Some(length) = response.length.filter(|_| response.status >= 200) {
-        push("Content-Length", length.to_string().into());
+        push("Content-Length", decimal::text(length));
     }
     if let Some(location) = response.location.take() {
         let ours = response

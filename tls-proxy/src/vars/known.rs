@@ -1,6 +1,7 @@
 //! nginx's fixed variables, each a few lines over a request.
 
 use super::{Evaluate, ssl, write};
+use crate::decimal;
 use crate::http1::request_head::{Framing, Version};
 use crate::modules::listen::Endpoint;
 use crate::server::request::Request;
@@ -81,7 +82,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     }),
     ("msec", |request, out| {
         let (seconds, millis) = request.connection.worker.clock.unix_now();
-        append(out, format_args!("{seconds}.{millis:03}"))
+        thousandths(seconds, millis, out)
     }),
     ("nginx_version", |_, out| {
         write(Some(env!("CARGO_PKG_VERSION").as_bytes()), out)
@@ -141,11 +142,8 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(Some(port(request).unwrap_or_default()), out)
     }),
     ("request_time", |request, out| {
-        let elapsed = request.took.unwrap_or_else(|| request.started.elapsed());
-        append(
-            out,
-            format_args!("{}.{:03}", elapsed.as_secs(), elapsed.subsec_millis()),
-        )
+        let took = request.took.unwrap_or_else(|| request.started.elapsed());
+        seconds(Some(took), out)
     }),
     ("request_uri", |request, out| {
         write(nonempty(&request.head.target), out)
@@ -195,7 +193,8 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             (0, sent) => sent,
             (error, _) => error,
         };
-        append(out, format_args!("{status:03}"))
+        decimal::write_padded(status.into(), 3, out);
+        true
     }),
     ("time_iso8601", |request, out| {
         write(
@@ -266,7 +265,8 @@ pub(crate) fn remote_addr(request: &Request, out: &mut Vec<u8>) -> bool {
     if request.is_unix() {
         return write(Some(b"unix:"), out);
     }
-    append(out, format_args!("{}", request.peer.ip()))
+    decimal::write_ip(request.peer.ip(), out);
+    true
 }
 
 fn nonempty(value: &[u8]) -> Option<&[u8]> {
@@ -281,17 +281,22 @@ pub(crate) fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) -> bool {
 }
 
 fn number(value: u64, out: &mut Vec<u8>) -> bool {
-    append(out, format_args!("{value}"))
+    decimal::write(value, out);
+    true
 }
 
 fn seconds(elapsed: Option<std::time::Duration>, out: &mut Vec<u8>) -> bool {
     match elapsed {
-        Some(it) => append(
-            out,
-            format_args!("{}.{:03}", it.as_secs(), it.subsec_millis()),
-        ),
+        Some(it) => thousandths(it.as_secs(), it.subsec_millis(), out),
         None => write(Some(b"-"), out),
     }
+}
+
+fn thousandths(seconds: u64, millis: u32, out: &mut Vec<u8>) -> bool {
+    decimal::write(seconds, out);
+    out.push(b'.');
+    decimal::write_padded(millis.into(), 3, out);
+    true
 }
 
 /// One value for each upstream that was tried, separated as nginx does.

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 
+use crate::decimal;
 use crate::error_log::{self, Level};
 use crate::http1::chunked;
 use crate::http1::request_head::Version;
@@ -132,7 +133,7 @@ fn begin(
 
 fn write_head(request: &Request, response: &Response, out: &mut BytesMut) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(format!("{:03}", response.status).as_bytes());
+    decimal::write_padded(response.status.into(), 3, out);
     match &response.reason {
         Some(rest) => out.extend_from_slice(rest),
         None => {
