@@ -171,7 +171,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
     ];
     if let (Some(attempt), Some(to)) = (request.attempts.last(), &request.proxy) {
         let target = shown(&request.head.target);
-        let peer = if attempt.peer.is_empty() {
+        let peer: &dyn Display = if attempt.is_another_round() {
             &to.host
         } else {
             &attempt.peer

@@ -23,13 +23,11 @@ impl Timer {
 
     /// Ready once `limit` has passed since the first wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.armed {
+        if let (Some(sleep), false) = (&mut self.sleep, self.armed) {
             sleep.as_mut().reset(Instant::now() + limit);
-            self.armed = true;
         }
-        sleep.as_mut().poll(cx)
+        self.armed = true;
+        let new = || Box::pin(tokio::time::sleep(limit));
+        self.sleep.get_or_insert_with(new).as_mut().poll(cx)
     }
 }

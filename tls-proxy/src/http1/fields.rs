@@ -10,6 +10,8 @@ use bytes::Bytes;
 pub(crate) struct Fields {
     text: Bytes,
     spans: Vec<Span>,
+    /// Most questions are for fields that are not there.
+    names: Names,
 }
 
 /// Where one field stands in the text: byte offsets of name and value.
@@ -22,7 +24,9 @@ pub(crate) struct Span {
 impl Fields {
     /// Fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {
-        Self { text, spans }
+        let names = spans.iter().map(|span| slice_of(&text, span.name));
+        let names = names.collect();
+        Self { text, spans, names }
     }
 
     /// Fields that did not come as HTTP/1 text: of HTTP/2, or of a test.
@@ -37,6 +41,11 @@ impl Fields {
         Self::new(text.into(), spans)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
     /// All fields, in order, as (name, value).
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans
@@ -46,17 +55,24 @@ impl Fields {
 
     /// The first value of `name`, in any case.
     pub(crate) fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        let mut named = self
-            .iter()
-            .filter(|(own, _)| own.eq_ignore_ascii_case(name));
-        named.next().map(|(_, value)| value)
+        if !self.names.may_have(name) {
+            return None;
+        }
+        let mut spans = self.spans.iter();
+        let span = spans.find(|span| self.at(span.name).eq_ignore_ascii_case(name))?;
+        Some(self.at(span.value))
     }
 
     /// Every value of `name`, in any case, in order.
     pub(crate) fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(own, _)| own.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        let spans = match self.names.may_have(name) {
+            true => &self.spans[..],
+            false => &[],
+        };
+        spans
+            .iter()
+            .filter(move |span| self.at(span.name).eq_ignore_ascii_case(name))
+            .map(|span| self.at(span.value))
     }
 
     /// Every field as shared slices of the text, in order.
@@ -66,12 +82,55 @@ impl Fields {
             .map(|span| (self.slice(span.name), self.slice(span.value)))
     }
 
-    fn at(&self, (start, end): (u32, u32)) -> &[u8] {
-        &self.text[start as usize..end as usize]
+    fn at(&self, place: (u32, u32)) -> &[u8] {
+        slice_of(&self.text, place)
     }
 
     fn slice(&self, (start, end): (u32, u32)) -> Bytes {
         self.text.slice(start as usize..end as usize)
+    }
+}
+
+fn slice_of(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
+    &text[start as usize..end as usize]
+}
+
+/// A set of field names that costs next to nothing to ask, but may take a
+/// name for one of its own that is not: one bit stands for all names of the
+/// same length, first and last letter, and for some others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Names(u64);
+
+impl Names {
+    /// The set of these names.
+    pub(crate) const fn of(names: &[&str]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < names.len() {
+            set |= Self::bit(names[at].as_bytes());
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// `false` where the name, in whatever case, is certainly not in the set.
+    pub(crate) const fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    const fn bit(name: &[u8]) -> u64 {
+        /// Makes a capital letter small, and one character of any other.
+        const SMALL: u8 = 0x20;
+        let [first, .., last] = name else {
+            return 1;
+        };
+        let (first, last) = ((*first | SMALL) as usize, (*last | SMALL) as usize);
+        1 << ((name.len() * 7 + first * 3 + last * 13) & 63)
+    }
+}
+
+impl<'a> FromIterator<&'a [u8]> for Names {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(names: I) -> Self {
+        Self(names.into_iter().fold(0, |set, name| set | Self::bit(name)))
     }
 }
 
@@ -126,6 +185,15 @@ mod tests {
             fields.iter().next().map(|(name, _)| name),
             Some(&b"X-Foo"[..])
         );
+    }
+
+    #[test]
+    fn a_set_of_names_has_all_of_them_in_any_case() {
+        const SOME: Names = Names::of(&["host", "x-a", "a"]);
+        for name in ["host", "HOST", "X-a", "A"] {
+            assert!(SOME.may_have(name.as_bytes()), "{name}");
+        }
+        assert!(!SOME.may_have(b"content-type") && !SOME.may_have(b"te"));
     }
 
     #[test]

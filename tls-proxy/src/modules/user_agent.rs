@@ -140,9 +140,12 @@ pub(crate) fn is_msie6(request: &Request) -> bool {
 impl NoKeepalive {
     /// Whether the request's connection is not to be kept.
     pub(crate) fn forbids(self, request: &Request) -> bool {
+        let msie6 = self.msie6 && &request.head.method[..] == b"POST";
+        if !msie6 && !self.safari {
+            return false;
+        }
         let browser = Browser::of(request);
-        (self.msie6 && browser.msie6 && &request.head.method[..] == b"POST")
-            || (self.safari && browser.safari)
+        (msie6 && browser.msie6) || (self.safari && browser.safari)
     }
 }
 

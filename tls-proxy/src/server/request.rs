@@ -1,6 +1,7 @@
 //! One request, from its head to its line in the access log.
 
 use std::cell::{Cell, OnceCell};
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::config::{Address, LocationId, ServerId};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
+use crate::modules::upstream;
 use crate::modules::{Settings, limit_conn, log};
 use crate::upstream::body::RequestBody;
 use crate::vars::captured::Captured;
@@ -131,7 +133,7 @@ pub(crate) struct Request {
 /// One upstream that was tried.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) peer: String,
+    pub(crate) peer: Tried,
     pub(crate) began: Instant,
     /// `$upstream_status`; 0 where there was no answer.
     pub(crate) status: u16,
@@ -145,13 +147,32 @@ pub(crate) struct Attempt {
     pub(crate) body: u64,
 }
 
-impl Attempt {
+/// What was tried.
+#[derive(Clone, Debug)]
+pub(crate) enum Tried {
+    Peer(upstream::Address),
+    /// The group has no peer that could be asked.
+    Group(String),
     /// No upstream, but the mark between those of two locations.
+    AnotherRound,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(address) => address.fmt(out),
+            Self::Group(name) => out.write_str(name),
+            Self::AnotherRound => Ok(()),
+        }
+    }
+}
+
+impl Attempt {
     pub(crate) fn is_another_round(&self) -> bool {
-        self.peer.is_empty()
+        matches!(self.peer, Tried::AnotherRound)
     }
 
-    pub(crate) fn new(peer: String) -> Self {
+    pub(crate) fn new(peer: Tried) -> Self {
         Self {
             peer,
             began: Instant::now(),

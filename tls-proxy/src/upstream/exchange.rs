@@ -19,8 +19,8 @@ use crate::timer::Timer;
 /// What goes to the upstream: the head, what has been read of the body, and
 /// the rest of it.
 pub(crate) struct Upload {
-    /// Written next.
-    out: BytesMut,
+    /// Written next: what the client sent goes on without being copied.
+    out: Bytes,
     rest: RequestBody,
     chunked: bool,
     /// The last byte has been written, or nobody wants the rest.
@@ -65,32 +65,30 @@ pub(crate) struct Exchange {
 }
 
 impl Upload {
-    pub(crate) fn new(head: &[u8], begun: &Bytes, rest: RequestBody, chunked: bool) -> Self {
-        let mut out = BytesMut::with_capacity(head.len() + begun.len() + 32);
-        out.extend_from_slice(head);
-        if chunked {
-            chunked::encode(begun, &mut out);
+    pub(crate) fn new(head: &Bytes, begun: &Bytes, rest: RequestBody, chunked: bool) -> Self {
+        let ends = chunked && rest.is_done();
+        let out = if begun.is_empty() && !ends {
+            head.clone()
         } else {
-            out.extend_from_slice(begun);
-        }
-        let mut upload = Self {
+            let mut out = BytesMut::with_capacity(head.len() + begun.len() + 32);
+            out.extend_from_slice(head);
+            if chunked {
+                chunked::encode(begun, &mut out);
+            } else {
+                out.extend_from_slice(begun);
+            }
+            if ends {
+                chunked::encode_end(b"", &mut out);
+            }
+            out.freeze()
+        };
+        Self {
             out,
+            chunked: chunked && !ends,
             rest,
-            chunked,
             done: false,
             refused: false,
-        };
-        if upload.rest.is_done() {
-            upload.end();
         }
-        upload
-    }
-
-    fn end(&mut self) {
-        if self.chunked {
-            chunked::encode_end(b"", &mut self.out);
-        }
-        self.chunked = false;
     }
 
     /// Whether all of it has been written.
@@ -114,7 +112,7 @@ impl Upload {
         while !self.done {
             if !self.out.is_empty() {
                 match ready!(link.wire.poll_send(cx, &mut self.out)) {
-                    Ok(()) => self.out = BytesMut::new(),
+                    Ok(()) => self.out = Bytes::new(),
                     Err(_) => {
                         self.refused = true;
                         self.done = true;
@@ -127,10 +125,18 @@ impl Upload {
                 break;
             }
             match ready!(self.rest.poll_data(cx)) {
-                Some(Ok(data)) if self.chunked => chunked::encode(&data, &mut self.out),
-                Some(Ok(data)) => self.out.extend_from_slice(&data),
+                Some(Ok(data)) if self.chunked => {
+                    let mut out = BytesMut::with_capacity(data.len() + 32);
+                    chunked::encode(&data, &mut out);
+                    self.out = out.freeze();
+                }
+                Some(Ok(data)) => self.out = data,
                 Some(Err(fault)) => return Poll::Ready(Err(fault)),
-                None => self.end(),
+                None if self.chunked => {
+                    self.out = Bytes::from_static(b"0\r\n\r\n");
+                    self.chunked = false;
+                }
+                None => {}
             }
         }
         Poll::Ready(Ok(()))

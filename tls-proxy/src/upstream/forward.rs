@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,7 +20,7 @@ use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;
 use crate::server::counters::{self, labels::Upstream as Trouble};
-use crate::server::request::{Attempt, Request};
+use crate::server::request::{Attempt, Request, Tried};
 use crate::server::response::{Refusal, Response};
 use crate::timer::Timer;
 
@@ -43,10 +43,10 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     })?;
     request.hears_out.set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
-    let head = proxy::write_head(request, &chosen, body.framing);
+    let head = proxy::write_head(request, &chosen, body.framing).into();
     if !request.attempts.is_empty() {
         // What was asked for another location stands apart from what follows.
-        request.attempts.push(Attempt::new(String::new()));
+        request.attempts.push(Attempt::new(Tried::AnotherRound));
     }
     let hints = Hints {
         client: request.peer.ip(),
@@ -195,7 +195,7 @@ fn refuse_body(request: &Request, fault: Fault) -> Refusal {
 struct Tries<'a> {
     settings: &'a Settings,
     chosen: Chosen,
-    head: Vec<u8>,
+    head: Bytes,
     body: Body,
     hints: Hints,
     tried: Vec<usize>,
@@ -212,9 +212,8 @@ impl Tries<'_> {
                 .choose(&self.chosen.group, &self.tried, &self.hints)
             else {
                 if self.tried.is_empty() {
-                    request
-                        .attempts
-                        .push(Attempt::new(self.chosen.group.name.clone()));
+                    let group = Tried::Group(self.chosen.group.name.clone());
+                    request.attempts.push(Attempt::new(group));
                     note_end(request, last);
                     counters::upstream_failed(Trouble::NoLivePeer);
                     let what = "no live upstreams while connecting to upstream";
@@ -262,19 +261,22 @@ impl Tries<'_> {
             counters::count(|own| &own.retries);
         }
         let address = self.chosen.group.peers[peer].address.clone();
-        request.attempts.push(Attempt::new(address.to_string()));
+        let attempt = Attempt::new(Tried::Peer(address.clone()));
+        let began = attempt.began;
+        request.attempts.reserve_exact(1);
+        request.attempts.push(attempt);
         let secured = match self.chosen.to.scheme {
             Scheme::Http => None,
             Scheme::Https => Secured::of(request, &self.chosen.to),
         };
         let location = request.location;
-        let kept = worker.pool.take(&Wanted {
+        let wanted = Wanted {
             group: &self.chosen.group,
             address: &address,
             secured: secured.as_ref(),
             location,
-        });
-        if let Some(mut link) = kept {
+        };
+        if let Some(mut link) = worker.pool.take(&wanted, began) {
             link.lease = Some(worker.balance.lease(&self.chosen.group, peer));
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
@@ -284,7 +286,9 @@ impl Tries<'_> {
                     counters::count(|own| &own.retries);
                     error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
-                    request.attempts.push(Attempt::new(address.to_string()));
+                    request
+                        .attempts
+                        .push(Attempt::new(Tried::Peer(address.clone())));
                 }
                 result => return result,
             }
@@ -322,7 +326,10 @@ impl Tries<'_> {
     ) -> Result<Response, Failure> {
         counters::count(|own| &own.tries);
         let attempt = last_attempt(request);
-        attempt.connected = Some(attempt.began.elapsed());
+        attempt.connected = Some(match link.requests {
+            0 => attempt.began.elapsed(),
+            _ => Duration::ZERO,
+        });
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
         link.requests += 1;
         let chunked = self.body.framing == Framing::Chunked;
@@ -412,7 +419,7 @@ impl Failure {
 /// The account of the try that is under way.
 fn last_attempt(request: &mut Request) -> &mut Attempt {
     if request.attempts.is_empty() {
-        request.attempts.push(Attempt::new(String::new()));
+        request.attempts.push(Attempt::new(Tried::AnotherRound));
     }
     let last = request.attempts.len() - 1;
     &mut request.attempts[last]

@@ -50,14 +50,13 @@ impl Wanted<'_> {
 }
 
 impl Pool {
-    /// A connection that was used before and is still good.
-    pub(crate) fn take(&self, wanted: &Wanted<'_>) -> Option<Link> {
+    /// A connection that was used before and is still good `now`.
+    pub(crate) fn take(&self, wanted: &Wanted<'_>, now: Instant) -> Option<Link> {
         if wanted.group.keepalive == 0 {
             return None;
         }
         let mut idle = self.idle.borrow_mut();
         let links = idle.get_mut(&key(wanted.group))?;
-        let now = Instant::now();
         while let Some(last) = links.iter().rposition(|idle| wanted.fits(&idle.link)) {
             let mut found = links.remove(last);
             if found.until > now && found.link.is_quiet() {
@@ -69,8 +68,9 @@ impl Pool {
 
     /// Keeps a connection for later, as long and as often as `group` says.
     pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>) {
-        let worn_out =
-            link.requests >= group.keepalive_requests || link.born.elapsed() > group.keepalive_time;
+        let now = Instant::now();
+        let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
+        let worn_out = link.requests >= group.keepalive_requests || too_old;
         if self.closed.get() || worn_out || group.keepalive == 0 {
             return;
         }
@@ -83,7 +83,7 @@ impl Pool {
         links.push(Idle {
             link,
             group: group.clone(),
-            until: Instant::now() + group.keepalive_timeout,
+            until: now + group.keepalive_timeout,
         });
     }
 

@@ -33,6 +33,7 @@ pub(super) fn translate(
         begin(request, &head, exchange, group)?
     };
     response.reason = Some(head.reason.clone());
+    response.fields.reserve(head.fields.len());
     for (name, value) in head.fields.slices() {
         if !proxy::hides(settings, &name) {
             add(request, &mut response, name, value);

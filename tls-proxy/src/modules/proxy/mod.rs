@@ -14,6 +14,7 @@ pub(crate) mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http1::fields::Names;
 use crate::http1::request_head::Version;
 use crate::vars::template::Template;
 pub(crate) use directives::{DIRECTIVES, parse_bind};
@@ -134,11 +135,19 @@ pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
         "x-accel-buffering",
         "x-accel-charset",
     ];
+    const HIDDEN_NAMES: Names = Names::of(&HIDDEN);
     let is = |own: &str| own.as_bytes().eq_ignore_ascii_case(name);
-    let about_the_connection = HIDDEN[..4].iter().any(|own| is(own));
-    about_the_connection
-        || settings.hide.iter().any(|own| is(own))
-        || (HIDDEN[4..].iter().any(|own| is(own)) && !settings.show.iter().any(|own| is(own)))
+    let hidden = match HIDDEN_NAMES.may_have(name) {
+        true => HIDDEN.iter().position(|own| is(own)),
+        false => None,
+    };
+    match hidden {
+        // About the connection, whatever the configuration says.
+        Some(0..4) => true,
+        _ if settings.hide.iter().any(|own| is(own)) => true,
+        Some(_) => !settings.show.iter().any(|own| is(own)),
+        None => false,
+    }
 }
 
 #[cfg(test)]

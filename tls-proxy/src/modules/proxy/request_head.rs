@@ -1,6 +1,8 @@
 //! The head of a request to an upstream.
 
 use super::{Chosen, Settings};
+use crate::decimal;
+use crate::http1::fields::Names;
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::target::{escape_path, push_escaped};
 use crate::server::request::Request;
@@ -19,6 +21,8 @@ const REPLACED: [&str; 9] = [
     "proxy-connection",
 ];
 
+const REPLACED_NAMES: Names = Names::of(&REPLACED);
+
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
 pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -> Vec<u8> {
     let settings = &request.settings().proxy;
@@ -34,22 +38,23 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -
         _ => b" HTTP/1.1\r\n",
     });
     write_set_headers(settings, request, &mut out);
-    if !sets(settings, "host") {
+    if !sets(settings, b"host") {
         write_field(b"Host", chosen.to.host.as_bytes(), &mut out);
     }
     match framing {
         Framing::Length(length) => {
-            write_field(b"Content-Length", length.to_string().as_bytes(), &mut out);
+            write_field(b"Content-Length", &decimal::text(length), &mut out);
         }
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
     if settings.pass_request_headers {
+        let set = settings.set_headers.iter();
+        let set: Names = set.map(|(name, _)| name.as_bytes()).collect();
         for (name, value) in request.head.fields.iter() {
-            let replaced = REPLACED
-                .iter()
-                .any(|own| own.as_bytes().eq_ignore_ascii_case(name));
-            if !replaced && !std::str::from_utf8(name).is_ok_and(|name| sets(settings, name)) {
+            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+            let replaced = REPLACED_NAMES.may_have(name) && REPLACED.iter().any(is);
+            if !replaced && !(set.may_have(name) && sets(settings, name)) {
                 write_field(name, value, &mut out);
             }
         }
@@ -84,11 +89,9 @@ fn write_set_headers(settings: &Settings, request: &Request, out: &mut Vec<u8>) 
     }
 }
 
-fn sets(settings: &Settings, name: &str) -> bool {
-    settings
-        .set_headers
-        .iter()
-        .any(|(own, _)| own.eq_ignore_ascii_case(name))
+fn sets(settings: &Settings, name: &[u8]) -> bool {
+    let mut names = settings.set_headers.iter().map(|(own, _)| own.as_bytes());
+    names.any(|own| own.eq_ignore_ascii_case(name))
 }
 
 fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
