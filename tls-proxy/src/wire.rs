@@ -1,5 +1,6 @@
 //! A byte stream with what has been read of it and not been used yet.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,12 +11,43 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// Memory for one read while a body is moving, in bytes.
 const READ_SIZE: usize = 16 * 1024;
+/// The same where a body fills every read, in bytes: a quarter of the system
+/// calls.
+const BULK_SIZE: usize = 64 * 1024;
+/// Wires of a worker that may read so much at once. Whoever takes nothing of
+/// what has been read keeps its memory, so there are few.
+const MOST_BULK: usize = 4;
 /// What an idle connection may receive before it gets memory of its own; it
 /// stands on the stack.
 const IDLE_READ_SIZE: usize = 2048;
 
 /// Room behind what has come that is not given back during a wait, bytes.
 const SLACK: usize = 1024;
+
+thread_local! {
+    /// Wires of this worker that read in bulk.
+    static IN_BULK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The right to read in bulk.
+#[derive(Debug)]
+struct Bulk;
+
+impl Bulk {
+    fn take() -> Option<Self> {
+        let free = IN_BULK.get() < MOST_BULK;
+        free.then(|| {
+            IN_BULK.set(IN_BULK.get() + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        IN_BULK.set(IN_BULK.get().saturating_sub(1));
+    }
+}
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -27,6 +59,8 @@ pub(crate) struct Wire<S> {
     pub(crate) ended: bool,
     /// The last read was a large one: a body is probably moving.
     flowing: bool,
+    /// Given back with the first read that finds nothing.
+    bulk: Option<Bulk>,
     /// Bytes taken from the stream so far.
     pub(crate) received: u64,
     /// Bytes given to the stream so far.
@@ -42,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             inbound,
             ended: false,
             flowing: false,
+            bulk: None,
             received,
             sent: 0,
         }
@@ -61,13 +96,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let read = if idle && self.inbound.capacity() < IDLE_READ_SIZE {
             self.poll_first(cx)
         } else {
-            self.inbound.reserve(READ_SIZE);
-            pin!(self.io.read_buf(&mut self.inbound)).poll(cx)
+            self.poll_next(cx)
         };
         if read.is_pending() {
             // However long the wait is, it holds no buffer but what has come.
             if self.inbound.is_empty() {
                 self.inbound = BytesMut::new();
+                self.bulk = None;
             } else if !self.flowing && self.inbound.capacity() > self.inbound.len() + SLACK {
                 self.inbound = BytesMut::from(&self.inbound[..]);
             }
@@ -83,6 +118,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut space))?;
         self.inbound.extend_from_slice(space.filled());
         Poll::Ready(Ok(space.filled().len()))
+    }
+
+    /// Reads a large piece.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let size = match self.bulk {
+            Some(_) => BULK_SIZE,
+            None => READ_SIZE,
+        };
+        self.inbound.reserve(size);
+        let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
+        if self.bulk.is_none() && matches!(read, Poll::Ready(Ok(got)) if got >= READ_SIZE) {
+            self.bulk = Bulk::take();
+        }
+        read
     }
 
     fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -18,11 +18,13 @@ use rustls::unbuffered::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
+const FRAGMENT: usize = 16 * 1024;
 /// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
 const RECORD: usize = 5 + 16 * 1024 + 2048;
-/// Clear text that is encrypted in one go, one record of it, bytes: a client that
-/// takes nothing holds no more.
-const PIECE: usize = 16 * 1024;
+/// Clear text that is encrypted in one go, four records of it, bytes. A client that
+/// takes nothing holds what it was handed: a piece of a body, seldom as much.
+const PIECE: usize = 4 * FRAGMENT;
 /// What records add to a piece, with room for a word of the session's own, bytes.
 const OVERHEAD: usize = 1024;
 /// Room behind part of a record that is not given back while the rest is
@@ -37,7 +39,7 @@ struct Common {
 
 thread_local! {
     static COMMON: RefCell<Common> = RefCell::new(Common {
-        inward: vec![0; RECORD],
+        inward: vec![0; PIECE + OVERHEAD],
         outward: vec![0; PIECE + OVERHEAD],
     });
 }
@@ -126,38 +128,39 @@ impl TlsStream {
         read
     }
 
-    /// Reads while nothing is kept: through the common buffer.
+    /// Reads behind the part of a record that is kept, through the common
+    /// buffer.
     fn poll_fresh(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Step>> {
         COMMON.with_borrow_mut(|common| {
-            let mut space = ReadBuf::new(&mut common.inward);
+            let kept = self.inward.len();
+            // What finds no room in `into` would have to be kept; `kept` is less
+            // than a record.
+            let most = into.remaining().clamp(RECORD, common.inward.len());
+            common.inward[..kept].copy_from_slice(&self.inward);
+            let mut space = ReadBuf::new(&mut common.inward[kept..most]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
             let size = space.filled().len();
             if size == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            let records = &mut common.inward[..size];
+            let records = &mut common.inward[..kept + size];
             let mut used = 0;
             let step = self.decrypt(records, &mut used, Some(into))?;
-            self.inward.extend_from_slice(&records[used..]);
+            self.inward = BytesMut::from(&records[used..]);
             Poll::Ready(Ok(step))
         })
     }
 
-    /// Decrypts what is kept: the next piece of clear text `into` there, or all
+    /// Decrypts what is kept: as much clear text as fits `into` there, or all
     /// of it to be kept.
-    fn decrypt_rest(&mut self, mut into: Option<&mut ReadBuf<'_>>) -> io::Result<Step> {
+    fn decrypt_rest(&mut self, into: Option<&mut ReadBuf<'_>>) -> io::Result<Step> {
         let mut records = std::mem::take(&mut self.inward);
         let mut used = 0;
-        let step = loop {
-            match self.decrypt(&mut records, &mut used, into.as_deref_mut()) {
-                Ok(Step::Data) if into.is_none() => {}
-                step => break step,
-            }
-        };
+        let step = self.decrypt(&mut records, &mut used, into);
         records.advance(used);
         if !records.is_empty() {
             self.inward = records;
@@ -166,8 +169,33 @@ impl TlsStream {
     }
 
     /// Lets the session look at `records`, behind the bytes that are `used`,
-    /// until something has come of them. Clear text that does not fit is kept.
+    /// while there is room for what comes of them: `into` there, or else to be
+    /// kept.
     fn decrypt(
+        &mut self,
+        records: &mut [u8],
+        used: &mut usize,
+        mut into: Option<&mut ReadBuf<'_>>,
+    ) -> io::Result<Step> {
+        let mut came = Step::Hungry;
+        loop {
+            match self.decrypt_next(records, used, into.as_deref_mut())? {
+                Step::Data => came = Step::Data,
+                Step::Hungry => return Ok(came),
+                Step::Ended => return Ok(Step::Ended),
+            }
+            if into
+                .as_deref()
+                .is_some_and(|into| into.remaining() < FRAGMENT)
+            {
+                return Ok(Step::Data);
+            }
+        }
+    }
+
+    /// Lets the session look at `records`, behind the bytes that are `used`,
+    /// until something has come of them. Clear text that does not fit is kept.
+    fn decrypt_next(
         &mut self,
         records: &mut [u8],
         used: &mut usize,
@@ -311,20 +339,27 @@ impl AsyncRead for TlsStream {
             if this.ended || into.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
-            let step = if this.inward.is_empty() {
-                ready!(this.poll_fresh(cx, into))
-            } else {
-                this.decrypt_rest(Some(into))
-            };
+            let mut step = Poll::Ready(Ok(Step::Hungry));
+            if !this.inward.is_empty() {
+                step = Poll::Ready(this.decrypt_rest(Some(into)));
+            }
+            if matches!(step, Poll::Ready(Ok(Step::Hungry))) {
+                step = if this.inward.len() < RECORD {
+                    this.poll_fresh(cx, into)
+                } else {
+                    // A message of the handshake's kind in several records.
+                    this.poll_more(cx).map(|read| match read? {
+                        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                        _ => Ok(Step::Hungry),
+                    })
+                };
+            }
             // An alert, or the answer to a new key; whoever writes next sees
             // what became of it.
             if !this.outward.is_empty() {
                 let _ = this.poll_drain(cx);
             }
-            if step? == Step::Hungry && !this.inward.is_empty() && ready!(this.poll_more(cx))? == 0
-            {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
+            ready!(step)?;
         }
     }
 }

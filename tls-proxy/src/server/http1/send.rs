@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use crate::decimal;
 use crate::error_log::{self, Level};
@@ -200,12 +200,17 @@ async fn relay(
                 return false;
             }
             Turn::Frame(Some(Ok(Frame::Data(data)))) => {
-                if chunked {
+                let mut data = data;
+                let written = if chunked {
                     chunked::encode(&data, &mut out);
+                    out.len() < WRITE_AT || flush(request, wire, &mut out).await
+                } else if out.is_empty() && data.len() >= WRITE_AT {
+                    flush(request, wire, &mut data).await
                 } else {
                     out.extend_from_slice(&data);
-                }
-                if out.len() >= WRITE_AT && !flush(request, wire, &mut out).await {
+                    out.len() < WRITE_AT || flush(request, wire, &mut out).await
+                };
+                if !written {
                     return false;
                 }
                 continue;
@@ -227,11 +232,11 @@ async fn relay(
 
 /// Writes `out`, with a time-out between two writes (`send_timeout`); `false`
 /// when the client does not take it.
-async fn flush(request: &Request, wire: &SharedWire, out: &mut BytesMut) -> bool {
+async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool {
     let pause = request.settings().core.send_timeout;
     let mut forced = pin!(request.connection.worker.drain.forced());
     let mut timer = Timer::default();
-    let mut left = out.len();
+    let mut left = out.remaining();
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = wire.borrow_mut().poll_send(cx, out) {
             return Poll::Ready(Some(result));
@@ -239,8 +244,8 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut BytesMut) -> bool
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        if out.len() < left {
-            left = out.len();
+        if out.remaining() < left {
+            left = out.remaining();
             timer.progress();
         }
         timer.poll(cx, pause).map(|()| None)
