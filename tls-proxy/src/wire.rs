@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -113,8 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Reads a small piece through the stack: while nothing comes, a waiting
     /// connection holds no buffer.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [0; IDLE_READ_SIZE];
-        let mut space = ReadBuf::new(&mut space);
+        let mut space = [const { MaybeUninit::uninit() }; IDLE_READ_SIZE];
+        let mut space = ReadBuf::uninit(&mut space);
         std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut space))?;
         self.inbound.extend_from_slice(space.filled());
         Poll::Ready(Ok(space.filled().len()))

@@ -54,16 +54,23 @@ impl Fields {
     }
 
     /// The first value of `name`, in any case.
+    #[inline]
     pub(crate) fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        if !self.names.may_have(name) {
-            return None;
+        // Inlined, this is one constant.
+        match self.names.may_have(name) {
+            true => self.find(name),
+            false => None,
         }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&[u8]> {
         let mut spans = self.spans.iter();
         let span = spans.find(|span| self.at(span.name).eq_ignore_ascii_case(name))?;
         Some(self.at(span.value))
     }
 
     /// Every value of `name`, in any case, in order.
+    #[inline]
     pub(crate) fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let spans = match self.names.may_have(name) {
             true => &self.spans[..],
@@ -113,10 +120,12 @@ impl Names {
     }
 
     /// `false` where the name, in whatever case, is certainly not in the set.
+    #[inline]
     pub(crate) const fn may_have(self, name: &[u8]) -> bool {
         self.0 & Self::bit(name) != 0
     }
 
+    #[inline]
     const fn bit(name: &[u8]) -> u64 {
         /// Makes a capital letter small, and one character of any other.
         const SMALL: u8 = 0x20;

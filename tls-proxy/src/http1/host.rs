@@ -3,6 +3,11 @@
 /// The host of `Host` or of an absolute target: in lower case, without port
 /// and final dot (`$host`). `None` where it is not a valid one.
 pub(crate) fn parse(text: &[u8]) -> Option<Vec<u8>> {
+    find(text).map(<[u8]>::to_ascii_lowercase)
+}
+
+/// The same, with the letters that the client used.
+pub(crate) fn find(text: &[u8]) -> Option<&[u8]> {
     let (host, port) = if text.starts_with(b"[") {
         let end = memchr::memchr(b']', text)?;
         let inside = &text[1..end];
@@ -37,7 +42,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let host = host.strip_suffix(b".").unwrap_or(host);
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+    (!host.is_empty()).then_some(host)
 }
 
 fn is_host_byte(byte: &u8) -> bool {

@@ -413,16 +413,14 @@ fn parse_field(
     limits: &Limits,
 ) -> Result<Option<(usize, std::ops::Range<usize>)>, Invalid> {
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
-    if name == 0
-        || line[..name]
-            .iter()
-            .any(|byte| *byte <= 0x20 || *byte == 0x7f)
-    {
+    let regular = name > 0 && limits.is_regular(&line[..name]);
+    let broken = |byte: &u8| *byte <= 0x20 || *byte == 0x7f;
+    if !regular && (name == 0 || line[..name].iter().any(broken)) {
         return Err(Invalid);
     }
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];
-    if raw.iter().any(|byte| matches!(byte, 0 | b'\r')) {
+    if memchr::memchr2(0, b'\r', raw).is_some() {
         return Err(Invalid);
     }
     let leading = raw.iter().take_while(|byte| **byte == b' ').count();
@@ -431,7 +429,7 @@ fn parse_field(
         .rev()
         .take_while(|byte| **byte == b' ')
         .count();
-    if !limits.is_regular(&line[..name]) && limits.ignore_invalid {
+    if !regular && limits.ignore_invalid {
         return Ok(None);
     }
     Ok(Some((name, value_start + leading..line.len() - trailing)))

@@ -16,6 +16,7 @@ use crate::modules::upstream::Upstream;
 use crate::server::counters::{self, labels::Upstream as Trouble};
 use crate::server::request::Request;
 use crate::server::worker::Worker;
+use crate::timer::Timer;
 
 /// An answer whose head has been read.
 pub(crate) struct Answer {
@@ -36,6 +37,8 @@ pub(crate) struct Answer {
     overlong: bool,
     /// Trailer field lines, each with its end.
     trailers: Bytes,
+    /// The exchange's, once that has ended.
+    timer: Timer,
 }
 
 /// A piece of a body.
@@ -83,6 +86,7 @@ impl Answer {
             announced,
             overlong: false,
             trailers: Bytes::new(),
+            timer: Timer::default(),
         }
     }
 
@@ -143,7 +147,13 @@ impl Answer {
             return;
         };
         self.note(&exchange.link);
-        let Exchange { link, upload, .. } = exchange;
+        let Exchange {
+            link,
+            upload,
+            timer,
+            ..
+        } = exchange;
+        self.timer = timer;
         let clean = link.wire.inbound.is_empty() && !link.wire.ended;
         self.overlong = self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty();
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
@@ -157,6 +167,11 @@ impl Answer {
     pub(crate) fn take_unread(&mut self) -> RequestBody {
         self.finish();
         std::mem::replace(&mut self.unread, RequestBody::None)
+    }
+
+    /// A timer that is at hand, for whoever sends the answer.
+    pub(crate) fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.timer)
     }
 
     /// Whether nothing of the client's body is on its way any more.

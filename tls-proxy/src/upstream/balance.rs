@@ -90,10 +90,8 @@ impl Balance {
         tried: &[usize],
         hints: &Hints,
     ) -> Option<usize> {
-        if let [only] = &group.peers[..]
-            && only.max_conns == 0
-        {
-            return (tried.is_empty() && !only.down).then_some(0);
+        if is_single(group) {
+            return (tried.is_empty() && !group.peers[0].down).then_some(0);
         }
         let mut groups = self.groups.borrow_mut();
         if !groups.contains_key(&key(group)) {
@@ -118,32 +116,36 @@ impl Balance {
         Some(chosen)
     }
 
-    /// Counts a request to the peer until it is dropped.
-    pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Lease {
+    /// Counts a request to the peer until it is dropped; none where nobody asks
+    /// how many there are.
+    pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Option<Lease> {
+        if is_single(group) {
+            return None;
+        }
         let mut groups = self.groups.borrow_mut();
         let account = groups.get_mut(&key(group));
         if let Some(account) = account.and_then(|group| group.peers.get_mut(peer)) {
             account.active += 1;
         }
-        Lease {
+        Some(Lease {
             groups: self.groups.clone(),
             group: key(group),
             peer,
-        }
+        })
     }
 
     /// A try with the peer has ended; `true` when it is left alone from now
     /// on.
     pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: Ended) -> bool {
+        if group.peers.len() == 1 {
+            return false;
+        }
         let mut groups = self.groups.borrow_mut();
         let account = groups.get_mut(&key(group));
         let Some(state) = account.and_then(|account| account.peers.get_mut(peer)) else {
             return false;
         };
         let settings = &group.peers[peer];
-        if group.peers.len() == 1 {
-            return false;
-        }
         match ended {
             Ended::Badly => {
                 let now = Some(Instant::now());
@@ -178,6 +180,11 @@ impl Balance {
         self.random.set(state);
         state
     }
+}
+
+/// Whether there is nothing to choose and nothing to count.
+fn is_single(group: &Upstream) -> bool {
+    matches!(&group.peers[..], [only] if only.max_conns == 0)
 }
 
 fn key(group: &Arc<Upstream>) -> usize {

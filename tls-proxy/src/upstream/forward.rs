@@ -277,7 +277,7 @@ impl Tries<'_> {
             location,
         };
         if let Some(mut link) = worker.pool.take(&wanted, began) {
-            link.lease = Some(worker.balance.lease(&self.chosen.group, peer));
+            link.lease = worker.balance.lease(&self.chosen.group, peer);
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
@@ -304,7 +304,7 @@ impl Tries<'_> {
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
             Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
         };
-        link.lease = Some(worker.balance.lease(&self.chosen.group, peer));
+        link.lease = worker.balance.lease(&self.chosen.group, peer);
         self.exchange(request, link).await
     }
 

@@ -1,7 +1,7 @@
 //! A worker's idle connections to upstreams.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Idle connections by group, the one that was used last at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<usize, Vec<Idle>>>,
+    idle: RefCell<BTreeMap<usize, Vec<Idle>>>,
     /// The worker is ending: nothing is kept any more.
     closed: std::cell::Cell<bool>,
 }

@@ -11,15 +11,18 @@ const DEEPEST: u32 = 100;
 /// One place for each variable.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// None has not been asked for yet; then it may still be none.
+    /// None has not been asked for yet; then it may still be none. Empty until
+    /// the first value: most requests ask for none.
     values: RefCell<Box<[Option<Option<Bytes>>]>>,
+    count: usize,
     depth: Cell<u32>,
 }
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Self {
         Self {
-            values: RefCell::new(vec![None; count].into()),
+            values: RefCell::default(),
+            count,
             depth: Cell::new(0),
         }
     }
@@ -34,7 +37,11 @@ impl Slots {
 
     /// Keeps a value, or that there is none, for the rest of the request.
     pub(crate) fn settle(&self, slot: usize, value: Option<Bytes>) {
-        if let Some(place) = self.values.borrow_mut().get_mut(slot) {
+        let mut values = self.values.borrow_mut();
+        if values.is_empty() {
+            *values = vec![None; self.count].into();
+        }
+        if let Some(place) = values.get_mut(slot) {
             *place = Some(value);
         }
     }

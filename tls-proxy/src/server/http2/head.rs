@@ -35,7 +35,7 @@ fn invalid(reason: &'static str) -> Fault {
 pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault> {
     let method = parts.method.as_str();
     let target = parts.uri.path_and_query().map(|target| target.as_str());
-    let line = format!("{method} {} HTTP/2.0", target.unwrap_or_default());
+    let line = [method, " ", target.unwrap_or_default(), " HTTP/2.0"].concat();
     let line = Bytes::from(line);
     measure(parts, limits, &line)?;
     let Some(target) = target.filter(|_| method != "CONNECT") else {
@@ -48,7 +48,7 @@ pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault>
         return Err(invalid("client sent invalid method"));
     }
     let authority = parts.uri.authority().map(|it| it.as_str().as_bytes());
-    if authority.is_some_and(|authority| host::parse(authority).is_none()) {
+    if authority.is_some_and(|authority| host::find(authority).is_none()) {
         return Err(invalid("client sent invalid \":authority\" header"));
     }
     // nginx counts cookies apart from other fields.
@@ -64,9 +64,9 @@ pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault>
         .sum();
     Ok(RequestHead {
         length: (line.len() + length + 4) as u64,
+        method: line.slice(..method.len()),
+        target: line.slice(method.len() + 1..method.len() + 1 + target.len()),
         line,
-        method: Bytes::copy_from_slice(method.as_bytes()),
-        target: Bytes::copy_from_slice(target.as_bytes()),
         authority: authority.map(Bytes::copy_from_slice),
         version: Version::Http2,
         fields,

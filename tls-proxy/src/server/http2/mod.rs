@@ -155,7 +155,11 @@ fn start(
     let (request, flaw) = match head::read(&parts, &core.head) {
         Ok(head) => {
             let framing = head::framing(&parts, &body);
-            let mut request = Request::new(connection, head, RequestBody::Http2(Box::new(body)));
+            let body = match body.is_done() {
+                true => RequestBody::None,
+                false => RequestBody::Http2(Box::new(body)),
+            };
+            let mut request = Request::new(connection, head, body);
             request.framing = framing;
             // Moved with its task from here on.
             (Box::new(request), None)

@@ -65,6 +65,10 @@ impl Sender {
                     left = left.map(|left| left.saturating_sub(size));
                     self.write(data, left == Some(0), request).await?;
                     if left == Some(0) {
+                        if let Some(answer) = content.answer() {
+                            // To arm one anew costs less than to make one.
+                            self.timer = answer.take_timer();
+                        }
                         break;
                     }
                 }
