@@ -44,6 +44,7 @@ def test_the_server_certificate_is_good_for_every_name_of_the_walkthrough(tls):
         ("-verify_ip", "127.0.0.1"), ("-verify_ip", "::1"), ("-verify_hostname", "localhost"),
         ("-verify_hostname", "shop.example.com"), ("-verify_hostname", "monolith"),
         ("-verify_hostname", "monolith.default.svc"),
+        ("-verify_hostname", "secure-monolith.default.svc"),
     ]:
         run("openssl", "verify", "-CAfile", tls / "ca.pem", option, name, tls / "cert.pem")
     other = run("openssl", "verify", "-CAfile", tls / "ca.pem", "-verify_hostname", "example.org",
