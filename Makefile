@@ -19,11 +19,13 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run test lint programs rootfs images load publish image-names clean
+.PHONY: help run test e2e day lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
 	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
+	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
 	@echo 'make images   both images as target/images/*.tar'
 	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
@@ -33,6 +35,12 @@ run: programs
 
 test:
 	@scripts/test
+
+e2e:
+	@scripts/e2e
+
+day:
+	@scripts/e2e day
 
 programs:
 	@$(BUILD) --package monolith --profile small

@@ -45,6 +45,10 @@ class Podman:
     def is_running(self, container):
         return self.inspect(container)["State"]["Running"]
 
+    def address(self, container):
+        """Its pod's address in the network."""
+        return self.inspect(container)["NetworkSettings"]["Networks"][self.network]["IPAddress"]
+
     def memory(self, container, old_name, new_name):
         """A figure of the container's memory cgroup, by its v1 and v2 names."""
         pid = self.inspect(container)["State"]["Pid"]

@@ -1,0 +1,43 @@
+"""Secrets and ConfigMaps as the kubelet lays them out on the node.
+
+All files of a volume change at once: they are links through `..data`, which is
+itself a link to a folder with a time in its name, and a rename moves it on.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+
+class Volume:
+    """A folder that is mounted into containers."""
+
+    def __init__(self, folder, mode=0o444, group=0):
+        self.folder, self.mode, self.group = Path(folder), mode, group
+        self.folder.mkdir(parents=True)
+        self.folder.chmod(0o755)
+        self.generation = 0
+
+    def write(self, files):
+        """Brings {name: bytes} in force; returns when, on the monotonic clock."""
+        self.generation += 1
+        fresh = self.folder / f"..{time.strftime('%Y_%m_%d_%H_%M_%S')}.{self.generation}"
+        fresh.mkdir()
+        fresh.chmod(0o755)
+        for name, data in files.items():
+            (fresh / name).write_bytes(data)
+            (fresh / name).chmod(self.mode)
+            os.chown(fresh / name, 0, self.group)
+        data = self.folder / "..data"
+        before = data.resolve() if data.is_symlink() else None
+        link = self.folder / "..data_tmp"
+        link.symlink_to(fresh.name)
+        link.rename(data)
+        now = time.monotonic()
+        for name in files:
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(f"..data/{name}")
+        if before:
+            shutil.rmtree(before)
+        return now
