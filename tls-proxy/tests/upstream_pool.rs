@@ -74,6 +74,46 @@ fn a_connection_that_died_idle_is_not_used() {
     assert!(!proxy.place.read("error.log").contains("[error]"));
 }
 
+/// How many sockets the proxy has open.
+fn sockets(proxy: &Proxy) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+#[test]
+fn a_connection_that_died_idle_is_closed_before_anybody_asks_for_it() {
+    let place = Place::new("dead");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.answer("200 OK", b"once");
+    });
+    let proxy = pooled(place, "");
+    let before = sockets(&proxy);
+    assert_eq!(proxy.connect().fetch("/").status, 200);
+    eventually("its end", || sockets(&proxy) <= before);
+}
+
+#[test]
+fn a_reload_closes_the_connections_of_the_configuration_before() {
+    let place = Place::new("reload");
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let _upstream = Upstream::start(&place, move |mut served| {
+        while served.request().is_some() {
+            served.answer("200 OK", b"");
+        }
+        let _ = tell.lock().unwrap().send(());
+    });
+    let proxy = pooled(place, "keepalive_timeout 1h;");
+    assert_eq!(proxy.connect().fetch("/").status, 200);
+    proxy.signal(rustix::process::Signal::HUP);
+    told.recv_timeout(support::PATIENCE).expect("it is closed");
+    assert_eq!(proxy.connect().fetch("/").status, 200);
+}
+
 #[test]
 fn a_get_on_a_connection_that_dies_is_sent_again() {
     let place = Place::new("get");

@@ -87,13 +87,15 @@ impl Pool {
         });
     }
 
-    /// Closes connections whose time is over; runs as a task of the worker.
+    /// Closes connections whose time is over, and those whose upstream has
+    /// closed them: of a group that nobody asks for any more, nobody else looks.
+    /// Runs as a task of the worker.
     pub(crate) async fn run(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, links| {
-                links.retain(|idle| idle.until > now);
+                links.retain_mut(|idle| idle.until > now && idle.link.is_quiet());
                 !links.is_empty()
             });
         }
