@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use super::certificate::Certificate;
 use super::crl::Crl;
 use super::keys;
+use super::pem;
 use crate::conf::Problem;
 use crate::modules::ssl::File;
 
@@ -15,7 +16,7 @@ pub(crate) fn load(file: &File) -> Result<Vec<Certificate>, Problem> {
     let text = read(file, "certificate")?;
     let mut own: Vec<Certificate> = Vec::new();
     for der in CertificateDer::pem_slice_iter(&text) {
-        let der = der.map_err(|why| refuse(file, "certificate", &format!("PEM: {why}")))?;
+        let der = der.map_err(|why| refuse(file, "certificate", &pem::describe(&why)))?;
         let one = Certificate::parse(&der)
             .ok_or_else(|| refuse(file, "certificate", "not an X.509 certificate"))?;
         if !own.iter().any(|known| known.der == one.der) {
@@ -33,7 +34,7 @@ pub(crate) fn load_crls(file: &File) -> Result<Vec<Crl>, Problem> {
     let text = read(file, "CRL")?;
     let mut own = Vec::new();
     for der in CertificateRevocationListDer::pem_slice_iter(&text) {
-        let der = der.map_err(|why| refuse(file, "CRL", &format!("PEM: {why}")))?;
+        let der = der.map_err(|why| refuse(file, "CRL", &pem::describe(&why)))?;
         let one = Crl::parse(&der).ok_or_else(|| refuse(file, "CRL", "not an X.509 CRL"))?;
         own.push(one);
     }

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::der::{SEQUENCE, element};
 use super::encrypted_key;
+use super::pem;
 use crate::conf::Problem;
 use crate::modules::ssl::File;
 
@@ -56,7 +57,7 @@ fn read_chain(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
         .map_err(|why| refuse(why, "the file must exist and be readable; run tls/update-tls.sh, or check the Secret's volume"))?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
-        .map_err(|why| refuse(format!("PEM: {why}"), "the file must be PEM text"))?;
+        .map_err(|why| refuse(pem::describe(&why), "the file must be PEM text"))?;
     if chain.is_empty() {
         return Err(refuse(
             "no certificate in it".to_owned(),
@@ -95,7 +96,7 @@ fn read_key(file: &File, passwords: Option<&File>) -> Result<PrivateKeyDer<'stat
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|why| {
         refuse(
-            format!("PEM: {why}"),
+            pem::describe(&why),
             "the file must hold a private key (PKCS#8, PKCS#1 or SEC1)",
         )
     })
@@ -137,7 +138,7 @@ fn decrypt(text: &[u8], passwords: Option<&File>) -> Result<PrivateKeyDer<'stati
     // The parser of PEM knows plain keys alone; the two look the same to it.
     let text = String::from_utf8_lossy(text).replace("ENCRYPTED PRIVATE KEY", "PRIVATE KEY");
     let sealed =
-        PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|why| format!("PEM: {why}"))?;
+        PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|why| pem::describe(&why))?;
     let plain =
         encrypted_key::decrypt(sealed.secret_pkcs8_der(), &lines).map_err(|why| why.to_string())?;
     Ok(PrivatePkcs8KeyDer::from(plain).into())

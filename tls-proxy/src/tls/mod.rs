@@ -18,6 +18,7 @@ pub(crate) mod keys;
 pub(crate) mod lifetime;
 mod names;
 mod parameters;
+mod pem;
 pub(crate) mod server_config;
 mod sessions;
 mod signature;

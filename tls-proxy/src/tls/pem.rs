@@ -1,0 +1,60 @@
+//! What is wrong with PEM text, in words. Never with its content, which may be
+//! a private key: one whose line ends were lost is a single line.
+
+use rustls::pki_types::pem::Error;
+
+/// A sentence for the log.
+pub(super) fn describe(error: &Error) -> String {
+    let flaw = match error {
+        Error::MissingSectionEnd { .. } => {
+            "\"-----BEGIN …-----\" without \"-----END …-----\" on a line of its own"
+        }
+        Error::IllegalSectionStart { .. } => {
+            "\"-----BEGIN\" on a line that does not end with \"-----\""
+        }
+        Error::Base64Decode(_) => "no Base64 between BEGIN and END",
+        Error::NoItemsFound => "nothing of this kind in it",
+        other => return format!("PEM: {other}"),
+    };
+    format!("PEM: {flaw}")
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    fn flaw_of(text: &str) -> String {
+        describe(&PrivateKeyDer::from_pem_slice(text.as_bytes()).unwrap_err())
+    }
+
+    #[test]
+    fn no_part_of_a_key_is_shown() {
+        let key = "MIGHAgEAMBMGByqGSM49";
+        for text in [
+            format!("-----BEGIN PRIVATE KEY----- {key} -----END PRIVATE KEY-----\n"),
+            format!("-----BEGIN PRIVATE KEY----- {key}\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n{key}\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n{key}!\n-----END PRIVATE KEY-----\n"),
+            key.to_owned(),
+        ] {
+            let said = flaw_of(&text);
+            let leaks = |bytes: &str| {
+                let numbers: Vec<_> = bytes.bytes().map(|byte| byte.to_string()).collect();
+                said.contains(bytes) || said.contains(&numbers.join(", "))
+            };
+            assert!(!leaks("MIG"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_flaw_is_said_in_words() {
+        assert_eq!(
+            flaw_of("-----BEGIN PRIVATE KEY-----\nAAAA\n"),
+            "PEM: \"-----BEGIN …-----\" without \"-----END …-----\" on a line of its own"
+        );
+        assert_eq!(flaw_of("nothing"), "PEM: nothing of this kind in it");
+    }
+}
