@@ -48,6 +48,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(config.workers).map_err(RunError::Start)?;
     let outcome = runtime.block_on(async {
         let stop = shutdown::signals().map_err(RunError::Start)?;
+        tokio::spawn(pod::orphans::reap());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %listeners.http.local_addr().map_err(RunError::Start)?,

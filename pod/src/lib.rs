@@ -9,5 +9,6 @@ pub mod escape;
 pub mod exposition;
 pub mod mounts;
 pub mod neighbours;
+pub mod orphans;
 pub mod process;
 pub mod watch;

@@ -117,6 +117,7 @@ pub async fn run(
             None
         }
     };
+    tokio::spawn(pod::orphans::reap());
     let conductor = Conductor::new();
     let (done, mut ends) = mpsc::unbounded_channel();
     let capacity = capacity(&config, count);
