@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import ssl
 import socket
 import time
@@ -36,11 +37,23 @@ def certificates(tmp_path_factory):
     return folder
 
 
+def is_open(client):
+    """Whether the proxy has not closed an idle connection."""
+    client.settimeout(0.001)
+    try:
+        return client.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
 class SecurePod:
-    def __init__(self, podman, certificates):
+    def __init__(self, podman, certificates, change=lambda manifest: None):
         self.podman = podman
         self.authority = certificates / "ca.pem"
         manifest = yaml.safe_load((ROOT / "pods/secure-monolith.yaml").read_text())
+        change(manifest)
         self.ports = podman.play(manifest, {
             "tls-certs": {path.name: path for path in certificates.iterdir()},
             "nginx-proxy-conf": {"proxy.conf": ROOT / "nginx/proxy.conf"},
@@ -50,6 +63,18 @@ class SecurePod:
 
     def curl(self, path, *options, **keywords):
         return run("curl", "-sSf", "--cacert", self.authority, *options, f"{self.url}{path}", **keywords)
+
+    def idle_clients(self, count):
+        """Connections that have had one answer each, opened one after the other."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, [resource.getrlimit(resource.RLIMIT_NOFILE)[1]] * 2)
+        trust = ssl.create_default_context(cafile=self.authority)
+        clients = []
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", self.ports[443]), timeout=20)
+            clients.append(trust.wrap_socket(client, server_hostname="localhost"))
+            clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert clients[-1].recv(4096).startswith(b"HTTP/1.1 200")
+        return clients
 
     def probe(self, path):
         """What the kubelet does, with its limit of one second."""
@@ -169,17 +194,22 @@ def test_a_login_flood_neither_kills_the_monolith_nor_its_probe(pod):
     assert pod.podman.is_running(MONOLITH)
 
 
-def test_idle_connections_fit_into_the_limits(pod):
-    trust = ssl.create_default_context(cafile=pod.authority)
-    clients = []
-    for _ in range(300):
-        client = socket.create_connection(("127.0.0.1", pod.ports[443]), timeout=20)
-        clients.append(trust.wrap_socket(client, server_hostname="localhost"))
-        clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert clients[-1].recv(4096).startswith(b"HTTP/1.1 200")
+def test_a_thousand_idle_connections_fit_into_the_limits(pod):
+    clients = pod.idle_clients(1000)
+    assert pod.curl("").stdout.strip() == '{"message":"Hello"}'
+    assert sum(is_open(client) for client in clients) == 1000
     assert pod.probe("/healthz") == "200"
     for client in clients:
         client.close()
+
+
+def test_ended_orphans_do_not_stay(pod):
+    for name in (NGINX, MONOLITH):
+        pod.podman("exec", name, "sh", "-c", "sleep 0.2 & exit")
+
+        def states():
+            return pod.podman("exec", name, "sh", "-c", "cat /proc/[0-9]*/stat").stdout
+        wait_for(lambda: "(sleep)" not in states(), f"end of an orphan in {name}", 5)
 
 
 def test_nothing_was_killed_or_restarted_in_all_of_this(pod, measured):
@@ -189,6 +219,23 @@ def test_nothing_was_killed_or_restarted_in_all_of_this(pod, measured):
         state = pod.podman.inspect(name)
         assert state["State"]["Running"] and not state["State"]["OOMKilled"]
         assert state["RestartCount"] == 0
+    pod.close()
+
+
+def test_within_10mi_hundreds_of_idle_connections_stay_and_the_oldest_make_room(podman, certificates, measured):
+    def small(manifest):
+        manifest["spec"]["containers"][0]["resources"]["limits"]["memory"] = "10Mi"
+
+    pod = SecurePod(podman, certificates, small)
+    clients = pod.idle_clients(1000)
+    assert pod.curl("", "-m", "5").stdout.strip() == '{"message":"Hello"}'
+    still_open = [is_open(client) for client in clients]
+    measured(f"{NGINX} in 10Mi: {sum(still_open)} of 1000 idle connections held")
+    assert sum(still_open) >= 400
+    oldest_kept = still_open.index(True)
+    assert not any(still_open[:oldest_kept]) and all(still_open[oldest_kept:])
+    state = podman.inspect(NGINX)
+    assert state["State"]["Running"] and not state["State"]["OOMKilled"] and state["RestartCount"] == 0
     pod.close()
 
 
