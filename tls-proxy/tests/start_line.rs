@@ -29,6 +29,13 @@ fn certify(place: &Place, days: u32) {
     }
 }
 
+/// A proxy that has said what it does; from then on it watches its files.
+fn started(place: Place, configuration: &str, arguments: &[&str]) -> Proxy {
+    let proxy = Proxy::start_with(place, configuration, arguments);
+    proxy.logs("error.log", "listening on");
+    proxy
+}
+
 fn lines<'a>(log: &'a str, with: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains(with)).collect()
 }
@@ -40,7 +47,7 @@ fn one_line_tells_what_serves_where_and_under_which_limits() {
     let admin = place.address(9113).to_string();
     let arguments = ["--admin", &admin[..], "--shutdown-budget", "25s"];
     let conf = around(SERVER).replace("worker_processes 1", "worker_processes 2");
-    let proxy = Proxy::start_with(place, &conf, &arguments);
+    let proxy = started(place, &conf, &arguments);
     let log = proxy.place.read("error.log");
     let found = lines(&log, "listening on");
     assert_eq!(found.len(), 1, "{log}");
@@ -64,7 +71,8 @@ fn one_line_tells_what_serves_where_and_under_which_limits() {
 fn a_certificate_that_is_about_to_end_is_warned_of_until_it_is_renewed() {
     let place = Place::new("about");
     certify(&place, 3);
-    let proxy = Proxy::start(place, SERVER);
+    let proxy = started(place, &around(SERVER), &[]);
+    proxy.logs("error.log", "expires within");
     let log = proxy.place.read("error.log");
     let warned = lines(&log, "[warn]");
     assert_eq!(warned.len(), 1, "{log}");
@@ -85,7 +93,7 @@ fn a_certificate_that_is_about_to_end_is_warned_of_until_it_is_renewed() {
 fn a_reload_without_new_certificates_does_not_tell_of_them() {
     let place = Place::new("same");
     ecdsa(&place, "own");
-    let proxy = Proxy::start(place, SERVER);
+    let proxy = started(place, &around(SERVER), &[]);
     proxy
         .place
         .write("nginx.conf", &around(&SERVER.replace("200 a", "200 b")));
