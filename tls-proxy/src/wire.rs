@@ -60,6 +60,7 @@ pub(crate) struct Wire<S> {
     pub(crate) ended: bool,
     /// The last read was a large one: a body is probably moving.
     flowing: bool,
+    may_bulk: bool,
     /// Given back with the first read that finds nothing.
     bulk: Option<Bulk>,
     /// Bytes taken from the stream so far.
@@ -77,10 +78,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             inbound,
             ended: false,
             flowing: false,
+            may_bulk: false,
             bulk: None,
             received,
             sent: 0,
         }
+    }
+
+    /// Reads in bulk where that pays: behind TLS, which has to be decrypted, larger
+    /// pieces save time, while on the way to it they leave the CPU's cache.
+    pub(crate) fn in_bulk(mut self) -> Self {
+        self.may_bulk = true;
+        self
     }
 
     /// Bytes that have been read and used.
@@ -129,7 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         };
         self.inbound.reserve(size);
         let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
-        if self.bulk.is_none() && matches!(read, Poll::Ready(Ok(got)) if got >= READ_SIZE) {
+        let filled = matches!(read, Poll::Ready(Ok(got)) if got >= READ_SIZE);
+        if filled && self.may_bulk && self.bulk.is_none() {
             self.bulk = Bulk::take();
         }
         read
