@@ -34,12 +34,19 @@ impl Page {
 
     /// What the samples that follow mean. `kind` is `counter`, `gauge`,
     /// `histogram` or `summary`.
+    #[inline(never)]
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
     /// One value of a family.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.write(name, labels, &value);
+    }
+
+    // One copy for all kinds of values: a page has a hundred samples.
+    #[inline(never)]
+    fn write(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
         self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
             let open = if index == 0 { '{' } else { ',' };

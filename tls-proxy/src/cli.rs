@@ -138,10 +138,11 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
         globals: matches.get_one::<String>("g").cloned(),
         shutdown_budget: matches.get_one::<Duration>(SHUTDOWN_BUDGET).copied(),
         admin: matches
-            .get_one::<Option<admin::Address>>(ADMIN)
-            .cloned()
-            .flatten(),
-        log_format: matches.get_one(LOG_FORMAT).copied().unwrap_or_default(),
+            .get_one::<String>(ADMIN)
+            .map_or(Ok(None), |text| address(text))?,
+        log_format: matches
+            .get_one::<String>(LOG_FORMAT)
+            .map_or(Ok(Form::default()), |text| form(text))?,
     };
     let signal = matches
         .get_one::<String>("s")
@@ -159,19 +160,22 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// An address; without a word there is none.
-fn address(text: &str) -> Result<Option<admin::Address>, admin::address::Invalid> {
+fn address(text: &str) -> Result<Option<admin::Address>, UsageError> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some)
+    let address = text.parse();
+    address
+        .map(Some)
+        .map_err(|_| UsageError::Admin(text.to_owned()))
 }
 
 /// A form of logs.
-fn form(text: &str) -> Result<Form, &'static str> {
+fn form(text: &str) -> Result<Form, UsageError> {
     match text {
         "text" => Ok(Form::Text),
         "json" => Ok(Form::Json),
-        _ => Err("no such form"),
+        _ => Err(UsageError::LogFormat(text.to_owned())),
     }
 }
 
@@ -236,7 +240,6 @@ fn definition() -> clap::Command {
                 .long(ADMIN)
                 .env("TLS_PROXY_ADMIN")
                 .value_name("address")
-                .value_parser(address)
                 .help("answer /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
         )
         .arg(
@@ -244,7 +247,6 @@ fn definition() -> clap::Command {
                 .long(LOG_FORMAT)
                 .env("TLS_PROXY_LOG_FORMAT")
                 .value_name("form")
-                .value_parser(form)
                 .help("text or json: error_log, and access_log without a format (default: text)"),
         )
 }
@@ -259,12 +261,6 @@ fn in_nginx_words(error: &clap::Error) -> UsageError {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
-    if argument.starts_with("--log-format") {
-        return UsageError::LogFormat(context(ContextKind::InvalidValue));
-    }
-    if argument.starts_with("--admin") {
-        return UsageError::Admin(context(ContextKind::InvalidValue));
-    }
     if argument.starts_with("--shutdown-budget") {
         return UsageError::Budget(context(ContextKind::InvalidValue));
     }

@@ -143,6 +143,10 @@ impl ErrorLog {
 
 /// Writes a line about a connection that has no request yet.
 pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {
+    tell_of_connection(connection, level, &what);
+}
+
+fn tell_of_connection(connection: &Connection, level: Level, what: &dyn Display) {
     let standing = connection.standing();
     let logs = &standing.settings().core.error_log;
     if !logs.want(level) {
@@ -159,6 +163,11 @@ pub(crate) fn connection(connection: &Connection, level: Level, what: impl Displ
 
 /// Writes a line about a request.
 pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
+    tell_of_request(request, level, &what);
+}
+
+// One copy, whatever there is to say.
+fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
     let log = &request.settings().core.error_log;
     if !log.want(level) {
         return;

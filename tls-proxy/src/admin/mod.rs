@@ -14,13 +14,12 @@ pub(crate) mod status;
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::JoinHandle;
 
 pub use self::address::{Address, BindError};
 use self::pulse::Pulse;
@@ -64,12 +63,12 @@ pub(crate) fn start(listener: TcpListener, told: Told) -> io::Result<()> {
     };
     thread::Builder::new()
         .name("admin".into())
-        .spawn(move || LocalSet::new().block_on(&runtime, serve(listener, told)))?;
+        .spawn(move || runtime.block_on(serve(listener, told)))?;
     Ok(())
 }
 
 async fn serve(listener: tokio::net::TcpListener, told: Told) {
-    let site = Rc::new(Site {
+    let site = Arc::new(Site {
         status: told.status,
         phase: told.phase,
         pulse: tokio::sync::Mutex::new(Pulse::new(told.workers)),
@@ -88,7 +87,7 @@ async fn serve(listener: tokio::net::TcpListener, told: Told) {
             oldest.abort();
         }
         let site = site.clone();
-        open.push_back(tokio::task::spawn_local(async move {
+        open.push_back(tokio::spawn(async move {
             connection::serve(socket, &site).await;
         }));
     }

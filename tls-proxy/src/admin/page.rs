@@ -40,6 +40,7 @@ pub(super) fn page(facts: &Facts, phase: Phase) -> String {
 }
 
 /// A family of counters that are told apart by one label.
+#[inline(never)]
 fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str], &[Count])) {
     page.family(name, "counter", help);
     for (word, count) in all.0.iter().zip(all.1) {
