@@ -9,7 +9,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often to look, unless there is a reason to differ. The kubelet itself
 /// takes up to a minute to renew a volume.
@@ -51,6 +51,25 @@ impl Stamp {
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
     }
+}
+
+/// Whether one of `paths`, or the folder it is in, may have changed at `moment`
+/// or later. For files that were read before a [`Fingerprint`] of them could be
+/// taken: what changed in between differs from none.
+pub fn changed_since<P: AsRef<Path>>(paths: &[P], moment: SystemTime) -> bool {
+    // The kernel stamps files with a clock that ticks this seldom at worst.
+    let moment = moment.checked_sub(Duration::from_millis(10));
+    let Some(moment) = moment.and_then(|it| it.duration_since(UNIX_EPOCH).ok()) else {
+        return true;
+    };
+    let moment = (moment.as_secs() as i64, i64::from(moment.subsec_nanos()));
+    paths.iter().any(|path| {
+        let path = path.as_ref();
+        // The swap of `..data` changes the folder and neither link nor file.
+        let folder = path.parent().map(Stamp::of);
+        let found = [Stamp::of(path), folder.flatten()];
+        found.into_iter().flatten().any(|it| it.changed >= moment)
+    })
 }
 
 /// A set of paths and what they last resolved to.
@@ -123,6 +142,24 @@ mod tests {
         let mut watch = Watch::new(vec![root.join("key")]);
         fs::write(root.join("key"), "other").unwrap();
         assert!(watch.changed());
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_is_known_to_have_changed() {
+        let root = volume("since");
+        for generation in ["..1", "..2"] {
+            fs::create_dir(root.join(generation)).unwrap();
+            fs::write(root.join(generation).join("key"), "same").unwrap();
+        }
+        symlink("..1", root.join("..data")).unwrap();
+        symlink("..data/key", root.join("key")).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let read = SystemTime::now();
+        let paths = [root.join("key")];
+        assert!(!changed_since(&paths, read));
+        symlink("..2", root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        assert!(changed_since(&paths, read));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From the command line's options to a configuration.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::cli::Options;
 use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, reason};
@@ -56,6 +57,7 @@ pub fn load(options: &Options) -> Configuration {
             )
         }
     };
+    let began = SystemTime::now();
     let loaded = conf::load(&Entry {
         main,
         globals: options.globals.clone(),
@@ -68,6 +70,7 @@ pub fn load(options: &Options) -> Configuration {
         form: options.log_format,
     };
     let mut origin = Origin {
+        began,
         texts: loaded.files.clone(),
         files: on_disk(&loaded.files),
         folders: loaded.folders.clone(),

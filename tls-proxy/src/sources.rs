@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use pod::watch::{Fingerprint, Watch};
+use pod::watch::{Fingerprint, Watch, changed_since};
 
 use crate::conf::LoadedFile;
 
@@ -15,8 +15,10 @@ const LOOK: Duration = Duration::from_millis(400);
 const MOST_LOOKS: u32 = 4;
 
 /// What a configuration was read from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Origin {
+    /// When the reading began.
+    pub began: SystemTime,
     /// The texts, in the order of reading.
     pub texts: Vec<LoadedFile>,
     /// Every file, certificates and keys too.
@@ -42,6 +44,7 @@ impl Origin {
             all.into_iter().collect()
         };
         Self {
+            began: refused.began,
             texts: self.texts.clone(),
             files: once(&self.files, refused.files),
             folders: once(&self.folders, refused.folders),
@@ -54,8 +57,9 @@ impl Origin {
 pub(crate) struct Sources {
     origin: Origin,
     watch: Watch,
-    /// What the files were when the configuration was read.
-    read: Fingerprint,
+    /// What the files were when the configuration was read; none where one may
+    /// have changed meanwhile.
+    read: Option<Fingerprint>,
     /// Looks since the first change that is not taken yet.
     looks: u32,
 }
@@ -63,11 +67,14 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) fn new(origin: Origin) -> Self {
         let paths = [&origin.files[..], &origin.folders].concat();
+        let watch = Watch::new(paths);
+        let read = Fingerprint::of(&origin.files);
+        let moved = changed_since(&origin.files, origin.began);
         Self {
-            watch: Watch::new(paths),
-            read: Fingerprint::of(&origin.files),
+            watch,
+            read: (!moved).then_some(read),
             origin,
-            looks: 0,
+            looks: u32::from(moved),
         }
     }
 
@@ -97,10 +104,12 @@ impl Sources {
         self.watch.changed()
     }
 
-    /// Whether a file differs from the one that was read. A folder that changed
-    /// may have got a log or a draft, which nobody includes.
-    pub(crate) fn differ(&self) -> bool {
-        Fingerprint::of(&self.origin.files) != self.read
+    /// Whether a file differs from the one that was read; none where that cannot
+    /// be told. A folder that changed may have got a log or a draft, which nobody
+    /// includes.
+    pub(crate) fn differ(&self) -> Option<bool> {
+        let read = self.read.as_ref()?;
+        Some(*read != Fingerprint::of(&self.origin.files))
     }
 }
 
@@ -110,15 +119,14 @@ mod tests {
 
     #[test]
     fn refused_again_and_again_the_same_files_are_watched_once() {
-        let own = Origin {
-            files: vec!["a.conf".into(), "key.pem".into()],
-            ..Origin::default()
+        let origin = |files: [&str; 2], folders: &[&str]| Origin {
+            began: SystemTime::now(),
+            texts: Vec::new(),
+            files: files.map(PathBuf::from).to_vec(),
+            folders: folders.iter().map(PathBuf::from).collect(),
         };
-        let refused = || Origin {
-            files: vec!["a.conf".into(), "b.conf".into()],
-            folders: vec!["conf.d".into()],
-            ..Origin::default()
-        };
+        let own = origin(["a.conf", "key.pem"], &[]);
+        let refused = || origin(["a.conf", "b.conf"], &["conf.d"]);
         let mut watched = own;
         for _ in 0..3 {
             watched = watched.with_files_of(refused());

@@ -56,7 +56,15 @@ impl Workers {
     pub(crate) fn follow_files(&mut self, options: &Options) {
         let loaded = read_standing_still(options, &mut self.sources);
         let same = loaded.origin.says_the_same(self.sources.origin());
-        if same && !self.sources.differ() {
+        let known = self.sources.differ();
+        let differs = known.unwrap_or_else(|| {
+            let fresh = loaded.config.as_ref().map(Config::lifetimes);
+            fresh.is_none_or(|fresh| fresh != self.config.lifetimes())
+        });
+        if same && !differs {
+            if known.is_none() {
+                self.sources = Sources::new(loaded.origin);
+            }
             return;
         }
         tracing::info!("files of the configuration have changed");
