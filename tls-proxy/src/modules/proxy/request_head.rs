@@ -54,7 +54,8 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -
         for (name, value) in request.head.fields.iter() {
             let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
             let replaced = REPLACED_NAMES.may_have(name) && REPLACED.iter().any(is);
-            if !replaced && !(set.may_have(name) && sets(settings, name)) {
+            let is_set = set.may_have(name) && sets(settings, name);
+            if !replaced && !is_set {
                 write_field(name, value, &mut out);
             }
         }
