@@ -11,6 +11,7 @@ import pytest
 from cluster import SYNC, Cluster, wait_until_all
 from conftest import run, wait_for
 from fixtures import tell
+from stand import Counting
 
 REQUESTS = 10_000
 LOGINS = 200
@@ -21,6 +22,12 @@ def cluster():
     cluster = Cluster()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(autouse=True)
+def no_clients_left():
+    yield
+    Counting.end_all()
 
 
 def ask(cluster, path="/", timeout=60, **fields):

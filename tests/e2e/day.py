@@ -22,6 +22,8 @@ ROTATIONS, CHANGES, ROLLOUTS, DEATHS = 20, 20, 5, 10
 # In force within this many seconds.
 IN_FORCE = 2
 MORTAL_PORT = 9001
+# Descriptors that come with the first request, KiB that a heap takes and leaves.
+SLACK, HEAP = 4, 1024
 
 
 class Mortal:
@@ -116,7 +118,7 @@ class Day:
                     ssl.get_server_certificate((pod.address, 8443), timeout=5).strip() == expected)
 
     def expect(self, written, what, in_force):
-        """All pods that serve must have taken it; one that ends may be gone."""
+        """Every pod must take it in time, but one that ends meanwhile."""
         for pod in self.pods():
             while pod in self.pods():
                 try:
@@ -168,7 +170,9 @@ def test_a_day_under_load(stand):
     finally:
         day.mortal.end()
         traffic.stop()
-    wait_for(lambda: sum(samples.descriptors().values()) < sum(before.values()) + 40, "end of connections", 30)
+    # The last upstream connections leave with keepalive_timeout, after 60 s.
+    wait_for(lambda: all(samples.descriptors()[name] <= count + SLACK for name, count in before.items()),
+             f"end of connections: {before} before, {samples.descriptors()} now", 80)
     after, grown = samples.descriptors(), samples.growth()
     figures = [traffic.line(), f"{day.done}", f"in force after {max(day.late):.1f} s at most"]
     figures += [f"{name}: {statistics.median(samples.memory[name]) / 1024:.1f} MiB, grown by {grown[name]:.0f} KiB, "
@@ -178,5 +182,5 @@ def test_a_day_under_load(stand):
     assert day.done == {"rotations": ROTATIONS, "configurations": CHANGES, "rollouts": ROLLOUTS, "deaths": DEATHS}
     assert not day.problems, day.problems
     assert traffic.total("failed") == 0, traffic.reasons()
-    assert max(day.late) < IN_FORCE + 0.5
-    assert all(kilobytes < 1024 for kilobytes in grown.values())
+    assert max(day.late) < IN_FORCE
+    assert all(kilobytes < HEAP for kilobytes in grown.values())

@@ -120,7 +120,8 @@ class Pod:
         workers = [threading.Timer(ENDPOINT_DELAY, service.remove, [self.address])]
         for name in self.containers:
             before = [end for other, end in self.gone.items() if other != name] if name == sidecar else []
-            workers.append(threading.Thread(target=self.stop_container, args=(name, deadline, before)))
+            workers.append(threading.Thread(target=self.stop_container, daemon=True,
+                                            args=(name, deadline, before)))
         for worker in workers:
             worker.start()
         for worker in workers:

@@ -97,6 +97,7 @@ class Stand:
 
     def end_fleets(self):
         """Removes what a scenario has left."""
+        Counting.end_all()
         left = [pod for each in self.fleets for pod in each.pods]
         for pod in left:
             self.service.remove(pod.address)
@@ -113,10 +114,13 @@ class Stand:
 class Counting:
     """The clients of traffic.py while they run."""
 
+    running = set()
+
     def __init__(self, process):
         self.process = process
+        self.running.add(process)
         self.figures = {}
-        self.reading = threading.Thread(target=self.read)
+        self.reading = threading.Thread(target=self.read, daemon=True)
         self.reading.start()
         self.began = time.monotonic()
 
@@ -134,9 +138,18 @@ class Counting:
         """Ends the clients and returns what they counted."""
         self.process.stdin.close()
         assert self.process.wait(60) == 0
+        self.running.discard(self.process)
         self.reading.join()
         self.seconds = time.monotonic() - self.began
         return self.figures
+
+    @classmethod
+    def end_all(cls):
+        """Ends what a scenario that failed has left running."""
+        while cls.running:
+            process = cls.running.pop()
+            process.kill()
+            process.wait()
 
     def line(self):
         """One line for the report."""
