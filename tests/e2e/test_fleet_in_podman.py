@@ -1,12 +1,11 @@
 """The short form of `make e2e`: the fleet's pods start, work and end as they should."""
 
+import json
 import time
+from base64 import b64encode
 
 from fixtures import no_pods_left, stand  # noqa: F401
 from scenario_3_failures import ask
-
-from base64 import b64encode
-from json import loads
 
 
 def test_the_pod_of_the_deployment_runs_without_any_power(stand):
@@ -24,7 +23,7 @@ def test_the_pod_of_the_deployment_runs_without_any_power(stand):
 def test_a_token_from_one_pod_is_good_in_the_other(stand):
     first, second = stand.fleet(2).pods
     basic = "Basic " + b64encode(b"user:password").decode()
-    token = loads(ask(first, "/login", Authorization=basic)[1])["token"]
+    token = json.loads(ask(first, "/login", Authorization=basic)[1])["token"]
     assert ask(second, "/secure", Authorization=f"Bearer {token}")[0] == 200
 
 
