@@ -260,6 +260,21 @@ def test_the_monolith_outlives_the_proxy_and_waits_no_longer(fresh_pod):
     assert fresh_pod.podman.inspect(MONOLITH)["State"]["ExitCode"] == 0
 
 
+def test_a_monolith_that_alone_is_told_to_stop_does_not_wait_for_the_proxy(fresh_pod):
+    began = time.monotonic()
+    fresh_pod.podman("exec", MONOLITH, "kill", "1")
+    wait_for(lambda: not fresh_pod.podman.is_running(MONOLITH), "end of the monolith", 15)
+    assert time.monotonic() - began > 5, "it might have been the pod that ends"
+    assert fresh_pod.podman.inspect(MONOLITH)["State"]["ExitCode"] == 0
+    refused = fresh_pod.curl("", "-m", "2", "-o", os.devnull, "-w", "%{http_code}", check=False)
+    assert refused.stdout == "502"
+    fresh_pod.podman("start", MONOLITH)
+    wait_for(lambda: fresh_pod.probe("/healthz") == "200", "return of the monolith")
+    began = time.monotonic()
+    wait_for(lambda: fresh_pod.curl("", check=False).returncode == 0, "answer of the pod", 5)
+    assert time.monotonic() - began < 1
+
+
 def test_both_programs_exit_0_on_their_stop_signals(fresh_pod):
     for name in (NGINX, MONOLITH):
         began = time.monotonic()

@@ -4,7 +4,7 @@
 //! who counts what was cut is the server.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -71,17 +71,68 @@ pub(crate) async fn requested(stop: &mut mpsc::Receiver<Stop>) -> Stop {
     }
 }
 
-/// Waits until no other process of the pod holds a TCP socket: until the proxy
-/// in front, which ends by itself, has carried its last request.
-pub(crate) async fn alone() {
-    loop {
-        match pod::neighbours::hold_sockets() {
-            Ok(true) => tokio::time::sleep(LOOK).await,
-            Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(%error, "cannot see the sockets of the pod; not waiting for the proxy");
-                return;
-            }
+/// Why there is nobody to wait for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// No other process of the pod holds a TCP socket.
+    Alone,
+    /// The others accept as before: it is not the pod that ends.
+    Alive,
+    /// The kernel does not show the sockets.
+    Unseen,
+}
+
+impl Left {
+    /// The reason in a log line.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Alone => "alone in the pod: draining",
+            Self::Alive => "the rest of the pod does not end: draining",
+            Self::Unseen => "cannot see the sockets of the pod: draining without waiting",
         }
+    }
+}
+
+/// Waits for the end of the proxy in front, which ends by itself: until no other
+/// process of the pod holds a TCP socket, and it has carried its last request.
+/// Where after `patience` the others still accept on every socket that they did at
+/// first, this process alone was told to stop, and its restart should not wait.
+pub(crate) async fn outlived(patience: Duration) -> Left {
+    let began = Instant::now();
+    let mut at_first = None;
+    loop {
+        let others = match pod::neighbours::sockets() {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::warn!(%error, "the sockets of the pod cannot be seen");
+                return Left::Unseen;
+            }
+        };
+        if others.is_empty() {
+            return Left::Alone;
+        }
+        let at_first = at_first.get_or_insert_with(|| others.listening.clone());
+        if began.elapsed() >= patience && accept_still(at_first, &others.listening) {
+            return Left::Alive;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether somebody accepted at first, and nobody has stopped since.
+fn accept_still(at_first: &[u64], now: &[u64]) -> bool {
+    !at_first.is_empty() && at_first.iter().all(|socket| now.contains(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_closes_one_of_its_listeners_is_ending() {
+        assert!(accept_still(&[1, 2], &[1, 2]));
+        assert!(accept_still(&[1, 2], &[1, 2, 3]));
+        assert!(!accept_still(&[1, 2], &[2]));
+        assert!(!accept_still(&[], &[]));
     }
 }

@@ -9,19 +9,38 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Where the inode stands in a line of the table, counted from 0.
+/// Where the state and the inode stand in a line of the table, counted from 0.
+const STATE: usize = 3;
 const INODE: usize = 9;
+/// The state of a socket that accepts connections (TCP_LISTEN).
+const LISTENS: &str = "0A";
 
-/// Whether a process other than this one holds a TCP socket in this network
-/// name space: it listens, or has a connection that is not over.
+/// The TCP sockets in this network name space that other processes hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// Inodes of those that accept connections.
+    pub listening: Vec<u64>,
+    /// How many are connected, or still ending.
+    pub connected: usize,
+}
+
+impl Sockets {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.connected == 0 && self.listening.is_empty()
+    }
+}
+
+/// Looks at the sockets of the other processes.
 ///
 /// # Errors
 /// When the kernel does not show its tables.
-pub fn hold_sockets() -> io::Result<bool> {
+pub fn sockets() -> io::Result<Sockets> {
     let proc = Path::new("/proc/self");
     // Before the tables: a socket opened in between then seems a neighbour's
     // for once, and never the other way round.
     let own = own_sockets(&proc.join("fd"))?;
+    let mut others = Sockets::default();
     for table in ["net/tcp", "net/tcp6"] {
         let table = match File::open(proc.join(table)) {
             Ok(table) => table,
@@ -31,11 +50,9 @@ pub fn hold_sockets() -> io::Result<bool> {
             }
             Err(error) => return Err(error),
         };
-        if held_by_others(BufReader::new(table), &own)? {
-            return Ok(true);
-        }
+        add_others(BufReader::new(table), &own, &mut others)?;
     }
-    Ok(false)
+    Ok(others)
 }
 
 /// The inodes of this process's sockets, sorted: descriptors are links that
@@ -60,18 +77,23 @@ fn socket_inode(link: &str) -> Option<u64> {
         .ok()
 }
 
-fn held_by_others(mut table: impl BufRead, own: &[u64]) -> io::Result<bool> {
+fn add_others(mut table: impl BufRead, own: &[u64], others: &mut Sockets) -> io::Result<()> {
     let mut line = String::new();
     loop {
         line.clear();
         if table.read_line(&mut line)? == 0 {
-            return Ok(false);
+            return Ok(());
         }
+        let field = |number| line.split_ascii_whitespace().nth(number);
         // The heading has no number there.
-        let inode = line.split_ascii_whitespace().nth(INODE);
-        let inode = inode.and_then(|text| text.parse().ok()).unwrap_or(0);
-        if inode != 0 && own.binary_search(&inode).is_err() {
-            return Ok(true);
+        let inode = field(INODE).and_then(|text| text.parse().ok()).unwrap_or(0);
+        if inode == 0 || own.binary_search(&inode).is_ok() {
+            continue;
+        }
+        if field(STATE) == Some(LISTENS) {
+            others.listening.push(inode);
+        } else {
+            others.connected += 1;
         }
     }
 }
@@ -83,27 +105,30 @@ mod tests {
 
     const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
-    fn table(inodes: &[u64]) -> String {
-        let line = |inode| {
+    /// One's own sockets are 7 and 9.
+    fn others(sockets: &[(u64, &str)]) -> Sockets {
+        let line = |(inode, state): &(u64, &str)| {
             format!(
-                "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0000000000000000 100 0 0 10 0\n"
+                "   0: 0100007F:0050 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0000000000000000 100 0 0 10 0\n"
             )
         };
-        let lines: String = inodes.iter().map(line).collect();
-        HEADING.to_owned() + &lines
+        let lines: String = sockets.iter().map(line).collect();
+        let table = HEADING.to_owned() + &lines;
+        let mut others = Sockets::default();
+        add_others(table.as_bytes(), &[7, 9], &mut others).unwrap();
+        others
     }
 
     #[test]
     fn one_s_own_sockets_and_those_of_the_kernel_are_nobody_else_s() {
-        for (inodes, others) in [
-            (vec![], false),
-            (vec![7, 0, 9], false),
-            (vec![7, 8, 9], true),
-            (vec![1], true),
-        ] {
-            let found = held_by_others(table(&inodes).as_bytes(), &[7, 9]).unwrap();
-            assert_eq!(found, others, "{inodes:?}");
-        }
+        assert!(others(&[]).is_empty());
+        assert!(others(&[(7, "0A"), (0, "06"), (9, "01")]).is_empty());
+        let found = others(&[(7, "0A"), (8, "0A"), (10, "01"), (11, "08")]);
+        let expected = Sockets {
+            listening: vec![8],
+            connected: 2,
+        };
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -125,8 +150,10 @@ mod tests {
     fn the_kernel_s_own_tables_are_understood() {
         let own = own_sockets(Path::new("/proc/self/fd")).unwrap();
         let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let table = || BufReader::new(File::open("/proc/self/net/tcp").unwrap());
+        let table = BufReader::new(File::open("/proc/self/net/tcp").unwrap());
+        let mut others = Sockets::default();
+        add_others(table, &own, &mut others).unwrap();
         // The listener came after the look at the descriptors.
-        assert!(held_by_others(table(), &own).unwrap());
+        assert!(!others.listening.is_empty());
     }
 }
