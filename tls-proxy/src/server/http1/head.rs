@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error_log::{self, Level};
 use crate::http1::host;
-use crate::http1::request_head::{self, Limits, Rejection, RequestHead};
+use crate::http1::request_head::{self, Limits, Rejection, RequestHead, Version};
 use crate::server::connection::{Connection, note_broken};
 use crate::server::counters::Reading;
 use crate::server::room::Place;
@@ -78,9 +78,10 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         };
         // What is long or whole holds more than an idle connection does.
         if place.is_none() && (head.is_some() || wire.borrow().inbound.len() > SMALL_HEAD) {
-            place = place_until(deadline, connection).await;
+            let waiting = connection.worker.room.for_request();
+            place = timeout_at(deadline, waiting).await.ok();
             if place.is_none() {
-                return Next::Close;
+                return Next::Rejected(crowded_out(head, wire));
             }
         }
         if let Some(head) = head {
@@ -109,14 +110,16 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     }
 }
 
-/// A place for a request, unless there is none for longer than a head may take.
-async fn place_until(deadline: Instant, connection: &Connection) -> Option<Place> {
-    let place = timeout_at(deadline, connection.worker.room.for_request()).await;
-    if place.is_err() {
-        let what = "no memory for another request; raise the memory limit of the container";
-        error_log::connection(connection, Level::Error, what);
+/// There has been no memory for a request for as long as a head may take.
+fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> Rejection {
+    let known = head.map(|head| (head.line, head.version));
+    let (line, version) = known.unwrap_or_else(|| (first_line(wire), Version::Http11));
+    Rejection {
+        status: 503,
+        reason: "no memory for another request, raise the limit of the container,".into(),
+        line,
+        version,
     }
-    place.ok()
 }
 
 /// The limits of the server that a host chooses, where that matters.

@@ -104,7 +104,12 @@ async fn refuse_head(connection: &Rc<Connection>, wire: &SharedWire, rejection: 
     } = rejection;
     let mut request = Request::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
-    error_log::request(&request, Level::Info, what);
+    // Not the client's fault, but that there is no memory.
+    let level = match status {
+        503 => Level::Error,
+        _ => Level::Info,
+    };
+    error_log::request(&request, level, what);
     let response = phases::respond_to_broken(&mut request, status).await;
     let patience = Patience::of(&request);
     match send::send(&mut request, wire, response, false).await {
