@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use support::{Place, Proxy, Upstream, certificates, curl, stderr, stdout};
+use support::{Place, Proxy, Upstream, certificates, curl, eventually, stderr};
 
 fn start(name: &str) -> (Upstream, Proxy) {
     let place = Place::new(name);
@@ -91,27 +91,49 @@ fn records_may_come_in_any_pieces() {
 fn keys_may_change_between_requests() {
     let (_upstream, proxy) = start("keys");
     let address = proxy.place.address(support::place::TLS).to_string();
+    let said = std::fs::File::create(proxy.place.path("said")).unwrap();
     let mut child = Command::new("openssl")
         .args(["s_client", "-tls1_3", "-connect", &address])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
         .spawn()
         .unwrap();
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    // K: new keys, and a request for ours to be new, too; k: without. Each wants
-    // to be read alone.
-    for line in ["K\n", request, "k\n", request, "K\n", request, "Q\n"] {
-        child
-            .stdin
-            .as_mut()
-            .unwrap()
-            .write_all(line.as_bytes())
-            .unwrap();
-        thread::sleep(Duration::from_millis(300));
+    let says = |what: &str, times: usize| {
+        eventually(what, || {
+            proxy.place.read("said").matches(what).count() == times
+        });
+    };
+    // K: new keys, and a request for ours to be new, too; k: without. Each has to
+    // be read alone, so it waits for what the one before has led to.
+    for (times, keys) in [(1, "K\n"), (2, "k\n"), (3, "K\n")] {
+        let stdin = child.stdin.as_mut().unwrap();
+        stdin.write_all(keys.as_bytes()).unwrap();
+        says("KEYUPDATE", times);
+        stdin.write_all(request.as_bytes()).unwrap();
+        says("HTTP/1.1 200 OK", times);
     }
-    let output = child.wait_with_output().unwrap();
-    let said = stdout(&output) + &stderr(&output);
-    assert_eq!(said.matches("KEYUPDATE").count(), 3, "{said}");
-    assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 3, "{said}");
+    child.stdin.as_mut().unwrap().write_all(b"Q\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_client_hello_without_end_is_cut() {
+    let (_upstream, proxy) = start("hello");
+    let mut client = TcpStream::connect(proxy.place.address(support::place::TLS)).unwrap();
+    client.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    // Handshake records of 4 KiB; the message says it is 65,535 bytes long.
+    let mut record = vec![22, 3, 1, 16, 0, 1, 0, 255, 255, 3, 3];
+    record.resize(5 + 4096, 7);
+    for _ in 0..8 {
+        // It may have been cut by now.
+        let _ = client.write_all(&record);
+        record[5] = 7;
+    }
+    let mut rest = Vec::new();
+    let ended = client.read_to_end(&mut rest);
+    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    assert!(ended.as_ref().map_or_else(reset, |_| true), "{ended:?}");
+    proxy.logs("error.log", "the ClientHello is too long");
 }

@@ -12,6 +12,10 @@ use super::server_config::TlsServer;
 use super::stream::TlsStream;
 use crate::server::stream::Prefixed;
 
+/// A ClientHello is no longer than this, bytes: browsers send 2 KiB, and what is
+/// read of it is held twice.
+const MOST_HELLO: usize = 16 * 1024;
+
 /// What a finished handshake says of a connection.
 #[derive(Debug)]
 pub(crate) struct TlsInfo {
@@ -133,6 +137,10 @@ async fn read_hello(stream: &mut Prefixed) -> io::Result<Accepted> {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             }
+        }
+        if stream.seen.len() > MOST_HELLO {
+            let reason = "the ClientHello is too long";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         if stream.look().await? == 0 {
             let reason = "tls handshake eof";

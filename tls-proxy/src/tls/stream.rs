@@ -22,6 +22,9 @@ use tokio::net::TcpStream;
 const FRAGMENT: usize = 16 * 1024;
 /// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
 const RECORD: usize = 5 + 16 * 1024 + 2048;
+/// A message of the handshake is no longer than this, bytes: a client's chain of
+/// certificates.
+const MOST_HANDSHAKE: usize = 32 * 1024;
 /// Clear text that is encrypted in one go, four records of it, bytes. A client that
 /// takes nothing holds what it was handed: a piece of a body, seldom as much.
 const PIECE: usize = 4 * FRAGMENT;
@@ -109,6 +112,10 @@ impl TlsStream {
             }
             if let Poll::Ready(drained) = drained {
                 drained?;
+            }
+            if self.inward.len() > MOST_HANDSHAKE {
+                let reason = "a message of the handshake is too long";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
             }
             if ready!(self.poll_more(cx))? == 0 {
                 let reason = "tls handshake eof";
@@ -347,11 +354,9 @@ impl AsyncRead for TlsStream {
                 step = if this.inward.len() < RECORD {
                     this.poll_fresh(cx, into)
                 } else {
-                    // A message of the handshake's kind in several records.
-                    this.poll_more(cx).map(|read| match read? {
-                        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                        _ => Ok(Step::Hungry),
-                    })
+                    // Nothing that a client may say after the handshake is so long.
+                    let reason = "a message of the handshake's kind in several records";
+                    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
                 };
             }
             // An alert, or the answer to a new key; whoever writes next sees
