@@ -69,6 +69,13 @@ pub(crate) struct Wire<S> {
     pub(crate) sent: u64,
 }
 
+impl<S> Wire<S> {
+    /// What is read from.
+    pub(crate) fn stream(&self) -> &S {
+        &self.io
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A wire on which `inbound` has been read already.
     pub(crate) fn new(io: S, inbound: BytesMut) -> Self {

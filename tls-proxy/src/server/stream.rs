@@ -24,6 +24,16 @@ pub(crate) enum ClientStream {
     Tls(Box<TlsStream>),
 }
 
+impl ClientStream {
+    /// What has come and cannot be read before more comes, bytes.
+    pub(crate) fn unread(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(stream) => stream.unread(),
+        }
+    }
+}
+
 impl Prefixed {
     /// Reads what there is and keeps it to be read again; 0 is the end.
     pub(crate) async fn look(&mut self) -> io::Result<usize> {

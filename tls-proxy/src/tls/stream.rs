@@ -101,6 +101,11 @@ impl TlsStream {
         &self.session
     }
 
+    /// Ciphertext that waits for the rest of its record, bytes.
+    pub(crate) fn unread(&self) -> usize {
+        self.inward.len()
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let step = self.decrypt_rest(None);

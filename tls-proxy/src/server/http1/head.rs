@@ -77,7 +77,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             Err(rejection) => return Next::Rejected(rejection),
         };
         // What is long or whole holds more than an idle connection does.
-        if place.is_none() && (head.is_some() || wire.borrow().inbound.len() > SMALL_HEAD) {
+        if place.is_none() && (head.is_some() || held(wire) > SMALL_HEAD) {
             let waiting = connection.worker.room.for_request();
             place = timeout_at(deadline, waiting).await.ok();
             if place.is_none() {
@@ -148,14 +148,23 @@ async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> b
         }
     });
     poll_fn(|cx| {
-        match wire.borrow_mut().poll_fill(cx) {
+        let filled = wire.borrow_mut().poll_fill(cx);
+        match filled {
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
             Poll::Ready(Err(_)) => return Poll::Ready(false),
+            // Most of a record: idle it is no more.
+            Poll::Pending if held(wire) > SMALL_HEAD => return Poll::Ready(true),
             Poll::Pending => {}
         }
         draining.as_mut().poll(cx).map(|()| false)
     })
     .await
+}
+
+/// What a connection holds of a request that is not whole, bytes.
+fn held(wire: &SharedWire) -> usize {
+    let wire = wire.borrow();
+    wire.inbound.len() + wire.stream().unread()
 }
 
 fn first_line(wire: &SharedWire) -> Bytes {
