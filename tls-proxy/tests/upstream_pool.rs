@@ -27,6 +27,19 @@ fn dying(place: &Place) -> Upstream {
     })
 }
 
+/// An upstream that tells of each of its connections when it is over.
+fn telling_its_ends(place: &Place) -> (Upstream, std::sync::mpsc::Receiver<()>) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let upstream = Upstream::start(place, move |mut served| {
+        while served.request().is_some() {
+            served.answer("200 OK", b"");
+        }
+        let _ = tell.lock().unwrap().send(());
+    });
+    (upstream, told)
+}
+
 #[test]
 fn a_connection_is_used_again() {
     let place = Place::new("again");
@@ -74,39 +87,28 @@ fn a_connection_that_died_idle_is_not_used() {
     assert!(!proxy.place.read("error.log").contains("[error]"));
 }
 
-/// How many sockets the proxy has open.
-fn sockets(proxy: &Proxy) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
-        .unwrap()
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .filter(|link| link.to_string_lossy().starts_with("socket:"))
-        .count()
-}
-
 #[test]
 fn a_connection_that_died_idle_is_closed_before_anybody_asks_for_it() {
     let place = Place::new("dead");
-    let _upstream = Upstream::start(&place, |mut served| {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let _upstream = Upstream::start(&place, move |mut served| {
         served.request();
         served.answer("200 OK", b"once");
+        served.wire.finish_sending();
+        // Over only when the proxy, too, has closed it.
+        assert!(served.request().is_none());
+        let _ = tell.lock().unwrap().send(());
     });
-    let proxy = pooled(place, "");
-    let before = sockets(&proxy);
+    let proxy = pooled(place, "keepalive_timeout 1h;");
     assert_eq!(proxy.connect().fetch("/").status, 200);
-    eventually("its end", || sockets(&proxy) <= before);
+    told.recv_timeout(support::PATIENCE).expect("it is closed");
 }
 
 #[test]
 fn a_reload_closes_the_connections_of_the_configuration_before() {
     let place = Place::new("reload");
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
-    let _upstream = Upstream::start(&place, move |mut served| {
-        while served.request().is_some() {
-            served.answer("200 OK", b"");
-        }
-        let _ = tell.lock().unwrap().send(());
-    });
+    let (_upstream, told) = telling_its_ends(&place);
     let proxy = pooled(place, "keepalive_timeout 1h;");
     assert_eq!(proxy.connect().fetch("/").status, 200);
     proxy.signal(rustix::process::Signal::HUP);
@@ -164,14 +166,7 @@ fn an_answer_that_is_read_to_the_end_by_nobody_does_not_come_back() {
 #[test]
 fn kept_connections_close_when_the_proxy_ends() {
     let place = Place::new("close");
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
-    let _upstream = Upstream::start(&place, move |mut served| {
-        while served.request().is_some() {
-            served.answer("200 OK", b"");
-        }
-        let _ = tell.lock().unwrap().send(());
-    });
+    let (_upstream, told) = telling_its_ends(&place);
     let mut proxy = pooled(place, "");
     assert_eq!(proxy.connect().fetch("/").status, 200);
     proxy.signal(rustix::process::Signal::TERM);
