@@ -7,8 +7,14 @@ use crate::cli::Options;
 use crate::config::Config;
 use crate::tls::lifetime::{Lifetime, Urgency};
 
-/// The line of the start. `room` is the most connections of one worker.
-pub(crate) fn start(options: &Options, config: &Config, workers: usize, room: usize) -> String {
+/// The line of the start. `most` is the most connections of one worker.
+pub(crate) fn start(
+    options: &Options,
+    config: &Config,
+    lifetimes: &[Lifetime],
+    workers: usize,
+    most: usize,
+) -> String {
     let places = config.listens.iter().map(|own| {
         let tls = if own.listen.ssl { " (TLS)" } else { "" };
         format!("{}{tls}", own.listen.address)
@@ -29,11 +35,11 @@ pub(crate) fn start(options: &Options, config: &Config, workers: usize, room: us
         |budget| format!("shutdown budget {}", seconds(budget)),
     );
     format!(
-        "{}/{}: listening on {}; {admin}; {}; {workers} {}, {room} connections each; {memory}; {budget}",
+        "{}/{}: listening on {}; {admin}; {}; {workers} {}, {most} connections each; {memory}; {budget}",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
         places.join(", "),
-        certificates(&config.lifetimes()),
+        certificates(lifetimes),
         if workers == 1 { "worker" } else { "workers" },
     )
 }

@@ -17,7 +17,7 @@ use crate::life::signals::{Event, Signals};
 use crate::life::timetable::Timetable;
 use crate::server::counters;
 use crate::server::listener::{self, BindError, Bound};
-use crate::server::room::Capacity;
+use crate::server::room::{self, Capacity};
 use crate::server::worker::{self, End, Start};
 use crate::sources::{Origin, Sources};
 use crate::workers::{Workers, deal};
@@ -26,8 +26,6 @@ use crate::workers::{Workers, deal};
 /// its file as has to stay in the cgroup for it to run. Measured with
 /// `bench/proxy-limits`; what connections take stands in server/room.rs.
 const BASE_MEMORY: u64 = 4 << 20;
-/// Connections of a worker for which there is room whatever limits say.
-const FEWEST_CONNECTIONS: usize = 8;
 
 /// How serving ended; the value is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +76,7 @@ fn capacity(config: &Config, workers: usize) -> Capacity {
     let memory = pod::cgroup::memory_limit();
     let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY)));
     Capacity {
-        seats: seats.max(FEWEST_CONNECTIONS),
+        seats: seats.max(room::FEWEST),
         memory,
     }
 }
@@ -121,8 +119,9 @@ pub async fn run(
     let conductor = Conductor::new();
     let (done, mut ends) = mpsc::unbounded_channel();
     let capacity = capacity(&config, count);
-    let room = capacity.connections();
-    let status = Arc::new(Status::new(config.lifetimes(), count, room * count));
+    let most = capacity.connections();
+    let lifetimes = config.lifetimes();
+    let status = Arc::new(Status::new(lifetimes.clone(), count, most * count));
     let mut workers = Workers {
         count,
         config: config.clone(),
@@ -158,8 +157,9 @@ pub async fn run(
             return Exit::Forced;
         }
     }
-    tracing::info!("{}", announce::start(options, &config, count, room));
-    announce::warn_of_ends(&config.lifetimes());
+    let line = announce::start(options, &config, &lifetimes, count, most);
+    tracing::info!("{line}");
+    announce::warn_of_ends(&lifetimes);
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(
             "{} is mounted by itself (subPath): Kubernetes never renews it; mount the folder of its volume",
@@ -193,14 +193,12 @@ async fn serve(
     pid_file: Option<&PidFile>,
     ends: &mut mpsc::UnboundedReceiver<End>,
 ) -> Exit {
-    let mut cut = 0;
     let mut running = workers.count;
     let mut timetable = Timetable::serving();
     while running > 0 {
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
-                cut += end.cut;
                 workers.status.cut(end.cut);
             }
             () = workers.sources.change() => workers.follow_files(options),
@@ -230,11 +228,10 @@ async fn serve(
             },
         }
     }
-    let finished = workers
-        .status
-        .facts()
-        .finished_in_drain(counters::sums().closed);
+    let facts = workers.status.facts();
+    let finished = facts.finished_in_drain(counters::sums().closed);
     if conductor.phase() == Phase::Deadline {
+        let cut = facts.cut;
         tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");
         return Exit::Forced;
     }

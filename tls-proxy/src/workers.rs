@@ -84,28 +84,23 @@ impl Workers {
             self.status.refused();
             return;
         };
-        if let Err(reason) = config.zones.adopt(&self.config.zones) {
-            tracing::error!("{reason}; the old configuration goes on");
-            self.status.refused();
-            return;
-        }
-        let bound = match self.bind_new(&config) {
+        let zones = config.zones.adopt(&self.config.zones);
+        let bound = zones
+            .map_err(|reason| reason.to_string())
+            .and_then(|()| self.bind_new(&config).map_err(|error| error.to_string()));
+        let bound = match bound {
             Ok(bound) => bound,
-            Err(error) => {
-                tracing::error!("{error}; the old configuration goes on");
+            Err(reason) => {
+                tracing::error!("{reason}; the old configuration goes on");
                 self.status.refused();
                 return;
             }
         };
         self.sources = Sources::new(loaded.origin);
         let before = std::mem::replace(&mut self.config, Arc::new(config));
-        let stays = |place: &Endpoint| {
-            let mut own = self.config.listens.iter();
-            own.any(|own| own.listen.address == *place)
-        };
-        let mut gone = before.listens.iter().map(|own| &own.listen.address);
-        gone.by_ref()
-            .filter(|own| !stays(own))
+        let places = before.listens.iter().map(|own| &own.listen.address);
+        places
+            .filter(|place| !self.config.listens_on(place))
             .for_each(listener::unlink);
         for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
             let config = self.config.clone();
@@ -122,12 +117,8 @@ impl Workers {
 
     /// Opens the addresses that are not open yet.
     fn bind_new(&self, config: &Config) -> Result<Vec<Bound>, listener::BindError> {
-        let known = |address: &Endpoint| {
-            let mut own = self.config.listens.iter();
-            own.any(|own| own.listen.address == *address)
-        };
         let fresh = config.listens.iter();
-        let fresh = fresh.filter(|address| !known(&address.listen.address));
+        let fresh = fresh.filter(|address| !self.config.listens_on(&address.listen.address));
         fresh
             .map(|address| listener::bind(&address.listen, self.count))
             .collect()

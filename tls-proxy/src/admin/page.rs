@@ -202,7 +202,7 @@ fn configuration(page: &mut Page, facts: &Facts) {
         "tls_proxy_config_generation",
         "gauge",
         "The configuration in force; the first is 1.",
-        facts.generation,
+        facts.generation(),
     );
     page.single(
         "tls_proxy_config_last_reload_successful",

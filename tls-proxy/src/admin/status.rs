@@ -13,8 +13,6 @@ pub(crate) struct Status(Mutex<Facts>);
 /// What is known now.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// From 1; one more with each configuration that is taken.
-    pub(crate) generation: u64,
     /// Whether the last one that was read was taken, and when that was.
     pub(crate) last_successful: bool,
     pub(crate) last_read: Duration,
@@ -32,6 +30,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// From 1; one more with each configuration that is taken.
+    pub(crate) fn generation(&self) -> u64 {
+        1 + self.taken
+    }
+
     /// Connections that ended by themselves since the drain began, of `closed`
     /// that have ended so far.
     pub(crate) fn finished_in_drain(&self, closed: u64) -> u64 {
@@ -46,7 +49,6 @@ impl Status {
     /// The first configuration is in force.
     pub(crate) fn new(certificates: Vec<Lifetime>, workers: usize, connections: usize) -> Self {
         Self(Mutex::new(Facts {
-            generation: 1,
             last_successful: true,
             last_read: since_epoch(),
             taken: 0,
@@ -67,7 +69,6 @@ impl Status {
     /// A new configuration is in force.
     pub(crate) fn taken(&self, certificates: Vec<Lifetime>) {
         let mut facts = self.lock();
-        facts.generation += 1;
         facts.taken += 1;
         facts.last_successful = true;
         facts.last_read = since_epoch();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::log_form::Form;
 use crate::modules::limit_zone::Zones;
-use crate::modules::listen::Listen;
+use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::upstream::Upstream;
 use crate::modules::{Settings, log_format, main};
 use crate::tls::lifetime::Lifetime;
@@ -115,6 +115,11 @@ impl Config {
             }
         }
         all
+    }
+
+    /// Whether it names this address.
+    pub(crate) fn listens_on(&self, place: &Endpoint) -> bool {
+        self.listens.iter().any(|own| own.listen.address == *place)
     }
 
     /// A location by its number.

@@ -25,9 +25,9 @@ const BEGINNING: u64 = 24 << 10;
 /// again, since what a busy time leaves behind has to leave room for the pages of
 /// the program itself.
 const REQUEST: u64 = 60 << 10;
-/// Connections and requests for which there is room however little memory there
-/// is.
-const FEWEST: u64 = 8;
+/// Connections of a worker, and their requests, for which there is room whatever
+/// limits say.
+pub(crate) const FEWEST: usize = 8;
 /// The part of the memory that connections leave to requests: a fifth.
 const FOR_REQUESTS: u64 = 5;
 
@@ -48,7 +48,7 @@ impl Capacity {
     }
 
     fn memory(self) -> u64 {
-        let least = FEWEST * (CONNECTION + BEGINNING + REQUEST);
+        let least = FEWEST as u64 * (CONNECTION + BEGINNING + REQUEST);
         self.memory.map_or(u64::MAX, |memory| memory.max(least))
     }
 
@@ -299,7 +299,7 @@ mod tests {
         }
         assert_eq!(
             held.len() as u64,
-            FEWEST * (CONNECTION + BEGINNING + REQUEST) / REQUEST
+            FEWEST as u64 * (CONNECTION + BEGINNING + REQUEST) / REQUEST
         );
         let connection = room.for_connection();
         let request = room.for_request();

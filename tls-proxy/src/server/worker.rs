@@ -266,10 +266,7 @@ impl Listeners {
     /// Closes what the configuration does not name any more.
     fn keep(&mut self, config: &Config) {
         self.0.retain(|address, accepting| {
-            let kept = config
-                .listens
-                .iter()
-                .any(|own| own.listen.address == *address);
+            let kept = config.listens_on(address);
             if !kept {
                 accepting.stop.notify_one();
             }
