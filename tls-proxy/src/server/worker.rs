@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use super::clock::Clock;
 use super::connection;
 use super::current::Current;
+use super::http2::crew::Crew;
 use super::listener::Listener;
 use super::logs::Logs;
 use super::room::{Capacity, Place, Room};
@@ -50,6 +51,8 @@ pub(crate) struct Worker {
     /// Of how many workers this is one: connection numbers do not repeat.
     workers: usize,
     pub(crate) room: Rc<Room>,
+    /// Tasks for streams of HTTP/2.
+    pub(crate) crew: Crew,
     /// Idle connections hear of a new configuration.
     pub(crate) reloaded: Notify,
 }
@@ -124,10 +127,12 @@ async fn run(start: Start, logs: Logs) -> End {
         clock: Clock::new(),
         connections: Cell::new(0),
         room: Room::new(start.capacity),
+        crew: Crew::default(),
         reloaded: Notify::new(),
     });
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
     spawn(&worker, |worker| async move { worker.pool.run().await });
+    spawn(&worker, |worker| async move { worker.crew.run().await });
     let mut orders = start.orders;
     let mut listeners = Listeners::default();
     for (address, socket) in start.sockets {

@@ -1,6 +1,8 @@
 //! HTTP/2 with a client (RFC 9113), framed by the `h2` crate: each stream is a
 //! request that walks the same phases, in a task of its own.
 
+pub(super) mod crew;
+mod hands;
 mod head;
 mod piece;
 mod send;
@@ -16,6 +18,7 @@ use h2::{Reason, RecvStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use self::crew::Job;
 use self::head::Fault;
 use self::piece::Piece;
 use super::connection::Connection;
@@ -78,7 +81,7 @@ fn most_header_list(limits: &Limits) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// Starts a task for each request, and says goodbye when it is time.
+/// Has each request answered, and says goodbye when it is time.
 async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece>) {
     let worker = connection.worker.clone();
     let standing = connection.standing();
@@ -138,7 +141,7 @@ async fn leaves(worker: &Worker, patience: Duration) {
     let _ = timeout(patience, worker.room.is_needed()).await;
 }
 
-/// Starts the task of a stream; says whether it is the last one that the
+/// Has a stream answered; says whether it is the last one that the
 /// connection should serve (`keepalive_requests`, `keepalive_time`,
 /// `keepalive_timeout 0`, the lame duck).
 fn start(
@@ -152,6 +155,7 @@ fn start(
     let core = &standing.settings().core;
     let (parts, body) = asked.into_parts();
     let body = Http2Body::new(body);
+    let mut berth = connection.worker.crew.berth();
     let (request, flaw) = match head::read(&parts, &core.head) {
         Ok(head) => {
             let framing = head::framing(&parts, &body);
@@ -161,8 +165,7 @@ fn start(
             };
             let mut request = Request::new(connection, head, body);
             request.framing = framing;
-            // Moved with its task from here on.
-            (Box::new(request), None)
+            (request, None)
         }
         Err(Fault::TooLarge { line, reason }) => {
             let mut request = Request::broken(connection, line, Version::Http2);
@@ -174,7 +177,7 @@ fn start(
         }
         Err(Fault::Invalid { line, flaw }) => {
             let request = Request::broken(connection, line, Version::Http2);
-            (Box::new(request), Some(flaw))
+            (request, Some(flaw))
         }
     };
     let worn_out = !follows
@@ -182,14 +185,14 @@ fn start(
         || core.keepalive_timeout.is_zero()
         || connection.began.elapsed() > core.keepalive_time
         || connection.worker.drain.phase().is_ending();
-    let in_flight = connection.worker.drain.token(Kind::Request);
-    let (connection, quiet) = (connection.clone(), quiet.clone());
-    tokio::task::spawn_local(async move {
-        stream::serve(request, flaw, answer).await;
-        drop(in_flight);
-        if connection.in_flight.get() == 0 {
-            quiet.notify_one();
-        }
+    *berth = Some(request);
+    connection.worker.crew.take(Job {
+        berth,
+        flaw,
+        answer,
+        connection: connection.clone(),
+        in_flight: connection.worker.drain.token(Kind::Request),
+        quiet: quiet.clone(),
     });
     worn_out
 }

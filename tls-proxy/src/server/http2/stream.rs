@@ -1,6 +1,7 @@
 //! One stream: its request, and the answer to it.
 
 use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -24,17 +25,17 @@ pub(super) type Flaw = (u16, &'static str);
 
 /// Answers a request; `flaw` says why its head is none.
 pub(super) async fn serve(
-    mut request: Box<Request>,
+    request: &mut Request,
     flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
 ) {
-    let responding = respond(&mut request, flaw, &mut answer);
+    let responding = respond(request, flaw, &mut answer);
     let Some((response, _place)) = responding.await else {
         request.outcome.status = 499;
-        error_log::request(&request, Level::Info, "client canceled the stream");
+        error_log::request(request, Level::Info, "client canceled the stream");
         return;
     };
-    send(&mut request, response, answer).await;
+    send(request, response, answer).await;
 }
 
 /// Runs the phases; `None` when the client takes the request back meanwhile.
@@ -45,8 +46,7 @@ async fn respond(
 ) -> Option<(Response, Place)> {
     let connection = request.connection.clone();
     let hears_out = request.hears_out.clone();
-    // In memory of its own: a stream that is being sent does not keep it.
-    let mut responding = Box::pin(async {
+    let mut responding = pin!(async {
         let place = connection.worker.room.for_request().await;
         let response = match flaw {
             None => phases::respond(request).await,
