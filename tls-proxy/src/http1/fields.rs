@@ -143,7 +143,8 @@ impl<'a> FromIterator<&'a [u8]> for Names {
     }
 }
 
-fn append(text: &mut Vec<u8>, part: &[u8]) -> (u32, u32) {
+/// Puts a part behind a text; says where it stands there.
+pub(crate) fn append(text: &mut Vec<u8>, part: &[u8]) -> (u32, u32) {
     let start = text.len() as u32;
     text.extend_from_slice(part);
     (start, text.len() as u32)

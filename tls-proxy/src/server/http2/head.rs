@@ -2,11 +2,11 @@
 //! upstream.
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::request::Parts;
 
 use super::stream::Flaw;
-use crate::http1::fields::Fields;
+use crate::http1::fields::{Fields, Span, append};
 use crate::http1::host;
 use crate::http1::request_head::{Framing, Limits, RequestHead, Version, parse_length};
 use crate::upstream::body::Http2Body;
@@ -34,11 +34,9 @@ fn invalid(reason: &'static str) -> Fault {
 /// Reads a head.
 pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault> {
     let method = parts.method.as_str();
-    let target = parts.uri.path_and_query().map(|target| target.as_str());
-    let line = [method, " ", target.unwrap_or_default(), " HTTP/2.0"].concat();
-    let line = Bytes::from(line);
-    measure(parts, limits, &line)?;
-    let Some(target) = target.filter(|_| method != "CONNECT") else {
+    let size = measure(parts, limits)?;
+    let target = target(parts).filter(|_| method != "CONNECT");
+    let Some(target) = target else {
         return Err(invalid("client sent no :path header"));
     };
     if !target.starts_with('/') {
@@ -52,25 +50,56 @@ pub(super) fn read(parts: &Parts, limits: &Limits) -> Result<RequestHead, Fault>
         return Err(invalid("client sent invalid \":authority\" header"));
     }
     // nginx counts cookies apart from other fields.
-    let cookies = parts.headers.get_all(http::header::COOKIE).iter().count();
-    if parts.headers.len() - cookies > limits.fields {
+    if parts.headers.len() - cookies(parts).count() > limits.fields {
         let flaw = (494, "client sent too many header lines");
+        let line = line(parts);
         return Err(Fault::Invalid { line, flaw });
     }
-    let fields = fields(parts, limits, authority);
-    let length: usize = fields
+    // Line, authority and fields are slices of one piece of memory. Between them
+    // stands no more than `measure` has counted for the pseudo-fields' names.
+    let mut text = Vec::with_capacity(size);
+    write_line(parts, &mut text);
+    let line = text.len();
+    let authority = authority.map(|authority| append(&mut text, authority));
+    let spans = fields(parts, limits, authority, &mut text);
+    let text = Bytes::from(text);
+    let size = |(start, end): (u32, u32)| (end - start) as usize;
+    let length: usize = spans
         .iter()
-        .map(|(name, value)| name.len() + value.len() + 4)
+        .map(|span| size(span.name) + size(span.value) + 4)
         .sum();
     Ok(RequestHead {
-        length: (line.len() + length + 4) as u64,
-        method: line.slice(..method.len()),
-        target: line.slice(method.len() + 1..method.len() + 1 + target.len()),
-        line,
-        authority: authority.map(Bytes::copy_from_slice),
+        length: (line + length + 4) as u64,
+        line: text.slice(..line),
+        method: text.slice(..method.len()),
+        target: text.slice(method.len() + 1..method.len() + 1 + target.len()),
+        authority: authority.map(|(start, end)| text.slice(start as usize..end as usize)),
         version: Version::Http2,
-        fields,
+        fields: Fields::new(text, spans),
     })
+}
+
+fn target(parts: &Parts) -> Option<&str> {
+    parts.uri.path_and_query().map(|target| target.as_str())
+}
+
+/// The request line that HTTP/1 would have.
+fn line(parts: &Parts) -> Bytes {
+    let mut line = Vec::new();
+    write_line(parts, &mut line);
+    line.into()
+}
+
+fn write_line(parts: &Parts, out: &mut Vec<u8>) {
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target(parts).unwrap_or_default().as_bytes());
+    out.extend_from_slice(b" HTTP/2.0");
+}
+
+fn cookies(parts: &Parts) -> impl Iterator<Item = &[u8]> {
+    let cookies = parts.headers.iter().filter(|(name, _)| *name == COOKIE);
+    cookies.map(|(_, value)| value.as_bytes())
 }
 
 fn is_method_byte(byte: u8) -> bool {
@@ -78,14 +107,13 @@ fn is_method_byte(byte: u8) -> bool {
 }
 
 /// nginx holds the size of one buffer against each name and each value, and
-/// that of all against their sum.
-fn measure(parts: &Parts, limits: &Limits, line: &Bytes) -> Result<(), Fault> {
+/// that of all against their sum, which this tells: bytes.
+fn measure(parts: &Parts, limits: &Limits) -> Result<usize, Fault> {
     let authority = parts.uri.authority().map_or("", |it| it.as_str());
-    let path = parts.uri.path_and_query().map_or("", |it| it.as_str());
     let pseudo = [
         (":method", parts.method.as_str()),
         (":scheme", parts.uri.scheme_str().unwrap_or("http")),
-        (":path", path),
+        (":path", target(parts).unwrap_or_default()),
         (":authority", authority),
     ];
     let pseudo = pseudo
@@ -95,54 +123,69 @@ fn measure(parts: &Parts, limits: &Limits, line: &Bytes) -> Result<(), Fault> {
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().len(), value.len(), true));
-    let (mut left, mut known) = (limits.head, false);
+    let (mut sum, mut known) = (0, false);
     for (name, value, regular) in pseudo.chain(regular) {
-        let line = if known { line.clone() } else { Bytes::new() };
-        if name.max(value) > limits.line {
-            let reason = "client sent too large header field";
-            return Err(Fault::TooLarge { line, reason });
-        }
-        left = left.checked_sub(name + value).ok_or(Fault::TooLarge {
-            line,
-            reason: "client sent too large header",
-        })?;
-        known = regular;
+        sum += name + value;
+        let reason = if name.max(value) > limits.line {
+            "client sent too large header field"
+        } else if sum > limits.head {
+            "client sent too large header"
+        } else {
+            known = regular;
+            continue;
+        };
+        // As much of it as nginx knows by then.
+        let line = if known { line(parts) } else { Bytes::new() };
+        return Err(Fault::TooLarge { line, reason });
     }
-    Ok(())
+    Ok(sum)
 }
 
 /// `Host`, the regular fields, and the cookies, which may come in pieces
 /// (RFC 9113, section 8.2.3).
-fn fields(parts: &Parts, limits: &Limits, authority: Option<&[u8]>) -> Fields {
+fn fields(
+    parts: &Parts,
+    limits: &Limits,
+    authority: Option<(u32, u32)>,
+    text: &mut Vec<u8>,
+) -> Vec<Span> {
+    let mut spans = Vec::with_capacity(parts.headers.len() + 1);
     // A `Host` beside `:authority` has to say the same, which is looked at when
     // the server is chosen.
-    let host = authority
-        .filter(|_| !parts.headers.contains_key(http::header::HOST))
-        .map(|host| (&b"host"[..], host))
-        .into_iter();
-    let regular = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-        .filter(|(name, _)| {
-            *name != b"cookie" && (limits.is_regular(name) || !limits.ignore_invalid)
-        });
-    let cookies: Vec<&[u8]> = parts
-        .headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let cookie = cookies.join(&b"; "[..]);
-    let joined = (!cookie.is_empty()).then_some((&b"cookie"[..], &cookie[..]));
-    Fields::collect(host.chain(regular).chain(joined))
+    let host = authority.filter(|_| parts.headers.keys().all(|name| name != HOST));
+    spans.extend(host.map(|value| Span {
+        name: append(text, b"host"),
+        value,
+    }));
+    for (name, value) in &parts.headers {
+        let bytes = name.as_str().as_bytes();
+        if *name != COOKIE && (limits.is_regular(bytes) || !limits.ignore_invalid) {
+            let name = append(text, bytes);
+            let value = append(text, value.as_bytes());
+            spans.push(Span { name, value });
+        }
+    }
+    let mut cookies = cookies(parts);
+    if let Some(first) = cookies.next() {
+        let name = append(text, b"cookie");
+        let (start, mut end) = append(text, first);
+        for cookie in cookies {
+            append(text, b"; ");
+            (_, end) = append(text, cookie);
+        }
+        let value = (start, end);
+        spans.extend((end > start).then_some(Span { name, value }));
+    }
+    spans
 }
 
 /// How long the body is, as far as it is said.
 pub(super) fn framing(parts: &Parts, body: &Http2Body) -> Framing {
-    let length = parts.headers.get(http::header::CONTENT_LENGTH);
-    match length.map(HeaderValue::as_bytes).and_then(parse_length) {
-        _ if body.is_done() => Framing::None,
+    if body.is_done() {
+        return Framing::None;
+    }
+    let length = parts.headers.get(CONTENT_LENGTH);
+    match length.and_then(|length| parse_length(length.as_bytes())) {
         Some(length) => Framing::Length(length),
         None => Framing::Chunked,
     }
