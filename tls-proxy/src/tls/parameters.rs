@@ -5,7 +5,7 @@ use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group};
 
-use super::cipher_list;
+use super::{cipher_list, suites};
 use crate::conf::{Position, Problem};
 use crate::modules::ssl::Settings;
 
@@ -43,7 +43,7 @@ pub(super) fn cipher_suites(
     at: &Position,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<SupportedCipherSuite>, Problem> {
-    let mut all = aws_lc_rs::default_provider().cipher_suites;
+    let mut all = suites::all();
     if let Some(list) = &ssl.suites13 {
         let tls12: Vec<_> = all
             .into_iter()
@@ -77,11 +77,11 @@ pub(super) fn cipher_suites(
 }
 
 const TLS13_SUITES: [(&str, SupportedCipherSuite); 3] = [
-    ("TLS_AES_128_GCM_SHA256", suite::TLS13_AES_128_GCM_SHA256),
-    ("TLS_AES_256_GCM_SHA384", suite::TLS13_AES_256_GCM_SHA384),
+    ("TLS_AES_128_GCM_SHA256", suites::TLS13_AES_128_GCM_SHA256),
+    ("TLS_AES_256_GCM_SHA384", suites::TLS13_AES_256_GCM_SHA384),
     (
         "TLS_CHACHA20_POLY1305_SHA256",
-        suite::TLS13_CHACHA20_POLY1305_SHA256,
+        suites::TLS13_CHACHA20_POLY1305_SHA256,
     ),
 ];
 
