@@ -250,6 +250,9 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     }
     sources.append(&mut draft.tls_files);
     check_certificates(&listens, &servers, &mut draft.problems);
+    let mut locations = draft.locations.iter();
+    let ignores_client_abort =
+        locations.any(|location| location.settings.proxy.ignore_client_abort);
     Some(Config {
         main: draft.main.clone(),
         listens,
@@ -257,6 +260,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         locations: std::mem::take(&mut draft.locations),
         upstreams: std::mem::take(&mut draft.upstreams),
         variables: std::mem::take(&mut draft.variables),
+        ignores_client_abort,
         combined,
         unnamed,
         form,

@@ -38,6 +38,8 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The variables the configuration makes.
     pub(crate) variables: Registry,
+    /// A location has `proxy_ignore_client_abort` on.
+    pub(crate) ignores_client_abort: bool,
     /// nginx's predefined log format, and the one where none is named.
     pub(crate) combined: log_format::Format,
     pub(crate) unnamed: log_format::Format,

@@ -63,6 +63,11 @@ impl Fields {
         }
     }
 
+    /// The same as a shared slice of the text.
+    pub(crate) fn first_slice(&self, name: &[u8]) -> Option<Bytes> {
+        Some(self.text.slice_ref(self.first(name)?))
+    }
+
     fn find(&self, name: &[u8]) -> Option<&[u8]> {
         let mut spans = self.spans.iter();
         let span = spans.find(|span| self.at(span.name).eq_ignore_ascii_case(name))?;

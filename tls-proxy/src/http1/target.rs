@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 /// A path that no file system or location may see: it climbs above the root,
 /// holds a NUL or a broken percent-encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +18,7 @@ pub(crate) struct Invalid;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Normal {
     /// nginx's `$uri`: the decoded path.
-    pub(crate) path: Vec<u8>,
+    pub(crate) path: Bytes,
     /// Where the query stands in the raw target, without its `?`.
     pub(crate) args: Option<Range<usize>>,
     /// The raw path had percent-encoded bytes, so it must be escaped again
@@ -26,24 +28,29 @@ pub(crate) struct Normal {
 
 /// Normalises an origin-form target (nginx: `ngx_http_parse_complex_uri`'s
 /// rules, `merge_slashes`).
-pub(crate) fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Normal, Invalid> {
-    let mut normal = Normal {
-        path: Vec::with_capacity(raw.len()),
-        args: None,
-        quoted: false,
-    };
+pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Invalid> {
+    let end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
+    if is_normal(&raw[..end]) && !raw[end..].contains(&b'#') {
+        return Ok(Normal {
+            path: raw.slice(..end),
+            args: (end < raw.len()).then(|| end + 1..raw.len()),
+            quoted: false,
+        });
+    }
+    let mut path = Vec::with_capacity(raw.len());
+    let (mut args, mut quoted) = (None, false);
     let mut at = 0;
     while at < raw.len() {
         let byte = match raw[at] {
             b'?' => {
                 let end = memchr::memchr(b'#', &raw[at..]).map_or(raw.len(), |found| at + found);
-                normal.args = Some(at + 1..end);
+                args = Some(at + 1..end);
                 break;
             }
             b'#' => break,
             b'%' => {
                 let byte = decode_pair(raw.get(at + 1..at + 3).ok_or(Invalid)?)?;
-                normal.quoted = true;
+                quoted = true;
                 at += 2;
                 byte
             }
@@ -54,13 +61,28 @@ pub(crate) fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Normal, Inval
             return Err(Invalid);
         }
         if byte == b'/' {
-            end_segment(&mut normal.path, merge_slashes, true)?;
+            end_segment(&mut path, merge_slashes, true)?;
         } else {
-            normal.path.push(byte);
+            path.push(byte);
         }
     }
-    end_segment(&mut normal.path, merge_slashes, false)?;
-    Ok(normal)
+    end_segment(&mut path, merge_slashes, false)?;
+    Ok(Normal {
+        path: path.into(),
+        args,
+        quoted,
+    })
+}
+
+/// Whether a path stays as it is, as nearly all do: nothing in it is encoded, and
+/// no segment is empty or begins with a dot.
+fn is_normal(path: &[u8]) -> bool {
+    let mut before = 0;
+    let plain = path.iter().all(|byte| {
+        let starts = std::mem::replace(&mut before, *byte) == b'/';
+        !(matches!(byte, 0 | b'%' | b'#') || starts && matches!(byte, b'/' | b'.'))
+    });
+    plain && path.starts_with(b"/")
 }
 
 /// Resolves the segment that has just been written and starts the next one
@@ -131,7 +153,8 @@ mod tests {
     use super::*;
 
     fn path(raw: &str) -> Result<String, Invalid> {
-        normalise(raw.as_bytes(), true).map(|it| String::from_utf8_lossy(&it.path).into_owned())
+        normalise(&Bytes::copy_from_slice(raw.as_bytes()), true)
+            .map(|it| String::from_utf8_lossy(&it.path).into_owned())
     }
 
     #[test]
@@ -166,8 +189,8 @@ mod tests {
 
     #[test]
     fn slashes_stay_where_merging_is_off() {
-        let normal = normalise(b"/a//b?x#y", false).expect("valid");
-        assert_eq!(normal.path, b"/a//b");
+        let normal = normalise(&Bytes::from_static(b"/a//b?x#y"), false).expect("valid");
+        assert_eq!(&normal.path[..], b"/a//b");
         assert_eq!(normal.args, Some(6..7));
     }
 

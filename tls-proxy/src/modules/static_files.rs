@@ -281,7 +281,7 @@ fn joined(folder: &Path, name: &[u8]) -> PathBuf {
 
 /// An internal redirect to a path; the arguments stay.
 fn go_on(request: &mut Request, path: Vec<u8>) -> Step {
-    request.path = path;
+    request.path = path.into();
     request.rewritten = true;
     Step::Relocate
 }

@@ -83,7 +83,7 @@ impl TryFiles {
                 continue;
             }
             // An upstream still gets what the client asked for, as in nginx.
-            request.path = path;
+            request.path = path.into();
             return None;
         }
         Some(self.give_up(request))

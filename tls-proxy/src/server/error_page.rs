@@ -122,7 +122,7 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
         }
         let mark = memchr::memchr(b'?', &target).unwrap_or(target.len());
         let args = target.slice((mark + 1).min(target.len())..);
-        return phases::redirect(request, target[..mark].to_vec(), args).await;
+        return phases::redirect(request, target.slice(..mark), args).await;
     }
     let code = match request.error_status {
         code @ (301 | 302 | 303 | 307 | 308) if matches!(page.answer, Answer::Fixed(_)) => code,

@@ -95,13 +95,10 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         };
         return refuse(request, 405, reason);
     }
-    let named = request
-        .head
-        .authority
-        .as_deref()
-        .or(request.head.fields.first(b"host"));
-    if let Some(named) = named {
-        match host::parse(named) {
+    let head = &request.head;
+    let named = head.authority.clone();
+    if let Some(named) = named.or_else(|| head.fields.first_slice(b"host")) {
+        match host::parse(&named) {
             Some(host) => request.host = host,
             None => return refuse(request, 400, "client sent invalid host header"),
         }
@@ -324,7 +321,7 @@ fn try_files(request: &mut Request) -> Option<Step> {
 /// server's own rewrite on.
 pub(crate) async fn redirect(
     request: &mut Request,
-    path: Vec<u8>,
+    path: Bytes,
     args: Bytes,
 ) -> Result<Response, Refusal> {
     request.path = path;

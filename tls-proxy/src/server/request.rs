@@ -17,6 +17,7 @@ use crate::config::{Address, LocationId, ServerId};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
+use crate::modules::proxy::client_abort::HearsOut;
 use crate::modules::upstream;
 use crate::modules::{Settings, limit_conn, log};
 use crate::upstream::body::RequestBody;
@@ -51,10 +52,7 @@ pub(crate) struct Request {
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
     /// Its answer has trailers of this server's own.
     pub(crate) own_trailers: bool,
-    /// The upstream is heard out though the client may have left
-    /// (`proxy_ignore_client_abort`); whoever watches the client asks while the
-    /// phases hold the request.
-    pub(crate) hears_out: Rc<Cell<bool>>,
+    pub(crate) hears_out: HearsOut,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
     /// `stub_status` counts it until it ends.
@@ -89,9 +87,9 @@ pub(crate) struct Request {
     /// it, too.
     pub(crate) begun: Bytes,
     /// `$host`, as far as the client named one.
-    pub(crate) host: Vec<u8>,
+    pub(crate) host: Bytes,
     /// `$uri`.
-    pub(crate) path: Vec<u8>,
+    pub(crate) path: Bytes,
     /// `$args`.
     pub(crate) args: Bytes,
     /// There have been arguments, though there may be none now.
@@ -105,7 +103,7 @@ pub(crate) struct Request {
     pub(crate) server: ServerId,
     pub(crate) location: LocationId,
     /// Values given to the configuration's own variables.
-    pub(crate) slots: Rc<Slots>,
+    pub(crate) slots: Slots,
     /// Times its path was changed, or it was sent to a named location.
     pub(crate) redirects: u32,
     /// Groups of the last regular expression that matched.
@@ -234,7 +232,7 @@ impl Request {
             server,
         } = connection.standing();
         let location = config.server(server).root;
-        let slots = Rc::new(Slots::new(config.variables.len()));
+        let slots = Slots::new(config.variables.len());
         let number = connection.requests.get() + 1;
         connection.requests.set(number);
         if connection.in_flight.replace(connection.in_flight.get() + 1) == 0 {
@@ -250,7 +248,7 @@ impl Request {
             whole_body: None,
             gzipped: OnceCell::new(),
             own_trailers: false,
-            hears_out: Rc::default(),
+            hears_out: HearsOut::new(config.ignores_client_abort),
             id: OnceCell::new(),
             under_way: UnderWay::new(),
             challenge: None,
@@ -265,8 +263,8 @@ impl Request {
             framing: Framing::None,
             body,
             begun: Bytes::new(),
-            host: Vec::new(),
-            path: Vec::new(),
+            host: Bytes::new(),
+            path: Bytes::new(),
             args: Bytes::new(),
             args_known: false,
             quoted: false,
@@ -315,7 +313,7 @@ impl Request {
         own.limit_conn_status = outer.limit_conn_status;
         own.id = outer.id.clone();
         own.host = outer.host.clone();
-        own.path = path.to_vec();
+        own.path = Bytes::copy_from_slice(path);
         own.rewritten = true;
         own.slots = outer.slots.clone();
         own.started = outer.started;

@@ -61,6 +61,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         head,
         body,
         hints,
+        peer: None,
         tried: Vec::new(),
         began: Instant::now(),
     };
@@ -198,6 +199,8 @@ struct Tries<'a> {
     head: Bytes,
     body: Body,
     hints: Hints,
+    /// The one that is tried now, and those before it.
+    peer: Option<usize>,
     tried: Vec<usize>,
     began: Instant,
 }
@@ -207,6 +210,7 @@ impl Tries<'_> {
         let worker = request.connection.worker.clone();
         let mut last = 502;
         loop {
+            self.tried.extend(self.peer.take());
             let Some(peer) = worker
                 .balance
                 .choose(&self.chosen.group, &self.tried, &self.hints)
@@ -221,7 +225,7 @@ impl Tries<'_> {
                 }
                 return Err(Refusal::new(last));
             };
-            self.tried.push(peer);
+            self.peer = Some(peer);
             let result = self.attempt(request, peer).await;
             let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
             let ended = match &result {
@@ -257,7 +261,7 @@ impl Tries<'_> {
     /// out to have died meanwhile, over a new one.
     async fn attempt(&mut self, request: &mut Request, peer: usize) -> Result<Response, Failure> {
         let worker = request.connection.worker.clone();
-        if self.tried.len() > 1 {
+        if !self.tried.is_empty() {
             counters::count(|own| &own.retries);
         }
         let address = self.chosen.group.peers[peer].address.clone();
@@ -386,12 +390,13 @@ impl Tries<'_> {
         self.settings.next_upstream.statuses.has(answer.status)
             && self.has_time()
             && self.is_repeatable(request)
-            && self.chosen.group.peers.len() > self.tried.len()
+            && self.chosen.group.peers.len() > self.tried.len() + 1
     }
 
     fn has_time(&self) -> bool {
         let (tries, time) = (self.settings.next_tries, self.settings.next_timeout);
-        (tries == 0 || self.tried.len() < tries) && (time.is_zero() || self.began.elapsed() < time)
+        (tries == 0 || self.tried.len() + 1 < tries)
+            && (time.is_zero() || self.began.elapsed() < time)
     }
 }
 

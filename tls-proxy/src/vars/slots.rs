@@ -2,15 +2,20 @@
 //! variables.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 /// Variables that lead to each other, at most (nginx has the same bound).
 const DEEPEST: u32 = 100;
 
-/// One place for each variable.
+/// One place for each variable; requests on behalf of another one share its.
+/// Most configurations have no variables of their own, and need no memory here.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots(Option<Rc<Shared>>);
+
 #[derive(Debug)]
-pub(crate) struct Slots {
+struct Shared {
     /// None has not been asked for yet; then it may still be none. Empty until
     /// the first value: most requests ask for none.
     values: RefCell<Box<[Option<Option<Bytes>>]>>,
@@ -20,15 +25,19 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Self {
-        Self {
-            values: RefCell::default(),
-            count,
-            depth: Cell::new(0),
-        }
+        let shared = || {
+            Rc::new(Shared {
+                values: RefCell::default(),
+                count,
+                depth: Cell::new(0),
+            })
+        };
+        Self((count > 0).then(shared))
     }
 
     pub(crate) fn value(&self, slot: usize) -> Option<Option<Bytes>> {
-        self.values.borrow().get(slot).cloned().flatten()
+        let shared = self.0.as_ref()?;
+        shared.values.borrow().get(slot).cloned().flatten()
     }
 
     pub(crate) fn set(&self, slot: usize, value: Bytes) {
@@ -37,9 +46,12 @@ impl Slots {
 
     /// Keeps a value, or that there is none, for the rest of the request.
     pub(crate) fn settle(&self, slot: usize, value: Option<Bytes>) {
-        let mut values = self.values.borrow_mut();
+        let Some(shared) = &self.0 else {
+            return;
+        };
+        let mut values = shared.values.borrow_mut();
         if values.is_empty() {
-            *values = vec![None; self.count].into();
+            *values = vec![None; shared.count].into();
         }
         if let Some(place) = values.get_mut(slot) {
             *place = Some(value);
@@ -49,12 +61,14 @@ impl Slots {
     /// Computes a value that may ask for others; none where they go round in
     /// a circle.
     pub(crate) fn deeper<T>(&self, compute: impl FnOnce() -> T) -> Option<T> {
-        if self.depth.get() >= DEEPEST {
+        // Without variables there is nothing to ask for.
+        let depth = self.0.as_ref().map(|shared| &shared.depth)?;
+        if depth.get() >= DEEPEST {
             return None;
         }
-        self.depth.set(self.depth.get() + 1);
+        depth.set(depth.get() + 1);
         let value = compute();
-        self.depth.set(self.depth.get() - 1);
+        depth.set(depth.get() - 1);
         Some(value)
     }
 }

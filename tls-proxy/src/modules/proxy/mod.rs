@@ -4,6 +4,7 @@
 pub(crate) mod accel;
 pub(crate) mod buffers;
 pub(crate) mod cache;
+pub(crate) mod client_abort;
 pub(crate) mod cookies;
 mod directives;
 pub(crate) mod next_upstream;

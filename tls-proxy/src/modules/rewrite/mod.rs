@@ -338,20 +338,23 @@ impl Return {
 
 /// The path and the arguments of an address that an upstream names; `None`
 /// where it is not to be trusted.
-pub(crate) fn split_internal(address: &[u8]) -> Option<(Vec<u8>, Bytes)> {
-    let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
-    let normal = target::normalise(&address[..mark], true).ok()?;
-    let args = Bytes::copy_from_slice(address.get(mark + 1..).unwrap_or_default());
+pub(crate) fn split_internal(address: &Bytes) -> Option<(Bytes, Bytes)> {
+    let (path, args) = split(address);
+    let normal = target::normalise(&path, true).ok()?;
     Some((normal.path, args))
 }
 
 /// The path of an internal redirect, split off its arguments.
-pub(crate) fn split_target(address: &[u8]) -> (Vec<u8>, Bytes) {
+pub(crate) fn split_target(address: &Bytes) -> (Bytes, Bytes) {
+    let (path, args) = split(address);
+    match target::normalise(&path, true) {
+        Ok(normal) => (normal.path, args),
+        Err(_) => (path, args),
+    }
+}
+
+fn split(address: &Bytes) -> (Bytes, Bytes) {
     let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
-    let path = target::normalise(&address[..mark], true)
-        .map_or_else(|_| address[..mark].to_vec(), |normal| normal.path);
-    (
-        path,
-        Bytes::copy_from_slice(address.get(mark + 1..).unwrap_or_default()),
-    )
+    let behind = address.len().min(mark + 1);
+    (address.slice(..mark), address.slice(behind..))
 }

@@ -148,7 +148,7 @@ impl Rule {
             error_log::request(request, Level::Error, what);
             return Outcome::Answer(Err(Refusal::new(500)).into());
         }
-        request.path = path;
+        request.path = path.into();
         request.rewritten = true;
         Outcome::Changed
     }

@@ -128,7 +128,7 @@ fn limits_of(standing: &Standing, named: &[u8]) -> Option<Limits> {
     if !listen.limits_differ {
         return None;
     }
-    let host = host::parse(named)?;
+    let host = host::parse(&Bytes::copy_from_slice(named))?;
     let server = listen
         .names
         .find_quietly(std::str::from_utf8(&host).ok()?)?;
