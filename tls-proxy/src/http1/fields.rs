@@ -12,6 +12,8 @@ pub(crate) struct Fields {
     spans: Vec<Span>,
     /// Most questions are for fields that are not there.
     names: Names,
+    /// Two of them may have the same name; few messages have such.
+    repeats: bool,
 }
 
 /// Where one field stands in the text: byte offsets of name and value.
@@ -24,9 +26,18 @@ pub(crate) struct Span {
 impl Fields {
     /// Fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {
-        let names = spans.iter().map(|span| slice_of(&text, span.name));
-        let names = names.collect();
-        Self { text, spans, names }
+        let (mut names, mut repeats) = (Names::default(), false);
+        for span in &spans {
+            let bit = Names::bit(slice_of(&text, span.name));
+            repeats |= names.0 & bit != 0;
+            names.0 |= bit;
+        }
+        Self {
+            text,
+            spans,
+            names,
+            repeats,
+        }
     }
 
     /// Fields that did not come as HTTP/1 text: of HTTP/2, or of a test.
@@ -44,6 +55,12 @@ impl Fields {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
+    }
+
+    /// Whether there are several of this name, in any case.
+    #[inline]
+    pub(crate) fn repeats(&self, name: &[u8]) -> bool {
+        self.repeats && self.all(name).nth(1).is_some()
     }
 
     /// All fields, in order, as (name, value).

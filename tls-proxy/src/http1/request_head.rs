@@ -494,7 +494,7 @@ impl RequestHead {
             b"expect",
         ];
         for name in UNIQUE {
-            if self.fields.all(name).nth(1).is_some() {
+            if self.fields.repeats(name) {
                 let name = String::from_utf8_lossy(name);
                 return Err(refuse(
                     400,

@@ -151,7 +151,7 @@ impl ResponseHead {
     /// the request was a `HEAD`.
     pub(crate) fn framing(&self, to_head: bool) -> Result<Framing, Malformed> {
         for name in [&b"content-length"[..], b"transfer-encoding"] {
-            if self.fields.all(name).nth(1).is_some() {
+            if self.fields.repeats(name) {
                 return Err(Malformed::Duplicate);
             }
         }

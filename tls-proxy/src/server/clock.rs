@@ -2,15 +2,16 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+
+use super::moment;
 
 /// One second in the forms that logs and answers want. Times are UTC: an
 /// image without a time zone file knows no other.
 #[derive(Debug)]
 pub(crate) struct Stamp {
-    second: u64,
     /// `Date` (RFC 9110, section 5.6.7).
     pub(crate) http: Bytes,
     /// `$time_local`.
@@ -21,21 +22,24 @@ pub(crate) struct Stamp {
     pub(crate) error_log: String,
 }
 
-/// A worker's clock.
+/// A worker's clock: the second it has shown last, and when that ends.
 #[derive(Debug)]
-pub(crate) struct Clock(RefCell<Rc<Stamp>>);
+pub(crate) struct Clock(RefCell<(Rc<Stamp>, Instant)>);
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self(RefCell::new(Rc::new(Stamp::now())))
+        Self(RefCell::new((Rc::new(Stamp::now()), Instant::now())))
     }
 
     /// The present second.
     pub(crate) fn now(&self) -> Rc<Stamp> {
-        let second = since_epoch().as_secs();
-        let mut stamp = self.0.borrow_mut();
-        if stamp.second != second {
-            *stamp = Rc::new(Stamp::of(second));
+        let now = moment::now();
+        let (stamp, end) = &mut *self.0.borrow_mut();
+        if now >= *end {
+            let time = since_epoch();
+            *stamp = Rc::new(Stamp::of(time.as_secs()));
+            let left = Duration::from_secs(1) - Duration::from_nanos(time.subsec_nanos().into());
+            *end = now + left;
         }
         stamp.clone()
     }
@@ -85,7 +89,6 @@ impl Stamp {
         let month_name = MONTHS[month - 1];
         let time = format!("{hour:02}:{minute:02}:{s:02}");
         Self {
-            second,
             http: format!("{name}, {day:02} {month_name} {year} {time} GMT").into(),
             local: format!("{day:02}/{month_name}/{year}:{time} +0000"),
             iso8601: format!("{year}-{month:02}-{day:02}T{time}+00:00"),

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::counters::labels::Handshake;
 use super::counters::{self, Open};
 use super::listener::NOWHERE;
+use super::moment;
 use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
 use super::room::Place;
@@ -23,6 +24,7 @@ use crate::config::ServerId;
 use crate::error_log::{self, Level};
 use crate::http1::request_head::Version;
 use crate::life::drain::Token;
+use crate::timer::Timer;
 use crate::tls::accept::{self, Failure, TlsInfo};
 
 /// How an HTTP/2 client begins (RFC 9113, section 3.4).
@@ -53,12 +55,23 @@ pub(crate) struct Connection {
     pub(crate) requests: Cell<u64>,
     /// Requests being answered; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
+    /// HTTP/1 waits for one thing at a time, so its time-outs share an alarm.
+    pub(crate) timer: Cell<Timer>,
 }
 
 impl Connection {
     /// Where it stands in the configuration of its next request.
     pub(crate) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
+    }
+
+    /// The alarm of its time-outs, for a request of HTTP/1; streams of HTTP/2 have
+    /// their own.
+    pub(crate) fn lend_timer(&self, version: Version) -> Timer {
+        match version {
+            Version::Http2 => Timer::default(),
+            _ => self.timer.take(),
+        }
     }
 
     /// Goes over to the configuration in force. `false` where that has no place
@@ -145,12 +158,13 @@ async fn begin(
         peer,
         local,
         tls: None,
-        began: Instant::now(),
+        began: moment::now(),
         open: Open::new(),
         proxy_header: None,
         plain_on_tls: false,
         requests: Cell::new(0),
         in_flight: Cell::new(0),
+        timer: Cell::default(),
     };
     let stream = Prefixed {
         seen: BytesMut::new(),

@@ -15,6 +15,7 @@ pub(crate) mod http2;
 pub(crate) mod http_date;
 pub(crate) mod listener;
 pub(crate) mod logs;
+pub(crate) mod moment;
 pub(crate) mod pages;
 pub(crate) mod phases;
 pub(crate) mod proxy_protocol;

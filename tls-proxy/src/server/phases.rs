@@ -117,7 +117,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         return Err(refusal);
     }
     if request.head.version < Version::Http2 {
-        match request.head.framing() {
+        match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
             Ok(framing) => request.framing = framing,
             Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
         }
@@ -154,7 +154,7 @@ fn flaw_of_http2_fields(request: &Request) -> Option<&'static str> {
         (Some(host), None, Some(authority)) if host != authority => {
             Some("client sent \":authority\" and \"Host\" headers with different values")
         }
-        _ if request.head.fields.all(b"content-length").count() > 1 => {
+        _ if request.head.fields.repeats(b"content-length") => {
             Some("client sent duplicate header line")
         }
         _ => None,

@@ -12,10 +12,11 @@ use bytes::Bytes;
 use super::connection::Connection;
 use super::counters::{self, Ended, UnderWay};
 use super::current::Current;
+use super::moment;
 use super::standing::Standing;
 use crate::config::{Address, LocationId, ServerId};
 use crate::http1::fields::Fields;
-use crate::http1::request_head::{Framing, RequestHead, Version};
+use crate::http1::request_head::{Framing, Rejection, RequestHead, Version};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::proxy::client_abort::HearsOut;
 use crate::modules::upstream;
@@ -81,6 +82,8 @@ pub(crate) struct Request {
     /// subrequest).
     pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
+    /// What the head says of its body, until the phases have looked at it.
+    pub(crate) announced: Result<Framing, Box<Rejection>>,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
     /// What an upstream has been sent of the body already: another one gets
@@ -173,7 +176,7 @@ impl Attempt {
     pub(crate) fn new(peer: Tried) -> Self {
         Self {
             peer,
-            began: Instant::now(),
+            began: moment::now(),
             status: 0,
             connected: None,
             head: None,
@@ -260,6 +263,7 @@ impl Request {
             said_keep_alive: Cell::new(None),
             kept_fields: Vec::new(),
             kept_location: None,
+            announced: Ok(Framing::None),
             framing: Framing::None,
             body,
             begun: Bytes::new(),
@@ -275,7 +279,7 @@ impl Request {
             slots,
             redirects: 0,
             captured: Captured::default(),
-            started: Instant::now(),
+            started: moment::now(),
             took: None,
             number,
             pipelined: false,
@@ -354,7 +358,7 @@ impl Request {
         let limits = !self.located
             || (!core.keepalive_timeout.is_zero()
                 && self.number < core.keepalive_requests
-                && self.connection.began.elapsed() < core.keepalive_time
+                && moment::since(self.connection.began) < core.keepalive_time
                 && !core.keepalive_disable.forbids(self));
         let http1 = self.head.version < Version::Http2;
         http1 && self.head.wants_keep_alive() && !self.closing && limits
@@ -440,7 +444,7 @@ impl Drop for Request {
             self.said_keep_alive.set(Some(false));
         }
         // Read once, for the log and for the histogram.
-        let took = self.started.elapsed();
+        let took = moment::since(self.started);
         self.took = Some(took);
         log::write(self);
         let refused = |status| status == Some("REJECTED");

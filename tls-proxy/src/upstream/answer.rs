@@ -14,6 +14,7 @@ use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::fields::Fields;
 use crate::modules::upstream::Upstream;
 use crate::server::counters::{self, labels::Upstream as Trouble};
+use crate::server::moment;
 use crate::server::request::Request;
 use crate::server::worker::Worker;
 use crate::timer::Timer;
@@ -211,6 +212,6 @@ impl Answer {
         attempt.body = self.body;
         attempt.sent = self.sent.saturating_sub(attempt.sent);
         attempt.received = self.received.saturating_sub(attempt.received);
-        attempt.ended = Some(attempt.began.elapsed());
+        attempt.ended = Some(moment::since(attempt.began));
     }
 }

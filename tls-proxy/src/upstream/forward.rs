@@ -20,9 +20,9 @@ use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;
 use crate::server::counters::{self, labels::Upstream as Trouble};
+use crate::server::moment;
 use crate::server::request::{Attempt, Request, Tried};
 use crate::server::response::{Refusal, Response};
-use crate::timer::Timer;
 
 /// Bytes of a body that are looked at before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
@@ -63,7 +63,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         hints,
         peer: None,
         tried: Vec::new(),
-        began: Instant::now(),
+        began: moment::now(),
     };
     let result = tries.run(request).await;
     let goes_on = result.is_err() || request.carried.redirect.is_some();
@@ -331,7 +331,7 @@ impl Tries<'_> {
         counters::count(|own| &own.tries);
         let attempt = last_attempt(request);
         attempt.connected = Some(match link.requests {
-            0 => attempt.began.elapsed(),
+            0 => moment::since(attempt.began),
             _ => Duration::ZERO,
         });
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
@@ -346,7 +346,7 @@ impl Tries<'_> {
                 read: self.settings.read_timeout,
                 head: self.settings.buffers.head,
             },
-            timer: Timer::default(),
+            timer: request.connection.lend_timer(request.head.version),
         };
         let head = match exchange.head().await {
             Ok(head) => head,
@@ -356,7 +356,7 @@ impl Tries<'_> {
             }
         };
         let attempt = last_attempt(request);
-        attempt.head = Some(attempt.began.elapsed());
+        attempt.head = Some(moment::since(attempt.began));
         attempt.status = head.status;
         counters::upstream_answered(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
@@ -396,7 +396,7 @@ impl Tries<'_> {
     fn has_time(&self) -> bool {
         let (tries, time) = (self.settings.next_tries, self.settings.next_timeout);
         (tries == 0 || self.tried.len() + 1 < tries)
-            && (time.is_zero() || self.began.elapsed() < time)
+            && (time.is_zero() || moment::since(self.began) < time)
     }
 }
 
@@ -440,7 +440,7 @@ fn last_unsent(request: &Request) -> bool {
 
 fn note_end(request: &mut Request, status: u16) {
     let attempt = last_attempt(request);
-    attempt.ended = Some(attempt.began.elapsed());
+    attempt.ended = Some(moment::since(attempt.began));
     attempt.status = status;
     (attempt.sent, attempt.received) = (0, 0);
 }

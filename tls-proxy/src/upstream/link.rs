@@ -13,6 +13,7 @@ use super::balance::Lease;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::Address;
+use crate::server::moment;
 use crate::wire::Wire;
 
 /// A connection to a peer.
@@ -96,7 +97,7 @@ impl Link {
             secured,
             requests: 0,
             location,
-            born: Instant::now(),
+            born: moment::now(),
             lease: None,
         })
     }

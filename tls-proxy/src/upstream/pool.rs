@@ -9,6 +9,7 @@ use super::link::Link;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::{Address, Upstream};
+use crate::server::moment;
 
 /// How often connections that have been idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ impl Pool {
 
     /// Keeps a connection for later, as long and as often as `group` says.
     pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>) {
-        let now = Instant::now();
+        let now = moment::now();
         let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
         let worn_out = link.requests >= group.keepalive_requests || too_old;
         if self.closed.get() || worn_out || group.keepalive == 0 {

@@ -4,6 +4,7 @@ use super::{Evaluate, ssl, write};
 use crate::decimal;
 use crate::http1::request_head::{Framing, Version};
 use crate::modules::listen::Endpoint;
+use crate::server::moment;
 use crate::server::request::Request;
 
 /// Finds one of the fixed variables.
@@ -142,7 +143,9 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         write(Some(port(request).unwrap_or_default()), out)
     }),
     ("request_time", |request, out| {
-        let took = request.took.unwrap_or_else(|| request.started.elapsed());
+        let took = request
+            .took
+            .unwrap_or_else(|| moment::since(request.started));
         seconds(Some(took), out)
     }),
     ("request_uri", |request, out| {

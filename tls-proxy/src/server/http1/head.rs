@@ -4,9 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error_log::{self, Level};
 use crate::http1::host;
@@ -49,10 +50,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
                 core.keepalive_timeout
             }
         };
-        if !matches!(
-            timeout(patience, something(connection, wire, first)).await,
-            Ok(true)
-        ) {
+        if !something(connection, wire, first, patience).await {
             return Next::Close;
         }
     }
@@ -138,8 +136,15 @@ fn limits_of(standing: &Standing, named: &[u8]) -> Option<Limits> {
 
 /// `true` when something has come; `false` when the connection is to close.
 /// One that was just opened gets a moment: its first request may be on its way.
-async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> bool {
+async fn something(
+    connection: &Connection,
+    wire: &SharedWire,
+    first: bool,
+    patience: Duration,
+) -> bool {
     let worker = &connection.worker;
+    let mut timer = connection.timer.take();
+    timer.progress();
     let mut draining = pin!(async {
         if first {
             worker.closes_silent(connection.began).await;
@@ -147,7 +152,7 @@ async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> b
             connection.closes_idle().await;
         }
     });
-    poll_fn(|cx| {
+    let came = poll_fn(|cx| {
         let filled = wire.borrow_mut().poll_fill(cx);
         match filled {
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
@@ -156,9 +161,14 @@ async fn something(connection: &Connection, wire: &SharedWire, first: bool) -> b
             Poll::Pending if held(wire) > SMALL_HEAD => return Poll::Ready(true),
             Poll::Pending => {}
         }
-        draining.as_mut().poll(cx).map(|()| false)
-    })
-    .await
+        if draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        timer.poll(cx, patience).map(|()| false)
+    });
+    let came = came.await;
+    connection.timer.set(timer);
+    came
 }
 
 /// What a connection holds of a request that is not whole, bytes.

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use self::head::Next;
 use self::send::Sent;
 use super::connection::Connection;
+use super::moment;
 use super::phases;
 use super::request::Request;
 use super::response::{Content, Response};
@@ -71,14 +72,17 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             Next::Close => End::Close,
             // A task is as large as all that it may await: what answers has memory
             // of its own, so that an idle connection is small.
-            Next::Rejected(rejection) => Box::pin(refuse_head(&connection, &wire, rejection)).await,
+            Next::Rejected(rejection) => {
+                moment::moving(Box::pin(refuse_head(&connection, &wire, rejection))).await
+            }
             Next::Head {
                 head,
                 pipelined,
                 place: _place,
             } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
-                Box::pin(answer(&connection, &wire, *head, pipelined, &mut token)).await
+                let answering = answer(&connection, &wire, *head, pipelined, &mut token);
+                moment::moving(Box::pin(answering)).await
             }
         };
         match end {
@@ -128,8 +132,10 @@ async fn answer(
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
     let written = wire.borrow().sent;
-    let body = body_of(&head, wire);
+    let framing = head.framing();
+    let body = body_of(&head, *framing.as_ref().unwrap_or(&Framing::None), wire);
     let mut request = Request::new(connection, head, body);
+    request.announced = framing.map_err(Box::new);
     request.pipelined = pipelined;
     let Some(response) = respond(&mut request, wire).await else {
         let what = "client prematurely closed connection, so upstream connection is closed too";
@@ -171,8 +177,7 @@ async fn answer(
     }
 }
 
-fn body_of(head: &RequestHead, wire: &SharedWire) -> RequestBody {
-    let framing = head.framing().unwrap_or(Framing::None);
+fn body_of(head: &RequestHead, framing: Framing, wire: &SharedWire) -> RequestBody {
     let expects = head.expects_continue();
     if matches!(framing, Framing::None | Framing::Length(0)) && !expects {
         return RequestBody::None;

@@ -97,6 +97,7 @@ fn finish(request: &mut Request, answer: &mut Answer) {
         request.body = unread;
     }
     answer.note_end(request);
+    request.connection.timer.set(answer.take_timer());
 }
 
 /// Writes the head into `out`. A body whose end nothing else tells is sent in

@@ -15,6 +15,7 @@ use super::piece::Piece;
 use super::stream::{self, Flaw};
 use crate::life::drain::Token;
 use crate::server::connection::Connection;
+use crate::server::moment;
 use crate::server::request::Request;
 use crate::server::worker::Worker;
 
@@ -53,7 +54,8 @@ impl Crew {
     /// Has a stream answered.
     pub(super) fn take(&self, job: Job) {
         if let Some(job) = self.hands.give(job) {
-            tokio::task::spawn_local(serve(job.connection.worker.clone(), job));
+            let serving = serve(job.connection.worker.clone(), job);
+            tokio::task::spawn_local(moment::moving(Box::pin(serving)));
         }
     }
 
