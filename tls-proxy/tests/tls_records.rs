@@ -119,6 +119,25 @@ fn keys_may_change_between_requests() {
 }
 
 #[test]
+fn tickets_come_to_whoever_waits_for_them() {
+    let (_upstream, proxy) = start("tickets");
+    let address = proxy.place.address(support::place::TLS).to_string();
+    let ticket = proxy.place.path("ticket");
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-tls1_3", "-connect", &address, "-sess_out"])
+        .arg(&ticket)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Not a byte of a request: nothing is said that a ticket could go with.
+    eventually("a ticket", || ticket.exists());
+    child.stdin.as_mut().unwrap().write_all(b"Q\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_client_hello_without_end_is_cut() {
     let (_upstream, proxy) = start("hello");
     let mut client = TcpStream::connect(proxy.place.address(support::place::TLS)).unwrap();

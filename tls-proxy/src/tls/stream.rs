@@ -3,19 +3,20 @@
 //! that all connections of a worker have in common.
 
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
-use rustls::ServerConfig;
+use rustix::net::{SendFlags, send};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic,
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
@@ -30,9 +31,6 @@ const MOST_HANDSHAKE: usize = 32 * 1024;
 const PIECE: usize = 4 * FRAGMENT;
 /// What records add to a piece, with room for a word of the session's own, bytes.
 const OVERHEAD: usize = 1024;
-/// Room behind part of a record that is not given back while the rest is
-/// awaited, bytes.
-const SLACK: usize = 1024;
 
 /// Ciphertext as it comes and as it goes.
 struct Common {
@@ -57,6 +55,9 @@ pub(crate) struct TlsStream {
     clear: BytesMut,
     /// Encrypted and not written yet.
     outward: BytesMut,
+    /// All of `outward` is tickets, for which no client waits: they go with what is
+    /// said next, or as soon as the client is waited for.
+    held: bool,
     /// The client has said `close_notify`.
     ended: bool,
     said_goodbye: bool,
@@ -89,6 +90,7 @@ impl TlsStream {
             inward: begun,
             clear: BytesMut::new(),
             outward: BytesMut::new(),
+            held: false,
             ended: false,
             said_goodbye: false,
         };
@@ -107,51 +109,51 @@ impl TlsStream {
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut step = self.decrypt_rest(None);
         loop {
-            let step = self.decrypt_rest(None);
-            // After a mistake it is the alert.
-            let drained = self.poll_drain(cx);
-            step?;
+            if step.is_err() {
+                // The alert.
+                let _ = self.poll_drain(cx);
+                return Poll::Ready(step.map(drop));
+            }
             if !self.session.is_handshaking() {
+                // In TLS 1.2 it is `Finished`, which the client waits for.
+                self.held = self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+                if !self.held {
+                    let _ = self.poll_drain(cx);
+                }
                 return Poll::Ready(Ok(()));
             }
-            if let Poll::Ready(drained) = drained {
+            if let Poll::Ready(drained) = self.poll_drain(cx) {
                 drained?;
             }
             if self.inward.len() > MOST_HANDSHAKE {
                 let reason = "a message of the handshake is too long";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
             }
-            if ready!(self.poll_more(cx))? == 0 {
-                let reason = "tls handshake eof";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason)));
-            }
+            step = ready!(self.poll_fresh(cx, None)).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "tls handshake eof"),
+                _ => error,
+            });
         }
     }
 
-    /// Reads on, behind the part of a record that is there.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.inward.reserve(RECORD);
-        let read = pin!(self.socket.read_buf(&mut self.inward)).poll(cx);
-        if read.is_pending() && self.inward.capacity() > self.inward.len() + SLACK {
-            // However long the rest takes, the part holds no more than itself.
-            self.inward = BytesMut::from(&self.inward[..]);
-        }
-        read
-    }
-
-    /// Reads behind the part of a record that is kept, through the common
-    /// buffer.
+    /// Reads behind the part of a record that is kept, through the common buffer.
+    /// Clear text goes `into` there, or else it is kept.
     fn poll_fresh(
         &mut self,
         cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
+        into: Option<&mut ReadBuf<'_>>,
     ) -> Poll<io::Result<Step>> {
         COMMON.with_borrow_mut(|common| {
             let kept = self.inward.len();
-            // What finds no room in `into` would have to be kept; `kept` is less
-            // than a record.
-            let most = into.remaining().clamp(RECORD, common.inward.len());
+            // What finds no room in `into` would have to be kept. `kept` is less
+            // than a record, but for a message of the handshake.
+            let (room, least) = match &into {
+                Some(into) => (into.remaining(), RECORD),
+                None => (0, kept + RECORD),
+            };
+            let most = room.clamp(least, common.inward.len());
             common.inward[..kept].copy_from_slice(&self.inward);
             let mut space = ReadBuf::new(&mut common.inward[kept..most]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
@@ -161,7 +163,7 @@ impl TlsStream {
             }
             let records = &mut common.inward[..kept + size];
             let mut used = 0;
-            let step = self.decrypt(records, &mut used, Some(into))?;
+            let step = self.decrypt(records, &mut used, into)?;
             self.inward = BytesMut::from(&records[used..]);
             Poll::Ready(Ok(step))
         })
@@ -258,6 +260,7 @@ impl TlsStream {
 
     /// What is to be sent after a mistake, the alert that explains it at the end.
     fn encode_alert(&mut self, records: &mut [u8]) {
+        self.held = false;
         while let Ok(ConnectionState::EncodeTlsData(data)) =
             self.session.process_tls_records(records).state
         {
@@ -266,10 +269,12 @@ impl TlsStream {
         }
     }
 
-    /// Encrypts with `seal`, and writes as much of it as the socket takes now.
+    /// Encrypts with `seal`, and writes as much of it as the socket takes now. FIN
+    /// follows what is the `last`.
     fn encrypt(
         &mut self,
         cx: &mut Context<'_>,
+        last: bool,
         seal: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
         // What has come may ask for an answer, which goes before.
@@ -282,20 +287,35 @@ impl TlsStream {
                 Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Err(error) => return Err(invalid(error)),
             };
-            let sealed = &common.outward[..size];
-            let mut written = 0;
-            if self.outward.is_empty()
-                && let Poll::Ready(result) = Pin::new(&mut self.socket).poll_write(cx, sealed)
+            let mut sealed = &common.outward[..size];
+            if std::mem::take(&mut self.held) {
+                self.outward.extend_from_slice(sealed);
+                sealed = &[];
+                self.write_kept(cx, last)?;
+            } else if self.outward.is_empty()
+                && let Poll::Ready(written) = poll_put(&mut self.socket, cx, sealed, last)
             {
-                written = result?;
+                sealed = &sealed[written?..];
             }
-            self.outward.extend_from_slice(&sealed[written..]);
+            self.outward.extend_from_slice(sealed);
             Ok(())
         })
     }
 
+    /// Writes as much of what is kept as the socket takes now.
+    fn write_kept(&mut self, cx: &mut Context<'_>, last: bool) -> io::Result<()> {
+        if let Poll::Ready(written) = poll_put(&mut self.socket, cx, &self.outward, last) {
+            self.outward.advance(written?);
+        }
+        if self.outward.is_empty() {
+            self.outward = BytesMut::new();
+        }
+        Ok(())
+    }
+
     /// Writes what is kept.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.held = false;
         while !self.outward.is_empty() {
             let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
             if written == 0 {
@@ -314,6 +334,25 @@ impl TlsStream {
             self.clear = BytesMut::new();
         }
     }
+}
+
+/// Writes as much as the socket takes now. What is the `last` goes in one packet
+/// with the FIN that the caller sends next.
+fn poll_put(
+    socket: &mut TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    last: bool,
+) -> Poll<io::Result<usize>> {
+    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+    if last {
+        let sent = socket.try_io(Interest::WRITABLE, || Ok(send(&*socket, bytes, flags)?));
+        if let Ok(size) = sent {
+            return Poll::Ready(Ok(size));
+        }
+        // It says it again, or wakes when there is room.
+    }
+    Pin::new(socket).poll_write(cx, bytes)
 }
 
 /// Puts words of the session's own behind what is to be written.
@@ -357,7 +396,7 @@ impl AsyncRead for TlsStream {
             }
             if matches!(step, Poll::Ready(Ok(Step::Hungry))) {
                 step = if this.inward.len() < RECORD {
-                    this.poll_fresh(cx, into)
+                    this.poll_fresh(cx, Some(into))
                 } else {
                     // Nothing that a client may say after the handshake is so long.
                     let reason = "a message of the handshake's kind in several records";
@@ -366,7 +405,7 @@ impl AsyncRead for TlsStream {
             }
             // An alert, or the answer to a new key; whoever writes next sees
             // what became of it.
-            if !this.outward.is_empty() {
+            if !this.outward.is_empty() && (!this.held || step.is_pending()) {
                 let _ = this.poll_drain(cx);
             }
             ready!(step)?;
@@ -381,9 +420,11 @@ impl AsyncWrite for TlsStream {
         clear: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_drain(cx))?;
+        if !this.held {
+            ready!(this.poll_drain(cx))?;
+        }
         let size = clear.len().min(PIECE);
-        this.encrypt(cx, |traffic, space| {
+        this.encrypt(cx, false, |traffic, space| {
             let sealed = traffic.encrypt(&clear[..size], space);
             sealed.map_err(io::Error::other)
         })?;
@@ -398,7 +439,7 @@ impl AsyncWrite for TlsStream {
         let this = self.get_mut();
         if !this.said_goodbye {
             this.said_goodbye = true;
-            this.encrypt(cx, |traffic, space| {
+            this.encrypt(cx, true, |traffic, space| {
                 traffic.queue_close_notify(space).map_err(io::Error::other)
             })?;
         }
