@@ -19,13 +19,15 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run test e2e day lint programs rootfs images load publish image-names clean
+.PHONY: help run test e2e day bench bench-quick bench-tools lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
 	@echo 'make test     install what the tests need and run all of them'
 	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
+	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
+	@echo 'make bench-quick BEFORE=HEAD   tls-proxy of a commit beside that of the working tree'
 	@echo 'make images   both images as target/images/*.tar'
 	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
@@ -41,6 +43,21 @@ e2e:
 
 day:
 	@scripts/e2e day
+
+bench: programs bench-tools
+	@scripts/install-bench-tools
+	@bench/run
+
+BEFORE ?= HEAD
+BEFORE_TARGET := $(CURDIR)/target/bench/before-target
+bench-quick: programs bench-tools
+	@scripts/install-bench-tools
+	@scripts/checkout-before '$(BEFORE)' target/bench/before
+	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(BUILD) --package tls-proxy --release
+	@bench/run --quick $(BEFORE_TARGET)/$(TARGET)/release/tls-proxy $(PROGRAMS)/tls-proxy
+
+bench-tools:
+	@$(BUILD) --manifest-path bench/tools/Cargo.toml --release
 
 programs:
 	@$(BUILD) --package monolith --profile small

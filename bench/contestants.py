@@ -1,58 +1,23 @@
-"""Who takes part in bench/compare: how each is started, watched and ended."""
+"""Who takes part: each with its configuration. The same for all: one worker, a
+P-256 and an RSA certificate on a port each, HTTP/2, the access log on, one header
+added, connections to the backend kept, time-outs of a minute. The hyper baseline
+has only what cannot be left out."""
 
+import json
 import os
-import signal
-import socket
-import ssl
+import resource
 import subprocess
-import time
-from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
-PROXY_CORE, LOAD_CORE = 0, 1
-# One for all: the default context would read every root of the machine each time.
-CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
-BACKEND = 18090
+import envoy_conf
+from configurations import CADDY, CONFIGURATION, HAPROXY
+from processes import BINARIES, FirstAnswer, Watched
 
-# One file for tls-proxy and both nginx; {h2} is what the versions disagree on.
-CONFIGURATION = """
-worker_processes 1;
-daemon off;
-pid {work}/{name}.pid;
-error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {work}/body;
-    proxy_temp_path {work}/proxy;
-    upstream app {{ server 127.0.0.1:{backend}; keepalive 64; keepalive_requests 100000000; }}
-    ssl_protocols TLSv1.2 TLSv1.3;
-    keepalive_requests 100000000;
-    client_max_body_size 0;
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_request_buffering off;
-    proxy_max_temp_file_size 0;
-    {h2_on}
-    server {{
-        listen 127.0.0.1:{p256} ssl{h2_listen};
-        ssl_certificate {work}/p256.pem;
-        ssl_certificate_key {work}/p256.key;
-        location / {{ proxy_pass http://app; }}
-    }}
-    server {{
-        listen 127.0.0.1:{rsa} ssl{h2_listen};
-        ssl_certificate {work}/rsa.pem;
-        ssl_certificate_key {work}/rsa.key;
-        location / {{ proxy_pass http://app; }}
-    }}
-}}
-"""
-
-
-def pinned(core):
-    return ["taskset", "-c", str(core)]
+# The backend's, and the first of a contestant.
+BACKEND = int(os.environ.get("BENCH_PORT", 18090))
+FIRST_PORT = BACKEND + 10
+# Connections of a contestant: 5,000 idle ones and those to the backend. haproxy
+# wants three times as many files; nginx has 424 bytes ready for each, 2.4 MiB.
+MOST = 6000
 
 
 def make_certificates(work):
@@ -60,109 +25,126 @@ def make_certificates(work):
     for name, kind in kinds.items():
         subprocess.run(
             ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+            + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
             + ["-keyout", f"{work}/{name}.key", "-out", f"{work}/{name}.pem", "-newkey", *kind],
             check=True,
             capture_output=True,
         )
 
 
-class Contestant:
+class Contestant(Watched):
     """One proxy under test, on two ports: a P-256 and an RSA certificate."""
 
-    def __init__(self, name, number, work, http2=True):
-        self.name, self.work, self.http2 = name, Path(work), http2
-        self.p256, self.rsa = 18100 + 2 * number, 18101 + 2 * number
-        self.process = None
+    def __init__(self, name, number, work, binary):
+        super().__init__(name, work)
+        self.binary = binary
+        self.p256, self.rsa = FIRST_PORT + 2 * number, FIRST_PORT + 2 * number + 1
+        self.ports = [self.p256, self.rsa]
 
     def start(self):
-        """Starts it; returns the seconds until its first answer."""
-        log = open(self.work / f"{self.name}.log", "ab")
-        begun = time.monotonic()
-        self.process = subprocess.Popen(
-            pinned(PROXY_CORE) + self.command(), stdout=log, stderr=log
-        )
-        while True:
-            try:
-                if self.ask().startswith(b"HTTP/1.1 200"):
-                    return time.monotonic() - begun
-            except OSError:
-                pass
-            if self.process.poll() is not None or time.monotonic() - begun > 10:
-                raise SystemExit(f"{self.name} did not start: see {log.name}")
-            time.sleep(0.0005)
+        """Starts it; returns the milliseconds until its first answer."""
+        first = FirstAnswer(self.p256)
+        begun = self.launch()
+        return (first.wait(self) - begun) * 1000
 
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process = None
+    def places(self, **more):
+        """What every configuration names."""
+        return {"work": self.work, "name": self.name, "backend": BACKEND,
+                "p256": self.p256, "rsa": self.rsa} | more
 
-    def connect(self):
-        return CONTEXT.wrap_socket(socket.create_connection(("127.0.0.1", self.p256), 5))
-
-    def ask(self):
-        with self.connect() as stream:
-            stream.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            return stream.recv(4096)
-
-    def processes(self):
-        """It and its children: nginx's worker is one."""
-        found = [self.process.pid]
-        for pid in found:
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in task.read_text().split()]
-        return found
-
-    def cpu(self):
-        """CPU seconds so far (utime + stime)."""
-        total = 0
-        for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
-
-    def memory(self):
-        """Proportional resident memory in KiB: pages nginx's two processes
-        share count once."""
-        total = 0
-        for pid in self.processes():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                total += int(line.split()[1]) if line.startswith("Pss:") else 0
-        return total
+    def write(self, ending, text):
+        path = self.work / f"{self.name}.{ending}"
+        path.write_text(text)
+        return path
 
 
 class Configured(Contestant):
     """tls-proxy or an nginx, with the same configuration."""
 
-    def __init__(self, name, number, work, binary, h2_by_listen):
-        super().__init__(name, number, work)
-        self.binary = binary
-        self.conf = self.work / f"{name}.conf"
-        self.conf.write_text(
-            CONFIGURATION.format(
-                name=name,
-                work=work,
-                backend=BACKEND,
-                p256=self.p256,
-                rsa=self.rsa,
-                h2_on="" if h2_by_listen else "http2 on;",
-                h2_listen=" http2" if h2_by_listen else "",
-            )
-        )
+    def __init__(self, name, number, work, binary, h2_by_listen=False, connections=MOST, locations=None):
+        super().__init__(name, number, work, binary)
+        locations = locations or "location / { proxy_pass http://app; }"
+        self.conf = self.write("conf", CONFIGURATION.format(**self.places(
+            connections=connections,
+            locations=locations,
+            more=self.more(),
+            h2_on="" if h2_by_listen else "http2 on;",
+            h2_listen=" http2" if h2_by_listen else "",
+        )))
+
+    def more(self):
+        return ""
 
     def command(self):
-        return [self.binary, "-c", str(self.conf)]
+        return [self.binary, "-c", self.conf]
+
+
+class Nginx(Configured):
+    """It makes the folders of modules that are not used too, somewhere."""
+
+    def more(self):
+        kinds = ("fastcgi", "uwsgi", "scgi")
+        return " ".join(f"{kind}_temp_path {self.work}/{kind};" for kind in kinds)
+
+    def command(self):
+        return [*super().command(), "-e", "stderr"]
+
+
+class Own(Configured):
+    """tls-proxy, with its metrics."""
+
+    def __init__(self, name, number, work, binary, **more):
+        super().__init__(name, number, work, binary, **more)
+        self.admin = self.p256 + 1000
+        self.ports.append(self.admin)
+
+    def command(self):
+        return [*super().command(), "--admin", f"127.0.0.1:{self.admin}"]
+
+
+class Haproxy(Contestant):
+    def __init__(self, name, number, work, binary):
+        super().__init__(name, number, work, binary)
+        for kind in ("p256", "rsa"):
+            pem, key = (self.work / f"{kind}.{part}" for part in ("pem", "key"))
+            (self.work / f"{kind}.both").write_text(pem.read_text() + key.read_text())
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        most = min(MOST, hard // 3 - 100)
+        self.conf = self.write("conf", HAPROXY.format(**self.places(most=most)))
+
+    def command(self):
+        return [self.binary, "-f", self.conf]
+
+
+class Caddy(Contestant):
+    def __init__(self, name, number, work, binary):
+        super().__init__(name, number, work, binary)
+        self.conf = self.write("conf", CADDY.format(**self.places()))
+
+    def command(self):
+        return [self.binary, "run", "--config", self.conf, "--adapter", "caddyfile"]
+
+    def environment(self):
+        home = str(self.work)
+        return os.environ | {"GOMAXPROCS": "1", "HOME": home,
+                             "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home}
+
+
+class Envoy(Contestant):
+    def __init__(self, name, number, work, binary):
+        super().__init__(name, number, work, binary)
+        self.conf = self.write("json", json.dumps(envoy_conf.configuration(self.places())))
+
+    def command(self):
+        return [self.binary, "-c", self.conf, "--concurrency", "1", "--disable-hot-restart",
+                "--log-level", "error"]
 
 
 class Forwarder(Contestant):
-    """hyper's HTTP/1 and nothing else: bench/hyper-forwarder."""
+    """hyper and nothing else: bench/tools' forwarder."""
 
-    def __init__(self, name, number, work, binary):
-        super().__init__(name, number, work, http2=False)
-        self.binary = binary
+    def __init__(self, name, number, work):
+        super().__init__(name, number, work, BINARIES / "forwarder")
 
     def command(self):
         listens = []

@@ -1,21 +1,22 @@
-"""What bench/compare measures. Each function loads one contestant and returns
-one number; work is divided by the proxy's own CPU seconds, since the machine
-may be shared and a wall clock then measures the neighbours."""
+"""What is measured. Each measure loads one contestant and returns its figures;
+work is divided by the proxy's own CPU seconds, since the machine may be shared and
+a wall clock then measures the neighbours. A load with one failed request ends the
+whole run."""
 
 import re
-import subprocess
 import time
+from subprocess import PIPE
 
-from contestants import LOAD_CORE, pinned
+from processes import LOAD, LOAD_CORE, end, run, spawn
+from statistic import percentile
 
-TRANSFERS = 3
 MEGABYTES = 100
-CONNECTIONS = 500
-
-
-def run(command, check=True):
-    command = pinned(LOAD_CORE) + command
-    return subprocess.run(command, capture_output=True, text=True, check=check).stdout
+LARGE = MEGABYTES << 20
+TRANSFERS = 2
+# Requests a second, and the connections that they are spread over.
+RATE, CONNECTIONS = 2000, 64
+# As openssl and curl offer it first; named, since not all servers would choose it.
+CIPHER = "TLS_AES_256_GCM_SHA384"
 
 
 def number(pattern, text):
@@ -26,15 +27,19 @@ def number(pattern, text):
 
 
 def per_cpu(contestant, load):
-    """What `load` counted, for each CPU second it cost the proxy."""
-    before = contestant.cpu()
+    """What `load` counted for each CPU second it cost, and how busy that kept the
+    core, 0 to 1."""
+    cpu, begun = contestant.cpu(), time.monotonic()
     count = load()
-    return count / max(contestant.cpu() - before, 0.01)
+    cost = contestant.cpu() - cpu
+    return count / max(cost, 0.001), cost / (time.monotonic() - begun)
 
 
-def http1(contestant, seconds):
+def wrk(contestant, seconds, url):
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(round(seconds), 1)}s", url]
+
     def load():
-        out = run(["wrk", "-t1", "-c32", f"-d{seconds}s", f"https://127.0.0.1:{contestant.p256}/"])
+        out = run(command)
         if "Non-2xx" in out or "Socket errors" in out:
             raise SystemExit(f"{contestant.name} failed requests:\n{out}")
         return number(r"(\d+) requests in", out)
@@ -42,88 +47,97 @@ def http1(contestant, seconds):
     return per_cpu(contestant, load)
 
 
+def http1(contestant, seconds):
+    count, busy = wrk(contestant, seconds, f"https://127.0.0.1:{contestant.p256}/")
+    return {"http1": count, "http1 core": busy}
+
+
 def http2(contestant, seconds):
-    if not contestant.http2:
-        return None
+    url = f"https://127.0.0.1:{contestant.p256}/"
+    command = ["h2load", "-t1", "-c16", "-m32", "-D", f"{round(seconds * 1000)}ms", url]
 
     def load():
-        url = f"https://127.0.0.1:{contestant.p256}/"
-        out = run(["h2load", "-t1", "-c8", "-m16", "-D", str(seconds), url])
-        if number(r"(\d+) failed", out):
+        out = run(command)
+        if "protocol: h2\n" not in out:
+            raise SystemExit(f"{contestant.name} speaks no HTTP/2:\n{out}")
+        if number(r"(\d+) failed", out) or number(r"(\d+) errored", out):
             raise SystemExit(f"{contestant.name} failed requests:\n{out}")
         return number(r"status codes: (\d+) 2xx", out)
 
-    return per_cpu(contestant, load)
+    count, busy = per_cpu(contestant, load)
+    return {"http2": count, "http2 core": busy}
 
 
-def handshakes(contestant, port, seconds):
+def handshakes(key):
+    """RSA or P-256, full or resumed, as the measure's key says."""
+    certificate, kind = key.split()
+
+    def measure(contestant, seconds):
+        where = f"127.0.0.1:{getattr(contestant, certificate)}"
+        command = [LOAD, "handshakes", where, kind, str(seconds / 2)]
+        count, _ = per_cpu(contestant, lambda: int(run(command)))
+        return {key: count}
+
+    return measure
+
+
+def transfer(contestant, arguments, sizes):
+    """Megabytes for each CPU second. `sizes`: what curl has to say of each."""
+    url = f"https://127.0.0.1:{contestant.p256}/large"
+    command = ["curl", "-sSfk", "--http1.1", "--tls13-ciphers", CIPHER, *arguments]
+
     def load():
-        where = f"127.0.0.1:{port}"
-        command = ["openssl", "s_time", "-connect", where, "-new", "-tls1_3", "-time", str(seconds)]
-        # With -new alone it ends with 1 even when all went well.
-        out = run(command, check=False)
-        return number(r"(\d+) connections in \d+ real", out)
+        out = run([*command, *[url] * TRANSFERS])
+        if out != sizes * TRANSFERS:
+            raise SystemExit(f"{contestant.name} transferred {out!r}, not {sizes!r}")
+        return TRANSFERS * LARGE / 1e6
 
-    return per_cpu(contestant, load)
-
-
-def p256(contestant, seconds):
-    return handshakes(contestant, contestant.p256, seconds)
-
-
-def rsa(contestant, seconds):
-    return handshakes(contestant, contestant.rsa, seconds)
-
-
-def transfer(contestant, arguments):
-    def load():
-        for _ in range(TRANSFERS):
-            url = f"https://127.0.0.1:{contestant.p256}/large"
-            run(["curl", "-sSfk", "--http1.1", "-o", "/dev/null", *arguments, url])
-        return TRANSFERS * MEGABYTES
-
-    return per_cpu(contestant, load)
+    return per_cpu(contestant, load)[0]
 
 
 def download(contestant, _):
-    return transfer(contestant, [])
+    arguments = ["-w", "%{size_download} ", *["-o", "/dev/null"] * TRANSFERS]
+    return {"download": transfer(contestant, arguments, f"{LARGE} ")}
 
 
 def upload(contestant, _):
     file = contestant.work / "large"
     if not file.exists():
         with open(file, "wb") as out:
-            out.truncate(MEGABYTES << 20)
-    return transfer(contestant, ["-X", "POST", "-H", "Expect:", "-T", str(file)])
+            out.truncate(LARGE)
+    sent = ["-X", "POST", "-H", "Expect:", *["-T", str(file)] * TRANSFERS]
+    # The backend answers with what it counted.
+    return {"upload": transfer(contestant, sent, str(LARGE))}
 
 
-def idle(contestant, _):
-    """Memory of a fresh process, MiB."""
-    return contestant.memory() / 1024
+def rate(contestant, seconds):
+    command = [LOAD, "rate", f"127.0.0.1:{contestant.p256}", str(RATE), str(CONNECTIONS), str(seconds)]
+    load = spawn(LOAD_CORE, command, stdout=PIPE, stderr=PIPE, text=True)
+    try:
+        ready = load.stdout.readline()
+        before = contestant.cpu()
+        out, errors = load.communicate()
+        cost = contestant.cpu() - before
+    finally:
+        end(load)
+    if load.returncode or ready != "ready\n":
+        raise SystemExit(f"{contestant.name} failed requests:\n{errors}")
+    latencies = [int(line) for line in out.split()]
+    figures = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+    return {"rate": cost / len(latencies) * 1e6} | {
+        name: percentile(latencies, part) for name, part in figures.items()
+    }
 
 
-def connection(contestant, _):
-    """Memory of an idle connection that has had one answer, KiB."""
-    before = contestant.memory()
-    streams = [contestant.connect() for _ in range(CONNECTIONS)]
-    for stream in streams:
-        stream.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        stream.recv(4096)
-    time.sleep(0.5)
-    after = contestant.memory()
-    for stream in streams:
-        stream.close()
-    return (after - before) / CONNECTIONS
-
-
-# Name, function, whether more is better; a fresh process is measured first.
-MEASURES = [
-    ("idle MiB", idle, False),
-    ("KiB per idle connection", connection, False),
-    ("HTTP/1.1 requests", http1, True),
-    ("HTTP/2 requests", http2, True),
-    ("full handshakes P-256", p256, True),
-    ("full handshakes RSA-2048", rsa, True),
-    ("download MB", download, True),
-    ("upload MB", upload, True),
-]
+# What is measured while all contestants run, in this order.
+LOADS = {
+    "http1": http1,
+    "http2": http2,
+    "rsa full": handshakes("rsa full"),
+    "rsa resumed": handshakes("rsa resumed"),
+    "p256 full": handshakes("p256 full"),
+    "p256 resumed": handshakes("p256 resumed"),
+    "download": download,
+    "upload": upload,
+    "rate": rate,
+}

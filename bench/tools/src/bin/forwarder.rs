@@ -1,21 +1,25 @@
-//! The baseline of `bench/compare`: TLS in, hyper's HTTP/1 server, hyper's
+//! The baseline of `make bench`: TLS in, hyper's HTTP/1 or HTTP/2 server, hyper's
 //! HTTP/1 client, nothing else. It has tls-proxy's layout (one single-threaded
 //! runtime, its own pool of upstream connections, no lock) and none of its
-//! features, so what it costs is what hyper's HTTP/1 costs.
+//! features, so what it costs is what hyper costs.
 //!
-//! Usage: hyper-forwarder UPSTREAM (LISTEN CERTIFICATE KEY)...
+//! Usage: forwarder UPSTREAM (LISTEN CERTIFICATE KEY)...
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
 use anyhow::{Context as _, Result};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -23,15 +27,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// The application, and connections to it that may be free.
+/// The application, and connections to it that are free.
 struct Upstream {
     address: SocketAddr,
     host: HeaderValue,
     idle: RefCell<Vec<SendRequest<Incoming>>>,
 }
 
-/// Most connections that are kept; tls-proxy gets `keepalive 64`.
-const KEPT: usize = 64;
+/// Most connections that are kept; tls-proxy gets `keepalive 1024`.
+const KEPT: usize = 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -63,7 +67,7 @@ fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
     Ok(TlsAcceptor::from(Arc::new(config)))
@@ -82,40 +86,56 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, upstream: Rc<Upstr
 async fn serve(socket: TcpStream, acceptor: TlsAcceptor, upstream: Rc<Upstream>) -> Result<()> {
     socket.set_nodelay(true)?;
     let stream = acceptor.accept(socket).await?;
-    let service = service_fn(|request| upstream.forward(request));
-    hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let service = service_fn(move |request| upstream.clone().forward(request));
+    let stream = TokioIo::new(stream);
+    if http2 {
+        let builder = hyper::server::conn::http2::Builder::new(Here);
+        builder.serve_connection(stream, service).await?;
+    } else {
+        let builder = hyper::server::conn::http1::Builder::new();
+        builder.serve_connection(stream, service).await?;
+    }
     Ok(())
 }
 
+/// Streams are tasks of the one thread.
+#[derive(Clone)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
 impl Upstream {
-    async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+    async fn forward(self: Rc<Self>, mut request: Request<Incoming>) -> Result<Response<Answer>> {
         let target = request.uri().path_and_query().context("no path")?.clone();
         *request.uri_mut() = Uri::from(target);
+        *request.version_mut() = Version::HTTP_11;
         request.headers_mut().insert(HOST, self.host.clone());
         request.headers_mut().remove(CONNECTION);
         let mut sender = self.take().await?;
         let mut response = sender.send_request(request).await?;
         response.headers_mut().remove(CONNECTION);
-        // Not ready until its answer has been read; `take` looks.
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < KEPT {
-            idle.push(sender);
-        }
-        Ok(response)
+        let upstream = self;
+        Ok(response.map(|body| Answer {
+            body,
+            lent: Some((sender, upstream)),
+        }))
     }
 
     /// A free connection, or a new one.
     async fn take(&self) -> Result<SendRequest<Incoming>> {
-        let found = {
-            let mut idle = self.idle.borrow_mut();
-            idle.retain(|sender| !sender.is_closed());
-            let ready = idle.iter().rposition(SendRequest::is_ready);
-            ready.map(|at| idle.swap_remove(at))
-        };
-        if let Some(sender) = found {
-            return Ok(sender);
+        loop {
+            let Some(mut sender) = self.idle.borrow_mut().pop() else {
+                break;
+            };
+            // Ready as soon as hyper's task has seen the end of the last answer.
+            if sender.ready().await.is_ok() {
+                return Ok(sender);
+            }
         }
         let socket = TcpStream::connect(self.address).await?;
         socket.set_nodelay(true)?;
@@ -123,5 +143,43 @@ impl Upstream {
             hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         tokio::task::spawn_local(connection);
         Ok(sender)
+    }
+}
+
+/// The body of an answer, which gives its connection back at its end.
+struct Answer {
+    body: Incoming,
+    lent: Option<(SendRequest<Incoming>, Rc<Upstream>)>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let Some((sender, upstream)) = self.lent.take() else {
+            return;
+        };
+        let mut idle = upstream.idle.borrow_mut();
+        if idle.len() < KEPT && !sender.is_closed() && self.body.is_end_stream() {
+            idle.push(sender);
+        }
     }
 }

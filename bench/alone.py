@@ -1,0 +1,40 @@
+"""What is measured of one contestant while no other runs, since they share
+libraries: memory, and the start."""
+
+import time
+
+from processes import Turns
+
+# Idle connections at which the memory is looked at.
+FEW, MANY = 1000, 5000
+# Seconds until a program has come to rest.
+REST = 0.5
+
+
+def start(contestant, _):
+    first = contestant.start()
+    contestant.stop()
+    return {"start": first}
+
+
+def memory(contestant, _):
+    """Of a program that has answered once, and of each idle connection more that
+    has had one answer. The ten requests at once that open these need ten
+    connections to the backend, which count with them and are too few to matter."""
+    contestant.start()
+    time.sleep(REST)
+    idle = contestant.memory()
+    figures = {"idle": idle / 1024, "size": contestant.size() / 1e6}
+    with Turns(contestant.p256) as turns:
+        turns.say("open", FEW)
+        time.sleep(REST)
+        figures["connection 1000"] = (contestant.memory() - idle) / FEW
+        turns.say("open", MANY - FEW)
+        time.sleep(REST)
+        figures["connection 5000"] = (contestant.memory() - idle) / MANY
+    contestant.stop()
+    return figures
+
+
+# The start is measured in each round, the memory, which hardly varies, in the first.
+ALONE = {"start": start, "memory": memory}

@@ -1,0 +1,174 @@
+"""What is measured of our own programs alone: whether a request costs the same
+with many connections and many locations, monolith beside bare hyper, the image."""
+
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from contestants import BACKEND, FIRST_PORT, Own
+from measures import run, wrk
+from peers import debian_nginx
+from processes import BINARIES, ROOT, Turns, Watched
+from table import OWN
+
+# Two tls-proxy at a time, then two services.
+NUMBERS = (80, 81)
+MONOLITH, HEALTH, HYPER = BACKEND + 1, BACKEND + 2, BACKEND + 3
+PORTS = [FIRST_PORT + 2 * number + offset for number in NUMBERS for offset in (0, 1, 1000)]
+PORTS += [MONOLITH, HEALTH, HYPER]
+REPEATS = 7
+REQUESTS = 10_000
+# A proxy takes half of its open files for connections to the upstream.
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+CONNECTIONS = (10, min(10_000, HARD // 2 - 100))
+LOCATIONS = (1, 10_000)
+# CPU µs per request with many for each µs with few: what counts as flat.
+FLAT = 1.1
+# The Go original's peak under the walkthrough, in MB (issue 5).
+ORIGINAL = 4.5
+
+
+def measure(binary, work, results):
+    connections(binary, work, results)
+    locations(binary, work, results)
+    monolith(work, results)
+    image(results)
+
+
+def take_turns(name, path, contestants, opened, results):
+    """CPU µs per request of some proxies, in turn."""
+    running = []
+    try:
+        for contestant, count in zip(contestants, opened):
+            contestant.start()
+            running.append(Turns(contestant.p256, path))
+            running[-1].say("open", count)
+        for _ in range(REPEATS):
+            for contestant, turns in zip(contestants, running):
+                before = contestant.cpu()
+                turns.say("ask", REQUESTS)
+                cost = (contestant.cpu() - before) / REQUESTS * 1e6
+                results.setdefault((name, contestant.name), []).append(cost)
+                print(f"{name}: {contestant.name}: {cost:.1f} us", file=sys.stderr)
+    finally:
+        for turns in running:
+            turns.close()
+        for contestant in contestants:
+            contestant.stop()
+
+
+def connections(binary, work, results):
+    """nginx too: caches of the CPU hold 10 connections and not 10,000, whoever
+    serves them."""
+    for make, name in ((lambda *a: Own(*a, binary, connections=16_384), OWN),
+                       (lambda *a: debian_nginx(*a, connections=16_384), "nginx")):
+        pair = [make(f"{name}-{count}", number, work) for number, count in zip(NUMBERS, CONNECTIONS)]
+        take_turns("connections", "/", pair, CONNECTIONS, results)
+
+
+def locations(binary, work, results):
+    """The one that is asked for is in the middle of the others."""
+    pair = []
+    for number, count in zip(NUMBERS, LOCATIONS):
+        paths = ["/", *(f"/place{n}/" for n in range(1, count))]
+        blocks = [f"location {path} {{ proxy_pass http://app; }}" for path in paths]
+        name = f"{OWN}-{count}"
+        pair.append(Own(name, number, work, binary, locations="\n".join(blocks)))
+    take_turns("locations", f"/place{LOCATIONS[-1] // 2}/", pair, (10, 10), results)
+
+
+class Service(Watched):
+    """A monolith, or bare hyper with its answer; in clear text."""
+
+    def __init__(self, name, work, port, command):
+        super().__init__(name, work)
+        self.port, self.words = port, command
+
+    def command(self):
+        return self.words
+
+    def start(self):
+        self.launch()
+        for _ in range(500):
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.01)
+        self.fail("did not start")
+
+
+def monolith(work, results):
+    program = ROOT / "target/programs/monolith"
+    address = f"127.0.0.1:{MONOLITH}"
+    services = [
+        Service("monolith", work, MONOLITH,
+                [program, f"-http={address}", f"-health=127.0.0.1:{HEALTH}", "-secret=secret"]),
+        Service("hyper", work, HYPER, [BINARIES / "monolith-hyper", f"127.0.0.1:{HYPER}"]),
+    ]
+    try:
+        for service in services:
+            service.start()
+        walk(address)
+        results["monolith walk", "monolith"] = [services[0].peak() / 1000]
+        for _ in range(3):
+            for service in services:
+                count, _ = wrk(service, 2, f"http://127.0.0.1:{service.port}/")
+                results.setdefault(("monolith requests", service.name), []).append(count)
+                print(f"monolith: {service.name}: {count:,.0f}", file=sys.stderr)
+        for service in services:
+            results["monolith peak", service.name] = [service.peak() / 1000]
+    finally:
+        for service in services:
+            service.stop()
+
+
+def walk(address):
+    """What the walkthrough asks for, three times."""
+    for _ in range(3):
+        run(["curl", "-sSf", f"http://{address}/"])
+        token = run(["curl", "-sSf", "-u", "user:password", f"http://{address}/login"])
+        token = token.split('"')[3]
+        run(["curl", "-sSf", "-H", f"Authorization: Bearer {token}", f"http://{address}/secure"])
+        run(["curl", "-sSf", f"http://{address}/version"])
+        for path in ("healthz", "readiness", "metrics"):
+            run(["curl", "-sSf", f"http://127.0.0.1:{HEALTH}/{path}"])
+
+
+def image(results):
+    """What an image of each of our programs has in it, in MB."""
+    if not shutil.which("busybox"):
+        return
+    folder = ROOT / "target/bench/rootfs"
+    subprocess.run([ROOT / "scripts/make-rootfs", ROOT / "target/programs", folder], check=True)
+    for name in ("tls-proxy", "monolith"):
+        files = [file for file in Path(folder / name).rglob("*") if not file.is_symlink()]
+        results["image", name] = [sum(file.stat().st_size for file in files if file.is_file()) / 1e6]
+    shutil.rmtree(folder)
+
+
+def lines(middle):
+    """The results, as lines below the table."""
+    for what, name, counts in (("connections", OWN, CONNECTIONS), ("connections", "nginx", CONNECTIONS),
+                               ("locations", OWN, LOCATIONS)):
+        low, high = (middle.get((what, f"{name}-{count}")) for count in counts)
+        if high:
+            few, many = counts
+            word = "" if name != OWN else ": flat" if high / low <= FLAT else ": **not flat**"
+            yield (f"- {name}, CPU µs per request with {few:,} and with {many:,} {what}: "
+                   f"{low:.1f}, {high:.1f} ({high / low:.2f} ×{word})")
+    if ("monolith requests", "hyper") in middle:
+        own, bare = middle["monolith requests", "monolith"], middle["monolith requests", "hyper"]
+        yield f"- monolith: {own:,.0f} requests / CPU s, bare hyper {bare:,.0f} ({own / bare:.2f} ×)"
+    if ("monolith walk", "monolith") in middle:
+        yield (f"- monolith, peak memory: {middle['monolith walk', 'monolith']:.1f} MB under the walkthrough, "
+               f"the Go original {ORIGINAL} MB")
+    if ("monolith peak", "hyper") in middle:
+        yield (f"- peak memory under 64 connections: monolith {middle['monolith peak', 'monolith']:.1f} MB, "
+               f"bare hyper {middle['monolith peak', 'hyper']:.1f} MB")
+    if ("image", "tls-proxy") in middle:
+        yield (f"- images: tls-proxy {middle['image', 'tls-proxy']:.2f} MB, "
+               f"monolith {middle['image', 'monolith']:.2f} MB, busybox included")

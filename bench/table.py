@@ -1,0 +1,83 @@
+"""The table, as Markdown: a row for each figure, a column for each contestant, and
+how the own figure stands to the best peer and to its target."""
+
+from columns import ROWS, AtLeast
+from statistic import advantage, best
+
+OWN, BASELINE = "tls-proxy", "hyper"
+
+
+def shown(value):
+    """A figure with as many digits as it is worth."""
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def of_row(middle, row, names):
+    """{name: figure} of those that have one."""
+    return {name: middle[row.key, name] for name in names if (row.key, name) in middle}
+
+
+def peers(names):
+    """Who is compared with: neither ourselves nor what has no features."""
+    return [name for name in names if not name.startswith(OWN) and name != BASELINE]
+
+
+def is_met(target, row, values, names):
+    """Whether the own figure reaches a target; None when something is missing."""
+    if OWN not in values:
+        return None
+    if not isinstance(target, AtLeast):
+        return values[OWN] <= target.limit
+    others = {name: values[name] for name in peers(names) if name in values}
+    than = best(others, row.better) if target.than == "best" else target.than
+    if than not in others:
+        return None
+    return advantage(values[OWN], others[than], row.better) >= target.times
+
+
+def verdict(row, values, names):
+    met = [is_met(target, row, values, names) for target in row.targets]
+    if not met:
+        return ""
+    text = ", ".join(map(str, row.targets))
+    if None in met:
+        return f"{text}: ?"
+    return f"{text}: {'met' if all(met) else '**not met**'}"
+
+
+def ratio(row, values, names):
+    others = {name: values[name] for name in peers(names) if name in values}
+    rival = best(others, row.better)
+    if rival is None or OWN not in values:
+        return "-"
+    return f"{advantage(values[OWN], others[rival], row.better):.2f} × {rival}"
+
+
+def compare(middle, names):
+    """The table of `make bench`."""
+    lines = [f"| | {' | '.join(names)} | better than the best peer | target |",
+             "|---|" + "---:|" * len(names) + "---|---|"]
+    for row in ROWS:
+        values = of_row(middle, row, names)
+        if not values:
+            continue
+        cells = [shown(values.get(name)) for name in names]
+        cells += [ratio(row, values, names), verdict(row, values, names)]
+        lines.append(f"| {row.title}, {row.unit} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def before_after(middle, before, after):
+    """The table of `make bench-quick`."""
+    lines = ["| | before | after | after / before | |", "|---|---:|---:|---:|---|"]
+    for row in ROWS:
+        values = of_row(middle, row, (before, after))
+        if len(values) < 2:
+            continue
+        times = advantage(values[after], values[before], row.better)
+        word = "" if 0.98 < times < 1.02 else "better" if times > 1 else "worse"
+        lines.append(f"| {row.title}, {row.unit} | {shown(values[before])} | {shown(values[after])} "
+                     f"| {values[after] / values[before]:.3f} | {word} |")
+    return "\n".join(lines)

@@ -1,0 +1,38 @@
+//! Loads that no tool at hand gives. Each prints what it counted; what it cost is
+//! the caller's to measure.
+//!
+//!     load first ADDRESS                      waits for the first answer
+//!     load handshakes ADDRESS full|resumed SECONDS
+//!     load rate ADDRESS REQUESTS_PER_SECOND CONNECTIONS SECONDS
+//!     load turns ADDRESS [PATH]               reads `open N` and `ask N`
+
+use anyhow::{Context as _, Result, bail};
+use bench_tools::load::{first, handshakes, rate, turns};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (kind, rest) = arguments.split_first().context("no kind of load given")?;
+    let (address, rest) = rest.split_first().context("no address given")?;
+    let address = address.parse()?;
+    match (*kind, rest) {
+        ("first", []) => first::wait(address),
+        ("handshakes", [kind, seconds]) => {
+            let resumed = match *kind {
+                "full" => false,
+                "resumed" => true,
+                other => bail!("{other} is no kind of handshake"),
+            };
+            handshakes::run(address, resumed, seconds.parse()?)
+        }
+        ("rate", [each_second, connections, seconds]) => rate::run(
+            address,
+            each_second.parse()?,
+            connections.parse()?,
+            seconds.parse()?,
+        ),
+        ("turns", []) => turns::run(address, "/"),
+        ("turns", [path]) => turns::run(address, path),
+        _ => bail!("no such load: {arguments:?}"),
+    }
+}

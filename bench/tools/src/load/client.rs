@@ -1,0 +1,139 @@
+//! One TLS 1.3 client, the same for every contestant: X25519 and AES-256-GCM, so
+//! that they are asked for the same work, and no check of the certificate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use memchr::memmem;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The longest answer that is looked at, in bytes.
+const MOST: usize = 8192;
+
+/// How every client of the bench speaks TLS.
+pub(super) fn config(resumption: Resumption) -> Result<Arc<ClientConfig>> {
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519],
+        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
+        ..aws_lc_rs::default_provider()
+    };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.resumption = resumption;
+    Ok(Arc::new(config))
+}
+
+/// The name that every client asks for.
+pub(super) fn name() -> Result<ServerName<'static>> {
+    Ok(ServerName::try_from("localhost")?)
+}
+
+/// A connection after its handshake.
+pub(super) async fn connect(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    let connector = TlsConnector::from(config.clone());
+    Ok(connector.connect(name()?, socket).await?)
+}
+
+/// The bytes of a `GET`.
+pub(super) fn request(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+/// Sends a request and reads the answer, which has to be 200 and `ok`.
+pub(super) async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Result<()> {
+    stream.write_all(request).await?;
+    stream.flush().await?;
+    let mut answer = [0; MOST];
+    let mut size = 0;
+    loop {
+        let read = stream.read(&mut answer[size..]).await?;
+        size += read;
+        if read == 0 {
+            bail!(
+                "closed after {:?}",
+                String::from_utf8_lossy(&answer[..size])
+            );
+        }
+        if is_whole(&answer[..size])? {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether all of a right answer is there.
+pub(super) fn is_whole(answer: &[u8]) -> Result<bool> {
+    let Some(end) = memmem::find(answer, b"\r\n\r\n") else {
+        return Ok(false);
+    };
+    if !answer.starts_with(b"HTTP/1.1 200 ") {
+        let line = answer.split(|byte| *byte == b'\r').next();
+        bail!(
+            "answered {}",
+            String::from_utf8_lossy(line.context("nothing")?)
+        );
+    }
+    match &answer[end + 4..] {
+        b"ok" => Ok(true),
+        b"" | b"o" => Ok(false),
+        other => bail!("the body is {:?}", String::from_utf8_lossy(other)),
+    }
+}
+
+/// Takes any certificate: what the client checks is not what is measured.
+#[derive(Debug)]
+struct Trusting;
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::RSA_PSS_SHA256,
+        ]
+    }
+}
