@@ -145,7 +145,7 @@ fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
 
 /// Writes one chunk around `data`; an empty chunk would end the body and is
 /// not written.
-pub(crate) fn encode(data: &[u8], out: &mut BytesMut) {
+pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
@@ -155,7 +155,7 @@ pub(crate) fn encode(data: &[u8], out: &mut BytesMut) {
 }
 
 /// Writes a chunk's size line; its data and a line end must follow.
-pub(crate) fn encode_size(size: usize, out: &mut BytesMut) {
+pub(crate) fn encode_size(size: usize, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 16];
     let mut at = text.len();
@@ -170,7 +170,7 @@ pub(crate) fn encode_size(size: usize, out: &mut BytesMut) {
 }
 
 /// Writes the last chunk and `trailers`, whole lines or nothing.
-pub(crate) fn encode_end(trailers: &[u8], out: &mut BytesMut) {
+pub(crate) fn encode_end(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);
     out.extend_from_slice(b"\r\n");
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_again() {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         encode(&[b'x'; 300], &mut out);
         encode(b"", &mut out);
         encode_end(b"", &mut out);

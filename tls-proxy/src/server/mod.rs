@@ -22,6 +22,7 @@ pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod room;
+pub(crate) mod scratch;
 pub(crate) mod source;
 pub(crate) mod standing;
 pub(crate) mod stream;

@@ -23,6 +23,7 @@ use super::http2::crew::Crew;
 use super::listener::Listener;
 use super::logs::Logs;
 use super::room::{Capacity, Place, Room};
+use super::scratch::Scratch;
 use crate::config::Config;
 use crate::life::drain::{Drain, Kind, Phase};
 use crate::modules::listen::Endpoint;
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     /// Of how many workers this is one: connection numbers do not repeat.
     workers: usize,
     pub(crate) room: Rc<Room>,
+    /// For heads of messages, while they are written.
+    pub(crate) scratch: Scratch,
     /// Tasks for streams of HTTP/2.
     pub(crate) crew: Crew,
     /// Idle connections hear of a new configuration.
@@ -127,6 +130,7 @@ async fn run(start: Start, logs: Logs) -> End {
         clock: Clock::new(),
         connections: Cell::new(0),
         room: Room::new(start.capacity),
+        scratch: Scratch::default(),
         crew: Crew::default(),
         reloaded: Notify::new(),
     });

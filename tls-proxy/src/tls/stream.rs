@@ -277,15 +277,21 @@ impl TlsStream {
         last: bool,
         seal: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        // What has come may ask for an answer, which goes before.
-        self.decrypt_rest(None)?;
+        if !self.inward.is_empty() {
+            self.decrypt_rest(None)?;
+        }
         COMMON.with_borrow_mut(|common| {
-            let size = match self.session.process_tls_records(&mut self.inward).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    seal(&mut traffic, &mut common.outward)?
+            let size = loop {
+                match self.session.process_tls_records(&mut self.inward).state {
+                    Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                        break seal(&mut traffic, &mut common.outward)?;
+                    }
+                    // What has come may ask for an answer, which goes before.
+                    Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outward)?,
+                    Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                    Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                    Err(error) => return Err(invalid(error)),
                 }
-                Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
-                Err(error) => return Err(invalid(error)),
             };
             let mut sealed = &common.outward[..size];
             if std::mem::take(&mut self.held) {

@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::body::{Fault, RequestBody};
 use super::link::Link;
@@ -21,6 +21,8 @@ use crate::timer::Timer;
 pub(crate) struct Upload {
     /// Written next: what the client sent goes on without being copied.
     out: Bytes,
+    /// Not all that was to be written is on its way yet.
+    sending: bool,
     rest: RequestBody,
     chunked: bool,
     /// The last byte has been written, or nobody wants the rest.
@@ -65,29 +67,21 @@ pub(crate) struct Exchange {
 }
 
 impl Upload {
-    pub(crate) fn new(head: &Bytes, begun: &Bytes, rest: RequestBody, chunked: bool) -> Self {
-        let ends = chunked && rest.is_done();
-        let out = if begun.is_empty() && !ends {
-            head.clone()
-        } else {
-            let mut out = BytesMut::with_capacity(head.len() + begun.len() + 32);
-            out.extend_from_slice(head);
-            if chunked {
-                chunked::encode(begun, &mut out);
-            } else {
-                out.extend_from_slice(begun);
-            }
-            if ends {
-                chunked::encode_end(b"", &mut out);
-            }
-            out.freeze()
-        };
+    /// Sends what there is, as far as the upstream takes it at once; the rest of it
+    /// gets memory of its own. `first` is the head and what has been read of the
+    /// body; with `chunked`, what follows goes in chunks.
+    pub(crate) fn start(link: &mut Link, first: &[u8], rest: RequestBody, chunked: bool) -> Self {
+        let mut left = first;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let sent = link.wire.poll_send(&mut cx, &mut left);
+        let refused = matches!(sent, Poll::Ready(Err(_)));
         Self {
-            out,
-            chunked: chunked && !ends,
+            out: Bytes::copy_from_slice(left),
+            sending: sent.is_pending(),
+            chunked,
             rest,
-            done: false,
-            refused: false,
+            done: refused,
+            refused,
         }
     }
 
@@ -110,9 +104,9 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
         while !self.done {
-            if !self.out.is_empty() {
+            if self.sending {
                 match ready!(link.wire.poll_send(cx, &mut self.out)) {
-                    Ok(()) => self.out = Bytes::new(),
+                    Ok(()) => (self.out, self.sending) = (Bytes::new(), false),
                     Err(_) => {
                         self.refused = true;
                         self.done = true;
@@ -124,27 +118,28 @@ impl Upload {
                 self.done = true;
                 break;
             }
-            match ready!(self.rest.poll_data(cx)) {
+            self.out = match ready!(self.rest.poll_data(cx)) {
                 Some(Ok(data)) if self.chunked => {
-                    let mut out = BytesMut::with_capacity(data.len() + 32);
+                    let mut out = Vec::with_capacity(data.len() + 32);
                     chunked::encode(&data, &mut out);
-                    self.out = out.freeze();
+                    out.into()
                 }
-                Some(Ok(data)) => self.out = data,
+                Some(Ok(data)) => data,
                 Some(Err(fault)) => return Poll::Ready(Err(fault)),
                 None if self.chunked => {
-                    self.out = Bytes::from_static(b"0\r\n\r\n");
                     self.chunked = false;
+                    Bytes::from_static(b"0\r\n\r\n")
                 }
-                None => {}
-            }
+                None => continue,
+            };
+            self.sending = true;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Whether it waits for the upstream and not for the client.
     fn waits_for_upstream(&self) -> bool {
-        self.done || !self.out.is_empty()
+        self.done || self.sending
     }
 }
 

@@ -15,6 +15,7 @@ use super::link::{Link, Outgoing};
 use super::pool::Wanted;
 use super::translate::translate;
 use crate::error_log::{self, Level};
+use crate::http1::chunked;
 use crate::http1::request_head::{Framing, Version};
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
@@ -24,6 +25,8 @@ use crate::server::moment;
 use crate::server::request::{Attempt, Request, Tried};
 use crate::server::response::{Refusal, Response};
 
+/// Room for the head of a request, bytes.
+const LIKELY_HEAD: usize = 1024;
 /// Bytes of a body that are looked at before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
 
@@ -43,7 +46,6 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     })?;
     request.hears_out.set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
-    let head = proxy::write_head(request, &chosen, body.framing).into();
     if !request.attempts.is_empty() {
         // What was asked for another location stands apart from what follows.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
@@ -58,7 +60,6 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     let mut tries = Tries {
         settings,
         chosen,
-        head,
         body,
         hints,
         peer: None,
@@ -196,7 +197,6 @@ fn refuse_body(request: &Request, fault: Fault) -> Refusal {
 struct Tries<'a> {
     settings: &'a Settings,
     chosen: Chosen,
-    head: Bytes,
     body: Body,
     hints: Hints,
     /// The one that is tried now, and those before it.
@@ -336,11 +336,10 @@ impl Tries<'_> {
         });
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
         link.requests += 1;
-        let chunked = self.body.framing == Framing::Chunked;
-        let rest = std::mem::replace(&mut self.body.rest, RequestBody::None);
+        let upload = self.start_upload(request, &mut link);
         let mut exchange = Exchange {
             link,
-            upload: Upload::new(&self.head, &self.body.begun, rest, chunked),
+            upload,
             limits: Limits {
                 send: self.settings.send_timeout,
                 read: self.settings.read_timeout,
@@ -360,6 +359,33 @@ impl Tries<'_> {
         attempt.status = head.status;
         counters::upstream_answered(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
+    }
+
+    /// Sends the head and what has been read of the body.
+    fn start_upload(&mut self, request: &Request, link: &mut Link) -> Upload {
+        let Body {
+            framing,
+            begun,
+            rest,
+        } = &mut self.body;
+        let rest = std::mem::replace(rest, RequestBody::None);
+        let scratch = &request.connection.worker.scratch;
+        let mut out = scratch.take();
+        out.reserve(LIKELY_HEAD + begun.len());
+        proxy::write_head(request, &self.chosen, *framing, &mut out);
+        let chunked = *framing == Framing::Chunked;
+        let ends = chunked && rest.is_done();
+        if chunked {
+            chunked::encode(begun, &mut out);
+        } else {
+            out.extend_from_slice(begun);
+        }
+        if ends {
+            chunked::encode_end(b"", &mut out);
+        }
+        let upload = Upload::start(link, &out, rest, chunked && !ends);
+        scratch.give(out);
+        upload
     }
 
     /// Whether the request could be sent again as it was: nothing of its body

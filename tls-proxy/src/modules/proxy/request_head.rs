@@ -24,26 +24,25 @@ const REPLACED: [&str; 9] = [
 const REPLACED_NAMES: Names = Names::of(&REPLACED);
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
-pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -> Vec<u8> {
+pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, out: &mut Vec<u8>) {
     let settings = &request.settings().proxy;
-    let mut out = Vec::with_capacity(1024);
     match &settings.method {
-        Some(method) => method.write(request, &mut out),
+        Some(method) => method.write(request, out),
         None => out.extend_from_slice(&request.head.method),
     }
     out.push(b' ');
-    write_target(request, chosen, &mut out);
+    write_target(request, chosen, out);
     out.extend_from_slice(match settings.version {
         Version::Http10 => b" HTTP/1.0\r\n",
         _ => b" HTTP/1.1\r\n",
     });
-    write_set_headers(settings, request, &mut out);
+    write_set_headers(settings, request, out);
     if !sets(settings, b"host") {
-        write_field(b"Host", chosen.to.host.as_bytes(), &mut out);
+        write_field(b"Host", chosen.to.host.as_bytes(), out);
     }
     match framing {
         Framing::Length(length) => {
-            write_field(b"Content-Length", &decimal::text(length), &mut out);
+            write_field(b"Content-Length", &decimal::text(length), out);
         }
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
@@ -56,12 +55,11 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing) -
             let replaced = REPLACED_NAMES.may_have(name) && REPLACED.iter().any(is);
             let is_set = set.may_have(name) && sets(settings, name);
             if !replaced && !is_set {
-                write_field(name, value, &mut out);
+                write_field(name, value, out);
             }
         }
     }
     out.extend_from_slice(b"\r\n");
-    out
 }
 
 fn write_set_headers(settings: &Settings, request: &Request, out: &mut Vec<u8>) {

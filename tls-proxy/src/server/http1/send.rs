@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 
 use crate::decimal;
 use crate::error_log::{self, Level};
@@ -19,6 +19,8 @@ use crate::upstream::answer::{Answer, Cut, Frame};
 use crate::upstream::body::SharedWire;
 use crate::upstream::tunnel;
 
+/// Room for the head of an answer, bytes.
+const LIKELY_HEAD: usize = 1024;
 /// Bytes of an answer that are gathered before they are written.
 const WRITE_AT: usize = 16 * 1024;
 
@@ -47,20 +49,22 @@ pub(super) async fn send(
     keep_alive: bool,
 ) -> Sent {
     let before = wire.borrow().sent;
-    let mut out = BytesMut::with_capacity(1024);
+    let worker = request.connection.worker.clone();
+    let mut out = worker.scratch.take();
+    out.reserve(LIKELY_HEAD);
     let frames = begin(request, &mut response, keep_alive, &mut out);
     let head_bytes = out.len() as u64;
     let bodiless = request.is_head() || response.is_bodiless();
     let whole = match response.content {
         Content::Memory(text) if !bodiless => {
             out.extend_from_slice(&text);
-            flush(request, wire, &mut out).await
+            flush_all(request, wire, &mut out).await
         }
         Content::Stream(mut source) => {
             let whole = if bodiless {
-                flush(request, wire, &mut out).await
+                flush_all(request, wire, &mut out).await
             } else {
-                relay(request, wire, &mut *source, frames.chunked, out).await
+                relay(request, wire, &mut *source, frames.chunked, &mut out).await
             };
             if let Some(answer) = source.answer() {
                 finish(request, answer);
@@ -69,15 +73,16 @@ pub(super) async fn send(
         }
         Content::Upstream(mut answer) => {
             let whole = if bodiless {
-                flush(request, wire, &mut out).await
+                flush_all(request, wire, &mut out).await
             } else {
-                relay(request, wire, &mut *answer, frames.chunked, out).await
+                relay(request, wire, &mut *answer, frames.chunked, &mut out).await
             };
             finish(request, &mut answer);
             whole
         }
-        _ => flush(request, wire, &mut out).await,
+        _ => flush_all(request, wire, &mut out).await,
     };
+    worker.scratch.give(out);
     let written = wire.borrow().sent - before;
     request.outcome.head_bytes = head_bytes.min(written);
     request.outcome.body_bytes += written.saturating_sub(head_bytes);
@@ -106,7 +111,7 @@ fn begin(
     request: &mut Request,
     response: &mut Response,
     keep_alive: bool,
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) -> Frames {
     let unknown = response.length.is_none()
         && !response.is_bodiless()
@@ -132,7 +137,7 @@ fn begin(
     }
 }
 
-fn write_head(request: &Request, response: &Response, out: &mut BytesMut) {
+fn write_head(request: &Request, response: &Response, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal::write_padded(response.status.into(), 3, out);
     match &response.reason {
@@ -167,7 +172,7 @@ async fn relay(
     wire: &SharedWire,
     source: &mut dyn Source,
     chunked: bool,
-    mut out: BytesMut,
+    out: &mut Vec<u8>,
 ) -> bool {
     let proxy = &request.settings().proxy;
     let pass_trailers = request.own_trailers || proxy.pass_trailers;
@@ -189,7 +194,7 @@ async fn relay(
         .await;
         let trailers = match turn {
             Turn::Flush => {
-                if !flush(request, wire, &mut out).await {
+                if !flush_all(request, wire, out).await {
                     return false;
                 }
                 continue;
@@ -203,13 +208,13 @@ async fn relay(
             Turn::Frame(Some(Ok(Frame::Data(data)))) => {
                 let mut data = data;
                 let written = if chunked {
-                    chunked::encode(&data, &mut out);
-                    out.len() < WRITE_AT || flush(request, wire, &mut out).await
+                    chunked::encode(&data, out);
+                    out.len() < WRITE_AT || flush_all(request, wire, out).await
                 } else if out.is_empty() && data.len() >= WRITE_AT {
                     flush(request, wire, &mut data).await
                 } else {
                     out.extend_from_slice(&data);
-                    out.len() < WRITE_AT || flush(request, wire, &mut out).await
+                    out.len() < WRITE_AT || flush_all(request, wire, out).await
                 };
                 if !written {
                     return false;
@@ -218,17 +223,24 @@ async fn relay(
             }
             Turn::Frame(Some(Err(cut))) => {
                 error_log::request(request, Level::Error, cut);
-                flush(request, wire, &mut out).await;
+                flush_all(request, wire, out).await;
                 return false;
             }
             Turn::Frame(Some(Ok(Frame::Trailers(lines)))) if pass_trailers => lines,
             Turn::Frame(Some(Ok(Frame::Trailers(_))) | None) => bytes::Bytes::new(),
         };
         if chunked {
-            chunked::encode_end(&trailers, &mut out);
+            chunked::encode_end(&trailers, out);
         }
-        return flush(request, wire, &mut out).await;
+        return flush_all(request, wire, out).await;
     }
+}
+
+/// Writes what has been gathered; `out` is empty then.
+async fn flush_all(request: &Request, wire: &SharedWire, out: &mut Vec<u8>) -> bool {
+    let whole = flush(request, wire, &mut &out[..]).await;
+    out.clear();
+    whole
 }
 
 /// Writes `out`, with a time-out between two writes (`send_timeout`); `false`
@@ -261,13 +273,13 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
 
 /// Sends an upstream's `101` and lets the two sides talk.
 pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut response: Response) {
-    let mut out = BytesMut::with_capacity(512);
+    let mut out = Vec::with_capacity(512);
     begin(request, &mut response, false, &mut out);
     request.outcome.head_bytes = out.len() as u64;
     let Content::Tunnel(mut link) = response.content else {
         return;
     };
-    if !flush(request, wire, &mut out).await {
+    if !flush_all(request, wire, &mut out).await {
         return;
     }
     let idle = request.settings().proxy.read_timeout;
