@@ -104,10 +104,6 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
         let is_idle = connection.in_flight.get() == 0;
         let has_served = connection.requests.get() > 0;
         let asked = tokio::select! {
-            // Streams come in numbers: what else may happen is looked at behind
-            // the last of them. How many there are in one turn is limited by
-            // what a socket gives to one task.
-            biased;
             asked = poll_fn(|cx| frames.poll_accept(cx)) => match asked {
                 Some(Ok(asked)) => Some(asked),
                 Some(Err(_)) | None => return,
