@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use tokio::sync::Notify;
 
 use super::hands::{Hand, Hands};
-use super::piece::Piece;
+use super::piece::{Piece, Queue};
 use super::stream::{self, Flaw};
 use crate::life::drain::Token;
 use crate::server::connection::Connection;
@@ -75,8 +75,13 @@ impl Crew {
 /// Answers streams, one after the other.
 async fn serve(worker: Rc<Worker>, mut job: Job) {
     let hand = Rc::new(Hand::default());
+    let mut queue = Rc::default();
     loop {
-        let berth = answer(job).await;
+        let berth = answer(job, &queue).await;
+        if Rc::strong_count(&queue) > 1 {
+            // `h2` holds what the client has not taken of a stream that is over.
+            queue = Rc::default();
+        }
         worker.crew.berths.borrow_mut().push(berth);
         match worker.crew.hands.next(&hand).await {
             Some(next) => job = next,
@@ -86,7 +91,7 @@ async fn serve(worker: Rc<Worker>, mut job: Job) {
 }
 
 /// Answers one stream; gives back its berth.
-async fn answer(job: Job) -> Berth {
+async fn answer(job: Job, queue: &Rc<Queue>) -> Berth {
     let Job {
         mut berth,
         flaw,
@@ -96,7 +101,7 @@ async fn answer(job: Job) -> Berth {
         quiet,
     } = job;
     if let Some(request) = &mut *berth {
-        stream::serve(request, flaw, answer).await;
+        stream::serve(request, flaw, answer, queue).await;
     }
     // Its line is written here.
     *berth = None;

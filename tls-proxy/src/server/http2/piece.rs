@@ -21,8 +21,13 @@ pub(super) struct Piece {
 #[derive(Default)]
 pub(super) struct Queue {
     pieces: Cell<usize>,
+    /// What has gone out so far, bytes.
+    gone: Cell<u64>,
     /// A part of one has gone out since the last look.
     moved: Cell<bool>,
+    /// Somebody waits for the next to go.
+    awaited: Cell<bool>,
+    /// Kept: it is the same from stream to stream.
     waker: RefCell<Option<Waker>>,
 }
 
@@ -47,6 +52,7 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.queue.moved.set(true);
+        self.queue.gone.update(|bytes| bytes + count as u64);
         self.bytes.advance(count);
     }
 }
@@ -54,13 +60,30 @@ impl Buf for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         self.queue.pieces.update(|count| count.saturating_sub(1));
-        if let Some(waker) = self.queue.waker.borrow_mut().take() {
-            waker.wake();
+        if self.queue.awaited.take()
+            && let Some(waker) = &*self.queue.waker.borrow()
+        {
+            waker.wake_by_ref();
         }
     }
 }
 
 impl Queue {
+    /// Begins with another stream.
+    pub(super) fn begin(&self) {
+        self.gone.set(0);
+    }
+
+    /// What of the stream has gone out so far, bytes.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone.get()
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.get() == 0
+    }
+
     /// Ready when nothing is left; `false` when nothing has moved for `pause`.
     pub(super) fn poll_empty(
         &self,
@@ -68,10 +91,14 @@ impl Queue {
         timer: &mut Timer,
         pause: Duration,
     ) -> Poll<bool> {
-        if self.pieces.get() == 0 {
+        if self.is_empty() {
             return Poll::Ready(true);
         }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        self.awaited.set(true);
+        match &mut *self.waker.borrow_mut() {
+            Some(own) => own.clone_from(cx.waker()),
+            own => *own = Some(cx.waker().clone()),
+        }
         loop {
             if self.moved.take() {
                 timer.progress();

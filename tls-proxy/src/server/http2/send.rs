@@ -10,6 +10,7 @@ use h2::SendStream;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use super::SEND_BUFFER;
 use super::piece::{Piece, Queue};
 use crate::error_log::{self, Level};
 use crate::server::request::Request;
@@ -39,10 +40,12 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(out: SendStream<Piece>, pause: Duration) -> Self {
+    /// `queue` is empty.
+    pub(super) fn new(out: SendStream<Piece>, queue: Rc<Queue>, pause: Duration) -> Self {
+        queue.begin();
         Self {
             out,
-            queue: Rc::default(),
+            queue,
             timer: Timer::default(),
             pause,
         }
@@ -80,10 +83,7 @@ impl Sender {
                     break;
                 }
                 Some(Ok(Frame::Trailers(_))) | None => {
-                    let end = Piece::new(Bytes::new(), &self.queue);
-                    self.out
-                        .send_data(end, true)
-                        .map_err(|_| Unfinished::Gone)?;
+                    self.hand_out(Bytes::new(), true)?;
                     break;
                 }
                 Some(Err(cut)) => {
@@ -99,11 +99,12 @@ impl Sender {
 
     /// The next piece of the body.
     async fn next(&mut self, content: &mut Content) -> Result<Next, Unfinished> {
-        poll_fn(|cx| {
-            if self.out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Unfinished::Gone));
+        poll_fn(|cx| match content.poll_frame(cx) {
+            // Whether the client has left, who writes the piece finds out.
+            Poll::Pending if self.out.poll_reset(cx).is_ready() => {
+                Poll::Ready(Err(Unfinished::Gone))
             }
-            content.poll_frame(cx).map(Ok)
+            next => next.map(Ok),
         })
         .await
     }
@@ -116,30 +117,38 @@ impl Sender {
         request: &mut Request,
     ) -> Result<(), Unfinished> {
         self.timer.progress();
+        // For the log, should it be written before the end.
+        request.outcome.body_bytes = self.queue.gone();
+        if last && data.len() <= SEND_BUFFER && self.queue.is_empty() {
+            // All that waits for the client, whether it takes it now or not.
+            return self.hand_out(data, true);
+        }
         while !data.is_empty() {
             self.out.reserve_capacity(data.len());
             let room = self.room().await?;
             let part = data.split_to(room.min(data.len()));
-            request.outcome.body_bytes += part.len() as u64;
             let end = last && data.is_empty();
-            let part = Piece::new(part, &self.queue);
-            self.out
-                .send_data(part, end)
-                .map_err(|_| Unfinished::Gone)?;
+            self.hand_out(part, end)?;
             self.timer.progress();
         }
         Ok(())
     }
 
+    fn hand_out(&mut self, part: Bytes, end: bool) -> Result<(), Unfinished> {
+        let part = Piece::new(part, &self.queue);
+        let handed = self.out.send_data(part, end);
+        handed.map_err(|_| Unfinished::Gone)
+    }
+
     /// How many bytes the client and the buffer take now; at least one.
     async fn room(&mut self) -> Result<usize, Unfinished> {
         poll_fn(|cx| {
-            if self.out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Unfinished::Gone));
-            }
             let room = self.out.capacity();
             if room > 0 {
                 return Poll::Ready(Ok(room));
+            }
+            if self.out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Unfinished::Gone));
             }
             match self.out.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(room))) if room > 0 => Poll::Ready(Ok(room)),

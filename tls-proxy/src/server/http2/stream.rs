@@ -2,7 +2,8 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -10,7 +11,7 @@ use h2::server::SendResponse;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use super::piece::Piece;
+use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
 use crate::error_log::{self, Level};
 use crate::http1::fields::is_hop_by_hop;
@@ -23,11 +24,13 @@ use crate::server::source::Source as _;
 /// Why a head is none, and the status for it.
 pub(super) type Flaw = (u16, &'static str);
 
-/// Answers a request; `flaw` says why its head is none.
+/// Answers a request; `flaw` says why its head is none. What goes out passes
+/// through `queue`, which is empty.
 pub(super) async fn serve(
     request: &mut Request,
     flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
+    queue: &Rc<Queue>,
 ) {
     let responding = respond(request, flaw, &mut answer);
     let Some((response, _place)) = responding.await else {
@@ -35,7 +38,7 @@ pub(super) async fn serve(
         error_log::request(request, Level::Info, "client canceled the stream");
         return;
     };
-    send(request, response, answer).await;
+    send(request, response, answer, queue).await;
 }
 
 /// Runs the phases; `None` when the client takes the request back meanwhile.
@@ -59,16 +62,15 @@ async fn respond(
         (response, place)
     });
     poll_fn(|cx| {
-        let response = responding.as_mut().poll(cx);
-        let has_left = answer.poll_reset(cx).is_ready();
-        match response {
+        let mut has_left = |cx: &mut Context<'_>| answer.poll_reset(cx).is_ready();
+        match responding.as_mut().poll(cx) {
             // That a body broke off says no more than that its client left.
             Poll::Ready((response, _))
-                if has_left && matches!(response.content, Content::Nothing) =>
+                if matches!(response.content, Content::Nothing) && has_left(cx) =>
             {
                 Poll::Ready(None)
             }
-            Poll::Pending if has_left && !hears_out.get() => Poll::Ready(None),
+            Poll::Pending if has_left(cx) && !hears_out.get() => Poll::Ready(None),
             response => response.map(Some),
         }
     })
@@ -76,7 +78,12 @@ async fn respond(
 }
 
 /// Sends an answer, and resets the stream where it has no end.
-async fn send(request: &mut Request, mut response: Response, mut answer: SendResponse<Piece>) {
+async fn send(
+    request: &mut Request,
+    mut response: Response,
+    mut answer: SendResponse<Piece>,
+    queue: &Rc<Queue>,
+) {
     request.outcome.status = response.status;
     if matches!(response.content, Content::Nothing) {
         // nginx's code for `return 444` and for a client that timed out.
@@ -88,7 +95,7 @@ async fn send(request: &mut Request, mut response: Response, mut answer: SendRes
     let Ok(out) = answer.send_response(head, bodiless) else {
         return;
     };
-    let mut sender = Sender::new(out, request.settings().core.send_timeout);
+    let mut sender = Sender::new(out, queue.clone(), request.settings().core.send_timeout);
     let sent = if bodiless {
         Ok(())
     } else {
@@ -96,6 +103,7 @@ async fn send(request: &mut Request, mut response: Response, mut answer: SendRes
             .send(request, &mut response.content, response.length)
             .await
     };
+    request.outcome.body_bytes = queue.gone();
     if let Some(answer) = response.content.answer() {
         answer.note_end(request);
     }
