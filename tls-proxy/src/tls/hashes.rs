@@ -2,9 +2,9 @@
 //! which its keys are derived (RFC 8446, section 7.1).
 //!
 //! A handshake derives some thirty keys from a dozen secrets. rustls' binding of
-//! aws-lc hashes a secret anew for each of them; here it is hashed once. And
-//! aws-lc keeps its fast SHA-384 to Intel's CPUs, while `sha2` looks at what the
-//! CPU can do.
+//! aws-lc hashes a secret anew for each of them; here it is hashed once, which
+//! leaves a third of the blocks. A block costs the same in both libraries, but a
+//! copy of aws-lc's HMAC costs more than what it saves.
 
 use std::marker::PhantomData;
 
