@@ -137,13 +137,17 @@ class Watched:
         return total
 
     def memory(self):
-        """Proportional resident memory in KiB: pages that nginx's two processes
-        share count once."""
-        return sum(self.rollup(pid, "Pss:") for pid in self.processes())
-
-    def rollup(self, pid, name):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith(name))
+        """Resident memory in KiB. Of nginx's two processes the larger counts whole
+        and the other with what is its alone. The proportional set size (`Pss`)
+        would fall with whoever else on the machine has mapped the same libraries."""
+        sizes = []
+        for pid in self.processes():
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+            fields = {name: int(size) for name, size, *_ in map(str.split, lines)}
+            alone = fields["Private_Clean:"] + fields["Private_Dirty:"]
+            sizes.append((fields["Rss:"], alone))
+        largest = max(sizes)
+        return sum(alone for _, alone in sizes) - largest[1] + largest[0]
 
     def peak(self):
         """The most memory its first process ever had, in KiB."""
