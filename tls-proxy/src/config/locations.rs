@@ -3,12 +3,15 @@
 use super::LocationId;
 use crate::vars::captured::Matcher;
 
-/// The locations of one block, ready to be searched.
+/// The locations of one block, ready to be searched: texts are in the order of
+/// their bytes, so that the search among many is as short as among few.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     exact: Vec<(Box<[u8]>, LocationId)>,
-    /// The longest first.
     prefixes: Vec<Prefix>,
+    /// Paths that are redirected: prefixes without their last slash
+    /// (`proxy_pass`).
+    slashed: Vec<(Box<[u8]>, LocationId)>,
     patterns: Vec<(Matcher, LocationId)>,
     named: Vec<(Box<[u8]>, LocationId)>,
 }
@@ -18,8 +21,6 @@ struct Prefix {
     text: Box<[u8]>,
     /// `^~`: no pattern is tried.
     final_: bool,
-    /// The path without its last slash is redirected here (`proxy_pass`).
-    auto_redirect: bool,
     id: LocationId,
 }
 
@@ -95,20 +96,22 @@ impl Tree {
     /// Adds a location.
     pub(crate) fn add(&mut self, pattern: &Pattern, id: LocationId, proxied: bool) {
         match pattern {
-            Pattern::Exact(text) => self.exact.push((text.as_bytes().into(), id)),
+            Pattern::Exact(text) => insert(&mut self.exact, text.as_bytes(), id),
             Pattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
             Pattern::Regex { matcher, .. } => self.patterns.push((matcher.clone(), id)),
             Pattern::Prefix { text, final_ } => {
-                let auto_redirect = proxied && text.len() > 1 && text.ends_with('/');
+                let bare = text.strip_suffix('/').filter(|bare| !bare.is_empty());
+                if let (true, Some(bare)) = (proxied, bare) {
+                    insert(&mut self.slashed, bare.as_bytes(), id);
+                }
                 let text = text.as_bytes().into();
-                self.prefixes.push(Prefix {
+                let at = self.prefixes.partition_point(|other| other.text < text);
+                let prefix = Prefix {
                     text,
                     final_: *final_,
-                    auto_redirect,
                     id,
-                });
-                self.prefixes
-                    .sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
+                };
+                self.prefixes.insert(at, prefix);
             }
         }
     }
@@ -130,17 +133,13 @@ impl Tree {
         inside: &impl Fn(LocationId) -> &'a Tree,
         matches: &impl Fn(&Matcher) -> Result<bool, E>,
     ) -> Result<Option<Found>, E> {
-        if let Some((_, id)) = self.exact.iter().find(|(text, _)| **text == *path) {
-            return Ok(Some(Found::Location(*id)));
+        if let Some(id) = search(&self.exact, path) {
+            return Ok(Some(Found::Location(id)));
         }
-        let slashed = self.prefixes.iter().find(|prefix| prefix.redirects(path));
-        if let Some(prefix) = slashed {
-            return Ok(Some(Found::Redirect(prefix.id)));
+        if let Some(id) = search(&self.slashed, path) {
+            return Ok(Some(Found::Redirect(id)));
         }
-        let prefix = self
-            .prefixes
-            .iter()
-            .find(|prefix| path.starts_with(&prefix.text));
+        let prefix = self.longest(path);
         if let Some(prefix) = prefix {
             let found = inside(prefix.id).find(path, inside, matches)?;
             if found.is_some() {
@@ -158,12 +157,33 @@ impl Tree {
         }
         Ok(prefix.map(|prefix| Found::Location(prefix.id)))
     }
+
+    /// The longest prefix of `path`. It stands at or before the path's own place in
+    /// the order; if not right before it, it is a prefix, too, of what the path and
+    /// its neighbour there have in common.
+    fn longest(&self, path: &[u8]) -> Option<&Prefix> {
+        let mut rest = path;
+        loop {
+            let at = self.prefixes.partition_point(|own| *own.text <= *rest);
+            let neighbour = self.prefixes[..at].last()?;
+            let both = neighbour.text.iter().zip(rest);
+            let common = both.take_while(|(own, other)| own == other).count();
+            if common == neighbour.text.len() {
+                return Some(neighbour);
+            }
+            rest = &rest[..common];
+        }
+    }
 }
 
-impl Prefix {
-    fn redirects(&self, path: &[u8]) -> bool {
-        self.auto_redirect && self.text.strip_suffix(b"/") == Some(path)
-    }
+fn insert(places: &mut Vec<(Box<[u8]>, LocationId)>, text: &[u8], id: LocationId) {
+    let at = places.partition_point(|(other, _)| **other < *text);
+    places.insert(at, (text.into(), id));
+}
+
+fn search(places: &[(Box<[u8]>, LocationId)], path: &[u8]) -> Option<LocationId> {
+    let at = places.binary_search_by(|(text, _)| (**text).cmp(path));
+    at.ok().map(|at| places[at].1)
 }
 
 #[cfg(test)]
@@ -227,5 +247,26 @@ mod tests {
         }
         let redirect = tree.find(b"/api", &|_| &empty, &|_| Ok::<_, ()>(false));
         assert_eq!(redirect, Ok(Some(Found::Redirect(LocationId(1)))));
+    }
+
+    #[test]
+    fn the_longest_prefix_is_found_among_its_neighbours() {
+        let texts = [
+            "/", "/a", "/a/b", "/a/b/c", "/a/bb", "/aa", "/b", "/a/b/d/e",
+        ];
+        let tree = tree(&texts.map(|text| prefix(text, false)));
+        let mut paths: Vec<String> = texts.map(str::to_owned).to_vec();
+        for text in texts {
+            paths.extend(
+                ["", "/", "a", "b", "c", "0", "~", "/b", "/b/d/z"]
+                    .map(|end| format!("{text}{end}")),
+            );
+        }
+        for path in &paths {
+            let found = tree.longest(path.as_bytes()).map(|own| own.id.0);
+            let longest = (0..texts.len()).filter(|at| path.starts_with(texts[*at]));
+            assert_eq!(found, longest.max_by_key(|at| texts[*at].len()), "{path}");
+        }
+        assert!(tree.longest(b"x").is_none());
     }
 }
