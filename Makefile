@@ -13,13 +13,24 @@ CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
+# tls-proxy's code is laid out by what requests walk through, which `make profile`
+# has found out; $(1) is the source tree. Older compilers cannot read it.
+# What the profile hardly knows is made small, and what is the same is there once.
+LLVM       := $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+PROFILE    := $(shell [ $(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
+              -C llvm-args=-profile-summary-cutoff-cold=999000 \
+              -C llvm-args=-hot-callsite-threshold=2000 -C link-arg=-Wl,--icf=all
+laid_out    = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
+PROXY       = RUSTFLAGS='$(STATIC) $(call laid_out,$(1))' cargo build --locked --target $(TARGET) \
+              --package tls-proxy --release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 # Where `programs` and `rootfs` leave what they make.
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run test e2e day bench bench-quick bench-tools lint programs rootfs images load publish image-names clean
+.PHONY: help run test e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
@@ -28,6 +39,7 @@ help:
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
 	@echo 'make bench-quick BEFORE=HEAD   tls-proxy of a commit beside that of the working tree'
+	@echo 'make profile  find out anew what requests walk through, for the compiler'
 	@echo 'make images   both images as target/images/*.tar'
 	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
@@ -53,7 +65,7 @@ BEFORE_TARGET := $(CURDIR)/target/bench/before-target
 bench-quick: programs bench-tools
 	@scripts/install-bench-tools
 	@scripts/checkout-before '$(BEFORE)' target/bench/before
-	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(BUILD) --package tls-proxy --release
+	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(call PROXY,$(CURDIR)/target/bench/before)
 	@bench/run --quick $(BEFORE_TARGET)/$(TARGET)/release/tls-proxy $(PROGRAMS)/tls-proxy
 
 bench-tools:
@@ -61,8 +73,11 @@ bench-tools:
 
 programs:
 	@$(BUILD) --package monolith --profile small
-	@$(BUILD) --package tls-proxy --release
+	@$(call PROXY,$(CURDIR))
 	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
+
+profile: bench-tools
+	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)
