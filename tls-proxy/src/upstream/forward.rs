@@ -46,6 +46,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     })?;
     request.hears_out.set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
+    let head = head_of(request, &chosen, body.framing);
     if !request.attempts.is_empty() {
         // What was asked for another location stands apart from what follows.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
@@ -60,6 +61,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     let mut tries = Tries {
         settings,
         chosen,
+        head,
         body,
         hints,
         peer: None,
@@ -70,6 +72,18 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     let goes_on = result.is_err() || request.carried.redirect.is_some();
     tries.body.give_back(request, goes_on);
     result
+}
+
+/// The head for the upstream, in no more memory than it takes: it is kept until
+/// there is an answer.
+fn head_of(request: &Request, chosen: &Chosen, framing: Framing) -> Box<[u8]> {
+    let scratch = &request.connection.worker.scratch;
+    let mut out = scratch.take();
+    out.reserve(LIKELY_HEAD);
+    proxy::write_head(request, chosen, framing, &mut out);
+    let head = out[..].into();
+    scratch.give(out);
+    head
 }
 
 /// What is known of the body when the request is sent: its beginning, how it
@@ -197,6 +211,8 @@ fn refuse_body(request: &Request, fault: Fault) -> Refusal {
 struct Tries<'a> {
     settings: &'a Settings,
     chosen: Chosen,
+    /// The same for all tries.
+    head: Box<[u8]>,
     body: Body,
     hints: Hints,
     /// The one that is tried now, and those before it.
@@ -369,17 +385,19 @@ impl Tries<'_> {
             rest,
         } = &mut self.body;
         let rest = std::mem::replace(rest, RequestBody::None);
+        let chunked = *framing == Framing::Chunked;
+        if begun.is_empty() && !(chunked && rest.is_done()) {
+            return Upload::start(link, &self.head, rest, chunked);
+        }
         let scratch = &request.connection.worker.scratch;
         let mut out = scratch.take();
-        out.reserve(LIKELY_HEAD + begun.len());
-        proxy::write_head(request, &self.chosen, *framing, &mut out);
-        let chunked = *framing == Framing::Chunked;
-        let ends = chunked && rest.is_done();
+        out.extend_from_slice(&self.head);
         if chunked {
             chunked::encode(begun, &mut out);
         } else {
             out.extend_from_slice(begun);
         }
+        let ends = chunked && rest.is_done();
         if ends {
             chunked::encode_end(b"", &mut out);
         }
