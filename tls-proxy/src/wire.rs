@@ -1,6 +1,5 @@
 //! A byte stream with what has been read of it and not been used yet.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,45 +9,14 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// Memory for one read while a body is moving, in bytes.
-const READ_SIZE: usize = 16 * 1024;
-/// The same where a body fills every read, in bytes: a quarter of the system
-/// calls.
-const BULK_SIZE: usize = 64 * 1024;
-/// Wires of a worker that may read so much at once. Whoever takes nothing of
-/// what has been read keeps its memory, so there are few.
-const MOST_BULK: usize = 4;
+use crate::bulk::Bulk;
+
 /// What an idle connection may receive before it gets memory of its own; it
 /// stands on the stack.
 const IDLE_READ_SIZE: usize = 2048;
 
 /// Room behind what has come that is not given back during a wait, bytes.
 const SLACK: usize = 1024;
-
-thread_local! {
-    /// Wires of this worker that read in bulk.
-    static IN_BULK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The right to read in bulk.
-#[derive(Debug)]
-struct Bulk;
-
-impl Bulk {
-    fn take() -> Option<Self> {
-        let free = IN_BULK.get() < MOST_BULK;
-        free.then(|| {
-            IN_BULK.set(IN_BULK.get() + 1);
-            Self
-        })
-    }
-}
-
-impl Drop for Bulk {
-    fn drop(&mut self) {
-        IN_BULK.set(IN_BULK.get().saturating_sub(1));
-    }
-}
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -60,9 +28,7 @@ pub(crate) struct Wire<S> {
     pub(crate) ended: bool,
     /// The last read was a large one: a body is probably moving.
     flowing: bool,
-    may_bulk: bool,
-    /// Given back with the first read that finds nothing.
-    bulk: Option<Bulk>,
+    bulk: Bulk,
     /// Bytes taken from the stream so far.
     pub(crate) received: u64,
     /// Bytes given to the stream so far.
@@ -85,18 +51,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             inbound,
             ended: false,
             flowing: false,
-            may_bulk: false,
-            bulk: None,
+            bulk: Bulk::new(),
             received,
             sent: 0,
         }
-    }
-
-    /// Reads in bulk where that pays: behind TLS, which has to be decrypted, larger
-    /// pieces save time, while on the way to it they leave the CPU's cache.
-    pub(crate) fn in_bulk(mut self) -> Self {
-        self.may_bulk = true;
-        self
     }
 
     /// Bytes that have been read and used.
@@ -119,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             // However long the wait is, it holds no buffer but what has come.
             if self.inbound.is_empty() {
                 self.inbound = BytesMut::new();
-                self.bulk = None;
+                self.bulk.give_back();
             } else if !self.flowing && self.inbound.capacity() > self.inbound.len() + SLACK {
                 self.inbound = BytesMut::from(&self.inbound[..]);
             }
@@ -139,15 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads a large piece.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let size = match self.bulk {
-            Some(_) => BULK_SIZE,
-            None => READ_SIZE,
-        };
-        self.inbound.reserve(size);
+        self.inbound.reserve(self.bulk.size());
         let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
-        let filled = matches!(read, Poll::Ready(Ok(got)) if got >= READ_SIZE);
-        if filled && self.may_bulk && self.bulk.is_none() {
-            self.bulk = Bulk::take();
+        if let Poll::Ready(Ok(size)) = read {
+            self.bulk.came(size);
         }
         read
     }
@@ -162,6 +115,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Poll::Pending => {}
         }
         read
+    }
+
+    /// A body has ended: keeps no memory for more of it.
+    pub(crate) fn rest(&mut self) {
+        if self.bulk.give_back() && self.inbound.is_empty() {
+            self.inbound = BytesMut::new();
+        }
     }
 
     /// Writes `out` to its end and hands it to the network.
@@ -184,5 +144,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Ends our side: TLS `close_notify`, then FIN.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics")]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::bulk::BULK_SIZE;
+    use crate::server::moment;
+
+    /// A wire with more to read than it asks for, and how large a read is that
+    /// may be large.
+    async fn read_twice() -> (Wire<tokio::io::DuplexStream>, usize) {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
+        let mut wire = Wire::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        moment::moving(Box::pin(async {
+            poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+            drop(wire.inbound.split());
+            let size = poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+            drop(wire.inbound.split());
+            (wire, size)
+        }))
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_body_that_moves_is_read_in_bulk_until_its_end() {
+        let (mut wire, size) = read_twice().await;
+        assert_eq!(size, BULK_SIZE);
+        wire.rest();
+        assert_eq!(wire.inbound.capacity(), 0);
+        // What another one may have now.
+        let others = [read_twice().await, read_twice().await];
+        assert_eq!(others.map(|(_, size)| size), [BULK_SIZE; 2]);
     }
 }

@@ -19,6 +19,8 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::bulk::BULK_SIZE;
+
 /// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
 const FRAGMENT: usize = 16 * 1024;
 /// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
@@ -29,10 +31,11 @@ const MOST_HANDSHAKE: usize = 32 * 1024;
 /// Clear text that is encrypted in one go, four records of it, bytes. A client that
 /// takes nothing holds what it was handed: a piece of a body, seldom as much.
 const PIECE: usize = 4 * FRAGMENT;
-/// What records add to a piece, with room for a word of the session's own, bytes.
+/// What records add to clear text, with room for a word of the session's own, bytes.
 const OVERHEAD: usize = 1024;
 
-/// Ciphertext as it comes and as it goes.
+/// Ciphertext as it comes and as it goes. The kernel gives it memory where it is used
+/// first.
 struct Common {
     inward: Vec<u8>,
     outward: Vec<u8>,
@@ -40,7 +43,7 @@ struct Common {
 
 thread_local! {
     static COMMON: RefCell<Common> = RefCell::new(Common {
-        inward: vec![0; PIECE + OVERHEAD],
+        inward: vec![0; BULK_SIZE + OVERHEAD],
         outward: vec![0; PIECE + OVERHEAD],
     });
 }

@@ -149,7 +149,7 @@ impl Answer {
         };
         self.note(&exchange.link);
         let Exchange {
-            link,
+            mut link,
             upload,
             timer,
             ..
@@ -158,6 +158,7 @@ impl Answer {
         let clean = link.wire.inbound.is_empty() && !link.wire.ended;
         self.overlong = self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty();
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
+            link.wire.rest();
             self.worker.pool.give(link, &self.group);
         }
         self.unread = upload.into_rest();

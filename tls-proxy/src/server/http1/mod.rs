@@ -66,7 +66,7 @@ impl Patience {
 
 /// Serves requests until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
-    let wire = Rc::new(RefCell::new(Wire::new(stream, BytesMut::new()).in_bulk()));
+    let wire = Rc::new(RefCell::new(Wire::new(stream, BytesMut::new())));
     loop {
         let end = match head::next(&connection, &wire).await {
             Next::Close => End::Close,

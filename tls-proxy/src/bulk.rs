@@ -1,0 +1,185 @@
+//! How much of a body a wire reads at once.
+//!
+//! A piece of a quarter of a mebibyte takes a sixteenth of the system calls, and
+//! less time than sixteen small ones. But it is memory that nobody else can use
+//! until it has been taken, so it is for those bodies that are: whose reads come
+//! filled, and whose pieces go on before their task waits for anything.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use crate::server::moment;
+
+/// One read of a body, bytes.
+pub(crate) const READ_SIZE: usize = 16 * 1024;
+/// One read in bulk, bytes.
+pub(crate) const BULK_SIZE: usize = 256 * 1024;
+/// Wires of a worker that may read so much at once. Whoever takes nothing of
+/// what has been read keeps its memory, so there are few.
+const MOST: usize = 2;
+/// Filled reads that went on at once, before the next one is in bulk; at most,
+/// where pieces have been left lying.
+const PRICE: u8 = 64;
+
+thread_local! {
+    /// Rights of this worker that are taken.
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The right to read in bulk.
+#[derive(Debug)]
+struct Right;
+
+impl Right {
+    fn take() -> Option<Self> {
+        let free = TAKEN.get() < MOST;
+        free.then(|| {
+            TAKEN.set(TAKEN.get() + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        TAKEN.set(TAKEN.get().saturating_sub(1));
+    }
+}
+
+/// What a wire's last reads say about its next one.
+#[derive(Debug)]
+pub(crate) struct Bulk {
+    right: Option<Right>,
+    /// When its task was woken for the last read.
+    woken: Option<Instant>,
+    /// Filled reads since then.
+    filled: u8,
+    /// How many there have to be.
+    price: u8,
+}
+
+impl Bulk {
+    pub(crate) fn new() -> Self {
+        Self {
+            right: None,
+            woken: None,
+            filled: 0,
+            price: 1,
+        }
+    }
+
+    /// What the next read of a body may bring, bytes. All that was read before has
+    /// been taken.
+    pub(crate) fn size(&mut self) -> usize {
+        let woken = Some(moment::now());
+        if self.woken == woken {
+            if self.right.is_some() {
+                self.price = 1;
+            } else if self.filled >= self.price {
+                self.right = Right::take();
+            }
+        } else {
+            if self.right.take().is_some() {
+                // The task had to wait until its piece was taken.
+                self.price = (self.price * 2).min(PRICE);
+            }
+            (self.woken, self.filled) = (woken, 0);
+        }
+        match self.right {
+            Some(_) => BULK_SIZE,
+            None => READ_SIZE,
+        }
+    }
+
+    /// A read of a body has brought `size` bytes.
+    pub(crate) fn came(&mut self, size: usize) {
+        if size >= READ_SIZE {
+            self.filled = self.filled.saturating_add(1);
+        } else {
+            self.filled = 0;
+        }
+    }
+
+    /// Nothing more of it is there. Returns whether it was read in bulk.
+    pub(crate) fn give_back(&mut self) -> bool {
+        self.right.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a wire reads, all of it filled, in a task that is woken for each of
+    /// `wakes` and then reads so many times.
+    async fn sizes(bulk: &mut Bulk, wakes: &[usize]) -> Vec<Vec<usize>> {
+        let reading = async {
+            let mut all = Vec::new();
+            for reads in wakes {
+                tokio::task::yield_now().await;
+                let mut sizes = Vec::new();
+                for _ in 0..*reads {
+                    sizes.push(bulk.size());
+                    bulk.came(BULK_SIZE);
+                }
+                all.push(sizes);
+            }
+            all
+        };
+        moment::moving(Box::pin(reading)).await
+    }
+
+    #[tokio::test]
+    async fn what_goes_on_at_once_comes_in_bulk() {
+        let mut bulk = Bulk::new();
+        let read = sizes(&mut bulk, &[3, 1]).await;
+        assert_eq!(
+            read,
+            [vec![READ_SIZE, BULK_SIZE, BULK_SIZE], vec![READ_SIZE]]
+        );
+        assert_eq!(TAKEN.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_a_piece_lying_has_to_take_more_small_ones_first() {
+        let mut bulk = Bulk::new();
+        let read = sizes(&mut bulk, &[2, 3, 5, 2]).await;
+        let large = |sizes: &Vec<usize>| sizes.iter().position(|size| *size == BULK_SIZE);
+        let first: Vec<_> = read.iter().map(large).collect();
+        assert_eq!(first, [Some(1), Some(2), Some(4), None]);
+        let read = sizes(&mut bulk, &[200, 3]).await;
+        assert_eq!(large(&read[0]), Some(8));
+        assert_eq!(large(&read[1]), Some(2));
+    }
+
+    #[tokio::test]
+    async fn reads_that_are_not_filled_earn_nothing() {
+        let read = moment::moving(Box::pin(async {
+            let mut bulk = Bulk::new();
+            [READ_SIZE - 1, READ_SIZE, READ_SIZE].map(|size| {
+                let asked = bulk.size();
+                bulk.came(size);
+                asked
+            })
+        }))
+        .await;
+        assert_eq!(read, [READ_SIZE, READ_SIZE, BULK_SIZE]);
+    }
+
+    #[tokio::test]
+    async fn few_hold_so_much() {
+        let mut wires = [Bulk::new(), Bulk::new(), Bulk::new()];
+        let reading = async {
+            let each = wires.each_mut().map(|bulk| {
+                bulk.size();
+                bulk.came(READ_SIZE);
+                bulk.size()
+            });
+            wires[0].give_back();
+            (each, wires[2].size())
+        };
+        let (each, then) = moment::moving(Box::pin(reading)).await;
+        assert_eq!(each, [BULK_SIZE, BULK_SIZE, READ_SIZE]);
+        assert_eq!(then, BULK_SIZE);
+    }
+}
