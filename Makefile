@@ -20,7 +20,7 @@ LLVM       := $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 PROFILE    := $(shell [ $(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
-              -C llvm-args=-hot-callsite-threshold=2000 -C link-arg=-Wl,--icf=all
+              -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
 laid_out    = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
 PROXY       = RUSTFLAGS='$(STATIC) $(call laid_out,$(1))' cargo build --locked --target $(TARGET) \
               --package tls-proxy --release
