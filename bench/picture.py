@@ -2,6 +2,7 @@
 a light and on a dark page."""
 
 from html import escape
+from statistics import median
 
 from columns import ROWS
 from statistic import HIGHER
@@ -32,9 +33,9 @@ text { font: 11px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 """
 
 
-def draw(middle, names):
+def draw(results, names):
     """The whole picture, of the rows that have figures."""
-    rows = [row for row in ROWS if row.shown and of_row(middle, row, names)]
+    rows = [row for row in ROWS if row.shown and of_row(results, row, names)]
     high = HEAD + STEP * len(names) + GAP
     lines = -(-len(rows) // COLUMNS)
     width = 2 * SIDE + COLUMNS * PANEL + (COLUMNS - 1) * GAP
@@ -52,7 +53,7 @@ def draw(middle, names):
     for number, row in enumerate(rows):
         x = SIDE + number % COLUMNS * (PANEL + GAP)
         y = TOP + number // COLUMNS * high
-        parts += panel(x, y, row, of_row(middle, row, names), names)
+        parts += panel(x, y, row, of_row(results, row, names), names)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -66,6 +67,7 @@ def panel(x, y, row, values, names):
     arrow = "longer is better" if row.better == HIGHER else "shorter is better"
     yield text(x, y + 16, row.title, "panel")
     yield text(x, y + 31, f"{row.unit}; {arrow}", "note")
+    values = {name: median(rounds) for name, rounds in values.items()}
     most = max(values.values()) or 1
     room = PANEL - LABEL - VALUE
     for number, name in enumerate(names):
@@ -78,4 +80,4 @@ def panel(x, y, row, values, names):
             kind = "mine" if own else "bar"
             yield (f'<rect class="{kind}" x="{x + LABEL}" y="{at + 0.5:g}" width="{length:.1f}" '
                    f'height="{BAR}" rx="2"/>')
-        yield text(x + LABEL + length + 5, at + 10, shown(value), "own" if own else "note")
+        yield text(x + LABEL + length + 5, at + 10, "-" if value is None else shown(value), "own" if own else "note")

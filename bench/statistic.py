@@ -19,13 +19,14 @@ def medians(results):
 
 
 def best(values, better):
-    """The best of {name: value}; its name, None if there is none."""
+    """The name of {name: values} whose median is the best; None if there is none."""
     choose = max if better == HIGHER else min
-    return choose(values, key=values.get, default=None)
+    return choose(values, key=lambda name: statistics.median(values[name]), default=None)
 
 
 def advantage(own, other, better):
-    """How many times better `own` is than `other`: 1.2 is a fifth better,
-    whichever way is better."""
+    """How many times better the rounds of `own` are than those of `other`: 1.2 is a
+    fifth better, whichever way is better. The median of the rounds' own ratios:
+    neighbours on a shared machine slow down both of a round."""
     over, under = (own, other) if better == HIGHER else (other, own)
-    return over / under if under else math.inf
+    return statistics.median(o / u if u else math.inf for o, u in zip(over, under))

@@ -1,22 +1,27 @@
 """The table, as Markdown: a row for each figure, a column for each contestant, and
 how the own figure stands to the best peer and to its target."""
 
+from statistics import median
+
 from columns import ROWS, AtLeast
-from statistic import advantage, best
+from statistic import HIGHER, advantage, best
 
 OWN, BASELINE = "tls-proxy", "hyper"
 
 
 def shown(value):
     """A figure with as many digits as it is worth."""
-    if value is None:
-        return "-"
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def of_row(middle, row, names):
-    """{name: figure} of those that have one."""
-    return {name: middle[row.key, name] for name in names if (row.key, name) in middle}
+def of_row(results, row, names):
+    """{name: its figure in each round} of those that have one."""
+    return {name: results[row.key, name] for name in names if results.get((row.key, name))}
+
+
+def middle(values, name):
+    """The median of a name's rounds, as it is shown; "-" without any."""
+    return shown(median(values[name])) if name in values else "-"
 
 
 def peers(names):
@@ -29,7 +34,7 @@ def is_met(target, row, values, names):
     if OWN not in values:
         return None
     if not isinstance(target, AtLeast):
-        return values[OWN] <= target.limit
+        return median(values[OWN]) <= target.limit
     others = {name: values[name] for name in peers(names) if name in values}
     than = best(others, row.better) if target.than == "best" else target.than
     if than not in others:
@@ -55,29 +60,29 @@ def ratio(row, values, names):
     return f"{advantage(values[OWN], others[rival], row.better):.2f} × {rival}"
 
 
-def compare(middle, names):
+def compare(results, names):
     """The table of `make bench`."""
     lines = [f"| | {' | '.join(names)} | better than the best peer | target |",
              "|---|" + "---:|" * len(names) + "---|---|"]
     for row in ROWS:
-        values = of_row(middle, row, names)
+        values = of_row(results, row, names)
         if not values:
             continue
-        cells = [shown(values.get(name)) for name in names]
+        cells = [middle(values, name) for name in names]
         cells += [ratio(row, values, names), verdict(row, values, names)]
         lines.append(f"| {row.title}, {row.unit} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def before_after(middle, before, after):
+def before_after(results, before, after):
     """The table of `make bench-quick`."""
     lines = ["| | before | after | after / before | |", "|---|---:|---:|---:|---|"]
     for row in ROWS:
-        values = of_row(middle, row, (before, after))
+        values = of_row(results, row, (before, after))
         if len(values) < 2:
             continue
         times = advantage(values[after], values[before], row.better)
         word = "" if 0.98 < times < 1.02 else "better" if times > 1 else "worse"
-        lines.append(f"| {row.title}, {row.unit} | {shown(values[before])} | {shown(values[after])} "
-                     f"| {values[after] / values[before]:.3f} | {word} |")
+        lines.append(f"| {row.title}, {row.unit} | {middle(values, before)} | {middle(values, after)} "
+                     f"| {times if row.better == HIGHER else 1 / times:.3f} | {word} |")
     return "\n".join(lines)

@@ -30,35 +30,50 @@ def test_a_percentile_of_one_value_is_that_value():
 
 @pytest.mark.parametrize("better, times", [(HIGHER, 1.5), (LOWER, 1 / 1.5)])
 def test_an_advantage_is_how_many_times_better_whichever_way_is_better(better, times):
-    assert statistic.advantage(30, 20, better) == pytest.approx(times)
+    assert statistic.advantage([30], [20], better) == pytest.approx(times)
+
+
+def test_a_machine_that_slows_down_both_of_a_round_changes_no_ratio():
+    assert statistic.advantage([10, 200, 40], [5, 100, 20], HIGHER) == 2
+    assert statistic.advantage([10, 200, 3], [5, 100, 90], HIGHER) == 2
+
+
+def test_a_round_that_was_cut_is_not_compared():
+    assert statistic.advantage([10, 20], [5], HIGHER) == 2
 
 
 def test_the_best_peer_is_neither_we_nor_the_baseline():
-    values = {"nginx": 100, "haproxy": 120, "hyper": 900, "tls-proxy": 150}
+    values = {"nginx": [100], "haproxy": [120], "hyper": [900], "tls-proxy": [150]}
     assert table.ratio(ROW, values, NAMES) == "1.25 × haproxy"
     assert table.is_met(ROW.targets[0], ROW, values, NAMES) is False
-    assert table.is_met(ROW.targets[0], ROW, values | {"tls-proxy": 156}, NAMES) is True
+    assert table.is_met(ROW.targets[0], ROW, values | {"tls-proxy": [156]}, NAMES) is True
 
 
 def test_where_less_is_better_the_smallest_peer_is_the_best():
-    values = {"nginx": 13, "haproxy": 12, "tls-proxy": 6}
+    values = {"nginx": [13], "haproxy": [12], "tls-proxy": [6]}
     assert table.ratio(SMALL, values, NAMES) == "2.00 × haproxy"
     assert table.verdict(SMALL, values, NAMES) == "≤ 6: met"
-    assert "not met" in table.verdict(SMALL, values | {"tls-proxy": 6.1}, NAMES)
+    assert "not met" in table.verdict(SMALL, values | {"tls-proxy": [6.1]}, NAMES)
 
 
 def test_a_target_without_figures_is_neither_met_nor_missed():
-    assert table.verdict(ROW, {"tls-proxy": 5}, NAMES).endswith("?")
-    assert table.ratio(ROW, {"nginx": 5}, NAMES) == "-"
+    assert table.verdict(ROW, {"tls-proxy": [5]}, NAMES).endswith("?")
+    assert table.ratio(ROW, {"nginx": [5]}, NAMES) == "-"
 
 
-def test_before_and_after_are_compared_by_their_ratio():
-    middle = statistic.medians({("http1", "before"): [90, 100, 900], ("http1", "after"): [110]})
-    line = table.before_after(middle, "before", "after").splitlines()[-1]
+def test_before_and_after_are_compared_by_the_median_of_their_ratios():
+    results = {("http1", "before"): [90, 100, 900], ("http1", "after"): [99, 110, 1170]}
+    line = table.before_after(results, "before", "after").splitlines()[-1]
     assert line == "| HTTP/1.1, requests / CPU s | 100 | 110 | 1.100 | better |"
 
 
+def test_before_and_after_are_compared_as_they_are_shown_where_less_is_better():
+    results = {("idle", "before"): [10], ("idle", "after"): [8]}
+    line = table.before_after(results, "before", "after").splitlines()[-1]
+    assert line == "| memory, idle, MiB | 10.0 | 8.0 | 0.800 | better |"
+
+
 def test_the_picture_has_a_bar_for_each_figure():
-    middle = {("http1", name): number for number, name in enumerate(NAMES, 1)}
-    drawn = picture.draw(middle, NAMES)
+    results = {("http1", name): [number] for number, name in enumerate(NAMES, 1)}
+    drawn = picture.draw(results, NAMES)
     assert drawn.count('class="bar"') == 3 and drawn.count('class="mine"') == 1
