@@ -23,6 +23,12 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 const QUEUE: usize = 512;
 /// The longest path and agent kept, in bytes before escaping.
 const MAX_FIELD: usize = 512;
+/// How long a line waits for others. To wake the writer for each costs more than a
+/// request does.
+const GATHER: Duration = Duration::from_millis(5);
+/// The most that is written at once: up to here, a pipe keeps it together with no
+/// other's bytes between (PIPE_BUF of pipe(7)).
+const BATCH: usize = 4096;
 /// How long the last lines may take at the end of the process.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -102,17 +108,40 @@ impl AccessLog {
     }
 }
 
+/// Writes lines together with those that come within [`GATHER`].
 fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
-    for message in lines {
-        match message {
-            // A closed standard output is no reason to stop serving.
-            Message::Line(line) => drop(sink.write_all(line.as_bytes())),
-            Message::Flush(done) => {
-                let _ = sink.flush();
-                let _ = done.send(());
+    let mut batch = String::with_capacity(BATCH);
+    while let Ok(mut message) = lines.recv() {
+        if matches!(message, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
+        loop {
+            match message {
+                Message::Line(line) => {
+                    if batch.len() + line.len() > BATCH {
+                        write(&mut *sink, &mut batch);
+                    }
+                    batch.push_str(&line);
+                }
+                Message::Flush(done) => {
+                    write(&mut *sink, &mut batch);
+                    let _ = sink.flush();
+                    let _ = done.send(());
+                }
+            }
+            match lines.try_recv() {
+                Ok(next) => message = next,
+                Err(_) => break,
             }
         }
+        write(&mut *sink, &mut batch);
     }
+}
+
+fn write(sink: &mut dyn Write, batch: &mut String) {
+    // A closed standard output is no reason to stop serving.
+    let _ = sink.write_all(batch.as_bytes());
+    batch.clear();
 }
 
 /// The time in UTC by RFC 3339, to the microsecond.
@@ -234,10 +263,44 @@ mod tests {
         }
         let (release, stuck) = std::sync::mpsc::channel();
         let log = AccessLog::start(LogFormat::Text, Box::new(Stuck(stuck))).unwrap();
-        for _ in 0..QUEUE + 10 {
+        for _ in 0..2 * QUEUE {
             log.record(&ENTRY);
         }
-        assert!(log.dropped() >= 9);
+        // The writer holds what it writes at once, the queue the next.
+        let written = BATCH / text(&now(), &ENTRY).len() + 2;
+        assert!(log.dropped() as usize >= QUEUE - written);
         drop(release);
+    }
+
+    #[test]
+    fn lines_are_written_together_whole_and_in_order() {
+        struct Writes(std::sync::mpsc::Sender<String>);
+        impl Write for Writes {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0
+                    .send(String::from_utf8(bytes.into()).unwrap())
+                    .unwrap();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sink, writes) = std::sync::mpsc::channel();
+        let log = AccessLog::start(LogFormat::Text, Box::new(Writes(sink))).unwrap();
+        for bytes in 0..400 {
+            log.record(&Entry { bytes, ..ENTRY });
+        }
+        log.flush();
+        let writes: Vec<_> = writes.try_iter().collect();
+        assert!(writes.len() < 100, "{} writes", writes.len());
+        assert!(
+            writes
+                .iter()
+                .all(|write| write.len() <= BATCH && write.ends_with('\n'))
+        );
+        let all = writes.concat();
+        let bytes = all.lines().map(|line| line.split(' ').nth(5).unwrap());
+        assert!(bytes.eq((0..400).map(|bytes| bytes.to_string())));
     }
 }
