@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 from contestants import BACKEND, FIRST_PORT, Own
 from measures import run, wrk
 from peers import debian_nginx
 from processes import BINARIES, ROOT, Turns, Watched
+from statistic import HIGHER, LOWER, advantage
 from table import OWN
 
 # Two tls-proxy at a time, then two services.
@@ -150,19 +152,22 @@ def image(results):
     shutil.rmtree(folder)
 
 
-def lines(middle):
+def lines(results):
     """The results, as lines below the table."""
+    middle = {key: median(values) for key, values in results.items()}
     for what, name, counts in (("connections", OWN, CONNECTIONS), ("connections", "nginx", CONNECTIONS),
                                ("locations", OWN, LOCATIONS)):
-        low, high = (middle.get((what, f"{name}-{count}")) for count in counts)
-        if high:
-            few, many = counts
-            word = "" if name != OWN else ": flat" if high / low <= FLAT else ": **not flat**"
-            yield (f"- {name}, CPU µs per request with {few:,} and with {many:,} {what}: "
-                   f"{low:.1f}, {high:.1f} ({high / low:.2f} ×{word})")
-    if ("monolith requests", "hyper") in middle:
-        own, bare = middle["monolith requests", "monolith"], middle["monolith requests", "hyper"]
-        yield f"- monolith: {own:,.0f} requests / CPU s, bare hyper {bare:,.0f} ({own / bare:.2f} ×)"
+        few, many = ((what, f"{name}-{count}") for count in counts)
+        if many in results:
+            times = advantage(results[few], results[many], LOWER)
+            word = "" if name != OWN else ": flat" if times <= FLAT else ": **not flat**"
+            yield (f"- {name}, CPU µs per request with {counts[0]:,} and with {counts[1]:,} {what}: "
+                   f"{middle[few]:.1f}, {middle[many]:.1f} ({times:.2f} ×{word})")
+    own, bare = ("monolith requests", "monolith"), ("monolith requests", "hyper")
+    if bare in results:
+        times = advantage(results[own], results[bare], HIGHER)
+        yield (f"- monolith: {middle[own]:,.0f} requests / CPU s, bare hyper {middle[bare]:,.0f} "
+               f"({times:.2f} ×)")
     if ("monolith walk", "monolith") in middle:
         yield (f"- monolith, peak memory: {middle['monolith walk', 'monolith']:.1f} MB under the walkthrough, "
                f"the Go original {ORIGINAL} MB")
