@@ -53,6 +53,7 @@ ROWS = [
     Row("p50", "latency at 2,000 requests/s, p50", "µs", LOWER, shown=False),
     Row("p99", "latency at 2,000 requests/s, p99", "µs", LOWER),
     Row("p99.9", "latency at 2,000 requests/s, p99.9", "µs", LOWER, shown=False),
+    Row("arrivals p99", "with 200 RSA handshakes/s besides, p99", "µs", LOWER, shown=False),
     Row("idle", "memory, idle", "MiB", LOWER, (AtMost(6),)),
     Row("connection 1000", "1,000 idle connections", "KiB each", LOWER, (AtMost(15),)),
     Row("connection 5000", "5,000 idle connections", "KiB each", LOWER, (AtMost(15),)),

@@ -15,6 +15,8 @@ LARGE = MEGABYTES << 20
 TRANSFERS = 2
 # Requests a second, and the connections that they are spread over.
 RATE, CONNECTIONS = 2000, 64
+# Clients a second that meanwhile shake hands, with RSA, and leave.
+ARRIVALS = 200
 # As openssl and curl offer it first; named, since not all servers would choose it.
 CIPHER = "TLS_AES_256_GCM_SHA384"
 
@@ -110,8 +112,10 @@ def upload(contestant, _):
     return {"upload": transfer(contestant, sent, str(LARGE))}
 
 
-def rate(contestant, seconds):
-    command = [LOAD, "rate", f"127.0.0.1:{contestant.p256}", str(RATE), str(CONNECTIONS), str(seconds)]
+def at_rate(contestant, seconds, *arrivals):
+    """Latencies in µs of requests at a fixed rate, and the CPU seconds they cost."""
+    words = RATE, CONNECTIONS, seconds, *arrivals
+    command = [LOAD, "rate", f"127.0.0.1:{contestant.p256}", *map(str, words)]
     load = spawn(LOAD_CORE, command, stdout=PIPE, stderr=PIPE, text=True)
     try:
         ready = load.stdout.readline()
@@ -122,11 +126,20 @@ def rate(contestant, seconds):
         end(load)
     if load.returncode or ready != "ready\n":
         raise SystemExit(f"{contestant.name} failed requests:\n{errors}")
-    latencies = [int(line) for line in out.split()]
+    return [int(line) for line in out.split()], cost
+
+
+def rate(contestant, seconds):
+    latencies, cost = at_rate(contestant, seconds)
     figures = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
     return {"rate": cost / len(latencies) * 1e6} | {
         name: percentile(latencies, part) for name, part in figures.items()
     }
+
+
+def arrivals(contestant, seconds):
+    latencies, _ = at_rate(contestant, seconds, f"127.0.0.1:{contestant.rsa}", ARRIVALS)
+    return {"arrivals p99": percentile(latencies, 0.99)}
 
 
 # What is measured while all contestants run, in this order.
@@ -140,4 +153,5 @@ LOADS = {
     "download": download,
     "upload": upload,
     "rate": rate,
+    "arrivals": arrivals,
 }

@@ -3,7 +3,7 @@
 //!
 //!     load first ADDRESS                      waits for the first answer
 //!     load handshakes ADDRESS full|resumed SECONDS
-//!     load rate ADDRESS REQUESTS_PER_SECOND CONNECTIONS SECONDS
+//!     load rate ADDRESS REQUESTS_PER_SECOND CONNECTIONS SECONDS [ADDRESS HANDSHAKES_PER_SECOND]
 //!     load turns ADDRESS [PATH]               reads `open N` and `ask N`
 
 use anyhow::{Context as _, Result, bail};
@@ -25,11 +25,19 @@ fn main() -> Result<()> {
             };
             handshakes::run(address, resumed, seconds.parse()?)
         }
-        ("rate", [each_second, connections, seconds]) => rate::run(
+        ("rate", [each_second, connections, seconds, arrivals @ ..]) => rate::run(
             address,
             each_second.parse()?,
             connections.parse()?,
             seconds.parse()?,
+            match arrivals {
+                [] => None,
+                [address, each_second] => Some(rate::Arrivals {
+                    address: address.parse()?,
+                    each_second: each_second.parse()?,
+                }),
+                _ => bail!("no such arrivals: {arrivals:?}"),
+            },
         ),
         ("turns", []) => turns::run(address, "/"),
         ("turns", [path]) => turns::run(address, path),

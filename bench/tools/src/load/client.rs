@@ -51,6 +51,14 @@ pub(super) async fn connect(
     Ok(connector.connect(name()?, socket).await?)
 }
 
+/// Says goodbye and waits for the server's, which has then done all its work.
+pub(super) async fn close(mut stream: TlsStream<TcpStream>) {
+    // Servers may just close: what is counted has been.
+    let _ = stream.shutdown().await;
+    let mut rest = [0; 1024];
+    while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+}
+
 /// The bytes of a `GET`.
 pub(super) fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()

@@ -13,7 +13,6 @@ use rustls::client::{
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, NamedGroup};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client;
 
@@ -36,7 +35,7 @@ pub fn run(address: SocketAddr, resumed: bool, seconds: f64) -> Result<()> {
         for _ in 0..if resumed { AT_ONCE } else { 0 } {
             let mut first = client::connect(address, &config).await?;
             client::ask(&mut first, &client::request("/")).await?;
-            close(first).await;
+            client::close(first).await;
         }
         tickets.offered.store(resumed, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_secs_f64(seconds);
@@ -71,18 +70,10 @@ async fn repeat(
         if (kind == HandshakeKind::Resumed) != resumed {
             bail!("handshake {} of a client is {kind:?}", count + 1);
         }
-        close(stream).await;
+        client::close(stream).await;
         count += 1;
     }
     Ok(count)
-}
-
-/// Says goodbye and waits for the server's, which has then done all its work.
-async fn close(mut stream: tokio_rustls::client::TlsStream<tokio::net::TcpStream>) {
-    // Servers may just close: what is counted has been.
-    let _ = stream.shutdown().await;
-    let mut rest = [0; 1024];
-    while matches!(stream.read(&mut rest).await, Ok(1..)) {}
 }
 
 /// The tickets that no client has offered yet. TLS 1.3 wants each offered once

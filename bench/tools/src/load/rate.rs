@@ -15,17 +15,30 @@ use super::client;
 /// From the last handshake to the first request.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Clients that come meanwhile: each shakes hands and leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrivals {
+    pub address: SocketAddr,
+    pub each_second: u32,
+}
+
 /// Prints `ready` when all connections are open, then the latency of each request
 /// in microseconds, one a line.
 ///
 /// # Errors
 /// When a connection or a request fails.
-pub fn run(address: SocketAddr, each_second: u32, connections: usize, seconds: f64) -> Result<()> {
+pub fn run(
+    address: SocketAddr,
+    each_second: u32,
+    connections: usize,
+    seconds: f64,
+    arrivals: Option<Arrivals>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let count = (f64::from(each_second) * seconds) as u32;
-    let latencies = runtime.block_on(spread(address, each_second, connections, count))?;
+    let latencies = runtime.block_on(spread(address, each_second, connections, count, arrivals))?;
     let lines: Vec<String> = latencies
         .iter()
         .map(|latency| latency.as_micros().to_string())
@@ -39,6 +52,7 @@ async fn spread(
     each_second: u32,
     connections: usize,
     count: u32,
+    arrivals: Option<Arrivals>,
 ) -> Result<Vec<Duration>> {
     let config = client::config(Resumption::disabled())?;
     let mut clients = tokio::task::JoinSet::new();
@@ -61,14 +75,44 @@ async fn spread(
     // Who counts what the requests cost begins here.
     println!("ready");
     let clock = std::thread::spawn(move || tell(&queues, each_second, count));
+    let length = Duration::from_secs(1) * count / each_second;
+    let arriving = arrivals.map(|it| std::thread::spawn(move || arrive(it, length)));
     let mut latencies = Vec::new();
     while let Some(done) = clients.join_next().await {
         latencies.extend(done??);
     }
-    clock
-        .join()
-        .map_err(|_| anyhow::anyhow!("the clock has failed"))??;
+    for (thread, name) in [(Some(clock), "the clock"), (arriving, "who arrives")] {
+        thread
+            .map_or(Ok(Ok(())), |thread| thread.join())
+            .map_err(|_| anyhow::anyhow!("{name} has failed"))??;
+    }
     Ok(latencies)
+}
+
+/// Lets clients come for as long as there are requests.
+fn arrive(arrivals: Arrivals, length: Duration) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let config = client::config(Resumption::disabled())?;
+        let pause = Duration::from_secs(1) / arrivals.each_second;
+        let mut due = tokio::time::interval_at(tokio::time::Instant::now() + PAUSE, pause);
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..length.div_duration_f64(pause) as u32 {
+            due.tick().await;
+            let config = config.clone();
+            clients.spawn(async move {
+                let stream = client::connect(arrivals.address, &config).await?;
+                client::close(stream).await;
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = clients.join_next().await {
+            done??;
+        }
+        Ok(())
+    })
 }
 
 /// Tells each client when its requests are due. A thread of its own, since tokio
