@@ -17,13 +17,23 @@ pub(crate) const BULK_SIZE: usize = 256 * 1024;
 /// Wires of a worker that may read so much at once. Whoever takes nothing of
 /// what has been read keeps its memory, so there are few.
 const MOST: usize = 2;
+/// Memory of a worker from which on there are any, bytes. A piece, its copy that is
+/// encrypted and what is being sent of it are about 0.5 MiB: in the pod's 10Mi the
+/// pages of the program itself would have to go for it.
+const ENOUGH: u64 = 16 << 20;
 /// Filled reads that went on at once, before the next one is in bulk; at most,
 /// where pieces have been left lying.
 const PRICE: u8 = 64;
 
 thread_local! {
-    /// Rights of this worker that are taken.
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
+    /// Rights of this worker that are free.
+    static FREE: Cell<usize> = const { Cell::new(MOST) };
+}
+
+/// Says how much memory this thread's worker may hold, bytes, if that is limited.
+pub(crate) fn fit_into(memory: Option<u64>) {
+    let enough = memory.is_none_or(|memory| memory >= ENOUGH);
+    FREE.set(if enough { MOST } else { 0 });
 }
 
 /// The right to read in bulk.
@@ -32,9 +42,9 @@ struct Right;
 
 impl Right {
     fn take() -> Option<Self> {
-        let free = TAKEN.get() < MOST;
-        free.then(|| {
-            TAKEN.set(TAKEN.get() + 1);
+        let free = FREE.get();
+        (free > 0).then(|| {
+            FREE.set(free - 1);
             Self
         })
     }
@@ -42,7 +52,7 @@ impl Right {
 
 impl Drop for Right {
     fn drop(&mut self) {
-        TAKEN.set(TAKEN.get().saturating_sub(1));
+        FREE.set(FREE.get() + 1);
     }
 }
 
@@ -137,7 +147,7 @@ mod tests {
             read,
             [vec![READ_SIZE, BULK_SIZE, BULK_SIZE], vec![READ_SIZE]]
         );
-        assert_eq!(TAKEN.get(), 0);
+        assert_eq!(FREE.get(), MOST);
     }
 
     #[tokio::test]
@@ -164,6 +174,16 @@ mod tests {
         }))
         .await;
         assert_eq!(read, [READ_SIZE, READ_SIZE, BULK_SIZE]);
+    }
+
+    #[tokio::test]
+    async fn where_memory_is_small_nobody_does() {
+        fit_into(Some(6 << 20));
+        let read = sizes(&mut Bulk::new(), &[3]).await;
+        assert_eq!(read, [[READ_SIZE; 3]]);
+        fit_into(Some(28 << 20));
+        let read = sizes(&mut Bulk::new(), &[2]).await;
+        assert_eq!(read, [[READ_SIZE, BULK_SIZE]]);
     }
 
     #[tokio::test]

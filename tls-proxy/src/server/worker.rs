@@ -24,6 +24,7 @@ use super::listener::Listener;
 use super::logs::Logs;
 use super::room::{Capacity, Place, Room};
 use super::scratch::Scratch;
+use crate::bulk;
 use crate::config::Config;
 use crate::life::drain::{Drain, Kind, Phase};
 use crate::modules::listen::Endpoint;
@@ -119,6 +120,7 @@ pub(crate) fn start(start: Start, done: mpsc::UnboundedSender<End>) -> io::Resul
 }
 
 async fn run(start: Start, logs: Logs) -> End {
+    bulk::fit_into(start.capacity.memory);
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
