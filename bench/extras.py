@@ -8,13 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 
 from contestants import BACKEND, FIRST_PORT, Own
 from measures import run, wrk
 from peers import debian_nginx
 from processes import BINARIES, ROOT, Turns, Watched
-from statistic import HIGHER, LOWER, advantage
+from statistic import HIGHER, LOWER, advantage, medians
 from table import OWN
 
 # Two tls-proxy at a time, then two services.
@@ -154,7 +153,7 @@ def image(results):
 
 def lines(results):
     """The results, as lines below the table."""
-    middle = {key: median(values) for key, values in results.items()}
+    middle = medians(results)
     for what, name, counts in (("connections", OWN, CONNECTIONS), ("connections", "nginx", CONNECTIONS),
                                ("locations", OWN, LOCATIONS)):
         few, many = ((what, f"{name}-{count}") for count in counts)

@@ -6,7 +6,7 @@ from statistics import median
 
 from columns import ROWS
 from statistic import HIGHER
-from table import OWN, of_row, shown
+from table import OWN, middle, of_row
 
 COLUMNS = 3
 PANEL, GAP = 250, 22
@@ -67,17 +67,17 @@ def panel(x, y, row, values, names):
     arrow = "longer is better" if row.better == HIGHER else "shorter is better"
     yield text(x, y + 16, row.title, "panel")
     yield text(x, y + 31, f"{row.unit}; {arrow}", "note")
-    values = {name: median(rounds) for name, rounds in values.items()}
-    most = max(values.values()) or 1
+    figures = {name: median(rounds) for name, rounds in values.items()}
+    most = max(figures.values()) or 1
     room = PANEL - LABEL - VALUE
     for number, name in enumerate(names):
         at = y + HEAD + STEP * number
         own = name.startswith(OWN)
         yield text(x + LABEL - 6, at + 10, name, "own" if own else "", "end")
-        value = values.get(name)
+        value = figures.get(name)
         length = 0 if value is None else max(room * value / most, 1)
         if value is not None:
             kind = "mine" if own else "bar"
             yield (f'<rect class="{kind}" x="{x + LABEL}" y="{at + 0.5:g}" width="{length:.1f}" '
                    f'height="{BAR}" rx="2"/>')
-        yield text(x + LABEL + length + 5, at + 10, "-" if value is None else shown(value), "own" if own else "note")
+        yield text(x + LABEL + length + 5, at + 10, middle(values, name), "own" if own else "note")

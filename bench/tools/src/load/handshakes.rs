@@ -26,9 +26,7 @@ const AT_ONCE: usize = 8;
 pub fn run(address: SocketAddr, resumed: bool, seconds: f64) -> Result<()> {
     let tickets = Arc::new(Tickets::default());
     let config = client::config(Resumption::store(tickets.clone()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = super::runtime()?;
     let count = runtime.block_on(async {
         // A ticket for each client to begin with. Who asks for something gets it
         // even from a server that sends tickets with its first answer only.

@@ -5,3 +5,10 @@ pub mod first;
 pub mod handshakes;
 pub mod rate;
 pub mod turns;
+
+/// The event loop of a thread.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}

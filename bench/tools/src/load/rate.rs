@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -34,11 +35,9 @@ pub fn run(
     seconds: f64,
     arrivals: Option<Arrivals>,
 ) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let count = (f64::from(each_second) * seconds) as u32;
-    let latencies = runtime.block_on(spread(address, each_second, connections, count, arrivals))?;
+    let runtime = super::runtime()?;
+    let latencies =
+        runtime.block_on(spread(address, each_second, connections, seconds, arrivals))?;
     let lines: Vec<String> = latencies
         .iter()
         .map(|latency| latency.as_micros().to_string())
@@ -51,7 +50,7 @@ async fn spread(
     address: SocketAddr,
     each_second: u32,
     connections: usize,
-    count: u32,
+    seconds: f64,
     arrivals: Option<Arrivals>,
 ) -> Result<Vec<Duration>> {
     let config = client::config(Resumption::disabled())?;
@@ -74,32 +73,34 @@ async fn spread(
     }
     // Who counts what the requests cost begins here.
     println!("ready");
-    let clock = std::thread::spawn(move || tell(&queues, each_second, count));
-    let length = Duration::from_secs(1) * count / each_second;
-    let arriving = arrivals.map(|it| std::thread::spawn(move || arrive(it, length)));
+    let count = within(seconds, each_second);
+    let mut threads = vec![thread::spawn(move || tell(&queues, each_second, count))];
+    threads.extend(arrivals.map(|it| thread::spawn(move || arrive(it, seconds))));
     let mut latencies = Vec::new();
     while let Some(done) = clients.join_next().await {
         latencies.extend(done??);
     }
-    for (thread, name) in [(Some(clock), "the clock"), (arriving, "who arrives")] {
+    for thread in threads {
         thread
-            .map_or(Ok(Ok(())), |thread| thread.join())
-            .map_err(|_| anyhow::anyhow!("{name} has failed"))??;
+            .join()
+            .map_err(|_| anyhow::anyhow!("the clock or who arrives has failed"))??;
     }
     Ok(latencies)
 }
 
+/// How many there are in all.
+fn within(seconds: f64, each_second: u32) -> u32 {
+    (f64::from(each_second) * seconds) as u32
+}
+
 /// Lets clients come for as long as there are requests.
-fn arrive(arrivals: Arrivals, length: Duration) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+fn arrive(arrivals: Arrivals, seconds: f64) -> Result<()> {
+    super::runtime()?.block_on(async {
         let config = client::config(Resumption::disabled())?;
         let pause = Duration::from_secs(1) / arrivals.each_second;
         let mut due = tokio::time::interval_at(tokio::time::Instant::now() + PAUSE, pause);
         let mut clients = tokio::task::JoinSet::new();
-        for _ in 0..length.div_duration_f64(pause) as u32 {
+        for _ in 0..within(seconds, arrivals.each_second) {
             due.tick().await;
             let config = config.clone();
             clients.spawn(async move {
@@ -123,7 +124,7 @@ fn tell(queues: &[UnboundedSender<Instant>], each_second: u32, count: u32) -> Re
     let begin = Instant::now() + PAUSE;
     for number in 0..count {
         let due = begin + Duration::from_secs(1) * number / each_second;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
         // A client that has failed takes nothing any more, and says so itself.
         let _ = queues[number as usize % queues.len()].send(due);
     }

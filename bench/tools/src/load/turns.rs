@@ -24,9 +24,7 @@ const AT_ONCE: usize = 10;
 /// # Errors
 /// When a connection, a request or a command is wrong.
 pub fn run(address: SocketAddr, path: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = super::runtime()?;
     let config = client::config(Resumption::disabled())?;
     let mut lanes: Vec<Lane> = (0..AT_ONCE)
         .map(|_| Lane::new(address, config.clone(), client::request(path)))
