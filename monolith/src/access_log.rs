@@ -11,6 +11,7 @@ use pod::escape::escape;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,11 +112,11 @@ impl AccessLog {
 /// Writes lines together with those that come within [`GATHER`].
 fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
     let mut batch = String::with_capacity(BATCH);
-    while let Ok(mut message) = lines.recv() {
-        if matches!(message, Message::Line(_)) {
+    while let Ok(first) = lines.recv() {
+        if matches!(first, Message::Line(_)) {
             std::thread::sleep(GATHER);
         }
-        loop {
+        for message in iter::once(first).chain(lines.try_iter()) {
             match message {
                 Message::Line(line) => {
                     if batch.len() + line.len() > BATCH {
@@ -128,10 +129,6 @@ fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
                     let _ = sink.flush();
                     let _ = done.send(());
                 }
-            }
-            match lines.try_recv() {
-                Ok(next) => message = next,
-                Err(_) => break,
             }
         }
         write(&mut *sink, &mut batch);
