@@ -18,7 +18,7 @@ pub(crate) const BULK_SIZE: usize = 256 * 1024;
 /// what has been read keeps its memory, so there are few.
 const MOST: usize = 2;
 /// Memory of a worker from which on there are any, bytes. A piece, its copy that is
-/// encrypted and what is being sent of it are about 0.5 MiB: in the pod's 10Mi the
+/// encrypted and what is being sent of it are about 0.5 MiB: inside 10Mi the
 /// pages of the program itself would have to go for it.
 const ENOUGH: u64 = 16 << 20;
 /// Filled reads that went on at once, before the next one is in bulk; at most,
