@@ -27,6 +27,7 @@ mod vars;
 mod wire;
 
 mod announce;
+mod handover;
 mod load;
 mod run;
 mod sources;

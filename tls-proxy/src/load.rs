@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::cli::Options;
-use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, reason};
+use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity};
 use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
+use crate::config::files::OpenError;
 use crate::sources::Origin;
 
 /// nginx's own place for the main configuration.
@@ -108,10 +109,10 @@ impl Configuration {
             return self;
         };
         for file in &config.log_files {
-            let (Some(path), Err(error)) = (file.path(), file.open()) else {
+            let (Some(_), Err(error)) = (file.path(), file.open()) else {
                 continue;
             };
-            let message = format!("open() \"{}\" failed ({})", path.display(), reason(&error));
+            let message = OpenError::new(file, error).to_string();
             self.problems.push(
                 Problem::emerg_nowhere(message)
                     .with_help("log to /dev/stdout or /dev/stderr, or mount a folder there"),

@@ -1,16 +1,19 @@
 //! Serving: workers, signals, and the end.
 
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, Told};
 use crate::announce;
 use crate::cli::Options;
 use crate::config::Config;
+use crate::handover;
 use crate::life::drain::{Conductor, Phase};
 use crate::life::pid_file::PidFile;
 use crate::life::signals::{Event, Signals};
@@ -27,6 +30,9 @@ use crate::workers::{Workers, deal};
 /// `bench/proxy-limits`; what connections take stands in server/room.rs.
 const BASE_MEMORY: u64 = 4 << 20;
 
+/// From the cut to the end of the process, whatever a worker still does.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// How serving ended; the value is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -41,12 +47,8 @@ pub enum Exit {
 /// # Errors
 /// The first address that cannot be opened.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
-    let workers = workers(config);
-    config
-        .listens
-        .iter()
-        .map(|address| listener::bind(&address.listen, workers))
-        .collect()
+    let listens = config.listens.iter().map(|own| &own.listen);
+    listener::bind_all(listens, workers(config))
 }
 
 /// Tries every address of a configuration without listening, as nginx does
@@ -122,35 +124,27 @@ pub async fn run(
     let most = capacity.connections();
     let lifetimes = config.lifetimes();
     let status = Arc::new(Status::new(lifetimes.clone(), count, most * count));
-    let mut workers = Workers {
-        count,
-        config: config.clone(),
-        sources: Sources::new(origin),
-        orders: Vec::new(),
-        status: status.clone(),
-    };
+    let mut workers = Workers::new(config.clone(), Sources::new(origin), status.clone());
     for (number, sockets) in deal(bound, count).into_iter().enumerate() {
-        let (order, orders) = mpsc::unbounded_channel();
         let start = Start {
             number,
             workers: count,
             capacity,
-            config: config.clone(),
-            sockets,
             phases: conductor.subscribe(),
-            orders,
         };
-        if let Err(error) = worker::start(start, done.clone()) {
-            tracing::error!("worker {number} did not start: {error}");
-            return Exit::Forced;
+        match worker::start(start, config.clone(), sockets, done.clone()) {
+            Ok(worker) => workers.all.push(worker),
+            Err(reason) => {
+                tracing::error!("worker {number} did not start: {reason}");
+                return Exit::Forced;
+            }
         }
-        workers.orders.push(order);
     }
     if let Some(listener) = admin {
         let told = Told {
             status,
             phase: conductor.subscribe(),
-            workers: workers.orders.clone(),
+            workers: workers.orders(),
         };
         if let Err(error) = admin::start(listener, told) {
             tracing::error!("the admin port did not start: {error}");
@@ -193,15 +187,35 @@ async fn serve(
     pid_file: Option<&PidFile>,
     ends: &mut mpsc::UnboundedReceiver<End>,
 ) -> Exit {
-    let mut running = workers.count;
+    let mut running = workers.all.len();
+    let mut failed = false;
     let mut timetable = Timetable::serving();
+    let mut last_moment = pin!(last_moment(conductor.subscribe()));
     while running > 0 {
+        // From then on no configuration is taken, as in nginx.
+        let ends_soon = conductor.phase().is_ending();
+        let settled = workers.handover.is_none() && !ends_soon;
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
-                workers.status.cut(end.cut);
+                match end.cut {
+                    Some(cut) => workers.status.cut(cut),
+                    None => {
+                        tracing::error!("worker {} has ended by a defect", end.number);
+                        failed = true;
+                    }
+                }
             }
-            () = workers.sources.change() => workers.follow_files(options),
+            () = &mut last_moment => {
+                tracing::error!("{running} workers do not end: leaving without them");
+                break;
+            }
+            () = handover::done(&mut workers.handover) => {
+                if workers.taken() && !ends_soon {
+                    workers.reload(options);
+                }
+            }
+            () = workers.sources.change(), if settled => workers.follow_files(options),
             phase = timetable.next() => {
                 tracing::info!("{}", phase.meaning());
                 if phase == Phase::Draining {
@@ -223,6 +237,9 @@ async fn serve(
                     tracing::warn!("a second signal: cutting what is left");
                     conductor.advance(Phase::Deadline);
                 }
+                Event::Reload if ends_soon => {
+                    tracing::warn!("reload ignored: the process is shutting down");
+                }
                 Event::Reload => workers.reload(options),
                 Event::Reopen => workers.reopen(),
             },
@@ -230,11 +247,22 @@ async fn serve(
     }
     let facts = workers.status.facts();
     let finished = facts.finished_in_drain(counters::sums().closed);
-    if conductor.phase() == Phase::Deadline {
+    if failed || conductor.phase() == Phase::Deadline {
         let cut = facts.cut;
         tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");
         return Exit::Forced;
     }
     tracing::info!("exiting: drained {finished} connections, none was cut");
     Exit::Drained
+}
+
+/// Resolves some time after everything was to be cut: a worker that has not ended
+/// by then stands still.
+async fn last_moment(mut phases: watch::Receiver<Phase>) {
+    let cut = phases.wait_for(|phase| *phase == Phase::Deadline).await;
+    if cut.is_err() {
+        std::future::pending().await
+    }
+    drop(cut);
+    tokio::time::sleep(LAST_MOMENT).await;
 }

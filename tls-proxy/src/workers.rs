@@ -10,9 +10,11 @@ use crate::admin::status::Status;
 use crate::announce;
 use crate::cli::Options;
 use crate::config::Config;
+use crate::handover::Handover;
 use crate::modules::listen::Endpoint;
 use crate::server::listener::{self, Bound};
-use crate::server::worker::Order;
+use crate::server::logs::Reopened;
+use crate::server::worker::{Order, Prepared, WorkerHandle};
 use crate::sources::Sources;
 
 /// Readings at most of files that change while they are read.
@@ -20,11 +22,15 @@ const MOST_READINGS: u32 = 5;
 
 /// The running workers.
 pub(crate) struct Workers {
-    pub(crate) count: usize,
+    pub(crate) all: Vec<WorkerHandle>,
+    /// What every worker serves, or is about to.
     pub(crate) config: Arc<Config>,
     pub(crate) sources: Sources,
-    pub(crate) orders: Vec<mpsc::UnboundedSender<Order>>,
     pub(crate) status: Arc<Status>,
+    /// A reload that not every worker has taken yet.
+    pub(crate) handover: Option<Handover>,
+    /// Another one was asked for meanwhile.
+    asked_again: bool,
 }
 
 /// One list of sockets for each worker.
@@ -39,17 +45,56 @@ pub(crate) fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint, Sock
 }
 
 impl Workers {
-    /// Tells every worker to open its log files again.
-    pub(crate) fn reopen(&self) {
-        for order in &self.orders {
-            let _ = order.send(Order::Reopen);
+    pub(crate) fn new(config: Arc<Config>, sources: Sources, status: Arc<Status>) -> Self {
+        Self {
+            all: Vec::new(),
+            config,
+            sources,
+            status,
+            handover: None,
+            asked_again: false,
         }
     }
 
-    /// Reads the configuration again because somebody asked for it.
+    /// For who asks the workers something, in order.
+    pub(crate) fn orders(&self) -> Vec<mpsc::UnboundedSender<Order>> {
+        self.all.iter().map(|own| own.orders.clone()).collect()
+    }
+
+    /// Opens the log files again for every worker.
+    pub(crate) fn reopen(&self) {
+        let files = Reopened::open(&self.config.log_files, self.all.len());
+        for (worker, files) in self.all.iter().zip(files) {
+            // Who has ended writes no more lines.
+            let _ = worker.orders.send(Order::Reopen(files));
+        }
+    }
+
+    /// Reads the configuration again because somebody asked for it; after the
+    /// present reload, where there is one.
     pub(crate) fn reload(&mut self, options: &Options) {
+        if self.handover.is_some() {
+            self.asked_again = true;
+            return;
+        }
         let loaded = read_standing_still(options, &mut self.sources);
         self.adopt(loaded);
+    }
+
+    /// Every worker serves the new configuration; whether another reload was
+    /// asked for meanwhile.
+    pub(crate) fn taken(&mut self) -> bool {
+        let Some(done) = self.handover.take() else {
+            return false;
+        };
+        tracing::info!("configuration reloaded");
+        let lifetimes = self.config.lifetimes();
+        if lifetimes != done.lifetimes_before {
+            tracing::info!("{}", announce::certificates(&lifetimes));
+        }
+        announce::warn_of_ends(&lifetimes);
+        self.status.taken(lifetimes);
+        std::mem::take(&mut self.asked_again)
     }
 
     /// Reads the configuration again if what changed is part of it.
@@ -84,12 +129,9 @@ impl Workers {
             self.status.refused();
             return;
         };
-        let zones = config.zones.adopt(&self.config.zones);
-        let bound = zones
-            .map_err(|reason| reason.to_string())
-            .and_then(|()| self.bind_new(&config).map_err(|error| error.to_string()));
-        let bound = match bound {
-            Ok(bound) => bound,
+        let config = Arc::new(config);
+        let prepared = match self.prepare(&config) {
+            Ok(prepared) => prepared,
             Err(reason) => {
                 tracing::error!("{reason}; the old configuration goes on");
                 self.status.refused();
@@ -97,31 +139,35 @@ impl Workers {
             }
         };
         self.sources = Sources::new(loaded.origin);
-        let before = std::mem::replace(&mut self.config, Arc::new(config));
+        let before = std::mem::replace(&mut self.config, config);
         let places = before.listens.iter().map(|own| &own.listen.address);
         places
             .filter(|place| !self.config.listens_on(place))
             .for_each(listener::unlink);
-        for (order, sockets) in self.orders.iter().zip(deal(bound, self.count)) {
-            let config = self.config.clone();
-            let _ = order.send(Order::Reload { config, sockets });
+        let mut handover = Handover::new(before.lifetimes());
+        for (worker, prepared) in self.all.iter().zip(prepared) {
+            // Who has ended lets go of the acknowledgement, which is seen.
+            let order = Order::Reload(prepared, handover.acknowledgement());
+            let _ = worker.orders.send(order);
         }
-        tracing::info!("configuration reloaded");
-        let lifetimes = self.config.lifetimes();
-        if lifetimes != before.lifetimes() {
-            tracing::info!("{}", announce::certificates(&lifetimes));
-        }
-        announce::warn_of_ends(&lifetimes);
-        self.status.taken(lifetimes);
+        self.handover = Some(handover);
     }
 
-    /// Opens the addresses that are not open yet.
-    fn bind_new(&self, config: &Config) -> Result<Vec<Bound>, listener::BindError> {
-        let fresh = config.listens.iter();
-        let fresh = fresh.filter(|address| !self.config.listens_on(&address.listen.address));
-        fresh
-            .map(|address| listener::bind(&address.listen, self.count))
-            .collect()
+    /// All that the workers need to serve `config`. Nothing has changed where
+    /// that cannot be had.
+    fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
+        config.zones.adopt(&self.config.zones)?;
+        let listens = config.listens.iter().map(|own| &own.listen);
+        let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
+        let bound = listener::bind_all(fresh.clone(), self.all.len());
+        let hands = deal(bound.map_err(|error| error.to_string())?, self.all.len());
+        let prepared = self.all.iter().zip(hands);
+        let prepared = prepared.map(|(worker, sockets)| worker.prepare(config.clone(), sockets));
+        let prepared: Result<_, _> = prepared.collect();
+        if prepared.is_err() {
+            fresh.for_each(|own| listener::unlink(&own.address));
+        }
+        prepared
     }
 }
 

@@ -91,6 +91,28 @@ impl LogFile {
     }
 }
 
+/// A log that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("open() \"{name}\" failed ({})", crate::conf::reason(source))]
+pub(crate) struct OpenError {
+    name: String,
+    source: io::Error,
+}
+
+impl OpenError {
+    pub(crate) fn new(log: &LogFile, source: io::Error) -> Self {
+        let name = match log {
+            LogFile::Stdout => "/dev/stdout".to_owned(),
+            LogFile::Stderr => "/dev/stderr".to_owned(),
+            LogFile::Path(path) | LogFile::Compressed(Compressed { path, .. }) => {
+                path.display().to_string()
+            }
+            LogFile::Syslog(_) => "syslog".to_owned(),
+        };
+        Self { name, source }
+    }
+}
+
 /// Opens a file for appending, made where it is not there.
 pub(crate) fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)

@@ -31,11 +31,30 @@ pub struct Bound {
     pub sockets: Vec<Socket>,
 }
 
-/// Binds an address for `workers` workers.
+/// Binds every address for `workers` workers, or none: where one fails, no file
+/// of a UNIX socket is left behind.
 ///
 /// # Errors
-/// When the address is in use, not this host's, or not permitted.
-pub(crate) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
+/// The first address that is in use, not this host's, or not permitted.
+pub(crate) fn bind_all<'a>(
+    listens: impl Iterator<Item = &'a Listen>,
+    workers: usize,
+) -> Result<Vec<Bound>, BindError> {
+    let mut all = Vec::new();
+    for listen in listens {
+        match bind(listen, workers) {
+            Ok(bound) => all.push(bound),
+            Err(error) => {
+                all.iter().for_each(|bound: &Bound| unlink(&bound.address));
+                return Err(error);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Binds an address for `workers` workers.
+fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
     let fail = |source| BindError {
         address: listen.address.clone(),
         source,
@@ -136,12 +155,17 @@ fn bound_unix(path: &Path) -> io::Result<Socket> {
 }
 
 /// A listening socket within a worker's runtime.
+#[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
 }
 
 impl Listener {
+    /// For the runtime that the caller has entered.
+    ///
+    /// # Errors
+    /// When its event loop cannot watch one more socket, or has ended.
     pub(crate) fn new(socket: Socket, place: &Endpoint) -> io::Result<Self> {
         Ok(match place {
             Endpoint::Tcp(_) => Self::Tcp(tokio::net::TcpListener::from_std(socket.into())?),

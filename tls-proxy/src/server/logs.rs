@@ -1,5 +1,8 @@
 //! A worker's log files: lines are gathered while it works and written when
 //! it comes to rest, with one system call for many lines.
+//!
+//! The main thread opens them, for every worker, before any worker is told: who
+//! opens a file can still say no to the whole.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -11,7 +14,7 @@ use flate2::write::GzEncoder;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::files::{Compressed, LogFile, LogFileId};
+use crate::config::files::{Compressed, LogFile, LogFileId, OpenError};
 use crate::error_log::Level;
 use crate::modules::syslog::Sender;
 
@@ -47,9 +50,13 @@ enum To {
 
 impl Logs {
     /// Opens every file.
-    pub(crate) fn open(files: &[LogFile]) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The first one that cannot be opened.
+    pub(crate) fn open(files: &[LogFile]) -> Result<Self, OpenError> {
+        let sinks: Result<_, _> = files.iter().map(Sink::open).collect();
         Ok(Self {
-            sinks: RefCell::new(open_all(files)?),
+            sinks: RefCell::new(sinks?),
             scratch: RefCell::default(),
             waiting: Arc::default(),
         })
@@ -118,12 +125,41 @@ impl Logs {
         }
     }
 
-    /// Opens the files anew, after a rotation (USR1).
-    pub(crate) fn reopen(&self, files: &[LogFile]) -> io::Result<()> {
-        let fresh = open_all(files)?;
-        self.flush();
-        *self.sinks.borrow_mut() = fresh;
-        Ok(())
+    /// Writes what waits to the old files, and all that follows to those in
+    /// `reopened`.
+    pub(crate) fn replace(&self, reopened: Reopened) {
+        for (sink, to) in self.sinks.borrow_mut().iter_mut().zip(reopened.0) {
+            if let Some(to) = to {
+                sink.write();
+                sink.to = to;
+            }
+        }
+    }
+}
+
+/// The files of [`Logs`], opened again after a rotation (USR1). None stands for
+/// one that could not be: as in nginx, its lines go on to the old file.
+#[derive(Debug)]
+pub(crate) struct Reopened(Vec<Option<To>>);
+
+impl Reopened {
+    /// Opens each of `files` for every one of `workers`, or for none.
+    pub(crate) fn open(files: &[LogFile], workers: usize) -> Vec<Self> {
+        let mut all: Vec<_> = (0..workers).map(|_| Self(Vec::new())).collect();
+        for file in files {
+            let opened: Result<Vec<_>, _> = all.iter().map(|_| To::open(file)).collect();
+            let opened: Vec<_> = match opened {
+                Ok(opened) => opened.into_iter().map(Some).collect(),
+                Err(error) => {
+                    tracing::error!("{error}; the file that was open before is written to");
+                    all.iter().map(|_| None).collect()
+                }
+            };
+            for (own, to) in all.iter_mut().zip(opened) {
+                own.0.push(to);
+            }
+        }
+        all
     }
 }
 
@@ -134,25 +170,26 @@ impl Drop for Logs {
     }
 }
 
-fn open_all(files: &[LogFile]) -> io::Result<Vec<Sink>> {
-    files
-        .iter()
-        .map(|name| {
-            let to = match name {
-                LogFile::Syslog(syslog) => To::Syslog(syslog.open()?),
-                LogFile::Compressed(how) => To::Compressed(name.open()?, how.clone()),
-                _ => To::File(name.open()?),
-            };
-            Ok(Sink {
-                to,
-                lines: Vec::new(),
-                due: None,
-            })
-        })
-        .collect()
+impl To {
+    fn open(name: &LogFile) -> Result<Self, OpenError> {
+        let opened = match name {
+            LogFile::Syslog(syslog) => syslog.open().map(Self::Syslog),
+            LogFile::Compressed(how) => name.open().map(|it| Self::Compressed(it, how.clone())),
+            _ => name.open().map(Self::File),
+        };
+        opened.map_err(|source| OpenError::new(name, source))
+    }
 }
 
 impl Sink {
+    fn open(name: &LogFile) -> Result<Self, OpenError> {
+        Ok(Self {
+            to: To::open(name)?,
+            lines: Vec::new(),
+            due: None,
+        })
+    }
+
     /// How long a line may wait for its piece.
     fn patience(&self) -> Option<std::time::Duration> {
         match &self.to {

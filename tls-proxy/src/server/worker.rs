@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
@@ -21,7 +22,7 @@ use super::connection;
 use super::current::Current;
 use super::http2::crew::Crew;
 use super::listener::Listener;
-use super::logs::Logs;
+use super::logs::{Logs, Reopened};
 use super::room::{Capacity, Place, Room};
 use super::scratch::Scratch;
 use crate::bulk;
@@ -63,16 +64,49 @@ pub(crate) struct Worker {
 
 /// What the main thread tells a worker.
 pub(crate) enum Order {
-    /// A new configuration, and sockets for the addresses that are new in it.
-    Reload {
-        config: Arc<Config>,
-        /// Those of addresses that are new in it.
-        sockets: Vec<(Endpoint, Socket)>,
-    },
-    /// Open the log files anew.
-    Reopen,
+    /// Serve a new configuration from now on, and say so.
+    Reload(Prepared, oneshot::Sender<()>),
+    /// Write to log files that were opened again.
+    Reopen(Reopened),
     /// Say that the event loop turns.
     Ping(oneshot::Sender<()>),
+}
+
+/// A configuration with all that one worker needs to serve it: whoever is given
+/// this cannot fail any more.
+pub(crate) struct Prepared {
+    config: Arc<Config>,
+    logs: Logs,
+    /// Of the addresses that are new in it.
+    listeners: Vec<(Endpoint, Listener)>,
+}
+
+impl Prepared {
+    /// Opens the log files, and has the event loop of the worker's `runtime`
+    /// watch the sockets.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn new(
+        runtime: &Handle,
+        config: Arc<Config>,
+        sockets: Vec<(Endpoint, Socket)>,
+    ) -> Result<Self, String> {
+        let logs = Logs::open(&config.log_files).map_err(|error| error.to_string())?;
+        let _inside = runtime.enter();
+        let listeners =
+            sockets
+                .into_iter()
+                .map(|(address, socket)| match Listener::new(socket, &address) {
+                    Ok(listener) => Ok((address, listener)),
+                    Err(error) => Err(format!("{address}: {}", crate::conf::reason(&error))),
+                });
+        Ok(Self {
+            listeners: listeners.collect::<Result<_, _>>()?,
+            config,
+            logs,
+        })
+    }
 }
 
 /// What a worker is started with.
@@ -83,48 +117,91 @@ pub(crate) struct Start {
     pub workers: usize,
     /// What it may hold.
     pub capacity: Capacity,
-    /// What it serves.
-    pub config: Arc<Config>,
-    /// Its sockets.
-    pub sockets: Vec<(Endpoint, Socket)>,
     /// The phases of the drain.
     pub phases: watch::Receiver<Phase>,
-    /// Orders of the main thread.
-    pub orders: mpsc::UnboundedReceiver<Order>,
+}
+
+/// A worker as the main thread holds it.
+#[derive(Debug)]
+pub(crate) struct WorkerHandle {
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    runtime: Handle,
+}
+
+impl WorkerHandle {
+    /// Prepares a configuration for this worker.
+    ///
+    /// # Errors
+    /// What is missing; the worker has not heard of it.
+    pub(crate) fn prepare(
+        &self,
+        config: Arc<Config>,
+        sockets: Vec<(Endpoint, Socket)>,
+    ) -> Result<Prepared, String> {
+        Prepared::new(&self.runtime, config, sockets)
+    }
 }
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
-    /// Connections and tunnels that were cut.
-    pub cut: usize,
+    /// Its number.
+    pub number: usize,
+    /// Connections and tunnels that were cut; none where a defect ended it.
+    pub cut: Option<usize>,
 }
 
-/// Starts a worker; it ends when it is drained or cut.
+/// Tells the main thread of the end, also of one by a panic.
+struct ReportEnd(End, mpsc::UnboundedSender<End>);
+
+impl Drop for ReportEnd {
+    fn drop(&mut self) {
+        // Nobody listens when main has ended already.
+        let _ = self.1.send(self.0);
+    }
+}
+
+/// Starts a worker that serves `config` on `sockets`; it ends when it is drained
+/// or cut.
 ///
 /// # Errors
 /// When there is no thread, no runtime or a log file cannot be opened.
-pub(crate) fn start(start: Start, done: mpsc::UnboundedSender<End>) -> io::Result<()> {
+pub(crate) fn start(
+    start: Start,
+    config: Arc<Config>,
+    sockets: Vec<(Endpoint, Socket)>,
+    done: mpsc::UnboundedSender<End>,
+) -> Result<WorkerHandle, String> {
+    let said = |error: io::Error| crate::conf::reason(&error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HASHERS)
-        .build()?;
-    let logs = Logs::open(&start.config.log_files)?;
-    let name = format!("worker-{}", start.number);
-    thread::Builder::new().name(name).spawn(move || {
-        let end = LocalSet::new().block_on(&runtime, run(start, logs));
-        // Nobody listens when main has ended already.
-        let _ = done.send(end);
-    })?;
-    Ok(())
+        .build()
+        .map_err(said)?;
+    let (orders, received) = mpsc::unbounded_channel();
+    let handle = WorkerHandle {
+        orders,
+        runtime: runtime.handle().clone(),
+    };
+    let first = Prepared::new(&handle.runtime, config, sockets)?;
+    let number = start.number;
+    let name = format!("worker-{number}");
+    let spawned = thread::Builder::new().name(name).spawn(move || {
+        let mut report = ReportEnd(End { number, cut: None }, done);
+        let cut = LocalSet::new().block_on(&runtime, run(start, first, received));
+        report.0.cut = Some(cut);
+    });
+    spawned.map_err(said)?;
+    Ok(handle)
 }
 
-async fn run(start: Start, logs: Logs) -> End {
+/// Serves to the end; how many connections and tunnels were cut.
+async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
     bulk::fit_into(start.capacity.memory);
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
-        config: RefCell::new(Current::new(start.config, logs)),
+        config: RefCell::new(Current::new(first.config, first.logs)),
         pool: Pool::default(),
         balance: Balance::default(),
         names: dns::Names::default(),
@@ -139,16 +216,15 @@ async fn run(start: Start, logs: Logs) -> End {
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
     spawn(&worker, |worker| async move { worker.pool.run().await });
     spawn(&worker, |worker| async move { worker.crew.run().await });
-    let mut orders = start.orders;
     let mut listeners = Listeners::default();
-    for (address, socket) in start.sockets {
-        listeners.open(&worker, address, socket);
-    }
+    listeners.open(&worker, first.listeners);
     let mut closing = worker.drain.closes_idle();
     loop {
         tokio::select! {
-            _ = &mut closing => break,
+            // A reload that was sent before the end began is for every worker.
+            biased;
             Some(order) = orders.recv() => worker.obey(order, &mut listeners),
+            _ = &mut closing => break,
         }
     }
     let mut ending = pin!(async {
@@ -161,19 +237,23 @@ async fn run(start: Start, logs: Logs) -> End {
     loop {
         tokio::select! {
             () = &mut ending => break,
-            // All that is still obeyed: probes ask to the end.
-            Some(order) = orders.recv() => if let Order::Ping(answer) = order {
-                let _ = answer.send(());
+            // Probes ask, and log files move, to the end.
+            Some(order) = orders.recv() => match order {
+                Order::Ping(answer) => acknowledge(answer),
+                Order::Reopen(files) => worker.config().logs().replace(files),
+                Order::Reload(..) => {}
             },
         }
     }
     let cut = worker.drain.cut();
-    let end = End {
-        cut: cut.connections + cut.tunnels,
-    };
     worker.pool.close();
     worker.config().logs().flush();
-    end
+    cut.connections + cut.tunnels
+}
+
+/// Who asked may have gone.
+fn acknowledge(answer: oneshot::Sender<()>) {
+    let _ = answer.send(());
 }
 
 fn spawn<F: Future<Output = ()> + 'static>(
@@ -215,32 +295,17 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
         match order {
-            Order::Ping(answer) => {
-                // Who asked may have gone.
-                let _ = answer.send(());
-            }
-            Order::Reopen => {
-                let config = self.config();
-                if let Err(error) = config.logs().reopen(&config.log_files) {
-                    tracing::error!("log files stay as they are: {error}");
-                }
-            }
-            Order::Reload { config, sockets } => {
-                let logs = match Logs::open(&config.log_files) {
-                    Ok(logs) => logs,
-                    Err(error) => {
-                        tracing::error!("the old configuration stays: log files: {error}");
-                        return;
-                    }
-                };
-                listeners.keep(&config);
-                self.config.replace(Current::new(config, logs));
+            Order::Ping(answer) => acknowledge(answer),
+            Order::Reopen(files) => self.config().logs().replace(files),
+            Order::Reload(prepared, taken) => {
+                listeners.keep(&prepared.config);
+                let current = Current::new(prepared.config, prepared.logs);
+                self.config.replace(current);
                 // Kept for groups of upstreams that are no more.
                 self.pool.clear();
-                for (address, socket) in sockets {
-                    listeners.open(self, address, socket);
-                }
+                listeners.open(self, prepared.listeners);
                 self.reloaded.notify_waiters();
+                acknowledge(taken);
             }
         }
     }
@@ -256,22 +321,13 @@ struct Accepting {
 }
 
 impl Listeners {
-    fn open(&mut self, worker: &Rc<Worker>, address: Endpoint, socket: Socket) {
-        let listener = match Listener::new(socket, &address) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!("{address}: {error}");
-                return;
-            }
-        };
-        let stop = Rc::new(Notify::new());
-        let task = tokio::task::spawn_local(accept(
-            worker.clone(),
-            listener,
-            address.clone(),
-            stop.clone(),
-        ));
-        self.0.insert(address, Accepting { task, stop });
+    fn open(&mut self, worker: &Rc<Worker>, fresh: Vec<(Endpoint, Listener)>) {
+        for (address, listener) in fresh {
+            let stop = Rc::new(Notify::new());
+            let task = accept(worker.clone(), listener, address.clone(), stop.clone());
+            let task = tokio::task::spawn_local(task);
+            self.0.insert(address, Accepting { task, stop });
+        }
     }
 
     /// Closes what the configuration does not name any more.

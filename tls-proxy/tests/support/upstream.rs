@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -82,6 +82,19 @@ impl Upstream {
                 served.answer("200 OK", b"slow");
             }
         })
+    }
+
+    /// Answers every request once what is returned has been dropped.
+    pub(crate) fn held(place: &Place) -> (Self, mpsc::Sender<()>) {
+        let (release, held) = mpsc::channel();
+        let held = Mutex::new(held);
+        let upstream = Self::start(place, move |mut served| {
+            while served.request().is_some() {
+                let _ = held.lock().unwrap().recv();
+                served.answer("200 OK", b"held");
+            }
+        });
+        (upstream, release)
     }
 
     /// Connections so far.
