@@ -1,0 +1,112 @@
+"""The application behind the proxy, outside of its control group. Usage:
+application.py PORT. What it does stands in the path:
+
+  /                an answer of two bytes; the body of the request is read first
+  /large           20 MiB
+  /slow            the two bytes after a minute
+  /endless         bytes for as long as somebody takes them
+  /pausing         11 bytes of text, their end three seconds later
+  /unread          never answers and never reads the body
+  /head/endless    a head that never ends
+  /head/large      a head of 100 KB
+  /tunnel          101, then whatever comes is sent back
+"""
+
+import asyncio
+import sys
+
+PIECE = b"x" * 65536
+LARGE = 20 << 20
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+async def serve(reader, writer):
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            path = head.split(maxsplit=2)[1].decode()
+            if path in PATHS:
+                await PATHS[path](reader, writer)
+                return
+            await read_body(reader, head)
+            writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+            await writer.drain()
+    except (OSError, EOFError, asyncio.LimitOverrunError):
+        pass  # The proxy has left.
+    finally:
+        writer.close()
+
+
+async def read_body(reader, head):
+    lower = head.lower()
+    if b"\r\ntransfer-encoding:" in lower:
+        while int(await reader.readuntil(b"\r\n"), 16):
+            pass
+        return
+    start = lower.find(b"\r\ncontent-length:")
+    left = int(lower[start + 17:].split(b"\r\n")[0]) if start >= 0 else 0
+    while left > 0 and (piece := await reader.read(min(left, len(PIECE)))):
+        left -= len(piece)
+
+
+async def large(_, writer):
+    writer.write(OK + b"Content-Length: %d\r\n\r\n" % LARGE)
+    for _ in range(LARGE // len(PIECE)):
+        writer.write(PIECE)
+        await writer.drain()
+
+
+async def slow(_, writer):
+    await asyncio.sleep(60)
+    writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+
+
+async def endless(_, writer):
+    writer.write(OK + b"Connection: close\r\n\r\n")
+    while True:
+        writer.write(PIECE)
+        await writer.drain()
+
+
+async def pausing(_, writer):
+    writer.write(OK + b"Content-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello there\r\n")
+    await asyncio.sleep(3)
+    writer.write(b"0\r\n\r\n")
+
+
+async def unread(_, writer):
+    writer.transport.pause_reading()
+    await asyncio.sleep(120)
+
+
+async def head_endless(_, writer):
+    writer.write(OK)
+    for number in range(100_000):
+        writer.write(b"X-%d: %s\r\n" % (number, b"x" * 1000))
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def head_large(_, writer):
+    writer.write(OK + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(100)) + b"\r\n")
+
+
+async def tunnel(reader, writer):
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+PATHS = {
+    "/large": large, "/slow": slow, "/endless": endless, "/pausing": pausing, "/unread": unread,
+    "/head/endless": head_endless, "/head/large": head_large, "/tunnel": tunnel,
+}
+
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=4096)
+    await server.serve_forever()
+
+
+asyncio.run(main())

@@ -1,0 +1,199 @@
+"""What an attack declares, and what it is given to attack with.
+
+An attack is a file in attacks/ with `ATTACK = Attack(…)` and `async def run(target)`,
+which returns what it held: a text, or an `Outcome` where the answers it got can be
+wrong in themselves. As a program, `attack.py NAME SECONDS`, this file runs one
+and prints that as JSON.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import socket
+import ssl
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import configurations
+
+FOLDER = Path(__file__).resolve().parent / "attacks"
+# Seconds for one connection to come about, its handshake included.
+CONNECT = 5
+# Less than the server and the newcomers: in the world an attacker has machines of
+# its own.
+PRIORITY = 10
+
+
+@dataclass(frozen=True)
+class Attack:
+    # Functions of configurations.py.
+    configurations: tuple = ("deployments",)
+    # The memory limit of the short form; none leaves it out there.
+    short: str | None = "32Mi"
+    # Seconds it lasts in the short form and in the long one.
+    seconds: tuple = (6, 20)
+    # The limit on open files of the server, if it is part of the attack.
+    files: int | None = None
+    # The server's key: "ec" or "rsa".
+    key: str = "ec"
+    # The program under attack: "tls-proxy" or "monolith".
+    program: str = "tls-proxy"
+    # Whether nginx is attacked beside it.
+    nginx: bool = True
+    # Whether the short form waits, too, for the memory that goes back.
+    after: bool = False
+
+
+@dataclass
+class Outcome:
+    held: str
+    # What was wrong with the answers that the attack itself got, if anything.
+    wrong: str | None = None
+
+
+class Target:
+    """The server under attack, for as long as the attack may last."""
+
+    def __init__(self, seconds):
+        self.end = time.monotonic() + seconds
+
+    def left(self):
+        return max(0.0, self.end - time.monotonic())
+
+    async def wait(self):
+        """Until the attack's time is over."""
+        await asyncio.sleep(self.left())
+
+    async def connect(self, port=configurations.PLAIN, alpn=None, receive=None, tls=None):
+        """A connection; with `alpn` over TLS. `receive`: the bytes that the kernel
+        takes in for it, small for who reads slowly."""
+        if alpn and tls is None:
+            tls = context(alpn)
+        sock = socket.socket()
+        sock.setblocking(False)
+        if receive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+            return await asyncio.open_connection(
+                sock=sock, ssl=tls, server_hostname="localhost" if tls else None, limit=1 << 16)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def tls(self, alpn="http/1.1", **options):
+        return await self.connect(configurations.TLS, alpn, **options)
+
+    async def http2(self, opening, port=configurations.TLS, **options):
+        """A connection over which `opening` has been sent."""
+        alpn = "h2" if port == configurations.TLS else None
+        reader, writer = await self.connect(port, alpn, **options)
+        writer.write(opening)
+        return reader, writer
+
+    async def many(self, count, begin, at_once=64):
+        """What `begin(number)` returns for each number below `count`, as far as it
+        comes about in time."""
+        numbers, made = iter(range(count)), []
+
+        async def worker():
+            for number in numbers:
+                if self.left() <= 0:
+                    return
+                try:
+                    made.append(await asyncio.wait_for(begin(number), min(CONNECT, self.left() + 0.1)))
+                except FAILURES:
+                    await asyncio.sleep(0.02)
+
+        await asyncio.gather(*(worker() for _ in range(min(at_once, count))))
+        return made
+
+    async def one_after_another(self, opened, data, pause=0.002):
+        """Sends `data` on each of them, as far as time lasts."""
+        for _, writer in opened:
+            if self.left() <= 0:
+                return
+            if not writer.is_closing():
+                writer.write(data)
+            await asyncio.sleep(pause)
+
+    async def again_and_again(self, count, act):
+        """`act(number)` by `count` clients side by side, over and over, until the
+        time is over; how often it came about."""
+        done = 0
+
+        async def client(number):
+            nonlocal done
+            while self.left() > 0:
+                try:
+                    await asyncio.wait_for(act(number), self.left() + 0.1)
+                    done += 1
+                except FAILURES:
+                    await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(client(number) for number in range(count)))
+        return done
+
+
+FAILURES = (OSError, EOFError, ssl.SSLError, asyncio.TimeoutError, asyncio.LimitOverrunError)
+_contexts = {}
+
+
+def context(alpn):
+    """Of a client that trusts everybody."""
+    if alpn not in _contexts:
+        made = ssl.create_default_context()
+        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+        made.set_alpn_protocols([alpn])
+        _contexts[alpn] = made
+    return _contexts[alpn]
+
+
+def client_hello(alpn="h2"):
+    """The first flight of a handshake."""
+    out = ssl.MemoryBIO()
+    tls = context(alpn).wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+def still_open(connections):
+    """Those of them that the server has not closed, as far as is known."""
+    return sum(not reader.at_eof() and not writer.is_closing() for reader, writer in connections)
+
+
+def names():
+    return sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def load(name):
+    """The module of an attack."""
+    if str(FOLDER) not in sys.path:
+        sys.path.append(str(FOLDER))
+    return importlib.import_module(name)
+
+
+async def main(name, seconds):
+    # Connections that break while nobody looks at them are no news.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    target = Target(seconds)
+    result = await load(name).run(target)
+    await target.wait()
+    if not isinstance(result, Outcome):
+        result = Outcome(result)
+    print(json.dumps(asdict(result)), flush=True)
+    # Closing thousands of connections one by one takes longer than the kernel does.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    # Attacks import this module by its name, not as the program.
+    sys.modules["attack"] = sys.modules["__main__"]
+    os.nice(PRIORITY)
+    asyncio.run(main(sys.argv[1], float(sys.argv[2])))

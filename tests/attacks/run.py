@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Attacks a server that runs with a container's limits, and says how it bore that.
+
+  run.py [--program FILE] [--nginx FILE] [--memory 10Mi,32Mi] [ATTACK...]
+
+Without names, all attacks. Each runs in a network, a list of processes and a
+control group of its own, some of them side by side (--jobs). Needs root and a
+memory controller. Ends with 1 when the program did not hold.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import table
+from attack import load, names
+from group import Group, Unavailable
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PROGRAMS = ROOT / os.environ.get("PROGRAMS", "target/programs")
+UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+# Beside an attack's own seconds: to start, to warm up, to end.
+OVERHEAD = 240
+NAMESPACES = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+@dataclass(frozen=True)
+class Run:
+    attack: str
+    configuration: str
+    memory: str
+    kind: str  # tls-proxy, monolith, nginx
+    program: Path
+    seconds: float
+    after: float  # seconds to wait for memory to go back; 0: not
+    strict: bool
+
+
+def size(text):
+    return int(text[:-2]) * UNITS[text[-2:]] if text[-2:] in UNITS else int(text)
+
+
+def unavailable():
+    """Why no attack can run here, if none can."""
+    try:
+        Group(f"attacks-{os.getpid()}-probe", 64 << 20).remove()
+    except Unavailable as error:
+        return str(error)
+    tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True, check=False)
+    return f"no name spaces: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def carry_out(run):
+    """What was seen of it."""
+    work = Path(tempfile.mkdtemp(prefix="attack-"))
+    group = f"attack-{os.getpid()}-{work.name}"
+    wanted = {"attack": run.attack, "configuration": run.configuration, "memory": size(run.memory),
+              "kind": run.kind, "program": str(run.program), "seconds": run.seconds,
+              "after": run.after, "strict": run.strict, "work": str(work), "group": group}
+    said = {"attack": run.attack, "configuration": run.configuration, "memory": run.memory,
+            "program": run.kind}
+    try:
+        done = subprocess.run(
+            [*NAMESPACES, sys.executable, HERE / "one.py", json.dumps(wanted)],
+            capture_output=True, text=True, check=False, timeout=run.seconds + run.after + OVERHEAD)
+        if done.returncode:
+            return said | {"broken": (done.stderr or done.stdout)[-1500:]}
+        return said | json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return said | {"broken": "it did not end"}
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        for folder in Path("/sys/fs/cgroup").glob(f"*/{group}"):
+            try:
+                folder.rmdir()
+            except OSError:
+                pass
+
+
+def programs(options, declared):
+    """(kind, program) of those that an attack is for."""
+    if declared.program == "monolith":
+        return [("monolith", options.program.with_name("monolith"))] * options.ours
+    ours = [("tls-proxy", options.program)] * options.ours
+    return ours + [("nginx", options.nginx)] * (options.nginx is not None and declared.nginx)
+
+
+def planned(options):
+    for name in options.attack or names():
+        declared = load(name).ATTACK
+        if options.short and not declared.short:
+            continue
+        memory = [declared.short] if options.short else options.memory.split(",")
+        chosen = declared.configurations[:1] if options.short else declared.configurations
+        seconds = options.seconds or declared.seconds[0 if options.short else 1]
+        after = options.after if not options.short or declared.after else 0
+        for configuration in chosen:
+            for limit in memory:
+                for kind, program in programs(options, declared):
+                    yield Run(name, configuration, limit, kind, program, seconds, after,
+                              not options.short)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("attack", nargs="*", help="names of files in attacks/, without .py")
+    parser.add_argument("--program", type=Path, default=PROGRAMS / "tls-proxy",
+                        help="the release build; monolith lies beside it")
+    parser.add_argument("--nginx", type=Path, help="an nginx to attack as well")
+    parser.add_argument("--only-nginx", dest="ours", action="store_false", help="attack nginx alone")
+    parser.add_argument("--memory", default="10Mi,32Mi", help="limits, with commas between them")
+    parser.add_argument("--seconds", type=float, help="how long each attack lasts")
+    parser.add_argument("--after", type=float, default=30,
+                        help="seconds until memory is looked at again; 0: it is not")
+    parser.add_argument("--short", action="store_true", help="as in `make test`")
+    parser.add_argument("--jobs", type=int, default=1, help="attacks side by side")
+    parser.add_argument("--record", type=Path, help="a file that gets each result as a line of JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
+    parser.add_argument("--before", type=Path, help="results recorded earlier, for a column beside")
+    parser.add_argument("--list", action="store_true", help="name the attacks")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    if options.list:
+        for name in names():
+            print(f"{name}: {table.sentence(name)}")
+        return 0
+    reason = unavailable()
+    if reason:
+        print(f"attacks skipped: {reason}")
+        return 0
+    # For all that is started.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        coming = [pool.submit(carry_out, run) for run in planned(options)]
+        for future in concurrent.futures.as_completed(coming):
+            result = future.result()
+            results.append(result)
+            print(table.line(result), file=sys.stderr, flush=True)
+            if options.record:
+                with options.record.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+    order = {name: place for place, name in enumerate(names())}
+    results.sort(key=lambda result: (order[result["attack"]], result["program"] == "nginx"))
+    before = table.read(options.before) if options.before else []
+    print(table.markdown(results, before) if options.markdown else table.plain(results))
+    return int(any(table.faults(result) for result in results if result["program"] != "nginx"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

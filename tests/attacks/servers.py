@@ -1,0 +1,120 @@
+"""The program under attack: its files, its command, its life in a control group."""
+
+import shlex
+import subprocess
+import threading
+import urllib.request
+from collections import deque
+from pathlib import Path
+
+import configurations
+
+LARGE, SMALL = 2 << 20, 2 << 10
+
+
+def prepare(work, configuration, key, is_nginx):
+    """Lays out what the server reads, in the folder `work`."""
+    kind = ["-newkey", "rsa:2048"] if key == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", *kind,
+         "-keyout", work / "key.pem", "-out", work / "cert.pem"],
+        check=True, stderr=subprocess.DEVNULL,
+    )
+    # What nginx's image has; tls-proxy's own defaults are what is to be shown.
+    before = "user root;\nworker_processes auto;\n" if is_nginx else ""
+    events = "worker_connections 1024;" if is_nginx else ""
+    (work / "nginx.conf").write_text(
+        f"pid run.pid;\n{before}events {{ {events} }}\nhttp {{\naccess_log /dev/stdout;\n"
+        f"{configurations.ALL[configuration]()}}}\n")
+    (work / "given").mkdir()
+    (work / "given/large").write_bytes(bytes(range(256)) * (LARGE // 256))
+    (work / "given/small").write_bytes(b"x" * SMALL)
+
+
+class Server:
+    """One that runs in a group. Its program and its files are copied from inside, so
+    that their pages count as those of a fresh image do."""
+
+    def __init__(self, kind, program, work, group, files=None):
+        self.kind, self.group = kind, group
+        copy = work / "server"
+        steps = [
+            group.enter_command(),
+            f"cp {shlex.quote(str(program))} {copy}",
+            f"cp -r {work}/given {work}/files 2>/dev/null",
+            f"ulimit -n {files or '$(ulimit -Hn)'}",
+            f"exec {shlex.join(self.command(copy, work))}",
+        ]
+        self.process = subprocess.Popen(
+            ["sh", "-c", "\n".join(steps)], cwd=work, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.lines, self.last = 0, deque(maxlen=20)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def command(self, copy, work):
+        common = ["-p", f"{work}/", "-c", f"{work}/nginx.conf", "-e", "stderr"]
+        own = {
+            "tls-proxy": [*common, "--admin", f"127.0.0.1:{configurations.ADMIN}"],
+            "nginx": [*common, "-g", "daemon off;"],
+            "monolith": [f"-http=127.0.0.1:{configurations.APPLICATION}",
+                         f"-health=127.0.0.1:{configurations.HEALTH}"],
+        }
+        return [str(copy), *own[self.kind]]
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def processes(self):
+        """Its own and its workers'."""
+        return [int(pid) for pid in (self.group.memory / "cgroup.procs").read_text().split()]
+
+    def resident(self):
+        """Memory of all its processes, bytes."""
+        return sum(_status(pid, "VmRSS") for pid in self.processes())
+
+    def cpu(self):
+        """CPU seconds so far."""
+        total = 0
+        for pid in self.processes():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / 100
+        return total
+
+    def metrics(self):
+        """Counters that are not zero, by name and labels."""
+        if self.kind != "tls-proxy" or not self.is_alive():
+            return {}
+        try:
+            url = f"http://127.0.0.1:{configurations.ADMIN}/metrics"
+            with urllib.request.urlopen(url, timeout=5) as page:
+                lines = page.read().decode().splitlines()
+        except OSError:
+            return {}
+        samples = (line.rsplit(" ", 1) for line in lines if line.startswith("tls_proxy_"))
+        return {name: float(value) for name, value in samples
+                if "_total" in name and float(value) > 0}
+
+    def stop(self):
+        for pid in self.processes():
+            try:
+                subprocess.run(["kill", "-KILL", str(pid)], check=False, stderr=subprocess.DEVNULL)
+            except OSError:
+                pass
+        self.process.wait(10)
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines += 1
+            self.last.append(line.decode(errors="replace").rstrip()[:300])
+
+
+def _status(pid, name):
+    """A number of kibibytes in the process's status, as bytes."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return 0

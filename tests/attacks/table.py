@@ -1,0 +1,95 @@
+"""How results are judged and shown."""
+
+import ast
+import json
+
+from attack import FOLDER
+
+MIB = 1 << 20
+# The resident set may be larger by so much some time after an attack.
+LEFT_OVER = 8 * MIB
+COLUMNS = ["attack", "configuration", "limit", "program", "what was held", "most memory, MiB",
+           "newcomers answered", "slowest, s", "killed", "memory after, MiB", "verdict"]
+
+
+def faults(result):
+    """What must not be, in words; none where the program has held."""
+    if "unavailable" in result:
+        return []
+    if "broken" in result:
+        return ["the attack itself failed: " + result["broken"].strip().splitlines()[-1]]
+    found = []
+    if result["kills"]:
+        found.append("killed by the kernel")
+    elif not result["alive"]:
+        found.append("ended")
+    elif result["answered"] < result["newcomers"]:
+        found.append("starved")
+    if result["wrong"]:
+        found.append(result["wrong"])
+    if result["after"] is not None and result["after"] - result["before"] > LEFT_OVER:
+        found.append("memory did not go back")
+    return found
+
+
+def verdict(result):
+    return ", ".join(faults(result)) or "held"
+
+
+def row(result):
+    first = [result["attack"].replace("_", " "), result["configuration"], result["memory"], result["program"]]
+    if "broken" in result or "unavailable" in result:
+        return first + [result.get("unavailable", "")] + [""] * 5 + [verdict(result)]
+    after = result["after"]
+    return first + [
+        result["held"],
+        f"{result['peak'] / MIB:.1f} ({result['unreclaimable'] / MIB:.1f})",
+        f"{result['answered']} of {result['newcomers']}",
+        "-" if result["slowest"] is None else f"{result['slowest']:.2f}",
+        "yes" if result["kills"] or not result["alive"] else "no",
+        "-" if after is None else f"{after / MIB:.1f} ({(after - result['before']) / MIB:+.1f})",
+        verdict(result),
+    ]
+
+
+def line(result):
+    return " | ".join(row(result))
+
+
+def plain(results):
+    rows = [COLUMNS] + [row(result) for result in results]
+    widths = [max(len(cells[at]) for cells in rows) for at in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+                     for cells in rows)
+
+
+def markdown(results, before=()):
+    """With `before`, its verdict stands in front of that of now."""
+    earlier = {key(result): verdict(result) for result in before}
+    heads = COLUMNS[:-1] + ["before"] * bool(before) + COLUMNS[-1:]
+    out = [heads, ["---"] * len(heads)]
+    for result in results:
+        cells = row(result)
+        if before:
+            cells.insert(-1, earlier.get(key(result), "-"))
+        out.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in out)
+
+
+def key(result):
+    return tuple(result[name] for name in ("attack", "configuration", "memory", "program"))
+
+
+def read(path):
+    """Results that --record has written; of two of the same run the later one."""
+    found = {}
+    for text in path.read_text().splitlines():
+        result = json.loads(text)
+        found[key(result)] = result
+    return list(found.values())
+
+
+def sentence(name):
+    """The first sentence of an attack's docstring."""
+    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) or ""
+    return " ".join(text.split("\n\n")[0].split())
