@@ -6,6 +6,8 @@
 
 #[path = "../../tls-proxy/src/http1/mod.rs"]
 mod http1;
+#[path = "../../tls-proxy/src/message/mod.rs"]
+mod message;
 #[path = "../../tls-proxy/src/properties.rs"]
 mod properties;
 

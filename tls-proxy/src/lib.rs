@@ -15,6 +15,7 @@ pub mod error_log;
 mod http1;
 pub mod life;
 pub mod log_form;
+mod message;
 mod modules;
 mod pattern;
 #[cfg(test)]

@@ -10,5 +10,6 @@ pub(crate) mod chunked;
 pub(crate) mod fields;
 pub(crate) mod host;
 pub(crate) mod request_head;
+mod request_line;
 pub(crate) mod response_head;
 pub(crate) mod target;

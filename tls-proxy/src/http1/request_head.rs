@@ -4,59 +4,14 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::fields::{Fields, Span, contains, members};
+use super::fields::Span;
+use super::request_line::{INVALID_OLD_METHOD, is_control, is_method_byte, parse_line};
+pub(crate) use crate::message::head::{Framing, Limits, RequestHead, Version};
+pub(crate) use crate::message::rules::parse_length;
 
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
 const SHOWN: usize = 1024;
-
-/// How much of a head a stranger may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest request line and longest field line, in bytes
-    /// (`large_client_header_buffers`, second argument).
-    pub line: usize,
-    /// The whole head, in bytes (`large_client_header_buffers`, both arguments).
-    pub head: usize,
-    /// How many field lines (`max_headers`).
-    pub fields: usize,
-    /// `underscores_in_headers`.
-    pub underscores: bool,
-    /// `ignore_invalid_headers`.
-    pub ignore_invalid: bool,
-}
-
-/// The version a request line names (RFC 9112, section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// A line without a version: `GET /` and nothing else.
-    Http09,
-    /// `HTTP/1.0`.
-    Http10,
-    /// `HTTP/1.1`, and any later minor version.
-    Http11,
-    /// HTTP/2 (RFC 9113); never parsed here.
-    Http2,
-}
-
-/// A request head.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestHead {
-    /// The request line without its line end (`$request`).
-    pub line: Bytes,
-    /// The method, case-sensitive.
-    pub method: Bytes,
-    /// The target in origin form (`$request_uri`).
-    pub target: Bytes,
-    /// The host of an absolute-form target; it overrides `Host`.
-    pub authority: Option<Bytes>,
-    /// The version.
-    pub version: Version,
-    /// The fields.
-    pub fields: Fields,
-    /// Bytes of the head, its empty line too.
-    pub length: u64,
-}
 
 /// Why a head is refused, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,19 +24,6 @@ pub(crate) struct Rejection {
     pub line: Bytes,
     /// The version, as far as it is known: HTTP/0.9 gets a page and no head.
     pub version: Version,
-}
-
-/// How the end of a message's body is found (RFC 9112, section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// There is no body.
-    None,
-    /// `Content-Length`, in bytes.
-    Length(u64),
-    /// `Transfer-Encoding: chunked`.
-    Chunked,
-    /// Everything until the connection closes; answers only.
-    UntilClose,
 }
 
 /// Takes one head off `input`, or says that more is needed (`Ok(None)`).
@@ -185,164 +127,6 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-'
-}
-
-fn is_control(byte: u8) -> bool {
-    byte < 0x20 || byte == 0x7f
-}
-
-/// The parts of a request line, as ranges of it.
-struct Line {
-    method: usize,
-    target: std::ops::Range<usize>,
-    /// The target had an authority and an empty path.
-    empty_path: bool,
-    authority: Option<std::ops::Range<usize>>,
-    version: Version,
-    length: usize,
-}
-
-type Fault = (u16, &'static str);
-
-const INVALID_REQUEST: Fault = (400, "client sent invalid request");
-const INVALID_OLD_METHOD: Fault = (400, "client sent invalid method in HTTP/0.9 request");
-
-fn parse_line(line: &[u8]) -> Result<Line, Fault> {
-    let method = line
-        .iter()
-        .take_while(|byte| is_method_byte(**byte))
-        .count();
-    if method == 0 || line.get(method) != Some(&b' ') {
-        return Err((400, "client sent invalid method"));
-    }
-    let mut at = skip_spaces(line, method);
-    let start = at;
-    let mut authority = None;
-    if &line[..method] == b"CONNECT" {
-        // Its target is an authority alone (RFC 9112, section 3.2.3).
-        let end = line[at..].iter().take_while(|byte| **byte != b' ').count();
-        let known = authority_length(&line[at..]) == Some(end);
-        return Err(if known {
-            (405, "client sent CONNECT method")
-        } else {
-            INVALID_REQUEST
-        });
-    }
-    if line.get(at) != Some(&b'/') {
-        let host = authority_start(&line[at..]).ok_or(INVALID_REQUEST)? + at;
-        let length = authority_length(&line[host..]).ok_or(INVALID_REQUEST)?;
-        authority = Some(host..host + length);
-        at = host + length;
-    }
-    let target_start = at;
-    at += line[at..].iter().take_while(|byte| **byte != b' ').count();
-    if line[start..at].iter().any(|byte| is_control(*byte)) {
-        return Err(INVALID_REQUEST);
-    }
-    let target = target_start..at;
-    let version = parse_version(line, skip_spaces(line, at))?;
-    if version == Version::Http09 && &line[..method] != b"GET" {
-        return Err(INVALID_OLD_METHOD);
-    }
-    let empty_path = line.get(target_start) != Some(&b'/') || target.is_empty();
-    if &line[..method] == b"TRACE" {
-        return Err((405, "client sent TRACE method"));
-    }
-    Ok(Line {
-        method,
-        target,
-        empty_path,
-        authority,
-        version,
-        length: line.len(),
-    })
-}
-
-fn skip_spaces(line: &[u8], at: usize) -> usize {
-    at + line[at..].iter().take_while(|byte| **byte == b' ').count()
-}
-
-/// Where the authority of `scheme://authority` begins.
-fn authority_start(text: &[u8]) -> Option<usize> {
-    let scheme = text
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-        .count();
-    let first_is_letter = text.first().is_some_and(u8::is_ascii_alphabetic);
-    (first_is_letter && text[scheme..].starts_with(b"://")).then_some(scheme + 3)
-}
-
-/// How long the authority is; none without a host.
-fn authority_length(text: &[u8]) -> Option<usize> {
-    let length = text
-        .iter()
-        .take_while(|byte| !matches!(byte, b'/' | b'?' | b' '))
-        .count();
-    let valid = text[..length].iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'.' | b'-' | b':' | b'[' | b']' | b'_' | b'~' | b'%' | b'!'
-            )
-            || matches!(
-                byte,
-                b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-            )
-    });
-    (valid && length > 0 && text[0] != b':').then_some(length)
-}
-
-fn parse_version(line: &[u8], at: usize) -> Result<Version, Fault> {
-    let text = &line[at..];
-    if text.is_empty() {
-        return Ok(Version::Http09);
-    }
-    let digits = text.strip_prefix(b"HTTP/").ok_or(INVALID_REQUEST)?;
-    let count = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let major = &digits[..count];
-    if major.is_empty() || major[0] == b'0' {
-        return Err(INVALID_REQUEST);
-    }
-    if major != b"1" {
-        return Err((505, "client sent invalid version"));
-    }
-    let minor = digits[1..].strip_prefix(b".").ok_or(INVALID_REQUEST)?;
-    let spaces = minor.iter().rev().take_while(|byte| **byte == b' ').count();
-    let minor = &minor[..minor.len() - spaces];
-    if minor.is_empty() || minor.len() > 3 || !minor.iter().all(u8::is_ascii_digit) {
-        return Err(INVALID_REQUEST);
-    }
-    Ok(if minor == b"0" {
-        Version::Http10
-    } else {
-        Version::Http11
-    })
-}
-
-impl Line {
-    fn into_head(self, text: Bytes, spans: Vec<Span>) -> RequestHead {
-        let target = match (self.empty_path, self.target.is_empty()) {
-            (true, true) => Bytes::from_static(b"/"),
-            (true, false) => [b"/", &text[self.target.clone()]].concat().into(),
-            _ => text.slice(self.target.clone()),
-        };
-        RequestHead {
-            line: text.slice(..self.length),
-            method: text.slice(..self.method),
-            target,
-            authority: self.authority.map(|range| text.slice(range)),
-            version: self.version,
-            length: text.len() as u64,
-            fields: Fields::new(text, spans),
-        }
-    }
-}
-
 type Found = (Vec<Span>, usize);
 
 /// The field lines from `start` to the empty line; the offset behind it.
@@ -395,15 +179,6 @@ fn parse_fields(
     }
 }
 
-impl Limits {
-    /// Whether a field's name is one that nginx does not call invalid.
-    pub(crate) fn is_regular(&self, name: &[u8]) -> bool {
-        name.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || *byte == b'-' || (self.underscores && *byte == b'_')
-        })
-    }
-}
-
 struct Invalid;
 
 /// Length of the name and range of the value; `None` for a line that is
@@ -433,123 +208,6 @@ fn parse_field(
         return Ok(None);
     }
     Ok(Some((name, value_start + leading..line.len() - trailing)))
-}
-
-impl RequestHead {
-    /// Checks what the fields say together (RFC 9112, sections 3.2 and 6.3)
-    /// and finds the body's end.
-    pub(crate) fn framing(&self) -> Result<Framing, Rejection> {
-        let refuse = |status, reason: &str| Rejection {
-            status,
-            reason: reason.to_owned().into(),
-            line: self.line.clone(),
-            version: self.version,
-        };
-        self.check_unique(&refuse)?;
-        if self.version == Version::Http11 && self.fields.first(b"host").is_none() {
-            return Err(refuse(
-                400,
-                "client sent HTTP/1.1 request without \"Host\" header",
-            ));
-        }
-        let coding = self.fields.first(b"transfer-encoding");
-        let length = match self.fields.first(b"content-length") {
-            Some(value) => Some(
-                parse_length(value)
-                    .ok_or_else(|| refuse(400, "client sent invalid \"Content-Length\" header"))?,
-            ),
-            None => None,
-        };
-        match (coding, length) {
-            (Some(_), _) if self.version < Version::Http11 => Err(refuse(
-                400,
-                "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
-            )),
-            (Some(_), Some(_)) => Err(refuse(
-                400,
-                "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
-            )),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            (Some(_), None) => Err(refuse(501, "client sent unknown \"Transfer-Encoding\"")),
-            (None, Some(length)) => Ok(Framing::Length(length)),
-            (None, None) => Ok(Framing::None),
-        }
-    }
-
-    /// Fields that may stand once only.
-    fn check_unique(&self, refuse: &dyn Fn(u16, &str) -> Rejection) -> Result<(), Rejection> {
-        const UNIQUE: [&[u8]; 13] = [
-            b"host",
-            b"content-length",
-            b"transfer-encoding",
-            b"content-type",
-            b"content-range",
-            b"range",
-            b"if-modified-since",
-            b"if-unmodified-since",
-            b"if-match",
-            b"if-none-match",
-            b"if-range",
-            b"authorization",
-            b"expect",
-        ];
-        for name in UNIQUE {
-            if self.fields.repeats(name) {
-                let name = String::from_utf8_lossy(name);
-                return Err(refuse(
-                    400,
-                    &format!("client sent duplicate header line: \"{name}\""),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the client wants the connection kept (RFC 9112, section 9.3);
-    /// of several `Connection` fields the last word counts.
-    pub(crate) fn wants_keep_alive(&self) -> bool {
-        let said = self.fields.all(b"connection").filter_map(|value| {
-            let close = contains(value, b"close");
-            (close || contains(value, b"keep-alive")).then_some(!close)
-        });
-        match (said.last(), self.version) {
-            (_, Version::Http09) => false,
-            (Some(keep), _) => keep,
-            // HTTP/2 has no such thing; nginx calls it closed.
-            (None, version) => version == Version::Http11,
-        }
-    }
-
-    /// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1).
-    pub(crate) fn expects_continue(&self) -> bool {
-        self.version == Version::Http11
-            && self
-                .fields
-                .all(b"expect")
-                .any(|value| value.eq_ignore_ascii_case(b"100-continue"))
-    }
-
-    /// The protocol the client wants to change to (RFC 9110, section 7.8).
-    pub(crate) fn upgrade(&self) -> Option<&[u8]> {
-        let named = self
-            .fields
-            .all(b"connection")
-            .flat_map(members)
-            .any(|member| member.eq_ignore_ascii_case(b"upgrade"));
-        if named {
-            self.fields.first(b"upgrade")
-        } else {
-            None
-        }
-    }
-}
-
-/// A decimal number of bytes and nothing else.
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! What a message of HTTP says, whichever version carries it (RFC 9110).
+//!
+//! HTTP/1 and HTTP/2 differ in how bytes become a head; what a head may say is
+//! decided here, once. Nothing here knows of configuration or of sockets.
+
+pub(crate) mod head;
+pub(crate) mod rules;
