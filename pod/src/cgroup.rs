@@ -5,14 +5,21 @@
 //! `/proc/self/cgroup` tells the path). A limit of an ancestor limits the
 //! descendant too, so the smallest on the way to the root is the one that
 //! counts.
+//!
+//! A pod can be resized in place (stable since Kubernetes 1.35): [`Followed`]
+//! tells the limits as they are now.
 
-use std::fs;
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 /// cgroup v1 has no word for "no limit" and writes the largest multiple of a
 /// page that fits an `i64`; whatever is this large limits nothing.
 const UNLIMITED: u64 = 1 << 60;
+/// How often [`Followed::changed`] looks.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How many threads are worth having: the CPU quota rounded up, no more than
 /// the CPUs the process may run on, and at least one.
@@ -20,7 +27,7 @@ pub fn cpu_workers() -> NonZeroUsize {
     let allowed = allowed_cpus(&fs::read_to_string("/proc/self/status").unwrap_or_default())
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN);
-    match Cgroups::of_this_process().cpu_quota() {
+    match Cgroups::of_this_process().follow().limits().cpus {
         Some(quota) => quota.min(allowed),
         None => allowed,
     }
@@ -28,7 +35,27 @@ pub fn cpu_workers() -> NonZeroUsize {
 
 /// The memory limit in bytes, or `None` where there is none.
 pub fn memory_limit() -> Option<u64> {
-    Cgroups::of_this_process().memory_limit()
+    Cgroups::of_this_process().follow().limits().memory
+}
+
+/// What a process was given, all of its groups considered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes; none where it is not limited.
+    pub memory: Option<u64>,
+    /// The CPU quota in CPUs, rounded up; none where there is no quota. How many
+    /// CPUs the process may run on is not looked at.
+    pub cpus: Option<NonZeroUsize>,
+}
+
+/// The limits of a process while it runs. The files are open: a look takes no
+/// descriptor, so it tells the truth where there are none left, too.
+#[derive(Debug)]
+pub struct Followed {
+    memory: Vec<Reading>,
+    /// `cpu.max` alone, or `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
+    cpu: Vec<(Reading, Option<Reading>)>,
+    limits: Limits,
 }
 
 /// The mounted control groups and this process's place in them.
@@ -54,38 +81,30 @@ impl Cgroups {
         }
     }
 
-    /// The smallest memory limit in bytes on the way to the root.
-    pub fn memory_limit(&self) -> Option<u64> {
-        let v1 = self
-            .levels("memory")
-            .into_iter()
-            .map(|dir| dir.join("memory.limit_in_bytes"));
-        let v2 = self
-            .levels("")
-            .into_iter()
-            .map(|dir| dir.join("memory.max"));
-        v1.chain(v2)
-            .filter_map(|file| read_number(&file))
-            .filter(|&bytes| bytes < UNLIMITED)
-            .min()
+    /// Opens the files that tell the limits, and reads them once.
+    pub fn follow(&self) -> Followed {
+        let v1 = self.files("memory", "memory.limit_in_bytes");
+        let memory = v1.into_iter().chain(self.files("", "memory.max"));
+        let v1 = self.levels("cpu").into_iter().filter_map(|dir| {
+            let period = Reading::open(&dir.join("cpu.cfs_period_us"))?;
+            Some((Reading::open(&dir.join("cpu.cfs_quota_us"))?, Some(period)))
+        });
+        let v2 = self.files("", "cpu.max").into_iter();
+        let mut followed = Followed {
+            memory: memory.collect(),
+            cpu: v1.chain(v2.map(|quota| (quota, None))).collect(),
+            limits: Limits::default(),
+        };
+        followed.look();
+        followed
     }
 
-    /// The smallest CPU quota on the way to the root, in CPUs rounded up.
-    pub fn cpu_quota(&self) -> Option<NonZeroUsize> {
-        let v1 = self.levels("cpu").into_iter().filter_map(|dir| {
-            let quota = read_number(&dir.join("cpu.cfs_quota_us"))?;
-            Some((quota, read_number(&dir.join("cpu.cfs_period_us"))?))
-        });
-        let v2 = self.levels("").into_iter().filter_map(|dir| {
-            let text = fs::read_to_string(dir.join("cpu.max")).ok()?;
-            let (quota, period) = text.trim().split_once(' ')?;
-            Some((quota.parse().ok()?, period.parse().ok()?))
-        });
-        v1.chain(v2)
-            .filter(|&(quota, period): &(u64, u64)| quota > 0 && period > 0)
-            .filter_map(|(quota, period)| usize::try_from(quota.div_ceil(period)).ok())
-            .filter_map(NonZeroUsize::new)
-            .min()
+    /// The files called `name` on the way to the root.
+    fn files(&self, controller: &str, name: &str) -> Vec<Reading> {
+        let levels = self.levels(controller).into_iter();
+        levels
+            .filter_map(|dir| Reading::open(&dir.join(name)))
+            .collect()
     }
 
     /// The directories of a v1 controller, or of v2 for the empty name, from
@@ -130,9 +149,79 @@ impl Cgroups {
     }
 }
 
-/// A non-negative number; `max` and `-1`, which mean "no limit", are `None`.
-fn read_number(file: &Path) -> Option<u64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
+impl Followed {
+    /// The limits at the last look.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Waits until the limits have changed, and returns them as they are now.
+    /// Looks every two seconds. Can be cancelled.
+    pub async fn changed(&mut self) -> Limits {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let before = self.limits;
+            if self.look() != before {
+                return self.limits;
+            }
+        }
+    }
+
+    /// Reads the files again: one for the memory and one or two for the CPU, in
+    /// a container. One that cannot be read says what it said before.
+    pub fn look(&mut self) -> Limits {
+        let memory = self.memory.iter_mut().filter_map(Reading::number);
+        let cpus = self.cpu.iter_mut().filter_map(|(quota, period)| {
+            let (quota, period) = match period {
+                Some(period) => (quota.number()?, period.number()?),
+                None => {
+                    let (quota, period) = quota.text().split_once(' ')?;
+                    (quota.parse().ok()?, period.parse().ok()?)
+                }
+            };
+            let limited = quota > 0 && period > 0;
+            limited.then(|| usize::try_from(quota.div_ceil(period)).ok())?
+        });
+        self.limits = Limits {
+            memory: memory.filter(|&bytes| bytes < UNLIMITED).min(),
+            cpus: cpus.filter_map(NonZeroUsize::new).min(),
+        };
+        self.limits
+    }
+}
+
+/// A small file that is read again and again.
+#[derive(Debug)]
+struct Reading {
+    file: File,
+    last: String,
+}
+
+impl Reading {
+    /// None where there is no such file.
+    fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let last = String::new();
+        Some(Self { file, last })
+    }
+
+    fn text(&mut self) -> &str {
+        // Two numbers of 20 digits at most.
+        let mut space = [0; 64];
+        let read = self.file.read_at(&mut space, 0);
+        let text = read.map(|size| std::str::from_utf8(&space[..size]));
+        if let Ok(Ok(text)) = text
+            && !text.is_empty()
+        {
+            text.trim().clone_into(&mut self.last);
+        }
+        &self.last
+    }
+
+    /// A non-negative number; `max` and `-1`, which mean "no limit", are none.
+    fn number(&mut self) -> Option<u64> {
+        self.text().parse().ok()
+    }
 }
 
 /// Counts `Cpus_allowed_list` of proc(5). The standard library's

@@ -39,8 +39,8 @@ fn v1_on_a_host_reads_the_path_of_the_process() {
         ],
     );
     let groups = Cgroups::new(root, V1);
-    assert_eq!(groups.memory_limit(), Some(10 << 20));
-    assert_eq!(groups.cpu_quota(), workers(1));
+    assert_eq!(groups.follow().limits().memory, Some(10 << 20));
+    assert_eq!(groups.follow().limits().cpus, workers(1));
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn v1_in_a_container_reads_the_root_of_the_mount() {
         ],
     );
     let groups = Cgroups::new(root, V1);
-    assert_eq!(groups.memory_limit(), Some(10 << 20));
-    assert_eq!(groups.cpu_quota(), workers(2));
+    assert_eq!(groups.follow().limits().memory, Some(10 << 20));
+    assert_eq!(groups.follow().limits().cpus, workers(2));
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn v1_without_limits_has_none() {
         ],
     );
     let groups = Cgroups::new(root, V1);
-    assert_eq!(groups.memory_limit(), None);
-    assert_eq!(groups.cpu_quota(), None);
+    assert_eq!(groups.follow().limits().memory, None);
+    assert_eq!(groups.follow().limits().cpus, None);
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn v2_takes_the_smallest_limit_of_the_ancestors() {
         ],
     );
     let groups = Cgroups::new(root, V2);
-    assert_eq!(groups.memory_limit(), Some(8 << 20));
-    assert_eq!(groups.cpu_quota(), workers(3));
+    assert_eq!(groups.follow().limits().memory, Some(8 << 20));
+    assert_eq!(groups.follow().limits().cpus, workers(3));
 }
 
 #[test]
@@ -97,15 +97,18 @@ fn v2_in_a_container_with_its_own_name_space() {
         &[("memory.max", "10485760\n"), ("cpu.max", "20000 100000\n")],
     );
     let groups = Cgroups::new(root, "0::/\n");
-    assert_eq!(groups.memory_limit(), Some(10 << 20));
-    assert_eq!(groups.cpu_quota(), workers(1));
+    assert_eq!(groups.follow().limits().memory, Some(10 << 20));
+    assert_eq!(groups.follow().limits().cpus, workers(1));
 }
 
 #[test]
 fn a_path_above_the_name_space_is_read_as_its_root() {
     let root = mount("v2-above", &[("memory.max", "10485760\n")]);
     assert_eq!(
-        Cgroups::new(root, "0::/../other\n").memory_limit(),
+        Cgroups::new(root, "0::/../other\n")
+            .follow()
+            .limits()
+            .memory,
         Some(10 << 20)
     );
 }
@@ -113,9 +116,100 @@ fn a_path_above_the_name_space_is_read_as_its_root() {
 #[test]
 fn nothing_mounted_is_no_limit() {
     let groups = Cgroups::new("/nonexistent", V1);
-    assert_eq!(groups.memory_limit(), None);
-    assert_eq!(groups.cpu_quota(), None);
-    assert_eq!(Cgroups::new("/nonexistent", "").memory_limit(), None);
+    assert_eq!(groups.follow().limits().memory, None);
+    assert_eq!(groups.follow().limits().cpus, None);
+    let none = Cgroups::new("/nonexistent", "").follow();
+    assert_eq!(none.limits(), Limits::default());
+}
+
+/// What the limits become when files are written.
+fn becomes(followed: &mut Followed, root: &Path, files: &[(&str, &str)]) -> Limits {
+    for (file, text) in files {
+        fs::write(root.join(file), text).unwrap();
+    }
+    followed.look()
+}
+
+fn limits(memory: Option<u64>, cpus: usize) -> Limits {
+    Limits {
+        memory,
+        cpus: workers(cpus),
+    }
+}
+
+#[test]
+fn limits_of_v2_are_followed_up_and_down() {
+    let root = mount(
+        "v2-follow",
+        &[("memory.max", "33554432\n"), ("cpu.max", "50000 100000\n")],
+    );
+    let mut followed = Cgroups::new(&root, "0::/\n").follow();
+    assert_eq!(followed.limits(), limits(Some(32 << 20), 1));
+    let up = [
+        ("memory.max", "134217728\n"),
+        ("cpu.max", "150000 100000\n"),
+    ];
+    assert_eq!(
+        becomes(&mut followed, &root, &up),
+        limits(Some(128 << 20), 2)
+    );
+    let none = [("memory.max", "max\n"), ("cpu.max", "max 100000\n")];
+    assert_eq!(becomes(&mut followed, &root, &none), limits(None, 0));
+    let down = [("memory.max", "8388608\n")];
+    assert_eq!(
+        becomes(&mut followed, &root, &down),
+        limits(Some(8 << 20), 0)
+    );
+}
+
+#[test]
+fn a_limit_of_an_ancestor_is_followed_too() {
+    let root = mount(
+        "v2-follow-host",
+        &[
+            ("kubepods/pod1/memory.max", "max\n"),
+            ("kubepods/pod1/box/memory.max", "max\n"),
+        ],
+    );
+    let mut followed = Cgroups::new(&root, V2).follow();
+    assert_eq!(followed.limits(), Limits::default());
+    let of_the_pod = [("kubepods/pod1/memory.max", "1048576\n")];
+    let now = becomes(&mut followed, &root, &of_the_pod);
+    assert_eq!(now, limits(Some(1 << 20), 0));
+}
+
+#[test]
+fn a_file_that_says_nothing_is_no_change() {
+    let root = mount("v2-gone", &[("memory.max", "1048576\n")]);
+    let mut followed = Cgroups::new(&root, "0::/\n").follow();
+    assert_eq!(
+        becomes(&mut followed, &root, &[("memory.max", "")]),
+        limits(Some(1 << 20), 0)
+    );
+}
+
+/// The real thing, where this machine has cgroup v1 and lets us: a group is made,
+/// and its limit is moved.
+#[test]
+fn limits_of_a_real_v1_group_are_followed() {
+    let mount = Path::new("/sys/fs/cgroup");
+    let name = format!("pod-follow-{}", std::process::id());
+    let group = mount.join("memory").join(&name);
+    if fs::create_dir(&group).is_err() {
+        return;
+    }
+    let set = |bytes: u64| fs::write(group.join("memory.limit_in_bytes"), bytes.to_string());
+    let seen = (|| {
+        set(32 << 20)?;
+        let mut followed = Cgroups::new(mount, format!("4:memory:/{name}\n")).follow();
+        let first = followed.limits().memory;
+        set(128 << 20)?;
+        let up = followed.look().memory;
+        set(8 << 20)?;
+        Ok::<_, std::io::Error>([first, up, followed.look().memory])
+    })();
+    fs::remove_dir(&group).unwrap();
+    assert_eq!(seen.unwrap(), [32, 128, 8].map(|mib| Some(mib << 20)));
 }
 
 #[test]
