@@ -48,6 +48,10 @@ impl Activity {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (doing, Instant::now());
     }
 
+    pub(crate) fn doing(&self) -> Doing {
+        self.now().0
+    }
+
     fn now(&self) -> (Doing, Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

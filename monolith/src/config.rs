@@ -3,6 +3,7 @@
 
 use crate::flags::{Flags, LogFormat};
 use crate::users::{Users, UsersError};
+use pod::cgroup::{Cgroups, Followed};
 use pod::watch::Watch;
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +39,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Connections of the service at once.
     pub max_connections: u32,
+    /// What that number follows; none where it was given.
+    pub limits: Option<Followed>,
     /// From the stop signal to the cut.
     pub shutdown_budget: Duration,
     /// Whether to outlive the proxy of the pod.
@@ -106,6 +109,8 @@ impl Config {
             Some(file) => read_users(&file.path)?,
             None => Users::built_in(),
         };
+        let limits = Cgroups::of_this_process().follow();
+        let fitting = room_in(limits.limits().memory);
         Ok(Self {
             http: flags.http,
             health: flags.health,
@@ -114,7 +119,8 @@ impl Config {
             users_file,
             token_lifetime: flags.token_lifetime,
             log_format: flags.log_format,
-            max_connections: flags.max_connections.map_or_else(room, u32::from),
+            max_connections: flags.max_connections.map_or(fitting, u32::from),
+            limits: flags.max_connections.is_none().then_some(limits),
             shutdown_budget: flags.shutdown_budget,
             leave_last: flags.leave_last,
             faults: !flags.no_faults,
@@ -201,13 +207,14 @@ fn check_secret(key: Vec<u8>, origin: impl Fn() -> String) -> Result<Vec<u8>, Co
     Ok(key)
 }
 
-/// How many connections fit into the memory limit and the limit of open files.
-fn room() -> u32 {
+/// How many connections fit into the memory limit, in bytes, and the limit of
+/// open files.
+pub(crate) fn room_in(memory: Option<u64>) -> u32 {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    room_in(pod::cgroup::memory_limit(), files)
+    room_for(memory, files)
 }
 
-fn room_in(memory: Option<u64>, files: Option<u64>) -> u32 {
+fn room_for(memory: Option<u64>, files: Option<u64>) -> u32 {
     let by_memory = memory.map_or(u64::MAX, |limit| {
         limit.saturating_sub(BASE_MEMORY) / CONNECTION_MEMORY
     });
@@ -221,10 +228,10 @@ mod tests {
 
     #[test]
     fn the_connections_fit_the_smaller_limit() {
-        assert_eq!(room_in(Some(10 << 20), Some(1 << 20)), 320);
-        assert_eq!(room_in(None, Some(1024)), 960);
-        assert_eq!(room_in(None, None), 65_536);
-        assert_eq!(room_in(Some(1 << 20), Some(1024)), 16);
+        assert_eq!(room_for(Some(10 << 20), Some(1 << 20)), 320);
+        assert_eq!(room_for(None, Some(1024)), 960);
+        assert_eq!(room_for(None, None), 65_536);
+        assert_eq!(room_for(Some(1 << 20), Some(1024)), 16);
     }
 
     #[test]

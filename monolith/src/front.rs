@@ -39,6 +39,8 @@ impl Front {
 }
 
 impl Service for Front {
+    const KEEP_ALIVE: bool = true;
+
     async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
         let mut trace = Trace::begin(self, peer, &request);
         let Ok(response) = self.router.clone().call(request).await;

@@ -4,6 +4,7 @@ use crate::access_log::AccessLog;
 use crate::answer;
 use crate::app::App;
 use crate::metrics::Gauges;
+use crate::places::Places;
 use crate::server::Service;
 use axum::Router;
 use axum::body::Body;
@@ -21,18 +22,19 @@ use tower_service::Service as _;
 pub(crate) struct Health {
     pub(crate) app: Arc<App>,
     pub(crate) log: AccessLog,
-    pub(crate) max_connections: u32,
+    /// Those of the service.
+    pub(crate) places: Places,
     healthy: AtomicBool,
     ready: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Health {
-    pub(crate) fn new(app: Arc<App>, log: AccessLog, max_connections: u32) -> Self {
+    pub(crate) fn new(app: Arc<App>, log: AccessLog, places: Places) -> Self {
         Self {
             app,
             log,
-            max_connections,
+            places,
             healthy: AtomicBool::new(true),
             ready: AtomicBool::new(true),
             draining: AtomicBool::new(false),
@@ -54,7 +56,7 @@ impl Health {
             ready: self.is_ready(),
             password_queue: self.app.passwords.waiting(),
             password_queue_capacity: self.app.passwords.capacity(),
-            max_connections: self.max_connections,
+            max_connections: self.places.most(),
             log_dropped: self.log.dropped(),
             users: self.app.users().count(),
         }
@@ -131,6 +133,9 @@ impl HealthPort {
 }
 
 impl Service for HealthPort {
+    /// Many requests sent at once over a few connections would keep a probe waiting.
+    const KEEP_ALIVE: bool = false;
+
     async fn answer(&self, _: SocketAddr, request: Request<Incoming>) -> Response<Body> {
         let Ok(response) = self.0.clone().call(request).await;
         response

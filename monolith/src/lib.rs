@@ -19,6 +19,7 @@ mod listeners;
 mod login;
 mod metrics;
 mod password;
+mod places;
 mod reload;
 mod routes;
 mod run;

@@ -55,7 +55,7 @@ pub(crate) struct Gauges {
     pub(crate) ready: bool,
     pub(crate) password_queue: usize,
     pub(crate) password_queue_capacity: usize,
-    pub(crate) max_connections: u32,
+    pub(crate) max_connections: usize,
     pub(crate) log_dropped: u64,
     pub(crate) users: usize,
 }

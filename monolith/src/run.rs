@@ -3,16 +3,18 @@
 use crate::access_log::AccessLog;
 use crate::activity::Patience;
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, room_in};
 use crate::front::Front;
 use crate::health::{Health, HealthPort};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::password::Passwords;
+use crate::places::Places;
 use crate::reload;
-use crate::server::{Bounds, serve};
+use crate::server::serve;
 use crate::shutdown::{Phase, Stop, outlived, requested};
 use crate::token::Tokens;
+use pod::cgroup::Followed;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -27,13 +29,12 @@ const PATIENCE: Patience = Patience {
     idle: Duration::from_secs(75),
 };
 
-/// Probes are short and few; whoever else connects must not keep their places.
-const HEALTH_BOUNDS: Bounds = Bounds {
-    connections: 32,
-    patience: Patience {
-        header: Duration::from_secs(5),
-        idle: Duration::from_secs(20),
-    },
+/// Connections of the health port: probes are short and few.
+const PROBES: u32 = 32;
+/// Whoever else connects there must not keep their places.
+const PROBES_PATIENCE: Patience = Patience {
+    header: Duration::from_secs(5),
+    idle: Duration::from_secs(20),
 };
 
 /// An end that was not a drain.
@@ -77,11 +78,8 @@ pub async fn run(
         config.users,
         Arc::new(Metrics::new()),
     ));
-    let health = Arc::new(Health::new(
-        Arc::clone(&app),
-        log.clone(),
-        config.max_connections,
-    ));
+    let places = Places::new(config.max_connections);
+    let health = Arc::new(Health::new(Arc::clone(&app), log.clone(), places.clone()));
     let (probes_end, phase) = watch::channel(Phase::Serving);
     start_health(
         listeners.health,
@@ -95,13 +93,10 @@ pub async fn run(
         config.secret.file,
         config.users_file,
     ));
-    let bounds = Bounds {
-        connections: config.max_connections,
-        patience: PATIENCE,
-    };
+    let resizes = tokio::spawn(follow(config.limits, places.clone()));
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
     let front = Front::new(Arc::clone(&app), log.clone());
-    let serving = tokio::spawn(serve(listener, bounds, phase, front));
+    let serving = tokio::spawn(serve(listener, places, PATIENCE, phase, front));
 
     let asked = requested(&mut stop).await;
     let farewell = Farewell {
@@ -118,8 +113,24 @@ pub async fn run(
     // The probes answer to the very end.
     let _ = probes_end.send(Phase::Cut);
     reloads.abort();
+    resizes.abort();
     log.flush();
     outcome
+}
+
+/// Gives the service as many places as fit into the limits, whenever they change.
+async fn follow(limits: Option<Followed>, places: Places) {
+    let Some(mut limits) = limits else { return };
+    loop {
+        let now = limits.changed().await;
+        let max_connections = room_in(now.memory);
+        places.resize(max_connections);
+        tracing::info!(
+            memory = now.memory,
+            max_connections,
+            "the limits of the cgroup have changed"
+        );
+    }
 }
 
 /// The part of the budget within which a proxy that ends closes its listeners: a
@@ -186,6 +197,9 @@ fn start_health(
     std::thread::Builder::new()
         .name("health".into())
         .stack_size(256 * 1024)
-        .spawn(move || runtime.block_on(serve(listener, HEALTH_BOUNDS, phase, service)))?;
+        .spawn(move || {
+            let places = Places::new(PROBES);
+            runtime.block_on(serve(listener, places, PROBES_PATIENCE, phase, service));
+        })?;
     Ok(())
 }

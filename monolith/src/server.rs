@@ -1,9 +1,10 @@
-//! One port: accepting no more than there is room for, serving HTTP/1 with
-//! bounds against strangers, draining.
+//! One port: serving HTTP/1 with bounds against strangers, draining. How many
+//! are served at once is [`Places`]' business.
 //!
 //! What is answered is the [`Service`]'s business. Both ports are served here.
 
-use crate::activity::{Activity, Doing, Observed, Patience};
+use crate::activity::{Doing, Observed, Patience};
+use crate::places::{Place, Places};
 use crate::shutdown::{Phase, reach};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
@@ -16,11 +17,9 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 /// The longest header, request line included, in bytes: the least hyper allows.
 /// Every connection may make us hold this much, so it decides how many fit
@@ -29,6 +28,9 @@ const MAX_HEAD: usize = 8 * 1024;
 
 /// What a port answers.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// Whether a connection stays for another request.
+    const KEEP_ALIVE: bool;
+
     /// Answers one request.
     fn answer(
         &self,
@@ -45,52 +47,42 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     fn connected(&self, change: i64);
 }
 
-/// The bounds of a port.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    /// Connections at once; more wait in the kernel's backlog.
-    pub(crate) connections: u32,
-    pub(crate) patience: Patience,
-}
-
 /// Serves `listener` until the phase is [`Phase::Draining`], then finishes what
 /// has begun, or drops it when the phase is [`Phase::Cut`].
 pub(crate) async fn serve<S: Service>(
     listener: TcpListener,
-    bounds: Bounds,
+    places: Places,
+    patience: Patience,
     phase: watch::Receiver<Phase>,
     service: S,
 ) {
-    let places = Places::new(bounds.connections);
     let mut draining = phase.clone();
     tokio::select! {
-        () = accept(listener, bounds.patience, &places, &phase, service) => {}
+        () = accept(listener, &places, patience, &phase, service) => {}
         () = reach(&mut draining, Phase::Draining) => {}
     }
-    // Every place free again: every connection has ended.
-    let _ = places.free.acquire_many(bounds.connections).await;
+    places.are_empty().await;
 }
 
-/// Accepts for ever. The place is taken *before* the connection is: past the
-/// limit a client waits in the backlog and costs us nothing.
+/// Accepts for ever. One that finds no place makes others leave; those behind it
+/// wait in the backlog meanwhile and cost us nothing.
 async fn accept<S: Service>(
     listener: TcpListener,
-    patience: Patience,
     places: &Places,
+    patience: Patience,
     phase: &watch::Receiver<Phase>,
     service: S,
 ) {
-    while let Some(place) = places.take().await {
+    loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let service = service.clone();
                 let connection = Connection {
                     peer,
                     patience,
-                    places: places.clone(),
-                    service,
+                    place: places.take().await,
+                    service: service.clone(),
                 };
-                tokio::spawn(connection.run(socket, phase.clone(), place));
+                tokio::spawn(connection.run(socket, phase.clone()));
             }
             Err(error) => {
                 // Out of descriptors or a client that left at once; trying
@@ -102,89 +94,60 @@ async fn accept<S: Service>(
     }
 }
 
-/// The places for connections.
-#[derive(Debug, Clone)]
-struct Places {
-    free: Arc<Semaphore>,
-    /// Whether the next connection has no place.
-    full: Arc<AtomicBool>,
-}
-
-impl Places {
-    fn new(number: u32) -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(number as usize)),
-            full: Arc::default(),
-        }
-    }
-
-    async fn take(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
-            return Some(place);
-        }
-        self.full.store(true, Ordering::Relaxed);
-        let place = Arc::clone(&self.free).acquire_owned().await;
-        self.full.store(false, Ordering::Relaxed);
-        place.ok()
-    }
-}
-
 struct Connection<S> {
     peer: SocketAddr,
     patience: Patience,
-    places: Places,
+    place: Place,
     service: S,
 }
 
 impl<S: Service> Connection<S> {
-    async fn run(
-        self,
-        socket: TcpStream,
-        mut phase: watch::Receiver<Phase>,
-        _place: OwnedSemaphorePermit,
-    ) {
+    async fn run(self, socket: TcpStream, mut phase: watch::Receiver<Phase>) {
         let _counted = Counted::new(self.service.clone());
         // Answers are one small packet; waiting to fill it only adds delay.
         let _ = socket.set_nodelay(true);
-        let activity = Activity::begin();
+        let activity = &self.place.activity;
         let io = TokioIo::new(Observed::new(socket, activity.clone()));
-        let answer = service_fn(|request| self.answer(request, &activity));
+        let answer = service_fn(|request| self.answer(request));
         let mut http = pin!(
             http1::Builder::new()
                 .max_buf_size(MAX_HEAD)
+                .keep_alive(S::KEEP_ALIVE)
                 .serve_connection(io, answer)
         );
         let mut overdue = pin!(activity.overdue(self.patience));
         let mut goal = Phase::Draining;
         loop {
-            tokio::select! {
+            let doing = tokio::select! {
                 outcome = http.as_mut() => return self.report(outcome),
-                doing = &mut overdue => {
-                    if doing == Doing::Asking {
-                        self.service.refused(self.peer, StatusCode::REQUEST_TIMEOUT);
-                    }
-                    return;
-                }
+                doing = &mut overdue => doing,
+                () = self.place.is_needed() => activity.doing(),
                 () = reach(&mut phase, goal) => match goal {
                     Phase::Cut => return,
                     _ => {
                         http.as_mut().graceful_shutdown();
                         goal = Phase::Cut;
+                        continue;
                     }
                 },
+            };
+            match doing {
+                // Its response says that the connection closes.
+                Doing::Waiting => {}
+                Doing::Asking => {
+                    return self.service.refused(self.peer, StatusCode::REQUEST_TIMEOUT);
+                }
+                Doing::Connected | Doing::Idle => return,
             }
         }
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        activity: &Activity,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let activity = &self.place.activity;
         activity.becomes(Doing::Waiting);
         let mut response = self.service.answer(self.peer, request).await;
-        if self.places.full.load(Ordering::Relaxed) {
-            // Others may wait in the backlog: no idle connection keeps its place.
+        if self.place.places().are_taken() {
+            // Others may wait: no idle connection keeps its place.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

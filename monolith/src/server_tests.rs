@@ -1,7 +1,7 @@
 //! Clients that are slow, against a server with little patience.
 
 use super::*;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers everything and keeps what was refused.
@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 struct Recorder(Arc<Mutex<Vec<StatusCode>>>);
 
 impl Service for Recorder {
+    const KEEP_ALIVE: bool = true;
+
     async fn answer(&self, _: SocketAddr, _: Request<Incoming>) -> Response<Body> {
         Response::new(Body::empty())
     }
@@ -26,11 +28,8 @@ async fn close_after(bytes: &[u8], patience: Patience) -> Vec<StatusCode> {
     let address = listener.local_addr().unwrap();
     let (_serving, phase) = watch::channel(Phase::Serving);
     let recorder = Recorder::default();
-    let bounds = Bounds {
-        connections: 8,
-        patience,
-    };
-    let server = tokio::spawn(serve(listener, bounds, phase, recorder.clone()));
+    let serving = serve(listener, Places::new(8), patience, phase, recorder.clone());
+    let server = tokio::spawn(serving);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(bytes).await.unwrap();
     let _ = client.read_to_end(&mut Vec::new()).await;

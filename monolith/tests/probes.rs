@@ -1,7 +1,11 @@
 //! The health port.
 
+#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
+
 mod support;
 use support::*;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 async fn status(server: &Server, path: &str) -> u16 {
     get(server.health, path, &[]).await.status
@@ -109,4 +113,44 @@ async fn every_series_has_its_help_and_its_type() {
         assert!(answer.body.contains(&format!("# TYPE {family} ")), "{line}");
         assert!(answer.body.contains(&format!("# HELP {family} ")), "{line}");
     }
+}
+
+/// Holds 300 connections open that have sent `bytes`, and asks for a probe.
+async fn probe_beside(bytes: &[u8]) {
+    let server = Server::start(config());
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that who does not read soon stops who writes.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(server.health).await.unwrap();
+        // Who was closed already has made room.
+        let _ = stream.write_all(bytes).await;
+        held.push(stream);
+    }
+    for _ in 0..10 {
+        assert_eq!(soon(status(&server, "/healthz")).await, 200);
+    }
+    drop(held);
+}
+
+#[tokio::test]
+async fn half_requests_keep_no_probe_out() {
+    probe_beside(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ").await;
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_probe_out() {
+    probe_beside(b"").await;
+}
+
+#[tokio::test]
+async fn idle_connections_keep_no_probe_out() {
+    probe_beside(request("GET", "/healthz", &[], "keep-alive").as_bytes()).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answers_keeps_no_probe_out() {
+    let page = request("GET", "/metrics", &[], "keep-alive");
+    probe_beside(page.repeat(2000).as_bytes()).await;
 }

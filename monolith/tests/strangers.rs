@@ -84,26 +84,62 @@ async fn a_body_nobody_asked_for_is_not_taken_for_the_next_request() {
     );
 }
 
-#[tokio::test]
-async fn a_connection_past_the_limit_waits_for_its_place() {
-    let server = Server::start(monolith::config::Config {
-        max_connections: 2,
+/// A service with room for `max_connections`.
+fn small(max_connections: u32) -> Server {
+    Server::start(monolith::config::Config {
+        max_connections,
         ..config()
-    });
-    let first = idle(server.http).await;
-    let second = TcpStream::connect(server.http).await.unwrap();
-    server.until_metric("monolith_connections", 2.0).await;
+    })
+}
+
+#[tokio::test]
+async fn the_oldest_half_request_makes_room_for_a_newcomer() {
+    let server = small(8);
+    let idle = idle(server.http).await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
+        held.push(stream);
+    }
+    for _ in 0..10 {
+        assert_eq!(soon(get(server.http, "/", &[])).await.status, 200);
+    }
+    assert!(read_to_end(&mut held[0]).await.is_empty());
+    // The proxy's connection is worth more than any of them.
+    let mut idle = idle;
+    let again = request("GET", "/", &[], "close");
+    idle.write_all(again.as_bytes()).await.unwrap();
+    assert!(!read_to_end(&mut idle).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_before_one_that_is_served() {
+    let server = small(2);
     let http = server.http;
-    let third = tokio::spawn(async move { get(http, "/", &[]).await });
-    // The kernel has taken it; the service has not.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let mut idle = idle(http).await;
+    let login = tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
+    server.until_metric("monolith_password_queue", 1.0).await;
+    assert_eq!(soon(get(http, "/", &[])).await.status, 200);
+    assert!(soon(read_to_end(&mut idle)).await.is_empty());
+    assert_eq!(login.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_newcomer_waits_for_those_who_are_served() {
+    let server = small(2);
+    let http = server.http;
+    let logins = [(); 2]
+        .map(|()| tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await }));
+    server.until_metric("monolith_password_queue", 2.0).await;
+    assert_eq!(get(http, "/", &[]).await.status, 200);
     assert_eq!(
         server.metric("monolith_connections_accepted_total").await,
-        Some(2.0)
+        Some(3.0)
     );
-    drop(first);
-    assert_eq!(third.await.unwrap().status, 200);
-    drop(second);
+    for login in logins {
+        assert_eq!(login.await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]
@@ -115,4 +151,31 @@ async fn when_every_place_is_taken_an_answer_gives_its_place_up() {
     let bytes = request("GET", "/", &[], "keep-alive");
     let answer = send(server.http, bytes.as_bytes()).await;
     assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn the_room_follows_the_limit_of_the_cgroup() {
+    let group = directory("cgroup");
+    let memory = |mib: u64| std::fs::write(group.join("memory.max"), (mib << 20).to_string());
+    memory(6).unwrap();
+    let limits = pod::cgroup::Cgroups::new(&group, "0::/\n").follow();
+    let server = Server::start(monolith::config::Config {
+        max_connections: 64,
+        limits: Some(limits),
+        ..config()
+    });
+    let limit = "monolith_connections_limit";
+    assert_eq!(server.metric(limit).await, Some(64.0));
+    let mut idle_ones = Vec::new();
+    for _ in 0..40 {
+        idle_ones.push(idle(server.http).await);
+    }
+    memory(7).unwrap();
+    server.until_metric(limit, 128.0).await;
+    // No room for a connection: the least there is.
+    memory(5).unwrap();
+    server.until_metric(limit, 16.0).await;
+    server.until_metric("monolith_connections", 16.0).await;
+    assert!(read_to_end(&mut idle_ones[0]).await.is_empty());
+    assert_eq!(get(server.http, "/", &[]).await.status, 200);
 }

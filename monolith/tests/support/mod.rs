@@ -77,6 +77,7 @@ pub(crate) fn config() -> Config {
         token_lifetime: Duration::from_secs(60),
         log_format: LogFormat::Text,
         max_connections: 64,
+        limits: None,
         shutdown_budget: Duration::from_secs(600),
         leave_last: false,
         faults: true,
@@ -226,6 +227,13 @@ pub(crate) fn basic(credentials: &str) -> String {
 /// A header of Bearer.
 pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
+}
+
+/// What comes well before a time-out of the service would bring it about. A test
+/// that measures no more than this passes on a busy machine, too.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(4);
+    tokio::time::timeout(limit, what).await.expect("in time")
 }
 
 /// Tries until there is something. The deadline is only there to end a test
