@@ -19,6 +19,8 @@ pub(crate) struct Case {
     pub(crate) oracle: Option<String>,
     /// Whether it matters on which connection the upstream saw a request.
     pub(crate) connections: bool,
+    /// Whether it matters in how many pieces a body came.
+    pub(crate) pieces: bool,
     /// The configuration's `http` block, or with `whole` the whole file.
     pub(crate) configuration: String,
     pub(crate) whole: bool,
@@ -151,6 +153,7 @@ impl Case {
             "step" => self.step = value.to_owned(),
             "differs" => self.differs = Some(value.to_owned()),
             "compares" if value == "connections" => self.connections = true,
+            "compares" if value == "pieces" => self.pieces = true,
             "oracle" => self.oracle = Some(value.to_owned()),
             _ => return Err(format!("unknown header {key}")),
         }

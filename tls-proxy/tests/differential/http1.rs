@@ -6,6 +6,8 @@ pub(crate) struct Answer {
     pub(crate) status_line: String,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Bytes of each chunk.
+    pub(crate) chunks: Vec<usize>,
     pub(crate) framing: Framing,
     pub(crate) trailers: Vec<String>,
     /// Bytes on the wire, head included.
@@ -69,6 +71,7 @@ pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<
         status_line: lines.next().unwrap_or_default().to_owned(),
         fields: lines.map(split_field).collect(),
         body: Vec::new(),
+        chunks: Vec::new(),
         framing: Framing::None,
         trailers: Vec::new(),
         size: head_end + 4,
@@ -94,6 +97,7 @@ fn take_body(rest: &[u8], answer: &mut Answer, is_over: bool) -> bool {
         answer.is_cut = end.is_none();
         used = end.unwrap_or(rest.len());
         (answer.body, answer.trailers) = join_chunks(&rest[..used]);
+        answer.chunks = chunk_sizes(&rest[..used]);
     } else if let Some(length) = answer.field("content-length").and_then(|v| v.parse().ok()) {
         answer.framing = Framing::Length;
         if rest.len() < length && !is_over {
@@ -120,6 +124,7 @@ fn bare(bytes: &[u8]) -> Answer {
         status_line: "(no status line)".to_owned(),
         fields: Vec::new(),
         body: bytes.to_vec(),
+        chunks: Vec::new(),
         framing: Framing::Bare,
         trailers: Vec::new(),
         size: bytes.len(),
@@ -187,6 +192,19 @@ pub(crate) fn join_chunks(bytes: &[u8]) -> (Vec<u8>, Vec<String>) {
         at = line + 2;
     }
     (body, trailers)
+}
+
+/// The size of each chunk that carries something.
+fn chunk_sizes(bytes: &[u8]) -> Vec<usize> {
+    let (mut sizes, mut at) = (Vec::new(), 0_usize);
+    while let Some(line) = line_end(bytes, at) {
+        match chunk_size(&bytes[at..line]) {
+            Some(size) if size > 0 => sizes.push(size),
+            _ => break,
+        }
+        at = (line + 4).saturating_add(sizes[sizes.len() - 1]);
+    }
+    sizes
 }
 
 fn line_end(bytes: &[u8], from: usize) -> Option<usize> {

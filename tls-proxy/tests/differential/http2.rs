@@ -169,7 +169,10 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
         }
         if flags & END_STREAM != 0 && kind <= 1 {
             let body = data.iter().find(|(id, _)| *id == stream);
-            let body = body.map(|(_, body)| crate::transcript::mask_page(&show(body)));
+            let body = body.map(|(_, body)| {
+                let text = crate::transcript::gunzip(body);
+                crate::transcript::mask_page(&show(text.as_ref().unwrap_or(body)))
+            });
             lines.push(format!(
                 "stream {stream}: ended, body {}",
                 body.unwrap_or_default()
@@ -182,6 +185,34 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
         lines.push(format!("no frame: {line}"));
     }
     lines
+}
+
+/// In which pieces the body of each stream came.
+pub(crate) fn list_pieces(bytes: &[u8]) -> Vec<String> {
+    let mut streams: Vec<(u8, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut at = 0;
+    while let Some(head) = bytes.get(at..at + 9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let payload = bytes.get(at + 9..at + 9 + length).unwrap_or_default();
+        at += 9 + length;
+        if head[3] != 0 {
+            continue;
+        }
+        match streams.iter_mut().find(|(stream, ..)| *stream == head[8]) {
+            Some((_, sizes, body)) => {
+                sizes.push(length);
+                body.extend_from_slice(payload);
+            }
+            None => streams.push((head[8], vec![length], payload.to_vec())),
+        }
+    }
+    let line = |(stream, sizes, body): (u8, Vec<usize>, Vec<u8>)| {
+        format!(
+            "stream {stream}: {}",
+            crate::transcript::pieces(&sizes, &body)
+        )
+    };
+    streams.into_iter().map(line).collect()
 }
 
 /// How many bytes of data each stream had.

@@ -3,7 +3,7 @@
 use crate::bytes::{parts, show, unescape};
 use crate::case::{Action, Case, Options, Step};
 use crate::http1::{Answer, take_answer};
-use crate::http2::{body_sizes, list_frames, write_frames};
+use crate::http2::{body_sizes, list_frames, list_pieces, write_frames};
 use crate::places::Places;
 use crate::program::Program;
 use crate::stage::{check, prepare, read_logs};
@@ -21,7 +21,10 @@ const QUIET: Duration = Duration::from_millis(60);
 /// Runs `case` under `program` and returns the transcript.
 pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Transcript, String> {
     prepare(case, places).map_err(|error| format!("preparing the folder: {error}"))?;
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript {
+        names_pieces: case.pieces,
+        ..Transcript::default()
+    };
     if case.steps.is_empty() {
         check(program, case, places, &mut transcript)?;
         return Ok(transcript);
@@ -39,6 +42,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     let mut running = program.start(case, places)?;
     let mut player = Player {
         places,
+        upstreams: &upstreams,
         transcript,
         wire: None,
         beside: Vec::new(),
@@ -67,6 +71,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
 
 struct Player<'a> {
     places: &'a Places,
+    upstreams: &'a Upstreams,
     transcript: Transcript,
     wire: Option<Wire>,
     /// Connections that stay open while others are used.
@@ -147,7 +152,9 @@ impl Player<'_> {
         self.tunnel = false;
         let port = self.places.server(options.number("port").unwrap_or(1));
         let tls = self.tls_words(options);
-        self.wire = Some(Wire::connect(port, tls.as_deref())?);
+        let wire = Wire::connect(port, tls.as_deref())?;
+        self.upstreams.watch(&wire.progress);
+        self.wire = Some(wire);
         Ok(())
     }
 
@@ -245,6 +252,11 @@ impl Player<'_> {
         let received = std::mem::take(&mut wire.received);
         for line in list_frames(&received) {
             self.transcript.push(format!("  {line}"));
+        }
+        if self.transcript.names_pieces {
+            for line in list_pieces(&received) {
+                self.transcript.push(format!("  {line}"));
+            }
         }
         let bodies = body_sizes(&received).into_iter().map(|body| (0, body));
         self.transcript.sizes.extend(bodies);

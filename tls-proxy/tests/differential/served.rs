@@ -113,10 +113,14 @@ impl Served {
             .milliseconds("pause")
             .unwrap_or(Duration::from_millis(30));
         let parts = parts(text, options.number("pieces")).unwrap_or_default();
+        let mut client_had = self.shared.client_has();
         for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
+            if index > 0 && options.has("paced") {
+                self.await_client(client_had);
+            } else if index > 0 {
                 std::thread::sleep(pause);
             }
+            client_had = self.shared.client_has();
             let _ = self
                 .stream
                 .write_all(part)
@@ -134,6 +138,17 @@ impl Served {
             std::thread::sleep(Duration::from_millis(20));
         }
         options.has("close") || options.has("stall")
+    }
+
+    /// Waits until the client has received more.
+    fn await_client(&self, had: usize) {
+        let started = Instant::now();
+        while self.shared.client_has() <= had
+            && started.elapsed() < PATIENCE
+            && !self.shared.over.load(Ordering::SeqCst)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The far end of a tunnel: sends back whatever comes.

@@ -14,6 +14,8 @@ pub(crate) struct Transcript {
     pub(crate) messages: Vec<String>,
     /// Bytes on the wire, of each answer and of its body, which logs name.
     pub(crate) sizes: Vec<(usize, usize)>,
+    /// `compares: pieces`.
+    pub(crate) names_pieces: bool,
 }
 
 impl Transcript {
@@ -43,6 +45,9 @@ impl Transcript {
         let cut = if answer.is_cut { ", cut" } else { "" };
         if answer.framing != Framing::None {
             self.push(format!("  body by {:?}{cut}: {body}", answer.framing).to_lowercase_kind());
+        }
+        if self.names_pieces && answer.framing == Framing::Chunks {
+            self.push(format!("  {}", pieces(&answer.chunks, &answer.body)));
         }
         if !answer.trailers.is_empty() {
             self.push(format!("  trailers: {}", answer.trailers.join(", ")));
@@ -79,9 +84,48 @@ fn plain_body(answer: &Answer) -> Vec<u8> {
     gunzip(&answer.body).unwrap_or_else(|| answer.body.clone())
 }
 
-fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
+/// How a file of gzip begins (RFC 1952).
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// What [`pieces`] begins with.
+const PIECES: &str = "pieces: ";
+
+/// In which pieces a body came: chunks or DATA frames, those of them that carry
+/// nothing, and how often a compressor flushed.
+pub(crate) fn pieces(sizes: &[usize], body: &[u8]) -> String {
+    let empty = sizes.iter().filter(|size| **size == 0).count();
+    let flushes = match body.starts_with(GZIP) {
+        // What a sync flush ends with: an empty block that is not compressed.
+        true => body
+            .windows(4)
+            .filter(|end| *end == b"\0\0\xff\xff")
+            .count(),
+        false => 0,
+    };
+    let count = sizes.len();
+    format!("{PIECES}{count}, {empty} of them empty, {flushes} flushes")
+}
+
+/// Whether two lines tell of pieces, and `seen` of no more of them: fewer are better.
+pub(crate) fn has_no_more_pieces(seen: &str, expected: &str) -> bool {
+    let numbers = |line: &str| -> Option<Vec<usize>> {
+        let (_, rest) = line.split_once(PIECES)?;
+        let words = rest.split([' ', ',']);
+        Some(words.filter_map(|word| word.parse().ok()).collect())
+    };
+    match (numbers(seen), numbers(expected)) {
+        (Some(seen), Some(expected)) => seen.iter().zip(&expected).all(|(a, b)| a <= b),
+        _ => false,
+    }
+}
+
+/// What is packed in `bytes`; `None` where nothing is.
+pub(crate) fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
     use std::io::Write;
     use std::process::{Command, Stdio};
+    if !bytes.starts_with(GZIP) {
+        return None;
+    }
     let mut child = Command::new("gzip")
         .arg("-dc")
         .stdin(Stdio::piped())

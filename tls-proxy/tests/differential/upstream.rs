@@ -28,6 +28,15 @@ pub(crate) struct Shared {
     pub(crate) next: [AtomicUsize; 4],
     connections: [AtomicUsize; 4],
     pub(crate) names_connections: bool,
+    /// What the client has received, bytes.
+    client: Mutex<Arc<AtomicUsize>>,
+}
+
+impl Shared {
+    /// Bytes that the client has received on its present connection.
+    pub(crate) fn client_has(&self) -> usize {
+        self.client.lock().unwrap().load(Ordering::SeqCst)
+    }
 }
 
 /// A TCP or Unix stream.
@@ -77,6 +86,7 @@ impl Upstreams {
             next: Default::default(),
             connections: Default::default(),
             names_connections: case.connections,
+            client: Mutex::default(),
         });
         let mut listeners = Vec::new();
         for number in 1..=3 {
@@ -111,6 +121,11 @@ impl Upstreams {
             listeners.push(listen(Arc::clone(&shared), 1, accept));
         }
         Ok(Self { shared, listeners })
+    }
+
+    /// Says what the client of the next requests has received (`paced`).
+    pub(crate) fn watch(&self, progress: &Arc<AtomicUsize>) {
+        *self.shared.client.lock().unwrap() = Arc::clone(progress);
     }
 
     /// Ends listening and hands over what was seen.

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ pub(crate) struct Wire {
     outgoing: Outgoing,
     incoming: Receiver<Event>,
     pub(crate) received: Vec<u8>,
+    /// Bytes that have come, as soon as they have.
+    pub(crate) progress: Arc<AtomicUsize>,
     pub(crate) end: Option<End>,
 }
 
@@ -37,13 +41,15 @@ pub(crate) enum End {
 impl Wire {
     pub(crate) fn connect(port: u16, tls: Option<&[String]>) -> Result<Self, String> {
         let (sender, incoming) = channel();
+        let progress = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&progress);
         let outgoing = match tls {
             None => {
                 let stream =
                     TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
                 let _ = stream.set_nodelay(true);
                 let reader = stream.try_clone().map_err(|error| error.to_string())?;
-                std::thread::spawn(move || pump(reader, &sender));
+                std::thread::spawn(move || pump(reader, &sender, &count));
                 Outgoing::Tcp(stream)
             }
             Some(words) => {
@@ -54,7 +60,7 @@ impl Wire {
                     .spawn()
                     .map_err(|error| format!("openssl s_client: {error}"))?;
                 let reader = child.stdout.take().ok_or("no output of s_client")?;
-                std::thread::spawn(move || pump(reader, &sender));
+                std::thread::spawn(move || pump(reader, &sender, &count));
                 let stdin = child.stdin.take();
                 Outgoing::Tls(child, stdin)
             }
@@ -63,6 +69,7 @@ impl Wire {
             outgoing,
             incoming,
             received: Vec::new(),
+            progress,
             end: None,
         })
     }
@@ -113,12 +120,15 @@ impl Drop for Wire {
     }
 }
 
-fn pump(mut reader: impl Read, sender: &Sender<Event>) {
+fn pump(mut reader: impl Read, sender: &Sender<Event>, progress: &AtomicUsize) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let event = match reader.read(&mut buffer) {
             Ok(0) => Event::Over(End::Closed),
-            Ok(count) => Event::Bytes(buffer[..count].to_vec()),
+            Ok(count) => {
+                progress.fetch_add(count, Ordering::SeqCst);
+                Event::Bytes(buffer[..count].to_vec())
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => Event::Over(End::Reset),
         };
