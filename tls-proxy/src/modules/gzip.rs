@@ -221,6 +221,8 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     response.content = Content::Stream(Box::new(Gzip {
         inner,
         encoder: Some(encoder),
+        flushes: response.unbuffered,
+        unflushed: false,
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
     }));
@@ -254,11 +256,18 @@ impl Settings {
     }
 }
 
+/// Compressed bytes that go on at once; fewer wait for more (`gzip_buffers`).
+const PIECE: usize = 8 << 10;
+
 /// A body that is compressed piece by piece.
 struct Gzip {
     inner: Content,
     /// Gone once its end has been written.
     encoder: Option<GzEncoder<Vec<u8>>>,
+    /// What has come is not held back while more is waited for.
+    flushes: bool,
+    /// Something has come since the last flush.
+    unflushed: bool,
     /// Bytes before and after.
     counts: Rc<Cell<(u64, u64)>>,
     trailers: Option<Bytes>,
@@ -294,24 +303,29 @@ impl Source for Gzip {
             };
             let next = match self.inner.poll_frame(cx) {
                 Poll::Pending => {
-                    // What has come is not held back while more is waited for.
-                    let flushed = encoder.flush().is_ok();
-                    let waiting = std::mem::take(encoder.get_mut());
-                    if flushed && !waiting.is_empty() {
-                        self.count(0, waiting.len());
-                        return Poll::Ready(Some(Ok(Frame::Data(waiting.into()))));
+                    // A flush of nothing would be an empty block.
+                    if !self.flushes || !std::mem::take(&mut self.unflushed) {
+                        return Poll::Pending;
                     }
-                    return Poll::Pending;
+                    // Writing into memory does not fail.
+                    let _ = encoder.flush();
+                    let made = std::mem::take(encoder.get_mut());
+                    self.count(0, made.len());
+                    return Poll::Ready(Some(Ok(Frame::Data(made.into()))));
                 }
                 Poll::Ready(next) => next,
             };
             match next {
                 Some(Ok(Frame::Data(data))) => {
-                    // Writing into memory does not fail.
                     let _ = encoder.write_all(&data);
-                    let made = std::mem::take(encoder.get_mut());
+                    self.unflushed |= !data.is_empty();
+                    let full = encoder.get_ref().len() >= PIECE;
+                    let made = match full {
+                        true => std::mem::take(encoder.get_mut()),
+                        false => Vec::new(),
+                    };
                     self.count(data.len(), made.len());
-                    if !made.is_empty() {
+                    if full {
                         return Poll::Ready(Some(Ok(Frame::Data(made.into()))));
                     }
                 }
@@ -333,5 +347,45 @@ impl Source for Gzip {
 
     fn answer(&mut self) -> Option<&mut Answer> {
         self.inner.answer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::source::testing::{Script, data, polls};
+
+    /// What each poll gives of two pieces, with pauses.
+    fn packed(flushes: bool) -> Vec<Option<usize>> {
+        let steps = vec![None, data(10), None, None, data(10), None, None, None];
+        let mut gzip = Gzip {
+            inner: Content::Stream(Box::new(Script::new(steps))),
+            encoder: Some(GzEncoder::new(Vec::new(), Compression::new(1))),
+            flushes,
+            unflushed: false,
+            counts: Rc::default(),
+            trailers: None,
+        };
+        polls(&mut gzip)
+    }
+
+    #[test]
+    fn what_has_come_is_flushed_once() {
+        let given: Vec<bool> = packed(true).iter().map(Option::is_some).collect();
+        // A pause that comes behind something new gives that first.
+        let expected = [false, true, false, true, false, false, true];
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn what_is_buffered_comes_as_a_whole() {
+        let given = packed(false);
+        let (last, pauses) = given.split_last().expect("an end");
+        assert!(pauses.iter().all(Option::is_none));
+        // Its head and end take 18 bytes.
+        assert!(
+            last.is_some_and(|size| (18..40).contains(&size)),
+            "{last:?}"
+        );
     }
 }

@@ -111,6 +111,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
         after,
         began: Instant::now(),
         sent: 0,
+        burst: 0,
         rest: Bytes::new(),
         pause: None,
     }));
@@ -122,6 +123,8 @@ struct Slow {
     after: u64,
     began: Instant,
     sent: u64,
+    /// Bytes since the last pause.
+    burst: u64,
     /// What of a piece has to wait.
     rest: Bytes,
     pause: Option<Pin<Box<Sleep>>>,
@@ -142,14 +145,13 @@ impl Source for Slow {
             }
             let room = room(self.rate, self.after, self.began.elapsed(), self.sent);
             if room == 0 {
-                let milliseconds = 1000_u64.div_ceil(self.rate).max(50);
-                self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(
-                    milliseconds,
-                ))));
+                let pause = pause(self.rate, std::mem::take(&mut self.burst));
+                self.pause = Some(Box::pin(tokio::time::sleep(pause)));
                 continue;
             }
             let size = room.min(self.rest.len() as u64);
             self.sent += size;
+            self.burst += size;
             let data = self.rest.split_to(size as usize);
             return Poll::Ready(Some(Ok(Frame::Data(data))));
         }
@@ -165,6 +167,14 @@ fn room(rate: u64, after: u64, elapsed: Duration, sent: u64) -> u64 {
     let share = u128::from(rate) * (elapsed.as_millis() + 1000) / 1000;
     let share = u64::try_from(share).unwrap_or(u64::MAX);
     share.saturating_add(after).saturating_sub(sent)
+}
+
+/// How long what has been sent at once fills the time, a second at most: as
+/// much leaves after it again, and not byte by byte.
+fn pause(rate: u64, burst: u64) -> Duration {
+    let least = 1000_u64.div_ceil(rate).max(50);
+    let whole = burst.saturating_mul(1000) / rate;
+    Duration::from_millis(whole.clamp(least, least.max(1000)))
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("limit_rate", |request, out| {
@@ -184,5 +194,14 @@ mod tests {
         assert_eq!(room(100, 0, Duration::ZERO, 100), 0);
         assert_eq!(room(100, 0, second, 100), 100);
         assert_eq!(room(100, 50, Duration::ZERO, 100), 50);
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_its_bytes_take() {
+        assert_eq!(pause(100, 100), Duration::from_secs(1));
+        assert_eq!(pause(1000, 100), Duration::from_millis(100));
+        assert_eq!(pause(1 << 20, 1), Duration::from_millis(50));
+        assert_eq!(pause(100, u64::MAX), Duration::from_secs(1));
+        assert_eq!(pause(1, 1), Duration::from_secs(1));
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Response {
     pub(crate) vary: bool,
     /// An upstream has encoded it.
     pub(crate) names_encoding: bool,
+    /// What has come of the body is not held back while more is waited for
+    /// (`proxy_buffering off`).
+    pub(crate) unbuffered: bool,
     /// A client that waits for `100 Continue` is told to send its body, which
     /// nobody reads: nginx does so for all answers but error pages.
     pub(crate) reads_body: bool,
@@ -118,6 +121,7 @@ impl Response {
             names_server: false,
             names_date: false,
             names_encoding: false,
+            unbuffered: false,
             vary: false,
             reads_body: false,
             close: false,

@@ -72,3 +72,64 @@ impl Source for Chain {
         Poll::Ready(None)
     }
 }
+
+/// Bodies for the tests of what is made of them.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    /// Gives what is in it, a pause for `None`, and then the end.
+    pub(crate) struct Script(VecDeque<Option<Next>>);
+
+    impl Script {
+        pub(crate) fn new(steps: Vec<Option<Next>>) -> Self {
+            Self(steps.into())
+        }
+    }
+
+    impl Source for Script {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Next> {
+            match self.0.pop_front() {
+                None => Poll::Ready(None),
+                Some(None) => Poll::Pending,
+                Some(Some(next)) => Poll::Ready(next),
+            }
+        }
+    }
+
+    /// A piece of so many bytes, for a [`Script`].
+    pub(crate) fn data(size: usize) -> Option<Next> {
+        Some(Some(Ok(Frame::Data(vec![b'x'; size].into()))))
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many bytes each poll gives, up to the end; `None` where it gives
+    /// nothing. Nobody is woken.
+    pub(crate) fn polls(source: &mut dyn Source) -> Vec<Option<usize>> {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut sizes = Vec::new();
+        loop {
+            match source.poll_frame(&mut cx) {
+                Poll::Pending => sizes.push(None),
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => sizes.push(Some(data.len())),
+                Poll::Ready(_) => break,
+            }
+        }
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it wakes its own task");
+        sizes
+    }
+}

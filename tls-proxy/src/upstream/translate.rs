@@ -97,6 +97,7 @@ fn obey(request: &mut Request, response: &mut Response, head: &ResponseHead, set
     if !told.buffering.unwrap_or(settings.buffering) {
         // nginx slows down only what it buffers.
         request.limit_rate = Some(Bytes::from_static(b"0"));
+        response.unbuffered = true;
     }
     if let Some(charset) = told.charset.filter(|_| response.content_type.is_some()) {
         let what = format!("unknown charset \"{}\" to override", shown(&charset));

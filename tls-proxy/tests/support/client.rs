@@ -168,21 +168,27 @@ impl Client {
     pub(crate) fn chunks(&mut self) -> (Vec<u8>, String) {
         let mut body = Vec::new();
         loop {
-            let line = self.take_until(b"\r\n");
-            let text = String::from_utf8_lossy(&line);
-            let size = usize::from_str_radix(text.trim_end(), 16).expect("the size of a chunk");
-            if size == 0 {
-                let mut trailers = self.take_until(b"\r\n");
-                while !trailers.ends_with(b"\r\n\r\n") && trailers != b"\r\n" {
-                    trailers.extend(self.take_until(b"\r\n"));
-                }
-                return (
-                    body,
-                    String::from_utf8_lossy(&trailers).trim_end().to_owned(),
-                );
+            match self.chunk() {
+                Ok(data) => body.extend(data),
+                Err(trailers) => return (body, trailers),
             }
-            body.extend(self.take(size));
-            assert_eq!(self.take(2), b"\r\n", "the end of a chunk");
         }
+    }
+
+    /// One chunk, or the trailer behind the last one.
+    pub(crate) fn chunk(&mut self) -> Result<Vec<u8>, String> {
+        let line = self.take_until(b"\r\n");
+        let text = String::from_utf8_lossy(&line);
+        let size = usize::from_str_radix(text.trim_end(), 16).expect("the size of a chunk");
+        if size == 0 {
+            let mut trailers = self.take_until(b"\r\n");
+            while !trailers.ends_with(b"\r\n\r\n") && trailers != b"\r\n" {
+                trailers.extend(self.take_until(b"\r\n"));
+            }
+            return Err(String::from_utf8_lossy(&trailers).trim_end().to_owned());
+        }
+        let data = self.take(size);
+        assert_eq!(self.take(2), b"\r\n", "the end of a chunk");
+        Ok(data)
     }
 }

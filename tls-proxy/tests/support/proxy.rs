@@ -167,6 +167,17 @@ impl Proxy {
         eventually(&what, || self.place.read(name).contains(text));
     }
 
+    /// Processor time that its threads have taken so far.
+    pub(crate) fn processor_time(&self) -> std::time::Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let nanoseconds = |task: std::fs::DirEntry| -> u64 {
+            let times = std::fs::read_to_string(task.path().join("schedstat")).unwrap();
+            times.split(' ').next().unwrap().parse().unwrap()
+        };
+        let spent = tasks.map(|task| nanoseconds(task.unwrap())).sum();
+        std::time::Duration::from_nanos(spent)
+    }
+
     /// Most memory it has had in use so far, bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -11,18 +11,17 @@ use crate::error_log::{self, Level};
 use crate::http1::chunked;
 use crate::http1::request_head::Version;
 use crate::modules::core::reason;
+use crate::server::gather::{ENOUGH, Gather, Part, Then};
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
 use crate::server::source::Source;
 use crate::timer::Timer;
-use crate::upstream::answer::{Answer, Cut, Frame};
+use crate::upstream::answer::Answer;
 use crate::upstream::body::SharedWire;
 use crate::upstream::tunnel;
 
 /// Room for the head of an answer, bytes.
 const LIKELY_HEAD: usize = 1024;
-/// Bytes of an answer that are gathered before they are written.
-const WRITE_AT: usize = 16 * 1024;
 
 /// How far an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +161,7 @@ enum Turn {
     Flush,
     /// Nobody waits for the rest, however long the upstream is silent.
     Gone,
-    Frame(Option<Result<Frame, Cut>>),
+    Part(Part),
 }
 
 /// Moves an upstream's body to the client; `false` when it is cut. What is
@@ -177,8 +176,9 @@ async fn relay(
     let proxy = &request.settings().proxy;
     let pass_trailers = request.own_trailers || proxy.pass_trailers;
     let watch = !proxy.ignore_client_abort;
+    let mut gather = Gather::default();
     loop {
-        let turn = poll_fn(|cx| match source.poll_frame(cx) {
+        let turn = poll_fn(|cx| match gather.poll(source, cx) {
             Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
             Poll::Pending
                 if watch
@@ -189,10 +189,10 @@ async fn relay(
             {
                 Poll::Ready(Turn::Gone)
             }
-            frame => frame.map(Turn::Frame),
+            part => part.map(Turn::Part),
         })
         .await;
-        let trailers = match turn {
+        let Part { mut data, then } = match turn {
             Turn::Flush => {
                 if !flush_all(request, wire, out).await {
                     return false;
@@ -205,34 +205,36 @@ async fn relay(
                 error_log::request(request, Level::Info, what);
                 return false;
             }
-            Turn::Frame(Some(Ok(Frame::Data(data)))) => {
-                let mut data = data;
-                let written = if chunked {
-                    chunked::encode(&data, out);
-                    out.len() < WRITE_AT || flush_all(request, wire, out).await
-                } else if out.is_empty() && data.len() >= WRITE_AT {
-                    flush(request, wire, &mut data).await
-                } else {
-                    out.extend_from_slice(&data);
-                    out.len() < WRITE_AT || flush_all(request, wire, out).await
-                };
-                if !written {
-                    return false;
-                }
-                continue;
+            Turn::Part(part) => part,
+        };
+        if chunked {
+            chunked::encode(&data, out);
+        } else if out.is_empty() && data.len() >= ENOUGH {
+            if !flush(request, wire, &mut data).await {
+                return false;
             }
-            Turn::Frame(Some(Err(cut))) => {
+        } else {
+            out.extend_from_slice(&data);
+        }
+        let flushes = match then {
+            Then::More => out.len() >= ENOUGH,
+            Then::Wait => true,
+            Then::Cut(cut) => {
                 error_log::request(request, Level::Error, cut);
                 flush_all(request, wire, out).await;
                 return false;
             }
-            Turn::Frame(Some(Ok(Frame::Trailers(lines)))) if pass_trailers => lines,
-            Turn::Frame(Some(Ok(Frame::Trailers(_))) | None) => bytes::Bytes::new(),
+            Then::End(lines) => {
+                if chunked {
+                    let lines = if pass_trailers { &lines[..] } else { b"" };
+                    chunked::encode_end(lines, out);
+                }
+                return flush_all(request, wire, out).await;
+            }
         };
-        if chunked {
-            chunked::encode_end(&trailers, out);
+        if flushes && !flush_all(request, wire, out).await {
+            return false;
         }
-        return flush_all(request, wire, out).await;
     }
 }
 

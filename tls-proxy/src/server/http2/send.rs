@@ -13,11 +13,11 @@ use http::header::{HeaderName, HeaderValue};
 use super::SEND_BUFFER;
 use super::piece::{Piece, Queue};
 use crate::error_log::{self, Level};
+use crate::server::gather::{Gather, Part, Then};
 use crate::server::request::Request;
 use crate::server::response::Content;
-use crate::server::source::{Next, Source as _};
+use crate::server::source::Source as _;
 use crate::timer::Timer;
-use crate::upstream::answer::Frame;
 
 /// Why a body was not sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,50 +61,55 @@ impl Sender {
         // Where trailers may follow, the last byte is not the end.
         let mut left = length.filter(|_| !request.own_trailers);
         let pass_trailers = request.own_trailers || request.settings().proxy.pass_trailers;
+        let mut gather = Gather::default();
         loop {
-            match self.next(content).await? {
-                Some(Ok(Frame::Data(data))) => {
-                    let size = data.len() as u64;
-                    left = left.map(|left| left.saturating_sub(size));
-                    self.write(data, left == Some(0), request).await?;
-                    if left == Some(0) {
-                        if let Some(answer) = content.answer() {
-                            // To arm one anew costs less than to make one.
-                            self.timer = answer.take_timer();
-                        }
-                        break;
-                    }
+            let Part { data, then } = self.next(&mut gather, content).await?;
+            left = left.map(|left| left.saturating_sub(data.len() as u64));
+            let trailers = match &then {
+                Then::End(lines) if pass_trailers && !lines.is_empty() => Some(trailers(lines)),
+                _ => None,
+            };
+            let ends = matches!(then, Then::End(_)) && trailers.is_none();
+            let last = ends || (left == Some(0) && !data.is_empty());
+            if last && data.is_empty() {
+                self.hand_out(data, true)?;
+            } else {
+                self.write(data, last, request).await?;
+            }
+            if let Some(fields) = trailers {
+                let sent = self.out.send_trailers(fields);
+                sent.map_err(|_| Unfinished::Gone)?;
+                break;
+            }
+            if let Then::Cut(cut) = then {
+                error_log::request(request, Level::Error, cut);
+                // A reset takes back what is still on its way.
+                self.settle().await?;
+                return Err(Unfinished::Cut);
+            }
+            if last {
+                if let Some(answer) = content.answer() {
+                    // To arm one anew costs less than to make one.
+                    self.timer = answer.take_timer();
                 }
-                Some(Ok(Frame::Trailers(lines))) if pass_trailers => {
-                    let fields = trailers(&lines);
-                    self.out
-                        .send_trailers(fields)
-                        .map_err(|_| Unfinished::Gone)?;
-                    break;
-                }
-                Some(Ok(Frame::Trailers(_))) | None => {
-                    self.hand_out(Bytes::new(), true)?;
-                    break;
-                }
-                Some(Err(cut)) => {
-                    error_log::request(request, Level::Error, cut);
-                    // A reset takes back what is still on its way.
-                    self.settle().await?;
-                    return Err(Unfinished::Cut);
-                }
+                break;
             }
         }
         self.settle().await
     }
 
-    /// The next piece of the body.
-    async fn next(&mut self, content: &mut Content) -> Result<Next, Unfinished> {
-        poll_fn(|cx| match content.poll_frame(cx) {
-            // Whether the client has left, who writes the piece finds out.
+    /// The next part of the body.
+    async fn next(
+        &mut self,
+        gather: &mut Gather,
+        content: &mut Content,
+    ) -> Result<Part, Unfinished> {
+        poll_fn(|cx| match gather.poll(content, cx) {
+            // Whether the client has left, who writes the part finds out.
             Poll::Pending if self.out.poll_reset(cx).is_ready() => {
                 Poll::Ready(Err(Unfinished::Gone))
             }
-            next => next.map(Ok),
+            part => part.map(Ok),
         })
         .await
     }
