@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::inherited::Inherited;
 use super::{Contexts, Spec, arguments};
 use crate::http1::request_head::Version;
+use crate::server::framing::Framing;
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};
 use crate::server::source::{Next, Source};
@@ -52,8 +53,9 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     let regular = response.is_regular();
-    let plain =
-        request.head.version < Version::Http11 || request.is_head() || response.is_bodiless();
+    let plain = request.head.version < Version::Http11
+        || response.framing(request) == Framing::None
+        || matches!(response.content, Content::Empty);
     if settings.trailers.iter().next().is_none() || plain {
         return;
     }

@@ -7,6 +7,7 @@ use super::http_date;
 use super::request::Request;
 use super::response::{Content, Refusal, Response};
 use super::source::Source as _;
+use crate::http1::request_head::Version;
 use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
 use crate::upstream::answer::Frame;
 
@@ -49,12 +50,11 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         let name = Bytes::from_static(b"WWW-Authenticate");
         response.fields.push((name, challenge));
     }
-    if response.status == 204 {
+    // What an upstream says of its own 204 goes on as it is, over HTTP/1.
+    let own_status = response.reason.is_none() || request.head.version == Version::Http2;
+    if response.status == 204 && own_status {
         response.content_type = None;
-        // What an upstream says of its length goes on as it is.
-        if !matches!(response.content, Content::Upstream(_)) {
-            response.length = None;
-        }
+        response.length = None;
     }
     not_modified::apply(request, response)?;
     response.note_own_fields();
@@ -73,6 +73,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
 
 /// Leaves only contents that the protocols know how to send.
 fn settle(request: &Request, response: &mut Response) {
+    response.settle_length(request);
     let Content::File(file) = &mut response.content else {
         return;
     };

@@ -10,6 +10,7 @@ pub(crate) mod current;
 mod error_page;
 pub(crate) mod file_body;
 pub(crate) mod filters;
+pub(crate) mod framing;
 pub(crate) mod gather;
 pub(crate) mod http1;
 pub(crate) mod http2;

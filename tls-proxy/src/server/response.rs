@@ -133,9 +133,13 @@ impl Response {
         Self::new(status, Content::Nothing)
     }
 
-    /// An answer without a body and without a length.
-    pub(crate) fn empty(status: u16) -> Self {
-        Self::new(status, Content::Empty)
+    /// An answer without a body. Its type and its length show where it is sent with
+    /// a status that has one (`error_page`).
+    pub(crate) fn empty(status: u16, content_type: Option<Bytes>) -> Self {
+        Self {
+            content_type,
+            ..Self::new(status, Content::Empty)
+        }
     }
 
     /// An answer from memory.
@@ -242,11 +246,6 @@ impl Response {
     /// `add_trailer`).
     pub(crate) fn is_regular(&self) -> bool {
         matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
-    }
-
-    /// Whether this status never has a body (RFC 9112, section 6.3).
-    pub(crate) fn is_bodiless(&self) -> bool {
-        matches!(self.status, 100..=199 | 204 | 304)
     }
 }
 

@@ -12,6 +12,7 @@ use super::link::Link;
 use crate::error_log::{self, Level};
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::fields::Fields;
+use crate::http1::request_head::Framing;
 use crate::modules::upstream::Upstream;
 use crate::server::counters::{self, labels::Upstream as Trouble};
 use crate::server::moment;
@@ -33,6 +34,8 @@ pub(crate) struct Answer {
     sent: u64,
     received: u64,
     unread: RequestBody,
+    /// There is no body, whatever its head says of a length.
+    bodiless: bool,
     /// The body's length was announced.
     announced: bool,
     overlong: bool,
@@ -67,12 +70,13 @@ pub(crate) enum Cut {
 impl Answer {
     pub(crate) fn new(
         exchange: Exchange,
-        decoder: Decoder,
+        framing: Framing,
         keepable: bool,
         group: Arc<Upstream>,
         worker: Rc<Worker>,
     ) -> Self {
         let exchange = Some(exchange);
+        let decoder = Decoder::new(framing);
         let announced = matches!(decoder, Decoder::Length(_));
         Self {
             exchange,
@@ -84,6 +88,7 @@ impl Answer {
             sent: 0,
             received: 0,
             unread: RequestBody::None,
+            bodiless: framing == Framing::None,
             announced,
             overlong: false,
             trailers: Bytes::new(),
@@ -169,6 +174,11 @@ impl Answer {
     pub(crate) fn take_unread(&mut self) -> RequestBody {
         self.finish();
         std::mem::replace(&mut self.unread, RequestBody::None)
+    }
+
+    /// Whether there is no body, whatever its head says of a length.
+    pub(crate) fn is_bodiless(&self) -> bool {
+        self.bodiless
     }
 
     /// A timer that is at hand, for whoever sends the answer.

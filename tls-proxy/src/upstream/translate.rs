@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::answer::Answer;
 use super::exchange::{Exchange, Failure};
 use crate::error_log::{self, Level, shown};
-use crate::http1::body::Decoder;
 use crate::http1::request_head::{Framing, parse_length};
 use crate::http1::response_head::{Malformed, ResponseHead};
 use crate::modules::proxy::{self, Settings, accel, cookies};
@@ -53,11 +52,14 @@ fn begin(
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Result<Response, Failure> {
-    let framing = head.framing(request.is_head())?;
+    let to_head = match &request.settings().proxy.method {
+        Some(method) => method.evaluate(request) == b"HEAD"[..],
+        None => request.is_head(),
+    };
+    let framing = head.framing(to_head)?;
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
-    let decoder = Decoder::new(framing);
-    let mut answer = Answer::new(exchange, decoder, keepable, group.clone(), worker);
+    let mut answer = Answer::new(exchange, framing, keepable, group.clone(), worker);
     if framing == Framing::None || framing == Framing::Length(0) {
         answer.finish();
     }

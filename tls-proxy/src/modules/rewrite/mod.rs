@@ -325,7 +325,7 @@ impl Return {
                 let address = address.unwrap_or_default();
                 Ok(Response::redirect(self.status, address, tokens).reading_body())
             }
-            (204, _) => Ok(Response::empty(204).reading_body()),
+            (204, _) => Ok(Response::empty(204, types::of(request)).reading_body()),
             (status @ (408 | 444 | 499), None) => Err(Refusal::silent(status)),
             (status @ 400.., None) => Err(Refusal::new(status)),
             (status, text) => {

@@ -11,6 +11,7 @@ use crate::error_log::{self, Level};
 use crate::http1::chunked;
 use crate::http1::request_head::Version;
 use crate::modules::core::reason;
+use crate::server::framing::Framing;
 use crate::server::gather::{ENOUGH, Gather, Part, Then};
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
@@ -51,9 +52,9 @@ pub(super) async fn send(
     let worker = request.connection.worker.clone();
     let mut out = worker.scratch.take();
     out.reserve(LIKELY_HEAD);
+    let bodiless = response.framing(request) == Framing::None;
     let frames = begin(request, &mut response, keep_alive, &mut out);
     let head_bytes = out.len() as u64;
-    let bodiless = request.is_head() || response.is_bodiless();
     let whole = match response.content {
         Content::Memory(text) if !bodiless => {
             out.extend_from_slice(&text);
@@ -112,10 +113,7 @@ fn begin(
     keep_alive: bool,
     out: &mut Vec<u8>,
 ) -> Frames {
-    let unknown = response.length.is_none()
-        && !response.is_bodiless()
-        && !request.is_head()
-        && matches!(response.content, Content::Upstream(_) | Content::Stream(_));
+    let unknown = response.framing(request) == Framing::Unknown;
     let may_chunk = request.settings().core.chunked;
     let chunked = unknown && request.head.version >= Version::Http11 && may_chunk;
     let keep_alive = keep_alive && (chunked || !unknown);

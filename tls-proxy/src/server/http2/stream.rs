@@ -15,6 +15,7 @@ use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
 use crate::error_log::{self, Level};
 use crate::http1::fields::is_hop_by_hop;
+use crate::server::framing::Framing;
 use crate::server::phases;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
@@ -90,7 +91,11 @@ async fn send(
         answer.send_reset(Reason::PROTOCOL_ERROR);
         return;
     }
-    let bodiless = request.is_head() || response.is_bodiless() || is_empty(&response);
+    let bodiless = match response.framing(request) {
+        Framing::None => true,
+        Framing::Length(0) => !request.own_trailers,
+        Framing::Length(_) | Framing::Unknown => false,
+    };
     let head = head(request, &mut response);
     let Ok(out) = answer.send_response(head, bodiless) else {
         return;
@@ -116,14 +121,6 @@ async fn send(
             sender.reset(Reason::PROTOCOL_ERROR);
         }
         Err(Unfinished::Cut) => sender.reset(Reason::INTERNAL_ERROR),
-    }
-}
-
-fn is_empty(response: &Response) -> bool {
-    match &response.content {
-        Content::Nothing | Content::Empty | Content::Tunnel(_) => true,
-        Content::Memory(text) => text.is_empty(),
-        Content::Upstream(_) | Content::File(_) | Content::Stream(_) => false,
     }
 }
 
