@@ -63,6 +63,8 @@ pub(crate) enum Action {
     Frames,
     /// Sends further frames on it.
     ThenFrames,
+    /// Sends one request over HTTP/1.1 and over HTTP/2, on a new connection each.
+    Both,
     /// Asks `-t` about the configuration in the section.
     Check,
 }
@@ -187,6 +189,7 @@ impl Case {
             "handshake" => Action::Handshake,
             "frames" => Action::Frames,
             "then-frames" => Action::ThenFrames,
+            "both" => Action::Both,
             "check" => Action::Check,
             _ => return Err(format!("unknown section {kind}")),
         };

@@ -20,6 +20,52 @@ pub(crate) fn write_frames(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// Writes a connection that asks once, from a request that is written as HTTP/1.1 has it: the
+/// first `Host`, or the authority of an absolute target, becomes `:authority`.
+pub(crate) fn write_request(text: &str) -> Result<Vec<u8>, String> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.split('\n');
+    let line = lines.next().unwrap_or_default();
+    let line = line.strip_suffix(" HTTP/1.1").ok_or("no HTTP/1.1")?;
+    let (method, target) = line.split_once(' ').ok_or("no target")?;
+    let mut regular: Vec<(String, &str)> = Vec::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').ok_or("no field")?;
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        regular.push((name.to_ascii_lowercase(), value));
+    }
+    let (mut scheme, mut path) = ("http", target);
+    let mut authority = None;
+    if let Some((named, rest)) = target.split_once("://") {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        scheme = named;
+        authority = Some(&rest[..end]);
+        path = if end < rest.len() { &rest[end..] } else { "/" };
+    } else if let Some(at) = regular.iter().position(|(name, _)| name == "host") {
+        authority = Some(regular.remove(at).1);
+    }
+    let mut block = Vec::new();
+    let pseudo = [(":method", method), (":scheme", scheme), (":path", path)];
+    for (name, value) in pseudo {
+        field(&mut block, name, value)?;
+    }
+    if let Some(authority) = authority {
+        field(&mut block, ":authority", authority)?;
+    }
+    for (name, value) in &regular {
+        field(&mut block, name, value)?;
+    }
+    let body = unescape(body.strip_suffix('\n').unwrap_or(body), "\r\n")?;
+    let ends = if body.is_empty() { END_STREAM } else { 0 };
+    let mut bytes = PREFACE.to_vec();
+    frame(&mut bytes, 4, 0, 0, &[]);
+    frame(&mut bytes, 1, ends | END_HEADERS, 1, &block);
+    if !body.is_empty() {
+        frame(&mut bytes, 0, END_STREAM, 1, &body);
+    }
+    Ok(bytes)
+}
+
 fn write_line(words: &[&str], bytes: &mut Vec<u8>) -> Result<(), String> {
     let number = |at: usize| -> Result<u32, String> {
         let word = words
@@ -99,14 +145,19 @@ fn fields(words: &[&str]) -> Result<Vec<u8>, String> {
             continue;
         };
         let (name, value) = (&word[..pseudo + at], &word[pseudo + at + 1..]);
-        block.push(0);
-        for text in [name, value] {
-            let text = unescape(text, "")?;
-            string_length(&mut block, text.len());
-            block.extend_from_slice(&text);
-        }
+        field(&mut block, name, value)?;
     }
     Ok(block)
+}
+
+fn field(block: &mut Vec<u8>, name: &str, value: &str) -> Result<(), String> {
+    block.push(0);
+    for text in [name, value] {
+        let text = unescape(text, "")?;
+        string_length(block, text.len());
+        block.extend_from_slice(&text);
+    }
+    Ok(())
 }
 
 fn string_length(block: &mut Vec<u8>, length: usize) {

@@ -3,7 +3,7 @@
 use crate::bytes::{parts, show, unescape};
 use crate::case::{Action, Case, Options, Step};
 use crate::http1::{Answer, take_answer};
-use crate::http2::{body_sizes, list_frames, list_pieces, write_frames};
+use crate::http2::{body_sizes, list_frames, list_pieces, write_frames, write_request};
 use crate::places::Places;
 use crate::program::Program;
 use crate::stage::{check, prepare, read_logs};
@@ -101,7 +101,26 @@ impl Player<'_> {
                 if step.action == Action::Frames {
                     self.open(options)?;
                 }
-                self.exchange_frames(&bytes, options);
+                for line in self.exchange_frames(&bytes, options) {
+                    self.transcript.push(format!("  {line}"));
+                }
+            }
+            Action::Both => {
+                self.transcript
+                    .push(format!("step {number}: {}", first_line(&step.text)));
+                let parts = parts(&text, None)?;
+                self.open(options)?;
+                self.exchange(&parts, options);
+                self.transcript.push("  over HTTP/2");
+                self.open(options)?;
+                let lines = self.exchange_frames(&write_request(&text)?, options);
+                // A malformed request may be answered or reset (RFC 9113, section 8.1.1).
+                if lines.iter().any(|line| is_refusal(line)) {
+                    self.transcript.push("  refused");
+                } else {
+                    let lines = lines.iter().map(|line| format!("  {line}"));
+                    self.transcript.lines.extend(lines);
+                }
             }
             Action::HalfClose => {
                 self.transcript.push(format!("step {number}: half-close"));
@@ -237,8 +256,11 @@ impl Player<'_> {
         self.transcript.push(format!("  then {end}"));
     }
 
-    fn exchange_frames(&mut self, bytes: &[u8], options: &Options) {
-        let Some(wire) = &mut self.wire else { return };
+    /// What came, and how the connection stands then.
+    fn exchange_frames(&mut self, bytes: &[u8], options: &Options) -> Vec<String> {
+        let Some(wire) = &mut self.wire else {
+            return Vec::new();
+        };
         wire.send(bytes);
         let wanted = options.number("streams").unwrap_or(1);
         let within = options.milliseconds("within").unwrap_or(PATIENCE);
@@ -250,18 +272,15 @@ impl Player<'_> {
         });
         wire.receive(options.milliseconds("watch").unwrap_or(QUIET), |_, _| false);
         let received = std::mem::take(&mut wire.received);
-        for line in list_frames(&received) {
-            self.transcript.push(format!("  {line}"));
-        }
+        let mut lines = list_frames(&received);
         if self.transcript.names_pieces {
-            for line in list_pieces(&received) {
-                self.transcript.push(format!("  {line}"));
-            }
+            lines.extend(list_pieces(&received));
         }
         let bodies = body_sizes(&received).into_iter().map(|body| (0, body));
         self.transcript.sizes.extend(bodies);
         let end = if wire.end.is_some() { "closed" } else { "open" };
-        self.transcript.push(format!("  then {end}"));
+        lines.push(format!("then {end}"));
+        lines
     }
 
     fn curl(&mut self, text: &str) -> Result<(), String> {
@@ -306,6 +325,13 @@ fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
         answers.push(answer);
     }
     (answers, rest)
+}
+
+/// Whether a line of `list_frames` says that a request was malformed.
+fn is_refusal(line: &str) -> bool {
+    line.ends_with(": headers, status 400")
+        || line.ends_with(": reset, code 1")
+        || line.starts_with("goaway, code 1,")
 }
 
 fn first_line(text: &str) -> String {
