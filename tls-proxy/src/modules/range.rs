@@ -137,9 +137,9 @@ fn cut(response: &mut Response, file: &FileBody, parts: &[Range<u64>], length: u
 /// Reads `bytes=0-1,-5`; parts that are no part of the file are left out.
 fn parse(field: &[u8], length: u64, most: usize) -> Asked {
     let Some(list) = field
-        .get(..6)
-        .filter(|unit| unit.eq_ignore_ascii_case(b"bytes=") && field.len() > 6)
-        .and(std::str::from_utf8(&field[6..]).ok())
+        .split_at_checked(6)
+        .filter(|(unit, list)| unit.eq_ignore_ascii_case(b"bytes=") && !list.is_empty())
+        .and_then(|(_, list)| std::str::from_utf8(list).ok())
     else {
         return Asked::Whole;
     };
@@ -201,6 +201,9 @@ mod tests {
             ("bytes=90-", Asked::Nothing),
             ("bytes=90-95,1-1", parts(&[(1, 2)])),
             ("bytes=a-", Asked::Nothing),
+            ("", Asked::Whole),
+            ("x", Asked::Whole),
+            ("bytes", Asked::Whole),
             ("bytes=", Asked::Whole),
             ("bytes=-", Asked::Nothing),
             ("bytes=0-9,0-9", Asked::Whole),
