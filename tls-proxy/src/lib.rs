@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod either;
 pub mod error_log;
 mod http1;
+mod http2;
 pub mod life;
 pub mod log_form;
 mod message;

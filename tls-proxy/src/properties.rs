@@ -15,6 +15,7 @@ use crate::http1::body::{Broken, Decoder, Step};
 use crate::http1::request_head::{self, Framing, Limits, RequestHead};
 use crate::http1::response_head::{self, ResponseHead};
 use crate::http1::{host, target as request_target};
+use crate::message::rules;
 use crate::server::proxy_protocol;
 
 /// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
@@ -324,7 +325,7 @@ fn read_request(data: &[u8], size: usize) -> Understood {
         }
     };
     assert!(head.target.starts_with(b"/"));
-    let framing = head.framing();
+    let framing = rules::check(&head, false);
     let words = format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         head.line,

@@ -57,6 +57,18 @@ impl Fields {
         self.spans.len()
     }
 
+    /// `false` where certainly no two have the same name.
+    #[inline]
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.repeats
+    }
+
+    /// `false` where certainly none has a name of the set.
+    #[inline]
+    pub(crate) fn may_have_any(&self, names: Names) -> bool {
+        self.names.0 & names.0 != 0
+    }
+
     /// Whether there are several of this name, in any case.
     #[inline]
     pub(crate) fn repeats(&self, name: &[u8]) -> bool {

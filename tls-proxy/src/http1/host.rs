@@ -15,45 +15,64 @@ pub(crate) fn parse(text: &Bytes) -> Option<Bytes> {
 
 /// The same, with the letters that the client used.
 pub(crate) fn find(text: &[u8]) -> Option<&[u8]> {
-    let (host, port) = if text.starts_with(b"[") {
-        let end = memchr::memchr(b']', text)?;
-        let inside = &text[1..end];
-        let valid = inside
-            .iter()
-            .all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
-        if inside.is_empty() || !valid {
-            return None;
-        }
-        text.split_at(end + 1)
-    } else {
-        let end = memchr::memchr(b':', text).unwrap_or(text.len());
-        let host = &text[..end];
-        let doubled = host.windows(2).any(|pair| pair == b"..");
-        if host.is_empty() || doubled || !host.iter().all(is_host_byte) {
-            return None;
-        }
-        text.split_at(end)
+    let literal = text.starts_with(b"[");
+    let end = match literal {
+        true => memchr::memchr(b']', text)? + 1,
+        false => memchr::memchr(b':', text).unwrap_or(text.len()),
     };
-    let port = match port {
-        b"" => b"",
-        _ => port.strip_prefix(b":")?,
+    let (host, port) = text.split_at(end);
+    let valid = match literal {
+        true => host[1..end - 1].iter().all(is_literal_byte),
+        false => host.iter().all(is_host_byte),
     };
-    // At most five digits, so that the sum below cannot overflow.
-    if port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = port
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-    if number > 65535 {
+    let doubled = host.windows(2).any(|pair| pair == b"..");
+    if !valid || doubled || !is_port(port) {
         return None;
     }
     let host = host.strip_suffix(b".").unwrap_or(host);
     (!host.is_empty()).then_some(host)
 }
 
+/// How much of a request target is its authority; none where it is no valid one.
+/// That is less than `Host` may hold, as in nginx: of what RFC 3986 gives a
+/// registered name, letters, digits, `.` and `-`.
+pub(crate) fn length_in_target(text: &[u8]) -> Option<usize> {
+    let is_name_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
+    let host = match text.starts_with(b"[") {
+        true => memchr::memchr(b']', text)? + 1,
+        false => text.iter().take_while(is_name_byte).count(),
+    };
+    let port = match text.get(host) {
+        Some(b':') => {
+            1 + text[host + 1..]
+                .iter()
+                .take_while(|it| it.is_ascii_digit())
+                .count()
+        }
+        _ => 0,
+    };
+    find(&text[..host + port]).map(|_| host + port)
+}
+
+/// Nothing, or a colon and a number of 16 bits, which may be left out.
+fn is_port(text: &[u8]) -> bool {
+    let Some((colon, digits)) = text.split_first() else {
+        return true;
+    };
+    let add = |sum: u16, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    *colon == b':' && digits.iter().try_fold(0, add).is_some()
+}
+
 fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)
+}
+
+/// An IP literal (RFC 3986, section 3.2.2), whatever its version.
+fn is_literal_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(byte)
 }
 
 #[cfg(test)]
@@ -70,7 +89,10 @@ mod tests {
             (".a", ".a"),
             ("a,b", "a,b"),
             ("a_b", "a_b"),
+            ("a:000080", "a"),
             ("[::1]:80", "[::1]"),
+            ("[v1.A:b]", "[v1.a:b]"),
+            ("[]", "[]"),
         ] {
             assert_eq!(
                 parse(&Bytes::from_static(text.as_bytes())).as_deref(),
@@ -89,13 +111,35 @@ mod tests {
             "a:80:90",
             "[::1",
             "[::1]x",
+            "[::1].",
+            "[a..b]",
+            "[::1%25eth0]",
             "user@a",
             "\u{e9}",
             "a:99999",
             "a:99999999999",
-            "[]",
         ] {
             assert_eq!(parse(&Bytes::from_static(text.as_bytes())), None, "{text}");
+        }
+    }
+    #[test]
+    fn a_target_holds_fewer_hosts_than_the_field() {
+        for (text, length) in [
+            ("a.b-c:80/x", Some(8)),
+            ("a", Some(1)),
+            ("a:?x", Some(2)),
+            ("[::1]:80", Some(8)),
+            // What follows is for the caller to judge.
+            ("a%2fb/", Some(1)),
+            ("a_b", Some(1)),
+            ("a..b/", None),
+            ("/x", None),
+            (":80", None),
+            ("[::1", None),
+            ("[a b]", None),
+            ("a:65536", None),
+        ] {
+            assert_eq!(length_in_target(text.as_bytes()), length, "{text}");
         }
     }
 }

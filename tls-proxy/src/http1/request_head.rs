@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use super::fields::Span;
-use super::request_line::{INVALID_OLD_METHOD, is_control, is_method_byte, parse_line};
+use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
 pub(crate) use crate::message::head::{Framing, Limits, RequestHead, Version};
 pub(crate) use crate::message::rules::parse_length;
+use crate::message::rules::{self, Name, is_method_byte};
 
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
@@ -188,14 +189,14 @@ fn parse_field(
     limits: &Limits,
 ) -> Result<Option<(usize, std::ops::Range<usize>)>, Invalid> {
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
-    let regular = name > 0 && limits.is_regular(&line[..name]);
-    let broken = |byte: &u8| *byte <= 0x20 || *byte == 0x7f;
-    if !regular && (name == 0 || line[..name].iter().any(broken)) {
-        return Err(Invalid);
-    }
+    let kept = match rules::name(&line[..name], limits) {
+        Name::Kept => true,
+        Name::Ignored => false,
+        Name::Broken => return Err(Invalid),
+    };
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];
-    if memchr::memchr2(0, b'\r', raw).is_some() {
+    if !rules::stays_on_its_line(raw) {
         return Err(Invalid);
     }
     let leading = raw.iter().take_while(|byte| **byte == b' ').count();
@@ -204,7 +205,7 @@ fn parse_field(
         .rev()
         .take_while(|byte| **byte == b' ')
         .count();
-    if !regular && limits.ignore_invalid {
+    if !kept {
         return Ok(None);
     }
     Ok(Some((name, value_start + leading..line.len() - trailing)))
@@ -232,7 +233,7 @@ mod tests {
     }
 
     fn framing(text: &str) -> Result<Framing, u16> {
-        head(text)?.framing().map_err(|rejection| rejection.status)
+        rules::check(&head(text)?, false).map_err(|flaw| flaw.status)
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
         let with_path = head("GET http://a.b:81/c?d HTTP/1.1\r\nHost: x\r\n\r\n").expect("whole");
         assert_eq!(with_path.authority.as_deref(), Some(&b"a.b:81"[..]));
         assert_eq!(&with_path.target[..], b"/c?d");
-        let without = head("GET http://a?d HTTP/1.1\r\nHost: a\r\n\r\n").expect("whole");
+        let without = head("GET http://a?d#e HTTP/1.1\r\nHost: a\r\n\r\n").expect("whole");
         assert_eq!(&without.target[..], b"/?d");
     }
 
@@ -269,9 +270,14 @@ mod tests {
             ("GET / HTTP/1.1 x", 400),
             ("GET / FTP/1.1", 400),
             ("POST /", 400),
-            ("CONNECT a:1 HTTP/1.1", 405),
+            ("CONNECT a HTTP/1.1", 400),
+            ("CONNECT [::1] HTTP/1.1", 400),
+            ("CONNECT a: HTTP/1.1", 400),
             ("CONNECT / HTTP/1.1", 400),
-            ("TRACE / HTTP/1.1", 405),
+            ("GET http://a%2fb/ HTTP/1.1", 400),
+            ("GET http://a_b HTTP/1.1", 400),
+            ("GET http://a#b HTTP/1.1", 400),
+            ("GET http://a@b/ HTTP/1.1", 400),
             ("\u{16}\u{3}\u{1}", 400),
         ] {
             assert_eq!(
@@ -279,6 +285,14 @@ mod tests {
                 Err(status),
                 "{line:?}"
             );
+        }
+    }
+
+    #[test]
+    fn some_methods_are_not_allowed() {
+        for line in ["CONNECT a:1", "CONNECT [::1]:1", "TRACE /"] {
+            let text = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(framing(&text), Err(405), "{line}");
         }
     }
 

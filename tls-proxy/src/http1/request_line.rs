@@ -1,17 +1,21 @@
 //! The first line of a request (RFC 9112, section 3), read as nginx reads it.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::fields::{Fields, Span};
+use super::host;
 use crate::message::head::{RequestHead, Version};
+use crate::message::rules::{self, is_method_byte};
 
 /// The parts of a request line, as ranges of it.
 pub(super) struct Line {
     method: usize,
-    target: std::ops::Range<usize>,
+    target: Range<usize>,
     /// The target had an authority and an empty path.
     empty_path: bool,
-    pub(super) authority: Option<std::ops::Range<usize>>,
+    pub(super) authority: Option<Range<usize>>,
     pub(super) version: Version,
     length: usize,
 }
@@ -30,28 +34,19 @@ pub(super) fn parse_line(line: &[u8]) -> Result<Line, Fault> {
     if method == 0 || line.get(method) != Some(&b' ') {
         return Err((400, "client sent invalid method"));
     }
-    let mut at = skip_spaces(line, method);
-    let start = at;
-    let mut authority = None;
-    if &line[..method] == b"CONNECT" {
-        // Its target is an authority alone (RFC 9112, section 3.2.3).
-        let end = line[at..].iter().take_while(|byte| **byte != b' ').count();
-        let known = authority_length(&line[at..]) == Some(end);
-        return Err(if known {
-            (405, "client sent CONNECT method")
-        } else {
-            INVALID_REQUEST
-        });
-    }
-    if line.get(at) != Some(&b'/') {
-        let host = authority_start(&line[at..]).ok_or(INVALID_REQUEST)? + at;
-        let length = authority_length(&line[host..]).ok_or(INVALID_REQUEST)?;
-        authority = Some(host..host + length);
-        at = host + length;
-    }
-    let target_start = at;
+    let start = skip_spaces(line, method);
+    let (authority, target_start) = if &line[..method] == b"CONNECT" {
+        let named = authority_of_connect(line, start)?;
+        (Some(named.clone()), named.end)
+    } else if line.get(start) == Some(&b'/') {
+        (None, start)
+    } else {
+        let named = authority_of_uri(line, start)?;
+        (Some(named.clone()), named.end)
+    };
+    let mut at = target_start;
     at += line[at..].iter().take_while(|byte| **byte != b' ').count();
-    if line[start..at].iter().any(|byte| is_control(*byte)) {
+    if !rules::may_stand_in_target(&line[start..at]) {
         return Err(INVALID_REQUEST);
     }
     let target = target_start..at;
@@ -60,9 +55,6 @@ pub(super) fn parse_line(line: &[u8]) -> Result<Line, Fault> {
         return Err(INVALID_OLD_METHOD);
     }
     let empty_path = line.get(target_start) != Some(&b'/') || target.is_empty();
-    if &line[..method] == b"TRACE" {
-        return Err((405, "client sent TRACE method"));
-    }
     Ok(Line {
         method,
         target,
@@ -77,34 +69,34 @@ fn skip_spaces(line: &[u8], at: usize) -> usize {
     at + line[at..].iter().take_while(|byte| **byte == b' ').count()
 }
 
-/// Where the authority of `scheme://authority` begins.
-fn authority_start(text: &[u8]) -> Option<usize> {
-    let scheme = text
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-        .count();
-    let first_is_letter = text.first().is_some_and(u8::is_ascii_alphabetic);
-    (first_is_letter && text[scheme..].starts_with(b"://")).then_some(scheme + 3)
+/// The authority of `scheme://authority/…`, a target in absolute form.
+fn authority_of_uri(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+    let text = &line[start..];
+    let scheme = memchr::memchr(b':', text).ok_or(INVALID_REQUEST)?;
+    if !rules::is_scheme(&text[..scheme]) || !text[scheme..].starts_with(b"://") {
+        return Err(INVALID_REQUEST);
+    }
+    let named = authority(line, start + scheme + 3)?;
+    match line.get(named.end) {
+        Some(b'/' | b'?' | b' ') => Ok(named),
+        _ => Err(INVALID_REQUEST),
+    }
 }
 
-/// How long the authority is; none without a host.
-fn authority_length(text: &[u8]) -> Option<usize> {
-    let length = text
-        .iter()
-        .take_while(|byte| !matches!(byte, b'/' | b'?' | b' '))
-        .count();
-    let valid = text[..length].iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'.' | b'-' | b':' | b'[' | b']' | b'_' | b'~' | b'%' | b'!'
-            )
-            || matches!(
-                byte,
-                b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-            )
-    });
-    (valid && length > 0 && text[0] != b':').then_some(length)
+/// The target of CONNECT: an authority alone, with a port (RFC 9112, section 3.2.3).
+fn authority_of_connect(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+    let named = authority(line, start)?;
+    let host = host::find(&line[named.clone()]).ok_or(INVALID_REQUEST)?;
+    let has_port = line[named.end - 1].is_ascii_digit() && host.len() < named.len();
+    match line.get(named.end) {
+        Some(b' ') if has_port => Ok(named),
+        _ => Err(INVALID_REQUEST),
+    }
+}
+
+fn authority(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+    let length = host::length_in_target(&line[start..]).ok_or(INVALID_REQUEST)?;
+    Ok(start..start + length)
 }
 
 fn parse_version(line: &[u8], at: usize) -> Result<Version, Fault> {
@@ -141,7 +133,12 @@ impl Line {
     pub(super) fn into_head(self, text: Bytes, spans: Vec<Span>) -> RequestHead {
         let target = match (self.empty_path, self.target.is_empty()) {
             (true, true) => Bytes::from_static(b"/"),
-            (true, false) => [b"/", &text[self.target.clone()]].concat().into(),
+            (true, false) => {
+                // Made anew, it goes without a fragment.
+                let raw = &text[self.target.clone()];
+                let end = memchr::memchr(b'#', raw).unwrap_or(raw.len());
+                [b"/", &raw[..end]].concat().into()
+            }
             _ => text.slice(self.target.clone()),
         };
         RequestHead {
@@ -154,10 +151,6 @@ impl Line {
             fields: Fields::new(text, spans),
         }
     }
-}
-
-pub(super) fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-'
 }
 
 pub(super) fn is_control(byte: u8) -> bool {

@@ -1,92 +1,248 @@
 //! What a request may say (RFC 9110, RFC 9112, RFC 9113), decided as nginx does.
+//!
+//! HTTP/1 and HTTP/2 both ask here. Where the two differ, it is because the
+//! versions do, and a rule says so with [`Version`].
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
 
 use super::head::{Framing, Limits, RequestHead, Version};
-use crate::http1::request_head::Rejection;
+use crate::http1::fields::Names;
+use crate::http1::host;
 
-impl Limits {
-    /// Whether a field's name is one that nginx does not call invalid.
-    pub(crate) fn is_regular(&self, name: &[u8]) -> bool {
-        name.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || *byte == b'-' || (self.underscores && *byte == b'_')
-        })
-    }
+/// Why a request is refused: the status for the client, and for the error log what
+/// the client did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub(crate) status: u16,
+    pub(crate) reason: Cow<'static, str>,
 }
 
-impl RequestHead {
-    /// Checks what the fields say together (RFC 9112, sections 3.2 and 6.3)
-    /// and finds the body's end.
-    pub(crate) fn framing(&self) -> Result<Framing, Rejection> {
-        let refuse = |status, reason: &str| Rejection {
+impl Flaw {
+    pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
+        Self {
             status,
-            reason: reason.to_owned().into(),
-            line: self.line.clone(),
-            version: self.version,
-        };
-        self.check_unique(&refuse)?;
-        if self.version == Version::Http11 && self.fields.first(b"host").is_none() {
-            return Err(refuse(
-                400,
-                "client sent HTTP/1.1 request without \"Host\" header",
-            ));
+            reason: Cow::Borrowed(reason),
         }
-        let coding = self.fields.first(b"transfer-encoding");
-        let length = match self.fields.first(b"content-length") {
-            Some(value) => Some(
-                parse_length(value)
-                    .ok_or_else(|| refuse(400, "client sent invalid \"Content-Length\" header"))?,
-            ),
-            None => None,
-        };
-        match (coding, length) {
-            (Some(_), _) if self.version < Version::Http11 => Err(refuse(
-                400,
-                "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
-            )),
-            (Some(_), Some(_)) => Err(refuse(
-                400,
-                "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
-            )),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            (Some(_), None) => Err(refuse(501, "client sent unknown \"Transfer-Encoding\"")),
-            (None, Some(length)) => Ok(Framing::Length(length)),
-            (None, None) => Ok(Framing::None),
-        }
-    }
-
-    /// Fields that may stand once only.
-    fn check_unique(&self, refuse: &dyn Fn(u16, &str) -> Rejection) -> Result<(), Rejection> {
-        const UNIQUE: [&[u8]; 13] = [
-            b"host",
-            b"content-length",
-            b"transfer-encoding",
-            b"content-type",
-            b"content-range",
-            b"range",
-            b"if-modified-since",
-            b"if-unmodified-since",
-            b"if-match",
-            b"if-none-match",
-            b"if-range",
-            b"authorization",
-            b"expect",
-        ];
-        for name in UNIQUE {
-            if self.fields.repeats(name) {
-                let name = String::from_utf8_lossy(name);
-                return Err(refuse(
-                    400,
-                    &format!("client sent duplicate header line: \"{name}\""),
-                ));
-            }
-        }
-        Ok(())
     }
 }
 
-/// A decimal number of bytes and nothing else.
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
+/// Fields that nginx takes once: a second one is refused, not ignored, since
+/// what reads the request next may go by the other.
+const UNIQUE: [&str; 12] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "content-range",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "authorization",
+    "proxy-authorization",
+    "expect",
+];
+
+/// Fields about the connection, which HTTP/2 has no use for (RFC 9113, section
+/// 8.2.2).
+const CONNECTION_SPECIFIC: [&str; 5] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const CONNECTION_SPECIFIC_NAMES: Names = Names::of(&CONNECTION_SPECIFIC);
+
+/// What becomes of a field because of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    Kept,
+    /// It is left out (`ignore_invalid_headers`).
+    Ignored,
+    /// The request is refused.
+    Broken,
+}
+
+/// Judges the name of a field. What might end a name or a line breaks the
+/// request; what is merely unusual is left to `limits`.
+#[inline]
+pub(crate) fn name(name: &[u8], limits: &Limits) -> Name {
+    let is_regular = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || *byte == b'-' || (limits.underscores && *byte == b'_')
+    };
+    let is_broken = |byte: &u8| *byte <= b' ' || matches!(byte, b':' | 0x7f);
+    if !name.is_empty() && name.iter().all(is_regular) {
+        Name::Kept
+    } else if name.is_empty() || name.iter().any(is_broken) {
+        Name::Broken
+    } else if limits.ignore_invalid {
+        Name::Ignored
+    } else {
+        Name::Kept
     }
-    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Whether the text has nothing in it that ends a line, or what a careless reader
+/// takes for the end of it. It may be one value or several with their names.
+pub(crate) fn stays_on_its_line(text: &[u8]) -> bool {
+    memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+}
+
+/// Whether a target may hold these bytes: no blank, and nothing that has no sign.
+pub(crate) fn may_stand_in_target(text: &[u8]) -> bool {
+    text.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+}
+
+/// Whether it is a method that nginx knows how to read.
+pub(crate) fn is_method(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_method_byte(*byte))
+}
+
+/// Whether a method may hold the byte.
+pub(crate) fn is_method_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
+}
+
+/// Whether it is the scheme of a URI (RFC 3986, section 3.1).
+pub(crate) fn is_scheme(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(is_part)
+}
+
+/// The host that a request is for, as `$host` tells it; empty where the request
+/// names none. What the target names goes before `Host`, which has to be a valid
+/// one nevertheless (RFC 9112, section 3.2.2).
+pub(crate) fn host(head: &RequestHead) -> Result<Bytes, Flaw> {
+    const INVALID: Flaw = Flaw::new(400, "client sent invalid host header");
+    let field = head.fields.first_slice(b"host");
+    let Some(authority) = &head.authority else {
+        return field.map_or(Ok(Bytes::new()), |it| host::parse(&it).ok_or(INVALID));
+    };
+    // Over HTTP/2 the two are the same, or `check` refuses them.
+    if field.is_some_and(|field| field != *authority && host::find(&field).is_none()) {
+        return Err(INVALID);
+    }
+    host::parse(authority).ok_or(INVALID)
+}
+
+/// Checks what a head says as a whole, and finds the end of its body (RFC 9112,
+/// section 6.3). `ended` tells whether nothing follows the head; only HTTP/2 knows.
+pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Flaw> {
+    check_repeats(head)?;
+    let length = match head.fields.first(b"content-length") {
+        Some(value) => Some(parse_length(value).ok_or(Flaw::new(
+            400,
+            "client sent invalid \"Content-Length\" header",
+        ))?),
+        None => None,
+    };
+    let framing = match head.version {
+        Version::Http2 => {
+            check_http2(head)?;
+            framing_of_http2(length, ended)?
+        }
+        _ => framing_of_http1(head, length)?,
+    };
+    match &head.method[..] {
+        b"CONNECT" => Err(Flaw::new(405, "client sent CONNECT method")),
+        b"TRACE" => Err(Flaw::new(405, "client sent TRACE method")),
+        _ => Ok(framing),
+    }
+}
+
+fn check_repeats(head: &RequestHead) -> Result<(), Flaw> {
+    if !head.fields.may_repeat() {
+        return Ok(());
+    }
+    match UNIQUE
+        .iter()
+        .find(|name| head.fields.repeats(name.as_bytes()))
+    {
+        Some(name) => Err(Flaw {
+            status: 400,
+            reason: format!("client sent duplicate header line: \"{name}\"").into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn framing_of_http1(head: &RequestHead, length: Option<u64>) -> Result<Framing, Flaw> {
+    if head.version == Version::Http11 && head.fields.first(b"host").is_none() {
+        return Err(Flaw::new(
+            400,
+            "client sent HTTP/1.1 request without \"Host\" header",
+        ));
+    }
+    match (head.fields.first(b"transfer-encoding"), length) {
+        (None, None) => Ok(Framing::None),
+        (None, Some(length)) => Ok(Framing::Length(length)),
+        (Some(_), _) if head.version < Version::Http11 => Err(Flaw::new(
+            400,
+            "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
+        )),
+        (Some(coding), _) if !coding.eq_ignore_ascii_case(b"chunked") => {
+            Err(Flaw::new(501, "client sent unknown \"Transfer-Encoding\""))
+        }
+        (Some(_), None) => Ok(Framing::Chunked),
+        (Some(_), Some(_)) => Err(Flaw::new(
+            400,
+            "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
+        )),
+    }
+}
+
+fn framing_of_http2(length: Option<u64>, ended: bool) -> Result<Framing, Flaw> {
+    match (length, ended) {
+        (None, true) => Ok(Framing::None),
+        (None, false) => Ok(Framing::Chunked),
+        (Some(1..), true) => Err(Flaw::new(400, "client prematurely closed stream")),
+        (Some(length), _) => Ok(Framing::Length(length)),
+    }
+}
+
+/// A request over HTTP/2 names its host exactly once (RFC 9113, section 8.3.1) and
+/// says nothing about the connection (section 8.2.2).
+fn check_http2(head: &RequestHead) -> Result<(), Flaw> {
+    match (head.fields.first(b"host"), &head.authority) {
+        (None, _) => {
+            let reason = "client sent neither \":authority\" nor \"Host\" header";
+            return Err(Flaw::new(400, reason));
+        }
+        (Some(field), Some(authority)) if field != authority => {
+            let reason = "client sent \":authority\" and \"Host\" headers with different values";
+            return Err(Flaw::new(400, reason));
+        }
+        _ => {}
+    }
+    let fields = &head.fields;
+    if fields.may_have_any(CONNECTION_SPECIFIC_NAMES)
+        && let Some(name) = CONNECTION_SPECIFIC
+            .iter()
+            .find(|name| fields.first(name.as_bytes()).is_some())
+    {
+        return Err(Flaw {
+            status: 400,
+            reason: format!("client sent \"{name}\" header").into(),
+        });
+    }
+    let mut te = fields.all(b"te");
+    match (te.next(), te.next()) {
+        (None, _) => Ok(()),
+        (Some(te), None) if te.eq_ignore_ascii_case(b"trailers") => Ok(()),
+        _ => Err(Flaw::new(400, "client sent invalid \"TE\" header")),
+    }
+}
+
+/// A decimal number of bytes and nothing else, up to 2^63-1 as in nginx.
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
+    let add = |sum: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    let length = value.iter().try_fold(0, add)?;
+    (!value.is_empty() && length <= i64::MAX as u64).then_some(length)
 }

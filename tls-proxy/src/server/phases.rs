@@ -12,7 +12,8 @@ use crate::config::{LocationId, ServerId};
 use crate::error_log::{self, Level};
 use crate::http1::fields::Fields;
 use crate::http1::request_head::{Framing, Version};
-use crate::http1::{host, target};
+use crate::http1::target;
+use crate::message::rules;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
@@ -88,25 +89,11 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             return refuse(request, 400, "client sent invalid request");
         }
     }
-    if matches!(&request.head.method[..], b"TRACE" | b"CONNECT") {
-        let reason = match &request.head.method[..] {
-            b"TRACE" => "client sent TRACE method",
-            _ => "client sent CONNECT method",
-        };
-        return refuse(request, 405, reason);
-    }
-    let head = &request.head;
-    let named = head.authority.clone();
-    if let Some(named) = named.or_else(|| head.fields.first_slice(b"host")) {
-        match host::parse(&named) {
-            Some(host) => request.host = host,
-            None => return refuse(request, 400, "client sent invalid host header"),
-        }
+    match rules::host(&request.head) {
+        Ok(host) => request.host = host,
+        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
     }
     choose_server(request)?;
-    if let Some(reason) = flaw_of_http2_fields(request) {
-        return refuse(request, 400, reason);
-    }
     let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
     if let Err(refusal) = checked {
         if request.head.version == Version::Http2 {
@@ -116,11 +103,9 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         }
         return Err(refusal);
     }
-    if request.head.version < Version::Http2 {
-        match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
-            Ok(framing) => request.framing = framing,
-            Err(rejection) => return refuse(request, rejection.status, &rejection.reason),
-        }
+    match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
+        Ok(framing) => request.framing = framing,
+        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
     }
     if request.connection.plain_on_tls {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
@@ -139,26 +124,6 @@ fn check_protocol(request: &Request) -> Result<(), Refusal> {
                 is disabled while reading client request headers";
     error_log::request(request, Level::Info, what);
     Err(Refusal::closing(421))
-}
-
-/// Over HTTP/2 a request names its host exactly once (RFC 9113, section 8.3.1),
-/// and its length at most once; over HTTP/1 that has been looked at.
-fn flaw_of_http2_fields(request: &Request) -> Option<&'static str> {
-    if request.head.version != Version::Http2 {
-        return None;
-    }
-    let mut hosts = request.head.fields.all(b"host");
-    match (hosts.next(), hosts.next(), &request.head.authority) {
-        (None, ..) => Some("client sent neither \":authority\" nor \"Host\" header"),
-        (_, Some(_), _) => Some("client sent duplicate host header"),
-        (Some(host), None, Some(authority)) if host != authority => {
-            Some("client sent \":authority\" and \"Host\" headers with different values")
-        }
-        _ if request.head.fields.repeats(b"content-length") => {
-            Some("client sent duplicate header line")
-        }
-        _ => None,
-    }
 }
 
 fn choose_server(request: &mut Request) -> Result<(), Refusal> {

@@ -16,7 +16,8 @@ use super::moment;
 use super::standing::Standing;
 use crate::config::{Address, LocationId, ServerId};
 use crate::http1::fields::Fields;
-use crate::http1::request_head::{Framing, Rejection, RequestHead, Version};
+use crate::http1::request_head::{Framing, RequestHead, Version};
+use crate::message::rules::Flaw;
 use crate::modules::proxy::ProxyTo;
 use crate::modules::proxy::client_abort::HearsOut;
 use crate::modules::upstream;
@@ -83,7 +84,7 @@ pub(crate) struct Request {
     pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
     /// What the head says of its body, until the phases have looked at it.
-    pub(crate) announced: Result<Framing, Box<Rejection>>,
+    pub(crate) announced: Result<Framing, Box<Flaw>>,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
     /// What an upstream has been sent of the body already: another one gets

@@ -47,7 +47,8 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         }
     }),
     ("content_type", |request, out| {
-        write(request.head.fields.first(b"content-type"), out)
+        let values = request.head.fields.all(b"content-type");
+        join(values, b", ", out)
     }),
     ("document_uri", |request, out| {
         write(nonempty(&request.path), out)
@@ -340,8 +341,14 @@ pub(crate) fn joined<'a>(
     out: &mut Vec<u8>,
 ) -> bool {
     let separator: &[u8] = if name == b"cookie" { b"; " } else { b", " };
+    let named = fields.filter(|(own, _)| is_called(own, name));
+    join(named.map(|(_, value)| value), separator, out)
+}
+
+/// Writes values one after the other; `false` where there is none.
+fn join<'a>(values: impl Iterator<Item = &'a [u8]>, separator: &[u8], out: &mut Vec<u8>) -> bool {
     let mut found = false;
-    for (_, value) in fields.filter(|(own, _)| is_called(own, name)) {
+    for value in values {
         if found {
             out.extend_from_slice(separator);
         }

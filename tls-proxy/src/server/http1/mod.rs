@@ -25,6 +25,7 @@ use crate::error_log::{self, Level};
 use crate::http1::body::Decoder;
 use crate::http1::request_head::{Framing, Rejection, RequestHead};
 use crate::life::drain::{Kind, Token};
+use crate::message::rules;
 use crate::modules::core::Lingering;
 use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
 use crate::wire::Wire;
@@ -132,7 +133,7 @@ async fn answer(
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
     let written = wire.borrow().sent;
-    let framing = head.framing();
+    let framing = rules::check(&head, false);
     let body = body_of(&head, *framing.as_ref().unwrap_or(&Framing::None), wire);
     let mut request = Request::new(connection, head, body);
     request.announced = framing.map_err(Box::new);

@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 
 use super::hands::{Hand, Hands};
 use super::piece::{Piece, Queue};
-use super::stream::{self, Flaw};
+use super::stream;
 use crate::life::drain::Token;
+use crate::message::rules::Flaw;
 use crate::server::connection::Connection;
 use crate::server::moment;
 use crate::server::request::Request;

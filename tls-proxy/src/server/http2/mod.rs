@@ -3,7 +3,6 @@
 
 pub(super) mod crew;
 mod hands;
-mod head;
 mod piece;
 mod send;
 mod stream;
@@ -19,7 +18,6 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::crew::Job;
-use self::head::Fault;
 use self::piece::Piece;
 use super::connection::Connection;
 use super::request::Request;
@@ -27,7 +25,9 @@ use super::stream::ClientStream;
 use super::worker::Worker;
 use crate::error_log::{self, Level};
 use crate::http1::request_head::{Limits, Version};
+use crate::http2::request_head::{self, Decoded, Fault};
 use crate::life::drain::{Kind, Token};
+use crate::message::rules;
 use crate::upstream::body::{Http2Body, RequestBody};
 
 /// A stream's window: what a client may send ahead of its upstream, bytes
@@ -156,15 +156,15 @@ fn start(
     let (parts, body) = asked.into_parts();
     let body = Http2Body::new(body);
     let mut berth = connection.worker.crew.berth();
-    let (request, flaw) = match head::read(&parts, &core.head) {
+    let (request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
-            let framing = head::framing(&parts, &body);
+            let announced = rules::check(&head, body.is_done());
             let body = match body.is_done() {
                 true => RequestBody::None,
                 false => RequestBody::Http2(Box::new(body)),
             };
             let mut request = Request::new(connection, head, body);
-            request.framing = framing;
+            request.announced = announced.map_err(Box::new);
             (request, None)
         }
         Err(Fault::TooLarge { line, reason }) => {
@@ -195,4 +195,27 @@ fn start(
         quiet: quiet.clone(),
     });
     worn_out
+}
+
+/// A head that `h2` has decoded.
+fn decoded<'a>(parts: &'a http::request::Parts) -> Decoded<'a, impl Fn() -> RegularFields<'a>> {
+    Decoded {
+        method: parts.method.as_str().as_bytes(),
+        scheme: parts.uri.scheme_str().map(str::as_bytes),
+        authority: parts.uri.authority().map(|it| it.as_str().as_bytes()),
+        path: parts.uri.path_and_query().map(|it| it.as_str().as_bytes()),
+        fields: || RegularFields(parts.headers.iter()),
+    }
+}
+
+/// The regular fields of a head, as bytes.
+struct RegularFields<'a>(http::header::Iter<'a, http::HeaderValue>);
+
+impl<'a> Iterator for RegularFields<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.0.next()?;
+        Some((name.as_str().as_bytes(), value.as_bytes()))
+    }
 }

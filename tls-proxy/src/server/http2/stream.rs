@@ -16,14 +16,12 @@ use super::send::{Sender, Unfinished};
 use crate::error_log::{self, Level};
 use crate::http1::fields::is_hop_by_hop;
 use crate::server::framing::Framing;
+use crate::message::rules::Flaw;
 use crate::server::phases;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
 use crate::server::room::Place;
 use crate::server::source::Source as _;
-
-/// Why a head is none, and the status for it.
-pub(super) type Flaw = (u16, &'static str);
 
 /// Answers a request; `flaw` says why its head is none. What goes out passes
 /// through `queue`, which is empty.
@@ -54,7 +52,7 @@ async fn respond(
         let place = connection.worker.room.for_request().await;
         let response = match flaw {
             None => phases::respond(request).await,
-            Some((status, reason)) => {
+            Some(Flaw { status, reason }) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
                 phases::respond_to_broken(request, status).await

@@ -1,0 +1,222 @@
+//! The head of a stream's request, in the terms of HTTP/1, which is what goes
+//! upstream.
+
+use bytes::Bytes;
+
+use crate::http1::fields::{Fields, Span, append};
+use crate::http1::host;
+use crate::message::head::{Limits, RequestHead, Version};
+use crate::message::rules::{self, Flaw, Name};
+
+/// A head as its fields say it: decoded, and not judged. `fields` are the regular
+/// ones, from the first each time it is called; their names are in lower case.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoded<'a, F> {
+    pub(crate) method: &'a [u8],
+    pub(crate) scheme: Option<&'a [u8]>,
+    pub(crate) authority: Option<&'a [u8]>,
+    pub(crate) path: Option<&'a [u8]>,
+    pub(crate) fields: F,
+}
+
+/// What is wrong with a head.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// More than `large_client_header_buffers` allow: nginx ends the connection.
+    TooLarge {
+        /// As much of the request line as nginx knows by then.
+        line: Bytes,
+        reason: &'static str,
+    },
+    /// It is answered with an error, and nothing is known of the request but
+    /// its line.
+    Invalid { line: Bytes, flaw: Flaw },
+}
+
+/// A pseudo-field is none: to nginx the request has no line.
+fn invalid(reason: &'static str) -> Fault {
+    let line = Bytes::new();
+    let flaw = Flaw::new(400, reason);
+    Fault::Invalid { line, flaw }
+}
+
+/// Reads a head.
+pub(crate) fn read<'a, F, I>(
+    decoded: &Decoded<'a, F>,
+    limits: &Limits,
+) -> Result<RequestHead, Fault>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = (&'a [u8], &'a [u8])>,
+{
+    let method = decoded.method;
+    let Measured { size, fields } = decoded.measure(limits)?;
+    let target = decoded.path.filter(|_| method != b"CONNECT");
+    let Some(target) = target else {
+        return Err(invalid("client sent no :path header"));
+    };
+    if !target.starts_with(b"/") || !rules::may_stand_in_target(target) {
+        return Err(invalid("client sent invalid :path header"));
+    }
+    if !rules::is_method(method) {
+        return Err(invalid("client sent invalid method"));
+    }
+    if decoded
+        .scheme
+        .is_some_and(|scheme| !rules::is_scheme(scheme))
+    {
+        return Err(invalid("client sent invalid :scheme header"));
+    }
+    let authority = decoded.authority;
+    if authority.is_some_and(|authority| host::find(authority).is_none()) {
+        return Err(invalid("client sent invalid \":authority\" header"));
+    }
+    let refuse = |flaw| {
+        let line = decoded.line();
+        Fault::Invalid { line, flaw }
+    };
+    // nginx counts cookies apart from other fields.
+    if fields > limits.fields {
+        return Err(refuse(Flaw::new(494, "client sent too many header lines")));
+    }
+    // Line, authority and fields are slices of one piece of memory. Between them
+    // stands no more than `measure` has counted for the pseudo-fields' names.
+    let mut text = Vec::with_capacity(size);
+    decoded.write_line(&mut text);
+    let line = text.len();
+    let authority = authority.map(|authority| append(&mut text, authority));
+    let spans = decoded.write_fields(limits, fields, authority, &mut text);
+    let spans = spans.map_err(refuse)?;
+    // One look at all of it.
+    if !rules::stays_on_its_line(&text) {
+        return Err(refuse(Flaw::new(
+            400,
+            "client sent a line break in a header",
+        )));
+    }
+    let text = Bytes::from(text);
+    let size = |(start, end): (u32, u32)| (end - start) as usize;
+    let length: usize = spans
+        .iter()
+        .map(|span| size(span.name) + size(span.value) + 4)
+        .sum();
+    Ok(RequestHead {
+        length: (line + length + 4) as u64,
+        line: text.slice(..line),
+        method: text.slice(..method.len()),
+        target: text.slice(method.len() + 1..method.len() + 1 + target.len()),
+        authority: authority.map(|(start, end)| text.slice(start as usize..end as usize)),
+        version: Version::Http2,
+        fields: Fields::new(text, spans),
+    })
+}
+
+/// How much a head holds.
+struct Measured {
+    /// Its names and values, bytes.
+    size: usize,
+    /// Its regular fields without cookies.
+    fields: usize,
+}
+
+impl<'a, F, I> Decoded<'a, F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = (&'a [u8], &'a [u8])>,
+{
+    /// The request line that HTTP/1 would have.
+    fn line(&self) -> Bytes {
+        let mut line = Vec::new();
+        self.write_line(&mut line);
+        line.into()
+    }
+
+    fn write_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.method);
+        out.push(b' ');
+        out.extend_from_slice(self.path.unwrap_or_default());
+        out.extend_from_slice(b" HTTP/2.0");
+    }
+
+    fn cookies(&self) -> impl Iterator<Item = &'a [u8]> {
+        let cookies = (self.fields)().filter(|(name, _)| *name == b"cookie");
+        cookies.map(|(_, value)| value)
+    }
+
+    /// nginx holds the size of one buffer against each name and each value, and
+    /// that of all against their sum.
+    fn measure(&self, limits: &Limits) -> Result<Measured, Fault> {
+        let pseudo = [
+            (":method", self.method),
+            (":scheme", self.scheme.unwrap_or(b"http")),
+            (":path", self.path.unwrap_or_default()),
+            (":authority", self.authority.unwrap_or_default()),
+        ];
+        let pseudo = pseudo
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.len(), false));
+        let regular = (self.fields)().map(|(name, value)| (name, value.len(), true));
+        let (mut size, mut fields, mut known) = (0, 0, false);
+        for (name, value, regular) in pseudo.chain(regular) {
+            size += name.len() + value;
+            fields += usize::from(regular && name != b"cookie");
+            let reason = if name.len().max(value) > limits.line {
+                "client sent too large header field"
+            } else if size > limits.head {
+                "client sent too large header"
+            } else {
+                known = regular;
+                continue;
+            };
+            // As much of it as nginx knows by then.
+            let line = if known { self.line() } else { Bytes::new() };
+            return Err(Fault::TooLarge { line, reason });
+        }
+        Ok(Measured { size, fields })
+    }
+
+    /// `Host`, the regular fields, and the cookies, which may come in pieces
+    /// (RFC 9113, section 8.2.3).
+    fn write_fields(
+        &self,
+        limits: &Limits,
+        fields: usize,
+        authority: Option<(u32, u32)>,
+        text: &mut Vec<u8>,
+    ) -> Result<Vec<Span>, Flaw> {
+        let mut spans = Vec::with_capacity(fields + 2);
+        // A `Host` beside `:authority` has to say the same, which is looked at when
+        // the server is chosen.
+        let host = authority.filter(|_| (self.fields)().all(|(name, _)| name != b"host"));
+        spans.extend(host.map(|value| Span {
+            name: append(text, b"host"),
+            value,
+        }));
+        for (name, value) in (self.fields)() {
+            if name == b"cookie" {
+                continue;
+            }
+            match rules::name(name, limits) {
+                Name::Kept => {
+                    let name = append(text, name);
+                    let value = append(text, value);
+                    spans.push(Span { name, value });
+                }
+                Name::Ignored => {}
+                Name::Broken => return Err(Flaw::new(400, "client sent invalid header name")),
+            }
+        }
+        let mut cookies = self.cookies();
+        if let Some(first) = cookies.next() {
+            let name = append(text, b"cookie");
+            let (start, mut end) = append(text, first);
+            for cookie in cookies {
+                append(text, b"; ");
+                (_, end) = append(text, cookie);
+            }
+            let value = (start, end);
+            spans.push(Span { name, value });
+        }
+        Ok(spans)
+    }
+}
