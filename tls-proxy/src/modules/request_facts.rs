@@ -20,8 +20,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         append(out, format_args!("{seconds}.{millis:03}"))
     }),
     ("request_body", |request, out| {
-        let body = request.whole_body.as_deref();
-        write(body.filter(|body| !body.is_empty()), out)
+        write(request.whole_body.as_deref(), out)
     }),
     // No body is ever written to a file.
     ("request_body_file", |_, _| false),

@@ -48,7 +48,8 @@ pub(crate) struct Request {
     pub(crate) guards: Vec<limit_conn::Guard>,
     /// `set $limit_rate`.
     pub(crate) limit_rate: Option<Bytes>,
-    /// `$request_body`, where it was read whole before it went on.
+    /// `$request_body`, where there is one, be it empty, that was read whole
+    /// before it went on.
     pub(crate) whole_body: Option<Bytes>,
     /// `$gzip_ratio`: bytes before and after, as they become known.
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,

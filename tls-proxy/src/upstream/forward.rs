@@ -147,7 +147,7 @@ impl Body {
             framing => framing,
         };
         let begun = begun.freeze();
-        if rest.is_done() && !begun.is_empty() {
+        if rest.is_done() && request.framing != Framing::None {
             request.whole_body = Some(begun.clone());
         }
         Ok(Self {

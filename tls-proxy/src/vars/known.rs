@@ -1,6 +1,6 @@
 //! nginx's fixed variables, each a few lines over a request.
 
-use super::{Evaluate, ssl, write};
+use super::{Evaluate, request_fields, ssl, write};
 use crate::decimal;
 use crate::http1::request_head::{Framing, Version};
 use crate::modules::listen::Endpoint;
@@ -9,13 +9,16 @@ use crate::server::request::Request;
 
 /// Finds one of the fixed variables.
 pub(crate) fn find(name: &str) -> Option<Evaluate> {
-    let modules = crate::modules::VARIABLES.iter().copied().flatten();
-    TABLE
-        .iter()
-        .chain(ssl::TABLE)
-        .chain(modules)
+    all()
         .find(|(own, _)| *own == name)
         .map(|(_, evaluate)| *evaluate)
+}
+
+/// The fixed variables, of whichever file.
+fn all() -> impl Iterator<Item = &'static (&'static str, Evaluate)> {
+    let modules = crate::modules::VARIABLES.iter().copied().flatten();
+    let own = TABLE.iter().chain(request_fields::TABLE);
+    own.chain(ssl::TABLE).chain(modules)
 }
 
 /// Name and value of every fixed variable; the names are nginx's.
@@ -45,10 +48,6 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             }
             (None, _) => false,
         }
-    }),
-    ("content_type", |request, out| {
-        let values = request.head.fields.all(b"content-type");
-        join(values, b", ", out)
     }),
     ("document_uri", |request, out| {
         write(nonempty(&request.path), out)
@@ -93,12 +92,6 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("pipe", |request, out| {
         write(Some(if request.pipelined { b"p" } else { b"." }), out)
     }),
-    ("proxy_add_x_forwarded_for", |request, out| {
-        if joined(request.head.fields.iter(), b"x_forwarded_for", out) {
-            out.extend_from_slice(b", ");
-        }
-        remote_addr(request, out)
-    }),
     ("proxy_host", |request, out| {
         write(request.proxy.as_ref().map(|to| to.host.as_bytes()), out)
     }),
@@ -123,11 +116,6 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         let known = !line.is_empty() || request.head.version < Version::Http2;
         write(known.then_some(line), out)
     }),
-    ("request_body", |request, out| {
-        write(request.whole_body.as_deref(), out)
-    }),
-    // Bodies are never written to files.
-    ("request_body_file", |_, _| false),
     ("request_completion", |request, out| {
         write(
             Some(if request.outcome.complete { b"OK" } else { b"" }),
@@ -346,7 +334,11 @@ pub(crate) fn joined<'a>(
 }
 
 /// Writes values one after the other; `false` where there is none.
-fn join<'a>(values: impl Iterator<Item = &'a [u8]>, separator: &[u8], out: &mut Vec<u8>) -> bool {
+pub(crate) fn join<'a>(
+    values: impl Iterator<Item = &'a [u8]>,
+    separator: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
     let mut found = false;
     for value in values {
         if found {
@@ -479,6 +471,14 @@ pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_variable_is_defined_once() {
+        let mut names: Vec<&str> = all().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
 
     #[test]
     fn fields_answer_to_their_variable_name() {

@@ -3,6 +3,7 @@
 pub(crate) mod captured;
 pub(crate) mod known;
 pub(crate) mod registry;
+mod request_fields;
 pub(crate) mod slots;
 mod ssl;
 pub(crate) mod template;

@@ -13,14 +13,8 @@ use crate::conf::{Position, Problem};
 use crate::error_log::{self, Level};
 use crate::server::request::Request;
 
-/// Fields that nginx has variables of their own for, which cannot be made.
-const FIXED_FIELDS: [&str; 15] = [
-    "http_cookie",
-    "http_host",
-    "http_referer",
-    "http_user_agent",
-    "http_via",
-    "http_x_forwarded_for",
+/// Fields of answers that nginx has variables of their own for, which cannot be made.
+const FIXED_FIELDS: [&str; 9] = [
     "sent_http_cache_control",
     "sent_http_connection",
     "sent_http_content_length",

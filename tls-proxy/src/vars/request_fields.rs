@@ -1,0 +1,38 @@
+//! Variables over the request fields that nginx knows by name. Where
+//! `underscores_in_headers` is on, they do not take `X_Forwarded_For` for
+//! `X-Forwarded-For`, as other variables of fields do.
+
+use super::Evaluate;
+use super::known::{join, remote_addr};
+use crate::server::request::Request;
+
+pub(crate) const TABLE: &[(&str, Evaluate)] = &[
+    ("content_type", |request, out| {
+        field(request, b"content-type", out)
+    }),
+    ("http_cookie", |request, out| {
+        join(request.head.fields.all(b"cookie"), b"; ", out)
+    }),
+    ("http_host", |request, out| field(request, b"host", out)),
+    ("http_referer", |request, out| {
+        field(request, b"referer", out)
+    }),
+    ("http_user_agent", |request, out| {
+        field(request, b"user-agent", out)
+    }),
+    ("http_via", |request, out| field(request, b"via", out)),
+    ("http_x_forwarded_for", |request, out| {
+        field(request, b"x-forwarded-for", out)
+    }),
+    ("proxy_add_x_forwarded_for", |request, out| {
+        if field(request, b"x-forwarded-for", out) {
+            out.extend_from_slice(b", ");
+        }
+        remote_addr(request, out)
+    }),
+];
+
+/// All values of a field.
+fn field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    join(request.head.fields.all(name), b", ", out)
+}
