@@ -1,27 +1,11 @@
 //! The head of a request to an upstream.
 
 use super::{Chosen, Settings};
-use crate::decimal;
 use crate::http1::fields::Names;
+use crate::http1::outgoing::{passes, write_field, write_framing};
 use crate::http1::request_head::{Framing, Version};
 use crate::http1::target::{escape_path, push_escaped};
 use crate::server::request::Request;
-
-/// Fields of the client's that never go upstream as they are: they are about
-/// this connection, or made anew.
-const REPLACED: [&str; 9] = [
-    "host",
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "te",
-    "keep-alive",
-    "expect",
-    "upgrade",
-    "proxy-connection",
-];
-
-const REPLACED_NAMES: Names = Names::of(&REPLACED);
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
 pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, out: &mut Vec<u8>) {
@@ -40,21 +24,13 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, o
     if !sets(settings, b"host") {
         write_field(b"Host", chosen.to.host.as_bytes(), out);
     }
-    match framing {
-        Framing::Length(length) => {
-            write_field(b"Content-Length", &decimal::text(length), out);
-        }
-        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        _ => {}
-    }
+    write_framing(framing, out);
     if settings.pass_request_headers {
         let set = settings.set_headers.iter();
         let set: Names = set.map(|(name, _)| name.as_bytes()).collect();
         for (name, value) in request.head.fields.iter() {
-            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
-            let replaced = REPLACED_NAMES.may_have(name) && REPLACED.iter().any(is);
             let is_set = set.may_have(name) && sets(settings, name);
-            if !replaced && !is_set {
+            if passes(name) && !is_set {
                 write_field(name, value, out);
             }
         }
@@ -91,13 +67,6 @@ fn write_set_headers(settings: &Settings, request: &Request, out: &mut Vec<u8>) 
 fn sets(settings: &Settings, name: &[u8]) -> bool {
     let mut names = settings.set_headers.iter().map(|(own, _)| own.as_bytes());
     names.any(|own| own.eq_ignore_ascii_case(name))
-}
-
-fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The target: as the client sent it, or with the location's prefix replaced
