@@ -6,6 +6,10 @@
 
 #[path = "../../tls-proxy/src/http1/mod.rs"]
 mod http1;
+#[path = "../../tls-proxy/src/decimal.rs"]
+mod decimal;
+#[path = "../../tls-proxy/src/http2/mod.rs"]
+mod http2;
 #[path = "../../tls-proxy/src/message/mod.rs"]
 mod message;
 #[path = "../../tls-proxy/src/properties.rs"]
@@ -40,6 +44,11 @@ pub fn chunked(data: &[u8]) {
 /// See `properties::configuration`.
 pub fn configuration(data: &[u8]) {
     properties::configuration(data);
+}
+
+/// See `properties::http2_request`.
+pub fn http2_request(data: &[u8]) {
+    properties::http2_request(data);
 }
 
 /// See `properties::proxy_header`.

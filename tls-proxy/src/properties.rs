@@ -18,6 +18,12 @@ use crate::http1::{host, target as request_target};
 use crate::message::rules;
 use crate::server::proxy_protocol;
 
+#[path = "properties/asked.rs"]
+mod asked;
+
+use asked::Asked;
+pub(crate) use asked::http2_request;
+
 /// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
 const LIMITS: Limits = Limits {
     line: 1024,
@@ -142,9 +148,15 @@ fn is_name(word: &str) -> bool {
     !(numbers || known || address.parse::<IpAddr>().is_ok())
 }
 
-/// A request's head and body mean the same however they come in pieces.
+/// A request's head and body mean the same however they come in pieces, and to
+/// the upstream, too.
 pub(crate) fn request(data: &[u8]) {
     let whole = read_request(data, usize::MAX);
+    let mut input = BytesMut::from(data);
+    let head = request_head::parse(&mut input, &LIMITS, |_| None);
+    if let Some(asked) = head.ok().flatten().and_then(|head| Asked::of(head, false)) {
+        asked.means_the_same_upstream();
+    }
     for size in [1, 7] {
         assert_eq!(read_request(data, size), whole, "in pieces of {size}");
     }
@@ -385,6 +397,7 @@ mod tests {
         for (name, property) in [
             ("chunked", chunked as Property),
             ("configuration", configuration),
+            ("http2_request", http2_request),
             ("proxy_header", proxy_header),
             ("meaning", meaning),
             ("request", request),
