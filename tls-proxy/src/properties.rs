@@ -12,10 +12,11 @@ use bytes::{Bytes, BytesMut};
 use crate::cli::{self, Command};
 use crate::conf::{self, Entry, Main};
 use crate::http1::body::{Broken, Decoder, Step};
-use crate::http1::request_head::{self, Framing, Limits, RequestHead};
+use crate::http1::request_head;
 use crate::http1::response_head::{self, ResponseHead};
-use crate::http1::{host, target as request_target};
+use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
+use crate::message::{host, target as request_target};
 use crate::server::proxy_protocol;
 
 #[path = "properties/asked.rs"]

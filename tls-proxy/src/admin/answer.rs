@@ -3,8 +3,8 @@
 use pod::exposition;
 
 use super::{Site, page};
-use crate::http1::request_head::RequestHead;
 use crate::life::drain::Phase;
+use crate::message::head::RequestHead;
 use crate::modules::core::reason;
 use crate::server::clock::Stamp;
 

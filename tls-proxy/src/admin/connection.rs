@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::Site;
 use super::answer::{Answer, answer};
-use crate::http1::request_head::{self, Limits, Rejection, RequestHead};
+use crate::http1::request_head::{self, Rejection};
+use crate::message::head::{Limits, RequestHead};
 
 /// How long a head may take, and how long an answer may.
 const HEAD: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::chunked;
-use super::request_head::Framing;
+use crate::message::head::Framing;
 
 /// Reads one message's body off its connection's input.
 #[derive(Debug)]

@@ -7,10 +7,7 @@
 
 pub(crate) mod body;
 pub(crate) mod chunked;
-pub(crate) mod fields;
-pub(crate) mod host;
 pub(crate) mod outgoing;
 pub(crate) mod request_head;
 mod request_line;
 pub(crate) mod response_head;
-pub(crate) mod target;

@@ -1,8 +1,8 @@
 //! The head of a request to an upstream (RFC 9112, section 3), as far as it follows
 //! from the client's and not from the configuration.
 
-use super::fields::Names;
 use crate::decimal;
+use crate::message::fields::Names;
 use crate::message::head::Framing;
 
 /// Fields of the client's that never go upstream as they are: they are about

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::fields::Span;
 use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
-pub(crate) use crate::message::head::{Framing, Limits, RequestHead, Version};
-pub(crate) use crate::message::rules::parse_length;
+use crate::message::fields::Span;
+use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::rules::{self, Name, is_method_byte};
 
 /// As much of a refused request line as the logs show, bytes (nginx: what its
@@ -214,6 +213,7 @@ fn parse_field(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::head::Framing;
 
     const LIMITS: Limits = Limits {
         line: 8192,

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::fields::{Fields, Span};
-use super::host;
+use crate::message::fields::{Fields, Span};
 use crate::message::head::{RequestHead, Version};
+use crate::message::host;
 use crate::message::rules::{self, is_method_byte};
 
 /// The parts of a request line, as ranges of it.

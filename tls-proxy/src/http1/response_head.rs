@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::fields::{Fields, Span, members};
-use super::request_head::{Framing, Version, parse_length};
+use crate::message::fields::{Fields, Span, members};
+use crate::message::head::{Framing, Version};
+use crate::message::rules::parse_length;
 
 /// An answer's head.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::http1::fields::{Fields, Span, append};
-use crate::http1::host;
+use crate::message::fields::{Fields, Span, append};
 use crate::message::head::{Limits, RequestHead, Version};
+use crate::message::host;
 use crate::message::rules::{self, Flaw, Name};
 
 /// A head as its fields say it: decoded, and not judged. `fields` are the regular

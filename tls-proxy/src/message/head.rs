@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::http1::fields::{Fields, contains, members};
+use crate::message::fields::{Fields, contains, members};
 
 /// How much of a head a stranger may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

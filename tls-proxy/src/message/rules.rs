@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::head::{Framing, Limits, RequestHead, Version};
-use crate::http1::fields::Names;
-use crate::http1::host;
+use crate::message::fields::Names;
+use crate::message::host;
 
 /// Why a request is refused: the status for the client, and for the error log what
 /// the client did.

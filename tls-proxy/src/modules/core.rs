@@ -10,7 +10,7 @@ use crate::config::build::walk_block;
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
 use crate::error_log::ErrorLogs;
-use crate::http1::request_head::Limits;
+use crate::message::head::Limits;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block.

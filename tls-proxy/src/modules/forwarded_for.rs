@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::cidr::{Network, parse_address};
-use crate::http1::fields::Fields;
+use crate::message::fields::Fields;
 
 /// Whose word about the client counts.
 #[derive(Clone, Copy, Debug)]

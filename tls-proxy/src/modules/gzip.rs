@@ -14,7 +14,7 @@ use super::gzip_accept::{Proxied, accepts, may_for_proxy};
 use super::value::{self, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, user_agent};
 use crate::conf::Problem;
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::pattern::Pattern;
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{Contexts, Spec, arguments};
 use crate::conf::Problem;
-use crate::http1::fields::members;
+use crate::message::fields::members;
 use crate::server::http_date;
 use crate::server::request::Request;
 use crate::server::response::{Content, Refusal, Response, Validators};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::{Contexts, Spec, arguments};
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::server::file_body::FileBody;
 use crate::server::http_date;
 use crate::server::request::Request;

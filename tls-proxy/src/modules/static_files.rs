@@ -18,7 +18,7 @@ use super::value::{Parameter, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, types};
 use crate::conf::{Directive, Problem};
 use crate::error_log::{self, Level, shown};
-use crate::http1::target::escape_path;
+use crate::message::target::escape_path;
 use crate::server::file_body::FileBody;
 use crate::server::phases::Step;
 use crate::server::request::Request;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::inherited::Inherited;
 use super::{Contexts, Spec, arguments};
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::server::framing::Framing;
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};

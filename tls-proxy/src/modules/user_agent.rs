@@ -6,7 +6,7 @@ use memchr::memmem::find;
 
 use super::{Contexts, Effect, MANY, Spec, arguments};
 use crate::conf::Problem;
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::server::request::Request;
 
 /// `keepalive_disable`.

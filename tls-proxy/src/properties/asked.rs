@@ -4,10 +4,11 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::http1::outgoing::{passes, write_field, write_framing};
-use crate::http1::request_head::{self, Framing, Limits, RequestHead, Version};
-use crate::http1::target;
+use crate::http1::request_head;
 use crate::http2::{self, request_head::Decoded};
+use crate::message::head::{Framing, Limits, RequestHead, Version};
 use crate::message::rules;
+use crate::message::target;
 
 /// A request over HTTP/2 whose fields are decoded is refused where HTTP/1 would refuse
 /// it, and otherwise means the same as over HTTP/1 and to the upstream. The first byte

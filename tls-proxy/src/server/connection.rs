@@ -22,8 +22,8 @@ use super::worker::Worker;
 use super::{http1, http2};
 use crate::config::ServerId;
 use crate::error_log::{self, Level};
-use crate::http1::request_head::Version;
 use crate::life::drain::Token;
+use crate::message::head::Version;
 use crate::timer::Timer;
 use crate::tls::accept::{self, Failure, TlsInfo};
 

@@ -7,7 +7,7 @@ use super::http_date;
 use super::request::Request;
 use super::response::{Content, Refusal, Response};
 use super::source::Source as _;
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
 use crate::upstream::answer::Frame;
 

@@ -10,10 +10,10 @@ use super::response::{Refusal, Response};
 use crate::config::locations::{Found, Tree};
 use crate::config::{LocationId, ServerId};
 use crate::error_log::{self, Level};
-use crate::http1::fields::Fields;
-use crate::http1::request_head::{Framing, Version};
-use crate::http1::target;
+use crate::message::fields::Fields;
+use crate::message::head::{Framing, Version};
 use crate::message::rules;
+use crate::message::target;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,

@@ -16,7 +16,7 @@ use super::pool::Wanted;
 use super::translate::translate;
 use crate::error_log::{self, Level};
 use crate::http1::chunked;
-use crate::http1::request_head::{Framing, Version};
+use crate::message::head::{Framing, Version};
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;

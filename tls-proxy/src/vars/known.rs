@@ -2,7 +2,7 @@
 
 use super::{Evaluate, request_fields, ssl, write};
 use crate::decimal;
-use crate::http1::request_head::{Framing, Version};
+use crate::message::head::{Framing, Version};
 use crate::modules::listen::Endpoint;
 use crate::server::moment;
 use crate::server::request::Request;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::super::Scope;
 use crate::conf::{Directive, Problem};
-use crate::http1::fields::Fields;
+use crate::message::fields::Fields;
 
 /// Fields of an upstream's answer that are not acted on.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,7 +10,7 @@ use super::next_upstream::parse_next_upstream;
 use super::pass::parse_pass;
 use super::redirect::set_redirect;
 use crate::conf::{Directive, Problem};
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::vars::template::Template;
 
 /// A directive that is one flag, size or time in [`Settings`].

@@ -15,8 +15,8 @@ pub(crate) mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::http1::fields::Names;
-use crate::http1::request_head::Version;
+use crate::message::fields::Names;
+use crate::message::head::Version;
 use crate::vars::template::Template;
 pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use next_upstream::NextUpstream;

@@ -1,10 +1,10 @@
 //! The head of a request to an upstream.
 
 use super::{Chosen, Settings};
-use crate::http1::fields::Names;
 use crate::http1::outgoing::{passes, write_field, write_framing};
-use crate::http1::request_head::{Framing, Version};
-use crate::http1::target::{escape_path, push_escaped};
+use crate::message::fields::Names;
+use crate::message::head::{Framing, Version};
+use crate::message::target::{escape_path, push_escaped};
 use crate::server::request::Request;
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).

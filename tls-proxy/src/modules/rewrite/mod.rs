@@ -18,7 +18,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
 use crate::error_log::{self, Level};
-use crate::http1::target;
+use crate::message::target;
 use crate::server::request::Request;
 use crate::server::response::{Refusal, Response};
 use crate::vars::template::Template;

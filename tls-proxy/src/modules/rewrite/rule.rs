@@ -173,7 +173,7 @@ fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8
 
 /// Percent-encodes what arguments cannot hold (nginx: `NGX_ESCAPE_ARGS`).
 fn escape_args(text: &[u8], out: &mut Vec<u8>) {
-    use crate::http1::target::push_escaped;
+    use crate::message::target::push_escaped;
     for byte in text {
         match byte {
             0..=0x20 | 0x7f..=0xff => push_escaped(*byte, out),

@@ -1,6 +1,6 @@
 //! What counts are told apart by: small sets that no stranger can widen.
 
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 
 /// Statuses that are told apart, nginx's own too; the last place is every
 /// other's.

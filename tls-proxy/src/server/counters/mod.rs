@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::labels::{Handshake, Upstream};
 use self::tally::Absorb;
 pub(crate) use self::tally::{BOUNDS, Count, Histogram};
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 
 /// One worker's counters.
 #[derive(Debug, Default)]

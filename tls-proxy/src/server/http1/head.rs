@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error_log::{self, Level};
-use crate::http1::host;
-use crate::http1::request_head::{self, Limits, Rejection, RequestHead, Version};
+use crate::http1::request_head::{self, Rejection};
+use crate::message::head::{Limits, RequestHead, Version};
+use crate::message::host;
 use crate::server::connection::{Connection, note_broken};
 use crate::server::counters::Reading;
 use crate::server::room::Place;

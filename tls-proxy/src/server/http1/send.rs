@@ -9,7 +9,7 @@ use bytes::Buf;
 use crate::decimal;
 use crate::error_log::{self, Level};
 use crate::http1::chunked;
-use crate::http1::request_head::Version;
+use crate::message::head::Version;
 use crate::modules::core::reason;
 use crate::server::framing::Framing;
 use crate::server::gather::{ENOUGH, Gather, Part, Then};

@@ -24,9 +24,9 @@ use super::request::Request;
 use super::stream::ClientStream;
 use super::worker::Worker;
 use crate::error_log::{self, Level};
-use crate::http1::request_head::{Limits, Version};
 use crate::http2::request_head::{self, Decoded, Fault};
 use crate::life::drain::{Kind, Token};
+use crate::message::head::{Limits, Version};
 use crate::message::rules;
 use crate::upstream::body::{Http2Body, RequestBody};
 
