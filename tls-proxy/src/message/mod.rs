@@ -6,5 +6,6 @@
 pub(crate) mod fields;
 pub(crate) mod head;
 pub(crate) mod host;
+pub(crate) mod internal_path;
 pub(crate) mod rules;
 pub(crate) mod target;

@@ -129,12 +129,6 @@ pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
     name
 }
 
-/// Whether a path, or what is left of it behind `alias`, has a `..` in it: it
-/// could lead out of the folder.
-pub(crate) fn climbs(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'/').any(|part| part == b"..")
-}
-
 /// Bytes as a path.
 pub(crate) fn path(bytes: Vec<u8>) -> PathBuf {
     OsString::from_vec(bytes).into()

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::document_root::{climbs, folder, path};
+use super::document_root::{folder, path};
 use super::log_format::Format;
 use super::value::{Parameter, Value};
 use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::files::{Compressed, LogFile, LogFileId, append_to};
 use crate::error_log::{self, Level, shown};
+use crate::message::internal_path::climbs;
 use crate::server::request::Request;
 use crate::vars::template::Template;
 

@@ -18,7 +18,7 @@ use super::value::{Parameter, Value};
 use super::{Contexts, Effect, MANY, Spec, arguments, types};
 use crate::conf::{Directive, Problem};
 use crate::error_log::{self, Level, shown};
-use crate::message::target::escape_path;
+use crate::message::{internal_path, target::escape_path};
 use crate::server::file_body::FileBody;
 use crate::server::phases::Step;
 use crate::server::request::Request;
@@ -160,7 +160,7 @@ pub(crate) fn serve(request: &mut Request) -> Step {
         return Step::refuse(405);
     }
     let replaced = request.settings().static_files.documents.replaced();
-    if document_root::climbs(request.path.get(replaced..).unwrap_or_default()) {
+    if internal_path::climbs(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);
         return Step::refuse(404);

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Contexts, MANY, Scope, Spec, document_root, rewrite};
+use super::{Contexts, MANY, Scope, Spec, document_root};
 use crate::conf::{Directive, Problem};
+use crate::message::internal_path;
 use crate::server::phases::Step;
 use crate::server::request::Request;
 use crate::vars::template::Template;
@@ -74,7 +75,7 @@ impl TryFiles {
             if !path.starts_with(&prefix) {
                 path.splice(0..0, prefix.iter().copied());
             }
-            if document_root::climbs(&path) {
+            if internal_path::climbs(&path) {
                 continue;
             }
             let name = document_root::path(document_root::file_name(request, &path));
@@ -97,7 +98,7 @@ impl TryFiles {
         if target.starts_with(b"@") {
             return Step::Named(target);
         }
-        let (path, args) = rewrite::split_target(&target);
+        let (path, args) = internal_path::split(&target);
         request.path = path;
         request.args = args;
         request.rewritten = true;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::phases;
 use super::request::Request;
 use super::response::{Content, Refusal, Response};
+use crate::message::internal_path;
 use crate::modules::core::{Answer, ErrorPage};
 use crate::modules::user_agent;
 
@@ -120,9 +121,8 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
         if !request.is_head() {
             request.head.method = Bytes::from_static(b"GET");
         }
-        let mark = memchr::memchr(b'?', &target).unwrap_or(target.len());
-        let args = target.slice((mark + 1).min(target.len())..);
-        return phases::redirect(request, target.slice(..mark), args).await;
+        let (path, args) = internal_path::split(&target);
+        return phases::redirect(request, path, args).await;
     }
     let code = match request.error_status {
         code @ (301 | 302 | 303 | 307 | 308) if matches!(page.answer, Answer::Fixed(_)) => code,

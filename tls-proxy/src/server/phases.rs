@@ -12,8 +12,7 @@ use crate::config::{LocationId, ServerId};
 use crate::error_log::{self, Level};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
-use crate::message::rules;
-use crate::message::target;
+use crate::message::{internal_path, rules, target};
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
@@ -265,7 +264,12 @@ fn hand_on(request: &mut Request) -> Option<Step> {
     if target.starts_with(b"@") {
         return Some(Step::Named(target));
     }
-    let Some((path, args)) = rewrite::split_internal(&target) else {
+    let Some((path, args)) = internal_path::parse_untrusted(&target) else {
+        let address = error_log::shown(&target);
+        let what = format!(
+            "unsafe URI \"{address}\" was detected while reading response header from upstream"
+        );
+        error_log::request(request, Level::Error, what);
         return Some(Step::refuse(404));
     };
     (request.path, request.args) = (path, args);

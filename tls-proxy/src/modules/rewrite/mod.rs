@@ -18,7 +18,6 @@ use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
 use crate::error_log::{self, Level};
-use crate::message::target;
 use crate::server::request::Request;
 use crate::server::response::{Refusal, Response};
 use crate::vars::template::Template;
@@ -334,27 +333,4 @@ impl Return {
             }
         }
     }
-}
-
-/// The path and the arguments of an address that an upstream names; `None`
-/// where it is not to be trusted.
-pub(crate) fn split_internal(address: &Bytes) -> Option<(Bytes, Bytes)> {
-    let (path, args) = split(address);
-    let normal = target::normalise(&path, true).ok()?;
-    Some((normal.path, args))
-}
-
-/// The path of an internal redirect, split off its arguments.
-pub(crate) fn split_target(address: &Bytes) -> (Bytes, Bytes) {
-    let (path, args) = split(address);
-    match target::normalise(&path, true) {
-        Ok(normal) => (normal.path, args),
-        Err(_) => (path, args),
-    }
-}
-
-fn split(address: &Bytes) -> (Bytes, Bytes) {
-    let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
-    let behind = address.len().min(mark + 1);
-    (address.slice(..mark), address.slice(behind..))
 }
