@@ -75,6 +75,35 @@ impl Fields {
         self.repeats && self.all(name).nth(1).is_some()
     }
 
+    /// Keeps the first field of each of these names alone, which `names` is the set
+    /// of; what is left out, in order.
+    pub(crate) fn keep_first(&mut self, of: &[&str], names: Names) -> Vec<(Bytes, Bytes)> {
+        if !self.repeats {
+            return Vec::new();
+        }
+        let (mut seen, mut left_out) = (0_u32, Vec::new());
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.retain(|span| {
+            let name = self.at(span.name);
+            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+            let known = match names.may_have(name) {
+                true => of.iter().position(is),
+                false => None,
+            };
+            let Some(bit) = known.map(|at| 1 << at) else {
+                return true;
+            };
+            if seen & bit != 0 {
+                left_out.push((self.slice(span.name), self.slice(span.value)));
+                return false;
+            }
+            seen |= bit;
+            true
+        });
+        self.spans = spans;
+        left_out
+    }
+
     /// All fields, in order, as (name, value).
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans
@@ -238,6 +267,25 @@ mod tests {
             assert!(SOME.may_have(name.as_bytes()), "{name}");
         }
         assert!(!SOME.may_have(b"content-type") && !SOME.may_have(b"te"));
+    }
+
+    #[test]
+    fn the_first_field_of_a_name_is_kept() {
+        const SOME: [&str; 2] = ["expires", "etag"];
+        let pairs = [
+            ("ETag", "a"),
+            ("X", "1"),
+            ("etag", "b"),
+            ("X", "2"),
+            ("ETAG", ""),
+        ];
+        let bytes = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let mut fields = Fields::collect(bytes.into_iter());
+        let left_out = fields.keep_first(&SOME, Names::of(&SOME));
+        let left_out: Vec<_> = left_out.iter().map(|(_, value)| &value[..]).collect();
+        assert_eq!(left_out, [&b"b"[..], b""]);
+        assert_eq!(fields.len(), 3);
+        assert!(fields.repeats(b"x") && !fields.repeats(b"etag"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::exchange::{Exchange, Failure};
 use crate::error_log::{self, Level, shown};
 use crate::http1::response_head::{Malformed, ResponseHead};
+use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
 use crate::modules::proxy::{self, Settings, accel, cookies};
@@ -20,10 +21,11 @@ use crate::server::response::Response;
 pub(super) fn translate(
     settings: &Settings,
     request: &mut Request,
-    head: ResponseHead,
+    mut head: ResponseHead,
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Result<Response, Failure> {
+    ignore_duplicates(request, &mut head.fields);
     let mut response = if head.status == 101 {
         if request.head.upgrade().is_none() {
             return Err(Failure::Malformed(Malformed::NoHttp));
@@ -44,6 +46,19 @@ pub(super) fn translate(
     }
     request.upstream_fields = Some(head.fields);
     Ok(response)
+}
+
+/// Ignores duplicates, and says so.
+fn ignore_duplicates(request: &Request, fields: &mut Fields) {
+    for (name, value) in proxy::ignore_duplicates(fields) {
+        let previous = fields.first(&name).unwrap_or_default();
+        let (name, value, previous) = (shown(&name), shown(&value), shown(previous));
+        let what = format!(
+            "upstream sent duplicate header line: \"{name}: {value}\", previous value: \
+             \"{name}: {previous}\", ignored while reading response header from upstream"
+        );
+        error_log::request(request, Level::Warn, what);
+    }
 }
 
 /// An answer with a body, or one that has none.
@@ -72,7 +87,7 @@ fn begin(
 /// Adds a field of the upstream's.
 fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes) {
     if name.eq_ignore_ascii_case(b"content-type") {
-        response.content_type = Some(value);
+        response.content_type = Some(value).filter(|value| !value.is_empty());
     } else if name.eq_ignore_ascii_case(b"location") {
         let rewritten = proxy::rewrite_location(request, &value);
         response.own_location = rewritten.is_some();
@@ -102,7 +117,10 @@ fn obey(request: &mut Request, response: &mut Response, head: &ResponseHead, set
         request.limit_rate = Some(Bytes::from_static(b"0"));
         response.unbuffered = true;
     }
-    if let Some(charset) = told.charset.filter(|_| response.content_type.is_some()) {
+    if let Some(charset) = told
+        .charset
+        .filter(|charset| !charset.is_empty() && response.content_type.is_some())
+    {
         let what = format!("unknown charset \"{}\" to override", shown(&charset));
         error_log::request(request, Level::Error, what);
     }

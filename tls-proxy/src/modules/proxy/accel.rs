@@ -29,9 +29,9 @@ impl Ignored {
         bit.is_some_and(|bit| self.0 & (1 << bit) != 0)
     }
 
-    /// A field of the proxy's own business, where it is to be heard.
-    fn heard<'a>(self, name: &str, fields: &'a Fields) -> Option<&'a [u8]> {
-        fields.first(name.as_bytes()).filter(|_| !self.has(name))
+    /// Values of a field of the proxy's own business, where they are to be heard.
+    fn heard<'a>(self, name: &'a str, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
+        fields.all(name.as_bytes()).filter(move |_| !self.has(name))
     }
 }
 
@@ -73,17 +73,28 @@ pub(crate) struct Told {
 
 /// Reads what an answer tells the proxy.
 pub(crate) fn read(fields: &Fields, ignored: Ignored) -> Told {
-    let own = |name| ignored.heard(name, fields).map(Bytes::copy_from_slice);
-    let is_number = |value: &Bytes| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let own = |value: &[u8]| Bytes::copy_from_slice(value);
+    let first = |name| ignored.heard(name, fields).next().map(own);
+    let buffering = ignored.heard("X-Accel-Buffering", fields);
     Told {
-        redirect: own("X-Accel-Redirect"),
-        rate: own("X-Accel-Limit-Rate").filter(is_number),
-        buffering: match own("X-Accel-Buffering").as_deref() {
-            Some(value) if value.eq_ignore_ascii_case(b"yes") => Some(true),
-            Some(value) if value.eq_ignore_ascii_case(b"no") => Some(false),
-            _ => None,
-        },
-        charset: own("X-Accel-Charset"),
+        redirect: first("X-Accel-Redirect"),
+        rate: first("X-Accel-Limit-Rate").filter(|value| is_number(value)),
+        buffering: buffering.filter_map(yes_or_no).last(),
+        charset: ignored.heard("X-Accel-Charset", fields).last().map(own),
+    }
+}
+
+/// Whether nginx reads a number (`ngx_atoi`): one that a signed word holds.
+fn is_number(value: &[u8]) -> bool {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<i64>().is_ok())
+}
+
+fn yes_or_no(value: &[u8]) -> Option<bool> {
+    match value {
+        value if value.eq_ignore_ascii_case(b"yes") => Some(true),
+        value if value.eq_ignore_ascii_case(b"no") => Some(false),
+        _ => None,
     }
 }
 

@@ -15,8 +15,10 @@ pub(crate) mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::fields::Names;
+use crate::message::fields::{Fields, Names};
 use crate::message::head::Version;
+use bytes::Bytes;
+
 use crate::vars::template::Template;
 pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use next_upstream::NextUpstream;
@@ -118,6 +120,30 @@ impl Default for Settings {
             pass_trailers: false,
         }
     }
+}
+
+/// Fields of which nginx takes the first and ignores the others; a second
+/// `Content-Length` or `Transfer-Encoding` makes the response invalid.
+const SENT_ONCE: [&str; 12] = [
+    "status",
+    "content-type",
+    "date",
+    "last-modified",
+    "etag",
+    "server",
+    "location",
+    "refresh",
+    "expires",
+    "x-accel-expires",
+    "x-accel-redirect",
+    "x-accel-limit-rate",
+];
+
+/// Takes out of a response's fields what nginx ignores: the second and later ones
+/// of those that a response has once.
+pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Vec<(Bytes, Bytes)> {
+    const NAMES: Names = Names::of(&SENT_ONCE);
+    fields.keep_first(&SENT_ONCE, NAMES)
 }
 
 /// Whether a field of the upstream's answer stays between it and the proxy.
