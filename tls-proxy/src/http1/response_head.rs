@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::message::fields::{Fields, Span, members};
+use crate::message::fields::{Fields, Span, contains};
 use crate::message::head::{Framing, Version};
 use crate::message::rules::parse_length;
 
@@ -34,6 +34,10 @@ pub(crate) enum Malformed {
     Length,
     #[error("upstream sent duplicate header line")]
     Duplicate,
+    #[error("upstream sent HTTP/1.0 response with interim status")]
+    Interim,
+    #[error("upstream sent too many interim responses")]
+    Interims,
 }
 
 /// Takes one head off `input`; `Ok(None)` when more is needed. `limit` is in
@@ -80,46 +84,61 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
                 fields,
             }));
         }
-        spans.push(parse_field(line, at)?);
+        spans.extend(parse_field(line, at)?);
         at = next;
     }
 }
 
-/// Version, status and where the rest begins, the reason and its space.
+/// Version, status and where the rest begins, the reason and its space; IIS
+/// writes `403.1 ` and the like.
 fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
     let rest = line.strip_prefix(b"HTTP/").ok_or(Malformed::NoHttp)?;
-    let is_version = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
-    let length = rest.iter().take_while(is_version).count();
-    let number = &rest[..length];
-    let dotted = number.iter().filter(|byte| **byte == b'.').count() == 1;
-    if !dotted || number.starts_with(b".") || number.ends_with(b".") {
+    if rest.starts_with(b"0") {
         return Err(Malformed::NoHttp);
     }
-    let version = if number == b"1.0" {
+    let (major, rest) = split_number(rest)?;
+    let (minor, rest) = split_number(rest.strip_prefix(b".").ok_or(Malformed::NoHttp)?)?;
+    let version = if (major, minor) < (1, 1) {
         Version::Http10
     } else {
         Version::Http11
     };
-    let spaces = rest[length..]
-        .iter()
-        .take_while(|byte| **byte == b' ')
-        .count();
-    let start = 5 + length + spaces;
-    let digits = line.get(start..start + 3).ok_or(Malformed::NoHttp)?;
-    let valid = spaces > 0 && digits.iter().all(u8::is_ascii_digit);
-    if !valid || line.get(start + 3).is_some_and(|byte| *byte != b' ') {
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let (status, behind) = rest[spaces..]
+        .split_first_chunk::<3>()
+        .ok_or(Malformed::NoHttp)?;
+    let valid = spaces > 0 && status.iter().all(u8::is_ascii_digit);
+    let ends = matches!(behind.first(), None | Some(b' ' | b'.'));
+    if !valid || !ends || status[0] == b'0' || behind.contains(&b'\r') {
         return Err(Malformed::NoHttp);
     }
-    let status = digits
+    let status = status
         .iter()
         .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-    if status < 100 {
-        return Err(Malformed::NoHttp);
-    }
-    Ok((version, status, start + 3))
+    Ok((version, status, line.len() - behind.len()))
 }
 
-fn parse_field(line: &[u8], at: usize) -> Result<Span, Malformed> {
+/// The number that the text begins with, of three digits at most, and what
+/// follows it.
+fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Malformed> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    let (number, rest) = text.split_at(digits.count());
+    if !matches!(number.len(), 1..=3) {
+        return Err(Malformed::NoHttp);
+    }
+    let value = |sum, digit: &u8| sum * 10 + u16::from(digit - b'0');
+    Ok((number.iter().fold(0, value), rest))
+}
+
+/// One field line, whose end is a line feed, `at` bytes into its text. What has
+/// no colon is a name without a value; `None` is a second status line, which
+/// IIS may send. All of it as nginx reads it.
+fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
+    if line.starts_with(b"HTTP/") {
+        return Ok(None);
+    }
+    let returns = line.iter().rev().take_while(|byte| **byte == b'\r');
+    let line = &line[..line.len() - returns.count()];
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
     let invalid_name = line[..name]
         .iter()
@@ -138,13 +157,13 @@ fn parse_field(line: &[u8], at: usize) -> Result<Span, Malformed> {
         .rev()
         .take_while(|byte| matches!(byte, b' ' | b'\t'))
         .count();
-    Ok(Span {
+    Ok(Some(Span {
         name: (at as u32, (at + name) as u32),
         value: (
             (at + value + leading) as u32,
             (at + line.len() - trailing) as u32,
         ),
-    })
+    }))
 }
 
 impl ResponseHead {
@@ -176,15 +195,11 @@ impl ResponseHead {
         })
     }
 
-    /// Whether the upstream keeps the connection (RFC 9112, section 9.3).
+    /// Whether the upstream keeps the connection: never over HTTP/1.0, as in
+    /// nginx.
     pub(crate) fn keeps_alive(&self) -> bool {
-        let says = |word: &[u8]| {
-            self.fields
-                .all(b"connection")
-                .flat_map(members)
-                .any(|member| member.eq_ignore_ascii_case(word))
-        };
-        !says(b"close") && (self.version == Version::Http11 || says(b"keep-alive"))
+        let mut connection = self.fields.all(b"connection");
+        self.version == Version::Http11 && !connection.any(|value| contains(value, b"close"))
     }
 }
 
@@ -228,6 +243,10 @@ mod tests {
             "HTTP/1.1. 200 OK\r\n\r\n",
             "SSH-2.0",
             "HTTP/1.1 2000\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/01.1 200 OK\r\n\r\n",
+            "HTTP/1.1000 200 OK\r\n\r\n",
+            "HTTP/1.1 200 a\rb\r\n\r\n",
         ] {
             assert!(matches!(head(text), Err(Malformed::NoHttp)), "{text:?}");
         }
@@ -237,6 +256,30 @@ mod tests {
         ));
         let big = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(5000));
         assert!(matches!(head(&big), Err(Malformed::TooBig)));
+    }
+
+    #[test]
+    fn versions_are_numbers() {
+        for (version, expected) in [
+            ("1.0", Version::Http10),
+            ("1.00", Version::Http10),
+            ("1.1", Version::Http11),
+            ("1.12", Version::Http11),
+            ("2.0", Version::Http11),
+        ] {
+            let head = head(&format!("HTTP/{version} 403.1 x\r\n\r\n"));
+            let head = head.expect("valid").expect("whole");
+            let seen = (head.version, head.status, &head.reason[..]);
+            assert_eq!(seen, (expected, 403, &b".1 x"[..]), "{version}");
+        }
+    }
+
+    #[test]
+    fn field_lines_are_read_as_nginx_reads_them() {
+        let text = "HTTP/1.1 200 OK\r\nNoColon\r\nHTTP/1.1 404 No\r\nA: b\r\r\n\r\n";
+        let head = head(text).expect("valid").expect("whole");
+        let fields: Vec<_> = head.fields.iter().collect();
+        assert_eq!(fields, [(&b"NoColon"[..], &b""[..]), (b"A", b"b")]);
     }
 
     #[test]

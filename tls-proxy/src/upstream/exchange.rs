@@ -14,7 +14,12 @@ use super::body::{Fault, RequestBody};
 use super::link::Link;
 use crate::http1::chunked;
 use crate::http1::response_head::{self, Malformed, ResponseHead};
+use crate::message::head::Version;
 use crate::timer::Timer;
+
+/// Interim responses before the response itself. nginx reads over as many early
+/// hints as come within `proxy_read_timeout`.
+const MOST_INTERIM: usize = 1000;
 
 /// What goes to the upstream: the head, what has been read of the body, and
 /// the rest of it.
@@ -144,15 +149,20 @@ impl Upload {
 }
 
 impl Exchange {
-    /// Sends the request and reads the head of the answer; interim answers
+    /// Sends the request and reads the head of the response; interim responses
     /// (RFC 9110, section 15.2) but `101` are read over.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, Failure> {
-        loop {
+        for _ in 0..=MOST_INTERIM {
             let head = poll_fn(|cx| self.poll_head(cx)).await?;
             if head.status == 101 || head.status >= 200 {
+                self.timer.progress();
                 return Ok(head);
             }
+            if head.version < Version::Http11 {
+                return Err(Malformed::Interim.into());
+            }
         }
+        Err(Malformed::Interims.into())
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
@@ -166,12 +176,13 @@ impl Exchange {
         loop {
             if let Some(head) = response_head::parse(&mut self.link.wire.inbound, self.limits.head)?
             {
-                self.timer.progress();
                 return Poll::Ready(Ok(head));
             }
             match self.link.wire.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Failure::Closed)),
-                Poll::Ready(Ok(_)) => self.timer.progress(),
+                // As in nginx the head has its time as a whole, or it could come
+                // byte by byte for ever.
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Io(error))),
                 Poll::Pending => break,
             }

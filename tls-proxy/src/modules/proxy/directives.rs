@@ -96,7 +96,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         read_timeout,
         time,
         "60s",
-        "Time between two reads from the upstream; then 504."
+        "Time between two reads from the upstream, and for the head of its response as a whole; then 504."
     ),
     plain!(
         "proxy_request_buffering",
