@@ -2,10 +2,10 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A line of sizes, extensions or trailers longer than this is refused: a
-/// stranger must not make the proxy hold it.
+/// A line of sizes and extensions longer than this is refused, bytes: a stranger
+/// must not make the proxy hold it.
 const LINE_LIMIT: usize = 4096;
-/// Trailer fields that are read and dropped, in bytes.
+/// So are trailer fields, all of them together.
 const TRAILER_LIMIT: usize = 16 * 1024;
 
 /// A decoder's place in the coding.
@@ -52,7 +52,7 @@ impl Decoder {
     pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Invalid> {
         loop {
             match self.state {
-                State::Size => match take_line(input)? {
+                State::Size => match take_line(input, LINE_LIMIT)? {
                     None => return Ok(Step::Starved),
                     Some(line) => match parse_size(&line)? {
                         0 => self.state = State::Trailer,
@@ -81,7 +81,7 @@ impl Decoder {
                     }
                     Some(_) => return Err(Invalid),
                 },
-                State::Trailer => match take_line(input)? {
+                State::Trailer => match take_line(input, TRAILER_LIMIT)? {
                     None => return Ok(Step::Starved),
                     Some(line) if line.is_empty() => {
                         self.state = State::Done;
@@ -102,15 +102,15 @@ impl Decoder {
 }
 
 /// One line without its end, or `None` when the end is not there yet.
-fn take_line(input: &mut BytesMut) -> Result<Option<BytesMut>, Invalid> {
+fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Invalid> {
     let Some(end) = memchr::memchr(b'\n', input) else {
-        return if input.len() > LINE_LIMIT {
+        return if input.len() > limit {
             Err(Invalid)
         } else {
             Ok(None)
         };
     };
-    if end > LINE_LIMIT {
+    if end > limit {
         return Err(Invalid);
     }
     let mut line = input.split_to(end + 1);
@@ -119,7 +119,7 @@ fn take_line(input: &mut BytesMut) -> Result<Option<BytesMut>, Invalid> {
         return Err(Invalid);
     }
     line.truncate(end - 1);
-    if line.contains(&b'\r') || line.contains(&0) {
+    if line.contains(&b'\r') {
         return Err(Invalid);
     }
     Ok(Some(line))
@@ -136,7 +136,7 @@ fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
         return Err(Invalid);
     }
     let rest = line[digits..].trim_ascii_start();
-    if !rest.is_empty() && rest[0] != b';' {
+    if !rest.is_empty() && rest[0] != b';' || rest.contains(&0) {
         return Err(Invalid);
     }
     let text = std::str::from_utf8(&line[..digits]).map_err(|_| Invalid)?;

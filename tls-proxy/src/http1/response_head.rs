@@ -166,6 +166,19 @@ fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
     }))
 }
 
+impl Fields {
+    /// Field lines behind a body, each with its end.
+    pub(crate) fn parse(text: Bytes) -> Result<Self, Malformed> {
+        let (mut spans, mut at) = (Vec::new(), 0);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let length = line.len();
+            spans.extend(parse_field(line.strip_suffix(b"\n").unwrap_or(line), at)?);
+            at += length;
+        }
+        Ok(Self::new(text, spans))
+    }
+}
+
 impl ResponseHead {
     /// Finds the end of the body (RFC 9112, section 6.3). `to_head` says that
     /// the request was a `HEAD`.

@@ -40,7 +40,8 @@ impl Fields {
         }
     }
 
-    /// Fields that did not come as HTTP/1 text: of HTTP/2, or of a test.
+    /// Fields of a test.
+    #[cfg(test)]
     pub(crate) fn collect<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut text = Vec::with_capacity(512);
         let mut spans = Vec::with_capacity(16);

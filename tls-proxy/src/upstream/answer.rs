@@ -9,12 +9,15 @@ use bytes::Bytes;
 use super::body::RequestBody;
 use super::exchange::Exchange;
 use super::link::Link;
+use crate::config::LocationId;
 use crate::error_log::{self, Level};
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
+use crate::modules::proxy;
 use crate::modules::upstream::Upstream;
 use crate::server::counters::{self, labels::Upstream as Trouble};
+use crate::server::current::Current;
 use crate::server::moment;
 use crate::server::request::Request;
 use crate::server::worker::Worker;
@@ -25,6 +28,7 @@ pub(crate) struct Answer {
     /// Gone once the answer has ended.
     exchange: Option<Exchange>,
     decoder: Decoder,
+    chunked: bool,
     /// The connection may serve another request.
     keepable: bool,
     group: Arc<Upstream>,
@@ -36,11 +40,15 @@ pub(crate) struct Answer {
     unread: RequestBody,
     /// There is no body, whatever its head says of a length.
     bodiless: bool,
-    /// The body's length was announced.
-    announced: bool,
-    overlong: bool,
-    /// Trailer field lines, each with its end.
-    trailers: Bytes,
+    /// The end of the body does not depend on the connection's.
+    pub(super) announced: bool,
+    /// What came behind that end.
+    surplus: Option<&'static str>,
+    /// Where trailers pass (`proxy_pass_trailers`): the location whose settings
+    /// say which.
+    pub(super) passes: Option<(Current, LocationId)>,
+    /// The fields behind the body, where they pass.
+    trailers: Option<Fields>,
     /// The exchange's, once that has ended.
     timer: Timer,
 }
@@ -61,6 +69,10 @@ pub(crate) enum Cut {
     Closed,
     #[error("upstream sent invalid chunked response while reading upstream")]
     Invalid,
+    #[error("upstream sent invalid trailer while reading upstream")]
+    Trailer,
+    #[error("upstream sent too big trailers while reading upstream")]
+    Trailers,
     #[error("upstream timed out (110: Connection timed out) while reading upstream")]
     TimedOut,
     #[error("file was truncated while it was sent")]
@@ -75,11 +87,10 @@ impl Answer {
         group: Arc<Upstream>,
         worker: Rc<Worker>,
     ) -> Self {
-        let exchange = Some(exchange);
         let decoder = Decoder::new(framing);
-        let announced = matches!(decoder, Decoder::Length(_));
         Self {
-            exchange,
+            exchange: Some(exchange),
+            chunked: matches!(decoder, Decoder::Chunked(_)),
             decoder,
             keepable,
             group,
@@ -89,9 +100,10 @@ impl Answer {
             received: 0,
             unread: RequestBody::None,
             bodiless: framing == Framing::None,
-            announced,
-            overlong: false,
-            trailers: Bytes::new(),
+            announced: false,
+            surplus: None,
+            passes: None,
+            trailers: None,
             timer: Timer::default(),
         }
     }
@@ -116,12 +128,14 @@ impl Answer {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                Ok(Step::End(trailers)) => {
-                    self.trailers = trailers.clone();
-                    self.finish();
-                    let frame = (!trailers.is_empty()).then_some(Ok(Frame::Trailers(trailers)));
-                    return Poll::Ready(frame);
-                }
+                Ok(Step::End(lines)) => match self.take_trailers(lines) {
+                    Ok(lines) => {
+                        self.finish();
+                        let frame = (!lines.is_empty()).then_some(Ok(Frame::Trailers(lines)));
+                        return Poll::Ready(frame);
+                    }
+                    Err(why) => return self.cut(why),
+                },
                 Ok(Step::Starved) => {}
                 Err(Broken::Chunk) => return self.cut(Cut::Invalid),
                 Err(Broken::Truncated) => return self.cut(Cut::Closed),
@@ -136,10 +150,34 @@ impl Answer {
         }
     }
 
+    /// Reads the lines behind the body as field lines of a head are read; gives
+    /// back those that go on to the client.
+    fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, Cut> {
+        let limits = self.exchange.as_ref().map(|exchange| exchange.limits);
+        let (Some((config, location)), Some(limits)) = (&self.passes, limits) else {
+            return Ok(Bytes::new());
+        };
+        if lines.len() > limits.head {
+            return Err(Cut::Trailers);
+        }
+        let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
+        let settings = &config.location(*location).settings.proxy;
+        let mut out = Vec::new();
+        for (name, value) in fields.iter() {
+            if !proxy::hides_trailer(settings, name) {
+                for part in [name, b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+        }
+        self.trailers = Some(fields);
+        Ok(out.into())
+    }
+
     fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame, Cut>>> {
         counters::upstream_failed(match why {
             Cut::Closed | Cut::File => Trouble::Closed,
-            Cut::Invalid => Trouble::Malformed,
+            Cut::Invalid | Cut::Trailer | Cut::Trailers => Trouble::Malformed,
             Cut::TimedOut => Trouble::Timeout,
         });
         self.keepable = false;
@@ -161,7 +199,12 @@ impl Answer {
         } = exchange;
         self.timer = timer;
         let clean = link.wire.inbound.is_empty() && !link.wire.ended;
-        self.overlong = self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty();
+        if self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty() {
+            self.surplus = Some(match self.chunked {
+                true => "upstream sent data after final chunk",
+                false => "upstream sent more data than specified in \"Content-Length\" header",
+            });
+        }
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
             link.wire.rest();
             self.worker.pool.give(link, &self.group);
@@ -192,27 +235,18 @@ impl Answer {
         upload.is_none_or(|upload| upload.is_done())
     }
 
-    /// The fields behind the body.
-    fn trailers(&self) -> Fields {
-        let lines = self.trailers.split(|byte| *byte == b'\n');
-        Fields::collect(lines.filter_map(|line| {
-            let colon = memchr::memchr(b':', line)?;
-            Some((&line[..colon], line[colon + 1..].trim_ascii()))
-        }))
-    }
-
     fn note(&mut self, link: &Link) {
         (self.sent, self.received) = (link.wire.sent, link.wire.received);
     }
 
     /// Writes what became of it into the account of the request.
     pub(crate) fn note_end(&mut self, request: &mut Request) {
-        if self.overlong {
-            let what = "upstream sent more data than specified in \"Content-Length\" header while reading upstream";
+        if let Some(what) = self.surplus {
+            let what = format!("{what} while reading upstream");
             error_log::request(request, Level::Warn, what);
         }
-        if request.settings().proxy.pass_trailers {
-            request.upstream_trailers = Some(self.trailers());
+        if let Some(trailers) = self.trailers.take() {
+            request.upstream_trailers = Some(trailers);
         }
         let Some(attempt) = request.attempts.last_mut() else {
             return;

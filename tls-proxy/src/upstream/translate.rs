@@ -32,7 +32,7 @@ pub(super) fn translate(
         }
         Response::tunnel(Box::new(exchange.link))
     } else {
-        begin(request, &head, exchange, group)?
+        begin(settings, request, &head, exchange, group)?
     };
     response.reason = Some(head.reason.clone());
     response.fields.reserve(head.fields.len());
@@ -63,6 +63,7 @@ fn ignore_duplicates(request: &Request, fields: &mut Fields) {
 
 /// An answer with a body, or one that has none.
 fn begin(
+    settings: &Settings,
     request: &Request,
     head: &ResponseHead,
     exchange: Exchange,
@@ -76,6 +77,10 @@ fn begin(
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
     let mut answer = Answer::new(exchange, framing, keepable, group.clone(), worker);
+    answer.announced = framing != Framing::UntilClose && !to_head;
+    if settings.pass_trailers {
+        answer.passes = Some((request.config.clone(), request.location));
+    }
     if framing == Framing::None || framing == Framing::Length(0) {
         answer.finish();
     }

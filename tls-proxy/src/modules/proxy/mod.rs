@@ -15,7 +15,7 @@ pub(crate) mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::fields::{Fields, Names};
+use crate::message::fields::{Fields, Names, is_hop_by_hop};
 use crate::message::head::Version;
 use bytes::Bytes;
 
@@ -144,6 +144,13 @@ const SENT_ONCE: [&str; 12] = [
 pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Vec<(Bytes, Bytes)> {
     const NAMES: Names = Names::of(&SENT_ONCE);
     fields.keep_first(&SENT_ONCE, NAMES)
+}
+
+/// Whether a trailer field of the upstream's does not go on. Those that frame or
+/// route a message would be taken for fields of it by whoever merges the two
+/// (RFC 9110, section 6.5.1).
+pub(crate) fn hides_trailer(settings: &Settings, name: &[u8]) -> bool {
+    hides(settings, name) || is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"host")
 }
 
 /// Whether a field of the upstream's answer stays between it and the proxy.

@@ -66,9 +66,10 @@ impl Sender {
             let Part { data, then } = self.next(&mut gather, content).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
-                Then::End(lines) if pass_trailers && !lines.is_empty() => Some(trailers(lines)),
+                Then::End(lines) if pass_trailers => Some(trailers(lines)),
                 _ => None,
             };
+            let trailers = trailers.filter(|fields| !fields.is_empty());
             let ends = matches!(then, Then::End(_)) && trailers.is_none();
             let last = ends || (left == Some(0) && !data.is_empty());
             if last && data.is_empty() {
