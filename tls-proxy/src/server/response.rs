@@ -335,7 +335,12 @@ pub(crate) fn assemble(
     if let Some(kind) = response.content_type.take() {
         push("Content-Type", kind);
     }
-    if let Some(length) = response.length.filter(|_| response.status >= 200) {
+    // HTTP/2 delimits a 204 itself, and clients check what else a length says.
+    let has_length = match carriage {
+        Carriage::Http2 => response.status >= 200 && response.status != 204,
+        Carriage::Http1 { .. } => response.status >= 200,
+    };
+    if let Some(length) = response.length.filter(|_| has_length) {
         push("Content-Length", decimal::text(length));
     }
     if let Some(location) = response.location.take() {

@@ -13,7 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
-use crate::error_log::{self, Level};
+use crate::error_log::{self, Level, shown};
 use crate::message::fields::is_hop_by_hop;
 use crate::message::rules::Flaw;
 use crate::server::framing::Framing;
@@ -127,7 +127,7 @@ fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
     let fields = assemble(request, response, &Carriage::Http2);
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
-    *head.headers_mut() = header_map(&fields);
+    *head.headers_mut() = header_map(request, &fields);
     request.outcome.head_bytes = fields
         .iter()
         .map(|(name, value)| (name.len() + value.len()) as u64)
@@ -137,15 +137,19 @@ fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
 }
 
 /// The fields an HTTP/2 answer may carry (RFC 9113, section 8.2.2).
-fn header_map(fields: &[(Bytes, Bytes)]) -> HeaderMap {
+fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     // `Trailer` is of the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
-    for (name, value) in fields.iter().filter(|(name, _)| belongs(name)) {
-        let name = HeaderName::from_bytes(name);
+    for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
+        let name = HeaderName::from_bytes(own);
         let value = HeaderValue::from_maybe_shared(value.clone());
         if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);
+        } else {
+            let name = shown(own);
+            let what = format!("response header \"{name}\" is invalid in HTTP/2, ignored");
+            error_log::request(request, Level::Warn, what);
         }
     }
     map
