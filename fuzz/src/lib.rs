@@ -27,6 +27,14 @@ mod server {
     pub(crate) mod proxy_protocol;
 }
 
+#[path = "../../tls-proxy/src/upstream"]
+mod upstream {
+    #[path = "dns"]
+    pub(crate) mod dns {
+        pub(crate) mod message;
+    }
+}
+
 /// How errors show bytes; the program's own belongs to its log.
 mod error_log {
     pub(crate) fn shown(bytes: &[u8]) -> String {
@@ -49,6 +57,11 @@ pub fn configuration(data: &[u8]) {
 /// See `properties::http2_request`.
 pub fn http2_request(data: &[u8]) {
     properties::http2_request(data);
+}
+
+/// See `properties::dns`.
+pub fn dns(data: &[u8]) {
+    properties::dns(data);
 }
 
 /// See `properties::proxy_header`.

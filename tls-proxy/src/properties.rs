@@ -18,6 +18,7 @@ use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
 use crate::message::{host, target as request_target};
 use crate::server::proxy_protocol;
+use crate::upstream::dns::message::{self, Kind};
 
 #[path = "properties/asked.rs"]
 mod asked;
@@ -79,6 +80,34 @@ pub(crate) fn meaning(data: &[u8]) {
     assert!(rendered.is_ok());
     let refused = |problem: &conf::Problem| problem.severity == conf::Severity::Emerg;
     assert_eq!(loaded.config.is_none(), loaded.problems.iter().any(refused));
+}
+
+/// A message of DNS is read to its end, answers no question but the one that was
+/// asked, and says no more than it has room for.
+pub(crate) fn dns(data: &[u8]) {
+    let name = message::encode_name("a.example").expect("a name");
+    let other = message::encode_name("b.example").expect("a name");
+    for kind in [Kind::A, Kind::Aaaa] {
+        // As it is, and behind the head of an answer, which a fuzzer seldom finds.
+        let mut answer = message::question(7, &name, kind);
+        assert_eq!(message::parse(&answer, 7, &name, kind), None);
+        answer[2] |= 0x80;
+        answer[7] = data.first().copied().unwrap_or_default();
+        answer.extend_from_slice(data.get(1..).unwrap_or_default());
+        for bytes in [data, &answer] {
+            let Some(read) = message::parse(bytes, 7, &name, kind) else {
+                continue;
+            };
+            // Name, kind, class, time, length, address.
+            assert!(read.addresses.len() * 15 <= bytes.len());
+            assert!(
+                read.alias
+                    .is_none_or(|alias| (1..=255).contains(&alias.len()))
+            );
+            assert_eq!(message::parse(bytes, 8, &name, kind), None);
+            assert_eq!(message::parse(bytes, 7, &other, kind), None);
+        }
+    }
 }
 
 /// Where the configuration and the two files it may include lie.
@@ -399,6 +428,7 @@ mod tests {
             ("chunked", chunked as Property),
             ("configuration", configuration),
             ("http2_request", http2_request),
+            ("dns", dns),
             ("proxy_header", proxy_header),
             ("meaning", meaning),
             ("request", request),

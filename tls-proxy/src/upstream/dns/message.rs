@@ -26,6 +26,8 @@ impl Kind {
 }
 
 const CNAME: u16 = 5;
+/// Names that lead to one another within one message.
+const MOST_NAMES: usize = 16;
 
 /// What a server says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +85,7 @@ pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<
     if asked != name || input.u16()? != kind.code() || input.u16()? != INTERNET {
         return None;
     }
+    let mut names = vec![asked];
     let mut answer = Answer {
         code: (flags & 0xf) as u8,
         truncated: flags & 0x200 != 0,
@@ -91,7 +94,7 @@ pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<
         alias: None,
     };
     for _ in 0..answers {
-        if input.record(kind, &mut answer).is_none() {
+        if input.record(kind, &mut names, &mut answer).is_none() {
             // A truncated message may end anywhere.
             return answer.truncated.then_some(answer);
         }
@@ -162,22 +165,38 @@ impl Reader<'_> {
         }
     }
 
-    fn record(&mut self, wanted: Kind, answer: &mut Answer) -> Option<()> {
-        self.name()?;
+    /// Reads a record. `names` are what was asked for and what that is an alias
+    /// of, as far as the records before it say; what is about another name is
+    /// not for us, whoever sent it.
+    fn record(
+        &mut self,
+        wanted: Kind,
+        names: &mut Vec<Vec<u8>>,
+        answer: &mut Answer,
+    ) -> Option<()> {
+        let owner = self.name()?;
         let (kind, class) = (self.u16()?, self.u16()?);
         let ttl = self.u32()?;
         let length = usize::from(self.u16()?);
         let start = self.at;
-        if class == INTERNET && kind == wanted.code() {
+        if class != INTERNET || !names.contains(&owner) {
+            return self.skip(length);
+        }
+        if kind == wanted.code() {
             let address = match wanted {
                 Kind::A => Ipv4Addr::from(<[u8; 4]>::try_from(self.take(length)?).ok()?).into(),
                 Kind::Aaaa => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(length)?).ok()?).into(),
             };
             answer.addresses.push(address);
             answer.ttl = answer.ttl.min(ttl);
-        } else if class == INTERNET && kind == CNAME {
-            answer.alias = Some(self.name()?);
+        } else if kind == CNAME {
+            let alias = self.name()?;
+            if self.at != start + length || names.len() >= MOST_NAMES {
+                return None;
+            }
             answer.ttl = answer.ttl.min(ttl);
+            answer.alias = Some(alias.clone());
+            names.push(alias);
         }
         self.at = start;
         self.skip(length)
@@ -212,6 +231,26 @@ mod tests {
         assert_eq!(found.addresses, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(found.ttl, 9);
         assert_eq!(found.alias, encode_name("b.example"));
+    }
+
+    #[test]
+    fn records_of_other_names_are_passed_over() {
+        let other = [&[1, b'x', 0][..], &ADDRESS[2..]].concat();
+        let found = read(&answer(&[&other])).expect("an answer");
+        assert_eq!((found.addresses.len(), found.ttl), (0, u32::MAX));
+        // Of the alias, whose name ends behind the question's first label.
+        let of_alias = [&[1, b'b', 0xc0, 14][..], &ADDRESS[2..]].concat();
+        let found = read(&answer(&[ALIAS, &other, &of_alias])).expect("an answer");
+        assert_eq!((found.addresses.len(), found.ttl), (1, 9));
+    }
+
+    #[test]
+    fn aliases_without_end_are_no_answer() {
+        assert!(read(&answer(&[ALIAS; MOST_NAMES - 1])).is_some());
+        assert!(read(&answer(&[ALIAS; MOST_NAMES])).is_none());
+        let mut long = ALIAS.to_vec();
+        long[11] = 3;
+        assert!(read(&answer(&[&long])).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! is left of the image, for two kinds of record.
 
 mod client;
-mod message;
+pub(crate) mod message;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
