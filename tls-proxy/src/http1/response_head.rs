@@ -84,7 +84,9 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
                 fields,
             }));
         }
-        spans.extend(parse_field(line, at)?);
+        if let Some(span) = parse_field(line, at)? {
+            spans.push(span);
+        }
         at = next;
     }
 }
@@ -133,12 +135,15 @@ fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Malformed> {
 /// One field line, whose end is a line feed, `at` bytes into its text. What has
 /// no colon is a name without a value; `None` is a second status line, which
 /// IIS may send. All of it as nginx reads it.
+#[inline]
 fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
     if line.starts_with(b"HTTP/") {
         return Ok(None);
     }
-    let returns = line.iter().rev().take_while(|byte| **byte == b'\r');
-    let line = &line[..line.len() - returns.count()];
+    let mut line = line;
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
     let invalid_name = line[..name]
         .iter()

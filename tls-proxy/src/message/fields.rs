@@ -79,7 +79,7 @@ impl Fields {
     /// Keeps the first field of each of these names alone, which `names` is the set
     /// of; what is left out, in order.
     pub(crate) fn keep_first(&mut self, of: &[&str], names: Names) -> Vec<(Bytes, Bytes)> {
-        if !self.repeats {
+        if !self.repeats || !self.may_repeat_any(names) {
             return Vec::new();
         }
         let (mut seen, mut left_out) = (0_u32, Vec::new());
@@ -103,6 +103,17 @@ impl Fields {
         });
         self.spans = spans;
         left_out
+    }
+
+    /// `false` where there are certainly no two of any of these names.
+    fn may_repeat_any(&self, names: Names) -> bool {
+        let mut seen = 0;
+        self.spans.iter().any(|span| {
+            let bit = Names::bit(self.at(span.name)) & names.0;
+            let again = seen & bit != 0;
+            seen |= bit;
+            again
+        })
     }
 
     /// All fields, in order, as (name, value).
