@@ -4,6 +4,9 @@
 #![allow(dead_code)] // Each test file uses its own part.
 #![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
 
+#[path = "../../../tls-proxy/tests/support/delimited/mod.rs"]
+mod delimited;
+
 use monolith::config::{Config, Secret, WatchedFile};
 use monolith::flags::LogFormat;
 use monolith::shutdown::Stop;
@@ -175,7 +178,13 @@ pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(bytes).await;
-    Answer::parse(&read_to_end(&mut stream).await)
+    let received = read_to_end(&mut stream).await;
+    let mut watch = delimited::Watch::default();
+    watch.sent(bytes);
+    if let Err(delimited::Fault(what)) = watch.received(&received).and_then(|()| watch.closed()) {
+        panic!("a broken response: {what}");
+    }
+    Answer::parse(&received)
 }
 
 /// Everything up to the close, however abrupt.

@@ -10,6 +10,8 @@
 mod bytes;
 mod case;
 mod certificates;
+#[path = "../support/delimited/mod.rs"]
+mod delimited;
 mod http1;
 mod http2;
 mod places;

@@ -51,6 +51,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
     };
     for (number, step) in case.steps.iter().enumerate() {
         player.play(number + 1, step)?;
+        player.note_faults();
     }
     let Player {
         mut transcript,
@@ -150,6 +151,13 @@ impl Player<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A broken response; the case fails, whatever nginx did.
+    fn note_faults(&mut self) {
+        for wire in self.beside.iter_mut().chain(&mut self.wire) {
+            self.transcript.faults.extend(wire.fault.take());
+        }
     }
 
     /// Whether the connection has ended, so that the next step needs another one.

@@ -2,6 +2,7 @@
 //! the product's name, and sizes that follow from its length.
 
 use crate::bytes::show;
+use crate::delimited::Fault;
 use crate::http1::{Answer, Framing};
 
 /// Everything observed of one program.
@@ -14,6 +15,8 @@ pub(crate) struct Transcript {
     pub(crate) messages: Vec<String>,
     /// Bytes on the wire, of each answer and of its body, which logs name.
     pub(crate) sizes: Vec<(usize, usize)>,
+    /// Responses that do not delimit themselves as they should.
+    pub(crate) faults: Vec<Fault>,
     /// `compares: pieces`.
     pub(crate) names_pieces: bool,
 }

@@ -1,5 +1,6 @@
 //! A client's connection: TCP by itself, TLS through `openssl s_client`.
 
+use crate::delimited::{Fault, Watch};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,6 +18,10 @@ pub(crate) struct Wire {
     /// Bytes that have come, as soon as they have.
     pub(crate) progress: Arc<AtomicUsize>,
     pub(crate) end: Option<End>,
+    /// Looks at every response.
+    watch: Watch,
+    /// The first response that was broken, and how.
+    pub(crate) fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -71,11 +76,14 @@ impl Wire {
             received: Vec::new(),
             progress,
             end: None,
+            watch: Watch::default(),
+            fault: None,
         })
     }
 
     /// Sends; an error means that the other side has gone, which reading will tell.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.watch.sent(bytes);
         let _ = match &mut self.outgoing {
             Outgoing::Tcp(stream) => stream.write_all(bytes),
             Outgoing::Tls(_, Some(stdin)) => stdin.write_all(bytes).and_then(|()| stdin.flush()),
@@ -99,7 +107,12 @@ impl Wire {
             }
             let left = within.saturating_sub(started.elapsed());
             match self.incoming.recv_timeout(left) {
-                Ok(Event::Bytes(bytes)) => self.received.extend_from_slice(&bytes),
+                Ok(Event::Bytes(bytes)) => {
+                    if self.fault.is_none() {
+                        self.fault = self.watch.received(&bytes).err();
+                    }
+                    self.received.extend_from_slice(&bytes);
+                }
                 Ok(Event::Over(end)) => self.end = Some(end),
                 Err(RecvTimeoutError::Timeout) => return,
                 Err(RecvTimeoutError::Disconnected) => self.end = Some(End::Closed),
@@ -110,6 +123,9 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        if let (Some(Fault(what)), false) = (&self.fault, std::thread::panicking()) {
+            panic!("a broken response: {what}");
+        }
         match &mut self.outgoing {
             Outgoing::Tcp(stream) => drop(stream.shutdown(Shutdown::Both)),
             Outgoing::Tls(child, _) => {

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
+use super::delimited::{Fault, Watch};
 
 /// One connection.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(crate) struct Client {
     pub(crate) socket: TcpStream,
     /// Read and not used yet.
     held: Vec<u8>,
+    /// Looks at every response; none where it is the proxy that asks.
+    watch: Option<Watch>,
 }
 
 /// An answer, its body freed of chunks.
@@ -43,17 +46,29 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::on(TcpStream::connect(address).expect("connects"))
+        Self {
+            watch: Some(Watch::default()),
+            ..Self::on(TcpStream::connect(address).expect("connects"))
+        }
     }
 
+    /// The upstream's end of a connection from the proxy.
     pub(crate) fn on(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         let held = Vec::new();
-        Self { socket, held }
+        let watch = None;
+        Self {
+            socket,
+            held,
+            watch,
+        }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        if let Some(watch) = &mut self.watch {
+            watch.sent(bytes.as_ref());
+        }
         self.socket.write_all(bytes.as_ref()).expect("sends");
     }
 
@@ -89,7 +104,19 @@ impl Client {
             ),
         };
         self.held.extend_from_slice(&space[..size]);
+        if let Some(watch) = &mut self.watch
+            && let Err(Fault(what)) = watch.received(&space[..size])
+        {
+            panic!("a broken response: {what}");
+        }
         size
+    }
+
+    /// The connection has ended: was that in the middle of a response?
+    fn fail_if_cut(&self) {
+        if let Some(Err(Fault(what))) = self.watch.as_ref().map(Watch::closed) {
+            panic!("a broken response: {what}");
+        }
     }
 
     /// Exactly `size` bytes, or as many as came before the end.
@@ -152,7 +179,11 @@ impl Client {
         if field(&head, "transfer-encoding") == Some("chunked") {
             (body, trailers) = self.chunks();
         } else if let Some(length) = field(&head, "content-length") {
-            body = self.take(length.parse().unwrap());
+            let length = length.parse().unwrap();
+            body = self.take(length);
+            if body.len() < length {
+                self.fail_if_cut();
+            }
         } else if !matches!(status, 100..=199 | 204 | 304) {
             body = self.rest();
         }
