@@ -1,6 +1,9 @@
-"""What the tests share: the repository, its programs, commands, waiting."""
+"""What the tests share: the repository, its programs, commands, addresses, waiting."""
 
+import itertools
+import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -8,6 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What tls-proxy says, last, of a configuration or certificate that it does not take.
+REFUSED = "the new configuration is refused; the old one goes on"
+
+NUMBERS = itertools.count(1)
+CLAIMS = []
 
 
 def run(*command, check=True, **options):
@@ -31,6 +40,22 @@ def wait_for(condition, what, seconds=15):
             return value
         time.sleep(0.1)
     return pytest.fail(f"no {what} within {seconds} seconds")
+
+
+def own_address():
+    """A loopback address that is this process's alone, so that every port of it is
+    free. A port that was looked up may be somebody else's when it is bound."""
+    for number in NUMBERS:
+        pid = os.getpid()
+        address = f"127.{pid >> 8 & 255 | 1}.{pid & 255}.{number % 255}"
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind((address, 4000))
+        except OSError:  # somebody else's
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return address
 
 
 MEASURED = pytest.StashKey[list]()

@@ -10,12 +10,34 @@ from pathlib import Path
 
 import yaml
 
+import pytest
+
 from conftest import ROOT, run
 
+MOST_TRIES = 10
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that are free at this moment."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def on_free_ports(count, start, undo):
+    """The ports that `start(ports)` has bound. Podman cannot be told to let the
+    kernel choose, so where somebody has taken one first, others are tried."""
+    for _ in range(MOST_TRIES):
+        ports = free_ports(count)
+        done = start(ports)
+        if done.returncode == 0:
+            return ports
+        undo()
+        if "address already in use" not in done.stderr.lower():
+            break
+    return pytest.fail(f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 class Podman:
@@ -82,20 +104,26 @@ class Podman:
                 file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap",
                                                 "metadata": {"name": name}, "data": data}))
                 configuration += ["--configmap", file]
-        ports = {}
+        published = []
         for container in spec["containers"]:
             # Podman would run curl inside the container, which has none. The
             # tests ask from outside, as the kubelet does.
             container.pop("livenessProbe", None)
             container.pop("readinessProbe", None)
-            for port in container.get("ports", []):
-                ports[port["containerPort"]] = free_port()
-                port["hostIP"] = "127.0.0.1"
-                port["hostPort"] = ports[port["containerPort"]]
+            published += container.get("ports", [])
         pod = self.folder / "pod.yaml"
-        pod.write_text(yaml.safe_dump(manifest))
-        self("kube", "play", "--network", self.network, *configuration, pod)
-        return ports
+
+        def start(ports):
+            for own, port in zip(published, ports):
+                own.update(hostIP="127.0.0.1", hostPort=port)
+            pod.write_text(yaml.safe_dump(manifest))
+            return self("kube", "play", "--network", self.network, *configuration, pod, check=False)
+
+        def undo():
+            self("pod", "rm", "--force", "--time", "0", manifest["metadata"]["name"], check=False)
+
+        ports = on_free_ports(len(published), start, undo)
+        return dict(zip((own["containerPort"] for own in published), ports))
 
     @staticmethod
     def choose(volume, files):

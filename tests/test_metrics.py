@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from conftest import ROOT, run, wait_for
-from test_nginx_conf import TLS_PROXY, free_port, main_file
+from conftest import ROOT, own_address, run, wait_for
+from test_nginx_conf import TLS_PROXY, main_file
 
 MONOLITH = ROOT / os.environ["PROGRAMS"] / "monolith"
 PROMTOOL = ROOT / "target/tools/promtool"
@@ -49,23 +49,24 @@ def pages(tmp_path_factory):
     for name in ("update-tls.sh", "ssl-extensions-x509.cnf"):
         (folder / "tls" / name).write_bytes((ROOT / "tls" / name).read_bytes())
     run("bash", folder / "tls/update-tls.sh")
-    https, admin, http, health = (free_port() for _ in range(4))
+    address = own_address()
+    https, admin, http, health = (f"{address}:{port}" for port in (8443, 9113, 8080, 8081))
     main = main_file(
         folder, "proxy.conf", ("/etc/tls", str(folder / "tls")),
-        ("listen 443 ssl", f"listen 127.0.0.1:{https} ssl"),
-        ("127.0.0.1:80;", f"127.0.0.1:{http};"),
+        ("listen 443 ssl", f"listen {https} ssl"),
+        ("127.0.0.1:80;", f"{http};"),
     )
     running = []
-    start(running, MONOLITH, "--http", f"127.0.0.1:{http}", "--health", f"127.0.0.1:{health}")
-    start(running, TLS_PROXY, "-p", f"{folder}/", "-c", main, TLS_PROXY_ADMIN=f"127.0.0.1:{admin}")
-    fetch(f"http://127.0.0.1:{health}/healthz")
-    fetch(f"http://127.0.0.1:{admin}/healthz")
+    start(running, MONOLITH, "--http", http, "--health", health)
+    start(running, TLS_PROXY, "-p", f"{folder}/", "-c", main, TLS_PROXY_ADMIN=admin)
+    fetch(f"http://{health}/healthz")
+    fetch(f"http://{admin}/healthz")
     for more in ([], ["-u", "user:wrong"], ["--http1.0"], ["--tls-max", "1.2"]):
         run("curl", "-sS", "-o", "/dev/null", "--cacert", folder / "tls/ca.pem", *more,
-            f"https://localhost:{https}/login")
+            "--resolve", f"localhost:8443:{address}", "https://localhost:8443/login")
     yield {
-        "tls-proxy": fetch(f"http://127.0.0.1:{admin}/metrics"),
-        "monolith": fetch(f"http://127.0.0.1:{health}/metrics"),
+        "tls-proxy": fetch(f"http://{admin}/metrics"),
+        "monolith": fetch(f"http://{health}/metrics"),
     }
     for process in running:
         process.terminate()

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import ROOT, run, wait_for
+from conftest import REFUSED, ROOT, own_address, run, wait_for
 
 NGINX_1_22 = ROOT / "target/tools/nginx-1.22/usr/sbin/nginx"
 NGINX_1_31 = ROOT / "target/tools/nginx-1.31"
@@ -17,11 +17,6 @@ TLS_PROXY = ROOT / os.environ["PROGRAMS"] / "tls-proxy"
 every_server = pytest.mark.parametrize(
     "server", [NGINX_1_22, NGINX_1_31, TLS_PROXY], ids=["nginx-1.22", "nginx-1.31", "tls-proxy"]
 )
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def main_file(folder, name, *replacements):
@@ -33,7 +28,9 @@ def main_file(folder, name, *replacements):
     (folder / "conf.d").mkdir(exist_ok=True)
     (folder / "conf.d" / name).write_text(text)
     main = folder / "nginx.conf"
-    main.write_text("pid nginx.pid;\nevents {}\nhttp {\n    include conf.d/*.conf;\n}\n")
+    # A distribution's nginx logs to /var/log/nginx, which need not be there.
+    main.write_text("pid nginx.pid;\nevents {}\n"
+                    "http {\n    access_log logs/access.log;\n    include conf.d/*.conf;\n}\n")
     (folder / "logs").mkdir(exist_ok=True)
     return main
 
@@ -54,13 +51,13 @@ def serve():
     """Starts a server with a main file; it ends with the test."""
     running = []
 
-    def start(server, main, port):
-        running.append(subprocess.Popen(command(server, main), stdout=subprocess.DEVNULL))
+    def start(server, main, place, **options):
+        running.append(subprocess.Popen(command(server, main), stdout=subprocess.DEVNULL, **options))
 
         def listens():
             assert running[-1].poll() is None
             with socket.socket() as client:
-                return client.connect_ex(("127.0.0.1", port)) == 0
+                return client.connect_ex(place) == 0
         wait_for(listens, f"listener of {server.name}")
 
     yield start
@@ -118,15 +115,15 @@ def test_a_missing_certificate_is_refused_by_name(server, tmp_path):
 @every_server
 def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstream, serve):
     run(tls / "update-tls.sh")
-    port = free_port()
+    address = own_address()
     main = main_file(
         tmp_path, "proxy.conf", ("/etc/tls", str(tls)),
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("listen 443 ssl", f"listen {address}:8443 ssl"),
         ("127.0.0.1:80;", f"127.0.0.1:{upstream};"),
     )
-    serve(server, main, port)
+    serve(server, main, (address, 8443))
     seen = run("curl", "-sS", "--cacert", tls / "ca.pem", "-H", "X-Forwarded-For: 1.2.3.4",
-               f"https://localhost:{port}/path?query").stdout
+               "--resolve", f"localhost:8443:{address}", "https://localhost:8443/path?query").stdout
     lines = seen.splitlines()
     assert lines[0] == "GET /path?query HTTP/1.1"
     assert "Host: localhost" in lines
@@ -137,9 +134,21 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
 
 @every_server
 def test_default_conf_serves_the_welcome_page(server, tmp_path, serve):
-    port = free_port()
-    serve(server, main_file(tmp_path, "default.conf", ("listen 80", f"listen 127.0.0.1:{port}")), port)
-    page = run("curl", "-sSi", f"http://127.0.0.1:{port}/").stdout
+    address = own_address()
+    main = main_file(tmp_path, "default.conf", ("listen 80", f"listen {address}:8080"))
+    serve(server, main, (address, 8080))
+    page = run("curl", "-sSi", f"http://{address}:8080/").stdout
     assert page.startswith("HTTP/1.1 200 OK")
     assert "Content-Type: text/html" in page
     assert "<h1>Welcome to tls-proxy</h1>" in page
+
+
+def test_a_broken_certificate_is_refused_in_the_words_that_e2e_waits_for(tls, tmp_path, serve):
+    run(tls / "update-tls.sh")
+    address, log = own_address(), tmp_path / "stderr"
+    main = main_file(tmp_path, "proxy.conf", ("/etc/tls", str(tls)),
+                     ("listen 443 ssl", f"listen {address}:8443 ssl"))
+    with log.open("w") as stderr:
+        serve(TLS_PROXY, main, (address, 8443), stderr=stderr)
+    (tls / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
+    wait_for(lambda: REFUSED in log.read_text(), REFUSED, 60)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, run, wait_for
-from podman import Podman, free_port
+from podman import Podman, on_free_ports
 from terminal import Terminal
 
 MONOLITH, NGINX = "secure-monolith-monolith", "secure-monolith-nginx"
@@ -285,9 +285,12 @@ def test_both_programs_exit_0_on_their_stop_signals(fresh_pod):
 
 @pytest.mark.parametrize("arguments", [(), ("nginx", "-g", "daemon off;")], ids=["plain", "as-with-nginx"])
 def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, arguments):
-    port = free_port()
-    podman("run", "--detach", "--name", "welcome", "--publish", f"127.0.0.1:{port}:80",
-           "--network", podman.network, "docker.io/securemonolith/tls-proxy:1.0.0", *arguments)
+    def start(ports):
+        return podman("run", "--detach", "--name", "welcome", "--publish", f"127.0.0.1:{ports[0]}:80",
+                      "--network", podman.network, "docker.io/securemonolith/tls-proxy:1.0.0", *arguments,
+                      check=False)
+
+    port, = on_free_ports(1, start, lambda: podman("rm", "--force", "--time", "0", "welcome", check=False))
     url = f"http://127.0.0.1:{port}/"
     wait_for(lambda: run("curl", "-sf", "-m", "2", url, check=False).returncode == 0, "welcome page")
     assert "<h1>Welcome to tls-proxy</h1>" in run("curl", "-sf", url).stdout

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cluster import SYNC, Cluster, wait_until_all
-from conftest import run, wait_for
+from conftest import REFUSED, run, wait_for
 from fixtures import tell
 from stand import Counting
 
@@ -84,7 +84,7 @@ def test_a_broken_certificate(cluster):
     key = cluster.tls.joinpath("key.pem").read_bytes()
     cluster.write_certificate(b"-----BEGIN CERTIFICATE-----\nnonsense\n", key)
     names = cluster.pods()
-    wait_for(lambda: all("[emerg]" in cluster.kubectl("logs", name, "-c", "tls-proxy", "--since=5m").stdout
+    wait_for(lambda: all(REFUSED in cluster.kubectl("logs", name, "-c", "tls-proxy", "--since=5m").stdout
                          for name in names), "a line in every log", SYNC)
     after = cluster.served_by_all()
     cluster.write_certificate(cluster.tls.joinpath("cert.pem").read_bytes(), key)

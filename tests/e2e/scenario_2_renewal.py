@@ -4,6 +4,7 @@ import re
 import ssl
 import time
 
+from conftest import REFUSED
 from fixtures import no_pods_left, stand, tell  # noqa: F401
 
 # Issue of a renewed certificate: in force within this many seconds.
@@ -70,7 +71,7 @@ def break_and_mend(stand, name, volume, good, broken):
     judge(name, traffic, connections, f"reloads refused: {counts}", f"log: {said[0][0]}")
     assert during == before == [served(pod) for pod in pods]
     for lines in said:
-        assert len(lines) == 2 and lines[1].endswith("the new configuration is refused; the old one goes on"), lines
+        assert len(lines) == 2 and lines[1].endswith(REFUSED), lines
     assert counts == counted(pods) == [1] * len(pods)
     assert all(pod.metric("tls_proxy_config_last_reload_successful") for pod in pods)
 
