@@ -99,13 +99,10 @@ fn who_connects_and_says_nothing_keeps_no_probe_out() {
     let mut silent: Vec<_> = (0..40)
         .map(|_| Client::connect(admin(&proxy.place)))
         .collect();
-    let begin = Instant::now();
     assert_eq!(ask(&proxy, "/healthz").status, 200);
-    assert!(begin.elapsed() < Duration::from_secs(3));
+    // Without the 408 that ends a wait.
     assert!(silent[0].is_closed(), "the oldest made room");
-    let begin = Instant::now();
     assert_eq!(silent[39].answer().status, 408);
-    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -314,9 +311,9 @@ fn a_reload_that_fails_shows_and_changes_nothing() {
 #[test]
 fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
     let place = Place::new("end");
-    let upstream = Upstream::slow(&place, Duration::from_secs(4));
+    let (upstream, release) = Upstream::held(&place);
     let http = "server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
-    let mut proxy = start(place, http, &["--shutdown-budget", "10s"]);
+    let mut proxy = start(place, http, &["--shutdown-budget", "30s"]);
     let mut busy = proxy.connect();
     busy.ask("/");
     upstream.has_seen(1);
@@ -329,7 +326,8 @@ fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
     becomes(&proxy, &phase("draining"), 1.0);
     assert_eq!(ask(&proxy, "/healthz").status, 200);
     assert_eq!(ask(&proxy, "/readiness").status, 503);
-    assert_eq!(busy.answer().text(), "slow");
+    drop(release);
+    assert_eq!(busy.answer().text(), "held");
     assert_eq!(proxy.exit_code(), Some(0));
     let log = proxy.place.read("error.log");
     assert!(

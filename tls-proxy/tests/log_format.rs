@@ -105,7 +105,7 @@ fn a_line_has_what_the_text_has() {
         "\"request\": \"GET /a?b HTTP/1.1\"",
         "\"status\": 200",
         "\"user\": \"\"",
-        "\"duration\": 0.",
+        "\"duration\": ",
     ] {
         assert!(line.contains(part), "{part} in {line}");
     }

@@ -6,7 +6,6 @@
 mod support;
 
 use std::net::TcpStream;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use support::frames::{DATA, Http2};
@@ -90,9 +89,10 @@ fn an_address_in_use_keeps_the_old_configuration() {
 #[test]
 fn open_connections_stay_and_go_over_to_the_new_configuration() {
     let place = Place::new("flight");
-    let upstream = Upstream::slow(&place, Duration::from_secs(1));
+    let (upstream, release) = Upstream::held(&place);
     let passing = "log_format old \"old $uri\"; access_log {folder}/access.log old;
         server { listen {plain}; http2 on; location = /own { return 200 own; }
+        location = / { return 200 old; }
         location / { proxy_pass http://{upstream}; } }";
     let proxy = Proxy::start(place, passing);
     let mut idle = proxy.connect();
@@ -110,7 +110,8 @@ fn open_connections_stay_and_go_over_to_the_new_configuration() {
     proxy.place.write("nginx.conf", &new);
     proxy.signal(Signal::HUP);
     becomes(&proxy, "new");
-    assert_eq!(busy.answer().text(), "slow");
+    drop(release);
+    assert_eq!(busy.answer().text(), "held");
     assert_eq!(busy.fetch("/busy").text(), "new");
     assert_eq!(idle.fetch("/idle").text(), "new");
     http2.ask(3, "/http2", &[]);
@@ -124,7 +125,7 @@ fn open_connections_stay_and_go_over_to_the_new_configuration() {
 #[test]
 fn a_connection_for_which_the_new_configuration_has_no_place_ends() {
     let place = Place::new("no-place");
-    let upstream = Upstream::slow(&place, Duration::from_secs(1));
+    let (upstream, release) = Upstream::held(&place);
     let two = "server { listen {plain}; listen {ip}:8081; location = /own { return 200 own; }
         location / { proxy_pass http://{upstream}; } }";
     let proxy = Proxy::start(place, two);
@@ -137,8 +138,9 @@ fn a_connection_for_which_the_new_configuration_has_no_place_ends() {
     proxy.place.write("nginx.conf", &saying("one"));
     proxy.signal(Signal::HUP);
     assert!(idle.is_closed());
+    drop(release);
     let answer = busy.answer();
-    assert_eq!(answer.text(), "slow");
+    assert_eq!(answer.text(), "held");
     assert_eq!(answer.field("connection"), Some("close"));
     assert!(busy.is_closed());
 }

@@ -124,6 +124,7 @@ fn a_broken_certificate_changes_nothing_and_the_next_good_one_is_taken() {
     serves(&proxy, "first");
     mount(&proxy.place, "second");
     serves(&proxy, "second");
+    proxy.logs("error.log", "configuration reloaded");
     assert_eq!(reloads(&proxy), 1);
 }
 
@@ -157,11 +158,12 @@ fn a_file_that_a_pattern_includes_is_seen_and_one_beside_it_is_not() {
     let proxy = Proxy::start(place, "include conf.d/*.conf;");
     let both = proxy.place.address(support::place::PLAIN).to_string();
     proxy.place.write("conf.d/draft", "anything");
-    // Ended before the next look at the earliest, so that it is one change.
-    proxy.place.write(
-        "conf.d/b.conf",
+    // Whole at once, so that it is one change.
+    let draft = proxy.place.write(
+        "conf.d/draft",
         &format!("server {{ listen {both}; server_name b; }}"),
     );
+    fs::rename(draft, proxy.place.path("conf.d/b.conf")).unwrap();
     proxy.logs("error.log", "configuration reloaded");
     proxy.place.write("conf.d/another-draft", "anything");
     std::thread::sleep(std::time::Duration::from_secs(2));

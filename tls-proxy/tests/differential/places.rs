@@ -1,6 +1,6 @@
 //! Where a case happens: its ports, its folder, and the placeholders that name them.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -21,6 +21,9 @@ pub(crate) struct Places {
     pub(crate) folder: PathBuf,
     certificates: PathBuf,
     base: u16,
+    /// Keeps the block from every other test, of other processes too: its ports are
+    /// free between two programs.
+    _claim: UdpSocket,
 }
 
 impl Places {
@@ -31,6 +34,9 @@ impl Places {
             let offset = (std::process::id() % u32::from(blocks)) as u16;
             let step = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed);
             let base = (FIRST_BLOCK + (offset + step) % blocks) * BLOCK;
+            let Ok(claim) = UdpSocket::bind(("127.0.0.1", base + BLOCK - 1)) else {
+                continue;
+            };
             let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
             if (base..base + BLOCK).all(is_free) {
                 let folder = folder.to_owned();
@@ -38,6 +44,7 @@ impl Places {
                     folder,
                     certificates: certificates.to_owned(),
                     base,
+                    _claim: claim,
                 };
             }
         }

@@ -100,9 +100,8 @@ impl Target {
         assert_eq!(self.log_lines(), expected, "lines in the access log");
     }
 
-    /// A request over TCP and one over TLS are answered, within seconds.
+    /// A request over TCP and one over TLS are answered, each within [`PATIENCE`].
     pub(crate) fn still_serves(&self) {
-        let started = Instant::now();
         assert_eq!(
             self.ask_for("GET /alive HTTP/1.1\r\nHost: a\r\n\r\n"),
             "200"
@@ -110,10 +109,6 @@ impl Target {
         let mut wire = Wire::connect(self.places.server(TLS), Some(&[])).unwrap();
         wire.send(b"GET /alive HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(answer_on(&mut wire).unwrap().status(), "200");
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "it answers late"
-        );
     }
 
     /// Ends the program and returns what the upstream saw.

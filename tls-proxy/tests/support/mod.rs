@@ -23,7 +23,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use upstream::Upstream;
 
 /// The end of anybody's patience: no test measures time, but none hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something that will be true soon.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -43,7 +43,7 @@ pub(crate) fn curl(arguments: &[&str]) -> Output {
             "--noproxy",
             "*",
             "--max-time",
-            "40",
+            "120",
         ])
         .args(arguments)
         .output()

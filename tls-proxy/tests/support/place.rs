@@ -2,7 +2,7 @@
 //! beside one another, and a port that was free a moment ago may not be.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) const PLAIN: u16 = 8080;
 pub(crate) const TLS: u16 = 8443;
 const UPSTREAM: u16 = 9000;
+/// The port whose socket claims the address.
+const CLAIM: u16 = 4000;
 
 static PLACES: AtomicU8 = AtomicU8::new(1);
 
@@ -18,20 +20,28 @@ static PLACES: AtomicU8 = AtomicU8::new(1);
 pub(crate) struct Place {
     folder: PathBuf,
     address: IpAddr,
+    /// Keeps the address from every other test, of other processes too.
+    _claim: UdpSocket,
 }
 
 impl Place {
     pub(crate) fn new(name: &str) -> Self {
         let pid = std::process::id();
         let [.., high, low] = pid.to_be_bytes();
-        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let (number, address, claim) = loop {
+            let number = PLACES.fetch_add(1, Ordering::Relaxed);
+            // 127.0.x.y is left to others.
+            let address = Ipv4Addr::new(127, high | 1, low, number);
+            if let Ok(claim) = UdpSocket::bind((address, CLAIM)) {
+                break (number, address, claim);
+            }
+        };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{pid}-{number}"));
         fs::create_dir_all(&folder).unwrap();
-        // 127.0.x.y is left to others.
-        let address = Ipv4Addr::new(127, high | 1, low, number);
         Self {
             folder,
             address: address.into(),
+            _claim: claim,
         }
     }
 
