@@ -4,6 +4,7 @@ application.py PORT. What it does stands in the path:
   /                an answer of two bytes; the body of the request is read first
   /large           20 MiB
   /slow            the two bytes after a minute
+  /late            the two bytes after two seconds
   /endless         bytes for as long as somebody takes them
   /pausing         11 bytes of text, their end three seconds later
   /unread          never answers and never reads the body
@@ -61,6 +62,11 @@ async def slow(_, writer):
     writer.write(OK + b"Content-Length: 2\r\n\r\nok")
 
 
+async def late(_, writer):
+    await asyncio.sleep(2)
+    writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+
+
 async def endless(_, writer):
     writer.write(OK + b"Connection: close\r\n\r\n")
     while True:
@@ -99,7 +105,7 @@ async def tunnel(reader, writer):
 
 
 PATHS = {
-    "/large": large, "/slow": slow, "/endless": endless, "/pausing": pausing, "/unread": unread,
+    "/large": large, "/slow": slow, "/late": late, "/endless": endless, "/pausing": pausing, "/unread": unread,
     "/head/endless": head_endless, "/head/large": head_large, "/tunnel": tunnel,
 }
 

@@ -34,13 +34,19 @@ class Attack:
     # The memory limit of the short form; none leaves it out there.
     short: str | None = "32Mi"
     # Seconds it lasts in the short form and in the long one.
-    seconds: tuple = (6, 20)
+    seconds: tuple = (5, 20)
     # The limit on open files of the server, if it is part of the attack.
     files: int | None = None
     # The server's key: "ec" or "rsa".
     key: str = "ec"
     # The program under attack: "tls-proxy" or "monolith".
     program: str = "tls-proxy"
+    # Limits instead of those of the command line, where they are part of the attack.
+    memory: tuple | None = None
+    # Who comes meanwhile: a kind of newcomers.py.
+    newcomers: str = "https"
+    # Whether they have to be answered; not where an honest server is full as well.
+    answers: bool = True
     # Whether nginx is attacked beside it.
     nginx: bool = True
     # Whether the short form waits, too, for the memory that goes back.
@@ -119,6 +125,41 @@ class Target:
             if not writer.is_closing():
                 writer.write(data)
             await asyncio.sleep(pause)
+
+    async def flood(self, count, opening, batches, reads=True, alpn="h2"):
+        """`count` connections that send `opening` and then what `batches()` yields, as
+        fast as it is taken, and come again when they are closed. What comes back
+        is thrown away, or, without `reads`, left unread."""
+        sent, came = 0, 0
+
+        async def discard(reader):
+            while await reader.read(1 << 16):
+                pass
+
+        async def client(_):
+            nonlocal sent, came
+            reader, writer = await self.tls(alpn)
+            writer.write(opening)
+            came += 1
+            if reads:
+                reading = asyncio.create_task(discard(reader))
+            else:
+                reading = asyncio.create_task(asyncio.sleep(self.left()))
+                writer.transport.pause_reading()
+            try:
+                for batch in batches():
+                    if self.left() <= 0 or reading.done():
+                        break
+                    writer.write(batch)
+                    await writer.drain()
+                    sent += len(batch)
+                    await asyncio.sleep(0)
+            finally:
+                reading.cancel()
+                writer.transport.abort()
+
+        await self.again_and_again(count, client)
+        return f"{sent >> 20} MB over {came} connections, {count} at a time"
 
     async def again_and_again(self, count, act):
         """`act(number)` by `count` clients side by side, over and over, until the

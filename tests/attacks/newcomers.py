@@ -3,7 +3,8 @@
   newcomers.py KIND COUNT SECONDS PATIENCE
 
 COUNT of them within SECONDS, each on a connection of its own, none waiting for the
-one before. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `http` or `health`.
+one before. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
+probes.
 Prints for each the seconds until it had its whole answer, or none, as JSON.
 """
 
@@ -14,9 +15,9 @@ import sys
 import time
 
 import frames
-from configurations import HEALTH, PLAIN, TLS
+from configurations import ADMIN, HEALTH, TLS
 
-PATHS = {"https": "/small", "http": "/small", "health": "/healthz"}
+PLACES = {"https": (TLS, "/small"), "health": (HEALTH, "/healthz"), "admin": (ADMIN, "/healthz")}
 
 
 def context(protocol):
@@ -51,12 +52,12 @@ async def over_http2(reader, writer, path):
 
 
 async def ask(kind, protocol):
-    port = {"https": TLS, "http": PLAIN, "health": HEALTH}[kind]
+    port, path = PLACES[kind]
     tls = CONTEXTS[protocol] if kind == "https" else None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     try:
         over = over_http2 if protocol == "h2" else over_http1
-        return await over(reader, writer, PATHS[kind])
+        return await over(reader, writer, path)
     finally:
         writer.transport.abort()
 

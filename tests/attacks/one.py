@@ -21,7 +21,9 @@ from servers import Server, prepare
 
 HERE = Path(__file__).resolve().parent
 # Newcomers while the attack lasts, and in the seconds after it.
-DURING, AFTER, AFTER_SECONDS = 12, 3, 3
+DURING, AFTER, AFTER_SECONDS = 12, 3, 2
+# Newcomers before it, and within which seconds.
+USUAL = 16, 0.8
 # Seconds within which a newcomer is to be answered. On a machine that is busy
 # otherwise, as many times what an undisturbed one takes there.
 PROMPT, SLOWER = 2.0, 100
@@ -80,9 +82,9 @@ class Watch:
 
 
 def attack(wanted, server, declared):
-    kind = "health" if declared.program == "monolith" else "https"
+    kind = declared.newcomers
     wait_until_it_serves(server, kind)
-    usual = [took for took in answered(kind, 20, 1.5, 20)() if took is not None]
+    usual = [took for took in answered(kind, *USUAL, 20)() if took is not None]
     baseline = statistics.median(usual)
     patience = PROMPT if wanted["strict"] else max(PROMPT, SLOWER * baseline)
     before, cpu = server.resident(), server.cpu()
@@ -101,6 +103,7 @@ def attack(wanted, server, declared):
         **outcome,
         "baseline": baseline,
         "patience": patience,
+        "must_answer": declared.answers,
         "newcomers": len(took),
         "answered": sum(one is not None for one in took),
         "slowest": max((one for one in took if one is not None), default=None),

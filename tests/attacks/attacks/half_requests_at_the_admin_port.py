@@ -1,0 +1,24 @@
+"""Connections to the port of tls-proxy's probes that send half a request and wait."""
+
+import asyncio
+
+from attack import Attack, still_open
+from configurations import ADMIN
+
+ATTACK = Attack(newcomers="admin", nginx=False)
+CONNECTIONS = 256
+
+
+async def run(target):
+    async def begin(_):
+        connection = await target.connect(ADMIN)
+        connection[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        return connection
+
+    opened = await target.many(CONNECTIONS, begin)
+    while target.left() > 1:
+        # Who is closed comes again.
+        gone = len(opened) - still_open(opened)
+        opened = [pair for pair in opened if still_open([pair])] + await target.many(max(gone, 1), begin)
+        await asyncio.sleep(0.2)
+    return f"{len(opened)} connections with half a request, {still_open(opened)} stayed"
