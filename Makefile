@@ -30,11 +30,12 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run test e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
+.PHONY: help run test attack e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
 	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make attack   attack tls-proxy, monolith and nginx in small control groups; ATTACKS names some'
 	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
@@ -49,6 +50,13 @@ run: programs
 
 test:
 	@scripts/test
+
+# All of them take more than an hour. The table goes to standard output.
+ATTACKS ?=
+attack: programs
+	@scripts/install-test-tools
+	@tests/attacks/run.py --nginx target/tools/nginx-1.31 --jobs 3 --markdown \
+	  --before tests/attacks/before.jsonl $(ATTACKS)
 
 e2e:
 	@scripts/e2e

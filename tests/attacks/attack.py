@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import configurations
+import server_configurations as configurations
 
 FOLDER = Path(__file__).resolve().parent / "attacks"
 # Seconds for one connection to come about, its handshake included.
@@ -29,7 +29,7 @@ PRIORITY = 10
 
 @dataclass(frozen=True)
 class Attack:
-    # Functions of configurations.py.
+    # Functions of server_configurations.py.
     configurations: tuple = ("deployments",)
     # The memory limit of the short form; none leaves it out there.
     short: str | None = "32Mi"

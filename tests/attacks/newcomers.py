@@ -15,7 +15,7 @@ import sys
 import time
 
 import frames
-from configurations import ADMIN, HEALTH, TLS
+from server_configurations import ADMIN, HEALTH, TLS
 
 PLACES = {"https": (TLS, "/small"), "health": (HEALTH, "/healthz"), "admin": (ADMIN, "/healthz")}
 

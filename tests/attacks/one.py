@@ -15,7 +15,7 @@ from pathlib import Path
 
 import newcomers
 from attack import load
-from configurations import APPLICATION
+from server_configurations import APPLICATION
 from group import Group, Unavailable
 from servers import Server, prepare
 
@@ -24,9 +24,9 @@ HERE = Path(__file__).resolve().parent
 DURING, AFTER, AFTER_SECONDS = 12, 3, 2
 # Newcomers before it, and within which seconds.
 USUAL = 16, 0.8
-# Seconds within which a newcomer is to be answered. On a machine that is busy
-# otherwise, as many times what an undisturbed one takes there.
-PROMPT, SLOWER = 2.0, 100
+# Seconds within which a newcomer is to be answered; on a machine that is busy
+# otherwise, as many times what one takes there before the attack, up to a bound.
+PROMPT, SLOWER, SLOWEST = 2.0, 100, 10.0
 # Seconds for the attack's program to begin and to end beside its own time.
 GRACE = 20
 # Seconds for the server's first answer.
@@ -86,7 +86,7 @@ def attack(wanted, server, declared):
     wait_until_it_serves(server, kind)
     usual = [took for took in answered(kind, *USUAL, 20)() if took is not None]
     baseline = statistics.median(usual)
-    patience = PROMPT if wanted["strict"] else max(PROMPT, SLOWER * baseline)
+    patience = min(max(PROMPT, SLOWER * baseline), SLOWEST)
     before, cpu = server.resident(), server.cpu()
     seconds = wanted["seconds"]
     watch = Watch(server)

@@ -20,8 +20,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import table
+import verdicts
 from attack import load, names
+from group import ROOT as ROOT_GROUP
 from group import Group, Unavailable
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +31,8 @@ PROGRAMS = ROOT / os.environ.get("PROGRAMS", "target/programs")
 UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 # Beside an attack's own seconds: to start, to warm up, to end.
 OVERHEAD = 240
-NAMESPACES = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+# All of it ends with us, whatever ends us.
+NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ class Run:
     program: Path
     seconds: float
     after: float  # seconds to wait for memory to go back; 0: not
-    strict: bool
 
 
 def size(text):
@@ -59,13 +60,24 @@ def unavailable():
     return f"no name spaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
+def remove_groups(pattern):
+    """Those of that name without a process."""
+    for folder in [*ROOT_GROUP.glob(pattern), *ROOT_GROUP.glob(f"*/{pattern}")]:
+        owner = int(folder.name.split("-")[1])
+        if owner == os.getpid() or not Path(f"/proc/{owner}").exists():
+            try:
+                folder.rmdir()
+            except OSError:
+                pass
+
+
 def carry_out(run):
     """What was seen of it."""
     work = Path(tempfile.mkdtemp(prefix="attack-"))
     group = f"attack-{os.getpid()}-{work.name}"
     wanted = {"attack": run.attack, "configuration": run.configuration, "memory": size(run.memory),
               "kind": run.kind, "program": str(run.program), "seconds": run.seconds,
-              "after": run.after, "strict": run.strict, "work": str(work), "group": group}
+              "after": run.after, "work": str(work), "group": group}
     said = {"attack": run.attack, "configuration": run.configuration, "memory": run.memory,
             "program": run.kind}
     try:
@@ -79,11 +91,7 @@ def carry_out(run):
         return said | {"broken": "it did not end"}
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        for folder in Path("/sys/fs/cgroup").glob(f"*/{group}"):
-            try:
-                folder.rmdir()
-            except OSError:
-                pass
+        remove_groups(group)
 
 
 def programs(options, declared):
@@ -106,8 +114,7 @@ def planned(options):
         for configuration in chosen:
             for limit in memory:
                 for kind, program in programs(options, declared):
-                    yield Run(name, configuration, limit, kind, program, seconds, after,
-                              not options.short)
+                    yield Run(name, configuration, limit, kind, program, seconds, after)
 
 
 def arguments():
@@ -126,7 +133,7 @@ def arguments():
     parser.add_argument("--record", type=Path, help="a file that gets each result as a line of JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     parser.add_argument("--before", type=Path, help="results recorded earlier, for a column beside")
-    parser.add_argument("--list", action="store_true", help="name the attacks")
+    parser.add_argument("--list", action="store_true", help="the rows of docs/attacks.md that name them")
     return parser.parse_args()
 
 
@@ -134,12 +141,14 @@ def main():
     options = arguments()
     if options.list:
         for name in names():
-            print(f"{name}: {table.sentence(name)}")
+            print(f"| `{name}` | {verdicts.sentence(name)} |")
         return 0
     reason = unavailable()
     if reason:
         print(f"attacks skipped: {reason}")
         return 0
+    # Of a run that was killed.
+    remove_groups("attack-*")
     # For all that is started.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -149,15 +158,15 @@ def main():
         for future in concurrent.futures.as_completed(coming):
             result = future.result()
             results.append(result)
-            print(table.line(result), file=sys.stderr, flush=True)
+            print(verdicts.line(result), file=sys.stderr, flush=True)
             if options.record:
                 with options.record.open("a") as file:
                     file.write(json.dumps(result) + "\n")
     order = {name: place for place, name in enumerate(names())}
-    results.sort(key=lambda result: (order[result["attack"]], result["program"] == "nginx"))
-    before = table.read(options.before) if options.before else []
-    print(table.markdown(results, before) if options.markdown else table.plain(results))
-    return int(any(table.faults(result) for result in results if result["program"] != "nginx"))
+    results.sort(key=lambda result: (order[result["attack"]], verdicts.key(result)))
+    before = verdicts.read(options.before) if options.before else []
+    print(verdicts.markdown(results, before) if options.markdown else verdicts.plain(results))
+    return int(any(verdicts.faults(result) for result in results if result["program"] != "nginx"))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """The program under attack: its files, its command, its life in a control group."""
 
+import os
 import shlex
+import signal
 import subprocess
 import threading
 import urllib.request
 from collections import deque
 from pathlib import Path
 
-import configurations
+import server_configurations as configurations
 
 LARGE, SMALL = 2 << 20, 2 << 10
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prepare(work, configuration, key, is_nginx):
@@ -78,7 +81,7 @@ class Server:
         total = 0
         for pid in self.processes():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / 100
+            total += (int(fields[11]) + int(fields[12])) / TICKS
         return total
 
     def metrics(self):
@@ -98,8 +101,8 @@ class Server:
     def stop(self):
         for pid in self.processes():
             try:
-                subprocess.run(["kill", "-KILL", str(pid)], check=False, stderr=subprocess.DEVNULL)
-            except OSError:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
                 pass
         self.process.wait(10)
 

@@ -1,7 +1,7 @@
 """Handshakes with an RSA key of 2048 bits, left as soon as the server has signed."""
 
 from attack import Attack, client_hello
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack(key="rsa")
 

@@ -4,7 +4,7 @@ import socket
 import struct
 
 from attack import Attack
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack()
 

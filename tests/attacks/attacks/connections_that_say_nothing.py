@@ -1,7 +1,7 @@
 """Ten thousand connections on which nothing is ever sent."""
 
 from attack import Attack, still_open
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack(after=True, seconds=(8, 30))
 CONNECTIONS = 10_000

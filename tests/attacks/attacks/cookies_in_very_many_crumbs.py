@@ -1,5 +1,6 @@
 """Heads over HTTP/2 with as many cookie fields of one byte as fit, which a server puts
-together into one (RFC 9113, 8.2.3)."""
+together into one (RFC 9113, 8.2.3; CVE-2026-49975): a byte on the wire is an entry in
+memory."""
 
 import frames
 from attack import Attack

@@ -1,7 +1,7 @@
 """Connections that send half a header of the PROXY protocol, of both versions."""
 
 from attack import Attack, still_open
-from configurations import PROXIED
+from server_configurations import PROXIED
 
 ATTACK = Attack(configurations=("proxy_protocol",))
 CONNECTIONS = 4000

@@ -3,7 +3,7 @@
 import asyncio
 
 from attack import Attack, still_open
-from configurations import ADMIN
+from server_configurations import ADMIN
 
 ATTACK = Attack(newcomers="admin", nginx=False)
 CONNECTIONS = 256

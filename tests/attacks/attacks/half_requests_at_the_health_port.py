@@ -3,7 +3,7 @@
 import asyncio
 
 from attack import Attack, still_open
-from configurations import HEALTH
+from server_configurations import HEALTH
 
 ATTACK = Attack(configurations=("none",), short="10Mi", program="monolith",
                 newcomers="health", nginx=False)

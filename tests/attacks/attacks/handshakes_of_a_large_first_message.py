@@ -3,7 +3,7 @@
 import struct
 
 from attack import Attack, still_open
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack()
 CONNECTIONS = 2000

@@ -1,7 +1,7 @@
 """Connections that send a ClientHello byte by byte, and never its end."""
 
 from attack import Attack, client_hello, still_open
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack()
 CONNECTIONS = 4000

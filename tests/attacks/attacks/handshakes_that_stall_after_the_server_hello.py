@@ -1,7 +1,7 @@
 """Connections that send a ClientHello and never answer the server's."""
 
 from attack import Attack, client_hello, still_open
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack(after=True)
 CONNECTIONS = 4000

@@ -4,7 +4,7 @@ KeyUpdate in TLS 1.3."""
 import asyncio
 
 from attack import Attack
-from configurations import TLS
+from server_configurations import TLS
 
 ATTACK = Attack()
 CLIENTS = [("-tls1_2", b"R\n"), ("-tls1_3", b"K\n")] * 4

@@ -3,7 +3,7 @@ its one stream, so that no byte of the body may be sent."""
 
 import frames
 from attack import Attack, still_open
-from configurations import CLEAR_HTTP2
+from server_configurations import CLEAR_HTTP2
 
 ATTACK = Attack(configurations=("static",))
 CONNECTIONS = 2000

@@ -1,5 +1,5 @@
 """128 streams on each of eight connections, whose responses may not be sent: the
-window of every stream is 0 (CVE-2019-9517, internal data buffering, by windows)."""
+window of every stream is 0."""
 
 import frames
 from attack import Attack, still_open

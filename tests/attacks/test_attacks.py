@@ -1,0 +1,46 @@
+"""The short form of every attack: `run.py` runs them side by side, once, and each is a
+test of its own here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+import verdicts
+from attack import load, names
+
+HERE = Path(__file__).resolve().parent
+# Attacks side by side: most of them wait most of the time.
+JOBS = 6
+SHORT = [name for name in names() if load(name).ATTACK.short]
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """What was seen of each attack, by its name."""
+    reason = run.unavailable()
+    if reason:
+        pytest.skip(reason)
+    record = tmp_path_factory.mktemp("attacks") / "results"
+    command = [sys.executable, HERE / "run.py", "--short", "--jobs", str(JOBS), "--record", record]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment)
+    return {result["attack"]: result for result in verdicts.read(record)}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_program_holds_against(name, results):
+    result = results.get(name)
+    assert result, "run.py gave no result for it"
+    if "unavailable" in result:
+        pytest.skip(result["unavailable"])
+    assert not verdicts.faults(result), verdicts.line(result)
+
+
+def test_the_documentation_names_every_attack():
+    written = " ".join((run.ROOT / "docs/attacks.md").read_text().split())
+    for name in names():
+        assert f"| `{name}` | {verdicts.sentence(name)} |" in written, "run.py --list prints the rows"
