@@ -20,11 +20,12 @@ from pathlib import Path
 import server_configurations as configurations
 
 FOLDER = Path(__file__).resolve().parent / "attacks"
-# Seconds for one connection to come about, its handshake included.
-CONNECT = 5
+# Seconds for one connection to come about, its handshake included; for many of them,
+# before the attack's own time begins.
+CONNECT, COME = 5, 15
 # Less than the server and the newcomers: in the world an attacker has machines of
 # its own.
-PRIORITY = 10
+PRIORITY = 5
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,17 @@ class Target:
     """The server under attack, for as long as the attack may last."""
 
     def __init__(self, seconds):
+        self.seconds, self.has_begun = seconds, False
         self.end = time.monotonic() + seconds
 
     def left(self):
         return max(0.0, self.end - time.monotonic())
+
+    def begin(self):
+        """Its time runs from here on, once."""
+        if not self.has_begun:
+            self.has_begun = True
+            self.end = time.monotonic() + self.seconds
 
     async def wait(self):
         """Until the attack's time is over."""
@@ -102,19 +110,22 @@ class Target:
 
     async def many(self, count, begin, at_once=64):
         """What `begin(number)` returns for each number below `count`, as far as it
-        comes about in time."""
+        comes about in time. The time of the attack begins when they are there."""
         numbers, made = iter(range(count)), []
+        end = self.end if self.has_begun else time.monotonic() + COME
 
         async def worker():
             for number in numbers:
-                if self.left() <= 0:
+                left = end - time.monotonic()
+                if left <= 0:
                     return
                 try:
-                    made.append(await asyncio.wait_for(begin(number), min(CONNECT, self.left() + 0.1)))
+                    made.append(await asyncio.wait_for(begin(number), min(CONNECT, left)))
                 except FAILURES:
                     await asyncio.sleep(0.02)
 
         await asyncio.gather(*(worker() for _ in range(min(at_once, count))))
+        self.begin()
         return made
 
     async def one_after_another(self, opened, data, pause=0.002):

@@ -27,13 +27,16 @@ class Group:
         self.v2 = self.memory == self.cpu
         self.has_cpu = bool(cpus) and not self.v2
         (self.memory / ("memory.max" if self.v2 else "memory.limit_in_bytes")).write_text(str(memory))
+        if not self.v2:
+            # Buffers of sockets are counted, apart, from the first limit on.
+            self._write_if_there("memory.kmem.tcp.limit_in_bytes", str(1 << 40))
         if cpus and self.v2:
             (self.memory / "cpu.max").write_text(f"{int(cpus * PERIOD)} {PERIOD}")
         elif cpus:
             (self.cpu / "cpu.cfs_period_us").write_text(str(PERIOD))
             (self.cpu / "cpu.cfs_quota_us").write_text(str(int(cpus * PERIOD)))
-        if self.v2 and (self.memory / "memory.swap.max").exists():
-            (self.memory / "memory.swap.max").write_text("0")
+        if self.v2:
+            self._write_if_there("memory.swap.max", "0")
 
     def enter_command(self):
         """Shell words that put the shell that runs them into the group."""
@@ -53,8 +56,14 @@ class Group:
         kernel for it, bytes."""
         stat = _table(self.memory / "memory.stat")
         if self.v2:
-            return stat.get("anon", 0) + stat.get("kernel", 0) + stat.get("sock", 0)
+            return stat.get("anon", 0) + stat.get("kernel", 0)
         return stat.get("rss", 0) + self._number("memory.kmem.usage_in_bytes")
+
+    def sockets(self):
+        """Buffers of its sockets, bytes: part of the limit in version 2 only."""
+        if self.v2:
+            return _table(self.memory / "memory.stat").get("sock", 0)
+        return self._number("memory.kmem.tcp.usage_in_bytes")
 
     def kills(self):
         """Processes that the kernel has ended for want of memory."""
@@ -73,6 +82,10 @@ class Group:
                 folder.rmdir()
             except OSError:
                 pass
+
+    def _write_if_there(self, name, value):
+        if (self.memory / name).exists():
+            (self.memory / name).write_text(value)
 
     def _number(self, name):
         try:

@@ -1,14 +1,15 @@
 """Clients who come while an attack lasts. Usage:
 
-  newcomers.py KIND COUNT SECONDS PATIENCE
+  newcomers.py KIND COUNT PAUSE PATIENCE
 
-COUNT of them within SECONDS, each on a connection of its own, none waiting for the
-one before. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
+One every PAUSE seconds, each on a connection of its own, none waiting for the one
+before: COUNT of them, and more until the standard input ends. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
 probes.
 Prints for each the seconds until it had its whole answer, or none, as JSON.
 """
 
 import asyncio
+import itertools
 import json
 import ssl
 import sys
@@ -71,12 +72,15 @@ async def one(kind, protocol, patience):
     return round(time.monotonic() - begun, 3) if answered else None
 
 
-async def main(kind, count, seconds, patience):
+async def main(kind, count, pause, patience):
     coming = []
     protocols = ["http/1.1", "h2"] if kind == "https" else ["http/1.1"]
     begun = time.monotonic()
-    for number in range(count):
-        await asyncio.sleep(begun + number * seconds / count - time.monotonic())
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    for number in itertools.count():
+        await asyncio.sleep(begun + number * pause - time.monotonic())
+        if number >= count and ended.done():
+            break
         coming.append(asyncio.create_task(one(kind, protocols[number % len(protocols)], patience)))
     print(json.dumps(await asyncio.gather(*coming)))
 

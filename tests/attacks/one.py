@@ -14,16 +14,15 @@ import time
 from pathlib import Path
 
 import newcomers
-from attack import load
+from attack import COME, load
 from server_configurations import APPLICATION
 from group import Group, Unavailable
 from servers import Server, prepare
 
 HERE = Path(__file__).resolve().parent
-# Newcomers while the attack lasts, and in the seconds after it.
-DURING, AFTER, AFTER_SECONDS = 12, 3, 2
-# Newcomers before it, and within which seconds.
-USUAL = 16, 0.8
+# Newcomers before the attack, while it lasts (at least), and in the seconds after it;
+# seconds between two of them where they do not depend on the attack's.
+BEFORE, DURING, AFTER = (16, 0.05), 12, (3, 0.7)
 # Seconds within which a newcomer is to be answered; on a machine that is busy
 # otherwise, as many times what one takes there before the attack, up to a bound.
 PROMPT, SLOWER, SLOWEST = 2.0, 100, 10.0
@@ -45,13 +44,14 @@ def raise_loopback():
 
 
 def python(*words):
-    return subprocess.Popen([sys.executable, *map(str, words)], cwd=HERE, stdout=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, *map(str, words)], cwd=HERE,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def answered(kind, count, seconds, patience):
-    """Starts newcomers; call what it returns for their seconds."""
-    process = python("newcomers.py", kind, count, seconds, patience)
-    return lambda: json.loads(process.communicate(timeout=seconds + patience + GRACE)[0])
+def newcomers_come(kind, count, pause, patience):
+    """Starts them; what it returns ends them and tells their seconds."""
+    process = python("newcomers.py", kind, count, pause, patience)
+    return lambda: json.loads(process.communicate(timeout=count * pause + patience + GRACE)[0])
 
 
 def wait_until_it_serves(server, kind):
@@ -68,13 +68,14 @@ class Watch:
 
     def __init__(self, server):
         self.server, self.group = server, server.group
-        self.held = 0
+        self.held, self.sockets = 0, 0
 
     def during(self, process, seconds):
         """Until the attack's program ends; what it printed."""
-        end = time.monotonic() + seconds + GRACE
+        end = time.monotonic() + COME + seconds + GRACE
         while process.poll() is None and time.monotonic() < end:
             self.held = max(self.held, self.group.unreclaimable())
+            self.sockets = max(self.sockets, self.group.sockets())
             time.sleep(0.1)
         process.kill()
         out = process.stdout.read()
@@ -84,18 +85,18 @@ class Watch:
 def attack(wanted, server, declared):
     kind = declared.newcomers
     wait_until_it_serves(server, kind)
-    usual = [took for took in answered(kind, *USUAL, 20)() if took is not None]
+    usual = [took for took in newcomers_come(kind, *BEFORE, 20)() if took is not None]
     baseline = statistics.median(usual)
     patience = min(max(PROMPT, SLOWER * baseline), SLOWEST)
     before, cpu = server.resident(), server.cpu()
     seconds = wanted["seconds"]
     watch = Watch(server)
     process = python("attack.py", wanted["attack"], seconds)
-    came = answered(kind, DURING, seconds, patience)
+    end_newcomers = newcomers_come(kind, DURING, seconds / DURING, patience)
     outcome = watch.during(process, seconds)
     ended = time.monotonic()
     cpu = server.cpu() - cpu if server.is_alive() else 0
-    took = came() + answered(kind, AFTER, AFTER_SECONDS, patience)()
+    took = end_newcomers() + newcomers_come(kind, *AFTER, patience)()
     metrics = server.metrics()
     if wanted["after"] and server.is_alive():
         time.sleep(max(0, ended + wanted["after"] - time.monotonic()))
@@ -108,6 +109,7 @@ def attack(wanted, server, declared):
         "answered": sum(one is not None for one in took),
         "slowest": max((one for one in took if one is not None), default=None),
         "unreclaimable": watch.held,
+        "sockets": watch.sockets,
         "before": before,
         "after": server.resident() if wanted["after"] and server.is_alive() else None,
         "cpu": round(cpu, 2),

@@ -43,7 +43,7 @@ def row(result):
     after = result["after"]
     return first + [
         result["held"],
-        f"{result['peak'] / MIB:.1f} ({result['unreclaimable'] / MIB:.1f})",
+        f"{result['peak'] / MIB:.1f} ({result['unreclaimable'] / MIB:.1f} + {result.get('sockets', 0) / MIB:.1f})",
         f"{result['answered']} of {result['newcomers']}",
         "-" if result["slowest"] is None else f"{result['slowest']:.2f}",
         "yes" if result["kills"] or not result["alive"] else "no",
