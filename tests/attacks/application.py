@@ -10,6 +10,7 @@ application.py PORT. What it does stands in the path:
   /unread          never answers and never reads the body
   /head/endless    a head that never ends
   /head/large      a head of 100 KB
+  /interim         interim responses (103) that never end
   /tunnel          101, then whatever comes is sent back
 """
 
@@ -97,6 +98,13 @@ async def head_large(_, writer):
     writer.write(OK + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(100)) + b"\r\n")
 
 
+async def interim(_, writer):
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
+        await writer.drain()
+        await asyncio.sleep(0.001)
+
+
 async def tunnel(reader, writer):
     writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
     while data := await reader.read(65536):
@@ -106,7 +114,8 @@ async def tunnel(reader, writer):
 
 PATHS = {
     "/large": large, "/slow": slow, "/late": late, "/endless": endless, "/pausing": pausing, "/unread": unread,
-    "/head/endless": head_endless, "/head/large": head_large, "/tunnel": tunnel,
+    "/head/endless": head_endless, "/head/large": head_large, "/interim": interim,
+    "/tunnel": tunnel,
 }
 
 

@@ -34,8 +34,8 @@ class Attack:
     configurations: tuple = ("deployments",)
     # The memory limit of the short form; none leaves it out there.
     short: str | None = "32Mi"
-    # Seconds it lasts in the short form and in the long one.
-    seconds: tuple = (5, 20)
+    # Seconds it lasts in the short form and in the long one: more than a newcomer waits.
+    seconds: tuple = (6, 20)
     # The limit on open files of the server, if it is part of the attack.
     files: int | None = None
     # The server's key: "ec" or "rsa".

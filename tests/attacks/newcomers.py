@@ -5,7 +5,8 @@
 One every PAUSE seconds, each on a connection of its own, none waiting for the one
 before: COUNT of them, and more until the standard input ends. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
 probes.
-Prints for each the seconds until it had its whole answer, or none, as JSON.
+Prints for each the seconds until it had its whole response, or why it has none, as
+JSON.
 """
 
 import asyncio
@@ -64,12 +65,16 @@ async def ask(kind, protocol):
 
 
 async def one(kind, protocol, patience):
+    """Its seconds, or in words why it has no response."""
     begun = time.monotonic()
     try:
-        answered = await asyncio.wait_for(ask(kind, protocol), patience)
-    except (OSError, EOFError, asyncio.TimeoutError):
-        answered = False
-    return round(time.monotonic() - begun, 3) if answered else None
+        if not await asyncio.wait_for(ask(kind, protocol), patience):
+            return f"refused over {protocol}"
+    except asyncio.TimeoutError:
+        return "late"
+    except (OSError, EOFError):
+        return f"closed over {protocol}"
+    return round(time.monotonic() - begun, 3)
 
 
 async def main(kind, count, pause, patience):

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import newcomers
@@ -25,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 BEFORE, DURING, AFTER = (16, 0.05), 12, (3, 0.7)
 # Seconds within which a newcomer is to be answered; on a machine that is busy
 # otherwise, as many times what one takes there before the attack, up to a bound.
-PROMPT, SLOWER, SLOWEST = 2.0, 100, 10.0
+PROMPT, SLOWER, SLOWEST = 2.0, 40, 5.0
 # Seconds for the attack's program to begin and to end beside its own time.
 GRACE = 20
 # Seconds for the server's first answer.
@@ -43,9 +44,9 @@ def raise_loopback():
         fcntl.ioctl(any_socket, set_mtu, struct.pack("16si12x", b"lo", mtu))
 
 
-def python(*words):
+def python(*words, **options):
     return subprocess.Popen([sys.executable, *map(str, words)], cwd=HERE,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
 
 def newcomers_come(kind, count, pause, patience):
@@ -54,10 +55,15 @@ def newcomers_come(kind, count, pause, patience):
     return lambda: json.loads(process.communicate(timeout=count * pause + patience + GRACE)[0])
 
 
+def in_time(took):
+    """The seconds of the newcomers who were answered."""
+    return [one for one in took if not isinstance(one, str)]
+
+
 def wait_until_it_serves(server, kind):
     end = time.monotonic() + START
     while time.monotonic() < end and server.is_alive():
-        if asyncio.run(newcomers.one(kind, "http/1.1", 2)) is not None:
+        if in_time([asyncio.run(newcomers.one(kind, "http/1.1", 2))]):
             return
         time.sleep(0.05)
     raise SystemExit("it did not start:\n" + "\n".join(server.last))
@@ -77,21 +83,23 @@ class Watch:
             self.held = max(self.held, self.group.unreclaimable())
             self.sockets = max(self.sockets, self.group.sockets())
             time.sleep(0.1)
-        process.kill()
-        out = process.stdout.read()
-        return json.loads(out) if out else {"held": "the attack did not end", "wrong": None}
+        if process.poll() is None:
+            process.kill()
+            raise SystemExit("it did not end")
+        if process.returncode:
+            raise SystemExit(process.stderr.read().decode())
+        return json.loads(process.stdout.read())
 
 
 def attack(wanted, server, declared):
     kind = declared.newcomers
     wait_until_it_serves(server, kind)
-    usual = [took for took in newcomers_come(kind, *BEFORE, 20)() if took is not None]
-    baseline = statistics.median(usual)
+    baseline = statistics.median(in_time(newcomers_come(kind, *BEFORE, 20)()))
     patience = min(max(PROMPT, SLOWER * baseline), SLOWEST)
     before, cpu = server.resident(), server.cpu()
     seconds = wanted["seconds"]
     watch = Watch(server)
-    process = python("attack.py", wanted["attack"], seconds)
+    process = python("attack.py", wanted["attack"], seconds, stderr=subprocess.PIPE)
     end_newcomers = newcomers_come(kind, DURING, seconds / DURING, patience)
     outcome = watch.during(process, seconds)
     ended = time.monotonic()
@@ -106,8 +114,9 @@ def attack(wanted, server, declared):
         "patience": patience,
         "must_answer": declared.answers,
         "newcomers": len(took),
-        "answered": sum(one is not None for one in took),
-        "slowest": max((one for one in took if one is not None), default=None),
+        "answered": len(in_time(took)),
+        "slowest": max(in_time(took), default=None),
+        "missed": Counter(one for one in took if isinstance(one, str)),
         "unreclaimable": watch.held,
         "sockets": watch.sockets,
         "before": before,

@@ -44,13 +44,19 @@ def row(result):
     return first + [
         result["held"],
         f"{result['peak'] / MIB:.1f} ({result['unreclaimable'] / MIB:.1f} + {result.get('sockets', 0) / MIB:.1f})",
-        f"{result['answered']} of {result['newcomers']}",
+        f"{result['answered']} of {result['newcomers']}{missed(result)}",
         "-" if result["slowest"] is None else f"{result['slowest']:.2f}",
         "yes" if result["kills"] or not result["alive"] else "no",
         "-" if after is None else f"{after / MIB:.1f} ({(after - result['before']) / MIB:+.1f})",
         made_room(result["metrics"]),
         verdict(result),
     ]
+
+
+def missed(result):
+    """Why newcomers had no response; that it was late needs no words."""
+    parts = [f"{count} {why}" for why, count in result.get("missed", {}).items() if why != "late"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def made_room(metrics):

