@@ -92,11 +92,12 @@ class Target:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         try:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-            return await asyncio.open_connection(
-                sock=sock, ssl=tls, server_hostname="localhost" if tls else None, limit=1 << 16)
         except BaseException:
             sock.close()
             raise
+        # From here on it belongs to asyncio, which closes it.
+        return await asyncio.open_connection(
+            sock=sock, ssl=tls, server_hostname="localhost" if tls else None, limit=1 << 16)
 
     async def tls(self, alpn="http/1.1", **options):
         return await self.connect(configurations.TLS, alpn, **options)

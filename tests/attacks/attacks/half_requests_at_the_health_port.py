@@ -18,8 +18,9 @@ async def run(target):
 
     opened = await target.many(CONNECTIONS, begin)
     while target.left() > 1:
-        # Who is closed comes again.
-        gone = len(opened) - still_open(opened)
-        opened = [pair for pair in opened if still_open([pair])] + await target.many(max(gone, 1), begin)
-        await asyncio.sleep(0.2)
+        # Who is closed comes again, not faster than a probe is answered.
+        opened = [pair for pair in opened if still_open([pair])]
+        if len(opened) < CONNECTIONS:
+            opened += await target.many(1, begin)
+        await asyncio.sleep(0.02)
     return f"{len(opened)} connections with half a request, {still_open(opened)} stayed"

@@ -18,4 +18,4 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    return f"{await target.again_and_again(16, ask)} requests, 16 at a time"
+    return f"{await target.again_and_again(8, ask)} requests, 8 at a time"
