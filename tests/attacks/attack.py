@@ -109,7 +109,7 @@ class Target:
         writer.write(opening)
         return reader, writer
 
-    async def many(self, count, begin, at_once=64):
+    async def many(self, count, begin, at_once=16):
         """What `begin(number)` returns for each number below `count`, as far as it
         comes about in time. The time of the attack begins when they are there."""
         numbers, made = iter(range(count)), []
