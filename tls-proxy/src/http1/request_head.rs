@@ -188,7 +188,7 @@ fn parse_field(
     limits: &Limits,
 ) -> Result<Option<(usize, std::ops::Range<usize>)>, Invalid> {
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
-    let kept = match rules::name(&line[..name], limits) {
+    let kept = match rules::name(&line[..name], Version::Http11, limits) {
         Name::Kept => true,
         Name::Ignored => false,
         Name::Broken => return Err(Invalid),

@@ -9,7 +9,7 @@ use crate::message::host;
 use crate::message::rules::{self, Flaw, Name};
 
 /// A head as its fields say it: decoded, and not judged. `fields` are the regular
-/// ones, from the first each time it is called; their names are in lower case.
+/// ones, from the first each time it is called.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded<'a, F> {
     pub(crate) method: &'a [u8],
@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     /// its line.
     Invalid { line: Bytes, flaw: Flaw },
 }
+
+const LINE_BREAK: Flaw = Flaw::new(400, "client sent a line break in a header");
 
 /// A pseudo-field is none: to nginx the request has no line.
 fn invalid(reason: &'static str) -> Fault {
@@ -89,10 +91,7 @@ where
     let spans = spans.map_err(refuse)?;
     // One look at all of it.
     if !rules::stays_on_its_line(&text) {
-        return Err(refuse(Flaw::new(
-            400,
-            "client sent a line break in a header",
-        )));
+        return Err(refuse(LINE_BREAK));
     }
     let text = Bytes::from(text);
     let size = |(start, end): (u32, u32)| (end - start) as usize;
@@ -196,13 +195,15 @@ where
             if name == b"cookie" {
                 continue;
             }
-            match rules::name(name, limits) {
+            match rules::name(name, Version::Http2, limits) {
                 Name::Kept => {
                     let name = append(text, name);
                     let value = append(text, value);
                     spans.push(Span { name, value });
                 }
-                Name::Ignored => {}
+                // What is left out has to be in order, too.
+                Name::Ignored if rules::stays_on_its_line(value) => {}
+                Name::Ignored => return Err(LINE_BREAK),
                 Name::Broken => return Err(Flaw::new(400, "client sent invalid header name")),
             }
         }

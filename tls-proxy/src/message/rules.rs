@@ -68,13 +68,21 @@ pub(crate) enum Name {
 }
 
 /// Judges the name of a field. What might end a name or a line breaks the
-/// request; what is merely unusual is left to `limits`.
+/// request, as capitals do over HTTP/2 (RFC 9113, section 8.2.1); what is merely
+/// unusual is left to `limits`.
 #[inline]
-pub(crate) fn name(name: &[u8], limits: &Limits) -> Name {
+pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> Name {
+    let capitals = version < Version::Http2;
     let is_regular = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || *byte == b'-' || (limits.underscores && *byte == b'_')
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_digit()
+            || *byte == b'-'
+            || (capitals && byte.is_ascii_uppercase())
+            || (limits.underscores && *byte == b'_')
     };
-    let is_broken = |byte: &u8| *byte <= b' ' || matches!(byte, b':' | 0x7f);
+    let is_broken = |byte: &u8| {
+        *byte <= b' ' || matches!(byte, b':' | 0x7f) || (!capitals && byte.is_ascii_uppercase())
+    };
     if !name.is_empty() && name.iter().all(is_regular) {
         Name::Kept
     } else if name.is_empty() || name.iter().any(is_broken) {
@@ -245,4 +253,114 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     };
     let length = value.iter().try_fold(0, add)?;
     (!value.is_empty() && length <= i64::MAX as u64).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::fields::Fields;
+
+    const ALL: [Version; 3] = [Version::Http10, Version::Http11, Version::Http2];
+
+    fn head(version: Version, method: &str, fields: &[(&str, &str)]) -> RequestHead {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        RequestHead {
+            line: Bytes::new(),
+            method: Bytes::copy_from_slice(method.as_bytes()),
+            target: Bytes::from_static(b"/"),
+            authority: None,
+            version,
+            fields: Fields::collect(fields),
+            length: 0,
+        }
+    }
+
+    fn status(head: &RequestHead) -> u16 {
+        check(head, false).map_or_else(|flaw| flaw.status, |_| 200)
+    }
+
+    #[test]
+    fn what_may_stand_once_may_not_stand_twice_in_any_version() {
+        for version in ALL {
+            for name in UNIQUE {
+                let twice = [("host", "a"), (name, "5"), (name, "5")];
+                assert_eq!(status(&head(version, "GET", &twice)), 400, "{name}");
+            }
+            let twice = [("host", "a"), ("range", "x"), ("range", "x")];
+            assert_eq!(status(&head(version, "GET", &twice)), 200);
+        }
+    }
+
+    #[test]
+    fn a_field_is_looked_at_before_the_method() {
+        for version in ALL {
+            for method in ["CONNECT", "TRACE"] {
+                let good = [("host", "a")];
+                assert_eq!(status(&head(version, method, &good)), 405);
+                let bad = [("host", "a"), ("content-length", "x")];
+                assert_eq!(status(&head(version, method, &bad)), 400);
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_over_http2_says_nothing_about_the_connection() {
+        for (name, value, expected) in [
+            ("te", "trailers", 200),
+            ("te", "gzip", 400),
+            ("connection", "close", 400),
+            ("keep-alive", "", 400),
+            ("proxy-connection", "close", 400),
+            ("transfer-encoding", "chunked", 400),
+            ("upgrade", "h2c", 400),
+        ] {
+            let fields = [("host", "a"), (name, value)];
+            let asked = head(Version::Http2, "GET", &fields);
+            assert_eq!(status(&asked), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_judged_as_nginx_judges_them() {
+        let limits = Limits {
+            line: 0,
+            head: 0,
+            fields: 0,
+            underscores: false,
+            ignore_invalid: true,
+        };
+        for (text, http1, http2) in [
+            ("x-1", Name::Kept, Name::Kept),
+            ("X", Name::Kept, Name::Broken),
+            ("x_y", Name::Ignored, Name::Ignored),
+            ("x.y", Name::Ignored, Name::Ignored),
+            ("x y", Name::Broken, Name::Broken),
+            (":x", Name::Broken, Name::Broken),
+            ("", Name::Broken, Name::Broken),
+        ] {
+            let judged = |version| name(text.as_bytes(), version, &limits);
+            let both = (judged(Version::Http11), judged(Version::Http2));
+            assert_eq!(both, (http1, http2), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_a_number_of_63_bits() {
+        for (text, length) in [
+            ("5", Some(5)),
+            ("0000000000000000000000005", Some(5)),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775808", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("+5", None),
+            ("5 ", None),
+            ("5,5", None),
+            ("0x5", None),
+        ] {
+            assert_eq!(parse_length(text.as_bytes()), length, "{text:?}");
+        }
+    }
 }
