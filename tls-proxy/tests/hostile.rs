@@ -14,6 +14,8 @@ mod bytes;
 mod case;
 #[path = "differential/certificates.rs"]
 mod certificates;
+#[path = "differential/chains.rs"]
+mod chains;
 #[path = "support/delimited/mod.rs"]
 mod delimited;
 #[path = "differential/http1.rs"]

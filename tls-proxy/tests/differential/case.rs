@@ -1,6 +1,7 @@
 //! The format of a case file, and nothing about how a case is run. README.md describes it.
 
 use crate::bytes::parts;
+use crate::chains::Chain;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct Case {
     pub(crate) configuration: String,
     pub(crate) whole: bool,
     pub(crate) files: Vec<(String, String)>,
+    /// Certificates of clients, each of which asks once.
+    pub(crate) chains: Vec<Chain>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) steps: Vec<Step>,
 }
@@ -172,6 +175,18 @@ impl Case {
             }
             "file" => {
                 self.files.push((rest.trim().to_owned(), body));
+                return Ok(());
+            }
+            "chain" => {
+                self.chains.push(Chain::parse(rest, &body)?);
+                let tls = format!(
+                    "tls -cert_chain %CHAINS%/{rest}.pem -cert %CHAINS%/{rest}.pem -key %CHAINS%/{rest}.key"
+                );
+                self.steps.push(Step {
+                    action: Action::Request,
+                    options: Options::parse(&tls),
+                    text: format!("GET /{rest} HTTP/1.0\nHost: localhost\n\n"),
+                });
                 return Ok(());
             }
             "upstream" => {

@@ -201,7 +201,7 @@ fn other_key_forms(folder: &Path) -> Result<(), String> {
     write("password", "wrong\nsecret\n").map_err(|error| error.to_string())
 }
 
-fn openssl(folder: &Path, words: &str, more: &[&str]) -> Result<(), String> {
+pub(crate) fn openssl(folder: &Path, words: &str, more: &[&str]) -> Result<(), String> {
     let mut command = Command::new("openssl");
     command
         .current_dir(folder)

@@ -10,6 +10,7 @@
 mod bytes;
 mod case;
 mod certificates;
+mod chains;
 #[path = "../support/delimited/mod.rs"]
 mod delimited;
 mod http1;

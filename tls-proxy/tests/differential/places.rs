@@ -64,6 +64,12 @@ impl Places {
         self.folder.join("upstream.sock")
     }
 
+    /// Where the certificates of the case's own clients lie.
+    pub(crate) fn chains(&self) -> PathBuf {
+        let case = self.folder.file_name().unwrap_or_default();
+        self.certificates.join("chains").join(case)
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.join("root")
     }
@@ -93,6 +99,7 @@ impl Places {
             .replace("%DEAD%", &dead)
             .replace("%ROOT%", &self.root().display().to_string())
             .replace("%PREFIX%", &self.folder.display().to_string())
+            .replace("%CHAINS%", &self.chains().display().to_string())
             .replace("%CERT%", &file("server.pem"))
             .replace("%KEY%", &file("server.key"))
             .replace("%TLS%", &self.certificates.display().to_string())

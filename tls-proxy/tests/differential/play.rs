@@ -2,6 +2,7 @@
 
 use crate::bytes::{parts, show, unescape};
 use crate::case::{Action, Case, Options, Step};
+use crate::chains;
 use crate::http1::{Answer, take_answer};
 use crate::http2::{body_sizes, list_frames, list_pieces, write_frames, write_request};
 use crate::places::Places;
@@ -20,6 +21,7 @@ const QUIET: Duration = Duration::from_millis(60);
 
 /// Runs `case` under `program` and returns the transcript.
 pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Transcript, String> {
+    chains::make(&case.chains, &places.chains())?;
     prepare(case, places).map_err(|error| format!("preparing the folder: {error}"))?;
     let mut transcript = Transcript {
         names_pieces: case.pieces,

@@ -84,11 +84,15 @@ pub(crate) fn read_logs(transcript: &mut Transcript, places: &Places) {
     }
     let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
     let errors = String::from_utf8_lossy(&errors);
-    // Whether a body goes through a file is nobody's business.
-    let buffered = |line: &&str| line.contains("is buffered to a temporary file");
+    // Whether a body goes through a file is nobody's business, nor what OpenSSL has left in its
+    // queue of errors.
+    let passed_over = |line: &&str| {
+        line.contains("is buffered to a temporary file")
+            || line.contains("ignoring stale global SSL error")
+    };
     let errors = errors
         .lines()
-        .filter(|line| !buffered(line))
+        .filter(|line| !passed_over(line))
         .collect::<Vec<_>>()
         .join("\n");
     let levels = ["emerg", "alert", "crit", "error", "warn"];
