@@ -1,172 +1,130 @@
 //! One certificate, read once: what the verification of a chain asks of it.
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{
-    FromDer as _, ParsedExtension, X509Certificate, X509Extension, X509Name, X509Version,
-};
+use x509_parser::nom::Parser as _;
+use x509_parser::prelude::{X509CertificateParser, X509Version};
+
+use super::der::{self, SEQUENCE};
+use super::distinguished_name::Name;
+use super::extensions::Extensions;
+use super::signature::{is_same_algorithm, is_signed_by_kind_of};
+use super::time;
 
 /// A certificate of an authority or a peer.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
-    /// Subject and issuer in a form that compares as RFC 5280, section 7.1
-    /// says.
-    pub(super) subject: Vec<u8>,
-    pub(super) issuer: Vec<u8>,
+    pub(super) subject: Name,
+    pub(super) issuer: Name,
     /// The subject as it stands, for the list of authorities.
     pub(super) raw_subject: Vec<u8>,
     /// SubjectPublicKeyInfo.
     pub(super) key: Vec<u8>,
     pub(super) serial: Vec<u8>,
-    /// Seconds since 1970.
-    pub(super) not_before: i64,
-    pub(super) not_after: i64,
-    pub(super) version1: bool,
-    /// basicConstraints: whether it is an authority.
-    pub(super) authority: Option<bool>,
-    pub(super) path_length: Option<u32>,
-    pub(super) key_usage: Option<KeyUsage>,
-    pub(super) extended: Option<ExtendedUsage>,
-    /// subjectKeyIdentifier, and the authority's.
-    key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
-    /// Has nameConstraints.
-    pub(super) constrained: bool,
-    /// Has a critical extension that is not understood here.
-    pub(super) unhandled: bool,
-}
-
-/// keyUsage, as far as it matters here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeyUsage {
-    pub(super) signs_certificates: bool,
-    pub(super) signs_crls: bool,
-    pub(super) signs_or_agrees: bool,
-    pub(super) enciphers: bool,
-}
-
-/// extKeyUsage, as far as it matters here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExtendedUsage {
-    pub(super) client: bool,
-    pub(super) server: bool,
+    /// Seconds since 1970; `None` where it is not written as RFC 5280, section
+    /// 4.1.2.5 asks.
+    pub(super) not_before: Option<i64>,
+    pub(super) not_after: Option<i64>,
+    /// The algorithm of its signature is named alike inside and outside of
+    /// what is signed.
+    pub(super) is_consistent: bool,
+    version1: bool,
+    pub(super) extensions: Extensions,
 }
 
 impl Certificate {
     /// Reads a certificate of any version; `None` where it is none.
     pub(crate) fn parse(der: &[u8]) -> Option<Self> {
-        let (rest, parsed) = X509Certificate::from_der(der).ok()?;
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let (rest, parsed) = parser.parse(der).ok()?;
         if !rest.is_empty() {
             return None;
         }
-        let mut own = Self {
+        let issuer = Name::parse(parsed.issuer().as_raw())?;
+        let (not_before, not_after) = times(parsed.tbs_certificate.as_ref())?;
+        let extensions = parsed.extensions().iter();
+        let extensions = extensions.map(|own| (own.oid.as_bytes(), own.critical, own.value));
+        Some(Self {
             der: CertificateDer::from(der.to_vec()),
-            subject: canonical(parsed.subject()),
-            issuer: canonical(parsed.issuer()),
+            subject: Name::parse(parsed.subject().as_raw())?,
             raw_subject: parsed.subject().as_raw().to_vec(),
             key: parsed.public_key().raw.to_vec(),
             serial: parsed.raw_serial().to_vec(),
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
+            not_before,
+            not_after,
+            is_consistent: is_same_algorithm(der),
             version1: parsed.version() == X509Version::V1,
-            authority: None,
-            path_length: None,
-            key_usage: None,
-            extended: None,
-            key_id: None,
-            authority_key_id: None,
-            constrained: false,
-            unhandled: false,
-        };
-        for extension in parsed.extensions() {
-            own.learn(extension);
-        }
-        Some(own)
+            extensions: Extensions::parse(extensions, &issuer),
+            issuer,
+        })
     }
 
-    fn learn(&mut self, extension: &X509Extension<'_>) {
-        match extension.parsed_extension() {
-            ParsedExtension::BasicConstraints(it) => {
-                self.authority = Some(it.ca);
-                self.path_length = it.path_len_constraint;
-            }
-            ParsedExtension::KeyUsage(it) => {
-                self.key_usage = Some(KeyUsage {
-                    signs_certificates: it.key_cert_sign(),
-                    signs_crls: it.crl_sign(),
-                    signs_or_agrees: it.digital_signature() || it.key_agreement(),
-                    enciphers: it.key_encipherment(),
-                });
-            }
-            ParsedExtension::ExtendedKeyUsage(it) => {
-                self.extended = Some(ExtendedUsage {
-                    client: it.client_auth,
-                    server: it.server_auth,
-                });
-            }
-            ParsedExtension::NameConstraints(_) => self.constrained = true,
-            ParsedExtension::SubjectKeyIdentifier(id) => self.key_id = Some(id.0.to_vec()),
-            ParsedExtension::AuthorityKeyIdentifier(it) => {
-                self.authority_key_id = it.key_identifier.as_ref().map(|id| id.0.to_vec());
-            }
-            ParsedExtension::SubjectAlternativeName(_)
-            | ParsedExtension::CertificatePolicies(_)
-            | ParsedExtension::CRLDistributionPoints(_)
-            | ParsedExtension::NSCertType(_) => {}
-            // What is read wrongly must not be taken for absent.
-            ParsedExtension::ParseError { .. } => self.unhandled = true,
-            _ => self.unhandled |= extension.critical,
-        }
-    }
-
-    /// Whether names and key identifiers say that `issuer` issued it.
+    /// Whether names, identifiers and the kind of key say that `issuer` issued
+    /// it.
     pub(super) fn may_be_issued_by(&self, issuer: &Self) -> bool {
-        let ids = (&self.authority_key_id, &issuer.key_id);
-        let another = matches!(ids, (Some(named), Some(own)) if named != own);
-        self.issuer == issuer.subject && !another
+        let (own, above) = (&self.extensions, &issuer.extensions);
+        self.issuer == issuer.subject
+            && !own.invalid
+            && !above.invalid
+            && own
+                .authority_key_id
+                .as_ref()
+                .is_none_or(|id| id.is_of(issuer))
+            && is_signed_by_kind_of(&self.der, &issuer.key)
     }
 
-    /// Issued by its own subject.
+    /// Issued by its own subject, but perhaps with another key.
     pub(super) fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whether it may sign certificates (RFC 5280, section 4.2.1.9). Roots
-    /// older than version 3 say nothing of it.
-    pub(super) fn is_authority(&self) -> bool {
-        if self
-            .key_usage
-            .is_some_and(|usage| !usage.signs_certificates)
-        {
-            return false;
-        }
-        match self.authority {
-            Some(authority) => authority,
-            None => (self.version1 && self.is_self_issued()) || self.key_usage.is_some(),
+    /// By all it says it is its own issuer.
+    pub(super) fn is_self_signed(&self) -> bool {
+        self.may_be_issued_by(self)
+    }
+
+    /// Orders issuers by their times: those that are valid first, then those
+    /// that were so the longest.
+    pub(super) fn standing(&self, now: i64) -> (bool, Option<i64>) {
+        let has_begun = self.not_before.is_some_and(|time| time <= now);
+        let is_valid = has_begun && self.not_after.is_some_and(|time| time >= now);
+        (is_valid, self.not_after.filter(|_| !is_valid))
+    }
+
+    /// Whether it may sign certificates (RFC 5280, section 4.2.1.9).
+    pub(super) fn authority(&self) -> Authority {
+        let own = &self.extensions;
+        let signs = own.key_usage.is_none_or(|usage| usage.signs_certificates);
+        match own.authority {
+            _ if own.invalid || !signs => Authority::No,
+            Some(true) => Authority::Yes,
+            Some(false) => Authority::No,
+            None if self.version1 && self.is_self_signed() => Authority::ByOldRules,
+            None if own.key_usage.is_some() => Authority::ByOldRules,
+            None => Authority::No,
         }
     }
 }
 
-/// A name in a form whose bytes are equal where names match: letters in lower
-/// case, runs of spaces as one, whatever kind of string it was.
-pub(super) fn canonical(name: &X509Name<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for part in name.iter_rdn() {
-        out.push(b'/');
-        for attribute in part.iter() {
-            out.push(b'+');
-            out.extend_from_slice(attribute.attr_type().as_bytes());
-            out.push(b'=');
-            let mut value = Vec::new();
-            let words = attribute.attr_value().data.split(|byte| *byte == b' ');
-            for word in words.filter(|word| !word.is_empty()) {
-                value.extend(word.iter().map(u8::to_ascii_lowercase));
-                value.push(b' ');
-            }
-            // The length first: no value can look like two.
-            out.extend_from_slice(&value.len().to_be_bytes());
-            out.extend_from_slice(&value);
-        }
-    }
-    out
+/// How sure a certificate is of being an authority's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authority {
+    No,
+    /// basicConstraints say so.
+    Yes,
+    /// A root older than version 3, or keyUsage alone; good enough at the end
+    /// of a chain only.
+    ByOldRules,
+}
+
+/// notBefore and notAfter of a TBSCertificate.
+fn times(body: &[u8]) -> Option<(Option<i64>, Option<i64>)> {
+    let fields = der::all(der::only(body, SEQUENCE)?)?;
+    // Behind version (absent in version 1), serial number, algorithm, issuer.
+    let at = 3 + usize::from(fields.first()?.tag == der::fields(0));
+    let validity = der::all(fields.get(at)?.content)?;
+    let [from, to] = validity.as_slice() else {
+        return None;
+    };
+    Some((time::parse(from), time::parse(to)))
 }

@@ -104,7 +104,7 @@ impl Connector {
             }
         };
         let stream = TlsConnector::from(config)
-            .connect(server.clone(), stream)
+            .connect(server, stream)
             .await
             .map_err(|source| {
                 let what = format!("SSL_do_handshake() failed ({source})");
@@ -112,7 +112,7 @@ impl Connector {
             })?;
         if let Some(trust) = &self.trust {
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            check(trust, shown, &server, name).map_err(|why| {
+            check(trust, shown, name).map_err(|why| {
                 io::Error::other(format!("{why} while SSL handshaking to upstream"))
             })?;
         }
@@ -135,14 +135,9 @@ fn trust(settings: &Settings) -> Result<Option<Trust>, Problem> {
     Ok(Some(Trust::new(known, lists, settings.depth)))
 }
 
-fn check(
-    trust: &Trust,
-    shown: &[CertificateDer<'_>],
-    server: &ServerName<'_>,
-    name: &str,
-) -> Result<(), String> {
+fn check(trust: &Trust, shown: &[CertificateDer<'_>], name: &str) -> Result<(), String> {
     trust
-        .examine(shown, Purpose::Server(server), UnixTime::now())
+        .examine(shown, Purpose::Server, UnixTime::now())
         .map_err(|flaw| {
             let number = flaw.number();
             format!("upstream SSL certificate verify error: ({number}:{flaw})")

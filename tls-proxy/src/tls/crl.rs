@@ -1,101 +1,254 @@
-//! Lists of revoked certificates (`ssl_crl`; RFC 5280, section 5).
+//! Lists of revoked certificates (`ssl_crl`; RFC 5280, section 5), read and
+//! used as OpenSSL does for nginx, but for delta lists.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ParsedExtension};
 
-use super::certificate::{Certificate, canonical};
+use super::certificate::Certificate;
+use super::der::{self, BOOLEAN, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE, fields};
+use super::distinguished_name::Name;
+use super::distribution_point::{EVERY_REASON, IssuingPoint, Reasons, reasons_for};
+use super::extensions::{AUTHORITY_KEY_ID, KeyIdentifier};
 use super::flaw::Flaw;
+use super::general_name::GeneralName;
 use super::signature::{PublicKey, is_signed_by};
+use super::time;
 
 /// One authority's list.
 #[derive(Debug)]
 pub(crate) struct Crl {
     der: Vec<u8>,
-    issuer: Vec<u8>,
-    this_update: i64,
-    next_update: Option<i64>,
+    issuer: Name,
+    /// Seconds since 1970; `None` where it is ill written.
+    this_update: Option<i64>,
+    next_update: Option<Option<i64>>,
     serials: HashSet<Vec<u8>>,
-    /// Has a critical extension that is not understood here.
+    authority_key_id: Option<KeyIdentifier>,
+    point: Option<IssuingPoint>,
+    number: Option<Vec<u8>>,
+    /// Speaks of what has changed since another list.
+    delta: bool,
+    /// Has a critical extension that is not judged here.
     unhandled: bool,
 }
 
+const NUMBER: &[u8] = &[0x55, 0x1d, 20];
+const REASON: &[u8] = &[0x55, 0x1d, 21];
+const DELTA: &[u8] = &[0x55, 0x1d, 27];
+const ISSUING_POINT: &[u8] = &[0x55, 0x1d, 28];
+const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
+
 impl Crl {
-    /// Reads a list; `None` where it is none.
+    /// Reads a list; `None` where it is none, or an extension that it depends
+    /// on cannot be read.
     pub(crate) fn parse(der: &[u8]) -> Option<Self> {
-        let (rest, parsed) = CertificateRevocationList::from_der(der).ok()?;
-        if !rest.is_empty() {
-            return None;
+        let body = der::element(der::only(der, SEQUENCE)?)?.0;
+        let mut rest = (body.tag == SEQUENCE).then_some(body.content)?;
+        let _version = der::optional(&mut rest, INTEGER);
+        let _algorithm = der::next(&mut rest, SEQUENCE)?;
+        let (issuer, after) = der::element(rest)?;
+        let (this_update, after) = der::element(after)?;
+        rest = after;
+        let next_update = der::element(rest).filter(|(one, _)| is_time(one.tag));
+        if let Some((_, after)) = &next_update {
+            rest = after;
         }
-        let critical = parsed.extensions().iter().any(|extension| {
-            extension.critical
-                && !matches!(
-                    extension.parsed_extension(),
-                    ParsedExtension::CRLNumber(_) | ParsedExtension::AuthorityKeyIdentifier(_)
-                )
-        });
-        let revoked = parsed.iter_revoked_certificates();
-        // An entry with a critical extension may speak of another issuer.
-        let (plain, special): (Vec<_>, Vec<_>) =
-            revoked.partition(|entry| entry.extensions().iter().all(|it| !it.critical));
-        Some(Self {
+        let entries = der::optional(&mut rest, SEQUENCE).unwrap_or_default();
+        let extensions = der::optional(&mut rest, fields(0));
+        let issuer = Name::parse(issuer.whole)?;
+        let mut own = Self {
             der: der.to_vec(),
-            issuer: canonical(parsed.issuer()),
-            this_update: parsed.last_update().timestamp(),
-            next_update: parsed.next_update().map(|time| time.timestamp()),
-            serials: plain
-                .iter()
-                .map(|entry| entry.raw_serial().to_vec())
-                .collect(),
-            unhandled: critical || !special.is_empty(),
-        })
+            this_update: time::parse(&this_update),
+            next_update: next_update.map(|(one, _)| time::parse(&one)),
+            serials: HashSet::new(),
+            authority_key_id: None,
+            point: None,
+            number: None,
+            delta: false,
+            unhandled: false,
+            issuer,
+        };
+        for (id, critical, value) in extension_list(extensions)? {
+            own.learn(id, critical, value)?;
+        }
+        own.read_entries(entries)?;
+        (is_time(this_update.tag) && rest.is_empty()).then_some(own)
     }
 
-    fn check_itself(
-        &self,
-        issuer: &Certificate,
-        now: i64,
-        algorithms: &WebPkiSupportedAlgorithms,
-    ) -> Result<(), Flaw> {
+    fn learn(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Option<()> {
+        match id {
+            AUTHORITY_KEY_ID => self.authority_key_id = Some(KeyIdentifier::parse(value)?),
+            ISSUING_POINT => self.point = Some(IssuingPoint::parse(value, &self.issuer)?),
+            DELTA => self.delta = true,
+            NUMBER => {
+                self.number = Some(der::first(value, INTEGER)?.to_vec());
+                self.unhandled |= critical;
+            }
+            _ => self.unhandled |= critical,
+        }
+        Some(())
+    }
+
+    /// Keeps the serial numbers of this issuer's certificates.
+    fn read_entries(&mut self, entries: &[u8]) -> Option<()> {
+        const REMOVED: &[u8] = &[8];
+        const ENUMERATED: u8 = 0x0a;
+        // An issuer counts for the entries that follow, too.
+        let mut is_own = true;
+        for entry in der::all(entries)? {
+            let mut rest = (entry.tag == SEQUENCE).then_some(entry.content)?;
+            let serial = der::next(&mut rest, INTEGER)?;
+            let (_date, rest) = der::element(rest)?;
+            let mut is_removed = false;
+            let list = (!rest.is_empty()).then_some(rest);
+            for (id, critical, value) in extension_list(list)? {
+                match id {
+                    CERTIFICATE_ISSUER => {
+                        let names = GeneralName::parse_extension(value)?;
+                        let mut names = names.iter().filter_map(GeneralName::directory);
+                        is_own = names.any(|name| *name == self.issuer);
+                        continue;
+                    }
+                    REASON => is_removed = der::first(value, ENUMERATED)? == REMOVED,
+                    _ => {}
+                }
+                self.unhandled |= critical;
+            }
+            if is_own && !is_removed {
+                self.serials.insert(serial.to_vec());
+            }
+        }
+        Some(())
+    }
+
+    /// The certificate that signed it: the issuer of the one that is asked
+    /// about, or another of the same name further up.
+    fn issuer_in<'a>(&self, above: &[&'a Certificate]) -> Option<&'a Certificate> {
+        let mut fitting = above.iter().filter(|own| {
+            let id = self.authority_key_id.as_ref();
+            own.subject == self.issuer && id.is_none_or(|id| id.is_of(own))
+        });
+        fitting.next().copied()
+    }
+
+    fn check_time(&self, now: i64) -> Result<(), Flaw> {
+        match self.next_update {
+            Some(None) => return Err(Flaw::CrlNextUpdateFormat),
+            Some(Some(next)) if next < now => return Err(Flaw::CrlExpired),
+            _ => {}
+        }
+        match self.this_update {
+            None => Err(Flaw::CrlLastUpdateFormat),
+            Some(from) if from > now => Err(Flaw::CrlNotYetValid),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The last of the flaws that OpenSSL would find.
+    fn check(&self, asked: &Asked<'_>, issuer: &Certificate, serial: &[u8]) -> Result<(), Flaw> {
+        if self.serials.contains(serial) {
+            return Err(Flaw::Revoked);
+        }
         if self.unhandled {
             return Err(Flaw::CrlCriticalExtension);
         }
-        let key = PublicKey::parse(&issuer.key);
-        let may_sign = issuer.key_usage.is_none_or(|usage| usage.signs_crls);
-        if !may_sign || !key.is_some_and(|key| is_signed_by(&self.der, key, algorithms)) {
+        if !self.is_signed_by(issuer, asked) {
             return Err(Flaw::CrlSignature);
         }
-        if self.this_update > now {
-            return Err(Flaw::CrlNotYetValid);
+        self.check_time(asked.now)?;
+        let usage = issuer.extensions.key_usage;
+        if usage.is_some_and(|usage| !usage.signs_crls) {
+            return Err(Flaw::NoCrlSigning);
         }
-        match self.next_update {
-            Some(next) if next < now => Err(Flaw::CrlExpired),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    fn is_signed_by(&self, issuer: &Certificate, asked: &Asked<'_>) -> bool {
+        let key = PublicKey::parse(&issuer.key);
+        key.is_some_and(|key| is_signed_by(&self.der, key, asked.algorithms))
+    }
+
+    /// Whether it says what has changed since `base` was made, or may say so.
+    fn changes(&self, base: &Self) -> bool {
+        let order = |list: &Self| {
+            let digits = list.number.as_deref()?;
+            let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+            Some((digits.len() - zeros, digits[zeros..].to_vec()))
+        };
+        let is_newer = match (order(self), order(base)) {
+            (Some(own), Some(other)) => own > other,
+            _ => true,
+        };
+        self.delta && self.issuer == base.issuer && is_newer
     }
 }
 
-/// Asks the lists about a certificate. A good list of its issuer must be
-/// there; one list that names it is enough to refuse it.
+/// What lists are asked about, besides a certificate.
+pub(super) struct Asked<'a> {
+    pub(super) lists: &'a [Crl],
+    pub(super) now: i64,
+    pub(super) algorithms: &'a WebPkiSupportedAlgorithms,
+}
+
+/// Asks the lists about a certificate, whose issuer is the first of `above`.
+/// Of several lists of its issuer that speak of it, the best one counts: one
+/// that is in force before others, then the newest.
+///
+/// A delta list is never enough, and hides nothing: what it revokes is revoked
+/// besides. OpenSSL takes it for a complete one.
 pub(super) fn check(
-    lists: &[Crl],
+    asked: &Asked<'_>,
     certificate: &Certificate,
-    issuer: &Certificate,
-    now: i64,
-    algorithms: &WebPkiSupportedAlgorithms,
+    above: &[&Certificate],
 ) -> Result<(), Flaw> {
-    let mut result = Err(Flaw::NoCrl);
-    for list in lists
-        .iter()
-        .filter(|list| list.issuer == certificate.issuer)
-    {
-        match list.check_itself(issuer, now, algorithms) {
-            Ok(()) if list.serials.contains(&certificate.serial) => return Err(Flaw::Revoked),
-            Ok(()) => result = Ok(()),
-            Err(flaw) if result.is_err() => result = Err(flaw),
-            Err(_) => {}
+    let mut result = Ok(());
+    let mut reasons: Reasons = 0;
+    while reasons != EVERY_REASON {
+        let candidates = asked.lists.iter().filter_map(|list| {
+            let issuer = list.issuer_in(above)?;
+            let about = (list.issuer == certificate.issuer && !list.delta)
+                .then(|| reasons_for(list.point.as_ref(), &list.issuer, certificate))??;
+            (about & !reasons != 0).then_some((list, issuer, about))
+        });
+        let best = candidates.min_by_key(|(list, issuer, _)| {
+            let is_direct = above.first().is_some_and(|own| own.der == issuer.der);
+            let in_force = list.check_time(asked.now).is_ok();
+            Reverse((!list.unhandled, in_force, is_direct, list.this_update))
+        });
+        let Some((list, issuer, about)) = best else {
+            return Err(Flaw::NoCrl);
+        };
+        result = list.check(asked, issuer, &certificate.serial).and(result);
+        let mut changes = asked.lists.iter().filter(|own| own.changes(list));
+        if changes
+            .any(|own| own.serials.contains(&certificate.serial) && own.is_signed_by(issuer, asked))
+        {
+            result = Err(Flaw::Revoked);
         }
+        reasons |= about;
     }
     result
+}
+
+fn is_time(tag: u8) -> bool {
+    matches!(tag, der::UTC_TIME | der::GENERALIZED_TIME)
+}
+
+/// Object identifier, criticality and value of each of Extensions.
+#[expect(clippy::type_complexity, reason = "a list of triples, read at once")]
+fn extension_list(list: Option<&[u8]>) -> Option<Vec<(&[u8], bool, &[u8])>> {
+    let Some(list) = list else {
+        return Some(Vec::new());
+    };
+    let all = der::all(der::only(list, SEQUENCE)?)?;
+    let read = all.iter().map(|one| {
+        let mut rest = (one.tag == SEQUENCE).then_some(one.content)?;
+        let id = der::next(&mut rest, OBJECT_ID)?;
+        let critical = der::optional(&mut rest, BOOLEAN).is_some_and(|flag| flag != [0]);
+        let value = der::next(&mut rest, OCTET_STRING)?;
+        rest.is_empty().then_some((id, critical, value))
+    });
+    read.collect()
 }

@@ -10,6 +10,10 @@ pub(super) struct Element<'a> {
 /// The first element of `input`, and what follows it.
 pub(super) fn element(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (tag, first) = (*input.first()?, *input.get(1)?);
+    if tag & 0x1f == 0x1f {
+        // Tags above 30 take more bytes; X.509 has none.
+        return None;
+    }
     let (header, length) = if first < 0x80 {
         (2, usize::from(first))
     } else {
@@ -49,9 +53,48 @@ pub(super) fn next<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     Some(found.content)
 }
 
+/// Takes the next element off `input` where it has the given tag; what is
+/// optional may be absent.
+pub(super) fn optional<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
+    match input.first() {
+        Some(first) if *first == tag => next(input, tag),
+        _ => None,
+    }
+}
+
+/// Every element of `input`; `None` where something else is among them.
+pub(super) fn all(mut input: &[u8]) -> Option<Vec<Element<'_>>> {
+    let mut found = Vec::new();
+    while !input.is_empty() {
+        let (one, rest) = element(input)?;
+        found.push(one);
+        input = rest;
+    }
+    Some(found)
+}
+
+/// The first element of `input`, of the given tag. What follows it in an
+/// extension is passed over, as in OpenSSL.
+pub(super) fn first(mut input: &[u8], tag: u8) -> Option<&[u8]> {
+    next(&mut input, tag)
+}
+
 /// Tags of universal types.
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_ID: u8 = 0x06;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+
+/// Tag of a field `[number]` of a primitive type, or of one that has others
+/// inside.
+pub(super) const fn field(number: u8) -> u8 {
+    0x80 | number
+}
+pub(super) const fn fields(number: u8) -> u8 {
+    0xa0 | number
+}

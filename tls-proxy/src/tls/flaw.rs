@@ -20,6 +20,14 @@ pub(crate) enum Flaw {
     CrlNotYetValid,
     #[error("CRL has expired")]
     CrlExpired,
+    #[error("format error in certificate's notBefore field")]
+    NotBeforeFormat,
+    #[error("format error in certificate's notAfter field")]
+    NotAfterFormat,
+    #[error("format error in CRL's lastUpdate field")]
+    CrlLastUpdateFormat,
+    #[error("format error in CRL's nextUpdate field")]
+    CrlNextUpdateFormat,
     #[error("self-signed certificate")]
     SelfSigned,
     #[error("self-signed certificate in certificate chain")]
@@ -28,8 +36,6 @@ pub(crate) enum Flaw {
     NoLocalIssuer,
     #[error("unable to verify the first certificate")]
     FirstUnverified,
-    #[error("certificate chain too long")]
-    TooLong,
     #[error("certificate revoked")]
     Revoked,
     #[error("invalid CA certificate")]
@@ -38,12 +44,30 @@ pub(crate) enum Flaw {
     PathLength,
     #[error("unsuitable certificate purpose")]
     Purpose,
+    #[error("key usage does not include certificate signing")]
+    NoCertificateSigning,
+    #[error("key usage does not include CRL signing")]
+    NoCrlSigning,
     #[error("unhandled critical extension")]
     CriticalExtension,
     #[error("unhandled critical CRL extension")]
     CrlCriticalExtension,
+    #[error("proxy certificates not allowed, please set the appropriate flag")]
+    Proxy,
     #[error("permitted subtree violation")]
-    Subtree,
+    NotPermitted,
+    #[error("excluded subtree violation")]
+    Excluded,
+    #[error("name constraints minimum and maximum not supported")]
+    SubtreeBounds,
+    #[error("unsupported name constraint type")]
+    ConstraintType,
+    #[error("unsupported or invalid name syntax")]
+    NameSyntax,
+    #[error("CA certificate key too weak")]
+    WeakKey,
+    #[error("CA signature digest algorithm too weak")]
+    WeakHash,
     #[error("unspecified certificate verification error")]
     Unreadable,
 }
@@ -61,17 +85,29 @@ impl Flaw {
             Self::Expired => 10,
             Self::CrlNotYetValid => 11,
             Self::CrlExpired => 12,
+            Self::NotBeforeFormat => 13,
+            Self::NotAfterFormat => 14,
+            Self::CrlLastUpdateFormat => 15,
+            Self::CrlNextUpdateFormat => 16,
             Self::SelfSigned => 18,
             Self::SelfSignedInChain => 19,
             Self::NoLocalIssuer => 20,
             Self::FirstUnverified => 21,
-            Self::TooLong => 22,
             Self::Revoked => 23,
             Self::PathLength => 25,
             Self::Purpose => 26,
+            Self::NoCertificateSigning => 32,
             Self::CriticalExtension => 34,
+            Self::NoCrlSigning => 35,
             Self::CrlCriticalExtension => 36,
-            Self::Subtree => 47,
+            Self::Proxy => 40,
+            Self::NotPermitted => 47,
+            Self::Excluded => 48,
+            Self::SubtreeBounds => 49,
+            Self::ConstraintType => 51,
+            Self::NameSyntax => 53,
+            Self::WeakKey => 67,
+            Self::WeakHash => 68,
             Self::InvalidCa => 79,
         }
     }

@@ -5,7 +5,7 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use super::der::{self, BIT_STRING, SEQUENCE};
+use super::der::{self, BIT_STRING, INTEGER, OBJECT_ID, SEQUENCE};
 
 /// A SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), taken apart.
 #[derive(Clone, Copy)]
@@ -21,6 +21,95 @@ impl<'a> PublicKey<'a> {
         let key = bits(der::next(&mut rest, BIT_STRING)?)?;
         Some(Self { algorithm, key })
     }
+}
+
+/// The algorithm's identifier in what is signed (RFC 5280, section 4.1.2.3),
+/// and the one beside it (section 4.1.1.2), which must be the same.
+fn algorithms_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = der::only(certificate, SEQUENCE)?;
+    let body = der::all(der::next(&mut rest, SEQUENCE)?)?;
+    let (outside, _) = der::element(rest)?;
+    // Behind the version, which version 1 leaves out, and the serial number.
+    let at = 1 + usize::from(body.first()?.tag == der::fields(0));
+    Some((body.get(at)?.whole, outside.whole))
+}
+
+/// Whether the signature's algorithm is named alike inside and outside of what
+/// is signed.
+pub(super) fn is_same_algorithm(certificate: &[u8]) -> bool {
+    algorithms_of(certificate).is_some_and(|(inside, outside)| inside == outside)
+}
+
+/// Object identifiers of algorithms (RFC 3279, RFC 8410 and others).
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
+const RSA_KEY: u8 = 1;
+const RSA_PSS: u8 = 10;
+const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
+const ECDSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
+const P192: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1];
+const DSA_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
+const DSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3];
+const DSA: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3];
+/// Ed25519 and Ed448: key and signature alike.
+const EDWARDS: &[u8] = &[0x2b, 0x65];
+
+fn object_id(algorithm: &[u8]) -> Option<&[u8]> {
+    der::first(der::only(algorithm, SEQUENCE)?, OBJECT_ID)
+}
+
+/// Whether a key of this kind (SubjectPublicKeyInfo) makes signatures such as
+/// the certificate's. No key is used.
+pub(super) fn is_signed_by_kind_of(certificate: &[u8], key: &[u8]) -> bool {
+    let own = algorithms_of(certificate).and_then(|(inside, _)| object_id(inside));
+    let key = der::first(key, SEQUENCE)
+        .and_then(|info| der::element(info))
+        .and_then(|(algorithm, _)| object_id(algorithm.whole));
+    let (Some(own), Some(key)) = (own, key) else {
+        return false;
+    };
+    match key {
+        EC_KEY => own.starts_with(ECDSA),
+        DSA_KEY => own.starts_with(DSA) || own == DSA_SHA1,
+        key if key.starts_with(EDWARDS) => own == key,
+        key => match key.strip_prefix(RSA) {
+            Some([RSA_KEY]) => own.starts_with(RSA),
+            Some([RSA_PSS]) => own.strip_prefix(RSA) == Some(&[RSA_PSS]),
+            _ => false,
+        },
+    }
+}
+
+/// Whether a key is weaker than 112 bits, OpenSSL's security level 2, which is
+/// what nginx's images and Debian have: RSA below 2048 bits, P-192. Kinds that
+/// rustls does not know are told later: no signature of theirs is good.
+pub(super) fn is_weak_key(info: &[u8]) -> bool {
+    let check = || {
+        let mut rest = der::only(info, SEQUENCE)?;
+        let algorithm = der::element(rest)?.0;
+        let id = object_id(algorithm.whole)?;
+        der::next(&mut rest, SEQUENCE)?;
+        let key = bits(der::next(&mut rest, BIT_STRING)?)?;
+        if id == EC_KEY {
+            return Some(algorithm.content.ends_with(P192));
+        }
+        id.strip_prefix(RSA)?;
+        let modulus = der::first(der::first(key, SEQUENCE)?, INTEGER)?;
+        let mut digits = modulus.iter().skip_while(|digit| **digit == 0);
+        let top = digits.next()?;
+        Some(8 * (digits.count() + 1) - (top.leading_zeros() as usize) < 2048)
+    };
+    check() == Some(true)
+}
+
+/// Whether a certificate is signed over a hash that is weaker than that: MD2,
+/// MD4, MD5, SHA-1.
+pub(super) fn has_weak_hash(certificate: &[u8]) -> bool {
+    let own = algorithms_of(certificate).and_then(|(_, outside)| object_id(outside));
+    own.is_some_and(|own| {
+        let rsa = own.strip_prefix(RSA);
+        matches!(rsa, Some([2..=5])) || own == ECDSA_SHA1 || own == DSA_SHA1
+    })
 }
 
 /// A BIT STRING of whole bytes.

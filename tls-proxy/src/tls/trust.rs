@@ -1,24 +1,19 @@
 //! Whether a chain of certificates leads to an authority that is trusted.
 //!
-//! webpki refuses much that OpenSSL takes: certificates of version 1, a
-//! self-signed certificate that is trusted itself, an authority's own as a
-//! client's. So the chain is built here, as OpenSSL builds it: trusted
-//! certificates first, up to one that signed itself. Of several flaws the last
-//! one found is told, as there. Where names are constrained, webpki decides.
+//! The chain is built and judged here as OpenSSL does it for nginx: trusted
+//! certificates first, up to one that signed itself. nginx lets every check
+//! run, and tells the last flaw that was found; so does this. Where OpenSSL
+//! and this differ, `docs/client-certificates.md` says so.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
 
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::certificate::Certificate;
-use super::crl::{self, Crl};
+use super::certificate::{Authority, Certificate};
+use super::crl::{self, Asked, Crl};
 use super::flaw::Flaw;
-use super::signature::{PublicKey, is_signed_by};
+use super::signature::{PublicKey, has_weak_hash, is_signed_by, is_weak_key};
 
 /// Who may vouch for a peer, and what is known against it.
 #[derive(Debug)]
@@ -27,14 +22,30 @@ pub(crate) struct Trust {
     lists: Vec<Crl>,
     /// Most certificates between the peer's and the authority's.
     depth: usize,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// What a certificate is shown for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose<'a> {
+pub(crate) enum Purpose {
     Client,
-    Server(&'a ServerName<'a>),
+    Server,
+}
+
+/// The last flaw that was found, which is the one that nginx tells.
+#[derive(Default)]
+struct Findings(Option<Flaw>);
+
+impl Findings {
+    fn add(&mut self, is_wrong: bool, flaw: Flaw) {
+        if is_wrong {
+            self.0 = Some(flaw);
+        }
+    }
+
+    fn add_result(&mut self, result: Result<(), Flaw>) {
+        self.0 = result.err().or(self.0);
+    }
 }
 
 impl Trust {
@@ -43,206 +54,212 @@ impl Trust {
             authorities,
             lists,
             depth,
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         }
-    }
-
-    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
-        &self.provider.signature_verification_algorithms
     }
 
     /// Examines a peer's chain, its own certificate first.
     pub(crate) fn examine(
         &self,
         shown: &[CertificateDer<'_>],
-        purpose: Purpose<'_>,
+        purpose: Purpose,
         now: UnixTime,
     ) -> Result<(), Flaw> {
         let read: Option<Vec<_>> = shown.iter().map(|der| Certificate::parse(der)).collect();
         let read = read
             .filter(|read| !read.is_empty())
             .ok_or(Flaw::Unreadable)?;
-        let (chain, mut flaw) = self.build(&read);
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let checks = [
-            check_extensions(&chain, purpose),
-            self.check_revocation(&chain, seconds),
-            self.check_signatures(&chain, seconds),
-        ];
-        flaw = checks
-            .into_iter()
-            .filter_map(Result::err)
-            .next_back()
-            .or(flaw);
-        let constrained = chain.iter().skip(1).any(|it| it.constrained);
-        if constrained && flaw.is_none_or(Flaw::is_about_trust) {
-            flaw = self.check_names(&chain, shown, purpose, now).err().or(flaw);
-        }
-        flaw.map_or(Ok(()), Err)
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let mut found = Findings::default();
+        let chain = self.build(&read, now, &mut found);
+        check_extensions(&chain, purpose, &mut found);
+        check_strength(&chain, &mut found);
+        self.check_revocation(&chain, now, &mut found);
+        self.check_signatures(&chain, now, &mut found);
+        check_names(&chain, &mut found);
+        found.0.map_or(Ok(()), Err)
     }
 
-    /// The chain as far as it goes, and what is wrong with its end.
-    fn build<'a>(&'a self, shown: &'a [Certificate]) -> (Vec<&'a Certificate>, Option<Flaw>) {
+    /// The chain as far as it goes; what is wrong with its end is noted.
+    fn build<'a>(
+        &'a self,
+        shown: &'a [Certificate],
+        now: i64,
+        found: &mut Findings,
+    ) -> Vec<&'a Certificate> {
         let mut chain = vec![&shown[0]];
         let mut trusted = 0;
         loop {
             let top = chain[chain.len() - 1];
-            if top.is_self_issued() {
-                let known = trusted > 0 || self.authorities.iter().any(|own| own.der == top.der);
+            let is_room = chain.len() <= self.depth.saturating_add(1);
+            if top.is_self_signed() {
+                let mut authorities = self.authorities.iter();
+                let known = trusted > 0 || (is_room && authorities.any(|own| own.der == top.der));
                 let flaw = match chain.len() {
-                    _ if known => None,
-                    1 => Some(Flaw::SelfSigned),
-                    _ => Some(Flaw::SelfSignedInChain),
+                    1 => Flaw::SelfSigned,
+                    _ => Flaw::SelfSignedInChain,
                 };
-                return (chain, flaw);
+                found.add(!known, flaw);
+                return chain;
             }
-            if chain.len() > self.depth.saturating_add(1) {
-                return (chain, Some(Flaw::TooLong));
-            }
-            if let Some(issuer) = self.find_issuer(top, &self.authorities, &chain) {
+            let own = is_room.then(|| self.find_authority(top, &chain, now));
+            if let Some(issuer) = own.flatten() {
                 chain.push(issuer);
                 trusted += 1;
                 continue;
             }
-            let next = match trusted {
-                0 => self.find_issuer(top, &shown[1..], &chain),
-                _ => None,
-            };
-            match next {
-                Some(issuer) => chain.push(issuer),
-                None => {
-                    let flaw = match trusted {
-                        0 => Flaw::NoLocalIssuer,
-                        _ => Flaw::NoIssuer,
-                    };
-                    return (chain, Some(flaw));
-                }
+            let sent = (is_room && trusted == 0).then(|| {
+                let candidates = candidates_for(top, &shown[1..], &chain);
+                candidates.min_by_key(|own| Reverse(own.standing(now)))
+            });
+            if let Some(issuer) = sent.flatten() {
+                chain.push(issuer);
+                continue;
             }
+            found.add(trusted == 0, Flaw::NoLocalIssuer);
+            found.add(trusted > 0, Flaw::NoIssuer);
+            return chain;
         }
     }
 
-    /// The issuer of `certificate` among `candidates`: of several by the same
-    /// name (an authority may have changed its key) the one that really
-    /// signed it.
-    fn find_issuer<'a>(
-        &self,
+    /// The issuer of `certificate` among the authorities: of several by the
+    /// same name (one may have changed its key) the one that really signed it,
+    /// which OpenSSL does not look at, and then one that is valid.
+    fn find_authority<'a>(
+        &'a self,
         certificate: &Certificate,
-        candidates: &'a [Certificate],
         chain: &[&Certificate],
+        now: i64,
     ) -> Option<&'a Certificate> {
-        let named = candidates.iter().filter(|own| {
-            certificate.may_be_issued_by(own) && !chain.iter().any(|used| used.der == own.der)
-        });
-        let mut named = named.peekable();
-        let first = *named.peek()?;
+        let named: Vec<_> = candidates_for(certificate, &self.authorities, chain).collect();
+        if let [alone] = named.as_slice() {
+            return Some(alone);
+        }
         named
-            .find(|own| self.signed(certificate, own))
-            .or(Some(first))
+            .into_iter()
+            .min_by_key(|own| Reverse((self.signed(certificate, own), own.standing(now))))
     }
 
     fn signed(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
         PublicKey::parse(&issuer.key)
-            .is_some_and(|key| is_signed_by(&certificate.der, key, self.algorithms()))
+            .is_some_and(|key| is_signed_by(&certificate.der, key, &self.algorithms))
     }
 
-    fn check_revocation(&self, chain: &[&Certificate], now: i64) -> Result<(), Flaw> {
+    fn check_revocation(&self, chain: &[&Certificate], now: i64, found: &mut Findings) {
         if self.lists.is_empty() {
-            return Ok(());
+            return;
         }
-        let mut result = Ok(());
+        let asked = Asked {
+            lists: &self.lists,
+            now,
+            algorithms: &self.algorithms,
+        };
         for (index, certificate) in chain.iter().enumerate() {
             // The last one is its own issuer, or its issuer is missing.
-            let issuer = chain.get(index + 1).unwrap_or(certificate);
-            let checked = crl::check(&self.lists, certificate, issuer, now, self.algorithms());
-            result = checked.and(result);
+            let above = (index + 1).min(chain.len() - 1);
+            found.add_result(crl::check(&asked, certificate, &chain[above..]));
         }
-        result
     }
 
     /// Signatures and times, from the authority down to the peer.
-    fn check_signatures(&self, chain: &[&Certificate], now: i64) -> Result<(), Flaw> {
-        let mut result = match chain {
-            [alone] if !alone.is_self_issued() => Err(Flaw::FirstUnverified),
-            _ => Ok(()),
-        };
+    fn check_signatures(&self, chain: &[&Certificate], now: i64, found: &mut Findings) {
+        let last = chain.len() - 1;
+        let is_whole = chain[last].is_self_signed();
+        found.add(!is_whole && last == 0, Flaw::FirstUnverified);
         for (index, certificate) in chain.iter().enumerate().rev() {
-            if let Some(issuer) = chain.get(index + 1)
-                && !self.signed(certificate, issuer)
-            {
-                result = Err(Flaw::Signature);
+            if let Some(issuer) = chain.get(index + 1) {
+                let usage = issuer.extensions.key_usage;
+                let signs = usage.is_none_or(|usage| usage.signs_certificates);
+                found.add(!signs, Flaw::NoCertificateSigning);
+                // What is weak has been noted, and is unknown to rustls.
+                let weak = is_weak_key(&issuer.key) || has_weak_hash(&certificate.der);
+                let signed = certificate.is_consistent && self.signed(certificate, issuer);
+                found.add(!weak && !signed, Flaw::Signature);
+            } else if !is_whole && last > 0 {
+                // Without its issuer nothing of it counts.
+                continue;
             }
-            if certificate.not_before > now {
-                result = Err(Flaw::NotYetValid);
-            } else if certificate.not_after < now {
-                result = Err(Flaw::Expired);
-            }
+            let (from, to) = (certificate.not_before, certificate.not_after);
+            found.add(from.is_none(), Flaw::NotBeforeFormat);
+            found.add(from.is_some_and(|time| time > now), Flaw::NotYetValid);
+            found.add(to.is_none(), Flaw::NotAfterFormat);
+            found.add(to.is_some_and(|time| time < now), Flaw::Expired);
         }
-        result
     }
+}
 
-    /// nameConstraints: webpki reads the same chain again.
-    fn check_names(
-        &self,
-        chain: &[&Certificate],
-        shown: &[CertificateDer<'_>],
-        purpose: Purpose<'_>,
-        now: UnixTime,
-    ) -> Result<(), Flaw> {
-        let mut roots = RootCertStore::empty();
-        let between: Vec<_> = chain[1..].iter().map(|own| own.der.clone()).collect();
-        let added = between.last().map(|root| roots.add(root.clone()));
-        if !matches!(added, Some(Ok(()))) {
-            return Err(Flaw::Subtree);
-        }
-        let (roots, provider) = (Arc::new(roots), self.provider.clone());
-        let fits = match purpose {
-            Purpose::Client => WebPkiClientVerifier::builder_with_provider(roots, provider)
-                .build()
-                .is_ok_and(|own| own.verify_client_cert(&shown[0], &between, now).is_ok()),
-            Purpose::Server(name) => WebPkiServerVerifier::builder_with_provider(roots, provider)
-                .build()
-                .is_ok_and(|own| {
-                    own.verify_server_cert(&shown[0], &between, name, &[], now)
-                        .is_ok()
-                }),
-        };
-        if fits { Ok(()) } else { Err(Flaw::Subtree) }
-    }
+/// Those that may have issued `certificate` and are not in the chain yet.
+fn candidates_for<'a>(
+    certificate: &Certificate,
+    candidates: &'a [Certificate],
+    chain: &[&Certificate],
+) -> impl Iterator<Item = &'a Certificate> {
+    candidates.iter().filter(|own| {
+        certificate.may_be_issued_by(own) && !chain.iter().any(|used| used.der == own.der)
+    })
 }
 
 /// What the certificates say they are for.
-fn check_extensions(chain: &[&Certificate], purpose: Purpose<'_>) -> Result<(), Flaw> {
-    let mut result = Ok(());
+fn check_extensions(chain: &[&Certificate], purpose: Purpose, found: &mut Findings) {
     let mut below = 0;
     for (index, certificate) in chain.iter().enumerate() {
-        if certificate.unhandled {
-            result = Err(Flaw::CriticalExtension);
-        }
-        if index > 0 && !certificate.is_authority() {
-            result = Err(Flaw::InvalidCa);
-        }
-        if !serves(certificate, purpose, index == 0) {
-            result = Err(Flaw::Purpose);
-        }
+        let own = &certificate.extensions;
+        found.add(own.unhandled, Flaw::CriticalExtension);
+        found.add(own.proxy, Flaw::Proxy);
+        let authority = certificate.authority();
+        let is_between = index > 0 && index + 1 < chain.len();
+        let is_old = authority == Authority::ByOldRules;
+        let is_none = index > 0 && authority == Authority::No;
+        found.add(is_none || (is_between && is_old), Flaw::InvalidCa);
+        let serves = serves(certificate, purpose, index == 0);
+        found.add((is_none || !serves) && !own.invalid, Flaw::Purpose);
         if index > 0 {
-            if certificate.path_length.is_some_and(|most| below > most) {
-                result = Err(Flaw::PathLength);
-            }
+            let longest = own.path_length.unwrap_or(u32::MAX);
+            found.add(below > longest, Flaw::PathLength);
             below += u32::from(!certificate.is_self_issued());
         }
     }
-    result
 }
 
-fn serves(certificate: &Certificate, purpose: Purpose<'_>, is_peer: bool) -> bool {
-    let extended = certificate.extended.is_none_or(|usage| match purpose {
+fn serves(certificate: &Certificate, purpose: Purpose, is_peer: bool) -> bool {
+    let own = &certificate.extensions;
+    let extended = own.extended.is_none_or(|usage| match purpose {
         Purpose::Client => usage.client,
-        Purpose::Server(_) => usage.server,
+        Purpose::Server => usage.server,
     });
-    let usage = certificate.key_usage.filter(|_| is_peer);
+    let usage = own.key_usage.filter(|_| is_peer);
     let plain = usage.is_none_or(|usage| match purpose {
         Purpose::Client => usage.signs_or_agrees,
-        Purpose::Server(_) => usage.signs_or_agrees || usage.enciphers,
+        Purpose::Server => usage.signs_or_agrees || usage.enciphers,
     });
-    extended && plain
+    let netscape = own.netscape.filter(|_| is_peer);
+    let netscape = netscape.is_none_or(|usage| match purpose {
+        Purpose::Client => usage.client,
+        Purpose::Server => usage.server,
+    });
+    extended && plain && netscape
+}
+
+/// Keys of authorities, and the hashes that they sign.
+fn check_strength(chain: &[&Certificate], found: &mut Findings) {
+    for (index, certificate) in chain.iter().enumerate() {
+        found.add(index > 0 && is_weak_key(&certificate.key), Flaw::WeakKey);
+        let is_last = index + 1 == chain.len();
+        found.add(!is_last && has_weak_hash(&certificate.der), Flaw::WeakHash);
+    }
+}
+
+/// Holds every certificate against the name constraints of all above it, the
+/// authority's own among them.
+fn check_names(chain: &[&Certificate], found: &mut Findings) {
+    for (index, certificate) in chain.iter().enumerate().rev() {
+        if index > 0 && certificate.is_self_issued() {
+            continue;
+        }
+        for above in chain[index + 1..].iter().rev() {
+            if let Some(constraints) = &above.extensions.constraints {
+                found.add_result(constraints.check(certificate, index == 0));
+            }
+        }
+    }
 }

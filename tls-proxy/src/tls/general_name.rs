@@ -1,0 +1,68 @@
+//! GeneralName (RFC 5280, section 4.2.1.6): what alternative names, name
+//! constraints and distribution points are made of.
+
+use super::der::{self, OBJECT_ID, SEQUENCE, field, fields};
+use super::distinguished_name::Name;
+
+/// A name of any kind. The bytes are what stands in the certificate: nothing
+/// says that they are text, or what kind of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GeneralName {
+    Other {
+        id: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Email(Vec<u8>),
+    Dns(Vec<u8>),
+    Directory(Name),
+    Uri(Vec<u8>),
+    Ip(Vec<u8>),
+    /// x400Address, ediPartyName, registeredID: never compared with a
+    /// constraint. The tag, and what follows.
+    Uncompared(u8, Vec<u8>),
+}
+
+impl GeneralName {
+    pub(super) fn parse(one: &der::Element<'_>) -> Option<Self> {
+        let content = one.content;
+        let own = content.to_vec();
+        Some(match one.tag {
+            tag if tag == fields(0) => {
+                let mut rest = content;
+                let id = der::next(&mut rest, OBJECT_ID)?.to_vec();
+                let value = der::only(rest, fields(0))?;
+                let (_, []) = der::element(value)? else {
+                    return None;
+                };
+                let value = value.to_vec();
+                Self::Other { id, value }
+            }
+            tag if tag == field(1) => Self::Email(own),
+            tag if tag == field(2) => Self::Dns(own),
+            tag if tag == fields(4) => Self::Directory(Name::parse(content)?),
+            tag if tag == field(6) => Self::Uri(own),
+            tag if tag == field(7) => Self::Ip(own),
+            tag if tag == fields(3) || tag == fields(5) || tag == field(8) => {
+                Self::Uncompared(tag, own)
+            }
+            _ => return None,
+        })
+    }
+
+    /// GeneralNames, without its tag.
+    pub(super) fn parse_all(content: &[u8]) -> Option<Vec<Self>> {
+        der::all(content)?.iter().map(Self::parse).collect()
+    }
+
+    /// The extension subjectAltName.
+    pub(super) fn parse_extension(value: &[u8]) -> Option<Vec<Self>> {
+        Self::parse_all(der::first(value, SEQUENCE)?)
+    }
+
+    pub(super) fn directory(&self) -> Option<&Name> {
+        match self {
+            Self::Directory(name) => Some(name),
+            _ => None,
+        }
+    }
+}
