@@ -35,6 +35,24 @@ mod upstream {
     }
 }
 
+#[path = "../../tls-proxy/src/tls"]
+mod tls {
+    mod certificate;
+    pub(crate) mod chain_properties;
+    mod crl;
+    mod der;
+    mod distinguished_name;
+    mod distribution_point;
+    mod extensions;
+    mod flaw;
+    mod general_name;
+    mod name_constraints;
+    mod signature;
+    mod subtree_match;
+    mod time;
+    mod trust;
+}
+
 /// How errors show bytes; the program's own belongs to its log.
 mod error_log {
     pub(crate) fn shown(bytes: &[u8]) -> String {
@@ -43,6 +61,11 @@ mod error_log {
 }
 
 use tls_proxy::{cli, conf, load};
+
+/// See `chain_properties::chain`.
+pub fn chain(data: &[u8]) {
+    properties::chain(data);
+}
 
 /// See `properties::chunked`.
 pub fn chunked(data: &[u8]) {
@@ -62,6 +85,11 @@ pub fn http2_request(data: &[u8]) {
 /// See `properties::dns`.
 pub fn dns(data: &[u8]) {
     properties::dns(data);
+}
+
+/// See `chain_properties::constraints`.
+pub fn constraints(data: &[u8]) {
+    properties::constraints(data);
 }
 
 /// See `properties::proxy_header`.

@@ -18,6 +18,7 @@ use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
 use crate::message::{host, target as request_target};
 use crate::server::proxy_protocol;
+pub(crate) use crate::tls::chain_properties::{chain, constraints};
 use crate::upstream::dns::message::{self, Kind};
 
 #[path = "properties/asked.rs"]
@@ -425,10 +426,12 @@ mod tests {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
         type Property = fn(&[u8]);
         for (name, property) in [
-            ("chunked", chunked as Property),
+            ("chain", chain as Property),
+            ("chunked", chunked),
             ("configuration", configuration),
             ("http2_request", http2_request),
             ("dns", dns),
+            ("constraints", constraints),
             ("proxy_header", proxy_header),
             ("meaning", meaning),
             ("request", request),

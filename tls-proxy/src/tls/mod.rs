@@ -4,6 +4,8 @@
 pub(crate) mod accept;
 mod authorities;
 mod certificate;
+#[cfg(test)]
+pub(crate) mod chain_properties;
 mod cipher_list;
 mod client_auth;
 pub(crate) mod client_certificate;
