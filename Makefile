@@ -55,8 +55,8 @@ test:
 ATTACKS ?=
 attack: programs
 	@scripts/install-test-tools
-	@tests/attacks/run.py --nginx target/tools/nginx-1.31 --jobs 3 --markdown \
-	  --before tests/attacks/before.jsonl $(ATTACKS)
+	@tests/attacks/run.py --nginx target/tools/nginx-1.31 --jobs 3 --record target/attacks.jsonl \
+	  --markdown --before tests/attacks/before.jsonl $(ATTACKS)
 
 e2e:
 	@scripts/e2e

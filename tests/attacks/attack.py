@@ -7,8 +7,10 @@ and prints that as JSON.
 """
 
 import asyncio
+import faulthandler
 import importlib
 import json
+import logging
 import os
 import socket
 import ssl
@@ -21,7 +23,7 @@ import server_configurations as configurations
 
 FOLDER = Path(__file__).resolve().parent / "attacks"
 # Seconds for one connection to come about, its handshake included; for many of them,
-# before the attack's own time begins.
+# before the attack's own time begins, not longer than that.
 CONNECT, COME = 5, 15
 # Less than the server and the newcomers: in the world an attacker has machines of
 # its own.
@@ -113,7 +115,7 @@ class Target:
         """What `begin(number)` returns for each number below `count`, as far as it
         comes about in time. The time of the attack begins when they are there."""
         numbers, made = iter(range(count)), []
-        end = self.end if self.has_begun else time.monotonic() + COME
+        end = self.end if self.has_begun else time.monotonic() + min(COME, self.seconds)
 
         async def worker():
             for number in numbers:
@@ -160,7 +162,7 @@ class Target:
                 writer.transport.pause_reading()
             try:
                 for batch in batches():
-                    if self.left() <= 0 or reading.done():
+                    if self.left() <= 0 or reading.done() or writer.is_closing():
                         break
                     writer.write(batch)
                     await writer.drain()
@@ -235,6 +237,7 @@ def load(name):
 async def main(name, seconds):
     # Connections that break while nobody looks at them are no news.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    logging.getLogger("asyncio").disabled = True
     target = Target(seconds)
     result = await load(name).run(target)
     await target.wait()
@@ -249,4 +252,6 @@ if __name__ == "__main__":
     # Attacks import this module by its name, not as the program.
     sys.modules["attack"] = sys.modules["__main__"]
     os.nice(PRIORITY)
+    # An attack that hangs says where.
+    faulthandler.dump_traceback_later(COME + float(sys.argv[2]) + 10, exit=True)
     asyncio.run(main(sys.argv[1], float(sys.argv[2])))

@@ -72,8 +72,8 @@ def wait_until_it_serves(server, kind):
 class Watch:
     """Looks at the server while the attack lasts."""
 
-    def __init__(self, server):
-        self.server, self.group = server, server.group
+    def __init__(self, server, work):
+        self.group, self.work = server.group, work
         self.held, self.sockets = 0, 0
 
     def during(self, process, seconds):
@@ -87,7 +87,7 @@ class Watch:
             process.kill()
             raise SystemExit("it did not end")
         if process.returncode:
-            raise SystemExit(process.stderr.read().decode())
+            raise SystemExit((self.work / "errors").read_text())
         return json.loads(process.stdout.read())
 
 
@@ -98,8 +98,9 @@ def attack(wanted, server, declared):
     patience = min(max(PROMPT, SLOWER * baseline), SLOWEST)
     before, cpu = server.resident(), server.cpu()
     seconds = wanted["seconds"]
-    watch = Watch(server)
-    process = python("attack.py", wanted["attack"], seconds, stderr=subprocess.PIPE)
+    watch = Watch(server, Path(wanted["work"]))
+    errors = (watch.work / "errors").open("w")
+    process = python("attack.py", wanted["attack"], seconds, stderr=errors)
     end_newcomers = newcomers_come(kind, DURING, seconds / DURING, patience)
     outcome = watch.during(process, seconds)
     ended = time.monotonic()

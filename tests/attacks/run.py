@@ -133,6 +133,8 @@ def arguments():
     parser.add_argument("--record", type=Path, help="a file that gets each result as a line of JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     parser.add_argument("--before", type=Path, help="results recorded earlier, for a column beside")
+    parser.add_argument("--show", type=Path, action="append",
+                        help="attack nobody: print what --record has written")
     parser.add_argument("--list", action="store_true", help="the rows of docs/attacks.md that name them")
     return parser.parse_args()
 
@@ -143,6 +145,8 @@ def main():
         for name in names():
             print(f"| `{name}` | {verdicts.sentence(name)} |")
         return 0
+    if options.show:
+        return conclude(options, [result for path in options.show for result in verdicts.read(path)])
     reason = unavailable()
     if reason:
         print(f"attacks skipped: {reason}")
@@ -162,6 +166,11 @@ def main():
             if options.record:
                 with options.record.open("a") as file:
                     file.write(json.dumps(result) + "\n")
+    return conclude(options, results)
+
+
+def conclude(options, results):
+    """Prints the table; the exit code."""
     order = {name: place for place, name in enumerate(names())}
     results.sort(key=lambda result: (order[result["attack"]], verdicts.key(result)))
     before = verdicts.read(options.before) if options.before else []

@@ -14,7 +14,7 @@ from attack import load, names
 
 HERE = Path(__file__).resolve().parent
 # Attacks side by side: most of them wait most of the time.
-JOBS = 6
+JOBS = 8
 SHORT = [name for name in names() if load(name).ATTACK.short]
 
 

@@ -81,16 +81,29 @@ def plain(results):
 
 
 def markdown(results, before=()):
-    """With `before`, its verdict stands in front of that of now."""
-    earlier = {key(result): verdict(result) for result in before}
-    heads = COLUMNS[:-1] + ["before"] * bool(before) + COLUMNS[-1:]
+    """A row for each run of our programs: what was seen of it, then in short what was
+    seen of the program `before` and of nginx."""
+    earlier = {key(result): in_short(result) for result in before}
+    nginx = {key(result)[:3]: in_short(result) for result in results if result["program"] == "nginx"}
+    heads = [name for name in COLUMNS if name != "program"] + ["before"] * bool(earlier) + ["nginx"] * bool(nginx)
     out = [heads, ["---"] * len(heads)]
     for result in results:
+        if result["program"] == "nginx":
+            continue
         cells = row(result)
-        if before:
-            cells.insert(-1, earlier.get(key(result), "-"))
+        del cells[COLUMNS.index("program")]
+        if earlier:
+            cells.append(earlier.get(key(result), "-"))
+        if nginx:
+            cells.append(nginx.get(key(result)[:3], "-"))
         out.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in out)
+
+
+def in_short(result):
+    if "broken" in result or "unavailable" in result:
+        return verdict(result)
+    return f"{verdict(result)}; {result['answered']} of {result['newcomers']}"
 
 
 def key(result):

@@ -5,7 +5,7 @@ import frames
 from attack import Attack, still_open
 from server_configurations import CLEAR_HTTP2
 
-ATTACK = Attack(configurations=("static",))
+ATTACK = Attack(configurations=("static",), seconds=(10, 20))
 CONNECTIONS = 2000
 
 
