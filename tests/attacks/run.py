@@ -117,12 +117,17 @@ def planned(options):
                     yield Run(name, configuration, limit, kind, program, seconds, after)
 
 
+def absolute(path):
+    """A file named on the command line: the server is started somewhere else."""
+    return Path(path).absolute()
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("attack", nargs="*", help="names of files in attacks/, without .py")
-    parser.add_argument("--program", type=Path, default=PROGRAMS / "tls-proxy",
+    parser.add_argument("--program", type=absolute, default=PROGRAMS / "tls-proxy",
                         help="the release build; monolith lies beside it")
-    parser.add_argument("--nginx", type=Path, help="an nginx to attack as well")
+    parser.add_argument("--nginx", type=absolute, help="an nginx to attack as well")
     parser.add_argument("--only-nginx", dest="ours", action="store_false", help="attack nginx alone")
     parser.add_argument("--memory", default="10Mi,32Mi", help="limits, with commas between them")
     parser.add_argument("--seconds", type=float, help="how long each attack lasts")

@@ -64,8 +64,9 @@ def made_room(metrics):
     parts = []
     for name, value in metrics.items():
         short, _, labels = name.partition("{")
-        if "made_room" in short or ("reason" in labels and "connections" in short):
-            parts.append(f"{labels.rstrip('}') or 'idle'} {value:.0f}")
+        if "made_room" in short or "reclaimed" in short:
+            what = labels.partition('"')[2].partition('"')[0]
+            parts.append(f"{what or 'idle connections'} {value:.0f}")
     return ", ".join(parts) or "-"
 
 

@@ -21,19 +21,30 @@ const MOST: usize = 2;
 /// encrypted and what is being sent of it are about 0.5 MiB: inside 10Mi the
 /// pages of the program itself would have to go for it.
 const ENOUGH: u64 = 16 << 20;
+/// What those wires hold beyond other ones, bytes.
+const RESERVED: u64 = 1 << 20;
 /// Filled reads that went on at once, before the next one is in bulk; at most,
 /// where pieces have been left lying.
 const PRICE: u8 = 64;
 
 thread_local! {
-    /// Rights of this worker that are free.
-    static FREE: Cell<usize> = const { Cell::new(MOST) };
+    /// How many rights this worker has, and how many of them are taken.
+    static RIGHTS: Cell<usize> = const { Cell::new(MOST) };
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Says how much memory this thread's worker may hold, bytes, if that is limited.
 pub(crate) fn fit_into(memory: Option<u64>) {
     let enough = memory.is_none_or(|memory| memory >= ENOUGH);
-    FREE.set(if enough { MOST } else { 0 });
+    RIGHTS.set(if enough { MOST } else { 0 });
+}
+
+/// What of a worker's memory is kept for reading in bulk, bytes.
+pub(crate) fn reserved(memory: u64) -> u64 {
+    match memory >= ENOUGH {
+        true => RESERVED,
+        false => 0,
+    }
 }
 
 /// The right to read in bulk.
@@ -42,9 +53,9 @@ struct Right;
 
 impl Right {
     fn take() -> Option<Self> {
-        let free = FREE.get();
-        (free > 0).then(|| {
-            FREE.set(free - 1);
+        let taken = TAKEN.get();
+        (taken < RIGHTS.get()).then(|| {
+            TAKEN.set(taken + 1);
             Self
         })
     }
@@ -52,7 +63,7 @@ impl Right {
 
 impl Drop for Right {
     fn drop(&mut self) {
-        FREE.set(FREE.get() + 1);
+        TAKEN.set(TAKEN.get() - 1);
     }
 }
 
@@ -147,7 +158,7 @@ mod tests {
             read,
             [vec![READ_SIZE, BULK_SIZE, BULK_SIZE], vec![READ_SIZE]]
         );
-        assert_eq!(FREE.get(), MOST);
+        assert_eq!(TAKEN.get(), 0);
     }
 
     #[tokio::test]

@@ -5,12 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pod::cgroup::{Cgroups, Followed, Limits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, Told};
 use crate::announce;
+use crate::bulk;
 use crate::cli::Options;
 use crate::config::Config;
 use crate::handover;
@@ -18,17 +20,21 @@ use crate::life::drain::{Conductor, Phase};
 use crate::life::pid_file::PidFile;
 use crate::life::signals::{Event, Signals};
 use crate::life::timetable::Timetable;
+use crate::server::admission::{Capacity, FEWEST};
 use crate::server::counters;
 use crate::server::listener::{self, BindError, Bound};
-use crate::server::room::{self, Capacity};
 use crate::server::worker::{self, End, Start};
 use crate::sources::{Origin, Sources};
 use crate::workers::{Workers, deal};
 
-/// Memory kept for the process itself, bytes: 1 MiB of its own, and as much of
-/// its file as has to stay in the cgroup for it to run. Measured with
-/// `bench/proxy-limits`; what connections take stands in server/room.rs.
-const BASE_MEMORY: u64 = 4 << 20;
+/// Memory kept for what the process itself has, bytes. Measured with
+/// `bench/proxy-limits`.
+const BASE_MEMORY: u64 = 2 << 20;
+/// The part of the limit, in tenths, that is kept for the pages of its file that it
+/// runs from, and for what the allocator cannot use again: holes that small things
+/// leave fit no large ones. Measured with an attack that makes as many as it can
+/// (slow_readers_of_a_large_file_over_tls).
+const SLACK: u64 = 3;
 
 /// From the cut to the end of the process, whatever a worker still does.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -69,18 +75,29 @@ fn workers(config: &Config) -> usize {
         .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
 }
 
-/// What one worker may hold: what the configuration says, and no more than the
-/// process may open and the cgroup hold.
-fn capacity(config: &Config, workers: usize) -> Capacity {
+/// Descriptors that are kept for what is opened now and then: log files and sockets of
+/// a reload, a name server, the admin port.
+const OTHER_DESCRIPTORS: usize = 8;
+/// Descriptors of a worker for clients and upstreams, however few may be open.
+const FEWEST_DESCRIPTORS: usize = 4;
+
+/// What one worker may hold inside so much memory: what the configuration says, and
+/// no more than the process may open beside the files that are `open` for itself, and
+/// the cgroup hold.
+fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
     let each = |total: u64| total / workers as u64;
-    let configured = config.main.connections.unwrap_or(usize::MAX);
-    let seats = configured.min(most_open_files() / 2 / workers);
-    let memory = pod::cgroup::memory_limit();
-    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY)));
+    let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
+    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY + limit / 10 * SLACK)));
     Capacity {
-        seats: seats.max(room::FEWEST),
-        memory,
+        connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
+        descriptors: files.max(FEWEST_DESCRIPTORS),
+        memory: memory.map(|memory| memory.saturating_sub(bulk::reserved(memory))),
     }
+}
+
+/// How many files the process has open.
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 /// How many files the process may have open, once it has asked for as many as the
@@ -120,8 +137,9 @@ pub async fn run(
     tokio::spawn(pod::orphans::reap());
     let conductor = Conductor::new();
     let (done, mut ends) = mpsc::unbounded_channel();
-    let capacity = capacity(&config, count);
-    let most = capacity.connections();
+    let limits = Cgroups::of_this_process().follow();
+    let capacity = capacity(&config, count, open_files(), limits.limits().memory);
+    let most = capacity.most_connections();
     let lifetimes = config.lifetimes();
     let status = Arc::new(Status::new(lifetimes.clone(), count, most * count));
     let mut workers = Workers::new(config.clone(), Sources::new(origin), status.clone());
@@ -151,6 +169,9 @@ pub async fn run(
             return Exit::Forced;
         }
     }
+    // What it keeps open for itself is known now that all has been started.
+    let open = open_files();
+    workers.resize(self::capacity(&config, count, open, limits.limits().memory));
     let line = announce::start(options, &config, &lifetimes, count, most);
     tracing::info!("{line}");
     announce::warn_of_ends(&lifetimes);
@@ -163,6 +184,7 @@ pub async fn run(
     let end = serve(
         options,
         &mut workers,
+        (limits, open),
         &mut signals,
         &conductor,
         pid_file.as_ref(),
@@ -182,6 +204,7 @@ pub async fn run(
 async fn serve(
     options: &Options,
     workers: &mut Workers,
+    (mut limits, open): (Followed, usize),
     signals: &mut Signals,
     conductor: &Conductor,
     pid_file: Option<&PidFile>,
@@ -210,7 +233,13 @@ async fn serve(
                 tracing::error!("{running} workers do not end: leaving without them");
                 break;
             }
+            now = limits.changed() => {
+                log_limits(now, workers.all.len());
+                workers.resize(capacity(&workers.config, workers.all.len(), open, now.memory));
+            }
             () = handover::done(&mut workers.handover) => {
+                let memory = limits.limits().memory;
+                workers.resize(capacity(&workers.config, workers.all.len(), open, memory));
                 if workers.taken() && !ends_soon {
                     workers.reload(options);
                 }
@@ -254,6 +283,21 @@ async fn serve(
     }
     tracing::info!("exiting: drained {finished} connections, none was cut");
     Exit::Drained
+}
+
+/// Says what the container may use from now on. Workers are started once, for the
+/// CPUs there were.
+fn log_limits(now: Limits, workers: usize) {
+    let memory = now
+        .memory
+        .map_or_else(|| "none".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+    let cpus = now
+        .cpus
+        .map_or_else(|| "none".to_owned(), |cpus| cpus.to_string());
+    tracing::info!(
+        "limits changed: memory {memory}, CPU quota {cpus}; still {workers} workers, \
+         their number follows the quota at a restart"
+    );
 }
 
 /// Resolves some time after everything was to be cut: a worker that has not ended

@@ -12,6 +12,7 @@ use crate::cli::Options;
 use crate::config::Config;
 use crate::handover::Handover;
 use crate::modules::listen::Endpoint;
+use crate::server::admission::Capacity;
 use crate::server::listener::{self, Bound};
 use crate::server::logs::Reopened;
 use crate::server::worker::{Order, Prepared, WorkerHandle};
@@ -59,6 +60,18 @@ impl Workers {
     /// For who asks the workers something, in order.
     pub(crate) fn orders(&self) -> Vec<mpsc::UnboundedSender<Order>> {
         self.all.iter().map(|own| own.orders.clone()).collect()
+    }
+
+    /// Has every worker keep within `capacity` from now on.
+    pub(crate) fn resize(&self, capacity: Capacity) {
+        let most = capacity.most_connections();
+        if self.status.resized(most * self.all.len()) {
+            tracing::info!("each worker holds {most} connections at most");
+        }
+        for worker in &self.all {
+            // Who has ended holds nothing.
+            let _ = worker.orders.send(Order::Resize(capacity));
+        }
     }
 
     /// Opens the log files again for every worker.

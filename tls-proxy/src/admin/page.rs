@@ -6,7 +6,7 @@ use pod::exposition::Page;
 use super::status::Facts;
 use crate::life::drain::Phase;
 use crate::server::counters::labels::{
-    CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, SESSIONS, TLS, UPSTREAM_ERRORS,
+    CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, RELIEFS, SESSIONS, TLS, UPSTREAM_ERRORS,
 };
 use crate::server::counters::{self, BOUNDS, Count, Counters, Sums};
 
@@ -83,6 +83,25 @@ fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
         "counter",
         "Idle connections that were closed to make room.",
         totals.made_room.read(),
+    );
+    by_label(
+        page,
+        "tls_proxy_memory_reclaimed_total",
+        "Connections and streams that had to give up their memory for others.",
+        "waiting_for",
+        (&RELIEFS, &totals.relieved),
+    );
+    page.single(
+        "tls_proxy_memory_budget_bytes",
+        "gauge",
+        "Memory for connections and requests; 0 where it is not limited.",
+        totals.budget.read(),
+    );
+    page.single(
+        "tls_proxy_memory_reserved_bytes",
+        "gauge",
+        "What of it connections and requests have reserved.",
+        totals.held.read(),
     );
     page.single(
         "tls_proxy_workers",

@@ -83,6 +83,12 @@ impl Status {
         facts.last_read = since_epoch();
     }
 
+    /// So many connections fit in now; `false` where as many did before.
+    pub(crate) fn resized(&self, connections: usize) -> bool {
+        let before = std::mem::replace(&mut self.lock().connections, connections);
+        before != connections
+    }
+
     /// The drain begins; `closed` connections have ended before.
     pub(crate) fn drains(&self, closed: u64) {
         self.lock().closed_before_drain.get_or_insert(closed);

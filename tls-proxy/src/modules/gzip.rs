@@ -16,6 +16,7 @@ use super::{Contexts, Effect, MANY, Spec, arguments, user_agent};
 use crate::conf::Problem;
 use crate::message::head::Version;
 use crate::pattern::Pattern;
+use crate::server::admission::COMPRESSOR;
 use crate::server::request::Request;
 use crate::server::response::{Content, Response};
 use crate::server::source::{Next, Source};
@@ -195,6 +196,10 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         || !may_for_proxy(settings.proxied, request, response)
         || settings.excludes(request)
     {
+        return;
+    }
+    if !request.is_head() && !request.try_reserve(COMPRESSOR) {
+        // Sent as it is: there is memory for the response, not for compressing it.
         return;
     }
     response.fields.retain_mut(|(name, value)| {

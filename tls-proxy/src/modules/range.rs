@@ -1,9 +1,9 @@
 //! nginx's `ngx_http_range_filter_module`: parts of files (RFC 9110, section
 //! 14).
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use crate::server::file_body::FileBody;
 use crate::server::http_date;
 use crate::server::request::Request;
 use crate::server::response::{Content, Refusal, Response, Validators};
-use crate::server::source::Chain;
+use crate::server::source::{Next, Source};
+use crate::upstream::answer::Frame;
 
 /// What the module keeps for each block.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +82,11 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
             kept.push(content_range(format!("bytes */{length}")));
             return Err(Refusal::new(416));
         }
+        // There may be thousands: where there is no memory for them, it is the whole file.
+        Asked::Parts(parts) if !request.try_reserve(2 * size_of_val(&parts[..]) as u64) => {}
         Asked::Parts(parts) => {
             let file = file.clone();
-            cut(response, &file, &parts, length);
+            cut(response, &file, parts, length);
         }
     }
     Ok(())
@@ -102,36 +105,88 @@ fn is_current(condition: Option<&[u8]>, known: &Validators) -> bool {
     }
 }
 
-fn cut(response: &mut Response, file: &FileBody, parts: &[Range<u64>], length: u64) {
+fn cut(response: &mut Response, file: &FileBody, parts: Vec<Range<u64>>, length: u64) {
     response.status = 206;
-    let value = |part: &Range<u64>| format!("bytes {}-{}/{length}", part.start, part.end - 1);
-    let slice = |part: &Range<u64>| Content::File(file.slice(part.start, part.end - part.start));
-    if let [part] = parts {
-        response.fields.push(content_range(value(part)));
+    if let [part] = &parts[..] {
+        response.fields.push(content_range(value(part, length)));
         response.length = Some(part.end - part.start);
-        response.content = slice(part);
+        response.content = Content::File(file.slice(part.start, part.end - part.start));
         return;
     }
-    let boundary = format!("{:020}", BOUNDARY.fetch_add(1, Ordering::Relaxed));
-    let kind = response.content_type.take().unwrap_or_default();
-    let kind = String::from_utf8_lossy(&kind);
-    let mut pieces = VecDeque::new();
-    let mut whole = 0;
-    for part in parts {
-        let head = format!(
-            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {}\r\n\r\n",
-            value(part)
-        );
-        whole += head.len() as u64 + part.end - part.start;
-        pieces.push_back(Content::Memory(head.into()));
-        pieces.push_back(slice(part));
+    let multipart = Multipart {
+        file: file.clone(),
+        parts: parts.into_iter(),
+        boundary: format!("{:020}", BOUNDARY.fetch_add(1, Ordering::Relaxed)),
+        kind: response.content_type.take().unwrap_or_default(),
+        length,
+        part: None,
+        ended: false,
+    };
+    let kind = format!("multipart/byteranges; boundary={}", multipart.boundary);
+    response.content_type = Some(kind.into());
+    response.length = Some(multipart.size());
+    response.content = Content::Stream(Box::new(multipart));
+}
+
+/// Several parts of a file (RFC 9110, section 14.6). Their heads are written one by
+/// one: a request may ask for thousands of parts.
+struct Multipart {
+    file: FileBody,
+    parts: std::vec::IntoIter<Range<u64>>,
+    boundary: String,
+    kind: Bytes,
+    /// Of the file, bytes.
+    length: u64,
+    /// The part that is being sent.
+    part: Option<FileBody>,
+    ended: bool,
+}
+
+impl Multipart {
+    /// The length of all that is still to come, bytes.
+    fn size(&self) -> u64 {
+        let parts = self.parts.as_slice().iter();
+        let sizes = parts.map(|part| self.head(part).len() as u64 + part.end - part.start);
+        sizes.sum::<u64>() + self.end().len() as u64
     }
-    let end = format!("\r\n--{boundary}--\r\n");
-    whole += end.len() as u64;
-    pieces.push_back(Content::Memory(end.into()));
-    response.content_type = Some(format!("multipart/byteranges; boundary={boundary}").into());
-    response.length = Some(whole);
-    response.content = Content::Stream(Box::new(Chain(pieces)));
+
+    fn head(&self, part: &Range<u64>) -> String {
+        format!(
+            "\r\n--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
+            self.boundary,
+            String::from_utf8_lossy(&self.kind),
+            value(part, self.length)
+        )
+    }
+
+    fn end(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+}
+
+impl Source for Multipart {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Some(part) = &mut self.part {
+            match ready!(part.poll_frame(cx)) {
+                None => self.part = None,
+                next => return Poll::Ready(next),
+            }
+        }
+        let text = if let Some(part) = self.parts.next() {
+            self.part = Some(self.file.slice(part.start, part.end - part.start));
+            self.head(&part)
+        } else if self.ended {
+            return Poll::Ready(None);
+        } else {
+            self.ended = true;
+            self.end()
+        };
+        Poll::Ready(Some(Ok(Frame::Data(text.into()))))
+    }
+}
+
+fn value(part: &Range<u64>, length: u64) -> String {
+    format!("bytes {}-{}/{length}", part.start, part.end - 1)
 }
 
 /// Reads `bytes=0-1,-5`; parts that are no part of the file are left out.

@@ -1,21 +1,24 @@
 //! One client connection: what it is, and which protocol it speaks.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::admission::{Account, Admitted, CONNECTION, HTTP2, Holder, Kind, Permit, Waits};
 use super::counters::labels::Handshake;
 use super::counters::{self, Open};
 use super::listener::NOWHERE;
 use super::moment;
 use super::proxy_protocol::{self, Broken, Header};
 use super::request::Request;
-use super::room::Place;
 use super::standing::Standing;
 use super::stream::{ClientStream, Prefixed};
 use super::worker::Worker;
@@ -57,6 +60,9 @@ pub(crate) struct Connection {
     pub(crate) in_flight: Cell<usize>,
     /// HTTP/1 waits for one thing at a time, so its time-outs share an alarm.
     pub(crate) timer: Cell<Timer>,
+    /// What it holds itself, and its place among those who may be asked to give up.
+    pub(crate) permit: Permit,
+    pub(crate) account: Account,
 }
 
 impl Connection {
@@ -91,8 +97,29 @@ impl Connection {
         there.map(|there| self.standing.replace(there)).is_some()
     }
 
+    /// What a handshake holds is free again, and HTTP/2 takes its own.
+    fn begins_http(&self, http2: bool) {
+        let keeps = CONNECTION + if http2 { HTTP2 } else { 0 };
+        let held = self.permit.memory(Kind::Connection);
+        self.permit
+            .shrink(Kind::Connection, held.saturating_sub(keeps));
+        let held = self.permit.memory(Kind::Transfer);
+        self.permit.shrink(Kind::Transfer, held);
+    }
+
+    /// Says that the connection was closed to make room.
+    fn log_eviction(&self) {
+        let holder = self.account.holder();
+        let held = holder.evicted_at().unwrap_or_default() >> 10;
+        let what = format!(
+            "connection closed to free memory: it held {held} KiB while waiting for {}",
+            holder.waits().what()
+        );
+        error_log::connection(self, Level::Warn, what);
+    }
+
     /// Resolves when it is to close though it is idle: for the drain, to make
-    /// room, or because a new configuration has no place for it.
+    /// room for another one, or because a new configuration has no place for it.
     pub(crate) async fn closes_idle(&self) {
         let worker = &self.worker;
         loop {
@@ -102,7 +129,10 @@ impl Connection {
             }
             tokio::select! {
                 _ = worker.drain.closes_idle() => return,
-                () = worker.room.is_needed() => return,
+                () = self.account.holder().evicted() => {
+                    counters::count(|own| &own.made_room);
+                    return;
+                }
                 () = reloaded => {}
             }
         }
@@ -116,22 +146,43 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     address: usize,
     token: Token,
-    // None while the queue of a closing listener is emptied.
-    mut place: Option<Place>,
+    admitted: Admitted,
 ) {
     // What a handshake and HTTP/2 need has memory of its own: the task of an idle
     // connection of HTTP/1 is small.
-    let beginning = Box::pin(begin(worker, socket, peer, address));
-    match beginning.await {
-        Some((connection, stream, true)) => {
-            Box::pin(http2::serve(connection, stream, token)).await;
-        }
-        Some((connection, stream, false)) => {
-            place.iter_mut().for_each(Place::settle);
-            http1::serve(connection, stream, token).await;
-        }
-        None => {}
+    let beginning = Box::pin(begin(worker, socket, peer, address, admitted));
+    let Some((connection, stream, http2)) = beginning.await else {
+        return;
+    };
+    let holder = connection.account.holder().clone();
+    let ended = if http2 {
+        let serving = Box::pin(http2::serve(connection.clone(), stream, token));
+        unless_evicted(&holder, serving).await
+    } else {
+        let serving = Box::pin(http1::serve(connection.clone(), stream, token));
+        unless_evicted(&holder, serving).await
+    };
+    if ended.is_none() {
+        connection.log_eviction();
     }
+}
+
+/// Runs what serves a connection until it ends or the connection has to give up;
+/// none in that case. An idle one ends by itself, politely.
+async fn unless_evicted<T>(
+    holder: &Holder,
+    mut serving: Pin<Box<impl Future<Output = T>>>,
+) -> Option<T> {
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        match holder.poll_evicted(cx) {
+            Poll::Ready(()) if holder.waits() != Waits::Idle => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Everything before HTTP. Says whether it is HTTP/2; none where the
@@ -141,6 +192,7 @@ async fn begin(
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
+    Admitted { permit, account }: Admitted,
 ) -> Option<(Rc<Connection>, ClientStream, bool)> {
     let standing = Standing::new(worker.config(), address);
     let settings = standing.settings();
@@ -165,20 +217,34 @@ async fn begin(
         requests: Cell::new(0),
         in_flight: Cell::new(0),
         timer: Cell::default(),
+        permit,
+        account,
     };
+    let holder = connection.account.holder().clone();
+    holder.wait(Waits::Handshake, 0);
     let stream = Prefixed {
         seen: BytesMut::new(),
         socket,
     };
-    let opened = tokio::time::timeout(patience, open(&mut connection, stream)).await;
+    let opening = Box::pin(open(&mut connection, stream));
+    let opening = unless_evicted(&holder, opening);
+    let opened = tokio::time::timeout(patience, opening).await;
     let (level, what) = match opened {
-        Ok(Ok((stream, http2))) => return Some((Rc::new(connection), stream, http2)),
-        Ok(Err(Closed::Quiet)) => return None,
-        Ok(Err(Closed::NoHeader(broken))) => (
+        Ok(Some(Ok((stream, http2)))) => {
+            holder.begins();
+            connection.begins_http(http2);
+            return Some((Rc::new(connection), stream, http2));
+        }
+        Ok(Some(Err(Closed::Quiet))) => return None,
+        Ok(None) => {
+            connection.log_eviction();
+            return None;
+        }
+        Ok(Some(Err(Closed::NoHeader(broken)))) => (
             Level::Error,
             format!("{broken} while reading PROXY protocol"),
         ),
-        Ok(Err(Closed::Because(failure))) => {
+        Ok(Some(Err(Closed::Because(failure)))) => {
             counters::handshake_failed(failure.reason());
             (Level::Info, format!("{failure} while SSL handshaking"))
         }
@@ -214,7 +280,7 @@ async fn open(
         listen.listen.http2 || config.location(root).settings.http2.on
     };
     let worker = connection.worker.clone();
-    let mut end = std::pin::pin!(worker.closes_silent(connection.began));
+    let mut end = std::pin::pin!(worker.closes_silent());
     if listen.listen.proxy_protocol {
         let header = tokio::select! {
             biased;
@@ -249,16 +315,18 @@ async fn open(
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
-    let (tls, info) = accept::accept(stream, |name| {
+    let permit = &connection.permit;
+    let choose = |name: Option<&str>| {
         server = name
             .and_then(|name| listen.names.find_quietly(name))
             .unwrap_or(listen.default);
         let own = config.server(server).tls.as_ref();
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
         Some((tls.clone(), http2_on(server)))
-    })
-    .await
-    .map_err(Closed::Because)?;
+    };
+    let (tls, info) = accept::accept(stream, choose, async |memory| permit.grow(memory).await)
+        .await
+        .map_err(Closed::Because)?;
     counters::handshake_done(info.is_tls13(), info.reused);
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.standing.get_mut().server = server;

@@ -15,7 +15,7 @@ use super::source::{Next, Source};
 use crate::upstream::answer::{Cut, Frame};
 
 /// Bytes that are read at once.
-const PIECE: u64 = 64 << 10;
+const PIECE: u64 = 32 << 10;
 
 /// A part of an open file.
 #[derive(Clone)]

@@ -78,6 +78,8 @@ fn settle(request: &Request, response: &mut Response) {
         return;
     };
     let small = response.length.is_some_and(|length| length <= SMALL);
+    // What is read now is held until it can be sent.
+    let small = small && request.try_reserve_transfer(response.length);
     if request.is_head() {
         response.content = Content::Empty;
     } else if small {

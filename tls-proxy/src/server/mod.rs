@@ -3,6 +3,7 @@
 //! A request walks one way: listen, TLS, HTTP, route, upstream, log. All of it
 //! happens on the worker's own thread, so nothing here is shared or locked.
 
+pub(crate) mod admission;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod counters;
@@ -23,7 +24,6 @@ pub(crate) mod phases;
 pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod room;
 pub(crate) mod scratch;
 pub(crate) mod source;
 pub(crate) mod standing;

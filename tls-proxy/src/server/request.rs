@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::admission::{Permit, SMALL_BODY, TRANSFER};
 use super::connection::Connection;
 use super::counters::{self, Ended, UnderWay};
 use super::current::Current;
@@ -131,6 +132,10 @@ pub(crate) struct Request {
     /// What an upstream's answer leaves to whatever is served instead.
     pub(crate) carried: Carried,
     pub(crate) outcome: Outcome,
+    /// What it may hold; none where it is on behalf of another one.
+    pub(crate) permit: Option<Permit>,
+    /// Of that, its response's body has a part.
+    pub(crate) has_transfer: Cell<bool>,
 }
 
 /// One upstream that was tried.
@@ -292,6 +297,8 @@ impl Request {
             upstream_trailers: None,
             carried: Carried::default(),
             outcome: Outcome::default(),
+            permit: None,
+            has_transfer: Cell::new(false),
             connection: connection.clone(),
             config,
             address,
@@ -326,6 +333,50 @@ impl Request {
         own.number = outer.number;
         own.outer_method = Some(outer.client_method().clone());
         own
+    }
+
+    /// Waits for the memory that a response's body takes, of `length` bytes if that
+    /// is known, while it is sent.
+    pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {
+        if self.needs_transfer(length)
+            && let Some(permit) = &self.permit
+        {
+            self.has_transfer.set(true);
+            permit.grow(TRANSFER).await;
+        }
+    }
+
+    /// The same, where nobody waits for it; `false` where it is not there.
+    pub(crate) fn try_reserve_transfer(&self, length: Option<u64>) -> bool {
+        if !self.needs_transfer(length) {
+            return true;
+        }
+        let permit = self.permit.as_ref();
+        let there = permit.is_none_or(|permit| permit.try_grow(TRANSFER));
+        self.has_transfer.set(there);
+        there
+    }
+
+    /// Takes so many bytes for it, where they are there and nobody waits.
+    pub(crate) fn try_reserve(&self, memory: u64) -> bool {
+        let permit = self.permit.as_ref();
+        permit.is_none_or(|permit| permit.try_grow(memory))
+    }
+
+    fn needs_transfer(&self, length: Option<u64>) -> bool {
+        !self.has_transfer.get() && length.is_none_or(|length| length > SMALL_BODY)
+    }
+
+    /// Waits for the memory that its own body takes on its way to an upstream.
+    pub(crate) async fn reserve_upload(&self) {
+        let small = match self.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= SMALL_BODY,
+            Framing::Chunked | Framing::UntilClose => self.body.is_done(),
+        };
+        if !small && let Some(permit) = &self.permit {
+            permit.grow(TRANSFER).await;
+        }
     }
 
     /// Whether it is on behalf of another one.
@@ -439,8 +490,10 @@ impl Drop for Request {
             return;
         }
         if self.outcome.status == 0 && !self.outcome.dropped {
-            // The client has gone; nginx's own status for it.
-            self.outcome.status = 499;
+            // The client has gone, nginx's own status for it; or had to.
+            let permit = self.permit.as_ref();
+            let evicted = permit.is_some_and(Permit::is_evicted);
+            self.outcome.status = if evicted { 503 } else { 499 };
         }
         if self.said_keep_alive.get().is_none() {
             self.said_keep_alive.set(Some(false));

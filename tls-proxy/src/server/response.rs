@@ -69,6 +69,13 @@ pub(crate) enum Content {
     Tunnel(Box<Link>),
 }
 
+impl Content {
+    /// Whether there is anything to send behind the head.
+    pub(crate) fn has_body(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Empty | Self::Tunnel(_))
+    }
+}
+
 /// A request that gets an error page.
 #[derive(Debug)]
 pub(crate) struct Refusal {

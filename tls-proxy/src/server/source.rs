@@ -1,8 +1,7 @@
 //! Bodies that come in pieces: an upstream's answer, a file, and what is made
 //! of either on its way to the client.
 
-use std::collections::VecDeque;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -58,24 +57,10 @@ impl Source for Content {
     }
 }
 
-/// Several bodies, one behind the other.
-pub(crate) struct Chain(pub(crate) VecDeque<Content>);
-
-impl Source for Chain {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        while let Some(first) = self.0.front_mut() {
-            match ready!(first.poll_frame(cx)) {
-                None => drop(self.0.pop_front()),
-                next => return Poll::Ready(next),
-            }
-        }
-        Poll::Ready(None)
-    }
-}
-
 /// Bodies for the tests of what is made of them.
 #[cfg(test)]
 pub(crate) mod testing {
+    use std::collections::VecDeque;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};

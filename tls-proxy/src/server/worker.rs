@@ -10,20 +10,20 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::Socket;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+use super::admission::{Admission, Admitted, Capacity};
 use super::clock::Clock;
 use super::connection;
 use super::current::Current;
 use super::http2::crew::Crew;
 use super::listener::Listener;
 use super::logs::{Logs, Reopened};
-use super::room::{Capacity, Place, Room};
 use super::scratch::Scratch;
 use crate::bulk;
 use crate::config::Config;
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     connections: Cell<u64>,
     /// Of how many workers this is one: connection numbers do not repeat.
     workers: usize,
-    pub(crate) room: Rc<Room>,
+    pub(crate) admission: Rc<Admission>,
     /// For heads of messages, while they are written.
     pub(crate) scratch: Scratch,
     /// Tasks for streams of HTTP/2.
@@ -68,6 +68,8 @@ pub(crate) enum Order {
     Reload(Prepared, oneshot::Sender<()>),
     /// Write to log files that were opened again.
     Reopen(Reopened),
+    /// The limits of the container have changed.
+    Resize(Capacity),
     /// Say that the event loop turns.
     Ping(oneshot::Sender<()>),
 }
@@ -208,7 +210,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
         drain: Drain::new(),
         clock: Clock::new(),
         connections: Cell::new(0),
-        room: Room::new(start.capacity),
+        admission: Admission::new(start.capacity),
         scratch: Scratch::default(),
         crew: Crew::default(),
         reloaded: Notify::new(),
@@ -216,6 +218,9 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
     spawn(&worker, |worker| async move { worker.pool.run().await });
     spawn(&worker, |worker| async move { worker.crew.run().await });
+    spawn(&worker, |worker| async move {
+        worker.admission.run(|| worker.pool.clear()).await;
+    });
     let mut listeners = Listeners::default();
     listeners.open(&worker, first.listeners);
     let mut closing = worker.drain.closes_idle();
@@ -240,6 +245,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
             // Probes ask, and log files move, to the end.
             Some(order) = orders.recv() => match order {
                 Order::Ping(answer) => acknowledge(answer),
+                Order::Resize(capacity) => worker.resize(capacity),
                 Order::Reopen(files) => worker.config().logs().replace(files),
                 Order::Reload(..) => {}
             },
@@ -278,24 +284,26 @@ impl Worker {
 
     /// Whether answers tell the client to come back on another connection.
     pub(crate) fn says_goodbye(&self) -> bool {
-        self.room.is_crowded() || self.drain.phase().is_ending()
+        self.admission.is_crowded() || self.drain.phase().is_ending()
     }
 
-    /// Resolves when a connection that began at `began`, and on which nothing has
-    /// come yet, is to close: it is given a moment, since its first request may be
-    /// on its way.
-    pub(crate) async fn closes_silent(&self, began: Instant) {
-        tokio::select! {
-            _ = self.drain.closes_idle() => tokio::time::sleep(FIRST_REQUEST).await,
-            () = self.room.is_needed() => {
-                tokio::time::sleep_until((began + FIRST_REQUEST).into()).await;
-            }
-        }
+    /// Resolves when a connection on which nothing has
+    /// come yet, is to close for the drain: it is given a moment, since its first
+    /// request may be on its way.
+    pub(crate) async fn closes_silent(&self) {
+        self.drain.closes_idle().await;
+        tokio::time::sleep(FIRST_REQUEST).await;
+    }
+
+    fn resize(&self, capacity: Capacity) {
+        bulk::fit_into(capacity.memory);
+        self.admission.resize(capacity);
     }
 
     fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
         match order {
             Order::Ping(answer) => acknowledge(answer),
+            Order::Resize(capacity) => self.resize(capacity),
             Order::Reopen(files) => self.config().logs().replace(files),
             Order::Reload(prepared, taken) => {
                 listeners.keep(&prepared.config);
@@ -355,10 +363,10 @@ impl Listeners {
 /// already connected, so that nobody who got through is refused.
 async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
     loop {
-        let place = tokio::select! {
+        let admitted = tokio::select! {
             biased;
             () = stop.notified() => break,
-            place = worker.room.for_connection() => Some(place),
+            admitted = worker.admission.for_connection() => admitted,
         };
         let accepted = tokio::select! {
             biased;
@@ -366,7 +374,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
             accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => take(&worker, socket, peer, &address, place),
+            Ok((socket, peer)) => take(&worker, socket, peer, &address, admitted),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::error!("accept() failed ({})", crate::conf::reason(&error));
@@ -377,7 +385,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
     // A closed socket refuses what waits in its queue.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
-        take(&worker, socket, peer, &address, None);
+        let admitted = worker.admission.uncounted();
+        take(&worker, socket, peer, &address, admitted);
     }
 }
 
@@ -394,7 +403,7 @@ fn take(
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
     address: &Endpoint,
-    place: Option<Place>,
+    admitted: Admitted,
 ) {
     let config = worker.config();
     let Some(index) = config
@@ -406,5 +415,7 @@ fn take(
     };
     let token = worker.drain.token(Kind::Connection);
     let worker = worker.clone();
-    tokio::task::spawn_local(connection::serve(worker, socket, peer, index, token, place));
+    tokio::task::spawn_local(connection::serve(
+        worker, socket, peer, index, token, admitted,
+    ));
 }

@@ -9,12 +9,20 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
-use super::stream::TlsStream;
+use super::stream::{MOST_HANDSHAKE, TlsStream};
 use crate::server::stream::Prefixed;
 
 /// A ClientHello is no longer than this, bytes: browsers send 2 KiB, and what is
 /// read of it is held twice.
 const MOST_HELLO: usize = 16 * 1024;
+/// A ClientHello up to this size holds no more than any handshake does, bytes.
+const SMALL_HELLO: usize = 4 * 1024;
+/// What a longer one may hold, bytes: as it has come and as it is joined, each with
+/// room to grow.
+const LARGE_HELLO: u64 = 4 * MOST_HELLO as u64;
+/// What a client's chain of certificates may hold, bytes: as it has come and as it
+/// is joined.
+const CERTIFICATES: u64 = 2 * MOST_HANDSHAKE as u64;
 
 /// What a finished handshake says of a connection.
 #[derive(Debug)]
@@ -85,12 +93,14 @@ pub(crate) enum Failure {
 }
 
 /// Waits for the ClientHello, asks `choose` for the server it names, and
-/// finishes the handshake with that server's certificate.
+/// finishes the handshake with that server's certificate. What it comes to hold
+/// beyond what most handshakes do it asks `reserve` for first, in bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
+    reserve: impl AsyncFn(u64),
 ) -> Result<(TlsStream, TlsInfo), Failure> {
-    let accepted = read_hello(&mut stream).await?;
+    let accepted = read_hello(&mut stream, &reserve).await?;
     let hello = accepted.client_hello();
     let server_name = hello.server_name().map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);
@@ -110,6 +120,9 @@ pub(crate) async fn accept(
     let offered = Offered::of(&hello);
     let server_name = server_name.map(|name| spelled(&stream.seen, &name).unwrap_or(name));
     drop(accepted);
+    if server.asks_for_certificate() {
+        reserve(CERTIFICATES).await;
+    }
     // The session reads it again: its interface without buffers has no way to
     // go on from here.
     let Prefixed { seen, socket } = stream;
@@ -119,9 +132,10 @@ pub(crate) async fn accept(
 }
 
 /// Reads a ClientHello; all that has been read stays in the stream.
-async fn read_hello(stream: &mut Prefixed) -> io::Result<Accepted> {
+async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
     let mut looked_at = 0;
+    let mut small = true;
     loop {
         while looked_at < stream.seen.len() {
             let mut rest = &stream.seen[looked_at..];
@@ -141,6 +155,10 @@ async fn read_hello(stream: &mut Prefixed) -> io::Result<Accepted> {
         if stream.seen.len() > MOST_HELLO {
             let reason = "the ClientHello is too long";
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        if small && stream.seen.len() > SMALL_HELLO {
+            small = false;
+            reserve(LARGE_HELLO).await;
         }
         if stream.look().await? == 0 {
             let reason = "tls handshake eof";

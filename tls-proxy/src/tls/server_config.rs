@@ -266,6 +266,11 @@ fn mark(ssl: &Settings, certified: &[CertifiedKey]) -> Mark {
 }
 
 impl TlsServer {
+    /// Whether clients are asked for a certificate.
+    pub(crate) fn asks_for_certificate(&self) -> bool {
+        self.trust.is_some()
+    }
+
     /// What the certificate a client has shown is worth here.
     pub(crate) fn examine(&self, shown: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let own = shown.first()?.clone().into_owned();

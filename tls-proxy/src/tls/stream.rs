@@ -27,7 +27,7 @@ const FRAGMENT: usize = 16 * 1024;
 const RECORD: usize = 5 + 16 * 1024 + 2048;
 /// A message of the handshake is no longer than this, bytes: a client's chain of
 /// certificates.
-const MOST_HANDSHAKE: usize = 32 * 1024;
+pub(super) const MOST_HANDSHAKE: usize = 32 * 1024;
 /// Clear text that is encrypted in one go, four records of it, bytes. A client that
 /// takes nothing holds what it was handed: a piece of a body, seldom as much.
 const PIECE: usize = 4 * FRAGMENT;

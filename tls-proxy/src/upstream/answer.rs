@@ -207,7 +207,8 @@ impl Answer {
         }
         if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
             link.wire.rest();
-            self.worker.pool.give(link, &self.group);
+            let worker = &self.worker;
+            worker.pool.give(link, &self.group, &worker.admission);
         }
         self.unread = upload.into_rest();
     }

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use crate::http1::body::{Decoder, Step};
+use crate::server::admission::{Holder, Waits};
 use crate::server::counters;
+use crate::server::http2::inflow::BodyFlow;
 use crate::server::stream::ClientStream;
 use crate::timer::Timer;
 use crate::wire::Wire;
@@ -102,10 +104,12 @@ struct Meter {
     bounds: Bounds,
     taken: u64,
     timer: Timer,
+    /// Who holds it while it is waited for.
+    holder: Rc<Holder>,
 }
 
 impl Meter {
-    fn new() -> Self {
+    fn new(holder: Rc<Holder>) -> Self {
         let bounds = Bounds {
             size: 0,
             pause: Duration::from_secs(60),
@@ -114,11 +118,13 @@ impl Meter {
             bounds,
             taken: 0,
             timer: Timer::default(),
+            holder,
         }
     }
 
     fn count(&mut self, data: &Bytes) -> Result<(), Fault> {
         self.timer.progress();
+        self.holder.goes_on();
         self.taken += data.len() as u64;
         let fits = self.bounds.size == 0 || self.taken <= self.bounds.size;
         if fits { Ok(()) } else { Err(Fault::TooLarge) }
@@ -126,6 +132,7 @@ impl Meter {
 
     /// Nothing has come yet: how long is that fine?
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.holder.wait(Waits::Body, self.taken);
         ready!(self.timer.poll(cx, self.bounds.pause));
         Poll::Ready(Some(Err(Fault::TimedOut)))
     }
@@ -141,12 +148,17 @@ pub(crate) struct Http1Body {
 }
 
 impl Http1Body {
-    pub(crate) fn new(wire: SharedWire, decoder: Decoder, expects_continue: bool) -> Self {
+    pub(crate) fn new(
+        wire: SharedWire,
+        decoder: Decoder,
+        expects_continue: bool,
+        holder: Rc<Holder>,
+    ) -> Self {
         const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         Self {
             wire,
             decoder,
-            meter: Meter::new(),
+            meter: Meter::new(holder),
             go_ahead: expects_continue.then_some(CONTINUE),
         }
     }
@@ -192,16 +204,19 @@ impl Http1Body {
 /// A body on an HTTP/2 stream.
 pub(crate) struct Http2Body {
     incoming: RecvStream,
+    /// What has come of it and is not taken.
+    flow: BodyFlow,
     meter: Meter,
     done: bool,
 }
 
 impl Http2Body {
-    pub(crate) fn new(incoming: RecvStream) -> Self {
+    pub(crate) fn new(incoming: RecvStream, flow: BodyFlow, holder: Rc<Holder>) -> Self {
         let done = incoming.is_end_stream();
         Self {
             incoming,
-            meter: Meter::new(),
+            flow,
+            meter: Meter::new(holder),
             done,
         }
     }
@@ -227,6 +242,7 @@ impl Http2Body {
                 // The client may send as much again. It fails where the stream
                 // has been reset, which the next look tells.
                 let _ = self.incoming.flow_control().release_capacity(data.len());
+                self.flow.taken(data.len());
                 counters::received(data.len());
                 Poll::Ready(Some(self.meter.count(&data).map(|()| data)))
             }

@@ -20,6 +20,7 @@ use crate::message::head::{Framing, Version};
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;
+use crate::server::admission::TRANSFER;
 use crate::server::counters::{self, labels::Upstream as Trouble};
 use crate::server::moment;
 use crate::server::request::{Attempt, Request, Tried};
@@ -128,6 +129,7 @@ impl Body {
                 rest: RequestBody::None,
             });
         }
+        request.reserve_upload().await;
         let mut begun = BytesMut::from(std::mem::take(&mut request.begun));
         if request.body.taken() > begun.len() as u64 {
             let what = "the request body has been sent to another upstream and is not at hand; raise \"client_body_buffer_size\"";
@@ -138,7 +140,7 @@ impl Body {
         rest.bound(bounds);
         let read = match request.framing {
             Framing::Length(length) if buffering && length > room => Ok(()),
-            _ if buffering || whole => read_up_to(&mut rest, room, &mut begun).await,
+            _ if buffering || whole => read_up_to(request, &mut rest, room, &mut begun).await,
             _ => read_at_hand(&mut rest, &mut begun).await,
         };
         read.map_err(|fault| refuse_body(request, fault))?;
@@ -168,8 +170,21 @@ impl Body {
 }
 
 /// Waits for the body's beginning, `room` bytes at most but for the last piece.
-async fn read_up_to(body: &mut RequestBody, room: u64, begun: &mut BytesMut) -> Result<(), Fault> {
+async fn read_up_to(
+    request: &Request,
+    body: &mut RequestBody,
+    room: u64,
+    begun: &mut BytesMut,
+) -> Result<(), Fault> {
+    let mut counted = TRANSFER;
     while (begun.len() as u64) < room && !body.is_done() {
+        // With as much again, since it is copied while it grows.
+        if 2 * begun.len() as u64 >= counted
+            && let Some(permit) = &request.permit
+        {
+            permit.grow(counted).await;
+            counted *= 2;
+        }
         match poll_fn(|cx| body.poll_data(cx)).await {
             Some(Ok(data)) => begun.extend_from_slice(&data),
             Some(Err(fault)) => return Err(fault),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::link::Link;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::{Address, Upstream};
+use crate::server::admission::{Admission, Permit};
 use crate::server::moment;
 
 /// How often connections that have been idle for too long are looked for.
@@ -29,6 +31,9 @@ struct Idle {
     group: Arc<Upstream>,
     link: Link,
     until: Instant,
+    /// Its own place, now that it has no request's.
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: Permit,
 }
 
 /// What a connection must be for a request to go over it.
@@ -68,7 +73,8 @@ impl Pool {
     }
 
     /// Keeps a connection for later, as long and as often as `group` says.
-    pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>) {
+    /// Where there is no place for it, it is closed.
+    pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>, admission: &Rc<Admission>) {
         let now = moment::now();
         let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
         let worn_out = link.requests >= group.keepalive_requests || too_old;
@@ -76,6 +82,9 @@ impl Pool {
             return;
         }
         link.lease = None;
+        let Some(permit) = admission.try_for_idle_upstream() else {
+            return;
+        };
         let mut idle = self.idle.borrow_mut();
         let links = idle.entry(key(group)).or_default();
         if links.len() >= group.keepalive {
@@ -85,6 +94,7 @@ impl Pool {
             link,
             group: group.clone(),
             until: now + group.keepalive_timeout,
+            permit,
         });
     }
 

@@ -11,12 +11,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::body::SharedWire;
 use super::link::Link;
 use crate::life::drain::Drain;
+use crate::server::admission::{Holder, Waits};
 use crate::timer::Timer;
 use crate::wire::Wire;
 
 /// Moves bytes both ways until both sides have ended, nothing moved for
-/// `idle` (`proxy_read_timeout`), or the drain's deadline cuts it.
-pub(crate) async fn run(client: &SharedWire, link: &mut Link, idle: Duration, drain: &Drain) {
+/// `idle` (`proxy_read_timeout`), or the drain's deadline cuts it. Meanwhile `holder`
+/// says how long it has been still.
+pub(crate) async fn run(
+    client: &SharedWire,
+    link: &mut Link,
+    idle: Duration,
+    drain: &Drain,
+    holder: &Holder,
+) {
     let mut forced = pin!(drain.forced());
     let mut timer = Timer::default();
     let mut up = Direction::default();
@@ -32,6 +40,7 @@ pub(crate) async fn run(client: &SharedWire, link: &mut Link, idle: Duration, dr
         if before != (client.received, link.wire.received) {
             timer.progress();
         }
+        holder.wait(Waits::Tunnel, client.received + link.wire.received);
         match (to_upstream, to_client) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),

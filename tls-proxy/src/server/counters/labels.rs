@@ -68,6 +68,36 @@ pub(crate) const SESSIONS: [&str; 2] = ["full", "resumed"];
 /// What a request was refused for.
 pub(crate) const LIMITS: [&str; 2] = ["limit_req", "limit_conn"];
 
+/// What somebody was doing who had to give up its memory for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relief {
+    /// Nothing, between two requests.
+    Idle,
+    /// Its handshake did not go on.
+    Handshake,
+    /// The head of its request did not.
+    RequestHead,
+    /// The body of its request did not.
+    RequestBody,
+    /// It did not read the response.
+    Response,
+    /// Nothing went through its tunnel.
+    Tunnel,
+    /// It held more than its share.
+    Share,
+}
+
+/// The words for [`Relief`], in its order.
+pub(crate) const RELIEFS: [&str; 7] = [
+    "idle",
+    "handshake",
+    "request_head",
+    "request_body",
+    "response",
+    "tunnel",
+    "share",
+];
+
 /// Why there was no TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handshake {

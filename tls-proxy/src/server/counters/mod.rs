@@ -7,7 +7,7 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use self::labels::{Handshake, Upstream};
+use self::labels::{Handshake, Relief, Upstream};
 use self::tally::Absorb;
 pub(crate) use self::tally::{BOUNDS, Count, Histogram};
 use crate::message::head::Version;
@@ -19,6 +19,11 @@ pub(crate) struct Counters {
     closed: Count,
     /// Idle connections that were closed for another one.
     pub(crate) made_room: Count,
+    /// Those who had to give up what they held for others, by what they did.
+    pub(crate) relieved: [Count; labels::RELIEFS.len()],
+    /// Memory for connections and requests, and what of it they hold, bytes.
+    pub(crate) budget: Count,
+    pub(crate) held: Count,
     /// Heads that began to come, and those of them that are whole or broken.
     heads: Count,
     read: Count,
@@ -96,6 +101,20 @@ pub(crate) fn request_ended(request: Ended) {
 /// Counts bytes of a body that are not part of what ends with the request.
 pub(crate) fn received(size: usize) {
     OWN.with(|own| own.received.add(size as u64));
+}
+
+/// Counts one who had to give up what it held.
+pub(crate) fn relieved(what: Relief) {
+    count(|own| &own.relieved[what as usize]);
+}
+
+/// Notes how much memory there is for connections and requests, if that is limited,
+/// and how much of it they hold, bytes.
+pub(crate) fn memory(budget: Option<u64>, held: u64) {
+    OWN.with(|own| {
+        own.budget.set(budget.unwrap_or(0));
+        own.held.set(held);
+    });
 }
 
 /// Counts a finished handshake.
@@ -227,6 +246,9 @@ pub(crate) fn totals() -> Counters {
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
     for own in all.iter() {
         totals.made_room.absorb(&own.made_room);
+        totals.relieved.absorb(&own.relieved);
+        totals.budget.absorb(&own.budget);
+        totals.held.absorb(&own.held);
         totals.ended.absorb(&own.ended);
         totals.durations.absorb(&own.durations);
         totals.received.absorb(&own.received);

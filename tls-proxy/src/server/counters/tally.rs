@@ -17,6 +17,11 @@ impl Count {
             .store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
+    /// Sets it. For the thread alone that the set belongs to.
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// The value now.
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Relaxed)

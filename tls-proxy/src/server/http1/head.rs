@@ -13,15 +13,19 @@ use crate::error_log::{self, Level};
 use crate::http1::request_head::{self, Rejection};
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
+use crate::server::admission::{Permit, SMALL_HEAD, Waits};
 use crate::server::connection::{Connection, note_broken};
 use crate::server::counters::Reading;
-use crate::server::room::Place;
 use crate::server::standing::Standing;
 use crate::upstream::body::SharedWire;
 
 /// A head that is still coming may be as long as this while its connection is
 /// counted as an idle one, bytes.
-const SMALL_HEAD: usize = 2048;
+const BEGUN: usize = 2048;
+/// By how much a head that is long may grow before it is counted anew, bytes: as
+/// much as one read brings. It is counted twice: it is copied as it grows, and what is
+/// free behind it then fits nobody else.
+const ONE_READ: usize = 16 * 1024;
 
 /// What came of waiting for a request.
 pub(super) enum Next {
@@ -30,7 +34,7 @@ pub(super) enum Next {
         /// It had been read before the answer before it was written.
         pipelined: bool,
         /// The memory for answering it.
-        place: Option<Place>,
+        permit: Option<Permit>,
     },
     Rejected(Rejection),
     Close,
@@ -62,7 +66,10 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     let deadline = Instant::now() + core.client_header_timeout;
     // What has been looked at and holds no end of the head.
     let mut seen = 0;
-    let mut place = None;
+    let holder = connection.account.holder();
+    holder.begins();
+    let mut permit: Option<Permit> = None;
+    let mut counted = SMALL_HEAD as usize;
     loop {
         // Only a line feed can end a head; the first look may find garbage.
         let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
@@ -76,22 +83,44 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             Err(rejection) => return Next::Rejected(rejection),
         };
         // What is long or whole holds more than an idle connection does.
-        if place.is_none() && (head.is_some() || held(wire) > SMALL_HEAD) {
-            let waiting = connection.worker.room.for_request();
-            place = timeout_at(deadline, waiting).await.ok();
-            if place.is_none() {
+        // What a whole head holds is not waiting on the wire any more.
+        let whole = head.as_ref().map_or(0, |head| head.length as usize);
+        let held = held(wire).max(whole);
+        // From here on it is this side that makes the client wait.
+        holder.goes_on();
+        if permit.is_none() && (head.is_some() || held > BEGUN) {
+            let waiting = connection.worker.admission.for_request(holder);
+            permit = timeout_at(deadline, waiting).await.ok();
+            if permit.is_none() {
+                return Next::Rejected(crowded_out(head, wire));
+            }
+        }
+        if let (Some(permit), true) = (&permit, held > counted) {
+            let more = held + ONE_READ - counted;
+            counted += more;
+            let waiting = permit.grow(2 * more as u64);
+            if timeout_at(deadline, waiting).await.is_err() {
                 return Next::Rejected(crowded_out(head, wire));
             }
         }
         if let Some(head) = head {
+            holder.begins();
             return Next::Head {
                 head: Box::new(head),
                 pipelined,
-                place,
+                permit,
             };
         }
         seen = wire.borrow().inbound.len();
-        let filled = timeout_at(deadline, poll_fn(|cx| wire.borrow_mut().poll_fill(cx))).await;
+        let filled = poll_fn(|cx| {
+            let mut wire = wire.borrow_mut();
+            let filled = wire.poll_fill(cx);
+            if filled.is_pending() {
+                holder.wait(Waits::Head, wire.received - start);
+            }
+            filled
+        });
+        let filled = timeout_at(deadline, filled).await;
         let (status, what) = match filled {
             Ok(Ok(size)) if size > 0 => continue,
             Ok(_) => (400, "client prematurely closed connection"),
@@ -115,7 +144,7 @@ fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> Rejection {
     let (line, version) = known.unwrap_or_else(|| (first_line(wire), Version::Http11));
     Rejection {
         status: 503,
-        reason: "no memory for another request, raise the limit of the container,".into(),
+        reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
         line,
         version,
     }
@@ -146,9 +175,13 @@ async fn something(
     let worker = &connection.worker;
     let mut timer = connection.timer.take();
     timer.progress();
+    let holder = connection.account.holder();
+    // A client that has not asked anything yet may be about to.
+    holder.begins();
+    holder.wait(if first { Waits::Head } else { Waits::Idle }, 0);
     let mut draining = pin!(async {
         if first {
-            worker.closes_silent(connection.began).await;
+            worker.closes_silent().await;
         } else {
             connection.closes_idle().await;
         }
@@ -159,7 +192,7 @@ async fn something(
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
             Poll::Ready(Err(_)) => return Poll::Ready(false),
             // Most of a record: idle it is no more.
-            Poll::Pending if held(wire) > SMALL_HEAD => return Poll::Ready(true),
+            Poll::Pending if held(wire) > BEGUN => return Poll::Ready(true),
             Poll::Pending => {}
         }
         if draining.as_mut().poll(cx).is_ready() {

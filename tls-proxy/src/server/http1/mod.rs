@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use self::head::Next;
 use self::send::Sent;
+use super::admission::{Permit, Waits};
 use super::connection::Connection;
 use super::moment;
 use super::phases;
@@ -32,7 +33,7 @@ use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
 use crate::wire::Wire;
 
 /// Bytes of a next request that are read while this one is being answered.
-const READ_AHEAD: usize = 16 * 1024;
+const READ_AHEAD: usize = 2 * 1024;
 /// A client that does not let itself be said goodbye to is left after this.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -80,10 +81,10 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             Next::Head {
                 head,
                 pipelined,
-                place: _place,
+                permit,
             } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
-                let answering = answer(&connection, &wire, *head, pipelined, &mut token);
+                let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
                 moment::moving(Box::pin(answering)).await
             }
         };
@@ -92,11 +93,13 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             End::Close => break,
             End::Abandon => return,
             End::Linger(patience) => {
+                connection.account.holder().wait(Waits::Body, 0);
                 linger(&wire, patience).await;
                 break;
             }
         }
     }
+    connection.account.holder().wait(Waits::Response, 0);
     let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
 }
 
@@ -130,15 +133,18 @@ async fn answer(
     wire: &SharedWire,
     head: RequestHead,
     pipelined: bool,
+    permit: Option<Permit>,
     token: &mut Token,
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
     let written = wire.borrow().sent;
     let framing = rules::check(&head, false);
-    let body = body_of(&head, *framing.as_ref().unwrap_or(&Framing::None), wire);
+    let framed = *framing.as_ref().unwrap_or(&Framing::None);
+    let body = body_of(connection, &head, framed, wire);
     let mut request = Request::new(connection, head, body);
     request.announced = framing.map_err(Box::new);
     request.pipelined = pipelined;
+    request.permit = permit;
     let Some(response) = respond(&mut request, wire).await else {
         let what = "client prematurely closed connection, so upstream connection is closed too";
         error_log::request(&request, Level::Info, what);
@@ -179,13 +185,20 @@ async fn answer(
     }
 }
 
-fn body_of(head: &RequestHead, framing: Framing, wire: &SharedWire) -> RequestBody {
+fn body_of(
+    connection: &Connection,
+    head: &RequestHead,
+    framing: Framing,
+    wire: &SharedWire,
+) -> RequestBody {
     let expects = head.expects_continue();
     if matches!(framing, Framing::None | Framing::Length(0)) && !expects {
         return RequestBody::None;
     }
     let decoder = Decoder::new(framing);
-    RequestBody::Http1(Box::new(Http1Body::new(wire.clone(), decoder, expects)))
+    let holder = connection.account.holder().clone();
+    let body = Http1Body::new(wire.clone(), decoder, expects, holder);
+    RequestBody::Http1(Box::new(body))
 }
 
 /// Runs the phases; `None` when the client left meanwhile.

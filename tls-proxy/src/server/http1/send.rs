@@ -11,6 +11,7 @@ use crate::error_log::{self, Level};
 use crate::http1::chunked;
 use crate::message::head::Version;
 use crate::modules::core::reason;
+use crate::server::admission::Waits;
 use crate::server::framing::Framing;
 use crate::server::gather::{ENOUGH, Gather, Part, Then};
 use crate::server::request::Request;
@@ -55,6 +56,9 @@ pub(super) async fn send(
     let bodiless = response.framing(request) == Framing::None;
     let frames = begin(request, &mut response, keep_alive, &mut out);
     let head_bytes = out.len() as u64;
+    if !bodiless && response.content.has_body() {
+        request.reserve_transfer(response.length).await;
+    }
     let whole = match response.content {
         Content::Memory(text) if !bodiless => {
             out.extend_from_slice(&text);
@@ -250,10 +254,17 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
     let mut forced = pin!(request.connection.worker.drain.forced());
     let mut timer = Timer::default();
     let mut left = out.remaining();
+    let holder = request.connection.account.holder();
+    let mut waited = false;
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = wire.borrow_mut().poll_send(cx, out) {
+            if waited {
+                holder.goes_on();
+            }
             return Poll::Ready(Some(result));
         }
+        holder.wait(Waits::Response, wire.borrow().sent);
+        waited = true;
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
@@ -285,7 +296,10 @@ pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut re
     let idle = request.settings().proxy.read_timeout;
     let drain = request.connection.worker.drain.clone();
     let before = wire.borrow().sent;
-    tunnel::run(wire, &mut link, idle, &drain).await;
+    let connection = request.connection.clone();
+    let holder = connection.account.holder();
+    holder.begins();
+    tunnel::run(wire, &mut link, idle, &drain, holder).await;
     request.outcome.body_bytes += wire.borrow().sent - before;
     request.outcome.complete = true;
 }

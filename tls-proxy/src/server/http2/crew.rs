@@ -15,6 +15,7 @@ use super::piece::{Piece, Queue};
 use super::stream;
 use crate::life::drain::Token;
 use crate::message::rules::Flaw;
+use crate::server::admission::Account;
 use crate::server::connection::Connection;
 use crate::server::moment;
 use crate::server::request::Request;
@@ -40,6 +41,7 @@ pub(super) struct Job {
     /// What is wrong with its head.
     pub(super) flaw: Option<Flaw>,
     pub(super) answer: SendResponse<Piece>,
+    pub(super) account: Account,
     pub(super) connection: Rc<Connection>,
     pub(super) in_flight: Token,
     /// Told when the connection's last stream is answered.
@@ -97,15 +99,17 @@ async fn answer(job: Job, queue: &Rc<Queue>) -> Berth {
         mut berth,
         flaw,
         answer,
+        account,
         connection,
         in_flight,
         quiet,
     } = job;
     if let Some(request) = &mut *berth {
-        stream::serve(request, flaw, answer, queue).await;
+        stream::serve(request, flaw, answer, queue, account.holder()).await;
     }
     // Its line is written here.
     *berth = None;
+    drop(account);
     drop(in_flight);
     if connection.in_flight.get() == 0 {
         quiet.notify_one();

@@ -2,7 +2,9 @@
 //! request that walks the same phases, in a task of its own.
 
 pub(super) mod crew;
+mod frame_header;
 mod hands;
+pub(crate) mod inflow;
 mod piece;
 mod send;
 mod stream;
@@ -18,11 +20,13 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::crew::Job;
+use self::inflow::{Inflow, Metered};
 use self::piece::Piece;
+use super::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use super::connection::Connection;
+use super::counters;
 use super::request::Request;
 use super::stream::ClientStream;
-use super::worker::Worker;
 use crate::error_log::{self, Level};
 use crate::http2::request_head::{self, Decoded, Fault};
 use crate::life::drain::{Kind, Token};
@@ -38,6 +42,8 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What of one stream's answer waits for the client, bytes. With the next piece
 /// beside it a stream takes no more than the place it is counted as.
 const SEND_BUFFER: usize = 16 * 1024;
+/// What a field of a request takes beside its text, bytes.
+const FIELD: usize = 16;
 /// What RFC 9113, section 6.5.2 counts for each field beside its text, bytes.
 const FIELD_OVERHEAD: usize = 32;
 
@@ -50,9 +56,13 @@ type Asked = (http::Request<RecvStream>, SendResponse<Piece>);
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
     let patience = connection.standing().settings().core.client_header_timeout;
+    let inflow = Inflow::new(&connection);
+    let stream = Metered::new(stream, inflow.clone());
+    connection.account.holder().wait(Waits::Handshake, 0);
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(frames)) = timeout(patience, opening).await {
-        run(&connection, frames).await;
+        connection.account.holder().begins();
+        run(&connection, &inflow, frames).await;
     }
     drop(token);
 }
@@ -82,7 +92,7 @@ fn most_header_list(limits: &Limits) -> u32 {
 }
 
 /// Has each request answered, and says goodbye when it is time.
-async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece>) {
+async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frames<Metered, Piece>) {
     let worker = connection.worker.clone();
     let standing = connection.standing();
     let core = &standing.settings().core;
@@ -99,12 +109,27 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
     // Told by the last stream that is answered.
     let quiet = Rc::new(Notify::new());
     let mut goodbye = false;
+    let holder = connection.account.holder();
     loop {
         let patience = if goodbye { LEAVE.min(idle) } else { idle };
         let is_idle = connection.in_flight.get() == 0;
+        if !inflow.is_busy() {
+            match is_idle {
+                // Its first request may be on its way.
+                true if connection.requests.get() == 0 => holder.wait(Waits::Head, 0),
+                true => holder.wait(Waits::Idle, 0),
+                false => holder.goes_on(),
+            }
+        }
         let has_served = connection.requests.get() > 0;
         let asked = tokio::select! {
-            asked = poll_fn(|cx| frames.poll_accept(cx)) => match asked {
+            asked = poll_fn(|cx| {
+                let asked = frames.poll_accept(cx);
+                if asked.is_pending() {
+                    inflow.all_accepted();
+                }
+                asked
+            }) => match asked {
                 Some(Ok(asked)) => Some(asked),
                 Some(Err(_)) | None => return,
             },
@@ -117,7 +142,7 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
             // Who has asked nothing yet would have connected in vain.
             _ = lame_duck.as_mut(), if !goodbye && has_served => None,
             () = quiet.notified() => continue,
-            () = leaves(&worker, patience), if is_idle => {
+            () = leaves(holder, patience), if is_idle && !inflow.is_busy() => {
                 if !goodbye {
                     frames.abrupt_shutdown(Reason::NO_ERROR);
                     let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
@@ -126,7 +151,10 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
             }
         };
         let worn_out = match asked {
-            Some(asked) => start(connection, &mut frames, asked, &quiet),
+            Some(asked) => {
+                holder.begins();
+                start(connection, inflow, &mut frames, asked, &quiet)
+            }
             None => true,
         };
         if worn_out && !goodbye {
@@ -137,8 +165,10 @@ async fn run(connection: &Rc<Connection>, mut frames: Frames<ClientStream, Piece
 }
 
 /// Resolves when an idle connection's time is over, or its room is needed.
-async fn leaves(worker: &Worker, patience: Duration) {
-    let _ = timeout(patience, worker.room.is_needed()).await;
+async fn leaves(holder: &Holder, patience: Duration) {
+    if timeout(patience, holder.evicted()).await.is_ok() {
+        counters::count(|own| &own.made_room);
+    }
 }
 
 /// Has a stream answered; says whether it is the last one that the
@@ -146,17 +176,24 @@ async fn leaves(worker: &Worker, patience: Duration) {
 /// `keepalive_timeout 0`, the lame duck).
 fn start(
     connection: &Rc<Connection>,
-    frames: &mut Frames<ClientStream, Piece>,
-    (asked, answer): Asked,
+    inflow: &Rc<Inflow>,
+    frames: &mut Frames<Metered, Piece>,
+    (asked, mut answer): Asked,
     quiet: &Rc<Notify>,
 ) -> bool {
     let follows = connection.follow();
     let standing = connection.standing();
     let core = &standing.settings().core;
     let (parts, body) = asked.into_parts();
-    let body = Http2Body::new(body);
+    let permit = inflow.accept();
+    let account = connection
+        .worker
+        .admission
+        .stream(connection.account.holder());
+    let flow = inflow.body(body.stream_id().as_u32());
+    let body = Http2Body::new(body, flow, account.holder().clone());
     let mut berth = connection.worker.crew.berth();
-    let (request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
+    let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
             let body = match body.is_done() {
@@ -184,12 +221,30 @@ fn start(
         || request.number >= core.keepalive_requests
         || core.keepalive_timeout.is_zero()
         || request.started.duration_since(connection.began) > core.keepalive_time
-        || connection.worker.drain.phase().is_ending();
+        || connection.worker.drain.phase().is_ending()
+        || connection.account.holder().client().shed() >= GOAWAY_AFTER;
+    request.permit = permit.map(|permit| permit.held_by(account.holder()));
+    let fits = request.permit.as_ref().is_none_or(|permit| {
+        let size = request.head.length + (request.head.fields.len() * FIELD) as u64;
+        size <= SMALL_HEAD || permit.try_grow(2 * size)
+    });
+    if !fits {
+        // There is memory for a request, not for one with such a head.
+        error_log::request(
+            &request,
+            Level::Error,
+            "request rejected: memory limit reached; raise the container's memory limit",
+        );
+        request.outcome.status = 503;
+        answer.send_reset(Reason::REFUSED_STREAM);
+        return worn_out;
+    }
     *berth = Some(request);
     connection.worker.crew.take(Job {
         berth,
         flaw,
         answer,
+        account,
         connection: connection.clone(),
         in_flight: connection.worker.drain.token(Kind::Request),
         quiet: quiet.clone(),

@@ -1,8 +1,9 @@
 //! The body of an answer, on its stream.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::SEND_BUFFER;
 use super::piece::{Piece, Queue};
 use crate::error_log::{self, Level};
+use crate::server::admission::{Holder, Waits};
 use crate::server::gather::{Gather, Part, Then};
 use crate::server::request::Request;
 use crate::server::response::Content;
@@ -28,6 +30,8 @@ pub(super) enum Unfinished {
     Stalled,
     /// Its source broke off.
     Cut,
+    /// It has to give up what it holds.
+    Evicted,
 }
 
 /// Where a body goes.
@@ -37,17 +41,24 @@ pub(super) struct Sender {
     timer: Timer,
     /// `send_timeout`.
     pause: Duration,
+    holder: Rc<Holder>,
 }
 
 impl Sender {
     /// `queue` is empty.
-    pub(super) fn new(out: SendStream<Piece>, queue: Rc<Queue>, pause: Duration) -> Self {
+    pub(super) fn new(
+        out: SendStream<Piece>,
+        queue: Rc<Queue>,
+        pause: Duration,
+        holder: Rc<Holder>,
+    ) -> Self {
         queue.begin();
         Self {
             out,
             queue,
             timer: Timer::default(),
             pause,
+            holder,
         }
     }
 
@@ -58,6 +69,7 @@ impl Sender {
         content: &mut Content,
         length: Option<u64>,
     ) -> Result<(), Unfinished> {
+        self.reserve(request, length).await?;
         // Where trailers may follow, the last byte is not the end.
         let mut left = length.filter(|_| !request.own_trailers);
         let pass_trailers = request.own_trailers || request.settings().proxy.pass_trailers;
@@ -99,6 +111,19 @@ impl Sender {
         self.settle().await
     }
 
+    /// Waits for the memory that the body takes on its way.
+    async fn reserve(&mut self, request: &Request, length: Option<u64>) -> Result<(), Unfinished> {
+        let mut reserving = pin!(request.reserve_transfer(length));
+        poll_fn(|cx| match reserving.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending if self.out.poll_reset(cx).is_ready() => {
+                Poll::Ready(Err(Unfinished::Gone))
+            }
+            Poll::Pending => self.poll_evicted(cx),
+        })
+        .await
+    }
+
     /// The next part of the body.
     async fn next(
         &mut self,
@@ -110,6 +135,7 @@ impl Sender {
             Poll::Pending if self.out.poll_reset(cx).is_ready() => {
                 Poll::Ready(Err(Unfinished::Gone))
             }
+            Poll::Pending => self.poll_evicted(cx),
             part => part.map(Ok),
         })
         .await
@@ -159,24 +185,36 @@ impl Sender {
             match self.out.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(room))) if room > 0 => Poll::Ready(Ok(room)),
                 Poll::Ready(_) => Poll::Ready(Err(Unfinished::Gone)),
-                Poll::Pending => {
-                    let stalled = self.timer.poll(cx, self.pause);
-                    stalled.map(|()| Err(Unfinished::Stalled))
-                }
+                Poll::Pending => self.poll_stalled(cx),
             }
         })
         .await
     }
 
+    /// The client takes nothing now: ready when it has not for too long.
+    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Unfinished>> {
+        self.holder.wait(Waits::Response, self.queue.gone());
+        if self.timer.poll(cx, self.pause).is_ready() {
+            return Poll::Ready(Err(Unfinished::Stalled));
+        }
+        self.poll_evicted(cx)
+    }
+
+    fn poll_evicted<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, Unfinished>> {
+        let evicted = self.holder.poll_evicted(cx);
+        evicted.map(|()| Err(Unfinished::Evicted))
+    }
+
     /// Waits until the client has taken everything.
     async fn settle(&mut self) -> Result<(), Unfinished> {
         self.timer.progress();
-        let whole = poll_fn(|cx| self.queue.poll_empty(cx, &mut self.timer, self.pause)).await;
-        if whole {
-            Ok(())
-        } else {
-            Err(Unfinished::Stalled)
-        }
+        poll_fn(|cx| {
+            if self.queue.poll_empty(cx, &mut self.timer) {
+                return Poll::Ready(Ok(()));
+            }
+            self.poll_stalled(cx)
+        })
+        .await
     }
 
     /// Ends the stream before its end.

@@ -16,11 +16,11 @@ use super::send::{Sender, Unfinished};
 use crate::error_log::{self, Level, shown};
 use crate::message::fields::is_hop_by_hop;
 use crate::message::rules::Flaw;
+use crate::server::admission::Holder;
 use crate::server::framing::Framing;
 use crate::server::phases;
 use crate::server::request::Request;
 use crate::server::response::{Carriage, Content, Response, assemble};
-use crate::server::room::Place;
 use crate::server::source::Source as _;
 
 /// Answers a request; `flaw` says why its head is none. What goes out passes
@@ -30,47 +30,68 @@ pub(super) async fn serve(
     flaw: Option<Flaw>,
     mut answer: SendResponse<Piece>,
     queue: &Rc<Queue>,
+    holder: &Rc<Holder>,
 ) {
-    let responding = respond(request, flaw, &mut answer);
-    let Some((response, _place)) = responding.await else {
-        request.outcome.status = 499;
-        error_log::request(request, Level::Info, "client canceled the stream");
-        return;
-    };
-    send(request, response, answer, queue).await;
+    let responding = respond(request, flaw, &mut answer, holder);
+    match responding.await {
+        Ok(response) => send(request, response, answer, queue, holder).await,
+        Err(Unfinished::Evicted) => {
+            request.outcome.status = 503;
+            log_eviction(request, holder);
+            answer.send_reset(Reason::ENHANCE_YOUR_CALM);
+        }
+        Err(_) => {
+            request.outcome.status = 499;
+            error_log::request(request, Level::Info, "client canceled the stream");
+        }
+    }
 }
 
-/// Runs the phases; `None` when the client takes the request back meanwhile.
+/// Says that a stream was reset to make room.
+fn log_eviction(request: &Request, holder: &Holder) {
+    // Its connection is said to have been closed when it comes to that; a line for each
+    // of its streams would only be longer.
+    if holder.client().shed() == 1 {
+        let held = holder.evicted_at().unwrap_or_default() >> 10;
+        let what = format!(
+            "stream reset to free memory: it held {held} KiB while waiting for {}",
+            holder.waits().what()
+        );
+        error_log::request(request, Level::Warn, what);
+    }
+}
+
+/// Runs the phases; an error when the client takes the request back meanwhile, or the
+/// stream has to give up.
 async fn respond(
     request: &mut Request,
     flaw: Option<Flaw>,
     answer: &mut SendResponse<Piece>,
-) -> Option<(Response, Place)> {
-    let connection = request.connection.clone();
+    holder: &Holder,
+) -> Result<Response, Unfinished> {
     let hears_out = request.hears_out.clone();
     let mut responding = pin!(async {
-        let place = connection.worker.room.for_request().await;
-        let response = match flaw {
+        match flaw {
             None => phases::respond(request).await,
             Some(Flaw { status, reason }) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
                 phases::respond_to_broken(request, status).await
             }
-        };
-        (response, place)
+        }
     });
     poll_fn(|cx| {
         let mut has_left = |cx: &mut Context<'_>| answer.poll_reset(cx).is_ready();
         match responding.as_mut().poll(cx) {
             // That a body broke off says no more than that its client left.
-            Poll::Ready((response, _))
+            Poll::Ready(response)
                 if matches!(response.content, Content::Nothing) && has_left(cx) =>
             {
-                Poll::Ready(None)
+                Poll::Ready(Err(Unfinished::Gone))
             }
-            Poll::Pending if has_left(cx) && !hears_out.get() => Poll::Ready(None),
-            response => response.map(Some),
+            Poll::Ready(response) => Poll::Ready(Ok(response)),
+            Poll::Pending if has_left(cx) && !hears_out.get() => Poll::Ready(Err(Unfinished::Gone)),
+            Poll::Pending => holder.poll_evicted(cx).map(|()| Err(Unfinished::Evicted)),
         }
     })
     .await
@@ -82,6 +103,7 @@ async fn send(
     mut response: Response,
     mut answer: SendResponse<Piece>,
     queue: &Rc<Queue>,
+    holder: &Rc<Holder>,
 ) {
     request.outcome.status = response.status;
     if matches!(response.content, Content::Nothing) {
@@ -98,7 +120,8 @@ async fn send(
     let Ok(out) = answer.send_response(head, bodiless) else {
         return;
     };
-    let mut sender = Sender::new(out, queue.clone(), request.settings().core.send_timeout);
+    let pause = request.settings().core.send_timeout;
+    let mut sender = Sender::new(out, queue.clone(), pause, holder.clone());
     let sent = if bodiless {
         Ok(())
     } else {
@@ -117,6 +140,10 @@ async fn send(
             let what = "client timed out (110: Connection timed out) while sending to client";
             error_log::request(request, Level::Info, what);
             sender.reset(Reason::PROTOCOL_ERROR);
+        }
+        Err(Unfinished::Evicted) => {
+            log_eviction(request, holder);
+            sender.reset(Reason::ENHANCE_YOUR_CALM);
         }
         Err(Unfinished::Cut) => sender.reset(Reason::INTERNAL_ERROR),
     }

@@ -1,0 +1,239 @@
+use std::future::Future;
+use std::pin::pin;
+
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+fn admission_of(connections: usize, memory: Option<u64>) -> Rc<Admission> {
+    Admission::new(Capacity {
+        connections,
+        descriptors: 10_000,
+        memory,
+    })
+}
+
+async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
+    timeout(MOMENT, wanted).await.is_err()
+}
+
+/// A connection whose handshake is over and that waits for a request.
+async fn idle(admission: &Rc<Admission>) -> Admitted {
+    let own = admission.for_connection().await;
+    own.permit.shrink(Kind::Connection, HANDSHAKE);
+    own.account.holder().wait(Waits::Idle, 0);
+    own
+}
+
+/// As many connections as fit, all with requests whose bodies wait for an upstream.
+async fn busy(admission: &Rc<Admission>) -> Vec<(Admitted, Permit)> {
+    let mut all = Vec::new();
+    loop {
+        let own = timeout(MOMENT, admission.for_connection()).await;
+        let Ok(own) = own else { return all };
+        let request = timeout(MOMENT, admission.for_request(own.account.holder())).await;
+        let Ok(request) = request else { return all };
+        if timeout(MOMENT, request.grow(TRANSFER)).await.is_err() {
+            return all;
+        }
+        all.push((own, request));
+    }
+}
+
+#[tokio::test]
+async fn the_longest_idle_one_is_asked_to_go() {
+    let admission = admission_of(2, None);
+    let first = idle(&admission).await;
+    sleep(MOMENT).await;
+    let second = idle(&admission).await;
+    let third = pin!(admission.for_connection());
+    let mut third = third;
+    assert!(waits(third.as_mut()).await);
+    first.account.holder().evicted().await;
+    assert!(waits(second.account.holder().evicted()).await);
+    drop(first);
+    let _third = third.await;
+    assert!(!admission.is_crowded());
+}
+
+#[tokio::test]
+async fn one_who_gets_a_request_meanwhile_stays() {
+    let admission = admission_of(1, None);
+    let first = idle(&admission).await;
+    let mut second = pin!(admission.for_connection());
+    assert!(waits(second.as_mut()).await);
+    let holder = first.account.holder();
+    assert!(holder.evicted_at().is_some());
+    holder.goes_on();
+    assert!(holder.evicted_at().is_none());
+    drop(first);
+    second.await;
+}
+
+#[tokio::test]
+async fn what_is_kept_for_each_kind_nobody_else_takes() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut held = Vec::new();
+    while let Ok(own) = timeout(MOMENT, idle(&admission)).await {
+        own.account.holder().goes_on();
+        held.push(own);
+    }
+    let holder = held[0].account.holder().clone();
+    let request = admission.for_request(&holder).await;
+    request.grow(TRANSFER).await;
+    let more = timeout(MOMENT, admission.for_connection()).await;
+    assert!(more.is_err(), "the rest is for requests and bodies");
+}
+
+#[tokio::test]
+async fn a_newcomer_comes_before_those_who_hold_more() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    while held[0].1.try_grow(1 << 10) {}
+    let first = held[0].1.grow(4 * TRANSFER);
+    let newcomer = admission.for_connection();
+    let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
+    assert!(waits(first.as_mut()).await && waits(newcomer.as_mut()).await);
+    let last = held.len() - 1;
+    held[last].1.shrink(Kind::Transfer, TRANSFER);
+    let _newcomer = newcomer.await;
+    assert!(waits(first.as_mut()).await);
+}
+
+#[tokio::test]
+async fn who_has_been_waited_for_gives_up_and_who_waits_for_an_upstream_does_not() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let slow = &held[3].0.account;
+    slow.holder().wait(Waits::Response, 0);
+    slow.holder()
+        .since
+        .set(Instant::now() - Duration::from_secs(2));
+    assert!(waits(held[0].1.grow(HEADER_BLOCK)).await);
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_at().is_some();
+    let all: Vec<_> = held.iter().map(evicted).collect();
+    assert!(all[3]);
+    assert_eq!(all.iter().filter(|own| **own).count(), 1);
+}
+
+#[tokio::test]
+async fn streams_give_up_before_their_connection_and_count_for_it() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let connection = idle(&admission).await;
+    let client = connection.account.holder();
+    client.goes_on();
+    let mut streams = Vec::new();
+    loop {
+        let account = admission.stream(client);
+        let Some(permit) = admission.try_for_request(account.holder()) else {
+            break;
+        };
+        if !permit.try_grow(TRANSFER) {
+            break;
+        }
+        account.holder().wait(Waits::Body, 0);
+        account
+            .holder()
+            .since
+            .set(Instant::now() - Duration::from_secs(1));
+        streams.push((account, permit));
+    }
+    assert!(client.client.held.get() > admission.capacity.get().share());
+    let other = admission.for_connection().await;
+    let mut body = pin!(async {
+        let request = admission.for_request(other.account.holder()).await;
+        request.grow(4 * TRANSFER).await;
+    });
+    while waits(body.as_mut()).await {
+        let before = streams.len();
+        streams.retain(|(account, _)| account.holder().evicted_at().is_none());
+        assert!(streams.len() < before, "somebody gives up");
+    }
+    assert!(client.evicted_at().is_none());
+    assert!(client.client().shed() > 0);
+}
+
+#[tokio::test]
+async fn one_that_drips_has_not_moved() {
+    let admission = admission_of(1000, None);
+    let own = admission.for_connection().await;
+    let holder = own.account.holder();
+    holder.wait(Waits::Body, 0);
+    let since = holder.since.get();
+    for moved in 1..100 {
+        holder.goes_on();
+        std::thread::sleep(Duration::from_micros(10));
+        holder.wait(Waits::Body, moved);
+        assert_eq!(holder.since.get(), since);
+    }
+    holder.wait(Waits::Body, 5000);
+    assert!(holder.since.get() > since);
+}
+
+#[tokio::test]
+async fn without_a_limit_nobody_waits_for_memory() {
+    let admission = admission_of(1, None);
+    let own = admission.for_connection().await;
+    let mut second = pin!(admission.for_connection());
+    assert!(waits(second.as_mut()).await);
+    // There is no place for another connection, but for requests of this one.
+    let request = admission.for_request(own.account.holder()).await;
+    request.grow(1 << 40).await;
+    drop((request, own));
+    second.await;
+}
+
+#[tokio::test]
+async fn a_smaller_limit_takes_effect_at_once_and_a_larger_one_lets_in() {
+    let admission = admission_of(1000, Some(8 << 20));
+    let looking = admission.clone();
+    let mut held = Vec::new();
+    while let Ok(own) = timeout(MOMENT, idle(&admission)).await {
+        held.push(own);
+    }
+    let many = held.len();
+    let half = Capacity {
+        memory: Some(4 << 20),
+        ..admission.capacity.get()
+    };
+    let mut looking = pin!(looking.run(|| ()));
+    admission.resize(half);
+    while admission.memory.get() < 0 {
+        let _ = timeout(MOMENT, looking.as_mut()).await;
+        held.retain(|own| own.account.holder().evicted_at().is_none());
+    }
+    assert!(
+        held.len() < many && held.len() > many / 3,
+        "{} of {many}",
+        held.len()
+    );
+    admission.resize(Capacity {
+        memory: Some(8 << 20),
+        ..half
+    });
+    for _ in 0..many / 4 {
+        held.push(
+            timeout(MOMENT, idle(&admission))
+                .await
+                .expect("there is room"),
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_takes_nothing_with_it() {
+    let admission = admission_of(1, None);
+    let own = admission.for_connection().await;
+    {
+        let mut second = pin!(admission.for_connection());
+        assert!(waits(second.as_mut()).await);
+        drop(own);
+        // Granted and never taken.
+    }
+    yield_now().await;
+    let _third = admission.for_connection().await;
+    assert!(!admission.is_crowded());
+}

@@ -1,0 +1,201 @@
+//! The headers of frames (RFC 9113, section 4.1), as a client's bytes pass.
+
+/// The client's connection preface without its SETTINGS frame, bytes (RFC 9113,
+/// section 3.4).
+const PREFACE: u32 = 24;
+/// A frame's header, bytes.
+const HEADER: usize = 9;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// A frame that makes its receiver hold something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// HEADERS of a new stream.
+    Request {
+        /// Bytes of its payload.
+        size: u32,
+        /// No CONTINUATION follows.
+        ends: bool,
+        /// The stream, where a body follows.
+        body: Option<u32>,
+    },
+    /// HEADERS of a stream that is open.
+    Trailers { stream: u32, size: u32, ends: bool },
+    /// DATA with a payload of so many bytes, padding included.
+    Data { stream: u32, size: u32 },
+}
+
+/// Follows the bytes of a client from frame to frame.
+#[derive(Debug)]
+pub(super) struct FrameHeaders {
+    /// The part of a header that has come.
+    header: [u8; HEADER],
+    come: usize,
+    /// Bytes of the present payload, or of the preface, that are still to come.
+    left: u32,
+    /// The present frame is the last of its header block.
+    ends_block: bool,
+    /// A header block has ended since the last look.
+    ended: bool,
+    /// The highest stream so far.
+    last: u32,
+}
+
+impl Default for FrameHeaders {
+    fn default() -> Self {
+        Self {
+            header: [0; HEADER],
+            come: 0,
+            left: PREFACE,
+            ends_block: false,
+            ended: false,
+            last: 0,
+        }
+    }
+}
+
+impl FrameHeaders {
+    /// Follows `bytes` up to the end of the next frame header that matters, or to
+    /// their end; says how far.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.left > 0 {
+                let size = (bytes.len() - at).min(self.left as usize);
+                self.left -= size as u32;
+                at += size;
+                self.end_of_payload();
+                continue;
+            }
+            let size = (bytes.len() - at).min(HEADER - self.come);
+            self.header[self.come..self.come + size].copy_from_slice(&bytes[at..at + size]);
+            self.come += size;
+            at += size;
+            if self.come == HEADER {
+                self.come = 0;
+                let frame = self.read_header();
+                self.end_of_payload();
+                if frame.is_some() {
+                    return (at, frame);
+                }
+            }
+        }
+        (at, None)
+    }
+
+    /// Whether a header block has ended since the last look.
+    pub(super) fn block_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
+    fn end_of_payload(&mut self) {
+        if self.left == 0 && std::mem::take(&mut self.ends_block) {
+            self.ended = true;
+        }
+    }
+
+    fn read_header(&mut self) -> Option<Frame> {
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
+        let size = u32::from_be_bytes([0, a, b, c]);
+        let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
+        let ends = flags & END_HEADERS != 0;
+        self.left = size;
+        match kind {
+            DATA => Some(Frame::Data { stream, size }),
+            HEADERS => {
+                self.ends_block = ends;
+                if stream <= self.last {
+                    return Some(Frame::Trailers { stream, size, ends });
+                }
+                self.last = stream;
+                let body = (flags & END_STREAM == 0).then_some(stream);
+                Some(Frame::Request { size, ends, body })
+            }
+            CONTINUATION => {
+                self.ends_block = ends;
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8, size: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, size, kind, flags, 0, 0, 0, stream];
+        bytes.extend(vec![b'x'; size.into()]);
+        bytes
+    }
+
+    /// The frames that are found when the bytes come in pieces of `size`.
+    fn found(bytes: &[u8], size: usize) -> Vec<Frame> {
+        let mut headers = FrameHeaders::default();
+        let mut all = Vec::new();
+        for piece in bytes.chunks(size) {
+            let mut at = 0;
+            while at < piece.len() {
+                let (size, frame) = headers.next(&piece[at..]);
+                at += size;
+                all.extend(frame);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn frames_are_found_however_their_bytes_come() {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, 0, 0, 6));
+        bytes.extend(frame(HEADERS, END_HEADERS, 1, 7));
+        bytes.extend(frame(DATA, 0, 1, 0));
+        bytes.extend(frame(8, 0, 0, 4));
+        bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, 1, 3));
+        bytes.extend(frame(HEADERS, END_STREAM, 3, 9));
+        bytes.extend(frame(CONTINUATION, END_HEADERS, 3, 5));
+        let wanted = [
+            Frame::Request {
+                size: 7,
+                ends: true,
+                body: Some(1),
+            },
+            Frame::Data { stream: 1, size: 0 },
+            Frame::Trailers {
+                stream: 1,
+                size: 3,
+                ends: true,
+            },
+            Frame::Request {
+                size: 9,
+                ends: false,
+                body: None,
+            },
+        ];
+        for size in [1, 2, 5, 9, 24, 1000] {
+            assert_eq!(found(&bytes, size), wanted, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_header_block_ends_with_the_last_byte_of_its_last_frame() {
+        let mut headers = FrameHeaders::default();
+        let mut bytes = vec![0; PREFACE as usize];
+        bytes.extend(frame(HEADERS, END_STREAM, 1, 2));
+        bytes.extend(frame(CONTINUATION, END_HEADERS, 1, 2));
+        let last = bytes.pop();
+        let mut at = 0;
+        while at < bytes.len() {
+            at += headers.next(&bytes[at..]).0;
+        }
+        assert!(!headers.block_ended());
+        headers.next(&[last.unwrap_or_default()]);
+        assert!(headers.block_ended() && !headers.block_ended());
+    }
+}

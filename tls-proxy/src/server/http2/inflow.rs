@@ -1,0 +1,406 @@
+//! What a client makes `h2` hold, counted beneath it: frames pass on their way from
+//! the socket only once there is memory for what becomes of them.
+//!
+//! `h2` keeps a request's fields until the request is accepted, the fragments of a
+//! header block until it ends, and DATA until somebody reads the body. It bounds
+//! each of them, but for each connection by itself. Frames that make it hold nothing
+//! pass as they come.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frame_header::{Frame, FrameHeaders};
+use crate::server::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
+use crate::server::connection::Connection;
+use crate::server::stream::ClientStream;
+
+/// Header blocks together that `h2` may decode before their requests are accepted,
+/// bytes. A byte may stand for a field of some hundred bytes.
+const UNACCEPTED: u32 = 2048;
+/// What is asked for at once for DATA, bytes.
+const STEP: u64 = 16 << 10;
+/// A request's trailer fields up to this size, as they come, are part of what its
+/// request is counted as, bytes.
+const SMALL_TRAILERS: u32 = 128;
+
+/// What has come on a connection and is not used yet.
+pub(super) struct Inflow {
+    connection: Rc<Connection>,
+    /// For requests whose fields have come, in their order.
+    permits: RefCell<VecDeque<(u32, Permit)>>,
+    /// Bytes of their header blocks.
+    unaccepted: Cell<u32>,
+    /// Bodies that are coming, by stream.
+    bodies: RefCell<BTreeMap<u32, Body>>,
+    /// What all of them hold, and what the connection has been granted for them,
+    /// bytes.
+    held: Cell<u64>,
+    granted: Cell<u64>,
+    /// A header block has begun and not ended.
+    in_block: Cell<bool>,
+    /// A frame that has come waits for memory.
+    waiting: Cell<bool>,
+    /// Waits until a request has been accepted.
+    reader: RefCell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Body {
+    /// Bytes.
+    held: u64,
+    /// Its request has been accepted.
+    accepted: bool,
+}
+
+impl Inflow {
+    pub(super) fn new(connection: &Rc<Connection>) -> Rc<Self> {
+        Rc::new(Self {
+            connection: connection.clone(),
+            permits: RefCell::default(),
+            unaccepted: Cell::new(0),
+            bodies: RefCell::default(),
+            held: Cell::new(0),
+            granted: Cell::new(0),
+            in_block: Cell::new(false),
+            waiting: Cell::new(false),
+            reader: RefCell::default(),
+        })
+    }
+
+    /// Whether the connection has something to do though no request is under way: the
+    /// client is in the midst of one, or its next one waits for memory.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_block.get() || self.waiting.get()
+    }
+
+    /// The permit of the next request that is accepted.
+    pub(super) fn accept(&self) -> Option<Permit> {
+        let (size, permit) = self.permits.borrow_mut().pop_front()?;
+        self.unaccepted.set(self.unaccepted.get() - size);
+        self.wake();
+        Some(permit)
+    }
+
+    /// `h2` has nothing more of what has come: what it has refused needs no memory.
+    pub(super) fn all_accepted(&self) {
+        if self.unaccepted.replace(0) == 0 {
+            return;
+        }
+        self.permits.borrow_mut().clear();
+        let mut bodies = self.bodies.borrow_mut();
+        bodies.retain(|_, body| {
+            if !body.accepted {
+                self.held.set(self.held.get() - body.held);
+            }
+            body.accepted
+        });
+        drop(bodies);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.reader.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// The body of a request that has been accepted.
+    pub(super) fn body(self: &Rc<Self>, stream: u32) -> BodyFlow {
+        if let Some(body) = self.bodies.borrow_mut().get_mut(&stream) {
+            body.accepted = true;
+        }
+        let inflow = self.clone();
+        BodyFlow { inflow, stream }
+    }
+
+    fn give_back(&self, size: u64) {
+        let held = self.held.get() - size;
+        self.held.set(held);
+        let spare = self.granted.get() - held.min(self.granted.get());
+        if spare >= 2 * STEP || held == 0 {
+            self.granted.set(self.granted.get() - spare);
+            self.connection.permit.shrink(Kind::Transfer, spare);
+        }
+    }
+
+    /// Whether what a frame makes `h2` hold is granted already.
+    fn admit(&self, frame: Frame) -> Option<Need> {
+        match frame {
+            Frame::Request { size, ends, body } => {
+                if self.unaccepted.get() > UNACCEPTED {
+                    return Some(Need::Accepted);
+                }
+                let holder = self.connection.account.holder();
+                let admission = &self.connection.worker.admission;
+                let Some(permit) = admission.try_for_request(holder) else {
+                    return Some(Need::Request);
+                };
+                if !ends && !self.connection.permit.try_grow(HEADER_BLOCK) {
+                    return Some(Need::Block);
+                }
+                self.admitted(permit, size, ends, body);
+                None
+            }
+            Frame::Trailers { stream, size, ends } => {
+                let size = match ends && size <= SMALL_TRAILERS {
+                    true => 0,
+                    false => HEADER_BLOCK,
+                };
+                self.admit_data(stream, size)
+            }
+            Frame::Data { stream, size } => self.admit_data(stream, u64::from(size) + DATA_FRAME),
+        }
+    }
+
+    fn admitted(&self, permit: Permit, size: u32, ends: bool, body: Option<u32>) {
+        let size = size.max(1);
+        self.permits.borrow_mut().push_back((size, permit));
+        self.unaccepted.set(self.unaccepted.get() + size);
+        if let Some(stream) = body {
+            self.bodies.borrow_mut().insert(stream, Body::default());
+        }
+        if !ends {
+            self.in_block.set(true);
+            self.connection.account.holder().wait(Waits::Head, 0);
+        }
+    }
+
+    /// What comes for a stream that nobody reads is thrown away by `h2`.
+    fn admit_data(&self, stream: u32, size: u64) -> Option<Need> {
+        let mut bodies = self.bodies.borrow_mut();
+        let body = bodies.get_mut(&stream)?;
+        let held = self.held.get() + size;
+        if held > self.granted.get() {
+            let more = (held - self.granted.get()).max(STEP);
+            if !self.connection.permit.try_grow(more) {
+                return Some(Need::Data(more));
+            }
+            self.granted.set(self.granted.get() + more);
+        }
+        body.held += size;
+        self.held.set(held);
+        None
+    }
+
+    /// The header block that had begun is whole.
+    fn block_ends(&self) {
+        if self.in_block.replace(false) {
+            self.connection.account.holder().begins();
+            self.connection.permit.shrink(Kind::Transfer, HEADER_BLOCK);
+        }
+    }
+}
+
+/// What has come of one request's body and nobody has read, until it is dropped.
+pub(crate) struct BodyFlow {
+    inflow: Rc<Inflow>,
+    stream: u32,
+}
+
+impl BodyFlow {
+    /// One DATA frame of `size` bytes has been read.
+    pub(crate) fn taken(&self, size: usize) {
+        let mut bodies = self.inflow.bodies.borrow_mut();
+        if let Some(body) = bodies.get_mut(&self.stream) {
+            let size = (size as u64 + DATA_FRAME).min(body.held);
+            body.held -= size;
+            self.inflow.give_back(size);
+        }
+    }
+}
+
+impl Drop for BodyFlow {
+    fn drop(&mut self) {
+        let body = self.inflow.bodies.borrow_mut().remove(&self.stream);
+        if let Some(body) = body {
+            self.inflow.give_back(body.held);
+        }
+    }
+}
+
+/// What is missing for a frame to pass.
+#[derive(Clone, Copy)]
+enum Need {
+    /// Requests that have come are to be accepted first.
+    Accepted,
+    /// Memory for a request.
+    Request,
+    /// Memory for a header block of several frames.
+    Block,
+    /// So much memory for the bodies of requests, bytes.
+    Data(u64),
+}
+
+type Wait = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A client's byte stream, each frame as far as there is memory for it.
+pub(super) struct Metered {
+    io: ClientStream,
+    inflow: Rc<Inflow>,
+    headers: FrameHeaders,
+    /// Read, and behind a frame that has to wait.
+    stash: BytesMut,
+    /// The frame that has to wait, and what for.
+    pending: Option<Frame>,
+    wait: Option<Wait>,
+}
+
+impl Metered {
+    pub(super) fn new(io: ClientStream, inflow: Rc<Inflow>) -> Self {
+        Self {
+            io,
+            inflow,
+            headers: FrameHeaders::default(),
+            stash: BytesMut::new(),
+            pending: None,
+            wait: None,
+        }
+    }
+
+    /// Ready when the frame that had to wait may pass.
+    fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(wait) = &mut self.wait {
+                ready!(wait.as_mut().poll(cx));
+                self.wait = None;
+                self.inflow.waiting.set(false);
+            }
+            let Some(frame) = self.pending else {
+                return Poll::Ready(());
+            };
+            match self.inflow.admit(frame) {
+                None => self.pending = None,
+                Some(need) => self.wait = Some(self.wait_for(frame, need)),
+            }
+        }
+    }
+
+    /// Waits for what is missing, and takes it.
+    fn wait_for(&mut self, frame: Frame, need: Need) -> Wait {
+        let inflow = self.inflow.clone();
+        inflow.waiting.set(true);
+        inflow.connection.account.holder().goes_on();
+        // What is waited for is taken at once, so the frame need not be admitted again.
+        if !matches!(need, Need::Accepted) {
+            self.pending = None;
+        }
+        Box::pin(async move {
+            let connection = inflow.connection.clone();
+            let admission = &connection.worker.admission;
+            let holder = connection.account.holder();
+            match (need, frame) {
+                (Need::Request | Need::Block, Frame::Request { size, ends, body }) => {
+                    let permit = admission.for_stream(holder).await;
+                    if !ends {
+                        connection.permit.grow(HEADER_BLOCK).await;
+                    }
+                    inflow.admitted(permit, size, ends, body);
+                }
+                (Need::Data(more), _) => {
+                    connection.permit.grow(more).await;
+                    inflow.granted.set(inflow.granted.get() + more);
+                    inflow.admit(frame);
+                }
+                _ => {
+                    std::future::poll_fn(|cx| {
+                        if inflow.unaccepted.get() <= UNACCEPTED {
+                            return Poll::Ready(());
+                        }
+                        *inflow.reader.borrow_mut() = Some(cx.waker().clone());
+                        Poll::Pending
+                    })
+                    .await;
+                }
+            }
+        })
+    }
+
+    /// Looks at what has been read from `start` on, and keeps what has to wait.
+    fn pass(&mut self, into: &mut ReadBuf<'_>, start: usize) {
+        let bytes = &into.filled()[start..];
+        let mut passed = 0;
+        while passed < bytes.len() {
+            let (size, found) = self.headers.next(&bytes[passed..]);
+            passed += size;
+            if self.headers.block_ended() {
+                self.inflow.block_ends();
+            }
+            let Some(frame) = found else { continue };
+            if let Some(need) = self.inflow.admit(frame) {
+                self.pending = Some(frame);
+                self.wait = Some(self.wait_for(frame, need));
+                break;
+            }
+        }
+        if passed < bytes.len() {
+            let mut rest = BytesMut::from(&bytes[passed..]);
+            rest.unsplit(std::mem::take(&mut self.stash));
+            self.stash = rest;
+            into.set_filled(start + passed);
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.wait.is_some() || this.pending.is_some() {
+            ready!(this.poll_admitted(cx));
+        }
+        let start = into.filled().len();
+        if this.stash.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, into))?;
+        } else {
+            let size = this.stash.len().min(into.remaining());
+            into.put_slice(&this.stash[..size]);
+            this.stash.advance(size);
+            if this.stash.is_empty() {
+                this.stash = BytesMut::new();
+            }
+        }
+        this.pass(into, start);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
