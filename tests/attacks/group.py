@@ -26,7 +26,7 @@ class Group:
             raise Unavailable(f"no control group can be made: {error}") from error
         self.v2 = self.memory == self.cpu
         self.has_cpu = bool(cpus) and not self.v2
-        (self.memory / ("memory.max" if self.v2 else "memory.limit_in_bytes")).write_text(str(memory))
+        self.limit(memory)
         if not self.v2:
             # Buffers of sockets are counted, apart, from the first limit on.
             self._write_if_there("memory.kmem.tcp.limit_in_bytes", str(1 << 40))
@@ -37,6 +37,11 @@ class Group:
             (self.cpu / "cpu.cfs_quota_us").write_text(str(int(cpus * PERIOD)))
         if self.v2:
             self._write_if_there("memory.swap.max", "0")
+
+    def limit(self, memory):
+        """Limits its memory from now on, bytes: a pod is resized in place so."""
+        name = "memory.max" if self.v2 else "memory.limit_in_bytes"
+        (self.memory / name).write_text(str(memory))
 
     def enter_command(self):
         """Shell words that put the shell that runs them into the group."""

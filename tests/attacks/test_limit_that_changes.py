@@ -1,0 +1,65 @@
+"""A pod that is resized in place: the budget follows the limit of its control group, up
+and down, without a restart."""
+
+import os
+import re
+import subprocess
+import urllib.request
+
+import pytest
+
+import run
+from conftest import own_address, wait_for
+from group import Group, Unavailable
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def group():
+    try:
+        made = Group(f"limit-that-changes-{os.getpid()}", 32 * MIB)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def admin(group, tmp_path):
+    """The admin port of a tls-proxy in the group."""
+    address = own_address()
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"pid run.pid; events {{}} http {{ server {{ listen {address}:8000; return 200 ok; }} }}")
+    command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration,
+               "--admin", f"{address}:9113"]
+    process = subprocess.Popen(
+        ["sh", "-c", group.enter_command() + '; exec "$@"', "sh", *map(str, command)],
+        stderr=(tmp_path / "log").open("w"))
+    yield f"http://{address}:9113/metrics"
+    process.terminate()
+    assert process.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+def sample(page, name):
+    try:
+        with urllib.request.urlopen(page, timeout=5) as answer:
+            return int(re.search(rf"^{name} (\d+)$", answer.read().decode(), re.MULTILINE)[1])
+    except OSError:
+        return None
+
+
+def test_the_budget_follows_the_limit_up_and_down(group, admin):
+    def is_between(low, high):
+        budget = sample(admin, "tls_proxy_memory_budget_bytes")
+        return budget and low * MIB < budget < high * MIB
+
+    wait_for(lambda: is_between(15, 32), "budget inside 32 MiB", 60)
+    few = sample(admin, "tls_proxy_connections_limit")
+    group.limit(128 * MIB)
+    wait_for(lambda: is_between(64, 128), "budget inside 128 MiB", 60)
+    assert sample(admin, "tls_proxy_connections_limit") > 2 * few
+    group.limit(16 * MIB)
+    wait_for(lambda: is_between(4, 16), "budget inside 16 MiB", 60)
+    assert sample(admin, "tls_proxy_connections_limit") < few
