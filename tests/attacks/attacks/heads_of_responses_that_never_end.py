@@ -3,7 +3,8 @@
 import frames
 from attack import Attack, still_open
 
-ATTACK = Attack()
+# Not held yet: docs/attacks.md says why. In the long form alone until it is.
+ATTACK = Attack(short=None)
 CONNECTIONS, STREAMS = 8, range(1, 200, 2)
 
 

@@ -2,7 +2,8 @@
 
 from attack import Attack, still_open
 
-ATTACK = Attack()
+# Not held yet: docs/attacks.md says why. In the long form alone until it is.
+ATTACK = Attack(short=None)
 CONNECTIONS = 1500
 
 
