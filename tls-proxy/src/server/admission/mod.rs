@@ -66,6 +66,14 @@ impl Demand {
         memory: CONNECTION + HANDSHAKE,
     };
 
+    /// A stream's request, with the descriptor of its upstream.
+    const STREAM: Self = Self {
+        kind: Kind::Request,
+        connections: 0,
+        descriptors: 1,
+        memory: REQUEST,
+    };
+
     fn memory(kind: Kind, memory: u64) -> Self {
         Self {
             kind,
@@ -186,23 +194,15 @@ impl Admission {
         self.granted(demand, Some(holder.clone()))
     }
 
-    /// The same, where there is room and nobody waits.
-    pub(crate) fn try_for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Option<Permit> {
-        let demand = Demand {
-            descriptors: 1,
-            ..Demand::memory(Kind::Request, REQUEST)
-        };
-        self.try_for(demand, Some(holder))
-    }
-
     /// A place for one more stream's request, with the descriptor of its upstream.
     pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
-        let demand = Demand {
-            descriptors: 1,
-            ..Demand::memory(Kind::Request, REQUEST)
-        };
-        self.acquire(demand, Some(&holder.client)).await;
-        self.granted(demand, Some(holder.clone()))
+        self.acquire(Demand::STREAM, Some(&holder.client)).await;
+        self.granted(Demand::STREAM, Some(holder.clone()))
+    }
+
+    /// The same, where there is room and nobody waits.
+    pub(crate) fn try_for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Option<Permit> {
+        self.try_for(Demand::STREAM, Some(holder))
     }
 
     /// A place for a connection to an upstream that no request uses.
@@ -215,8 +215,8 @@ impl Admission {
     }
 
     fn try_for(self: &Rc<Self>, demand: Demand, holder: Option<&Rc<Holder>>) -> Option<Permit> {
-        let there = self.waiting.borrow().is_empty() && self.try_take(&demand);
-        there.then(|| self.granted(demand, holder.cloned()))
+        self.take_now(&demand)
+            .then(|| self.granted(demand, holder.cloned()))
     }
 
     /// Whether somebody waits: responses then end their connections.
@@ -225,7 +225,7 @@ impl Admission {
     }
 
     /// Whether descriptors are what somebody waits for.
-    pub(crate) fn wants_descriptors(&self) -> bool {
+    fn wants_descriptors(&self) -> bool {
         let left = self.descriptors.get();
         let waiting = self.waiting.borrow();
         waiting
@@ -233,15 +233,10 @@ impl Admission {
             .any(|own| i64::from(own.demand.descriptors) > left)
     }
 
-    /// Waits until somebody has to wait.
-    pub(crate) async fn pressed(&self) {
-        self.pressed.notified().await;
-    }
-
     /// Looks after those who wait, until nobody does. Runs as a task of the worker.
     pub(crate) async fn run(&self, mut more_descriptors: impl FnMut()) {
         loop {
-            self.pressed().await;
+            self.pressed.notified().await;
             while self.is_crowded() || self.memory.get() < 0 {
                 if self.wants_descriptors() {
                     more_descriptors();
@@ -297,7 +292,7 @@ impl Admission {
     }
 
     async fn acquire(&self, demand: Demand, client: Option<&Rc<Client>>) {
-        if self.waiting.borrow().is_empty() && self.try_take(&demand) {
+        if self.take_now(&demand) {
             return;
         }
         let waiting = Rc::new(Waiting {
@@ -324,6 +319,11 @@ impl Admission {
         })
         .await;
         in_line.waiting.granted.set(false);
+    }
+
+    /// Takes what is asked for, where it is there and nobody waits.
+    fn take_now(&self, demand: &Demand) -> bool {
+        self.waiting.borrow().is_empty() && self.try_take(demand)
     }
 
     fn try_take(&self, demand: &Demand) -> bool {
@@ -465,8 +465,7 @@ impl Permit {
     /// Takes so many bytes more, where they are there and nobody waits.
     pub(crate) fn try_grow(&self, memory: u64) -> bool {
         let demand = Demand::memory(Kind::Transfer, memory);
-        let admission = &self.admission;
-        let there = admission.waiting.borrow().is_empty() && admission.try_take(&demand);
+        let there = self.admission.take_now(&demand);
         if there {
             self.add(memory);
         }

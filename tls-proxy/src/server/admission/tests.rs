@@ -128,7 +128,7 @@ async fn streams_give_up_before_their_connection_and_count_for_it() {
     let mut streams = Vec::new();
     loop {
         let account = admission.stream(client);
-        let Some(permit) = admission.try_for_request(account.holder()) else {
+        let Some(permit) = admission.try_for_stream(account.holder()) else {
             break;
         };
         if !permit.try_grow(TRANSFER) {

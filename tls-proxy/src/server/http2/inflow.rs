@@ -140,7 +140,7 @@ impl Inflow {
                 }
                 let holder = self.connection.account.holder();
                 let admission = &self.connection.worker.admission;
-                let Some(permit) = admission.try_for_request(holder) else {
+                let Some(permit) = admission.try_for_stream(holder) else {
                     return Some(Need::Request);
                 };
                 if !ends && !self.connection.permit.try_grow(HEADER_BLOCK) {
