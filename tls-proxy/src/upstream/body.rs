@@ -232,7 +232,10 @@ impl Http2Body {
             return Poll::Ready(None);
         }
         match self.incoming.poll_data(cx) {
-            Poll::Pending => self.meter.poll_wait(cx),
+            Poll::Pending => {
+                self.flow.caught_up();
+                self.meter.poll_wait(cx)
+            }
             Poll::Ready(None) => {
                 self.done = true;
                 Poll::Ready(None)

@@ -30,6 +30,16 @@ pub(super) enum Frame {
     Data { stream: u32, size: u32 },
 }
 
+impl Frame {
+    /// The stream whose body it belongs to.
+    pub(super) fn stream(self) -> Option<u32> {
+        match self {
+            Self::Request { .. } => None,
+            Self::Trailers { stream, .. } | Self::Data { stream, .. } => Some(stream),
+        }
+    }
+}
+
 /// Follows the bytes of a client from frame to frame.
 #[derive(Debug)]
 pub(super) struct FrameHeaders {
@@ -42,6 +52,8 @@ pub(super) struct FrameHeaders {
     ends_block: bool,
     /// A header block has ended since the last look.
     ended: bool,
+    /// The present frame, or the first one of the present header block.
+    present: Option<Frame>,
     /// The highest stream so far.
     last: u32,
 }
@@ -54,6 +66,7 @@ impl Default for FrameHeaders {
             left: PREFACE,
             ends_block: false,
             ended: false,
+            present: None,
             last: 0,
         }
     }
@@ -93,9 +106,20 @@ impl FrameHeaders {
         std::mem::take(&mut self.ended)
     }
 
+    /// The frame, or header block, of which a part has come.
+    pub(super) fn partial(&self) -> Option<Frame> {
+        self.present
+    }
+
     fn end_of_payload(&mut self) {
-        if self.left == 0 && std::mem::take(&mut self.ends_block) {
+        if self.left > 0 {
+            return;
+        }
+        if std::mem::take(&mut self.ends_block) {
             self.ended = true;
+            self.present = None;
+        } else if matches!(self.present, Some(Frame::Data { .. })) {
+            self.present = None;
         }
     }
 
@@ -105,23 +129,26 @@ impl FrameHeaders {
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
         let ends = flags & END_HEADERS != 0;
         self.left = size;
-        match kind {
-            DATA => Some(Frame::Data { stream, size }),
+        let frame = match kind {
+            DATA => Frame::Data { stream, size },
             HEADERS => {
                 self.ends_block = ends;
                 if stream <= self.last {
-                    return Some(Frame::Trailers { stream, size, ends });
+                    Frame::Trailers { stream, size, ends }
+                } else {
+                    self.last = stream;
+                    let body = (flags & END_STREAM == 0).then_some(stream);
+                    Frame::Request { size, ends, body }
                 }
-                self.last = stream;
-                let body = (flags & END_STREAM == 0).then_some(stream);
-                Some(Frame::Request { size, ends, body })
             }
             CONTINUATION => {
                 self.ends_block = ends;
-                None
+                return None;
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        self.present = Some(frame);
+        Some(frame)
     }
 }
 
@@ -195,7 +222,9 @@ mod tests {
             at += headers.next(&bytes[at..]).0;
         }
         assert!(!headers.block_ended());
+        assert!(matches!(headers.partial(), Some(Frame::Request { .. })));
         headers.next(&[last.unwrap_or_default()]);
         assert!(headers.block_ended() && !headers.block_ended());
+        assert_eq!(headers.partial(), None);
     }
 }

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
 use crate::server::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
@@ -34,8 +35,8 @@ const SMALL_TRAILERS: u32 = 128;
 /// What has come on a connection and is not used yet.
 pub(super) struct Inflow {
     connection: Rc<Connection>,
-    /// For requests whose fields have come, in their order.
-    permits: RefCell<VecDeque<(u32, Permit)>>,
+    /// Requests whose fields have come or begun to, in their order.
+    coming: RefCell<VecDeque<Coming>>,
     /// Bytes of their header blocks.
     unaccepted: Cell<u32>,
     /// Bodies that are coming, by stream.
@@ -44,12 +45,23 @@ pub(super) struct Inflow {
     /// bytes.
     held: Cell<u64>,
     granted: Cell<u64>,
-    /// A header block has begun and not ended.
-    in_block: Cell<bool>,
+    /// Since when a header block of several frames has not ended.
+    block: Cell<Option<Instant>>,
+    /// The frame, or header block, of which `h2` has a part and waits for the rest.
+    partial: Cell<Option<Frame>>,
     /// A frame that has come waits for memory.
     waiting: Cell<bool>,
     /// Waits until a request has been accepted.
     reader: RefCell<Option<Waker>>,
+}
+
+/// A request that `h2` has not made known yet.
+struct Coming {
+    /// Bytes of the first frame of its header block.
+    size: u32,
+    permit: Permit,
+    /// Its stream, where a body follows.
+    body: Option<u32>,
 }
 
 #[derive(Default)]
@@ -64,45 +76,63 @@ impl Inflow {
     pub(super) fn new(connection: &Rc<Connection>) -> Rc<Self> {
         Rc::new(Self {
             connection: connection.clone(),
-            permits: RefCell::default(),
+            coming: RefCell::default(),
             unaccepted: Cell::new(0),
             bodies: RefCell::default(),
             held: Cell::new(0),
             granted: Cell::new(0),
-            in_block: Cell::new(false),
+            block: Cell::new(None),
+            partial: Cell::new(None),
             waiting: Cell::new(false),
             reader: RefCell::default(),
         })
     }
 
-    /// Whether the connection has something to do though no request is under way: the
-    /// client is in the midst of one, or its next one waits for memory.
-    pub(super) fn is_busy(&self) -> bool {
-        self.in_block.get() || self.waiting.get()
+    /// Since when the client is in the midst of a header block.
+    pub(super) fn block(&self) -> Option<Instant> {
+        self.block.get()
     }
 
-    /// The permit of the next request that is accepted.
+    /// Whether what has come waits for memory: the connection has something to do
+    /// though no request may be under way.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.get()
+    }
+
+    /// The permit of the next request that is accepted. None where `h2` has been slow
+    /// to look at what it had.
     pub(super) fn accept(&self) -> Option<Permit> {
-        let (size, permit) = self.permits.borrow_mut().pop_front()?;
-        self.unaccepted.set(self.unaccepted.get() - size);
+        let next = self.coming.borrow_mut().pop_front()?;
+        self.unaccepted.set(self.unaccepted.get() - next.size);
         self.wake();
-        Some(permit)
+        Some(next.permit)
     }
 
     /// `h2` has nothing more of what has come: what it has refused needs no memory.
+    /// What it has in part is still to be accepted.
     pub(super) fn all_accepted(&self) {
-        if self.unaccepted.replace(0) == 0 {
+        let mut coming = self.coming.borrow_mut();
+        // One that waits for memory has no permit yet.
+        let in_head =
+            matches!(self.partial.get(), Some(Frame::Request { .. })) && !self.waiting.get();
+        let refused = coming.len() - usize::from(in_head && !coming.is_empty());
+        if refused == 0 {
             return;
         }
-        self.permits.borrow_mut().clear();
-        let mut bodies = self.bodies.borrow_mut();
-        bodies.retain(|_, body| {
-            if !body.accepted {
-                self.held.set(self.held.get() - body.held);
+        coming.drain(..refused);
+        let rest = coming.front();
+        self.unaccepted.set(rest.map_or(0, |own| own.size));
+        let kept = rest.and_then(|own| own.body);
+        drop(coming);
+        let mut given_up = 0;
+        self.bodies.borrow_mut().retain(|stream, body| {
+            let stays = body.accepted || kept == Some(*stream);
+            if !stays {
+                given_up += body.held;
             }
-            body.accepted
+            stays
         });
-        drop(bodies);
+        self.give_back(given_up);
         self.wake();
     }
 
@@ -112,10 +142,11 @@ impl Inflow {
         }
     }
 
-    /// The body of a request that has been accepted.
-    pub(super) fn body(self: &Rc<Self>, stream: u32) -> BodyFlow {
-        if let Some(body) = self.bodies.borrow_mut().get_mut(&stream) {
-            body.accepted = true;
+    /// The body of a request that has been accepted; `ended` says that it has none.
+    pub(super) fn body(self: &Rc<Self>, stream: u32, ended: bool) -> BodyFlow {
+        if !ended {
+            let mut bodies = self.bodies.borrow_mut();
+            bodies.entry(stream).or_default().accepted = true;
         }
         let inflow = self.clone();
         BodyFlow { inflow, stream }
@@ -125,7 +156,7 @@ impl Inflow {
         let held = self.held.get() - size;
         self.held.set(held);
         let spare = self.granted.get() - held.min(self.granted.get());
-        if spare >= 2 * STEP || held == 0 {
+        if spare >= 2 * STEP || (held == 0 && spare > 0) {
             self.granted.set(self.granted.get() - spare);
             self.connection.permit.shrink(Kind::Transfer, spare);
         }
@@ -149,26 +180,22 @@ impl Inflow {
                 self.admitted(permit, size, ends, body);
                 None
             }
-            Frame::Trailers { stream, size, ends } => {
-                let size = match ends && size <= SMALL_TRAILERS {
-                    true => 0,
-                    false => HEADER_BLOCK,
-                };
-                self.admit_data(stream, size)
+            Frame::Trailers { stream, .. } | Frame::Data { stream, .. } => {
+                self.admit_data(stream, size_in_body(frame))
             }
-            Frame::Data { stream, size } => self.admit_data(stream, u64::from(size) + DATA_FRAME),
         }
     }
 
     fn admitted(&self, permit: Permit, size: u32, ends: bool, body: Option<u32>) {
         let size = size.max(1);
-        self.permits.borrow_mut().push_back((size, permit));
+        let coming = Coming { size, permit, body };
+        self.coming.borrow_mut().push_back(coming);
         self.unaccepted.set(self.unaccepted.get() + size);
         if let Some(stream) = body {
             self.bodies.borrow_mut().insert(stream, Body::default());
         }
         if !ends {
-            self.in_block.set(true);
+            self.block.set(Some(Instant::now()));
             self.connection.account.holder().wait(Waits::Head, 0);
         }
     }
@@ -192,10 +219,20 @@ impl Inflow {
 
     /// The header block that had begun is whole.
     fn block_ends(&self) {
-        if self.in_block.replace(false) {
+        if self.block.take().is_some() {
             self.connection.account.holder().begins();
             self.connection.permit.shrink(Kind::Transfer, HEADER_BLOCK);
         }
+    }
+}
+
+/// What a frame is counted as for the body of its stream, bytes.
+fn size_in_body(frame: Frame) -> u64 {
+    match frame {
+        Frame::Request { .. } => 0,
+        Frame::Trailers { size, ends, .. } if ends && size <= SMALL_TRAILERS => 0,
+        Frame::Trailers { .. } => HEADER_BLOCK,
+        Frame::Data { size, .. } => u64::from(size) + DATA_FRAME,
     }
 }
 
@@ -206,6 +243,21 @@ pub(crate) struct BodyFlow {
 }
 
 impl BodyFlow {
+    /// All that has come as a whole has been read: what is still counted beside it was
+    /// padding.
+    pub(crate) fn caught_up(&self) {
+        let mut bodies = self.inflow.bodies.borrow_mut();
+        if let Some(body) = bodies.get_mut(&self.stream) {
+            let partial = self.inflow.partial.get();
+            let partial = partial.filter(|frame| frame.stream() == Some(self.stream));
+            let size = body.held.saturating_sub(partial.map_or(0, size_in_body));
+            if size > 0 {
+                body.held -= size;
+                self.inflow.give_back(size);
+            }
+        }
+    }
+
     /// One DATA frame of `size` bytes has been read.
     pub(crate) fn taken(&self, size: usize) {
         let mut bodies = self.inflow.bodies.borrow_mut();
@@ -308,6 +360,8 @@ impl Metered {
                     connection.permit.grow(more).await;
                     inflow.granted.set(inflow.granted.get() + more);
                     inflow.admit(frame);
+                    // Its stream may be gone by now.
+                    inflow.give_back(0);
                 }
                 _ => {
                     std::future::poll_fn(|cx| {
@@ -333,6 +387,7 @@ impl Metered {
             if self.headers.block_ended() {
                 self.inflow.block_ends();
             }
+            self.inflow.partial.set(self.headers.partial());
             let Some(frame) = found else { continue };
             if let Some(need) = self.inflow.admit(frame) {
                 self.pending = Some(frame);

@@ -12,6 +12,7 @@ mod stream;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use h2::server::{Connection as Frames, SendResponse};
@@ -101,6 +102,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
         Duration::ZERO => core.client_header_timeout,
         timeout => timeout,
     };
+    let header_timeout = core.client_header_timeout;
     // It would keep the configuration, which may change.
     drop(standing);
     let mut lame_duck = pin!(worker.drain.changed());
@@ -111,9 +113,16 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
     let mut goodbye = false;
     let holder = connection.account.holder();
     loop {
-        let patience = if goodbye { LEAVE.min(idle) } else { idle };
         let is_idle = connection.in_flight.get() == 0;
-        if !inflow.is_busy() {
+        let block = inflow.block();
+        let patience = match block {
+            Some(since) => header_timeout.saturating_sub(since.elapsed()),
+            None if goodbye => LEAVE.min(idle),
+            None => idle,
+        };
+        if block.is_some() {
+            holder.wait(Waits::Head, 0);
+        } else if !inflow.is_waiting() {
             match is_idle {
                 // Its first request may be on its way.
                 true if connection.requests.get() == 0 => holder.wait(Waits::Head, 0),
@@ -127,11 +136,16 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
                 let asked = frames.poll_accept(cx);
                 if asked.is_pending() {
                     inflow.all_accepted();
+                    // What it waits for, and how long, has changed.
+                    if inflow.block() != block {
+                        return Poll::Ready(None);
+                    }
                 }
-                asked
+                asked.map(Some)
             }) => match asked {
-                Some(Ok(asked)) => Some(asked),
-                Some(Err(_)) | None => return,
+                Some(Some(Ok(asked))) => Some(asked),
+                Some(Some(Err(_)) | None) => return,
+                None => continue,
             },
             _ = forced.as_mut() => return,
             _ = ending.as_mut(), if !goodbye => None,
@@ -142,10 +156,16 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
             // Who has asked nothing yet would have connected in vain.
             _ = lame_duck.as_mut(), if !goodbye && has_served => None,
             () = quiet.notified() => continue,
-            () = leaves(holder, patience), if is_idle && !inflow.is_busy() => {
+            () = async { tokio::time::sleep(patience).await }, if block.is_some() => {
+                let what = "client timed out (110: Connection timed out) \
+                            while processing HTTP/2 connection";
+                error_log::connection(connection, Level::Info, what);
+                leave(&mut frames, Reason::PROTOCOL_ERROR).await;
+                return;
+            }
+            () = leaves(holder, patience), if is_idle && block.is_none() && !inflow.is_waiting() => {
                 if !goodbye {
-                    frames.abrupt_shutdown(Reason::NO_ERROR);
-                    let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
+                    leave(&mut frames, Reason::NO_ERROR).await;
                 }
                 return;
             }
@@ -162,6 +182,12 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
             frames.graceful_shutdown();
         }
     }
+}
+
+/// Ends a connection, and gives the client a moment to hear of it.
+async fn leave(frames: &mut Frames<Metered, Piece>, reason: Reason) {
+    frames.abrupt_shutdown(reason);
+    let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
 }
 
 /// Resolves when an idle connection's time is over, or its room is needed.
@@ -185,12 +211,11 @@ fn start(
     let standing = connection.standing();
     let core = &standing.settings().core;
     let (parts, body) = asked.into_parts();
+    let admission = &connection.worker.admission;
     let permit = inflow.accept();
-    let account = connection
-        .worker
-        .admission
-        .stream(connection.account.holder());
-    let flow = inflow.body(body.stream_id().as_u32());
+    let permit = permit.or_else(|| admission.try_for_stream(connection.account.holder()));
+    let account = admission.stream(connection.account.holder());
+    let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
     let body = Http2Body::new(body, flow, account.holder().clone());
     let mut berth = connection.worker.crew.berth();
     let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
@@ -224,12 +249,12 @@ fn start(
         || connection.worker.drain.phase().is_ending()
         || connection.account.holder().client().shed() >= GOAWAY_AFTER;
     request.permit = permit.map(|permit| permit.held_by(account.holder()));
-    let fits = request.permit.as_ref().is_none_or(|permit| {
+    let fits = request.permit.as_ref().is_some_and(|permit| {
         let size = request.head.length + (request.head.fields.len() * FIELD) as u64;
         size <= SMALL_HEAD || permit.try_grow(2 * size)
     });
     if !fits {
-        // There is memory for a request, not for one with such a head.
+        // There is no memory for a request, or not for one with such a head.
         error_log::request(
             &request,
             Level::Error,

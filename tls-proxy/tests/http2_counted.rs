@@ -1,0 +1,193 @@
+//! What a client of HTTP/2 makes the proxy hold is counted, whatever pieces its
+//! frames come in, and given back when it is held no more.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM};
+use support::place::PLAIN;
+use support::{Client, Place, Proxy, Upstream, eventually};
+
+const ADMIN: u16 = 9113;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+/// Long enough for the proxy to have read what was sent. Where it is not, a test
+/// shows less, but does not fail.
+const A_MOMENT: Duration = Duration::from_millis(100);
+/// `:method POST`, `:scheme http`, `:authority a` and `:path /`.
+const POST: &[u8] = b"\x83\x86\x01\x01a\x84";
+
+fn admin(place: &Place) -> SocketAddr {
+    place.address(ADMIN)
+}
+
+fn start(place: Place, http: &str) -> Proxy {
+    let address = admin(&place).to_string();
+    let configuration = support::proxy::around(http);
+    Proxy::start_with(place, &configuration, &["--admin", &address])
+}
+
+/// Memory that is counted as held, bytes.
+fn reserved(proxy: &Proxy) -> u64 {
+    let mut client = Client::connect(admin(&proxy.place));
+    let page = client.fetch("/metrics").text();
+    let name = "tls_proxy_memory_reserved_bytes ";
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().parse::<f64>().unwrap() as u64
+}
+
+/// Waits until as much is held as was before.
+fn goes_back(proxy: &Proxy, before: u64) {
+    eventually("what was held is given back", || reserved(proxy) <= before);
+}
+
+/// An upstream that reads requests and answers none.
+fn silent(place: &Place) -> Upstream {
+    Upstream::start(place, |mut served| {
+        served.request();
+        std::thread::sleep(support::PATIENCE);
+    })
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags, 0, 0, 0, stream]);
+    frame.extend(payload);
+    frame
+}
+
+/// What ten requests, each with 4,000 bytes of a body that goes on, are counted as.
+fn held_by_ten(proxy: &Proxy, cut: usize) -> u64 {
+    let before = reserved(proxy);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    for stream in (1..20).step_by(2) {
+        let head = frame(HEADERS, END_HEADERS, stream, POST);
+        client.wire.send(&head[..cut]);
+        if cut > 0 {
+            std::thread::sleep(A_MOMENT);
+        }
+        client.wire.send(&head[cut..]);
+        client.wire.send(frame(DATA, 0, stream, &[b'x'; 4000]));
+    }
+    let (mut last, mut quiet) = (0, 0);
+    eventually("all has been read", || {
+        let now = reserved(proxy) - before;
+        quiet = if now == last { quiet + 1 } else { 0 };
+        last = now;
+        quiet > 20
+    });
+    drop(client);
+    goes_back(proxy, before);
+    last
+}
+
+#[test]
+fn a_request_is_counted_however_its_frames_come() {
+    let place = Place::new("http2-counted");
+    let _upstream = silent(&place);
+    let proxy = start(
+        place,
+        "server { listen {plain}; http2 on; location / { proxy_pass http://{upstream}; } }",
+    );
+    let whole = held_by_ten(&proxy, 0);
+    assert!(whole >= 10 * (24 << 10), "{whole}");
+    for cut in [9, 12] {
+        let split = held_by_ten(&proxy, cut);
+        assert!(split >= whole, "{split} of {whole}, cut at {cut}");
+    }
+}
+
+#[test]
+fn padding_is_not_counted_longer_than_it_is_held() {
+    let place = Place::new("http2-padding");
+    let upstream = Upstream::start(&place, |mut served| drop(served.wire.rest()));
+    let proxy = start(
+        place,
+        "server { listen {plain}; http2 on; location / {
+            proxy_request_buffering off; proxy_http_version 1.1; client_body_timeout 10m;
+            proxy_pass http://{upstream}; } }",
+    );
+    let before = reserved(&proxy);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.begin(1, "/");
+    eventually("the request is held", || reserved(&proxy) > before + 80_000);
+    let begun = reserved(&proxy);
+    let padded = [&[255, b'x'][..], &[0; 255]].concat();
+    for _ in 0..250 {
+        client.send(DATA, PADDED, 1, &padded);
+    }
+    // The pong tells that all has been read.
+    client.send(PING, 0, 0, &[0; 8]);
+    client.frame_of(PING);
+    // Less than all the padding, which fits into the window.
+    let most = begun + (40 << 10);
+    eventually("padding is given back", || reserved(&proxy) <= most);
+    drop(client);
+    drop(upstream);
+    goes_back(&proxy, before);
+}
+
+#[test]
+fn a_header_block_has_its_time_though_a_request_came_before_it() {
+    let proxy = start(
+        Place::new("http2-half-block"),
+        "server { listen {plain}; http2 on; client_header_timeout 1s; return 200 x; }",
+    );
+    let before = reserved(&proxy);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    let both = [
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, POST),
+        frame(HEADERS, END_STREAM, 3, POST),
+    ];
+    client.wire.send(both.concat());
+    client.frame_of(GOAWAY);
+    proxy.logs("error.log", "client timed out (110: Connection timed out)");
+    goes_back(&proxy, before);
+}
+
+#[test]
+fn what_is_refused_is_not_counted_on() {
+    let proxy = start(
+        Place::new("http2-refused"),
+        "server { listen {plain}; http2 on; return 200 x; }",
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/", &[]);
+    client.frame_of(DATA);
+    let mut idle = 0;
+    eventually("the connection is idle", || {
+        let now = reserved(&proxy);
+        std::mem::replace(&mut idle, now) == now
+    });
+    // A request without a path, whose body comes with it.
+    let body = [b'x'; 16_000];
+    let mut all = frame(HEADERS, END_HEADERS, 3, b"\x83\x86\x01\x01a");
+    for _ in 0..3 {
+        all.extend(frame(DATA, 0, 3, &body));
+    }
+    client.wire.send(all);
+    client.frame_of(RST_STREAM);
+    goes_back(&proxy, idle);
+}
+
+#[test]
+fn what_is_refused_keeps_no_request_waiting() {
+    let proxy = start(
+        Place::new("http2-refused-first"),
+        "server { listen {plain}; http2 on; return 200 x; }",
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    // A head without a path, larger than what may be unaccepted.
+    let field = [&b"\0\x03x-a\x7f\x00"[..], &[b'x'; 127]].concat();
+    let large = [&b"\x83\x86\x01\x01a"[..], &field.repeat(20)].concat();
+    let mut all = frame(HEADERS, END_HEADERS | END_STREAM, 1, &large);
+    all.extend(frame(HEADERS, END_HEADERS | END_STREAM, 3, POST));
+    client.wire.send(all);
+    client.frame_of(RST_STREAM);
+    assert_eq!(client.frame_of(HEADERS).stream, 3);
+}
