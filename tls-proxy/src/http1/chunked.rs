@@ -135,7 +135,9 @@ fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
     if digits == 0 || digits - zeros.min(digits) > 15 {
         return Err(Invalid);
     }
-    let rest = line[digits..].trim_ascii_start();
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let blanks = line[digits..].iter().take_while(is_blank).count();
+    let rest = &line[digits + blanks..];
     if !rest.is_empty() && rest[0] != b';' || rest.contains(&0) {
         return Err(Invalid);
     }
@@ -211,6 +213,7 @@ mod tests {
             b"-1\r\n",
             b"0x3\r\n",
             b"3 4\r\nabc",
+            b"3\x0c\r\nabc\r\n",
             b"\r\n",
             b"+3\r\nabc\r\n",
             b"10000000000000000\r\n",
