@@ -391,9 +391,11 @@ impl Request {
 
     /// A request that never became one: all there is is (part of) its line.
     pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+        // What a HEAD gets has no body, be the rest of its head broken.
+        let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
         let head = RequestHead {
+            method: line.slice(..if is_head { 4 } else { 0 }),
             line,
-            method: Bytes::new(),
             target: Bytes::new(),
             authority: None,
             version,
