@@ -236,6 +236,29 @@ fn a_client_that_leaves_before_the_answer_is_logged_as_499() {
 }
 
 #[test]
+fn a_client_that_leaves_behind_its_body_is_noticed() {
+    for (name, buffering) in [("leaves-body-on", "on"), ("leaves-body-off", "off")] {
+        let place = Place::new(name);
+        let (upstream, told) = left(&place, "");
+        let proxy = Proxy::passing(place, &format!("proxy_request_buffering {buffering};"));
+        for framing in [
+            "Content-Length: 5\r\n\r\nhello",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let mut client = proxy.connect();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            drop(client);
+            // The upstream's patience is as long as the test's.
+            told.recv_timeout(support::PATIENCE / 2)
+                .expect("the upstream's connection is closed");
+        }
+        drop(upstream);
+        proxy.logs("access.log", "\"POST / HTTP/1.1\" 499 0 ");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_a_stream_of_events_ends_it() {
     let place = Place::new("events");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";

@@ -1,7 +1,7 @@
 //! The client's request body, whichever HTTP it comes over, read at the pace
 //! of whoever takes it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -68,6 +68,15 @@ impl RequestBody {
             Self::None => true,
             Self::Http1(body) => body.decoder.is_done() && body.go_ahead.is_none(),
             Self::Http2(body) => body.done,
+        }
+    }
+
+    /// Whether it has come to its end, for whoever asks while another one reads it;
+    /// none where there is nothing to come, or over HTTP/2.
+    pub(crate) fn whole(&self) -> Option<Rc<Cell<bool>>> {
+        match self {
+            Self::Http1(body) => Some(body.whole.clone()),
+            Self::None | Self::Http2(_) => None,
         }
     }
 
@@ -145,6 +154,8 @@ pub(crate) struct Http1Body {
     meter: Meter,
     /// The client waits for `100 Continue`; what is left to write of it.
     go_ahead: Option<&'static [u8]>,
+    /// It has been read to its end.
+    whole: Rc<Cell<bool>>,
 }
 
 impl Http1Body {
@@ -160,6 +171,7 @@ impl Http1Body {
             decoder,
             meter: Meter::new(holder),
             go_ahead: expects_continue.then_some(CONTINUE),
+            whole: Rc::default(),
         }
     }
 
@@ -177,11 +189,14 @@ impl Http1Body {
             self.go_ahead = None;
         }
         if self.decoder.is_done() {
+            self.whole.set(true);
             return Poll::Ready(None);
         }
         loop {
             let ended = wire.ended;
-            match self.decoder.step(&mut wire.inbound, ended) {
+            let step = self.decoder.step(&mut wire.inbound, ended);
+            self.whole.set(self.decoder.is_done());
+            match step {
                 Ok(Step::Data(data)) => {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }

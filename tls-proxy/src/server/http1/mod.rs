@@ -204,12 +204,15 @@ fn body_of(
 /// Runs the phases; `None` when the client left meanwhile.
 async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     // Who still sends a body is heard by whoever reads it.
-    let watch = request.body.is_done();
+    let whole = request.body.whole();
+    let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let hears_out = request.hears_out.clone();
     let mut responding = pin!(phases::respond(request));
     poll_fn(|cx| match responding.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending if watch && !hears_out.get() && client_is_gone(wire, cx) => Poll::Ready(None),
+        Poll::Pending if watch() && !hears_out.get() && client_is_gone(wire, cx) => {
+            Poll::Ready(None)
+        }
         Poll::Pending => Poll::Pending,
     })
     .await
