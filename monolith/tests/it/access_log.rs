@@ -1,9 +1,8 @@
 //! One line for each request, and nothing in it that is secret.
 
-mod support;
+use crate::support::*;
 use monolith::config::Config;
 use monolith::flags::LogFormat;
-use support::*;
 
 #[tokio::test]
 async fn each_request_leaves_one_line() {

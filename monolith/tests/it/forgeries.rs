@@ -1,8 +1,7 @@
 //! Tokens that must not open `/secure`, over the wire. The whole table of
 //! claims and algorithms is tested beside `token`.
 
-mod support;
-use support::*;
+use crate::support::*;
 
 const INVALID: &str = r#"Bearer realm="monolith", error="invalid_token""#;
 

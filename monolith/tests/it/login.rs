@@ -1,7 +1,6 @@
 //! Logins that fail, and logins too many.
 
-mod support;
-use support::*;
+use crate::support::*;
 
 #[tokio::test]
 async fn a_wrong_name_or_password_is_refused() {

@@ -1,9 +1,6 @@
 //! The health port.
 
-#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
-
-mod support;
-use support::*;
+use crate::support::*;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 

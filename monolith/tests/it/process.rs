@@ -1,12 +1,9 @@
 //! The program itself: exit codes, signals, what it prints.
 
-#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
-
-mod support;
+use crate::support::{SLOW, basic, directory, request};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use support::{SLOW, basic, directory, request};
 
 fn monolith(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monolith"));

@@ -1,12 +1,11 @@
 //! Files of a Secret volume, changed under the running service.
 
-mod support;
+use crate::support::*;
 use monolith::Users;
 use monolith::config::{Config, Secret};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use support::*;
 
 const RELOADED: &str = r#"monolith_reloads_total{file="secret",outcome="success"}"#;
 const FAILED: &str = r#"monolith_reloads_total{file="secret",outcome="failure"}"#;

@@ -1,11 +1,10 @@
 //! The end: what has begun is finished, what is idle is closed, and whoever
 //! takes too long is cut and counted.
 
-mod support;
+use crate::support::*;
 use monolith::RunError;
 use monolith::config::Config;
 use std::time::Duration;
-use support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

@@ -1,8 +1,7 @@
 //! Bytes that are not honest requests, and more connections than there is room
 //! for. Each leaves its line, and the service stays.
 
-mod support;
-use support::*;
+use crate::support::*;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -1,7 +1,6 @@
 //! What the walkthrough's commands ask, and what the routes answer otherwise.
 
-mod support;
-use support::*;
+use crate::support::*;
 
 #[tokio::test]
 async fn the_root_says_hello() {

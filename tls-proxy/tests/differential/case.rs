@@ -1,7 +1,7 @@
 //! The format of a case file, and nothing about how a case is run. README.md describes it.
 
-use crate::bytes::parts;
-use crate::chains::Chain;
+use super::bytes::parts;
+use super::chains::Chain;
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Chains of certificates that a case describes, and lists of revoked ones, made by openssl.
 
-use crate::certificates::openssl;
+use super::certificates::openssl;
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! HTTP/2 by hand: frames written from a few words each, and answers listed frame by frame.
 
-use crate::bytes::{show, unescape};
+use super::bytes::{show, unescape};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const END_STREAM: u8 = 1;
@@ -221,8 +221,8 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
         if flags & END_STREAM != 0 && kind <= 1 {
             let body = data.iter().find(|(id, _)| *id == stream);
             let body = body.map(|(_, body)| {
-                let text = crate::transcript::gunzip(body);
-                crate::transcript::mask_page(&show(text.as_ref().unwrap_or(body)))
+                let text = super::transcript::gunzip(body);
+                super::transcript::mask_page(&show(text.as_ref().unwrap_or(body)))
             });
             lines.push(format!(
                 "stream {stream}: ended, body {}",
@@ -260,7 +260,7 @@ pub(crate) fn list_pieces(bytes: &[u8]) -> Vec<String> {
     let line = |(stream, sizes, body): (u8, Vec<usize>, Vec<u8>)| {
         format!(
             "stream {stream}: {}",
-            crate::transcript::pieces(&sizes, &body)
+            super::transcript::pieces(&sizes, &body)
         )
     };
     streams.into_iter().map(line).collect()

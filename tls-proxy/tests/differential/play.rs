@@ -1,16 +1,16 @@
 //! Plays a case against one program and writes down what happened.
 
-use crate::bytes::{parts, show, unescape};
-use crate::case::{Action, Case, Options, Step};
-use crate::chains;
-use crate::http1::{Answer, take_answer};
-use crate::http2::{body_sizes, list_frames, list_pieces, write_frames, write_request};
-use crate::places::Places;
-use crate::program::Program;
-use crate::stage::{check, prepare, read_logs};
-use crate::transcript::Transcript;
-use crate::upstream::Upstreams;
-use crate::wire::{End, Wire, handshake};
+use super::bytes::{parts, show, unescape};
+use super::case::{Action, Case, Options, Step};
+use super::chains;
+use super::http1::{Answer, take_answer};
+use super::http2::{body_sizes, list_frames, list_pieces, write_frames, write_request};
+use super::places::Places;
+use super::program::Program;
+use super::stage::{check, prepare, read_logs};
+use super::transcript::Transcript;
+use super::upstream::Upstreams;
+use super::wire::{End, Wire, handshake};
 use std::process::Command;
 use std::time::Duration;
 
@@ -329,7 +329,7 @@ fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
         if !rest.starts_with(b"HTTP/") {
             answer.body = rest.to_vec();
             answer.body_size = rest.len();
-            answer.framing = crate::http1::Framing::Close;
+            answer.framing = super::http1::Framing::Close;
             rest = &[];
         }
         answers.push(answer);

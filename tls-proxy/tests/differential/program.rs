@@ -1,7 +1,7 @@
 //! One of the two programs: found, started on a configuration, stopped, and asked for `-t`.
 
-use crate::case::Case;
-use crate::places::Places;
+use super::case::Case;
+use super::places::Places;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

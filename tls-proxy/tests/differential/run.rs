@@ -1,13 +1,13 @@
 //! A run of many cases: who compares with whom, several at once, and how each one ended.
 
-use crate::case::Case;
-use crate::certificates;
-use crate::delimited::Fault;
-use crate::places::Places;
-use crate::play;
-use crate::program::Program;
-use crate::stage;
-use crate::transcript::{Transcript, difference, has_no_more_pieces};
+use super::case::Case;
+use super::certificates;
+use super::delimited::Fault;
+use super::places::Places;
+use super::play;
+use super::program::Program;
+use super::stage;
+use super::transcript::{Transcript, difference, has_no_more_pieces};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,9 +1,9 @@
 //! One connection of a scripted upstream: reads requests as they come and plays the script.
 
-use crate::bytes::{parts, show};
-use crate::case::Script;
-use crate::http1::{chunked_end, join_chunks};
-use crate::upstream::{Shared, Stream};
+use super::bytes::{parts, show};
+use super::case::Script;
+use super::http1::{chunked_end, join_chunks};
+use super::upstream::{Shared, Stream};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,10 +1,10 @@
 //! What comes before and behind the requests of a case: its folder, `-t`, and the logs.
 
-use crate::bytes::unescape;
-use crate::case::Case;
-use crate::places::Places;
-use crate::program::Program;
-use crate::transcript::Transcript;
+use super::bytes::unescape;
+use super::case::Case;
+use super::places::Places;
+use super::program::Program;
+use super::transcript::Transcript;
 use std::time::{Duration, SystemTime};
 
 /// A refusal that names no line: nginx has some, and any line is as good.

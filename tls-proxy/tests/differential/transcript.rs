@@ -1,9 +1,9 @@
 //! What one program did with a case, as lines that can be compared, and their masks: times,
 //! the product's name, and sizes that follow from its length.
 
-use crate::bytes::show;
-use crate::delimited::Fault;
-use crate::http1::{Answer, Framing};
+use super::bytes::show;
+use super::delimited::Fault;
+use super::http1::{Answer, Framing};
 
 /// Everything observed of one program.
 #[derive(Debug, Default, PartialEq, Eq)]

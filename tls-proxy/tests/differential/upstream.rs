@@ -1,8 +1,8 @@
 //! The scripted upstream: records every request as it came in and answers with scripted bytes.
 
-use crate::case::{Case, Script};
-use crate::places::Places;
-use crate::served::Served;
+use super::case::{Case, Script};
+use super::places::Places;
+use super::served::Served;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,6 +1,6 @@
 //! A client's connection: TCP by itself, TLS through `openssl s_client`.
 
-use crate::delimited::{Fault, Watch};
+use super::delimited::{Fault, Watch};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -1,20 +1,16 @@
 //! The admin port: probes and metrics, whatever else goes on.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::certificates::ecdsa;
+use crate::support::client::Answer;
+use crate::support::frames::{DATA, Http2};
+use crate::support::place::TLS;
+use crate::support::proxy::{around, output};
+use crate::support::{self, Client, PATIENCE, Place, Proxy, Upstream, eventually, stderr};
 use rustix::process::Signal;
-use support::certificates::ecdsa;
-use support::client::Answer;
-use support::frames::{DATA, Http2};
-use support::place::TLS;
-use support::proxy::{around, output};
-use support::{Client, PATIENCE, Place, Proxy, Upstream, eventually, stderr};
 
 const ADMIN: u16 = 9113;
 

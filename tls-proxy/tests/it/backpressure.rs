@@ -1,11 +1,7 @@
 //! Bodies larger than the proxy's memory: whoever is slow slows the other
 //! side down, and nothing piles up between them.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
-use support::{Place, Proxy, Upstream, certificates, curl, stdout};
+use crate::support::{Place, Proxy, Upstream, certificates, curl, stdout};
 
 const SIZE: usize = 200 << 20;
 /// What the process may have had in use at most, bytes.

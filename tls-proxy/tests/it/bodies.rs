@@ -1,13 +1,9 @@
 //! Bodies on their way through: lengths, chunks, trailers, answers without a
 //! body, old clients, clients that ask ahead, and clients that leave.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Client, Place, Proxy, Upstream, curl, eventually, stdout};
+use crate::support::{self, Client, Place, Proxy, Upstream, curl, eventually, stdout};
 
 /// An upstream that answers every request with the same bytes.
 fn saying(place: &Place, bytes: &'static str) -> Upstream {

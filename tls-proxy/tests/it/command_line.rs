@@ -1,12 +1,8 @@
 //! The command line as a person or a script uses it: what is printed, where,
 //! and the exit codes.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
-use support::proxy::{around, output};
-use support::{Client, Place, Proxy, stderr, stdout};
+use crate::support::proxy::{around, output};
+use crate::support::{self, Client, Place, Proxy, stderr, stdout};
 
 fn good() -> String {
     around("server { listen {plain}; return 200 good; }")

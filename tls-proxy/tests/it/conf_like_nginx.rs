@@ -1,5 +1,5 @@
 //! The same words and the same complaints as nginx itself, over many odd
-//! texts. Run with `ORACLE=/path/to/nginx cargo test -- --ignored like_nginx`.
+//! texts. Run with `ORACLE=/path/to/nginx cargo test --test it -- --ignored like_nginx`.
 //!
 //! nginx names an unknown directive after unescaping it, so a text whose
 //! first word is no directive shows how nginx read that word.

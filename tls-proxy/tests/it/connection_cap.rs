@@ -1,13 +1,9 @@
 //! `worker_connections`: clients beyond it wait and are served when others
 //! leave; those that are idle make room.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::sync::mpsc;
 
-use support::{Client, PATIENCE, Place, Proxy, Upstream};
+use crate::support::{self, Client, PATIENCE, Place, Proxy, Upstream};
 
 /// Fewer are never allowed.
 const MOST: usize = 8;

@@ -1,14 +1,10 @@
 //! The tests' own watch over responses sees what is broken, and nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use support::Client;
-use support::delimited::Watch;
+use crate::support::Client;
+use crate::support::delimited::Watch;
 
 /// What a watch says when everything has come, byte by byte or at once.
 fn judged(sent: &[u8], received: &[u8], closed: bool) -> Result<(), String> {

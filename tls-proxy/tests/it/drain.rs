@@ -1,16 +1,12 @@
 //! The drain of HTTP/1: what a stop signal means for requests in flight, for
 //! idle connections, for new ones, and for the exit code.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::support::{self, Client, PATIENCE, Place, Proxy, Upstream, eventually};
 use rustix::process::Signal;
-use support::{Client, PATIENCE, Place, Proxy, Upstream, eventually};
 
 /// An upstream that answers each request when told to.
 fn held(place: &Place) -> (Upstream, mpsc::Sender<()>) {

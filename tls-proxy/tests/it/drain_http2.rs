@@ -1,13 +1,9 @@
 //! The drain of HTTP/2: GOAWAY, streams in flight, and clients that stay.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
+use crate::support::frames::{DATA, END_STREAM, GOAWAY, Http2, RST_STREAM};
+use crate::support::place::PLAIN;
+use crate::support::{self, Place, Proxy, Upstream};
 use rustix::process::Signal;
-use support::frames::{DATA, END_STREAM, GOAWAY, Http2, RST_STREAM};
-use support::place::PLAIN;
-use support::{Place, Proxy, Upstream};
 
 const SERVER: &str = "\
 http2 on;

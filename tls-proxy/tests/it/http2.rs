@@ -1,13 +1,9 @@
 //! HTTP/2 with clients: streams side by side, bodies, limits, and what of it
 //! the upstream and the log see.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
-use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
-use support::place::PLAIN;
-use support::{Place, Proxy, Upstream, certificates, curl, stdout};
+use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
+use crate::support::place::PLAIN;
+use crate::support::{self, Place, Proxy, Upstream, certificates, curl, stdout};
 
 const SERVER: &str = "\
 http2 on;
@@ -141,7 +137,7 @@ fn a_body_longer_or_shorter_than_announced_never_arrives_as_whole() {
         let upstream = Upstream::echo(&place);
         let proxy = Proxy::start(place, SERVER);
         let mut client = Http2::connect(proxy.place.address(PLAIN));
-        client.begin_with(1, "/", &[("content-length", "3")]);
+        client.begin(1, "/", &[("content-length", "3")]);
         client.send(DATA, END_STREAM, 1, body);
         client.ask(3, "/good", &[]);
         upstream.has_seen(1);

@@ -1,17 +1,13 @@
 //! The lame duck: a pod that ends still accepts while its endpoint disappears,
 //! and every answer says goodbye.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::support::frames::{DATA, GOAWAY, Http2};
+use crate::support::place::PLAIN;
+use crate::support::{self, Place, Proxy, Upstream, eventually};
 use rustix::process::Signal;
-use support::frames::{DATA, GOAWAY, Http2};
-use support::place::PLAIN;
-use support::{Place, Proxy, Upstream, eventually};
 
 /// A proxy that passes everything upstream, with a fifth of this budget as its
 /// lame duck.

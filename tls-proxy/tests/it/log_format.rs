@@ -1,12 +1,8 @@
 //! `--log-format json`: every line is one JSON object, whatever strangers send.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
+use crate::support::proxy::{around, output};
+use crate::support::{self, Place, Proxy, Upstream, eventually, stderr};
 use rustix::process::Signal;
-use support::proxy::{around, output};
-use support::{Place, Proxy, Upstream, eventually, stderr};
 
 /// What strangers send, whole requests and none.
 const HOSTILE: [&[u8]; 7] = [

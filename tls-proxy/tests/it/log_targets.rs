@@ -1,16 +1,12 @@
 //! Access and error logs that are no plain files: compressed ones, and servers that take syslog.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::io::Read as _;
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use crate::support::{self, Place, Proxy, eventually};
 use flate2::read::MultiGzDecoder;
 use rustix::process::Signal;
-use support::{Place, Proxy, eventually};
 
 /// What a compressed log holds, as far as it is whole.
 fn unpacked(place: &Place, name: &str) -> String {

@@ -1,16 +1,12 @@
 //! Responses that pause: nothing is sent and nothing is done while there is
 //! nothing new, whatever stands between the upstream and the client.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use support::frames::{DATA, END_STREAM, HEADERS, Http2};
-use support::place::PLAIN;
-use support::{Client, PATIENCE, Place, Proxy, Upstream};
+use crate::support::frames::{DATA, END_STREAM, HEADERS, Http2};
+use crate::support::place::PLAIN;
+use crate::support::{Client, PATIENCE, Place, Proxy, Upstream};
 
 /// Each with `proxy_buffering on` and `off`.
 const WAYS: [&str; 5] = ["plain", "gzip", "limited", "trailers", "all"];

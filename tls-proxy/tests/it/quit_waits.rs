@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use crate::support::in_own_process;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tls_proxy::life::control::{self, Signal};
@@ -14,37 +15,40 @@ use tls_proxy::life::signals::{Event, Signals};
 
 const DRAIN: Duration = Duration::from_millis(200);
 
-#[tokio::test]
-async fn quit_returns_when_the_server_has_drained() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quit");
-    fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("nginx.pid");
-    let mut signals = Signals::install().unwrap();
-    let file = PidFile::write(&path).unwrap();
-    let looked_at = File::open(&path).unwrap();
+#[test]
+fn quit_returns_when_the_server_has_drained() {
+    let name = "quit_waits::quit_returns_when_the_server_has_drained";
+    in_own_process(name, async {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quit");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("nginx.pid");
+        let mut signals = Signals::install().unwrap();
+        let file = PidFile::write(&path).unwrap();
+        let looked_at = File::open(&path).unwrap();
 
-    let reload = path.clone();
-    thread::spawn(move || control::send(Signal::Reload, &reload))
-        .join()
-        .unwrap()
-        .unwrap();
-    assert_eq!(signals.next().await, Event::Reload);
+        let reload = path.clone();
+        thread::spawn(move || control::send(Signal::Reload, &reload))
+            .join()
+            .unwrap()
+            .unwrap();
+        assert_eq!(signals.next().await, Event::Reload);
 
-    let begin = Instant::now();
-    let waiter = thread::spawn(move || {
-        control::send(Signal::Quit, &path).unwrap();
-        begin.elapsed()
+        let begin = Instant::now();
+        let waiter = thread::spawn(move || {
+            control::send(Signal::Quit, &path).unwrap();
+            begin.elapsed()
+        });
+        assert_eq!(signals.next().await, Event::Quit);
+        tokio::time::sleep(DRAIN).await;
+        assert!(!waiter.is_finished(), "waits for the drain");
+        let free = flock(&looked_at, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(
+            free,
+            Err(Errno::WOULDBLOCK),
+            "the server can tell that somebody waits"
+        );
+        file.announce_drained();
+        let waited = waiter.join().unwrap();
+        assert!(waited >= DRAIN, "{waited:?}");
     });
-    assert_eq!(signals.next().await, Event::Quit);
-    tokio::time::sleep(DRAIN).await;
-    assert!(!waiter.is_finished(), "waits for the drain");
-    let free = flock(&looked_at, FlockOperation::NonBlockingLockExclusive);
-    assert_eq!(
-        free,
-        Err(Errno::WOULDBLOCK),
-        "the server can tell that somebody waits"
-    );
-    file.announce_drained();
-    let waited = waiter.join().unwrap();
-    assert!(waited >= DRAIN, "{waited:?}");
 }

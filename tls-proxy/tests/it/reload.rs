@@ -1,16 +1,12 @@
 //! HUP, `-s reload` and USR1: a new configuration for new connections, the old
 //! one where the new one is wrong, and log files that move.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::net::TcpStream;
 
+use crate::support::frames::{DATA, Http2};
+use crate::support::place::PLAIN;
+use crate::support::{self, Client, Place, Proxy, Upstream, eventually};
 use rustix::process::Signal;
-use support::frames::{DATA, Http2};
-use support::place::PLAIN;
-use support::{Client, Place, Proxy, Upstream, eventually};
 
 fn saying(text: &str) -> String {
     support::proxy::around(&format!(

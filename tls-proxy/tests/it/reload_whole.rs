@@ -1,17 +1,13 @@
 //! A reload is done when every worker has it, or not at all: in the log, in the
 //! metrics, and in what clients get.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
+use crate::support::proxy::around;
+use crate::support::{Client, Place, Proxy, Upstream, eventually};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use support::proxy::around;
-use support::{Client, Place, Proxy, Upstream, eventually};
 
 const ADMIN: u16 = 9113;
 const WORKERS: u64 = 8;

@@ -1,18 +1,14 @@
 //! Certificates and the configuration are taken by themselves when their files
 //! change, and what is wrong with the new ones changes nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use support::certificates::ecdsa;
-use support::place::TLS;
-use support::proxy::around;
-use support::{Place, Proxy, eventually, stdout};
+use crate::support::certificates::ecdsa;
+use crate::support::place::TLS;
+use crate::support::proxy::around;
+use crate::support::{self, Place, Proxy, eventually, stdout};
 
 /// A server whose pair lies in a volume as the kubelet mounts a Secret, with
 /// one port in clear text.

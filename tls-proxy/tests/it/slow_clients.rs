@@ -1,16 +1,12 @@
 //! Clients that take their time, on purpose or not: each time-out ends what
 //! it is there to end. Only that it ends is asserted, not when.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::io::Write as _;
 use std::time::Duration;
 
-use support::frames::Http2;
-use support::place::{PLAIN, TLS};
-use support::{Client, Place, Proxy, Upstream, certificates, eventually};
+use crate::support::frames::Http2;
+use crate::support::place::{PLAIN, TLS};
+use crate::support::{Client, Place, Proxy, Upstream, certificates, eventually};
 
 #[test]
 fn a_head_that_never_ends_is_cut() {

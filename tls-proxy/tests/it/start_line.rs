@@ -1,15 +1,11 @@
 //! What the log says of the whole at the start, and of certificates whenever
 //! they change.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::fs;
 
-use support::certificates::{ecdsa, openssl};
-use support::proxy::around;
-use support::{Place, Proxy};
+use crate::support::certificates::{ecdsa, openssl};
+use crate::support::proxy::around;
+use crate::support::{Place, Proxy};
 
 const SERVER: &str = "server { listen {tls} ssl; listen {plain};
     ssl_certificate own.pem; ssl_certificate_key own.key; return 200 a; }";

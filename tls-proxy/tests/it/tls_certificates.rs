@@ -1,14 +1,10 @@
 //! Certificates and keys: which are served, to whom, and what is said of
 //! those that cannot be.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::process::{Command, Stdio};
 
-use support::certificates::{ecdsa, openssl, rsa};
-use support::{Place, Proxy, curl, proxy, stderr, stdout};
+use crate::support::certificates::{ecdsa, openssl, rsa};
+use crate::support::{self, Place, Proxy, curl, proxy, stderr, stdout};
 
 fn server(certificate: &str, key: &str) -> String {
     format!(

@@ -1,16 +1,12 @@
 //! TLS records however they come: in crumbs, several at once, between new keys.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use support::{Place, Proxy, Upstream, certificates, curl, eventually, stderr};
+use crate::support::{self, Place, Proxy, Upstream, certificates, curl, eventually, stderr};
 
 fn start(name: &str) -> (Upstream, Proxy) {
     let place = Place::new(name);

@@ -1,13 +1,9 @@
 //! Handshakes: versions of TLS, sessions that are resumed, plain HTTP on the
 //! port for TLS.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::process::{Command, Stdio};
 
-use support::{Client, Place, Proxy, certificates, curl, stderr, stdout};
+use crate::support::{self, Client, Place, Proxy, certificates, curl, stderr, stdout};
 
 fn start(name: &str, more: &str) -> Proxy {
     let place = Place::new(name);

@@ -1,14 +1,10 @@
 //! `Upgrade`: after `101` bytes pass both ways, and the drain knows of it.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::support::{self, Client, Place, Proxy, Upstream, certificates, eventually};
 use rustix::process::Signal;
-use support::{Client, Place, Proxy, Upstream, certificates, eventually};
 
 const UPGRADE: &str = "\
 proxy_http_version 1.1;

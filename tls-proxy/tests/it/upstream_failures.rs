@@ -1,11 +1,7 @@
 //! Upstreams that fail: 502 and 504 with nginx's pages, and answers that stop
 //! in the middle, which must not look whole.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
-use support::{Client, Place, Proxy, Upstream, curl};
+use crate::support::{Client, Place, Proxy, Upstream, curl};
 
 fn answering(place: &Place, bytes: &'static str) -> Upstream {
     Upstream::start(place, move |mut served| {

@@ -1,11 +1,7 @@
 //! Connections to upstreams: which are kept, what a dead one means, and what
 //! is never sent twice.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
-use support::{Place, Proxy, Upstream, eventually};
+use crate::support::{self, Place, Proxy, Upstream, eventually};
 
 fn pooled(place: Place, more: &str) -> Proxy {
     let http = format!(

@@ -59,13 +59,8 @@ impl Http2 {
         self.send(HEADERS, END_STREAM | END_HEADERS, stream, &block);
     }
 
-    /// Sends the head of `POST path`; its body is to follow.
-    pub(crate) fn begin(&mut self, stream: u32, path: &str) {
-        self.begin_with(stream, path, &[]);
-    }
-
-    /// The same with `more` fields.
-    pub(crate) fn begin_with(&mut self, stream: u32, path: &str, more: &[(&str, &str)]) {
+    /// Sends the head of `POST path`, and `more` fields; its body is to follow.
+    pub(crate) fn begin(&mut self, stream: u32, path: &str, more: &[(&str, &str)]) {
         self.send(HEADERS, END_HEADERS, stream, &block("POST", path, more));
     }
 

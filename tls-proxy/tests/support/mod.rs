@@ -2,8 +2,6 @@
 //! running program, a client and an upstream that follows a script. What a
 //! test expects stands in the test.
 
-#![allow(dead_code, unused_imports, reason = "each file of tests uses a part")]
-#![allow(clippy::unwrap_used, reason = "a test panics")]
 #![allow(clippy::print_stdout, reason = "a test that fails shows the logs")]
 
 pub(crate) mod certificates;
@@ -32,6 +30,25 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "never came: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Runs a test in a process of its own, because what it does reaches a whole process; signals
+/// do. `test` is its path in this binary.
+pub(crate) fn in_own_process(test: &str, body: impl Future<Output = ()>) {
+    const ALONE: &str = "TEST_IN_OWN_PROCESS";
+    if std::env::var_os(ALONE).is_some() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(body);
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let (out, error) = (stdout(&output), stderr(&output));
+    let passed = output.status.success() && out.contains("1 passed");
+    assert!(passed, "{test}: {out}{error}");
 }
 
 /// Runs `curl` quietly, for twice the tests' patience at most.

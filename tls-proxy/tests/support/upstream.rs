@@ -25,8 +25,6 @@ struct Shared {
 /// One connection from the proxy.
 pub(crate) struct Served {
     pub(crate) wire: Client,
-    /// From 1, in the order of their arrival.
-    pub(crate) number: usize,
     shared: Arc<Shared>,
 }
 
@@ -47,15 +45,11 @@ impl Upstream {
                 if own.stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let number = own.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                own.accepted.fetch_add(1, Ordering::Relaxed);
                 let (script, shared) = (script.clone(), own.clone());
                 thread::spawn(move || {
                     let wire = Client::on(socket);
-                    script(Served {
-                        wire,
-                        number,
-                        shared,
-                    });
+                    script(Served { wire, shared });
                 });
             }
         });

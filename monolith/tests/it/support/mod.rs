@@ -1,10 +1,7 @@
 //! The service in process, and a client by hand: hostile requests are bytes no
 //! HTTP library would send.
 
-#![allow(dead_code)] // Each test file uses its own part.
-#![allow(clippy::unwrap_used)] // All of it is a test, though not marked so.
-
-#[path = "../../../tls-proxy/tests/support/delimited/mod.rs"]
+#[path = "../../../../tls-proxy/tests/support/delimited/mod.rs"]
 mod delimited;
 
 use monolith::config::{Config, Secret, WatchedFile};

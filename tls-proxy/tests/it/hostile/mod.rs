@@ -2,37 +2,34 @@
 //! request has exactly one line in the access log, and the process still serves afterwards.
 //! `NGINX_SUBJECT` names another binary, so that nginx itself can confirm what is asserted.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
 #![allow(
     dead_code,
     reason = "the differential tests use the rest of what is shared"
 )]
 
-#[path = "differential/bytes.rs"]
+#[path = "../../differential/bytes.rs"]
 mod bytes;
-#[path = "differential/case.rs"]
+#[path = "../../differential/case.rs"]
 mod case;
-#[path = "differential/certificates.rs"]
+#[path = "../../differential/certificates.rs"]
 mod certificates;
-#[path = "differential/chains.rs"]
+#[path = "../../differential/chains.rs"]
 mod chains;
-#[path = "support/delimited/mod.rs"]
-mod delimited;
-#[path = "differential/http1.rs"]
+#[path = "../../differential/http1.rs"]
 mod http1;
-#[path = "differential/places.rs"]
+#[path = "../../differential/places.rs"]
 mod places;
-#[path = "differential/program.rs"]
+#[path = "../../differential/program.rs"]
 mod program;
-#[path = "differential/served.rs"]
+#[path = "../../differential/served.rs"]
 mod served;
-#[path = "hostile/target.rs"]
 mod target;
-#[path = "differential/upstream.rs"]
+#[path = "../../differential/upstream.rs"]
 mod upstream;
-#[path = "differential/wire.rs"]
+#[path = "../../differential/wire.rs"]
 mod wire;
 
+use crate::support::delimited;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

@@ -1,12 +1,12 @@
 //! The program under attack: started on one configuration, asked, and counted after.
 
-use crate::case::Case;
-use crate::certificates;
-use crate::http1::{Answer, take_answer};
-use crate::places::Places;
-use crate::program::{Program, Running};
-use crate::upstream::Upstreams;
-use crate::wire::Wire;
+use super::case::Case;
+use super::certificates;
+use super::http1::{Answer, take_answer};
+use super::places::Places;
+use super::program::{Program, Running};
+use super::upstream::Upstreams;
+use super::wire::Wire;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

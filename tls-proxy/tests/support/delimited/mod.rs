@@ -4,7 +4,7 @@
 //!
 //! A [`Watch`] looks at the bytes of one connection. It is the tests' own
 //! reading, shared with neither program, and is tested itself in
-//! `tests/delimited.rs`.
+//! `tests/it/delimited.rs`.
 
 #![allow(dead_code, reason = "each file of tests uses a part")]
 

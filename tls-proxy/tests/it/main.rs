@@ -1,0 +1,38 @@
+//! The running program, and the configuration language as it reads it: one binary, since each
+//! one links the whole program. What all of them share stands in `support`.
+
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod backpressure;
+mod bodies;
+mod command_line;
+mod conf_like_nginx;
+mod conf_syntax;
+mod connection_cap;
+mod delimited;
+mod drain;
+mod drain_http2;
+mod hostile;
+mod http2;
+mod lame_duck;
+mod log_format;
+mod log_targets;
+mod pauses;
+mod published;
+mod quit_waits;
+mod reload;
+mod reload_whole;
+mod rotation;
+mod signals;
+mod slow_clients;
+mod start_line;
+mod tls_certificates;
+mod tls_records;
+mod tls_sessions;
+mod tunnel;
+mod upstream_failures;
+mod upstream_pool;
