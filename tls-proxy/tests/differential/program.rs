@@ -46,16 +46,6 @@ impl Program {
         })
     }
 
-    /// Whether it is as new as the nginx that the cases were written for: 1.31.
-    pub(crate) fn is_recent(&self) -> bool {
-        let minor = self
-            .version
-            .split('.')
-            .nth(1)
-            .and_then(|minor| minor.parse::<u32>().ok());
-        self.is_nginx && minor.is_some_and(|minor| minor >= 31)
-    }
-
     fn command(&self, case: &Case, places: &Places) -> Command {
         let mut command = Command::new(&self.path);
         command

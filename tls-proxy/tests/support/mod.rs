@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod delimited;
 pub(crate) mod frames;
+pub(crate) mod oracle;
 pub(crate) mod place;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
