@@ -3,6 +3,8 @@
 #   docker build --target tls-proxy -t docker.io/securemonolith/tls-proxy:1.0.0 .
 # `make images` needs no registry: it hands the stage `build` in, ready made.
 
+# The one place that names the toolchain of the images, the published figures and
+# tls-proxy's profile: scripts/name-toolchain says so where there is another one.
 FROM rust:1.95-bookworm AS build
 # The shell of the images; whichever version the release has.
 # hadolint ignore=DL3008

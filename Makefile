@@ -1,4 +1,4 @@
-# The two commands to know: `make run` and `make test`. `make` lists the rest.
+# The commands to know: `make run`, `make check` and `make test`. `make` lists the rest.
 
 VERSION    := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 REPOSITORY := docker.io/securemonolith
@@ -30,10 +30,12 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run test attack e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
+.PHONY: help run check check-one test attack e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
+	@echo 'make check    before a commit: format, clippy, unit tests, lint; no root, installs nothing'
+	@echo 'make check-one CASE=http1/host   one differential case, or tests by name'
 	@echo 'make test     install what the tests need and run all of them'
 	@echo 'make attack   attack tls-proxy, monolith and nginx in small control groups; ATTACKS names some'
 	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
@@ -47,6 +49,13 @@ help:
 
 run: programs
 	@scripts/foreground setpriv --pdeathsig TERM scripts/run
+
+check:
+	@scripts/check
+
+CASE = $(error CASE names a differential case or a test)
+check-one:
+	@scripts/check '$(CASE)'
 
 test:
 	@scripts/test
@@ -80,11 +89,13 @@ bench-tools:
 	@$(BUILD) --manifest-path bench/tools/Cargo.toml --release
 
 programs:
+	@scripts/name-toolchain
 	@$(BUILD) --package monolith --profile small
 	@$(call PROXY,$(CURDIR))
 	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
 
 profile: bench-tools
+	@scripts/name-toolchain
 	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
 
 rootfs: programs

@@ -27,7 +27,7 @@ mod transcript;
 mod upstream;
 mod wire;
 
-use run::{Run, home};
+use run::{Run, case_name, home};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let mut cases: Vec<_> = case_files(&home().join("cases"))
         .into_iter()
         .filter(|path| {
-            let name = path.display().to_string();
+            let name = case_name(path);
             filters.is_empty() || filters.iter().any(|filter| name.contains(*filter))
         })
         .collect();

@@ -211,7 +211,8 @@ pub(crate) fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
-fn case_name(path: &Path) -> String {
+/// `FOLDER/CASE`, as the command line names it.
+pub(crate) fn case_name(path: &Path) -> String {
     let path = path.strip_prefix(home().join("cases")).unwrap_or(path);
     path.with_extension("").display().to_string()
 }
