@@ -1,7 +1,8 @@
 //! The configuration language, through `conf::load` as the program uses it.
 
+use crate::support::Place;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tls_proxy::conf::{Directive, Entry, Loaded, Main, load, render};
 
@@ -167,20 +168,19 @@ fn the_command_line_comes_first_and_has_no_blocks() {
 }
 
 /// A folder of its own for each test.
-fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&root);
+fn folder(name: &str, files: &[(&str, &[u8])]) -> Place {
+    let place = Place::new(name);
     for (path, text) in files {
-        let path = root.join(path);
+        let path = place.path(path);
         fs::create_dir_all(path.parent().expect("has one")).expect("create");
         fs::write(path, text).expect("write");
     }
-    root
+    place
 }
 
 #[test]
 fn includes_are_found_from_the_folder_of_the_main_file_and_sorted() {
-    let root = folder(
+    let place = folder(
         "includes",
         &[
             (
@@ -194,18 +194,18 @@ fn includes_are_found_from_the_folder_of_the_main_file_and_sorted() {
             ("sub/x", b"x;"),
         ],
     );
-    let loaded = load_file(root.join("main.conf"));
+    let loaded = load_file(place.path("main.conf"));
     assert_eq!(messages(&loaded), [""; 0]);
     assert_eq!(shape(&loaded.tree), "[h]{[x];[b];}");
     assert_eq!(loaded.files.len(), 4);
-    assert_eq!(loaded.folders, [root.join("conf.d")]);
+    assert_eq!(loaded.folders, [place.path("conf.d")]);
 }
 
 #[test]
 fn files_that_cannot_be_read_are_named_with_their_include() {
     let main = b"a;\ninclude gone;\ninclude sub;\ninclude main.conf;\ninclude latin;";
     let latin = b"# \xe9 in a comment is fine\nb \xe9;\n";
-    let root = folder(
+    let place = folder(
         "unreadable",
         &[
             ("main.conf", main.as_slice()),
@@ -213,8 +213,8 @@ fn files_that_cannot_be_read_are_named_with_their_include() {
             ("latin", latin),
         ],
     );
-    let loaded = load_file(root.join("main.conf"));
-    let shown = root.display();
+    let loaded = load_file(place.path("main.conf"));
+    let shown = place.folder().display();
     assert_eq!(
         messages(&loaded),
         [
@@ -240,16 +240,16 @@ fn a_missing_main_file_is_a_problem_without_a_line() {
 
 #[test]
 fn a_brace_opened_in_an_included_file_closes_there() {
-    let root = folder(
+    let place = folder(
         "braces",
         &[
             ("main.conf", b"a { include x;\n".as_slice()),
             ("x", b"b;\n}\nc {\n"),
         ],
     );
-    let lines: Vec<String> = messages(&load_file(root.join("main.conf")))
+    let lines: Vec<String> = messages(&load_file(place.path("main.conf")))
         .iter()
-        .map(|text| text.replace(&format!("{}/", root.display()), ""))
+        .map(|text| text.replace(&format!("{}/", place.folder().display()), ""))
         .collect();
     assert_eq!(
         lines,
@@ -297,7 +297,7 @@ fn no_input_makes_it_panic_or_hang() {
         seed ^= seed << 17;
         usize::try_from(seed >> 33).unwrap() % below
     };
-    let root = folder("fuzz", &[("main.conf", b"".as_slice())]);
+    let place = folder("fuzz", &[("main.conf", b"".as_slice())]);
     for round in 0..1_500 {
         let mut bytes = Vec::new();
         for _ in 0..random(if round % 50 == 0 { 3_000 } else { 60 }) {
@@ -307,8 +307,8 @@ fn no_input_makes_it_panic_or_hang() {
                 bytes.extend_from_slice(PIECES[random(PIECES.len())].as_bytes());
             }
         }
-        fs::write(root.join("main.conf"), &bytes).unwrap();
-        let loaded = load_file(root.join("main.conf"));
+        fs::write(place.path("main.conf"), &bytes).unwrap();
+        let loaded = load_file(place.path("main.conf"));
         let mut out = Vec::new();
         render(&loaded.problems, &loaded.files, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

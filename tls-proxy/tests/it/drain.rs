@@ -172,9 +172,9 @@ fn connections_in_the_queue_of_the_kernel_are_served() {
     proxy.signal(Signal::TERM);
     proxy.signal(Signal::CONT);
     for client in &mut waiting {
-        let answer = client.answer();
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.field("Connection"), Some("close"));
+        assert_eq!(client.answer().status, 200);
+        // Which thread wakes first decides whether the response says so.
+        assert!(client.is_closed());
     }
     assert_eq!(proxy.exit_code(), Some(0));
     assert_eq!(upstream.seen().len(), 20);

@@ -2,11 +2,10 @@
 //! this test's process: it gets the signal, and removes the pid file.
 
 use std::fs::File;
-use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-use crate::support::in_own_process;
+use crate::support::{Place, in_own_process};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tls_proxy::life::control::{self, Signal};
@@ -19,9 +18,8 @@ const DRAIN: Duration = Duration::from_millis(200);
 fn quit_returns_when_the_server_has_drained() {
     let name = "quit_waits::quit_returns_when_the_server_has_drained";
     in_own_process(name, async {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quit");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("nginx.pid");
+        let place = Place::new("quit");
+        let path = place.path("nginx.pid");
         let mut signals = Signals::install().unwrap();
         let file = PidFile::write(&path).unwrap();
         let looked_at = File::open(&path).unwrap();
