@@ -15,6 +15,8 @@ pub(crate) mod auth_request;
 pub(crate) mod charset;
 pub(crate) mod cidr;
 pub(crate) mod core;
+#[cfg(test)]
+mod defaults;
 pub(crate) mod document_root;
 pub(crate) mod documentation;
 pub(crate) mod expires;

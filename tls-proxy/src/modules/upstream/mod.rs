@@ -116,6 +116,7 @@ impl Peer {
 }
 
 /// An `upstream` block while it is read.
+#[derive(Debug)]
 pub(crate) struct Draft {
     peers: Vec<Peer>,
     keepalive: usize,

@@ -1,0 +1,96 @@
+//! A default is stated in a directive's table, for the documentation, and in the `Default` of the
+//! settings: here the two are compared.
+
+use std::collections::BTreeSet;
+
+use super::{Contexts, Effect, Place, Scope, Settings, Spec, TABLES};
+use crate::conf::{Directive, Entry, Main, load};
+use crate::config::draft::Draft;
+
+/// Directives whose settings know whether somebody has written them (`None`, an empty list, a
+/// position for a message), or whose default nginx itself refuses. What they mean unwritten is
+/// decided where they are used.
+const KNOW_WHETHER_WRITTEN: [&str; 21] = [
+    "access_log",
+    "charset_types",
+    "error_log",
+    "index",
+    "limit_rate",
+    "limit_rate_after",
+    "log_format",
+    "proxy_buffer_size",
+    "proxy_buffers",
+    "proxy_busy_buffers_size",
+    "proxy_limit_rate",
+    "proxy_max_temp_file_size",
+    "proxy_redirect",
+    "proxy_set_header",
+    "proxy_ssl_ciphers",
+    "proxy_ssl_name",
+    "proxy_temp_file_write_size",
+    "root",
+    "ssl_ciphers",
+    "ssl_ecdh_curve",
+    "ssl_verify_client",
+];
+
+#[test]
+fn a_default_that_is_written_changes_nothing() {
+    // Cloned and not made anew: tables have an order of their own.
+    let settings = Settings::default();
+    let unwritten = |_: &mut Scope<'_>| true;
+    let mut changing = BTreeSet::new();
+    for spec in TABLES.iter().flat_map(|(_, table)| table.iter()) {
+        let Effect::Set(set) = spec.effect else {
+            continue;
+        };
+        if spec.default.is_empty() {
+            continue;
+        }
+        let line = written(spec);
+        let before = settings_after(spec, &settings, unwritten);
+        let after = settings_after(spec, &settings, |scope| set(scope, &line).is_ok());
+        if before != after {
+            changing.insert(spec.name);
+        }
+    }
+    let expected = BTreeSet::from(KNOW_WHETHER_WRITTEN);
+    assert_eq!(changing, expected);
+}
+
+/// The line with the default, as it would stand in a file.
+fn written(spec: &Spec) -> Directive {
+    let main = Main::BuiltIn {
+        name: "default".to_owned(),
+        text: format!("{} {};", spec.name, spec.default),
+        folder: "/".into(),
+    };
+    let globals = None;
+    let mut loaded = load(&Entry { main, globals });
+    assert!(loaded.problems.is_empty(), "{}", spec.name);
+    loaded.tree.remove(0)
+}
+
+/// What all settings are once `apply` has run in a block of the directive's kind; none if it
+/// refuses.
+fn settings_after(
+    spec: &Spec,
+    settings: &Settings,
+    apply: impl FnOnce(&mut Scope<'_>) -> bool,
+) -> Option<String> {
+    let kinds = [Contexts::MAIN, Contexts::HTTP, Contexts::UPSTREAM];
+    let mut kinds = kinds.into_iter();
+    let mut scope = Scope {
+        context: kinds
+            .find(|kind| spec.contexts.meets(*kind))
+            .unwrap_or(Contexts::SERVER),
+        settings: &mut settings.clone(),
+        draft: &mut Draft::default(),
+        place: &mut Place::default(),
+        first_here: true,
+        order: 0,
+    };
+    let accepted = apply(&mut scope);
+    let (main, upstream) = (&scope.draft.main, &scope.place.upstream);
+    accepted.then(|| format!("{:?}{main:?}{upstream:?}", scope.settings))
+}
