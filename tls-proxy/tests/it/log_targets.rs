@@ -1,6 +1,6 @@
 //! Access and error logs that are no plain files: compressed ones, and servers that take syslog.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -59,7 +59,12 @@ fn syslog_gets_a_datagram_for_each_line() {
     let proxy = Proxy::start_whole(Place::new("log-syslog"), &conf);
     let next = || {
         let mut datagram = [0; 2048];
-        let size = server.recv(&mut datagram).unwrap();
+        let size = loop {
+            match server.recv(&mut datagram) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.unwrap(),
+            }
+        };
         String::from_utf8_lossy(&datagram[..size]).into_owned()
     };
     assert_eq!(proxy.connect().fetch("/x").status, 204);

@@ -1,6 +1,6 @@
 //! A client that writes bytes as they are, and reads whole answers.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
@@ -95,13 +95,17 @@ impl Client {
     /// Reads once; 0 is the end, or a reset.
     fn more(&mut self) -> usize {
         let mut space = [0; 16 * 1024];
-        let size = match self.socket.read(&mut space) {
-            Ok(size) => size,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
-            Err(error) => panic!(
-                "reads: {error}; held {:?}",
-                String::from_utf8_lossy(&self.held)
-            ),
+        let size = loop {
+            match self.socket.read(&mut space) {
+                Ok(size) => break size,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break 0,
+                // A socket with a time-out says so when the process was stopped meanwhile.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!(
+                    "reads: {error}; held {:?}",
+                    String::from_utf8_lossy(&self.held)
+                ),
+            }
         };
         self.held.extend_from_slice(&space[..size]);
         if let Some(watch) = &mut self.watch

@@ -30,7 +30,7 @@ mod upstream;
 mod wire;
 
 use crate::support::delimited;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use target::{PATIENCE, PLAIN, TLS, Target, answer_on};
@@ -188,7 +188,7 @@ fn a_dribbled_header_ends_with_its_time() {
         .unwrap();
     let is_over = |stream: &mut TcpStream| match stream.read(&mut [0; 64]) {
         Ok(count) => count == 0,
-        Err(error) => !matches!(error.kind(), std::io::ErrorKind::WouldBlock),
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
     };
     let mut sent = b"GET / HTTP/1.1\r\nX: ".iter().cycle();
     while stream.write_all(&[*sent.next().unwrap()]).is_ok() && !is_over(&mut stream) {
