@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, run
 
 MB = 1_000_000
-LIMITS = {"monolith": 5 * MB, "tls-proxy": 9 * MB}
+LIMITS = {"monolith": 8 * MB, "tls-proxy": 14 * MB}
 every_image = pytest.mark.parametrize("name", LIMITS)
 
 
