@@ -13,6 +13,10 @@ use tls_proxy::life::signals::Signals;
 use tls_proxy::log_form::Form;
 use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
 
+/// glibc's keeps what it once had: after a flood tens of MiB would stay.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The configuration, an address or the command line is wrong (nginx: 1).
 const FAILURE: u8 = 1;
 /// Wrong usage (sysexits).

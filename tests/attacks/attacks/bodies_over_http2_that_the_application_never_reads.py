@@ -5,7 +5,7 @@ import asyncio
 import frames
 from attack import Attack, still_open
 
-ATTACK = Attack()
+ATTACK = Attack(after=True)
 CONNECTIONS, STREAMS = 16, range(1, 200, 2)
 
 

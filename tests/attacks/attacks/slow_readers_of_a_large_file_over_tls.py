@@ -3,8 +3,7 @@
 
 from attack import Attack
 
-# The memory of it does not go back yet: docs/attacks.md says why.
-ATTACK = Attack(configurations=("static",))
+ATTACK = Attack(configurations=("static",), after=True)
 CONNECTIONS = 2000
 
 
