@@ -244,17 +244,20 @@ pub(crate) fn contains(value: &[u8], needle: &[u8]) -> bool {
 
 /// The field is about the connection and not about the message: a proxy takes
 /// it off (RFC 9110, section 7.6.1).
+#[inline]
 pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
-    const HOP_BY_HOP: [&[u8]; 7] = [
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
+    const HOP_BY_HOP: [&str; 7] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
-    HOP_BY_HOP.iter().any(|own| own.eq_ignore_ascii_case(name))
+    const NAMES: Names = Names::of(&HOP_BY_HOP);
+    let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+    NAMES.may_have(name) && HOP_BY_HOP.iter().any(is)
 }
 
 #[cfg(test)]
