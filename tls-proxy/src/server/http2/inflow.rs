@@ -26,6 +26,9 @@ use crate::server::stream::ClientStream;
 /// Header blocks together that `h2` may decode before their requests are accepted,
 /// bytes. A byte may stand for a field of some hundred bytes.
 const UNACCEPTED: u32 = 2048;
+/// What is read from a client in one turn, bytes: what it makes `h2` do keeps all other
+/// clients of the worker waiting.
+const TURN: usize = 64 << 10;
 /// What is asked for at once for DATA, bytes.
 const STEP: u64 = 16 << 10;
 /// A request's trailer fields up to this size, as they come, are part of what its
@@ -296,6 +299,8 @@ type Wait = Pin<Box<dyn Future<Output = ()>>>;
 /// A client's byte stream, each frame as far as there is memory for it.
 pub(super) struct Metered {
     io: ClientStream,
+    /// Bytes that have come without a pause.
+    at_once: usize,
     inflow: Rc<Inflow>,
     headers: FrameHeaders,
     /// Read, and behind a frame that has to wait.
@@ -309,6 +314,7 @@ impl Metered {
     pub(super) fn new(io: ClientStream, inflow: Rc<Inflow>) -> Self {
         Self {
             io,
+            at_once: 0,
             inflow,
             headers: FrameHeaders::default(),
             stash: BytesMut::new(),
@@ -416,7 +422,18 @@ impl AsyncRead for Metered {
         }
         let start = into.filled().len();
         if this.stash.is_empty() {
-            ready!(Pin::new(&mut this.io).poll_read(cx, into))?;
+            // Small frames make more work than they are long: others have their turn.
+            if this.at_once >= TURN {
+                this.at_once = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let read = Pin::new(&mut this.io).poll_read(cx, into);
+            this.at_once = match read {
+                Poll::Ready(_) => this.at_once + into.filled().len() - start,
+                Poll::Pending => 0,
+            };
+            ready!(read)?;
         } else {
             let size = this.stash.len().min(into.remaining());
             into.put_slice(&this.stash[..size]);
