@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::admission::{Account, Admitted, CONNECTION, HTTP2, Holder, Kind, Permit, Waits};
+use super::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
 use super::counters::labels::Handshake;
 use super::counters::{self, Open};
 use super::listener::NOWHERE;
@@ -98,13 +98,17 @@ impl Connection {
     }
 
     /// What a handshake holds is free again, and HTTP/2 takes its own.
-    fn begins_http(&self, http2: bool) {
-        let keeps = CONNECTION + if http2 { HTTP2 } else { 0 };
-        let held = self.permit.memory(Kind::Connection);
-        self.permit
-            .shrink(Kind::Connection, held.saturating_sub(keeps));
-        let held = self.permit.memory(Kind::Transfer);
-        self.permit.shrink(Kind::Transfer, held);
+    async fn begins_http(&self, http2: bool) {
+        let permit = &self.permit;
+        if http2 {
+            self.account.holder().goes_on();
+            // A handshake is counted among what ends soon, of which a part is kept, so
+            // that those who wait here cannot stand in each other's way.
+            let held = permit.memory(Kind::Transfer);
+            permit.grow(HTTP2.saturating_sub(held)).await;
+            permit.turn_into(Kind::Transfer, Kind::Connection, HTTP2);
+        }
+        permit.shrink(Kind::Transfer, permit.memory(Kind::Transfer));
     }
 
     /// Says that the connection was closed to make room.
@@ -221,18 +225,21 @@ async fn begin(
         account,
     };
     let holder = connection.account.holder().clone();
-    holder.wait(Waits::Handshake, 0);
+    holder.wait(Waits::FirstWords, 0);
     let stream = Prefixed {
         seen: BytesMut::new(),
         socket,
     };
-    let opening = Box::pin(open(&mut connection, stream));
+    let opening = Box::pin(async {
+        let opened = open(&mut connection, stream).await?;
+        connection.begins_http(opened.1).await;
+        Ok(opened)
+    });
     let opening = unless_evicted(&holder, opening);
     let opened = tokio::time::timeout(patience, opening).await;
     let (level, what) = match opened {
         Ok(Some(Ok((stream, http2)))) => {
             holder.begins();
-            connection.begins_http(http2);
             return Some((Rc::new(connection), stream, http2));
         }
         Ok(Some(Err(Closed::Quiet))) => return None,
@@ -316,6 +323,7 @@ async fn open(
     }
     let mut server = listen.default;
     let permit = &connection.permit;
+    let holder = connection.account.holder();
     let choose = |name: Option<&str>| {
         server = name
             .and_then(|name| listen.names.find_quietly(name))
@@ -324,7 +332,13 @@ async fn open(
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
         Some((tls.clone(), http2_on(server)))
     };
-    let (tls, info) = accept::accept(stream, choose, async |memory| permit.grow(memory).await)
+    let reserve = async |memory| {
+        // It is not the client that is waited for.
+        holder.goes_on();
+        permit.grow(memory).await;
+        holder.wait(Waits::Handshake, 0);
+    };
+    let (tls, info) = accept::accept(stream, choose, reserve)
         .await
         .map_err(Closed::Because)?;
     counters::handshake_done(info.is_tls13(), info.reused);

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
 use super::stream::{MOST_HANDSHAKE, TlsStream};
+use crate::server::admission::HANDSHAKE;
 use crate::server::stream::Prefixed;
 
 /// A ClientHello is no longer than this, bytes: browsers send 2 KiB, and what is
@@ -93,14 +94,15 @@ pub(crate) enum Failure {
 }
 
 /// Waits for the ClientHello, asks `choose` for the server it names, and
-/// finishes the handshake with that server's certificate. What it comes to hold
-/// beyond what most handshakes do it asks `reserve` for first, in bytes.
+/// finishes the handshake with that server's certificate. What it comes to hold it
+/// asks `reserve` for first, in bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
     reserve: impl AsyncFn(u64),
 ) -> Result<(TlsStream, TlsInfo), Failure> {
     let accepted = read_hello(&mut stream, &reserve).await?;
+    reserve(HANDSHAKE).await;
     let hello = accepted.client_hello();
     let server_name = hello.server_name().map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);

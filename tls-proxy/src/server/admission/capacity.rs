@@ -7,12 +7,12 @@
 
 /// An open connection that waits for a request, bytes.
 pub(crate) const CONNECTION: u64 = 10 << 10;
-/// What a TLS handshake adds to its connection until it is over, bytes; what is
-/// large in it asks for more (tls/accept.rs).
-pub(crate) const HANDSHAKE: u64 = 24 << 10;
+/// What a TLS handshake adds to its connection from the ClientHello until it is over,
+/// bytes; what is large in it asks for more (tls/accept.rs).
+pub(crate) const HANDSHAKE: u64 = 6 << 10;
 /// What HTTP/2 adds to its connection: frames in both directions and two full
-/// dynamic tables, bytes. Its handshake has had as much.
-pub(crate) const HTTP2: u64 = HANDSHAKE;
+/// dynamic tables, bytes.
+pub(crate) const HTTP2: u64 = 24 << 10;
 /// A header block of HTTP/2 that has begun and not ended, bytes: as it came, and
 /// the fields that were decoded from it, of which `max_header_list_size` allows
 /// some 64 KiB and HeaderMap takes a multiple where they are short.

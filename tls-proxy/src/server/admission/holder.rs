@@ -20,6 +20,8 @@ pub(crate) struct Client {
     pub(super) held: Cell<u64>,
     /// Streams that had to give up.
     shed: Cell<u32>,
+    /// The connection itself has been asked to.
+    pub(super) closing: Cell<bool>,
 }
 
 impl Client {
@@ -36,7 +38,10 @@ pub(crate) enum Waits {
     Otherwise,
     /// For the next request.
     Idle,
-    /// For the rest of a handshake or of a PROXY protocol header.
+    /// For what a client says first: a PROXY protocol header, a ClientHello, or how
+    /// its request in clear text begins.
+    FirstWords,
+    /// For the rest of a handshake.
     Handshake,
     /// For the rest of a request's head.
     Head,
@@ -54,7 +59,7 @@ impl Waits {
         match self {
             Self::Otherwise => "an upstream",
             Self::Idle => "a request",
-            Self::Handshake => "the handshake",
+            Self::FirstWords | Self::Handshake => "the handshake",
             Self::Head => "the request header",
             Self::Body => "the request body",
             Self::Response => "the client to read the response",
@@ -73,8 +78,9 @@ pub(crate) struct Holder {
     /// What it holds, bytes.
     pub(super) held: Cell<u64>,
     pub(super) waits: Cell<Waits>,
-    /// What it waited for last; since when it does so without more than [`MOVED`]
-    /// having come or gone, and how much had then.
+    /// What it waited for last in its request; since when it does so without more than
+    /// [`MOVED`] having come or gone, or since when the request has been under way; and
+    /// how much had come or gone then.
     stage: Cell<Waits>,
     pub(super) since: Cell<Instant>,
     moved: Cell<u64>,
@@ -128,6 +134,9 @@ impl Holder {
     pub(crate) fn goes_on(&self) {
         self.waits.set(Waits::Otherwise);
         if let Some(expected) = self.evicted.take() {
+            if self.is_connection {
+                self.client.closing.set(false);
+            }
             self.admission.stays(expected);
         }
     }
@@ -136,6 +145,24 @@ impl Holder {
     pub(crate) fn begins(&self) {
         self.goes_on();
         self.stage.set(Waits::Otherwise);
+    }
+
+    /// A request begins: however long it takes, it is from now on.
+    pub(crate) fn begins_request(&self) {
+        self.begins();
+        self.since.set(moment::now());
+    }
+
+    /// It waits for room, not for its client.
+    pub(super) fn waits_in_line(&self) {
+        if self.waits.get() == Waits::Otherwise {
+            self.since.set(moment::now());
+        }
+    }
+
+    /// Whether its request has never had to wait for the client.
+    pub(super) fn has_not_waited(&self) -> bool {
+        self.stage.get() == Waits::Otherwise
     }
 
     /// What is waited for.
@@ -173,13 +200,14 @@ impl Holder {
             false => self.held.get(),
         };
         self.evicted.set(Some(held));
+        self.client.closing.set(self.is_connection);
         if !self.is_connection {
             self.client.shed.set(self.client.shed.get() + 1);
         }
         counters::relieved(match self.waits.get() {
             Waits::Otherwise => Relief::Share,
             Waits::Idle => Relief::Idle,
-            Waits::Handshake => Relief::Handshake,
+            Waits::FirstWords | Waits::Handshake => Relief::Handshake,
             Waits::Head => Relief::RequestHead,
             Waits::Body => Relief::RequestBody,
             Waits::Response => Relief::Response,

@@ -2,7 +2,7 @@
 //! together. Everything that a peer can make the worker hold is counted here
 //! before it is held.
 //!
-//! Who finds no room waits; whoever holds least comes first. Meanwhile those who
+//! Who finds no room waits; whoever wants least comes first. Meanwhile those who
 //! hold memory without need are asked to give it up ([`relief`]).
 
 mod capacity;
@@ -26,6 +26,9 @@ use crate::server::moment;
 /// waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// What a client holds at most until its first response, bytes, if that is small.
+const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
+
 /// What a worker has left to hand out.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -39,10 +42,21 @@ pub(crate) struct Admission {
     memory: Cell<i64>,
     /// What is held of each kind, bytes.
     used: [Cell<u64>; 3],
-    /// What those give back who have been asked to give up, bytes.
+    /// What those give back who have been asked to give up, bytes, and when somebody
+    /// was asked last.
     expected: Cell<u64>,
+    asked: Cell<Option<Instant>>,
+    /// By how much a look came late: so long the worker has not heard its clients.
+    lag: Cell<Duration>,
     holders: RefCell<Vec<Rc<Holder>>>,
     waiting: RefCell<Vec<Rc<Waiting>>>,
+    /// Since when somebody has been waiting, with no look in between at which nobody
+    /// was.
+    crowded_since: Cell<Option<Instant>>,
+    /// When the latest request had begun of those that ended while others waited, and
+    /// when the last one of them ended.
+    overtaking: Cell<Option<Instant>>,
+    ended: Cell<Option<Instant>>,
     /// Somebody waits, or the limit has become smaller.
     pressed: Notify,
 }
@@ -63,7 +77,7 @@ impl Demand {
         kind: Kind::Connection,
         connections: 1,
         descriptors: 2,
-        memory: CONNECTION + HANDSHAKE,
+        memory: CONNECTION,
     };
 
     /// A stream's request, with the descriptor of its upstream.
@@ -96,9 +110,16 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What its client holds already, bytes.
-    fn held(&self) -> u64 {
-        self.client.as_ref().map_or(0, |client| client.held.get())
+    /// What its client is going to hold, bytes.
+    fn holds(&self) -> u64 {
+        let held = self.client.as_ref().map_or(0, |client| client.held.get());
+        held + self.demand.memory
+    }
+
+    /// Whose turn it is: those who want less come before those who want more, and
+    /// clients on their way to their first response one after the other.
+    fn turn(&self) -> (u64, Instant) {
+        (self.holds().max(NEWCOMER), self.since)
     }
 }
 
@@ -130,8 +151,13 @@ impl Admission {
             memory: Cell::new(to_signed(capacity.memory())),
             used: Default::default(),
             expected: Cell::new(0),
+            asked: Cell::new(None),
+            lag: Cell::new(Duration::ZERO),
             holders: RefCell::default(),
             waiting: RefCell::default(),
+            crowded_since: Cell::new(None),
+            overtaking: Cell::new(None),
+            ended: Cell::new(None),
             pressed: Notify::new(),
         };
         own.publish();
@@ -166,7 +192,7 @@ impl Admission {
         counters::memory(budget, u64::try_from(held).unwrap_or(0));
     }
 
-    /// A place for one more connection, its handshake included.
+    /// A place for one more connection.
     pub(crate) async fn for_connection(self: &Rc<Self>) -> Admitted {
         self.acquire(Demand::CONNECTION, None).await;
         let account = self.enrol(Rc::default(), true);
@@ -190,13 +216,13 @@ impl Admission {
     /// A place for one more request of a connection or stream.
     pub(crate) async fn for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
         let demand = Demand::memory(Kind::Request, REQUEST);
-        self.acquire(demand, Some(&holder.client)).await;
+        self.acquire(demand, Some(holder)).await;
         self.granted(demand, Some(holder.clone()))
     }
 
     /// A place for one more stream's request, with the descriptor of its upstream.
     pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
-        self.acquire(Demand::STREAM, Some(&holder.client)).await;
+        self.acquire(Demand::STREAM, Some(holder)).await;
         self.granted(Demand::STREAM, Some(holder.clone()))
     }
 
@@ -243,8 +269,13 @@ impl Admission {
                 }
                 self.grant();
                 self.relieve();
+                let looked = Instant::now();
                 tokio::time::sleep(LOOK_AGAIN).await;
+                let late = looked.elapsed().saturating_sub(LOOK_AGAIN);
+                self.lag.set(late.max(self.lag.get() / 2));
             }
+            self.crowded_since.set(None);
+            self.lag.set(Duration::ZERO);
         }
     }
 
@@ -291,17 +322,23 @@ impl Admission {
         permit
     }
 
-    async fn acquire(&self, demand: Demand, client: Option<&Rc<Client>>) {
+    async fn acquire(&self, demand: Demand, holder: Option<&Rc<Holder>>) {
         if self.take_now(&demand) {
             return;
         }
+        if let Some(holder) = holder {
+            holder.waits_in_line();
+        }
         let waiting = Rc::new(Waiting {
             demand,
-            client: client.cloned(),
+            client: holder.map(|holder| holder.client.clone()),
             since: moment::now(),
             granted: Cell::new(false),
             waker: RefCell::default(),
         });
+        if self.crowded_since.get().is_none() {
+            self.crowded_since.set(Some(waiting.since));
+        }
         self.waiting.borrow_mut().push(waiting.clone());
         let in_line = InLine {
             admission: self,
@@ -360,7 +397,8 @@ impl Admission {
         unused.sum()
     }
 
-    fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) {
+    /// Says whether somebody had been waiting for it.
+    fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) -> bool {
         for (used, memory) in self.used.iter().zip(memory) {
             used.set(used.get().saturating_sub(memory));
         }
@@ -371,12 +409,24 @@ impl Admission {
             .set(self.descriptors.get() + i64::from(descriptors));
         self.memory.set(self.memory.get() + to_signed(memory));
         self.publish();
-        if !self.waiting.borrow().is_empty() {
+        let crowded = self.is_crowded();
+        if crowded {
             self.grant();
+        }
+        crowded
+    }
+
+    /// A request has ended while others waited: those that had begun before it are
+    /// slower than it was.
+    fn overtakes(&self, holder: &Holder) {
+        if holder.has_not_waited() && holder.evicted.get().is_none() {
+            let began = Some(holder.since.get());
+            self.overtaking.set(self.overtaking.get().max(began));
+            self.ended.set(Some(moment::now()));
         }
     }
 
-    /// Serves those who wait, whoever holds least first. Whoever has to wait for memory
+    /// Serves those who wait, in their turn. Whoever has to wait for memory
     /// is passed over only by those for whom memory of their kind is kept.
     fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
@@ -392,7 +442,7 @@ impl Admission {
                     // What is lacking are connections or descriptors.
                     Some(_) => own.demand.connections + own.demand.descriptors == 0,
                 });
-                others.min_by_key(|own| (own.held(), own.since)).cloned()
+                others.min_by_key(|own| own.turn()).cloned()
             };
             let Some(next) = next else { return };
             if self.try_take(&next.demand) {
@@ -456,9 +506,8 @@ impl Holder {
 impl Permit {
     /// Waits for so many bytes more, for a body or another thing that soon ends.
     pub(crate) async fn grow(&self, memory: u64) {
-        let client = self.holder.as_ref().map(|holder| &holder.client);
         let demand = Demand::memory(Kind::Transfer, memory);
-        self.admission.acquire(demand, client).await;
+        self.admission.acquire(demand, self.holder.as_ref()).await;
         self.add(memory);
     }
 
@@ -493,6 +542,17 @@ impl Permit {
         self.admission.give_back(0, 0, all);
     }
 
+    /// What it holds of one kind counts as another one from now on.
+    pub(crate) fn turn_into(&self, before: Kind, now: Kind, memory: u64) {
+        let moved = memory.min(self.memory(before));
+        let used = &self.admission.used;
+        for table in [&self.memory, used] {
+            let (less, more) = (&table[before as usize], &table[now as usize]);
+            less.set(less.get() - moved);
+            more.set(more.get() + moved);
+        }
+    }
+
     fn sum(&self) -> u64 {
         self.memory.iter().map(Cell::get).sum()
     }
@@ -525,8 +585,14 @@ impl Drop for Permit {
             holder.subtract(self.sum());
         }
         let memory = self.memory.each_ref().map(Cell::get);
-        self.admission
+        let crowded = self
+            .admission
             .give_back(self.connections, self.descriptors, memory);
+        if let (true, Some(holder)) = (crowded, &self.holder)
+            && memory[Kind::Request as usize] > 0
+        {
+            self.admission.overtakes(holder);
+        }
     }
 }
 

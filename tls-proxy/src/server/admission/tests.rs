@@ -23,7 +23,6 @@ async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
 /// A connection whose handshake is over and that waits for a request.
 async fn idle(admission: &Rc<Admission>) -> Admitted {
     let own = admission.for_connection().await;
-    own.permit.shrink(Kind::Connection, HANDSHAKE);
     own.account.holder().wait(Waits::Idle, 0);
     own
 }
@@ -236,4 +235,109 @@ async fn who_gives_up_waiting_takes_nothing_with_it() {
     yield_now().await;
     let _third = admission.for_connection().await;
     assert!(!admission.is_crowded());
+}
+
+/// As many connections as fit.
+async fn fill(admission: &Rc<Admission>) -> Vec<Admitted> {
+    let mut all = Vec::new();
+    while let Ok(own) = timeout(MOMENT, admission.for_connection()).await {
+        all.push(own);
+    }
+    all
+}
+
+/// Lets as much time pass for all who hold something.
+fn pass(admission: &Admission, time: Duration) {
+    for holder in admission.holders.borrow().iter() {
+        holder.since.set(holder.since.get() - time);
+    }
+    let since = admission.crowded_since.get();
+    admission.crowded_since.set(since.map(|since| since - time));
+}
+
+fn gave_up(held: &[(Admitted, Permit)]) -> Vec<usize> {
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_at().is_some();
+    let all = held.iter().enumerate();
+    all.filter(|(_, own)| evicted(own))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+#[tokio::test]
+async fn requests_give_up_that_later_ones_have_overtaken() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut held = busy(&admission).await;
+    let mut others = fill(&admission).await;
+    pass(&admission, Duration::from_secs(2));
+    // The first one is old, another one that began later comes to its end, and the rest
+    // began after that.
+    if let Some(last) = held.pop() {
+        let mut newcomer = pin!(admission.for_connection());
+        assert!(waits(newcomer.as_mut()).await);
+        last.0.account.holder().begins_request();
+        drop(last);
+        others.push(newcomer.await);
+    }
+    for own in held[1..].iter().map(|own| &own.0).chain(&others) {
+        own.account.holder().begins_request();
+    }
+    others.append(&mut fill(&admission).await);
+    let mut newcomer = pin!(admission.for_connection());
+    assert!(waits(newcomer.as_mut()).await);
+    assert_eq!(gave_up(&held), [0]);
+}
+
+#[tokio::test]
+async fn one_request_gives_up_when_none_comes_to_its_end() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(admission.for_connection());
+    assert!(waits(newcomer.as_mut()).await);
+    pass(&admission, Duration::from_millis(700));
+    admission.relieve();
+    assert_eq!(gave_up(&held), [0; 0], "an upstream may need some time");
+    pass(&admission, Duration::from_secs(1));
+    admission.relieve();
+    assert_eq!(gave_up(&held).len(), 1);
+}
+
+#[tokio::test]
+async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let own = idle(&admission).await;
+    own.account.holder().goes_on();
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut request = pin!(admission.for_request(own.account.holder()));
+    let mut later = pin!(admission.for_connection());
+    assert!(waits(request.as_mut()).await && waits(later.as_mut()).await);
+    held[0].1.shrink(Kind::Transfer, REQUEST);
+    let _request = request.await;
+    assert!(waits(later.as_mut()).await);
+}
+
+#[tokio::test]
+async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut held = Vec::new();
+    while let Ok(own) = timeout(MOMENT, idle(&admission)).await {
+        held.push(own);
+    }
+    let count = || {
+        let evicted = held
+            .iter()
+            .filter(|own| own.account.holder().evicted_at().is_some());
+        evicted.count()
+    };
+    let mut newcomer = pin!(admission.for_connection());
+    assert!(waits(newcomer.as_mut()).await);
+    sleep(3 * MOMENT).await;
+    admission.relieve();
+    let first = count();
+    admission.relieve();
+    assert_eq!(count(), first);
+    sleep(3 * MOMENT).await;
+    admission.relieve();
+    assert!(count() > first);
 }

@@ -67,7 +67,6 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     // What has been looked at and holds no end of the head.
     let mut seen = 0;
     let holder = connection.account.holder();
-    holder.begins();
     let mut permit: Option<Permit> = None;
     let mut counted = SMALL_HEAD as usize;
     loop {
@@ -104,7 +103,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             }
         }
         if let Some(head) = head {
-            holder.begins();
+            holder.begins_request();
             return Next::Head {
                 head: Box::new(head),
                 pipelined,

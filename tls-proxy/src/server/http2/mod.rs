@@ -50,6 +50,8 @@ const FIELD_OVERHEAD: usize = 32;
 
 /// How long a client may stay that has been told goodbye and has no stream.
 const LEAVE: Duration = Duration::from_secs(1);
+/// The same for one whose room others wait for.
+const LEAVE_ROOM: Duration = Duration::from_millis(50);
 
 /// A request that has come: its head, its body, and where its answer goes.
 type Asked = (http::Request<RecvStream>, SendResponse<Piece>);
@@ -160,12 +162,12 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
                 let what = "client timed out (110: Connection timed out) \
                             while processing HTTP/2 connection";
                 error_log::connection(connection, Level::Info, what);
-                leave(&mut frames, Reason::PROTOCOL_ERROR).await;
+                leave(&mut frames, holder, Reason::PROTOCOL_ERROR).await;
                 return;
             }
             () = leaves(holder, patience), if is_idle && block.is_none() && !inflow.is_waiting() => {
                 if !goodbye {
-                    leave(&mut frames, Reason::NO_ERROR).await;
+                    leave(&mut frames, holder, Reason::NO_ERROR).await;
                 }
                 return;
             }
@@ -185,9 +187,13 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
 }
 
 /// Ends a connection, and gives the client a moment to hear of it.
-async fn leave(frames: &mut Frames<Metered, Piece>, reason: Reason) {
+async fn leave(frames: &mut Frames<Metered, Piece>, holder: &Holder, reason: Reason) {
     frames.abrupt_shutdown(reason);
-    let _ = timeout(LEAVE, poll_fn(|cx| frames.poll_closed(cx))).await;
+    let patience = match holder.evicted_at() {
+        Some(_) => LEAVE_ROOM,
+        None => LEAVE,
+    };
+    let _ = timeout(patience, poll_fn(|cx| frames.poll_closed(cx))).await;
 }
 
 /// Resolves when an idle connection's time is over, or its room is needed.
