@@ -34,8 +34,8 @@ PRIORITY = 5
 class Attack:
     # Functions of server_configurations.py.
     configurations: tuple = ("deployments",)
-    # The memory limit of the short form; none leaves it out there.
-    short: str | None = "32Mi"
+    # The memory limits of the short form; without one it is left out there.
+    short: tuple = ("32Mi",)
     # Seconds it lasts in the short form and in the long one: more than a newcomer waits.
     seconds: tuple = (6, 20)
     # The limit on open files of the server, if it is part of the attack.

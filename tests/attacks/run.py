@@ -107,7 +107,7 @@ def planned(options):
         declared = load(name).ATTACK
         if options.short and not declared.short:
             continue
-        memory = [declared.short] if options.short else declared.memory or options.memory.split(",")
+        memory = declared.short if options.short else declared.memory or options.memory.split(",")
         chosen = declared.configurations[:1] if options.short else declared.configurations
         seconds = options.seconds or declared.seconds[0 if options.short else 1]
         after = options.after if not options.short or declared.after else 0

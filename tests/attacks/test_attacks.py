@@ -15,38 +15,38 @@ from attack import load, names
 HERE = Path(__file__).resolve().parent
 # Attacks side by side: most of them wait most of the time.
 JOBS = 8
-SHORT = [name for name in names() if load(name).ATTACK.short]
+SHORT = [(name, memory) for name in names() for memory in load(name).ATTACK.short]
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """What was seen of each attack, by its name."""
+    """What was seen of each attack, by its name and limit."""
     reason = run.unavailable()
     if reason:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("attacks")
-    seen = attack(folder / "side-by-side", JOBS, SHORT)
+    seen = attack(folder / "side-by-side", JOBS, sorted({name for name, _ in SHORT}))
     # What others have done to it beside is no fault of its own.
-    missed = [name for name in SHORT if name in seen and verdicts.faults(seen[name])]
+    missed = sorted({run[0] for run, result in seen.items() if verdicts.faults(result)})
     return seen | (attack(folder / "alone", 1, missed) if missed else {})
 
 
 def attack(record, jobs, names):
-    """Results by name, each attack's worst one."""
+    """Results by name and limit, the worst one of each."""
     command = [sys.executable, HERE / "run.py", "--short", "--jobs", str(jobs), "--record", record, *names]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment)
     results = {}
     for result in verdicts.read(record):
-        known = results.get(result["attack"])
-        if known is None or not verdicts.faults(known):
-            results[result["attack"]] = result
+        which = result["attack"], result["memory"]
+        if which not in results or not verdicts.faults(results[which]):
+            results[which] = result
     return results
 
 
-@pytest.mark.parametrize("name", SHORT)
-def test_the_program_holds_against(name, results):
-    result = results.get(name)
+@pytest.mark.parametrize(("name", "memory"), SHORT)
+def test_the_program_holds_against(name, memory, results):
+    result = results.get((name, memory))
     assert result, "run.py gave no result for it"
     if "unavailable" in result:
         pytest.skip(result["unavailable"])

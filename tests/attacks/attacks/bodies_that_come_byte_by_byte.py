@@ -3,7 +3,7 @@ body)."""
 
 from attack import Attack, still_open
 
-ATTACK = Attack()
+ATTACK = Attack(short=("10Mi", "32Mi"))
 CONNECTIONS = 1500
 
 

@@ -3,7 +3,7 @@
 from attack import Attack, still_open
 from server_configurations import TLS
 
-ATTACK = Attack(after=True, seconds=(8, 30))
+ATTACK = Attack(after=True, seconds=(8, 30), short=("10Mi", "32Mi"))
 CONNECTIONS = 10_000
 
 

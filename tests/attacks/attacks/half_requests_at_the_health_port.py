@@ -5,7 +5,7 @@ import asyncio
 from attack import Attack, still_open
 from server_configurations import HEALTH
 
-ATTACK = Attack(configurations=("none",), short="10Mi", program="monolith", memory=("10Mi",),
+ATTACK = Attack(configurations=("none",), short=("10Mi",), program="monolith", memory=("10Mi",),
                 newcomers="health", nginx=False)
 CONNECTIONS = 256
 

@@ -5,7 +5,7 @@ import struct
 from attack import Attack, still_open
 from server_configurations import TLS
 
-ATTACK = Attack()
+ATTACK = Attack(short=("10Mi", "32Mi"))
 CONNECTIONS = 2000
 
 

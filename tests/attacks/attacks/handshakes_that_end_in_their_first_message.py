@@ -3,7 +3,7 @@
 from attack import Attack, client_hello, still_open
 from server_configurations import TLS
 
-ATTACK = Attack()
+ATTACK = Attack(short=("10Mi", "32Mi"))
 CONNECTIONS = 4000
 
 

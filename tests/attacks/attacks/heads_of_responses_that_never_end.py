@@ -3,8 +3,7 @@
 import frames
 from attack import Attack, still_open
 
-# Not held yet: docs/attacks.md says why. In the long form alone until it is.
-ATTACK = Attack(short=None)
+ATTACK = Attack()
 CONNECTIONS, STREAMS = 8, range(1, 200, 2)
 
 

@@ -8,7 +8,7 @@ import asyncio
 
 from attack import Attack, still_open
 
-ATTACK = Attack(configurations=("deployments", "static"))
+ATTACK = Attack(configurations=("deployments", "static"), short=("10Mi", "32Mi"))
 CONNECTIONS = 1000
 
 

@@ -7,7 +7,7 @@ every limit on the size of a head, and none of them ever a request.
 import frames
 from attack import Attack, still_open
 
-ATTACK = Attack(configurations=("deployments", "static"), seconds=(10, 20))
+ATTACK = Attack(configurations=("deployments", "static"), seconds=(10, 20), short=("10Mi", "32Mi"))
 CONNECTIONS = 500
 PIECE = 10_800  # of a head; four of them
 

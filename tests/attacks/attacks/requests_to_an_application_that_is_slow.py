@@ -2,8 +2,7 @@
 
 from attack import Attack, still_open
 
-# Not held yet: docs/attacks.md says why. In the long form alone until it is.
-ATTACK = Attack(short=None)
+ATTACK = Attack(short=("10Mi",), seconds=(10, 20))
 CONNECTIONS = 1500
 
 

@@ -3,7 +3,7 @@
 
 from attack import Attack
 
-ATTACK = Attack(configurations=("static",), after=True)
+ATTACK = Attack(configurations=("static",), short=("10Mi", "32Mi"), after=True)
 CONNECTIONS = 2000
 
 

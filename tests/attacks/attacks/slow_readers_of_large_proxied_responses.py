@@ -2,7 +2,7 @@
 
 from attack import Attack
 
-ATTACK = Attack()
+ATTACK = Attack(short=("10Mi", "32Mi"))
 CONNECTIONS = 1500
 
 

@@ -3,7 +3,9 @@ should be what was held for them."""
 
 from attack import Attack
 
-ATTACK = Attack(configurations=("static", "deployments"), short="1Gi", memory=("1Gi",), after=True)
+ATTACK = Attack(
+    configurations=("static", "deployments"), short=("1Gi",), memory=("1Gi",), after=True
+)
 CONNECTIONS = 1200
 
 

@@ -7,7 +7,7 @@ what all clients have together.
 import frames
 from attack import Attack, still_open
 
-ATTACK = Attack(configurations=("deployments",))
+ATTACK = Attack(configurations=("deployments",), short=("10Mi", "32Mi"))
 CONNECTIONS, STREAMS = 8, 128
 
 

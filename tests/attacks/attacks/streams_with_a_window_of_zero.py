@@ -4,7 +4,7 @@ window of every stream is 0."""
 import frames
 from attack import Attack, still_open
 
-ATTACK = Attack(configurations=("deployments", "static"))
+ATTACK = Attack(configurations=("deployments", "static"), short=("10Mi", "32Mi"))
 CONNECTIONS, STREAMS = 8, 128
 
 

@@ -2,7 +2,7 @@
 
 from attack import Attack, still_open
 
-ATTACK = Attack(configurations=("tunnels",))
+ATTACK = Attack(configurations=("tunnels",), short=("10Mi", "32Mi"))
 CONNECTIONS = 1000
 
 
