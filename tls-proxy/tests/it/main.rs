@@ -18,6 +18,7 @@ mod drain;
 mod drain_http2;
 mod hostile;
 mod http2;
+mod http2_counted;
 mod lame_duck;
 mod log_format;
 mod log_targets;

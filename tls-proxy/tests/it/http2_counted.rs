@@ -1,16 +1,12 @@
 //! What a client of HTTP/2 makes the proxy hold is counted, whatever pieces its
 //! frames come in, and given back when it is held no more.
 
-#![allow(clippy::unwrap_used, reason = "a test panics")]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM};
-use support::place::PLAIN;
-use support::{Client, Place, Proxy, Upstream, eventually};
+use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM};
+use crate::support::place::PLAIN;
+use crate::support::{self, Client, Place, Proxy, Upstream, eventually};
 
 const ADMIN: u16 = 9113;
 const END_HEADERS: u8 = 4;
@@ -114,7 +110,7 @@ fn padding_is_not_counted_longer_than_it_is_held() {
     );
     let before = reserved(&proxy);
     let mut client = Http2::connect(proxy.place.address(PLAIN));
-    client.begin(1, "/");
+    client.begin(1, "/", &[]);
     eventually("the request is held", || reserved(&proxy) > before + 80_000);
     let begun = reserved(&proxy);
     let padded = [&[255, b'x'][..], &[0; 255]].concat();
