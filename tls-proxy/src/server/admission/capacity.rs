@@ -88,6 +88,11 @@ impl Capacity {
         self.memory.map_or(u64::MAX / 4, |memory| memory.max(least))
     }
 
+    /// The same, if it is limited.
+    pub(super) fn budget(self) -> Option<u64> {
+        self.memory.map(|_| self.memory())
+    }
+
     /// What is kept for one kind, bytes.
     pub(super) fn kept(self, kind: Kind) -> u64 {
         let Some(_) = self.memory else { return 0 };

@@ -33,6 +33,8 @@ const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
 #[derive(Debug)]
 pub(crate) struct Admission {
     capacity: Cell<Capacity>,
+    /// What is kept for each kind, bytes.
+    kept: [Cell<u64>; 3],
     /// Connections that may still come.
     connections: Cell<i64>,
     /// Descriptors that may still be taken.
@@ -146,6 +148,7 @@ impl Admission {
     pub(crate) fn new(capacity: Capacity) -> Rc<Self> {
         let own = Self {
             capacity: Cell::new(capacity),
+            kept: Kind::ALL.map(|kind| Cell::new(capacity.kept(kind))),
             connections: Cell::new(to_signed(capacity.connections as u64)),
             descriptors: Cell::new(to_signed(capacity.descriptors as u64)),
             memory: Cell::new(to_signed(capacity.memory())),
@@ -160,7 +163,7 @@ impl Admission {
             ended: Cell::new(None),
             pressed: Notify::new(),
         };
-        own.publish();
+        counters::memory_budget(capacity.budget());
         Rc::new(own)
     }
 
@@ -179,17 +182,17 @@ impl Admission {
             descriptors(before),
         );
         more(&self.memory, capacity.memory(), before.memory());
-        self.publish();
+        for kind in Kind::ALL {
+            self.kept[kind as usize].set(capacity.kept(kind));
+        }
+        counters::memory_budget(capacity.budget());
         self.grant();
         self.pressed.notify_one();
     }
 
-    /// Says for `/metrics` how much there is and how much of it is held.
+    /// Says for `/metrics` how much is held.
     fn publish(&self) {
-        let all = self.capacity.get();
-        let budget = all.memory.map(|_| all.memory());
-        let held = to_signed(all.memory()) - self.memory.get();
-        counters::memory(budget, u64::try_from(held).unwrap_or(0));
+        counters::memory_held(self.used.iter().map(Cell::get).sum());
     }
 
     /// A place for one more connection.
@@ -388,13 +391,14 @@ impl Admission {
 
     /// What one kind has to leave to the others, bytes.
     fn kept_from(&self, kind: Kind) -> u64 {
-        let capacity = self.capacity.get();
-        let others = Kind::ALL.into_iter().filter(|other| *other != kind);
-        let unused = others.map(|other| {
-            let used = self.used[other as usize].get();
-            capacity.kept(other).saturating_sub(used)
+        let unused = Kind::ALL.map(|other| match other == kind {
+            true => 0,
+            false => {
+                let used = self.used[other as usize].get();
+                self.kept[other as usize].get().saturating_sub(used)
+            }
         });
-        unused.sum()
+        unused.iter().sum()
     }
 
     /// Says whether somebody had been waiting for it.
@@ -462,7 +466,7 @@ impl Admission {
     /// Whether a demand is within what is kept for its kind.
     fn is_kept_for(&self, demand: &Demand) -> bool {
         let used = self.used[demand.kind as usize].get();
-        used + demand.memory <= self.capacity.get().kept(demand.kind)
+        used + demand.memory <= self.kept[demand.kind as usize].get()
     }
 }
 

@@ -108,13 +108,15 @@ pub(crate) fn relieved(what: Relief) {
     count(|own| &own.relieved[what as usize]);
 }
 
-/// Notes how much memory there is for connections and requests, if that is limited,
-/// and how much of it they hold, bytes.
-pub(crate) fn memory(budget: Option<u64>, held: u64) {
-    OWN.with(|own| {
-        own.budget.set(budget.unwrap_or(0));
-        own.held.set(held);
-    });
+/// Notes how much memory there is for connections and requests, bytes, if that is
+/// limited.
+pub(crate) fn memory_budget(budget: Option<u64>) {
+    OWN.with(|own| own.budget.set(budget.unwrap_or(0)));
+}
+
+/// Notes how much memory connections and requests hold, bytes.
+pub(crate) fn memory_held(held: u64) {
+    OWN.with(|own| own.held.set(held));
 }
 
 /// Counts a finished handshake.
