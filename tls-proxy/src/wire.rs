@@ -78,11 +78,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if self.inbound.is_empty() {
                 self.inbound = BytesMut::new();
                 self.bulk.give_back();
-            } else if !self.flowing && self.inbound.capacity() > self.inbound.len() + SLACK {
-                self.inbound = BytesMut::from(&self.inbound[..]);
+            } else {
+                self.give_back_spare();
             }
         }
         self.count(read)
+    }
+
+    /// Keeps what has come in as little memory as it takes. Where large pieces come,
+    /// it is copied only if most of the memory is empty.
+    fn give_back_spare(&mut self) {
+        let came = self.inbound.len();
+        let spare = self.inbound.capacity() - came;
+        if spare > SLACK && (!self.flowing || spare > came) {
+            self.inbound = BytesMut::from(&self.inbound[..]);
+        }
     }
 
     /// Reads a small piece through the stack: while nothing comes, a waiting
@@ -172,6 +182,20 @@ mod tests {
             (wire, size)
         }))
         .await
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_its_rest_holds_little_more_than_has_come() {
+        let (mut far, near) = tokio::io::duplex(BULK_SIZE);
+        far.write_all(&[b'x'; 3000]).await.unwrap();
+        let mut wire = Wire::new(near, BytesMut::new());
+        let read_all = poll_fn(|cx| {
+            while wire.poll_fill(cx).is_ready() {}
+            Poll::Ready(())
+        });
+        moment::moving(Box::pin(read_all)).await;
+        assert_eq!(wire.inbound.len(), 3000);
+        assert!(wire.inbound.capacity() <= 3000 + SLACK);
     }
 
     #[tokio::test]

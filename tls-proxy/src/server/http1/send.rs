@@ -210,13 +210,16 @@ async fn relay(
             Turn::Part(part) => part,
         };
         if chunked {
-            chunked::encode(&data, out);
+            chunked::encode(&std::mem::take(&mut data), out);
         } else if out.is_empty() && data.len() >= ENOUGH {
+            // What went with the head was copied; large pieces from here on are not.
+            *out = Vec::new();
             if !flush(request, wire, &mut data).await {
                 return false;
             }
         } else {
-            out.extend_from_slice(&data);
+            // It is not held beside its copy while the client is waited for.
+            out.extend_from_slice(&std::mem::take(&mut data));
         }
         let flushes = match then {
             Then::More => out.len() >= ENOUGH,
