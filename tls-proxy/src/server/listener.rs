@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::buffers;
 use crate::modules::listen::{Endpoint, Listen};
 
 /// nginx's default on Linux (`listen … backlog=`).
@@ -171,6 +172,13 @@ impl Listener {
             Endpoint::Tcp(_) => Self::Tcp(tokio::net::TcpListener::from_std(socket.into())?),
             Endpoint::Unix(_) => Self::Unix(tokio::net::UnixListener::from_std(socket.into())?),
         })
+    }
+
+    /// Bounds what the kernel holds for its connections, where memory is limited.
+    pub(crate) fn bound_buffers(&self) {
+        if let Self::Tcp(listener) = self {
+            buffers::bound_unsent(listener);
+        }
     }
 
     /// The next client. One that came by a UNIX socket has no address.

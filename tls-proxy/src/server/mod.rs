@@ -4,6 +4,7 @@
 //! happens on the worker's own thread, so nothing here is shared or locked.
 
 pub(crate) mod admission;
+pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod counters;

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::admission::{Admission, Admitted, Capacity};
+use super::buffers;
 use super::clock::Clock;
 use super::connection;
 use super::current::Current;
@@ -200,6 +201,7 @@ pub(crate) fn start(
 /// Serves to the end; how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
     bulk::fit_into(start.capacity.memory);
+    buffers::fit_into(start.capacity.memory);
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
@@ -297,6 +299,7 @@ impl Worker {
 
     fn resize(&self, capacity: Capacity) {
         bulk::fit_into(capacity.memory);
+        buffers::fit_into(capacity.memory);
         self.admission.resize(capacity);
     }
 
@@ -362,6 +365,7 @@ impl Listeners {
 /// Accepts connections on one address until told to stop; then takes what has
 /// already connected, so that nobody who got through is refused.
 async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
+    listener.bound_buffers();
     loop {
         let admitted = tokio::select! {
             biased;

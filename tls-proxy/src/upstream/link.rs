@@ -13,7 +13,7 @@ use super::balance::Lease;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::Address;
-use crate::server::moment;
+use crate::server::{buffers, moment};
 use crate::wire::Wire;
 
 /// A connection to a peer.
@@ -43,21 +43,20 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        let Some(own) = self.bind.filter(|own| own.is_ipv4() == address.is_ipv4()) else {
-            let stream = TcpStream::connect(address).await?;
-            if self.keepalive {
-                socket2::SockRef::from(&stream).set_keepalive(true)?;
-            }
-            return Ok(stream);
-        };
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
             TcpSocket::new_v6()?
         };
-        socket.set_keepalive(self.keepalive)?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(own)?;
+        buffers::bound_unread(&socket);
+        if self.keepalive {
+            socket.set_keepalive(true)?;
+        }
+        let own = self.bind;
+        if let Some(own) = own.filter(|own| own.is_ipv4() == address.is_ipv4()) {
+            socket.set_reuseaddr(true)?;
+            socket.bind(own)?;
+        }
         socket.connect(address).await
     }
 }
