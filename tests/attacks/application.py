@@ -3,6 +3,7 @@ application.py PORT. What it does stands in the path:
 
   /                an answer of two bytes; the body of the request is read first
   /large           20 MiB
+  /medium          200 KB
   /slow            the two bytes after a minute
   /late            the two bytes after two seconds
   /endless         bytes for as long as somebody takes them
@@ -10,6 +11,7 @@ application.py PORT. What it does stands in the path:
   /unread          never answers and never reads the body
   /head/endless    a head that never ends
   /head/large      a head of 100 KB
+  /head/half       3 KB of a head, and no more
   /interim         interim responses (103) that never end
   /tunnel          101, then whatever comes is sent back
 """
@@ -58,6 +60,11 @@ async def large(_, writer):
         await writer.drain()
 
 
+async def medium(reader, writer):
+    writer.write(OK + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000)
+    await serve(reader, writer)
+
+
 async def slow(_, writer):
     await asyncio.sleep(60)
     writer.write(OK + b"Content-Length: 2\r\n\r\nok")
@@ -98,6 +105,11 @@ async def head_large(_, writer):
     writer.write(OK + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(100)) + b"\r\n")
 
 
+async def head_half(_, writer):
+    writer.write(OK + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(3)))
+    await asyncio.sleep(60)
+
+
 async def interim(_, writer):
     while True:
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
@@ -113,9 +125,9 @@ async def tunnel(reader, writer):
 
 
 PATHS = {
-    "/large": large, "/slow": slow, "/late": late, "/endless": endless, "/pausing": pausing, "/unread": unread,
-    "/head/endless": head_endless, "/head/large": head_large, "/interim": interim,
-    "/tunnel": tunnel,
+    "/large": large, "/medium": medium, "/slow": slow, "/late": late, "/endless": endless,
+    "/pausing": pausing, "/unread": unread, "/head/endless": head_endless, "/head/large": head_large,
+    "/head/half": head_half, "/interim": interim, "/tunnel": tunnel,
 }
 
 

@@ -31,10 +31,9 @@ use crate::workers::{Workers, deal};
 /// that it runs from, bytes. With less than that for its pages it reads them from the
 /// disk again and again and does nothing else. Measured with `tests/attacks/run.py`.
 const BASE_MEMORY: u64 = 5 << 20;
-/// The part of the limit, in tenths, that is kept for what the allocator cannot use
-/// again: holes that small things leave fit no large ones. Measured with an attack that
-/// makes as many as it can (slow_readers_of_a_large_file_over_tls).
-const SLACK: u64 = 3;
+/// The part of the limit, in hundredths, that is kept for what was freed and has not
+/// gone back to the kernel yet.
+const SLACK: u64 = 28;
 
 /// From the cut to the end of the process, whatever a worker still does.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -87,7 +86,7 @@ const FEWEST_DESCRIPTORS: usize = 4;
 fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
-    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY + limit / 10 * SLACK)));
+    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY + limit / 100 * SLACK)));
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
         descriptors: files.max(FEWEST_DESCRIPTORS),

@@ -1,0 +1,282 @@
+"""What a tls-proxy has reserved for what its peers make it hold, beside what the kernel
+counts for it: one kind of held thing at a time, at three sizes. Usage, in name spaces of
+its own for network and processes: held.py PROGRAM GROUP KIND. Prints for each size what
+both have grown by, bytes, as JSON.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import frames
+from attack import Target, client_hello
+from group import Group, Unavailable
+from one import python, raise_loopback
+from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, TLS
+from servers import Server, prepare
+
+# So much that nobody has to give up anything.
+LIMIT = 1 << 30
+# Seconds until all that has been sent is there; and until neither figure moves any more.
+# The allocator keeps what was freed for two seconds.
+ARRIVE, SETTLE, LOOK = 1, 30, 2.5
+# Of the larger figure: below this it stands still.
+STILL = 0.01
+# On a connection of HTTP/2.
+STREAMS = 20
+GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Kind:
+    # Opens one connection with what is to be held on it.
+    begin: object
+    # How many there are each time.
+    sizes: tuple = (100, 200, 400)
+    # A function of server_configurations.py.
+    configuration: str = "deployments"
+    # The most that may be reserved, divided by what is held, and why it is more than
+    # 15 % above it.
+    most: float = 1.15
+    why: str = ""
+
+
+async def asked(target, path=b"/", read=False, **options):
+    """A request over TLS whose response is not read, but for its head."""
+    reader, writer = await target.tls(receive=4096, **options)
+    writer.write(GET % path)
+    if read:
+        await reader.readuntil(b"\r\n\r\n")
+    writer.transport.pause_reading()
+    return reader, writer
+
+
+async def asked_plainly(target, path):
+    reader, writer = await target.connect(PLAIN, receive=4096)
+    writer.write(GET % path)
+    writer.transport.pause_reading()
+    return reader, writer
+
+
+async def idle_after_a_request(target):
+    return await asked(target, read=True)
+
+
+async def idle_after_a_request_over_http2(target):
+    reader, writer = await target.http2(frames.opening() + frames.request(1, frames.head(b"/")))
+    parser = frames.Parser()
+    while not any(stream == 1 and flags & frames.END_STREAM for _, flags, stream, _ in
+                  parser.take(await reader.read(1 << 14))):
+        pass
+    return reader, writer
+
+
+async def half_heads(target):
+    reader, writer = await target.tls()
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(
+        b"X-%d: %s\r\n" % (number, b"x" * 7900) for number in range(3)) + b"X-Last: " + b"x" * 6000)
+    return reader, writer
+
+
+async def half_heads_over_http2(target):
+    block = frames.head() + b"".join(frames.field(b"x-%03d" % number, b"") for number in range(700))
+    block += b"\x00" + frames.string(b"x-endless") + frames.integer(60_000, 7)
+    first = frames.frame(frames.HEADERS, frames.END_STREAM, 1, block)
+    more = frames.frame(frames.CONTINUATION, 0, 1, b"x" * 10_800)
+    return await target.http2(frames.opening() + first + more * 3)
+
+
+async def full_tables(target):
+    kept = b"".join(frames.field(b"x-%03d" % number, b"v" * 160, kept=True) for number in range(20))
+    request = frames.request(1, frames.head(b"/small", more=kept))
+    return await target.http2(frames.opening({frames.TABLE_SIZE: 1 << 20}) + request)
+
+
+async def streams_without_bodies(target):
+    length = frames.field(b"content-length", b"1000")
+    return await target.http2(frames.opening() + b"".join(
+        frames.request(1 + 2 * number, frames.head(b"/", "POST", more=length), ends=False)
+        for number in range(100)))
+
+
+async def unread(target):
+    return await asked(target, b"/large")
+
+
+async def unread_plainly(target):
+    return await asked_plainly(target, b"/large")
+
+
+async def unread_in_chunks(target):
+    return await asked(target, b"/endless")
+
+
+async def unread_over_http2(target):
+    reader, writer = await target.http2(
+        frames.opening({frames.INITIAL_WINDOW: (1 << 31) - 1}) + frames.window_update(0, (1 << 31) - 1 - 65535)
+        + b"".join(frames.request(1 + 2 * number, frames.head(b"/endless")) for number in range(STREAMS)),
+        receive=4096)
+    writer.transport.pause_reading()
+    return reader, writer
+
+
+async def bodies_that_nobody_reads(target):
+    reader, writer = await target.tls()
+    writer.write(b"POST /unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n" + b"x" * 800_000)
+    return reader, writer
+
+
+async def windows_of_zero(target):
+    requests = b"".join(frames.request(1 + 2 * number, frames.head(b"/large")) for number in range(20))
+    return await target.http2(frames.opening({frames.INITIAL_WINDOW: 0}) + requests)
+
+
+async def half_handshakes(target):
+    reader, writer = await target.connect(TLS)
+    writer.write(client_hello())
+    return reader, writer
+
+
+async def half_proxy_headers(target):
+    reader, writer = await target.connect(PROXIED)
+    writer.write(b"PROXY TCP4 192.0.2.1 ")
+    return reader, writer
+
+
+async def half_heads_of_upstreams(target):
+    return await asked(target, b"/head/half")
+
+
+async def half_heads_of_upstreams_over_http2(target):
+    return await many_over_http2(target, b"/head/half")
+
+
+async def waiting_for_an_upstream_over_http2(target):
+    return await many_over_http2(target, b"/slow")
+
+
+async def many_over_http2(target, path):
+    return await target.http2(frames.opening() + b"".join(
+        frames.request(1 + 2 * number, frames.head(path)) for number in range(STREAMS)))
+
+
+async def waiting_for_an_upstream(target):
+    return await asked(target, b"/slow")
+
+
+async def waiting_for_an_upstream_after_large_bodies(target):
+    """Each has had a large response before, and the reads of it."""
+    reader, writer = await target.tls()
+    writer.write(GET % b"/medium" + GET % b"/slow")
+    await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(200_000)
+    return reader, writer
+
+
+# Nothing of a request has to wait in its midst, so all that it may need is reserved when
+# it begins.
+REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
+BODY = "a body's reservation is for one that is read from a file and encrypted"
+
+KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
+    Kind(idle_after_a_request),
+    Kind(idle_after_a_request_over_http2),
+    Kind(half_heads, most=2.4, why="the whole of a head is held twice once it is passed on"),
+    Kind(half_heads_over_http2, sizes=(25, 50, 100), most=2.3, why="the most that h2 makes of a header block"),
+    Kind(full_tables),
+    Kind(streams_without_bodies, sizes=(4, 8, 16), most=4.4, why=REQUEST),
+    Kind(unread, most=1.9, why=BODY),
+    Kind(unread, configuration="static"),
+    Kind(unread_in_chunks, most=1.4, why=BODY),
+    Kind(unread_over_http2, sizes=(8, 16, 32), most=2.1, why=BODY),
+    Kind(bodies_that_nobody_reads, most=4.4, why=BODY),
+    Kind(unread_plainly, configuration="static", most=2.1, why=BODY),
+    Kind(windows_of_zero, sizes=(8, 16, 32), most=3.1, why=f"{REQUEST}; {BODY}"),
+    Kind(windows_of_zero, sizes=(8, 16, 32), configuration="static", most=2.3, why=f"{REQUEST}; {BODY}"),
+    Kind(half_handshakes, most=2.9, why="the most that any handshake takes until its end"),
+    Kind(half_proxy_headers, configuration="proxy_protocol", most=3.9, why="the handshake that may follow"),
+    Kind(half_heads_of_upstreams, most=1.5, why=REQUEST),
+    Kind(half_heads_of_upstreams_over_http2, sizes=(8, 16, 32), most=2.0, why=REQUEST),
+    Kind(waiting_for_an_upstream, most=1.7, why=REQUEST),
+    Kind(waiting_for_an_upstream_over_http2, sizes=(8, 16, 32), most=2.3, why=REQUEST),
+    Kind(waiting_for_an_upstream_after_large_bodies, most=1.7, why=REQUEST),
+)}
+
+
+def reserved():
+    with urllib.request.urlopen(f"http://127.0.0.1:{ADMIN}/metrics", timeout=5) as page:
+        return int(re.search(r"^tls_proxy_memory_reserved_bytes (\d+)$", page.read().decode(), re.MULTILINE)[1])
+
+
+async def figures(group):
+    """Reserved and held, once neither moves any more."""
+    await asyncio.sleep(ARRIVE)
+    before, end = (0, 0), time.monotonic() + SETTLE
+    while time.monotonic() < end:
+        now = (await asyncio.to_thread(reserved), group.unreclaimable())
+        if all(abs(one - other) <= STILL * one for one, other in zip(now, before)):
+            return now
+        before = now
+        await asyncio.sleep(LOOK)
+    return before
+
+
+async def until_it_serves(target, server):
+    end = time.monotonic() + SETTLE
+    while time.monotonic() < end and server.is_alive():
+        try:
+            (await target.connect(ADMIN))[1].close()
+            return
+        except OSError:
+            await asyncio.sleep(0.05)
+    raise SystemExit("it did not start:\n" + "\n".join(server.last))
+
+
+async def measure(kind, server):
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    # As long as nobody says when it ends.
+    target = Target(3600)
+    target.begin()
+    await until_it_serves(target, server)
+    begin = lambda _: kind.begin(target)  # noqa: E731
+    # What is there once, however much is held.
+    held = await target.many(kind.sizes[0] // 4, begin)
+    first = await figures(server.group)
+    seen, already = [], len(held)
+    for size in kind.sizes:
+        held += await target.many(size + already - len(held), begin)
+        now = await figures(server.group)
+        seen.append({"held": len(held) - already, "wanted": size,
+                     "reserved": now[0] - first[0], "taken": now[1] - first[1]})
+    return seen
+
+
+def main(program, name, chosen):
+    raise_loopback()
+    kind = KINDS[chosen]
+    with tempfile.TemporaryDirectory(prefix="held-") as folder:
+        work = Path(folder)
+        prepare(work, kind.configuration, "ec", False)
+        try:
+            group = Group(name, LIMIT)
+        except Unavailable as error:
+            print(json.dumps({"unavailable": str(error)}))
+            return
+        application = python("application.py", APPLICATION)
+        server = Server("tls-proxy", program, work, group)
+        try:
+            print(json.dumps(asyncio.run(measure(kind, server))))
+        finally:
+            server.stop()
+            application.kill()
+            group.remove()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
