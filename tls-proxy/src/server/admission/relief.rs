@@ -10,8 +10,7 @@
 //! The third and the last of them only when others have had to wait for long, and for
 //! memory.
 
-use std::cmp::Reverse;
-use std::rc::Rc;
+use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, Waits, to_signed};
@@ -59,6 +58,10 @@ impl Missing {
         }
     }
 
+    fn any(&self) -> bool {
+        self.connections || self.all > 0 || self.next > 0
+    }
+
     fn expect(&mut self, memory: u64) {
         for missing in [&mut self.all, &mut self.next, &mut self.newcomers] {
             *missing -= to_signed(memory);
@@ -86,13 +89,15 @@ impl Admission {
         let Some(mut missing) = self.missing(now) else {
             return;
         };
-        for (rank, victim) in self.candidates(&missing, now) {
-            // Those behind it may be of another kind, for whom something is missing.
-            if !missing.connections && missing.for_rank(rank) <= 0 {
-                continue;
-            }
-            // With its connection it has been asked already.
-            if victim.client.closing.get() {
+        let mut candidates = self.candidates(&missing, now);
+        while missing.any()
+            && let Some((rank, _, slot)) = candidates.pop()
+        {
+            let victim = self.holders.borrow()[slot].clone();
+            // Those behind it may be of another kind, for whom something is missing; and
+            // with its connection it has been asked already.
+            let needs = missing.connections || missing.for_rank(rank) > 0;
+            if !needs || victim.client.closing.get() {
                 continue;
             }
             let held = victim.evict().max(1);
@@ -139,16 +144,16 @@ impl Admission {
         })
     }
 
-    /// Those who may be asked to give up, in their order.
-    fn candidates(&self, missing: &Missing, now: Instant) -> Vec<(Rank, Rc<Holder>)> {
+    /// Those who may be asked to give up, by rank, by what each holds, and by its place.
+    fn candidates(&self, missing: &Missing, now: Instant) -> BinaryHeap<(Rank, u64, usize)> {
         let holders = self.holders.borrow();
-        let ranked = holders.iter().filter_map(|own| {
+        let all = holders.iter().enumerate();
+        let ranked = all.filter_map(|(slot, own)| {
             let rank = self.rank(own, missing, now)?;
-            Some((rank, own.clone()))
+            Some((rank, own.held.get(), slot))
         });
-        let mut ranked: Vec<_> = ranked.collect();
-        ranked.sort_by_key(|(rank, own)| Reverse((*rank, own.held.get())));
-        ranked
+        // A few of perhaps many thousands are needed: they are not sorted.
+        ranked.collect::<Vec<_>>().into()
     }
 
     fn rank(&self, own: &Holder, missing: &Missing, now: Instant) -> Option<Rank> {
