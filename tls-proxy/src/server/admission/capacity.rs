@@ -6,7 +6,7 @@
 //! `tests/attacks/test_held_as_planned.py`, which names those that are a bound.
 
 /// An open connection that waits for a request, bytes.
-pub(crate) const CONNECTION: u64 = 21 << 9;
+pub(crate) const CONNECTION: u64 = 11 << 10;
 /// What a TLS handshake adds to its connection from the ClientHello until it is over,
 /// bytes; what is large in it asks for more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
