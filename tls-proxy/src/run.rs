@@ -30,7 +30,7 @@ use crate::workers::{Workers, deal};
 /// Memory kept for what the process itself has, 2 MiB, and for the pages of its file
 /// that it runs from, bytes. With less than that for its pages it reads them from the
 /// disk again and again and does nothing else. Measured with `tests/attacks/run.py`.
-const BASE_MEMORY: u64 = 5 << 20;
+const BASE_MEMORY: u64 = 6 << 20;
 /// The part of the limit, in hundredths, that is kept for what was freed and has not
 /// gone back to the kernel yet.
 const SLACK: u64 = 28;
