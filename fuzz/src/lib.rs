@@ -15,15 +15,9 @@ mod message;
 #[path = "../../tls-proxy/src/properties.rs"]
 mod properties;
 
-#[path = "../../tls-proxy/src/modules"]
-mod modules {
-    #[path = "cidr.rs"]
+#[path = "../../tls-proxy/src/net"]
+mod net {
     pub(crate) mod cidr;
-}
-
-#[path = "../../tls-proxy/src/server"]
-mod server {
-    #[path = "proxy_protocol.rs"]
     pub(crate) mod proxy_protocol;
 }
 
@@ -54,9 +48,11 @@ mod tls {
 }
 
 /// How errors show bytes; the program's own belongs to its log.
-mod error_log {
-    pub(crate) fn shown(bytes: &[u8]) -> String {
-        bytes.escape_ascii().to_string()
+mod log {
+    pub(crate) mod level {
+        pub(crate) fn shown(bytes: &[u8]) -> String {
+            bytes.escape_ascii().to_string()
+        }
     }
 }
 

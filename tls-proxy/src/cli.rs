@@ -14,8 +14,8 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::admin;
 use crate::conf::units::parse_time_ms;
-use crate::life::control::Signal;
-use crate::log_form::Form;
+use crate::lifecycle::control::Signal;
+use crate::log::form::Form;
 
 /// Where nginx's image has its configuration; relative paths begin here.
 pub const PREFIX: &str = "/etc/nginx";

@@ -4,39 +4,35 @@
 //! opens its addresses, [`run`] serves until a drain has ended.
 
 pub mod admin;
-mod bulk;
 pub mod cli;
 pub mod conf;
 mod config;
 mod decimal;
-pub mod diagnostics;
-mod either;
-pub mod error_log;
+mod directive;
 mod http1;
 mod http2;
-pub mod life;
-pub mod log_form;
+pub mod lifecycle;
+pub mod log;
 mod message;
+mod metrics;
 mod modules;
+mod net;
 mod pattern;
+mod pipeline;
 #[cfg(test)]
 mod properties;
+mod request;
 mod server;
-mod timer;
+mod supervisor;
+mod time;
 mod tls;
 mod upstream;
 mod vars;
-mod wire;
 
-mod announce;
-mod handover;
-mod load;
 mod run;
-mod sources;
-mod workers;
 
-pub use config::files::LogFile;
-pub use load::{Configuration, load};
+pub use log::files::LogFile;
 pub use modules::documentation::directives;
 pub use run::{Exit, bind, run, try_addresses};
-pub use sources::Origin;
+pub use supervisor::load::{Configuration, load};
+pub use supervisor::sources::Origin;

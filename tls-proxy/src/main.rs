@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use tls_proxy::admin::Address;
 use tls_proxy::cli::{self, Command, Options};
-use tls_proxy::diagnostics::{self, Diagnostics};
-use tls_proxy::error_log::Level;
-use tls_proxy::life::control;
-use tls_proxy::life::signals::Signals;
-use tls_proxy::log_form::Form;
+use tls_proxy::lifecycle::control;
+use tls_proxy::lifecycle::signals::Signals;
+use tls_proxy::log::diagnostics::{self, Diagnostics};
+use tls_proxy::log::form::Form;
+use tls_proxy::log::level::Level;
 use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
 
 /// glibc's keeps what it once had: after a flood tens of MiB would stay.

@@ -17,7 +17,7 @@ use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
 use crate::message::{host, target as request_target};
-use crate::server::proxy_protocol;
+use crate::net::proxy_protocol;
 pub(crate) use crate::tls::chain_properties::{chain, constraints};
 use crate::upstream::dns::message::{self, Kind};
 
@@ -75,7 +75,7 @@ pub(crate) fn meaning(data: &[u8]) {
     let Ok(Command::Test { options, .. }) = cli::parse(words.into_iter()) else {
         panic!("the command line is right");
     };
-    let loaded = crate::load(&options);
+    let loaded = crate::supervisor::load::load(&options);
     let mut shown = Vec::new();
     let rendered = conf::render(&loaded.problems, &loaded.origin.texts, &mut shown);
     assert!(rendered.is_ok());

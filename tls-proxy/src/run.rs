@@ -11,21 +11,21 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, Told};
-use crate::announce;
-use crate::bulk;
 use crate::cli::Options;
 use crate::config::Config;
-use crate::handover;
-use crate::life::drain::{Conductor, Phase};
-use crate::life::pid_file::PidFile;
-use crate::life::signals::{Event, Signals};
-use crate::life::timetable::Timetable;
-use crate::server::admission::{Capacity, FEWEST};
-use crate::server::counters;
+use crate::lifecycle::drain::{Conductor, Phase};
+use crate::lifecycle::pid_file::PidFile;
+use crate::lifecycle::signals::{Event, Signals};
+use crate::lifecycle::timetable::Timetable;
+use crate::metrics;
+use crate::net::read_size;
+use crate::request::admission::{Capacity, FEWEST};
 use crate::server::listener::{self, BindError, Bound};
 use crate::server::worker::{self, End, Start};
-use crate::sources::{Origin, Sources};
-use crate::workers::{Workers, deal};
+use crate::supervisor::announce;
+use crate::supervisor::handover;
+use crate::supervisor::sources::{Origin, Sources};
+use crate::supervisor::workers::{Workers, deal};
 
 /// Memory kept for what the process itself has, 2 MiB, and for the pages of its file
 /// that it runs from, bytes. With less than that for its pages it reads them from the
@@ -90,7 +90,7 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
         descriptors: files.max(FEWEST_DESCRIPTORS),
-        memory: memory.map(|memory| memory.saturating_sub(bulk::reserved(memory))),
+        memory: memory.map(|memory| memory.saturating_sub(read_size::reserved(memory))),
     }
 }
 
@@ -247,7 +247,7 @@ async fn serve(
             phase = timetable.next() => {
                 tracing::info!("{}", phase.meaning());
                 if phase == Phase::Draining {
-                    workers.status.drains(counters::sums().closed);
+                    workers.status.drains(metrics::sums().closed);
                 }
                 conductor.advance(phase);
             }
@@ -274,7 +274,7 @@ async fn serve(
         }
     }
     let facts = workers.status.facts();
-    let finished = facts.finished_in_drain(counters::sums().closed);
+    let finished = facts.finished_in_drain(metrics::sums().closed);
     if failed || conductor.phase() == Phase::Deadline {
         let cut = facts.cut;
         tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");

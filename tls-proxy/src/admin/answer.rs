@@ -3,10 +3,10 @@
 use pod::exposition;
 
 use super::{Site, page};
-use crate::life::drain::Phase;
+use crate::lifecycle::drain::Phase;
 use crate::message::head::RequestHead;
 use crate::modules::core::reason;
-use crate::server::clock::Stamp;
+use crate::time::clock::Stamp;
 
 /// An answer of this port.
 #[derive(Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 pub use self::address::{Address, BindError};
 use self::pulse::Pulse;
 use self::status::Status;
-use crate::life::drain::Phase;
+use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
 /// Connections at once; one more takes the place of the oldest.

@@ -4,11 +4,12 @@
 use pod::exposition::Page;
 
 use super::status::Facts;
-use crate::life::drain::Phase;
-use crate::server::counters::labels::{
+use crate::lifecycle::drain::Phase;
+use crate::metrics;
+use crate::metrics::labels::{
     CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, RELIEFS, SESSIONS, TLS, UPSTREAM_ERRORS,
 };
-use crate::server::counters::{self, BOUNDS, Count, Counters, Sums};
+use crate::metrics::{BOUNDS, Count, Counters, Sums};
 
 /// Every phase, and its name.
 const PHASES: [(Phase, &str); 4] = [
@@ -20,7 +21,7 @@ const PHASES: [(Phase, &str); 4] = [
 
 /// Everything, as it is now.
 pub(super) fn page(facts: &Facts, phase: Phase) -> String {
-    let (sums, totals) = (counters::sums(), counters::totals());
+    let (sums, totals) = (metrics::sums(), metrics::totals());
     let mut page = Page::new();
     page.family("tls_proxy_build_info", "gauge", "The version that runs.");
     page.sample(

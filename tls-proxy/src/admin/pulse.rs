@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::life::drain::Phase;
+use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
 /// How long a worker may take to answer.

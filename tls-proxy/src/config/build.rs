@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::draft::{Draft, FinishedServer, Paths};
-use super::files::{LogFile, LogFileId};
 use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
-use crate::error_log::ErrorLogs;
-use crate::log_form::Form;
+use crate::log::error_logs::ErrorLogs;
+use crate::log::files::{LogFile, LogFileId};
+use crate::log::form::Form;
 use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};

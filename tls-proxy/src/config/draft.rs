@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::{LogFile, LogFileId};
 use super::locations::Tree;
 use super::names::ServerName;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
-use crate::log_form::Form;
+use crate::log::files::{LogFile, LogFileId};
+use crate::log::form::Form;
+use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
-use crate::modules::syslog::Syslog;
 use crate::modules::upstream::{Address, Upstream};
 use crate::modules::{Place, Settings, log, log_format, main};
 use crate::tls::connector::Connector;

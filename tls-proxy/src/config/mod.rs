@@ -2,7 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod draft;
-pub(crate) mod files;
 pub(crate) mod host_key;
 pub(crate) mod locations;
 pub(crate) mod names;
@@ -11,7 +10,8 @@ mod settle;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::log_form::Form;
+use crate::log::files::LogFile;
+use crate::log::form::Form;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::upstream::Upstream;
@@ -19,7 +19,6 @@ use crate::modules::{Settings, log_format, main};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
-use files::LogFile;
 use locations::Tree;
 use names::Names;
 

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cidr::Network;
-use super::{Contexts, Scope, Spec, arguments, auth_basic, auth_request};
+use super::{Contexts, Scope, Spec, auth_basic, auth_request};
 use crate::conf::{Directive, Problem};
-use crate::error_log::{self, Level};
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use crate::directive::arguments;
+use crate::log::level::Level;
+use crate::net::cidr::Network;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 
 /// What the modules keep for each block.
 #[derive(Clone, Debug)]

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec, arguments, document_root, passwords};
-use crate::error_log::{self, Level, shown};
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use super::{Contexts, Spec, document_root, passwords};
+use crate::directive::arguments;
+use crate::log::level::{Level, shown};
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 use crate::vars::known::credentials;
 use crate::vars::template::Template;
 

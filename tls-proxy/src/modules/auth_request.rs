@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::map::variable_name;
-use super::{Contexts, Spec, arguments};
-use crate::error_log::{self, Level};
-use crate::server::phases;
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use super::{Contexts, Spec};
+use crate::directive::arguments;
+use crate::log::level::Level;
+use crate::pipeline::phases;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::value::Value;
-use super::{Contexts, Effect, MANY, Spec, arguments};
-use crate::server::request::Request;
-use crate::server::response::Response;
+use super::{Contexts, Effect, MANY, Spec};
+use crate::directive::arguments;
+use crate::directive::value::Value;
+use crate::request::Request;
+use crate::request::response::Response;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block.

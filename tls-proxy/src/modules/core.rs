@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::value::{self, Value};
-use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::config::build::walk_block;
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
-use crate::error_log::ErrorLogs;
+use crate::directive::arguments;
+use crate::directive::value;
+use crate::directive::value::Value;
+use crate::log::error_logs::ErrorLogs;
 use crate::message::head::Limits;
 use crate::vars::template::Template;
 
@@ -425,7 +427,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("The location is reached by internal redirects only; a client gets 404."),
     Spec::set("error_log", ALL, (1, MANY), |scope, directive| {
         let logs = &mut scope.settings.core.error_log;
-        logs.add(scope.first_here, directive, scope.draft)
+        super::error_log::add(logs, scope.first_here, directive, scope.draft)
     })
     .default("stderr error")
     .about("Where errors go, and from which severity on.")

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use super::{Contexts, Scope, Spec, arguments};
+use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem};
-use crate::server::request::Request;
+use crate::directive::arguments;
+use crate::request::Request;
 use crate::vars::template::Template;
 use crate::vars::{Evaluate, write};
 

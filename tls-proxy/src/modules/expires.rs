@@ -2,9 +2,9 @@
 
 use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
-use crate::server::http_date;
-use crate::server::request::Request;
-use crate::server::response::Response;
+use crate::request::Request;
+use crate::request::response::Response;
+use crate::time::http_date;
 use crate::vars::registry::Registry;
 use crate::vars::template::Template;
 

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::cidr::{Network, parse_address};
 use crate::message::fields::Fields;
+use crate::net::cidr::{Network, parse_address};
 
 /// Whose word about the client counts.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::cidr::{Network, parse_address};
 use super::forwarded_for::Trust;
 use super::geo_ranges::{Flaw, Ranges};
 use super::map::variable_name;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
-use crate::server::request::Request;
+use crate::net::cidr::{Network, parse_address};
+use crate::request::Request;
 use crate::vars::registry::Computed;
 use crate::vars::template::Template;
 

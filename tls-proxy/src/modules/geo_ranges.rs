@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::cidr::parse_address;
+use crate::net::cidr::parse_address;
 
 /// A table from ranges to values, the lowest first.
 #[derive(Debug, Default)]

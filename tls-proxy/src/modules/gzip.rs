@@ -11,15 +11,17 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
-use super::value::{self, Value};
-use super::{Contexts, Effect, MANY, Spec, arguments, user_agent};
+use super::{Contexts, Effect, MANY, Spec, user_agent};
 use crate::conf::Problem;
+use crate::directive::arguments;
+use crate::directive::value;
+use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::pattern::Pattern;
-use crate::server::admission::COMPRESSOR;
-use crate::server::request::Request;
-use crate::server::response::{Content, Response};
-use crate::server::source::{Next, Source};
+use crate::request::Request;
+use crate::request::admission::COMPRESSOR;
+use crate::request::response::{Content, Response};
+use crate::request::source::{Next, Source};
 use crate::upstream::answer::{Answer, Frame};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
@@ -358,7 +360,7 @@ impl Source for Gzip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::source::testing::{Script, data, polls};
+    use crate::request::source::testing::{Script, data, polls};
 
     /// What each poll gives of two pieces, with pauses.
     fn packed(flushes: bool) -> Vec<Option<usize>> {

@@ -2,9 +2,9 @@
 //! (`gzip_proxied`).
 
 use crate::conf::{Directive, Problem};
-use crate::server::http_date;
-use crate::server::request::Request;
-use crate::server::response::Response;
+use crate::request::Request;
+use crate::request::response::Response;
+use crate::time::http_date;
 
 /// Whether an `Accept-Encoding` has gzip in it, as nginx reads it
 /// (`ngx_http_gzip_accept_encoding`): the first `gzip` of it decides, and `*`

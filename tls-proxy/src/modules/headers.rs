@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::inherited::Inherited;
-use super::{Contexts, Spec, arguments};
-use crate::server::request::Request;
-use crate::server::response::Response;
+use super::{Contexts, Spec};
+use crate::directive::arguments;
+use crate::directive::inherited::Inherited;
+use crate::request::Request;
+use crate::request::response::Response;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block: `add_header`, in order.

@@ -1,8 +1,10 @@
 //! nginx's `ngx_http_v2_module` (HTTP/2, RFC 9113).
 
-use super::value::{self, Value};
-use super::{Contexts, Effect, Scope, Spec, arguments};
+use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
+use crate::directive::value;
+use crate::directive::value::Value;
 
 /// What the module keeps for each server.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! What a request beyond a limit gets, and what is written about it: the same
 //! three directives for `limit_req` and `limit_conn`.
 
-use super::arguments;
 use crate::conf::{Directive, Problem};
-use crate::error_log::Level;
-use crate::server::response::Refusal;
+use crate::directive::arguments;
+use crate::log::level::Level;
+use crate::request::response::Refusal;
 
 /// What a request beyond a limit gets.
 #[derive(Clone, Copy, Debug)]

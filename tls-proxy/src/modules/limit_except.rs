@@ -7,7 +7,7 @@ use super::{Contexts, Effect, MANY, Place, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
-use crate::server::request::Request;
+use crate::request::Request;
 
 /// One `limit_except`; a location does not inherit it.
 #[derive(Debug)]

@@ -9,11 +9,13 @@ use std::time::Duration;
 use super::leaky_bucket::{self, Buckets, Measure};
 use super::limit_answers::{self, Answers};
 use super::limit_zone::{Definition, Zone, zone_size};
-use super::{Contexts, Scope, Spec, arguments};
+use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
-use crate::error_log::{self, Level};
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use crate::directive::arguments;
+use crate::log::level::Level;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 use crate::vars::template::Template;
 use crate::vars::{Evaluate, write};
 

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Contexts, Scope, Spec, arguments};
+use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Position, Problem, Word};
+use crate::directive::arguments;
 
 /// Where clients come in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

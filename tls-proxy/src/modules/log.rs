@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use super::document_root::{folder, path};
 use super::log_format::Format;
-use super::value::{Parameter, Value};
-use super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
-use crate::config::files::{Compressed, LogFile, LogFileId, append_to};
-use crate::error_log::{self, Level, shown};
+use crate::directive::arguments;
+use crate::directive::value::{Parameter, Value};
+use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
+use crate::log::level::{Level, shown};
 use crate::message::internal_path::climbs;
-use crate::server::request::Request;
+use crate::request::Request;
+use crate::request::error_log;
 use crate::vars::template::Template;
 
 /// `buffer=` where `gzip` stands alone, bytes.

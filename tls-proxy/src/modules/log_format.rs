@@ -1,9 +1,9 @@
 //! `log_format`: the lines of access logs, and how values are escaped in them.
 
 use crate::conf::{Directive, Position, Problem, Word};
-use crate::log_form::{Form, push_json};
+use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
-use crate::server::request::Request;
+use crate::request::Request;
 use crate::vars::Variable;
 use crate::vars::registry::Registry;
 use crate::vars::template::{Part, Template};

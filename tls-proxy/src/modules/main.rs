@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::Value;
-use super::{Contexts, Effect, MANY, Spec, arguments};
+use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
-use crate::error_log::ErrorLogs;
+use crate::directive::arguments;
+use crate::directive::value::Value;
+use crate::log::error_logs::ErrorLogs;
 
 /// What the process as a whole is told.
 #[derive(Clone, Debug)]
@@ -141,7 +142,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         |scope, directive| {
             let mut logs = scope.draft.main.error_log.clone();
-            logs.add(scope.first_here, directive, scope.draft)?;
+            super::error_log::add(&mut logs, scope.first_here, directive, scope.draft)?;
             scope.draft.main.error_log = logs;
             Ok(())
         },

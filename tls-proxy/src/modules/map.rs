@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::value::Value;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
-use crate::server::request::Request;
+use crate::directive::value::Value;
+use crate::request::Request;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::{Computed, Registry};
 use crate::vars::template::Template;

@@ -9,16 +9,15 @@
 //! of its parent's finished settings and its own directives change them.
 
 pub(crate) mod access;
-pub(crate) mod arguments;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
 pub(crate) mod charset;
-pub(crate) mod cidr;
 pub(crate) mod core;
 #[cfg(test)]
 mod defaults;
 pub(crate) mod document_root;
 pub(crate) mod documentation;
+pub(crate) mod error_log;
 pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
@@ -27,7 +26,6 @@ pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
 pub(crate) mod headers;
 pub(crate) mod http2;
-pub(crate) mod inherited;
 pub(crate) mod leaky_bucket;
 pub(crate) mod limit_answers;
 pub(crate) mod limit_conn;
@@ -60,13 +58,11 @@ pub(crate) mod ssl_session;
 pub(crate) mod ssl_stapling;
 pub(crate) mod static_files;
 pub(crate) mod stub_status;
-pub(crate) mod syslog;
 pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;
 pub(crate) mod upstream;
 pub(crate) mod user_agent;
-pub(crate) mod value;
 
 use std::sync::Arc;
 
@@ -157,7 +153,7 @@ pub(crate) struct Spec {
     /// May stand several times in one block.
     pub(crate) repeats: bool,
     /// What an accepted directive is checked for.
-    pub(crate) value: value::Value,
+    pub(crate) value: crate::directive::value::Value,
     pub(crate) effect: Effect,
 }
 
@@ -186,7 +182,7 @@ impl Spec {
             default: "",
             about: "",
             repeats: false,
-            value: value::Value::Any,
+            value: crate::directive::value::Value::Any,
             effect,
         }
     }
@@ -202,7 +198,7 @@ impl Spec {
     }
 
     /// Checked for what nginx takes, though it has no effect.
-    pub(crate) const fn takes(self, value: value::Value) -> Self {
+    pub(crate) const fn takes(self, value: crate::directive::value::Value) -> Self {
         Self { value, ..self }
     }
 

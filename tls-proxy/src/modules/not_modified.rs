@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec, arguments};
+use super::{Contexts, Spec};
 use crate::conf::Problem;
+use crate::directive::arguments;
 use crate::message::fields::members;
-use crate::server::http_date;
-use crate::server::request::Request;
-use crate::server::response::{Content, Refusal, Response, Validators};
+use crate::request::Request;
+use crate::request::response::{Content, Refusal, Response, Validators};
+use crate::time::http_date;
 
 /// `if_modified_since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

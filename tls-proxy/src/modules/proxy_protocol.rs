@@ -1,7 +1,7 @@
 //! `$proxy_protocol_…`: what a load balancer's PROXY header says.
 
-use crate::server::proxy_protocol::{Header, Place, find};
-use crate::server::request::Request;
+use crate::net::proxy_protocol::{Header, Place, find};
+use crate::request::Request;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, write};
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::proxy::ProxyTo;
 use super::ssl::File;
-use super::{Contexts, Effect, MANY, Spec, arguments, listen};
+use super::{Contexts, Effect, MANY, Spec, listen};
 use crate::conf::{Position, Problem};
-use crate::server::request::Request;
+use crate::directive::arguments;
+use crate::request::Request;
 use crate::tls::connector::Connector;
 use crate::vars::template::Template;
 

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec, arguments};
+use super::{Contexts, Spec};
+use crate::directive::arguments;
 use crate::message::head::Version;
-use crate::server::file_body::FileBody;
-use crate::server::http_date;
-use crate::server::request::Request;
-use crate::server::response::{Content, Refusal, Response, Validators};
-use crate::server::source::{Next, Source};
+use crate::request::Request;
+use crate::request::file_body::FileBody;
+use crate::request::response::{Content, Refusal, Response, Validators};
+use crate::request::source::{Next, Source};
+use crate::time::http_date;
 use crate::upstream::answer::Frame;
 
 /// What the module keeps for each block.

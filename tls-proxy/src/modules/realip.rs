@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::cidr::Network;
 use super::forwarded_for::Trust;
-use super::{Contexts, Spec, arguments};
+use super::{Contexts, Spec};
 use crate::conf::Problem;
+use crate::directive::arguments;
+use crate::net::cidr::Network;
+use crate::request::Request;
 use crate::server::listener::NOWHERE;
-use crate::server::request::Request;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::pattern::Pattern;
-use crate::server::request::Request;
+use crate::request::Request;
 use crate::vars::{Evaluate, write};
 
 /// Longest host of a referer that is looked at, in bytes (nginx's own bound).

@@ -1,6 +1,6 @@
 //! Variables of nginx's core module that need more than a look at the request.
 
-use crate::server::moment;
+use crate::time::cached_time;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, write};
 
@@ -15,7 +15,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         }
     }),
     ("connection_time", |request, out| {
-        let elapsed = moment::since(request.connection.began);
+        let elapsed = cached_time::since(request.connection.began);
         let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
         append(out, format_args!("{seconds}.{millis:03}"))
     }),

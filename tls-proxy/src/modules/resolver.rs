@@ -5,8 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Contexts, MANY, Scope, Spec, arguments, listen};
+use super::{Contexts, MANY, Scope, Spec, listen};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::directive::arguments;
 use crate::upstream::dns::Kind;
 
 /// What the module keeps for each block.

@@ -4,7 +4,7 @@
 use super::map::variable_name;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
-use crate::server::request::Request;
+use crate::request::Request;
 use crate::vars::registry::Computed;
 use crate::vars::template::Template;
 

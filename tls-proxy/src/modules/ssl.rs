@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::value::{Parameter, Value};
-use super::{Contexts, Effect, MANY, Spec, arguments, ssl_client, ssl_session, ssl_stapling};
+use super::{Contexts, Effect, MANY, Spec, ssl_client, ssl_session, ssl_stapling};
 use crate::conf::{Directive, Position, Problem};
+use crate::directive::arguments;
+use crate::directive::value::{Parameter, Value};
 
 /// What the module keeps for each server.
 #[derive(Clone, Debug)]

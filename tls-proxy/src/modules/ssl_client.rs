@@ -2,12 +2,14 @@
 //! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
 
 use super::ssl::File;
-use super::value::Value;
-use super::{Contexts, Effect, Spec, arguments};
+use super::{Contexts, Effect, Spec};
 use crate::conf::{Directive, Position, Problem, units};
-use crate::error_log::{self, Level};
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use crate::directive::arguments;
+use crate::directive::value::Value;
+use crate::log::level::Level;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ssl::{File, add_file};
-use super::{Contexts, Spec, arguments};
+use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::directive::arguments;
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug)]

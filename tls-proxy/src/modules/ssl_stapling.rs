@@ -2,9 +2,10 @@
 //! `tls/stapling.rs`.
 
 use super::ssl::File;
-use super::value::Value;
-use super::{Contexts, Effect, Spec, arguments};
+use super::{Contexts, Effect, Spec};
 use crate::conf::Position;
+use crate::directive::arguments;
+use crate::directive::value::Value;
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug, Default)]

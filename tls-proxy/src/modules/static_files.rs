@@ -14,15 +14,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::document_root::{self, Documents};
-use super::value::{Parameter, Value};
-use super::{Contexts, Effect, MANY, Spec, arguments, types};
+use super::{Contexts, Effect, MANY, Spec, types};
 use crate::conf::{Directive, Problem};
-use crate::error_log::{self, Level, shown};
+use crate::directive::arguments;
+use crate::directive::value::{Parameter, Value};
+use crate::log::level::{Level, shown};
 use crate::message::{internal_path, target::escape_path};
-use crate::server::file_body::FileBody;
-use crate::server::phases::Step;
-use crate::server::request::Request;
-use crate::server::response::{Content, Refusal, Response, Validators};
+use crate::pipeline::phases::Step;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::file_body::FileBody;
+use crate::request::response::{Content, Refusal, Response, Validators};
 use crate::vars::template::Template;
 
 /// `directio`: a size, or `off`.

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::{Contexts, Spec};
-use crate::server::counters::{Sums, sums};
-use crate::server::phases::Step;
-use crate::server::request::Request;
-use crate::server::response::Response;
+use crate::metrics::{Sums, sums};
+use crate::pipeline::phases::Step;
+use crate::request::Request;
+use crate::request::response::Response;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 

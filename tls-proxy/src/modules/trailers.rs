@@ -4,13 +4,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::inherited::Inherited;
-use super::{Contexts, Spec, arguments};
+use super::{Contexts, Spec};
+use crate::directive::arguments;
+use crate::directive::inherited::Inherited;
 use crate::message::head::Version;
+use crate::request::Request;
+use crate::request::response::{Content, Response};
+use crate::request::source::{Next, Source};
 use crate::server::framing::Framing;
-use crate::server::request::Request;
-use crate::server::response::{Content, Response};
-use crate::server::source::{Next, Source};
 use crate::upstream::answer::{Answer, Frame};
 use crate::vars::template::Template;
 

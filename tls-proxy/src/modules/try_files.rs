@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Contexts, MANY, Scope, Spec, document_root};
 use crate::conf::{Directive, Problem};
 use crate::message::internal_path;
-use crate::server::phases::Step;
-use crate::server::request::Request;
+use crate::pipeline::phases::Step;
+use crate::request::Request;
 use crate::vars::template::Template;
 
 /// One `try_files`; a location does not inherit it.

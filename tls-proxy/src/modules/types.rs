@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::value::Value;
-use super::{Contexts, Effect, Scope, Spec, arguments};
+use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
-use crate::server::request::Request;
+use crate::directive::arguments;
+use crate::directive::value::Value;
+use crate::request::Request;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]

@@ -4,10 +4,11 @@
 
 use memchr::memmem::find;
 
-use super::{Contexts, Effect, MANY, Spec, arguments};
+use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::Problem;
+use crate::directive::arguments;
 use crate::message::head::Version;
-use crate::server::request::Request;
+use crate::request::Request;
 
 /// `keepalive_disable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

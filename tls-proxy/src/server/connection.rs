@@ -12,22 +12,25 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
-use super::counters::labels::Handshake;
-use super::counters::{self, Open};
 use super::listener::NOWHERE;
-use super::moment;
-use super::proxy_protocol::{self, Broken, Header};
-use super::request::Request;
-use super::standing::Standing;
 use super::stream::{ClientStream, Prefixed};
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::config::ServerId;
-use crate::error_log::{self, Level};
-use crate::life::drain::Token;
+use crate::lifecycle::drain::Token;
+use crate::log::level::Level;
 use crate::message::head::Version;
-use crate::timer::Timer;
+use crate::metrics;
+use crate::metrics::Open;
+use crate::metrics::labels::Handshake;
+use crate::net::proxy_protocol;
+use crate::net::proxy_protocol::{Broken, Header};
+use crate::request::Request;
+use crate::request::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
+use crate::request::conn_config::Standing;
+use crate::request::error_log;
+use crate::time::cached_time;
+use crate::time::timer::Timer;
 use crate::tls::accept::{self, Failure, TlsInfo};
 
 /// How an HTTP/2 client begins (RFC 9113, section 3.4).
@@ -134,7 +137,7 @@ impl Connection {
             tokio::select! {
                 _ = worker.drain.closes_idle() => return,
                 () = self.account.holder().evicted() => {
-                    counters::count(|own| &own.made_room);
+                    metrics::count(|own| &own.made_room);
                     return;
                 }
                 () = reloaded => {}
@@ -214,7 +217,7 @@ async fn begin(
         peer,
         local,
         tls: None,
-        began: moment::now(),
+        began: cached_time::now(),
         open: Open::new(),
         proxy_header: None,
         plain_on_tls: false,
@@ -252,12 +255,12 @@ async fn begin(
             format!("{broken} while reading PROXY protocol"),
         ),
         Ok(Some(Err(Closed::Because(failure)))) => {
-            counters::handshake_failed(failure.reason());
+            metrics::handshake_failed(failure.reason());
             (Level::Info, format!("{failure} while SSL handshaking"))
         }
         Err(_) => {
             if connection.standing().listen().listen.ssl {
-                counters::handshake_failed(Handshake::Timeout);
+                metrics::handshake_failed(Handshake::Timeout);
             }
             let what = "client timed out (110: Connection timed out)";
             (Level::Info, what.to_owned())
@@ -318,7 +321,7 @@ async fn open(
     }
     if stream.seen[0] != HANDSHAKE && stream.seen[0] & 0x80 == 0 {
         connection.plain_on_tls = true;
-        counters::handshake_failed(Handshake::PlainHttp);
+        metrics::handshake_failed(Handshake::PlainHttp);
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
@@ -341,7 +344,7 @@ async fn open(
     let (tls, info) = accept::accept(stream, choose, reserve)
         .await
         .map_err(Closed::Because)?;
-    counters::handshake_done(info.is_tls13(), info.reused);
+    metrics::handshake_done(info.is_tls13(), info.reused);
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.standing.get_mut().server = server;
     connection.tls = Some(info);

@@ -1,8 +1,8 @@
 //! Whether a body follows the head of a response, and how its end is known
 //! (RFC 9112, section 6.3).
 
-use super::request::Request;
-use super::response::{Content, Response};
+use crate::request::Request;
+use crate::request::response::{Content, Response};
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

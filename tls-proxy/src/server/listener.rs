@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::buffers;
 use crate::modules::listen::{Endpoint, Listen};
+use crate::net::socket_buffers;
 
 /// nginx's default on Linux (`listen … backlog=`).
 const BACKLOG: u32 = 511;
@@ -177,7 +177,7 @@ impl Listener {
     /// Bounds what the kernel holds for its connections, where memory is limited.
     pub(crate) fn bound_buffers(&self) {
         if let Self::Tcp(listener) = self {
-            buffers::bound_unsent(listener);
+            socket_buffers::bound_unsent(listener);
         }
     }
 

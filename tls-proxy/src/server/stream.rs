@@ -97,4 +97,4 @@ impl AsyncWrite for Prefixed {
     }
 }
 
-crate::either::stream_of!(ClientStream { Plain, Tls });
+crate::net::delegate_io::stream_of!(ClientStream { Plain, Tls });

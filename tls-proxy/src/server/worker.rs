@@ -17,19 +17,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-use super::admission::{Admission, Admitted, Capacity};
-use super::buffers;
-use super::clock::Clock;
 use super::connection;
-use super::current::Current;
 use super::http2::crew::Crew;
 use super::listener::Listener;
-use super::logs::{Logs, Reopened};
-use super::scratch::Scratch;
-use crate::bulk;
 use crate::config::Config;
-use crate::life::drain::{Drain, Kind, Phase};
+use crate::lifecycle::drain::{Drain, Kind, Phase};
+use crate::log::sinks::{Logs, Reopened};
 use crate::modules::listen::Endpoint;
+use crate::net::{read_size, socket_buffers};
+use crate::request::admission::{Admission, Admitted, Capacity};
+use crate::request::live_config::Current;
+use crate::request::scratch::Scratch;
+use crate::time::clock::Clock;
 use crate::upstream::balance::Balance;
 use crate::upstream::dns;
 use crate::upstream::pool::Pool;
@@ -200,8 +199,8 @@ pub(crate) fn start(
 
 /// Serves to the end; how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
-    bulk::fit_into(start.capacity.memory);
-    buffers::fit_into(start.capacity.memory);
+    read_size::fit_into(start.capacity.memory);
+    socket_buffers::fit_into(start.capacity.memory);
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
@@ -298,8 +297,8 @@ impl Worker {
     }
 
     fn resize(&self, capacity: Capacity) {
-        bulk::fit_into(capacity.memory);
-        buffers::fit_into(capacity.memory);
+        read_size::fit_into(capacity.memory);
+        socket_buffers::fit_into(capacity.memory);
         self.admission.resize(capacity);
     }
 

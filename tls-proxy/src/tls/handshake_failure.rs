@@ -5,7 +5,7 @@ use std::io;
 use rustls::{AlertDescription, Error, PeerIncompatible};
 
 use super::accept::Failure;
-use crate::server::counters::labels::Handshake;
+use crate::metrics::labels::Handshake;
 
 impl Failure {
     /// What is counted.

@@ -7,7 +7,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::names;
-use crate::server::clock::Stamp;
+use crate::time::clock::Stamp;
 
 /// From here on a certificate is about to end, seconds.
 const SOON: i64 = 7 * 24 * 60 * 60;

@@ -19,7 +19,7 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::bulk::BULK_SIZE;
+use crate::net::read_size::BULK_SIZE;
 
 /// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
 const FRAGMENT: usize = 16 * 1024;

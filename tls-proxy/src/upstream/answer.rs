@@ -10,18 +10,20 @@ use super::body::RequestBody;
 use super::exchange::Exchange;
 use super::link::Link;
 use crate::config::LocationId;
-use crate::error_log::{self, Level};
 use crate::http1::body::{Broken, Decoder, Step};
+use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
+use crate::metrics;
+use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy;
 use crate::modules::upstream::Upstream;
-use crate::server::counters::{self, labels::Upstream as Trouble};
-use crate::server::current::Current;
-use crate::server::moment;
-use crate::server::request::Request;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::live_config::Current;
 use crate::server::worker::Worker;
-use crate::timer::Timer;
+use crate::time::cached_time;
+use crate::time::timer::Timer;
 
 /// An answer whose head has been read.
 pub(crate) struct Answer {
@@ -175,7 +177,7 @@ impl Answer {
     }
 
     fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame, Cut>>> {
-        counters::upstream_failed(match why {
+        metrics::upstream_failed(match why {
             Cut::Closed | Cut::File => Trouble::Closed,
             Cut::Invalid | Cut::Trailer | Cut::Trailers => Trouble::Malformed,
             Cut::TimedOut => Trouble::Timeout,
@@ -258,6 +260,6 @@ impl Answer {
         attempt.body = self.body;
         attempt.sent = self.sent.saturating_sub(attempt.sent);
         attempt.received = self.received.saturating_sub(attempt.received);
-        attempt.ended = Some(moment::since(attempt.began));
+        attempt.ended = Some(cached_time::since(attempt.began));
     }
 }

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use crate::http1::body::{Decoder, Step};
-use crate::server::admission::{Holder, Waits};
-use crate::server::counters;
+use crate::metrics;
+use crate::net::buffered_stream::Wire;
+use crate::request::admission::{Holder, Waits};
 use crate::server::http2::inflow::BodyFlow;
 use crate::server::stream::ClientStream;
-use crate::timer::Timer;
-use crate::wire::Wire;
+use crate::time::timer::Timer;
 
 /// A connection's wire, shared by the connection and the body that is read
 /// off it; both are parts of one task.
@@ -261,7 +261,7 @@ impl Http2Body {
                 // has been reset, which the next look tells.
                 let _ = self.incoming.flow_control().release_capacity(data.len());
                 self.flow.taken(data.len());
-                counters::received(data.len());
+                metrics::received(data.len());
                 Poll::Ready(Some(self.meter.count(&data).map(|()| data)))
             }
         }

@@ -15,7 +15,7 @@ use super::link::Link;
 use crate::http1::chunked;
 use crate::http1::response_head::{self, Malformed, ResponseHead};
 use crate::message::head::Version;
-use crate::timer::Timer;
+use crate::time::timer::Timer;
 
 /// Interim responses before the response itself. nginx reads over as many early
 /// hints as come within `proxy_read_timeout`.

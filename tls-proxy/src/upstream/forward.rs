@@ -14,17 +14,19 @@ use super::exchange::{Exchange, Failure, Limits, Upload};
 use super::link::{Link, Outgoing};
 use super::pool::Wanted;
 use super::translate::translate;
-use crate::error_log::{self, Level};
 use crate::http1::chunked;
+use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
+use crate::metrics;
+use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::method::Method;
-use crate::server::admission::TRANSFER;
-use crate::server::counters::{self, labels::Upstream as Trouble};
-use crate::server::moment;
-use crate::server::request::{Attempt, Request, Tried};
-use crate::server::response::{Refusal, Response};
+use crate::request::admission::TRANSFER;
+use crate::request::error_log;
+use crate::request::response::{Refusal, Response};
+use crate::request::{Attempt, Request, Tried};
+use crate::time::cached_time;
 
 /// Room for the head of a request, bytes.
 const LIKELY_HEAD: usize = 1024;
@@ -41,7 +43,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     request.proxy = Some(pass.to.clone());
     let chosen = proxy::choose(pass, request).await;
     let chosen = chosen.map_err(|(status, reason)| {
-        counters::upstream_failed(Trouble::Resolve);
+        metrics::upstream_failed(Trouble::Resolve);
         error_log::request(request, Level::Error, reason);
         Refusal::new(status)
     })?;
@@ -67,7 +69,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         hints,
         peer: None,
         tried: Vec::new(),
-        began: moment::now(),
+        began: cached_time::now(),
     };
     let result = tries.run(request).await;
     let goes_on = result.is_err() || request.carried.redirect.is_some();
@@ -250,7 +252,7 @@ impl Tries<'_> {
                     let group = Tried::Group(self.chosen.group.name.clone());
                     request.attempts.push(Attempt::new(group));
                     note_end(request, last);
-                    counters::upstream_failed(Trouble::NoLivePeer);
+                    metrics::upstream_failed(Trouble::NoLivePeer);
                     let what = "no live upstreams while connecting to upstream";
                     error_log::request(request, Level::Error, what);
                 }
@@ -278,7 +280,7 @@ impl Tries<'_> {
                 Err(Failure::Client(fault)) => return Err(refuse_body(request, fault)),
                 Err(failure) => failure,
             };
-            counters::upstream_failed(failure.trouble(last_unsent(request)));
+            metrics::upstream_failed(failure.trouble(last_unsent(request)));
             note_end(request, failure.status());
             error_log::request(request, Level::Error, &failure);
             last = failure.status();
@@ -293,7 +295,7 @@ impl Tries<'_> {
     async fn attempt(&mut self, request: &mut Request, peer: usize) -> Result<Response, Failure> {
         let worker = request.connection.worker.clone();
         if !self.tried.is_empty() {
-            counters::count(|own| &own.retries);
+            metrics::count(|own| &own.retries);
         }
         let address = self.chosen.group.peers[peer].address.clone();
         let attempt = Attempt::new(Tried::Peer(address.clone()));
@@ -317,8 +319,8 @@ impl Tries<'_> {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
                 {
-                    counters::upstream_failed(Trouble::Stale);
-                    counters::count(|own| &own.retries);
+                    metrics::upstream_failed(Trouble::Stale);
+                    metrics::count(|own| &own.retries);
                     error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
                     request
@@ -333,7 +335,7 @@ impl Tries<'_> {
         let connect = Box::pin(Link::connect(&address, secured, location, outgoing));
         let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
             Ok(Ok(link)) => {
-                counters::count(|own| &own.connected);
+                metrics::count(|own| &own.connected);
                 link
             }
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
@@ -359,10 +361,10 @@ impl Tries<'_> {
         request: &mut Request,
         mut link: Link,
     ) -> Result<Response, Failure> {
-        counters::count(|own| &own.tries);
+        metrics::count(|own| &own.tries);
         let attempt = last_attempt(request);
         attempt.connected = Some(match link.requests {
-            0 => moment::since(attempt.began),
+            0 => cached_time::since(attempt.began),
             _ => Duration::ZERO,
         });
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
@@ -386,9 +388,9 @@ impl Tries<'_> {
             }
         };
         let attempt = last_attempt(request);
-        attempt.head = Some(moment::since(attempt.began));
+        attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
-        counters::upstream_answered(head.status);
+        metrics::upstream_answered(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
     }
 
@@ -455,7 +457,7 @@ impl Tries<'_> {
     fn has_time(&self) -> bool {
         let (tries, time) = (self.settings.next_tries, self.settings.next_timeout);
         (tries == 0 || self.tried.len() + 1 < tries)
-            && (time.is_zero() || moment::since(self.began) < time)
+            && (time.is_zero() || cached_time::since(self.began) < time)
     }
 }
 
@@ -499,7 +501,7 @@ fn last_unsent(request: &Request) -> bool {
 
 fn note_end(request: &mut Request, status: u16) {
     let attempt = last_attempt(request);
-    attempt.ended = Some(moment::since(attempt.began));
+    attempt.ended = Some(cached_time::since(attempt.began));
     attempt.status = status;
     (attempt.sent, attempt.received) = (0, 0);
 }

@@ -13,8 +13,9 @@ use super::balance::Lease;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::Address;
-use crate::server::{buffers, moment};
-use crate::wire::Wire;
+use crate::net::buffered_stream::Wire;
+use crate::net::socket_buffers;
+use crate::time::cached_time;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Outgoing {
         } else {
             TcpSocket::new_v6()?
         };
-        buffers::bound_unread(&socket);
+        socket_buffers::bound_unread(&socket);
         if self.keepalive {
             socket.set_keepalive(true)?;
         }
@@ -96,7 +97,7 @@ impl Link {
             secured,
             requests: 0,
             location,
-            born: moment::now(),
+            born: cached_time::now(),
             lease: None,
         })
     }
@@ -109,4 +110,4 @@ impl Link {
     }
 }
 
-crate::either::stream_of!(UpstreamStream { Tcp, Unix, Tls });
+crate::net::delegate_io::stream_of!(UpstreamStream { Tcp, Unix, Tls });

@@ -10,8 +10,8 @@ use super::link::Link;
 use crate::config::LocationId;
 use crate::modules::proxy_ssl::Secured;
 use crate::modules::upstream::{Address, Upstream};
-use crate::server::admission::{Admission, Permit};
-use crate::server::moment;
+use crate::request::admission::{Admission, Permit};
+use crate::time::cached_time;
 
 /// How often connections that have been idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ impl Pool {
     /// Keeps a connection for later, as long and as often as `group` says.
     /// Where there is no place for it, it is closed.
     pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>, admission: &Rc<Admission>) {
-        let now = moment::now();
+        let now = cached_time::now();
         let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
         let worn_out = link.requests >= group.keepalive_requests || too_old;
         if self.closed.get() || worn_out || group.keepalive == 0 {

@@ -7,15 +7,16 @@ use bytes::Bytes;
 
 use super::answer::Answer;
 use super::exchange::{Exchange, Failure};
-use crate::error_log::{self, Level, shown};
 use crate::http1::response_head::{Malformed, ResponseHead};
+use crate::log::level::{Level, shown};
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
 use crate::modules::proxy::{self, Settings, accel, cookies};
 use crate::modules::upstream::Upstream;
-use crate::server::request::Request;
-use crate::server::response::Response;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Response;
 
 /// Makes the client's answer.
 pub(super) fn translate(

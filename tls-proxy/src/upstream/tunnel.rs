@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
 use super::link::Link;
-use crate::life::drain::Drain;
-use crate::server::admission::{Holder, Waits};
-use crate::timer::Timer;
-use crate::wire::Wire;
+use crate::lifecycle::drain::Drain;
+use crate::net::buffered_stream::Wire;
+use crate::request::admission::{Holder, Waits};
+use crate::time::timer::Timer;
 
 /// Moves bytes both ways until both sides have ended, nothing moved for
 /// `idle` (`proxy_read_timeout`), or the drain's deadline cuts it. Meanwhile `holder`

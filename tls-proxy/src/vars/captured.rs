@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use super::registry::Registry;
 use crate::conf::{Problem, Word};
-use crate::error_log::{self, Level};
+use crate::log::level;
+use crate::log::level::Level;
 use crate::pattern::{Groups, Pattern};
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::Refusal;
 
 /// The groups of the last match.
 #[derive(Debug, Default)]
@@ -75,7 +77,7 @@ impl Matcher {
     /// that runs away is logged and answered with 500, as in nginx.
     pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
         let groups = self.pattern.groups(subject).map_err(|runaway| {
-            let (subject, text) = (error_log::shown(subject), self.pattern.text());
+            let (subject, text) = (level::shown(subject), self.pattern.text());
             let what = format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
             error_log::request(request, Level::Alert, what);
             Refusal::new(500)

@@ -4,8 +4,8 @@ use super::{Evaluate, request_fields, ssl, write};
 use crate::decimal;
 use crate::message::head::{Framing, Version};
 use crate::modules::listen::Endpoint;
-use crate::server::moment;
-use crate::server::request::Request;
+use crate::request::Request;
+use crate::time::cached_time;
 
 /// Finds one of the fixed variables.
 pub(crate) fn find(name: &str) -> Option<Evaluate> {
@@ -134,7 +134,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("request_time", |request, out| {
         let took = request
             .took
-            .unwrap_or_else(|| moment::since(request.started));
+            .unwrap_or_else(|| cached_time::since(request.started));
         seconds(Some(took), out)
     }),
     ("request_uri", |request, out| {
@@ -295,7 +295,7 @@ fn thousandths(seconds: u64, millis: u32, out: &mut Vec<u8>) -> bool {
 fn tries(
     request: &Request,
     out: &mut Vec<u8>,
-    value: impl Fn(&crate::server::request::Attempt, &mut Vec<u8>) -> bool,
+    value: impl Fn(&crate::request::Attempt, &mut Vec<u8>) -> bool,
 ) -> bool {
     let mut separator: &[u8] = b"";
     for attempt in &request.attempts {

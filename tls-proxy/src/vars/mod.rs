@@ -9,7 +9,7 @@ mod ssl;
 pub(crate) mod template;
 
 use crate::modules::proxy_protocol;
-use crate::server::request::Request;
+use crate::request::Request;
 
 /// Writes a variable's value for this request; `false` when it has none.
 pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::{Variable, known};
 use crate::conf::{Position, Problem};
-use crate::error_log::{self, Level};
-use crate::server::request::Request;
+use crate::log::level::Level;
+use crate::request::Request;
+use crate::request::error_log;
 
 /// Fields of answers that nginx has variables of their own for, which cannot be made.
 const FIXED_FIELDS: [&str; 9] = [

@@ -4,7 +4,7 @@
 
 use super::Evaluate;
 use super::known::{join, remote_addr};
-use crate::server::request::Request;
+use crate::request::Request;
 
 pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("content_type", |request, out| {

@@ -3,7 +3,7 @@
 use rustls::{CipherSuite, NamedGroup, SignatureScheme};
 
 use super::{Evaluate, write};
-use crate::server::request::Request;
+use crate::request::Request;
 use crate::tls::accept::{TlsInfo, curve_name, openssl_name};
 use crate::tls::client_certificate::ClientCertificate;
 

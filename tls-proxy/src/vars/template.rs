@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Variable;
 use super::registry::Registry;
 use crate::conf::{Problem, Word};
-use crate::server::request::Request;
+use crate::request::Request;
 
 /// A string that may hold variables.
 #[derive(Clone, Debug, Default)]

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::support::{Place, in_own_process};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use tls_proxy::life::control::{self, Signal};
-use tls_proxy::life::pid_file::PidFile;
-use tls_proxy::life::signals::{Event, Signals};
+use tls_proxy::lifecycle::control::{self, Signal};
+use tls_proxy::lifecycle::pid_file::PidFile;
+use tls_proxy::lifecycle::signals::{Event, Signals};
 
 const DRAIN: Duration = Duration::from_millis(200);
 

@@ -2,7 +2,7 @@
 
 use crate::support::in_own_process;
 use rustix::process::{Signal, getpid, kill_process};
-use tls_proxy::life::signals::{Event, Signals};
+use tls_proxy::lifecycle::signals::{Event, Signals};
 
 #[test]
 fn signals_arrive_as_events_and_a_second_stop_forces() {

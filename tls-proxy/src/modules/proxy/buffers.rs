@@ -2,8 +2,9 @@
 //! client's pace as the limit; what is left of the sizes is the longest head,
 //! and nginx's rules for how they fit together.
 
-use super::super::{Contexts, Scope, Spec, arguments};
+use super::super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Position, Problem};
+use crate::directive::arguments;
 
 /// Sizes in bytes; none is nginx's default.
 #[derive(Clone, Debug)]

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::super::{Contexts, Scope, Spec, arguments};
+use super::super::{Contexts, Scope, Spec};
 use super::redirect::{Found, duplicate};
 use crate::conf::{Directive, Problem, Word};
-use crate::server::request::Request;
+use crate::directive::arguments;
+use crate::request::Request;
 use crate::vars::template::Template;
 
 /// What the directives keep for each block.

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::value::Value;
-use super::super::{Contexts, Effect, MANY, Scope, Spec, arguments};
+use super::super::{Contexts, Effect, MANY, Scope, Spec};
 use super::accel::set_ignored;
 use super::next_upstream::parse_next_upstream;
 use super::pass::parse_pass;
 use super::redirect::set_redirect;
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
+use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::vars::template::Template;
 

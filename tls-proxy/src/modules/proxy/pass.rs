@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
-use crate::server::request::Request;
+use crate::request::Request;
 use crate::vars::template::Template;
 
 /// Where `proxy_pass` leads.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::{Scope, arguments};
+use super::super::Scope;
 use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem, Word};
-use crate::server::request::Request;
+use crate::directive::arguments;
+use crate::request::Request;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 use crate::vars::template::Template;

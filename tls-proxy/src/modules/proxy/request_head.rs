@@ -5,7 +5,7 @@ use crate::http1::outgoing::{passes, write_field, write_framing};
 use crate::message::fields::Names;
 use crate::message::head::{Framing, Version};
 use crate::message::target::{escape_path, push_escaped};
-use crate::server::request::Request;
+use crate::request::Request;
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
 pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, out: &mut Vec<u8>) {

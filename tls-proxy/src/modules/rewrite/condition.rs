@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::note;
 use crate::conf::{Directive, Problem, Word};
-use crate::error_log::shown;
-use crate::server::request::Request;
-use crate::server::response::Refusal;
+use crate::log::level::shown;
+use crate::request::Request;
+use crate::request::response::Refusal;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 use crate::vars::template::Template;

@@ -13,13 +13,15 @@ use bytes::Bytes;
 use self::condition::Test;
 use self::rule::{Flag, Outcome, Rule};
 use super::map::variable_name;
-use super::{Contexts, Effect, Scope, Spec, arguments, types};
+use super::{Contexts, Effect, Scope, Spec, types};
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
-use crate::error_log::{self, Level};
-use crate::server::request::Request;
-use crate::server::response::{Refusal, Response};
+use crate::directive::arguments;
+use crate::log::level::Level;
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::{Refusal, Response};
 use crate::vars::template::Template;
 
 /// The program of one block.

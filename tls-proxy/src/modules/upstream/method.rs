@@ -5,9 +5,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Contexts, Effect, Scope, Spec, arguments};
+use super::super::{Contexts, Effect, Scope, Spec};
 use super::{Allowed, Peer};
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
 use crate::vars::template::Template;
 
 /// How a group's servers are chosen.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 pub(crate) mod method;
 
-use super::{Contexts, Effect, Scope, Spec, arguments};
+use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
+use crate::directive::arguments;
 use method::{Method, Ring};
 
 /// Where a peer is reached.

@@ -9,14 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error_log::{self, Level};
 use crate::http1::request_head::{self, Rejection};
+use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
-use crate::server::admission::{Permit, SMALL_HEAD, Waits};
+use crate::metrics::Reading;
+use crate::request::admission::{Permit, SMALL_HEAD, Waits};
+use crate::request::conn_config::Standing;
+use crate::request::error_log;
 use crate::server::connection::{Connection, note_broken};
-use crate::server::counters::Reading;
-use crate::server::standing::Standing;
 use crate::upstream::body::SharedWire;
 
 /// A head that is still coming may be as long as this while its connection is

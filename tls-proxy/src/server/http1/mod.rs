@@ -15,22 +15,23 @@ use tokio::time::{Instant, timeout};
 
 use self::head::Next;
 use self::send::Sent;
-use super::admission::{Permit, Waits};
 use super::connection::Connection;
-use super::moment;
-use super::phases;
-use super::request::Request;
-use super::response::{Content, Response};
 use super::stream::ClientStream;
-use crate::error_log::{self, Level};
 use crate::http1::body::Decoder;
 use crate::http1::request_head::Rejection;
-use crate::life::drain::{Kind, Token};
+use crate::lifecycle::drain::{Kind, Token};
+use crate::log::level::Level;
 use crate::message::head::{Framing, RequestHead};
 use crate::message::rules;
 use crate::modules::core::Lingering;
+use crate::net::buffered_stream::Wire;
+use crate::pipeline::phases;
+use crate::request::Request;
+use crate::request::admission::{Permit, Waits};
+use crate::request::error_log;
+use crate::request::response::{Content, Response};
+use crate::time::cached_time;
 use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
-use crate::wire::Wire;
 
 /// Bytes of a next request that are read while this one is being answered.
 const READ_AHEAD: usize = 2 * 1024;
@@ -76,7 +77,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             // A task is as large as all that it may await: what answers has memory
             // of its own, so that an idle connection is small.
             Next::Rejected(rejection) => {
-                moment::moving(Box::pin(refuse_head(&connection, &wire, rejection))).await
+                cached_time::moving(Box::pin(refuse_head(&connection, &wire, rejection))).await
             }
             Next::Head {
                 head,
@@ -85,7 +86,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             } => {
                 let _in_flight = connection.worker.drain.token(Kind::Request);
                 let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
-                moment::moving(Box::pin(answering)).await
+                cached_time::moving(Box::pin(answering)).await
             }
         };
         match end {

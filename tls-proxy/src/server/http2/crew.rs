@@ -13,13 +13,13 @@ use tokio::sync::Notify;
 use super::hands::{Hand, Hands};
 use super::piece::{Piece, Queue};
 use super::stream;
-use crate::life::drain::Token;
+use crate::lifecycle::drain::Token;
 use crate::message::rules::Flaw;
-use crate::server::admission::Account;
+use crate::request::Request;
+use crate::request::admission::Account;
 use crate::server::connection::Connection;
-use crate::server::moment;
-use crate::server::request::Request;
 use crate::server::worker::Worker;
+use crate::time::cached_time;
 
 /// How often those are let go of whom nobody has needed meanwhile.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl Crew {
     pub(super) fn take(&self, job: Job) {
         if let Some(job) = self.hands.give(job) {
             let serving = serve(job.connection.worker.clone(), job);
-            tokio::task::spawn_local(moment::moving(Box::pin(serving)));
+            tokio::task::spawn_local(cached_time::moving(Box::pin(serving)));
         }
     }
 

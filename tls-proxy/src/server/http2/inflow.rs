@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::server::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
+use crate::request::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
 use crate::server::connection::Connection;
 use crate::server::stream::ClientStream;
 

@@ -23,16 +23,17 @@ use tokio::time::timeout;
 use self::crew::Job;
 use self::inflow::{Inflow, Metered};
 use self::piece::Piece;
-use super::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use super::connection::Connection;
-use super::counters;
-use super::request::Request;
 use super::stream::ClientStream;
-use crate::error_log::{self, Level};
 use crate::http2::request_head::{self, Decoded, Fault};
-use crate::life::drain::{Kind, Token};
+use crate::lifecycle::drain::{Kind, Token};
+use crate::log::level::Level;
 use crate::message::head::{Limits, Version};
 use crate::message::rules;
+use crate::metrics;
+use crate::request::Request;
+use crate::request::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
+use crate::request::error_log;
 use crate::upstream::body::{Http2Body, RequestBody};
 
 /// A stream's window: what a client may send ahead of its upstream, bytes
@@ -199,7 +200,7 @@ async fn leave(frames: &mut Frames<Metered, Piece>, holder: &Holder, reason: Rea
 /// Resolves when an idle connection's time is over, or its room is needed.
 async fn leaves(holder: &Holder, patience: Duration) {
     if timeout(patience, holder.evicted()).await.is_ok() {
-        counters::count(|own| &own.made_room);
+        metrics::count(|own| &own.made_room);
     }
 }
 

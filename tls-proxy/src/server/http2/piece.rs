@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use bytes::{Buf, Bytes};
 
-use crate::timer::Timer;
+use crate::time::timer::Timer;
 
 /// Bytes on their way out.
 pub(super) struct Piece {

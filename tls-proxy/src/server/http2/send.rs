@@ -13,13 +13,14 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::SEND_BUFFER;
 use super::piece::{Piece, Queue};
-use crate::error_log::{self, Level};
-use crate::server::admission::{Holder, Waits};
-use crate::server::gather::{Gather, Part, Then};
-use crate::server::request::Request;
-use crate::server::response::Content;
-use crate::server::source::Source as _;
-use crate::timer::Timer;
+use crate::log::level::Level;
+use crate::request::Request;
+use crate::request::admission::{Holder, Waits};
+use crate::request::error_log;
+use crate::request::gather::{Gather, Part, Then};
+use crate::request::response::Content;
+use crate::request::source::Source as _;
+use crate::time::timer::Timer;
 
 /// Why a body was not sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,15 +13,16 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
-use crate::error_log::{self, Level, shown};
+use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
 use crate::message::rules::Flaw;
-use crate::server::admission::Holder;
+use crate::pipeline::phases;
+use crate::request::Request;
+use crate::request::admission::Holder;
+use crate::request::error_log;
+use crate::request::response::{Carriage, Content, Response, assemble};
+use crate::request::source::Source as _;
 use crate::server::framing::Framing;
-use crate::server::phases;
-use crate::server::request::Request;
-use crate::server::response::{Carriage, Content, Response, assemble};
-use crate::server::source::Source as _;
 
 /// Answers a request; `flaw` says why its head is none. What goes out passes
 /// through `queue`, which is empty.

@@ -1,0 +1,119 @@
+//! The files that logs go to, named once and opened by each worker.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::syslog::Syslog;
+
+/// A log file of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogFileId(pub(crate) usize);
+
+impl LogFileId {
+    /// Standard output; always there.
+    pub const STDOUT: Self = Self(0);
+    /// Standard error; always there.
+    pub const STDERR: Self = Self(1);
+
+    /// Its place in `Config::log_files`.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Where a log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file that lines are appended to.
+    Path(PathBuf),
+    /// A file that is compressed piece by piece.
+    Compressed(Compressed),
+    /// A server that takes each line as a datagram.
+    Syslog(Syslog),
+}
+
+/// `access_log FILE FORMAT gzip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compressed {
+    /// The file.
+    pub path: PathBuf,
+    /// From 1, fast, to 9, small.
+    pub level: u32,
+    /// Bytes of lines that make a piece.
+    pub size: usize,
+    /// The longest that a line waits for its piece.
+    pub flush: Option<Duration>,
+}
+
+impl LogFile {
+    /// The log file a configuration calls `path`.
+    pub(crate) fn named(path: &Path) -> Self {
+        match path.to_str() {
+            Some("/dev/stdout" | "/proc/self/fd/1" | "/dev/fd/1") => Self::Stdout,
+            Some("/dev/stderr" | "/proc/self/fd/2" | "/dev/fd/2") => Self::Stderr,
+            _ => Self::Path(path.to_owned()),
+        }
+    }
+
+    /// The file on disk that it is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Compressed(compressed) => Some(&compressed.path),
+            Self::Stdout | Self::Stderr | Self::Syslog(_) => None,
+        }
+    }
+
+    /// Opens it for appending.
+    ///
+    /// # Errors
+    /// What the operating system says; a server is no file.
+    pub fn open(&self) -> io::Result<File> {
+        match self {
+            // A path under /dev would fail where the descriptor is a socket.
+            Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            Self::Stderr => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
+            // nginx's image links its log files to the standard streams.
+            Self::Path(path) => match std::fs::read_link(path).as_deref().map(Self::named) {
+                Ok(standard @ (Self::Stdout | Self::Stderr)) => standard.open(),
+                _ => append_to(path),
+            },
+            Self::Compressed(compressed) => append_to(&compressed.path),
+            Self::Syslog(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A log that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("open() \"{name}\" failed ({})", crate::conf::reason(source))]
+pub(crate) struct OpenError {
+    name: String,
+    source: io::Error,
+}
+
+impl OpenError {
+    pub(crate) fn new(log: &LogFile, source: io::Error) -> Self {
+        let name = match log {
+            LogFile::Stdout => "/dev/stdout".to_owned(),
+            LogFile::Stderr => "/dev/stderr".to_owned(),
+            LogFile::Path(path) | LogFile::Compressed(Compressed { path, .. }) => {
+                path.display().to_string()
+            }
+            LogFile::Syslog(_) => "syslog".to_owned(),
+        };
+        Self { name, source }
+    }
+}
+
+/// Opens a file for appending, made where it is not there.
+pub(crate) fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}

@@ -1,0 +1,221 @@
+//! `syslog:` in `access_log` and `error_log`: lines as datagrams, in the form
+//! of RFC 3164 as nginx writes it.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use crate::conf::{Problem, Word};
+use crate::log::level::Level;
+use crate::time::clock::Stamp;
+
+/// Where servers listen (RFC 3164, section 2).
+const PORT: u16 = 514;
+/// Longest tag (RFC 3164, section 4.1.3).
+const LONGEST_TAG: usize = 32;
+
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv",
+    "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+const SEVERITIES: [&str; 8] = [
+    "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug",
+];
+
+/// One `syslog:` parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    server: Server,
+    facility: usize,
+    /// Of lines that have none of their own.
+    severity: usize,
+    tag: String,
+    /// None with `nohostname`.
+    hostname: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Server {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Syslog {
+    /// Reads what stands behind `syslog:`.
+    pub(crate) fn parse(word: &Word, hostname: &str) -> Result<Self, Problem> {
+        let fail = |message: String| Problem::emerg(&word.at, message);
+        let (mut server, mut facility, mut severity) = (None, None, None);
+        let (mut tag, mut hostname) = (None, Some(hostname.to_owned()));
+        let parameters = word.text.strip_prefix("syslog:").unwrap_or_default();
+        for parameter in parameters.split(',') {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let twice = match name {
+                "server" => server.replace(parse_server(value).map_err(fail)?).is_some(),
+                "facility" => facility
+                    .replace(find(&FACILITIES, name, value).map_err(fail)?)
+                    .is_some(),
+                "severity" => severity
+                    .replace(find(&SEVERITIES, name, value).map_err(fail)?)
+                    .is_some(),
+                "tag" => tag.replace(check_tag(value).map_err(fail)?).is_some(),
+                "nohostname" if parameter == name => {
+                    hostname = None;
+                    false
+                }
+                _ => return Err(fail(format!("unknown syslog parameter \"{parameter}\""))),
+            };
+            if twice {
+                return Err(fail(format!("duplicate syslog \"{name}\"")));
+            }
+        }
+        Ok(Self {
+            server: server.ok_or_else(|| fail("no syslog server specified".to_owned()))?,
+            facility: facility.unwrap_or(FACILITIES.len() - 1),
+            severity: severity.unwrap_or(6),
+            tag: tag.unwrap_or_else(|| "nginx".to_owned()),
+            hostname,
+        })
+    }
+
+    /// What stands before a line.
+    fn header(&self, severity: usize, time: &str) -> String {
+        let priority = self.facility * 8 + severity;
+        let host = self.hostname.as_deref().unwrap_or_default();
+        let space = if host.is_empty() { "" } else { " " };
+        format!("<{priority}>{time} {host}{space}{}: ", self.tag)
+    }
+
+    /// A socket to send from.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn open(&self) -> io::Result<Sender> {
+        let socket = match &self.server {
+            Server::Udp(SocketAddr::V4(_)) => Socket::Udp(UdpSocket::bind("0.0.0.0:0")?),
+            Server::Udp(SocketAddr::V6(_)) => Socket::Udp(UdpSocket::bind("[::]:0")?),
+            Server::Unix(_) => Socket::Unix(UnixDatagram::unbound()?),
+        };
+        match &socket {
+            Socket::Udp(socket) => socket.set_nonblocking(true)?,
+            Socket::Unix(socket) => socket.set_nonblocking(true)?,
+        }
+        Ok(Sender {
+            syslog: self.clone(),
+            socket,
+        })
+    }
+}
+
+/// A socket and whom it sends to.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    syslog: Syslog,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
+}
+
+impl Sender {
+    /// Sends a line; `level` is that of an error.
+    pub(crate) fn send(&self, level: Option<Level>, line: &[u8]) {
+        let severity = level.map_or(self.syslog.severity, |level| {
+            let known = SEVERITIES.iter().position(|own| *own == level.name());
+            known.unwrap_or(self.syslog.severity)
+        });
+        let header = self.syslog.header(severity, &Stamp::now().syslog());
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let datagram = [header.as_bytes(), line].concat();
+        // Nobody listens, or the queue is full: the line is lost, as in nginx.
+        let _ = match (&self.socket, &self.syslog.server) {
+            (Socket::Udp(socket), Server::Udp(to)) => socket.send_to(&datagram, to),
+            (Socket::Unix(socket), Server::Unix(to)) => socket.send_to(&datagram, to),
+            _ => Ok(0),
+        };
+    }
+}
+
+fn find(known: &[&str], name: &str, value: &str) -> Result<usize, String> {
+    let found = known.iter().position(|own| *own == value);
+    found.ok_or_else(|| format!("unknown syslog {name} \"{value}\""))
+}
+
+fn check_tag(tag: &str) -> Result<String, String> {
+    if tag.len() > LONGEST_TAG {
+        return Err(format!("syslog tag length exceeds {LONGEST_TAG}"));
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !tag.bytes().all(allowed) {
+        let message = "syslog \"tag\" only allows alphanumeric characters and underscore";
+        return Err(message.to_owned());
+    }
+    Ok(tag.to_owned())
+}
+
+fn parse_server(text: &str) -> Result<Server, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Server::Unix(path.into()));
+    }
+    let named = |name: &str| name.to_socket_addrs().ok()?.next();
+    let found = text
+        .parse()
+        .ok()
+        .or_else(|| named(text))
+        .or_else(|| named(&format!("{text}:{PORT}")));
+    found
+        .map(Server::Udp)
+        .ok_or_else(|| format!("host not found in syslog server \"{text}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Syslog, String> {
+        let at = crate::conf::Position::in_a_test();
+        let word = Word {
+            text: text.to_owned(),
+            quoted: false,
+            at,
+        };
+        Syslog::parse(&word, "pod").map_err(|problem| problem.message)
+    }
+
+    #[test]
+    fn a_line_has_priority_time_host_and_tag() {
+        let plain = parse("syslog:server=127.0.0.1").expect("valid");
+        assert_eq!(plain.server, Server::Udp(([127, 0, 0, 1], 514).into()));
+        assert_eq!(
+            plain.header(plain.severity, "Nov  2 01:02:03"),
+            "<190>Nov  2 01:02:03 pod nginx: "
+        );
+        let text = "syslog:server=[::1]:5140,facility=user,severity=warn,tag=a_b,nohostname";
+        let full = parse(text).expect("valid");
+        assert_eq!(full.header(full.severity, "T"), "<12>T a_b: ");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, message) in [
+            ("syslog:", "unknown syslog parameter \"\""),
+            ("syslog:tag=x", "no syslog server specified"),
+            ("syslog:server=127.0.0.1,tag=a-b", "syslog \"tag\" only"),
+            (
+                "syslog:server=127.0.0.1,facility=x",
+                "unknown syslog facility",
+            ),
+            (
+                "syslog:server=127.0.0.1,tag=a,tag=b",
+                "duplicate syslog \"tag\"",
+            ),
+        ] {
+            let found = parse(text).expect_err(text);
+            assert!(found.starts_with(message), "{found}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What `stub_status` and `/metrics` count: one set for each worker's thread,
+//! summed when somebody reads. Nothing here is formatted.
+
+pub(crate) mod labels;
+mod tally;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::message::head::Version;
+use crate::metrics::labels::{Handshake, Relief, Upstream};
+use crate::metrics::tally::Absorb;
+pub(crate) use crate::metrics::tally::{BOUNDS, Count, Histogram};
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted: Count,
+    closed: Count,
+    /// Idle connections that were closed for another one.
+    pub(crate) made_room: Count,
+    /// Those who had to give up what they held for others, by what they did.
+    pub(crate) relieved: [Count; labels::RELIEFS.len()],
+    /// Memory for connections and requests, and what of it they hold, bytes.
+    pub(crate) budget: Count,
+    pub(crate) held: Count,
+    /// Heads that began to come, and those of them that are whole or broken.
+    heads: Count,
+    read: Count,
+    requests: Count,
+    answered: Count,
+    /// Times a connection had a request after it had none, and the reverse.
+    busy: Count,
+    idle: Count,
+    /// Requests that have ended, as the access log has them.
+    pub(crate) ended: [[Count; labels::CODES.len()]; labels::PROTOCOLS.len()],
+    pub(crate) durations: Histogram,
+    /// Bytes of requests and of answers (`$request_length`, `$bytes_sent`).
+    pub(crate) received: Count,
+    pub(crate) sent: Count,
+    pub(crate) limited: [Count; labels::LIMITS.len()],
+    pub(crate) handshakes: [[Count; labels::SESSIONS.len()]; labels::TLS.len()],
+    pub(crate) handshake_failures: [Count; labels::HANDSHAKES.len()],
+    /// Requests that were sent to a peer, and those of them that were not the
+    /// first try.
+    pub(crate) tries: Count,
+    pub(crate) retries: Count,
+    /// Connections to peers.
+    pub(crate) connected: Count,
+    pub(crate) upstream_answers: [Count; labels::CLASSES.len()],
+    pub(crate) upstream_errors: [Count; labels::UPSTREAM_ERRORS.len()],
+}
+
+/// The sets of all threads that ever counted.
+static ALL: Mutex<Vec<Arc<Counters>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static OWN: Arc<Counters> = {
+        let own = Arc::new(Counters::default());
+        ALL.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
+        own
+    };
+}
+
+/// Raises one of this thread's counts by one.
+pub(crate) fn count(which: impl FnOnce(&Counters) -> &Count) {
+    OWN.with(|own| which(own).add(1));
+}
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) took: Duration,
+    /// Bytes of the request and of its answer.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    /// `limit_req` and `limit_conn` have refused it.
+    pub(crate) limited: [bool; 2],
+}
+
+/// Counts a client's request.
+pub(crate) fn request_ended(request: Ended) {
+    OWN.with(|own| {
+        own.ended[labels::protocol(request.version)][labels::code(request.status)].add(1);
+        // How long a tunnel stands says nothing of how fast anybody answers.
+        if request.status != 101 {
+            own.durations.add(request.took);
+        }
+        own.received.add(request.received);
+        own.sent.add(request.sent);
+        for (count, refused) in own.limited.iter().zip(request.limited) {
+            if refused {
+                count.add(1);
+            }
+        }
+    });
+}
+
+/// Counts bytes of a body that are not part of what ends with the request.
+pub(crate) fn received(size: usize) {
+    OWN.with(|own| own.received.add(size as u64));
+}
+
+/// Counts one who had to give up what it held.
+pub(crate) fn relieved(what: Relief) {
+    count(|own| &own.relieved[what as usize]);
+}
+
+/// Notes how much memory there is for connections and requests, bytes, if that is
+/// limited.
+pub(crate) fn memory_budget(budget: Option<u64>) {
+    OWN.with(|own| own.budget.set(budget.unwrap_or(0)));
+}
+
+/// Notes how much memory connections and requests hold, bytes.
+pub(crate) fn memory_held(held: u64) {
+    OWN.with(|own| own.held.set(held));
+}
+
+/// Counts a finished handshake.
+pub(crate) fn handshake_done(tls13: bool, resumed: bool) {
+    count(|own| &own.handshakes[usize::from(tls13)][usize::from(resumed)]);
+}
+
+/// Counts a handshake that came to nothing.
+pub(crate) fn handshake_failed(why: Handshake) {
+    count(|own| &own.handshake_failures[why as usize]);
+}
+
+/// Counts an upstream's head.
+pub(crate) fn upstream_answered(status: u16) {
+    count(|own| &own.upstream_answers[labels::class(status)]);
+}
+
+/// Counts a fault of an upstream.
+pub(crate) fn upstream_failed(why: Upstream) {
+    count(|own| &own.upstream_errors[why as usize]);
+}
+
+/// A connection while it is open.
+#[derive(Debug)]
+pub(crate) struct Open;
+
+impl Open {
+    pub(crate) fn new() -> Self {
+        count(|own| &own.accepted);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        count(|own| &own.closed);
+    }
+}
+
+/// A head while it is being read.
+#[derive(Debug)]
+pub(crate) struct Reading;
+
+impl Reading {
+    pub(crate) fn new() -> Self {
+        count(|own| &own.heads);
+        Self
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        count(|own| &own.read);
+    }
+}
+
+/// A connection got its first request of several at once, or its only one.
+pub(crate) fn becomes_busy() {
+    count(|own| &own.busy);
+}
+
+/// A connection has no request any more.
+pub(crate) fn becomes_idle() {
+    count(|own| &own.idle);
+}
+
+/// A request while it is under way.
+#[derive(Debug)]
+pub(crate) struct UnderWay;
+
+impl UnderWay {
+    pub(crate) fn new() -> Self {
+        count(|own| &own.requests);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        count(|own| &own.answered);
+    }
+}
+
+/// The sums of all workers, for `stub_status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) accepted: u64,
+    pub(crate) closed: u64,
+    pub(crate) active: u64,
+    /// Requests, with those whose head is still coming.
+    pub(crate) requests: u64,
+    /// Requests whose head is being read.
+    pub(crate) reading: u64,
+    /// Requests that are under way.
+    pub(crate) writing: u64,
+    /// Connections with requests under way.
+    busy: u64,
+}
+
+impl Sums {
+    /// Connections without a request.
+    pub(crate) fn waiting(self) -> u64 {
+        self.active.saturating_sub(self.busy + self.reading)
+    }
+}
+
+/// Adds up what the workers counted of connections.
+pub(crate) fn sums() -> Sums {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().fold(Sums::default(), |sums, own| {
+        let (accepted, requests) = (own.accepted.read(), own.requests.read());
+        let closed = own.closed.read();
+        let reading = own.heads.read().saturating_sub(own.read.read());
+        Sums {
+            accepted: sums.accepted + accepted,
+            closed: sums.closed + closed,
+            active: sums.active + accepted.saturating_sub(closed),
+            requests: sums.requests + requests + reading,
+            reading: sums.reading + reading,
+            writing: sums.writing + requests.saturating_sub(own.answered.read()),
+            busy: sums.busy + own.busy.read().saturating_sub(own.idle.read()),
+        }
+    })
+}
+
+/// Adds up everything the workers counted, into a set of its own.
+pub(crate) fn totals() -> Counters {
+    let totals = Counters::default();
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    for own in all.iter() {
+        totals.made_room.absorb(&own.made_room);
+        totals.relieved.absorb(&own.relieved);
+        totals.budget.absorb(&own.budget);
+        totals.held.absorb(&own.held);
+        totals.ended.absorb(&own.ended);
+        totals.durations.absorb(&own.durations);
+        totals.received.absorb(&own.received);
+        totals.sent.absorb(&own.sent);
+        totals.limited.absorb(&own.limited);
+        totals.handshakes.absorb(&own.handshakes);
+        totals.handshake_failures.absorb(&own.handshake_failures);
+        totals.tries.absorb(&own.tries);
+        totals.retries.absorb(&own.retries);
+        totals.connected.absorb(&own.connected);
+        totals.upstream_answers.absorb(&own.upstream_answers);
+        totals.upstream_errors.absorb(&own.upstream_errors);
+    }
+    totals
+}

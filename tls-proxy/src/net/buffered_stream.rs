@@ -1,0 +1,211 @@
+//! A byte stream with what has been read of it and not been used yet.
+
+use std::future::Future;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::read_size::Bulk;
+
+/// What an idle connection may receive before it gets memory of its own; it
+/// stands on the stack.
+const IDLE_READ_SIZE: usize = 2048;
+
+/// Room behind what has come that is not given back during a wait, bytes.
+const SLACK: usize = 1024;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct Wire<S> {
+    io: S,
+    /// Read and not used yet.
+    pub(crate) inbound: BytesMut,
+    /// The peer has ended its side.
+    pub(crate) ended: bool,
+    /// The last read was a large one: a body is probably moving.
+    flowing: bool,
+    bulk: Bulk,
+    /// Bytes taken from the stream so far.
+    pub(crate) received: u64,
+    /// Bytes given to the stream so far.
+    pub(crate) sent: u64,
+}
+
+impl<S> Wire<S> {
+    /// What is read from.
+    pub(crate) fn stream(&self) -> &S {
+        &self.io
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// A wire on which `inbound` has been read already.
+    pub(crate) fn new(io: S, inbound: BytesMut) -> Self {
+        let received = inbound.len() as u64;
+        Self {
+            io,
+            inbound,
+            ended: false,
+            flowing: false,
+            bulk: Bulk::new(),
+            received,
+            sent: 0,
+        }
+    }
+
+    /// Bytes that have been read and used.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.received - self.inbound.len() as u64
+    }
+
+    /// Reads once, into `inbound`. `Ok(0)` is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        let idle = self.inbound.is_empty() && !self.flowing;
+        let read = if idle && self.inbound.capacity() < IDLE_READ_SIZE {
+            self.poll_first(cx)
+        } else {
+            self.poll_next(cx)
+        };
+        if read.is_pending() {
+            // However long the wait is, it holds no buffer but what has come.
+            if self.inbound.is_empty() {
+                self.inbound = BytesMut::new();
+                self.bulk.give_back();
+            } else {
+                self.give_back_spare();
+            }
+        }
+        self.count(read)
+    }
+
+    /// Keeps what has come in as little memory as it takes. Where large pieces come,
+    /// it is copied only if most of the memory is empty.
+    fn give_back_spare(&mut self) {
+        let came = self.inbound.len();
+        let spare = self.inbound.capacity() - came;
+        if spare > SLACK && (!self.flowing || spare > came) {
+            self.inbound = BytesMut::from(&self.inbound[..]);
+        }
+    }
+
+    /// Reads a small piece through the stack: while nothing comes, a waiting
+    /// connection holds no buffer.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [const { MaybeUninit::uninit() }; IDLE_READ_SIZE];
+        let mut space = ReadBuf::uninit(&mut space);
+        std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut space))?;
+        self.inbound.extend_from_slice(space.filled());
+        Poll::Ready(Ok(space.filled().len()))
+    }
+
+    /// Reads a large piece.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbound.reserve(self.bulk.size());
+        let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
+        if let Poll::Ready(Ok(size)) = read {
+            self.bulk.came(size);
+        }
+        read
+    }
+
+    fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &read {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.ended = true,
+            Poll::Ready(Ok(size)) => {
+                self.flowing = *size >= IDLE_READ_SIZE;
+                self.received += *size as u64;
+            }
+            Poll::Pending => {}
+        }
+        read
+    }
+
+    /// A body has ended: keeps no memory for more of it.
+    pub(crate) fn rest(&mut self) {
+        if self.bulk.give_back() && self.inbound.is_empty() {
+            self.inbound = BytesMut::new();
+        }
+    }
+
+    /// Writes `out` to its end and hands it to the network.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut impl Buf,
+    ) -> Poll<io::Result<()>> {
+        while out.has_remaining() {
+            let written = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, out.chunk()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(written);
+            self.sent += written as u64;
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Ends our side: TLS `close_notify`, then FIN.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics")]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::net::read_size::BULK_SIZE;
+    use crate::time::cached_time;
+
+    /// A wire with more to read than it asks for, and how large a read is that
+    /// may be large.
+    async fn read_twice() -> (Wire<tokio::io::DuplexStream>, usize) {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
+        let mut wire = Wire::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        cached_time::moving(Box::pin(async {
+            poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+            drop(wire.inbound.split());
+            let size = poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+            drop(wire.inbound.split());
+            (wire, size)
+        }))
+        .await
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_its_rest_holds_little_more_than_has_come() {
+        let (mut far, near) = tokio::io::duplex(BULK_SIZE);
+        far.write_all(&[b'x'; 3000]).await.unwrap();
+        let mut wire = Wire::new(near, BytesMut::new());
+        let read_all = poll_fn(|cx| {
+            while wire.poll_fill(cx).is_ready() {}
+            Poll::Ready(())
+        });
+        cached_time::moving(Box::pin(read_all)).await;
+        assert_eq!(wire.inbound.len(), 3000);
+        assert!(wire.inbound.capacity() <= 3000 + SLACK);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_moves_is_read_in_bulk_until_its_end() {
+        let (mut wire, size) = read_twice().await;
+        assert_eq!(size, BULK_SIZE);
+        wire.rest();
+        assert_eq!(wire.inbound.capacity(), 0);
+        // What another one may have now.
+        let others = [read_twice().await, read_twice().await];
+        assert_eq!(others.map(|(_, size)| size), [BULK_SIZE; 2]);
+    }
+}

@@ -1,0 +1,153 @@
+//! `error_page` of nginx's core module: what a request gets instead of an
+//! error, and what becomes of an error that has no page
+//! (`ngx_http_special_response.c`).
+//!
+//! nginx keeps the status of the error apart from the answer that explains
+//! it: whatever a page itself says, `Request::error_status` is what goes out.
+
+use bytes::Bytes;
+
+use super::phases;
+use crate::message::internal_path;
+use crate::modules::core::{Answer, ErrorPage};
+use crate::modules::user_agent;
+use crate::request::Request;
+use crate::request::response::{Content, Refusal, Response};
+
+/// Makes an answer of whatever the phases came to.
+pub(crate) async fn settle(
+    request: &mut Request,
+    mut result: Result<Response, Refusal>,
+) -> Response {
+    loop {
+        let status = match &mut result {
+            Err(refusal) if refusal.silent || closes_silently(refusal.status) => {
+                return Response::nothing(refusal.status);
+            }
+            Err(refusal) => {
+                request.closing |= refusal.close || ends_connection(refusal.status);
+                Some(refusal.status)
+            }
+            Ok(response) => wants_page(request, response),
+        };
+        if let Some(status) = status {
+            request.error_status = status;
+            if let Some(page) = find(request, status) {
+                drop(result);
+                result = Box::pin(open(request, status, &page)).await;
+                continue;
+            }
+        }
+        let mut response = match result {
+            Ok(response) => response,
+            Err(refusal) => built_in(request, refusal.status),
+        };
+        if request.error_status > 0 && request.error_status != response.status {
+            response.status = request.error_status;
+            response.reason = None;
+        }
+        response.close |= request.closing;
+        return response;
+    }
+}
+
+/// The status of an answer that `error_page` may replace: a redirect of this
+/// server's own, or what `proxy_intercept_errors` catches.
+fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
+    let status = response.status;
+    let Content::Upstream(answer) = &mut response.content else {
+        if response.own_location {
+            request.kept_location = response.location.clone();
+        }
+        return response.own_location.then_some(status);
+    };
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    let caught = settings.proxy.intercept_errors
+        && status >= 300
+        && settings
+            .core
+            .error_pages
+            .iter()
+            .any(|it| it.status == status);
+    if !caught {
+        return None;
+    }
+    request.body = answer.take_unread();
+    if status == 401 {
+        let asks = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
+        let asked = response.fields.iter().filter(asks).cloned();
+        request.kept_fields.extend(asked);
+    }
+    Some(status)
+}
+
+/// Statuses that nginx never sends of its own accord
+/// (`ngx_http_finalize_request`): the connection closes.
+fn closes_silently(status: u16) -> bool {
+    matches!(status, 408 | 444 | 499)
+}
+
+/// Errors behind which nginx trusts a connection no more.
+fn ends_connection(status: u16) -> bool {
+    matches!(status, 400 | 413 | 414 | 495..=497 | 500 | 501)
+}
+
+/// The page for a status; looking for one is done once only
+/// (`recursive_error_pages off`).
+fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
+    let config = request.config.clone();
+    let core = &config.location(request.location).settings.core;
+    if request.in_error_page || core.error_pages.is_empty() || request.is_worn_out() {
+        return None;
+    }
+    request.in_error_page = !core.recursive_error_pages;
+    let mut pages = core.error_pages.iter();
+    pages.find(|page| page.status == status).cloned()
+}
+
+/// Runs what an `error_page` names, with the status it asks for.
+async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
+    request.error_status = match page.answer {
+        Answer::Same => sent_as(status),
+        Answer::Fixed(code) => code,
+        Answer::FromPage => 0,
+    };
+    let target = page.target.evaluate(request);
+    if target.starts_with(b"@") {
+        return phases::run_named(request, &target).await;
+    }
+    if target.starts_with(b"/") {
+        if !request.is_head() {
+            request.head.method = Bytes::from_static(b"GET");
+        }
+        let (path, args) = internal_path::split(&target);
+        return phases::redirect(request, path, args).await;
+    }
+    let code = match request.error_status {
+        code @ (301 | 302 | 303 | 307 | 308) if matches!(page.answer, Answer::Fixed(_)) => code,
+        _ => 302,
+    };
+    request.error_status = code;
+    let mut response = built_in(request, code);
+    response.location = Some(target);
+    Ok(response)
+}
+
+/// nginx's own statuses are known to clients as 400.
+fn sent_as(status: u16) -> u16 {
+    match status {
+        494..=497 => 400,
+        status => status,
+    }
+}
+
+/// The standard page.
+fn built_in(request: &mut Request, status: u16) -> Response {
+    request.error_status = sent_as(status);
+    let kept = &mut request.kept_fields;
+    kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"etag"));
+    let core = &request.settings().core;
+    let padded = core.msie_padding && status >= 400 && user_agent::wants_padding(request);
+    Response::page(status, core.server_tokens).padded(padded)
+}

@@ -1,0 +1,97 @@
+//! What happens to every answer between the content phase and the wire:
+//! nginx's header and body filters, in its order.
+
+use bytes::Bytes;
+
+use crate::message::head::Version;
+use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
+use crate::request::Request;
+use crate::request::response::{Content, Refusal, Response};
+use crate::request::source::Source as _;
+use crate::time::http_date;
+use crate::upstream::answer::Frame;
+
+/// Files up to this size are read whole, so that they leave with their head
+/// in one write.
+const SMALL: u64 = 32 << 10;
+
+/// Runs all filters; one may refuse the answer, which makes an error of it.
+pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
+    // `$status` in `add_header` and `add_trailer`.
+    request.outcome.status = response.status;
+    response.fields.append(&mut request.kept_fields);
+    let address = request.kept_location.take();
+    if response.location.is_none() && address.is_some() {
+        response.own_location = true;
+        response.location = address;
+    }
+    if let Some(known) = &response.validators {
+        let modified = http_date::format(known.modified);
+        let etag = known.etag.clone();
+        let mut push = |name: &'static str, value: Bytes| {
+            response
+                .fields
+                .push((Bytes::from_static(name.as_bytes()), value));
+        };
+        // The time of an error page is not that of what was asked for.
+        if matches!(response.status, 200 | 206 | 304) {
+            push("Last-Modified", modified);
+        }
+        if let Some(etag) = etag {
+            push("ETag", etag);
+        }
+    }
+    let carried = std::mem::take(&mut request.carried);
+    response.fields.extend(carried.fields);
+    if carried.content_type.is_some() && response.status < 300 && !response.is_of_upstream() {
+        response.content_type = carried.content_type;
+    }
+    if let Some(challenge) = request.challenge.take() {
+        let name = Bytes::from_static(b"WWW-Authenticate");
+        response.fields.push((name, challenge));
+    }
+    // What an upstream says of its own 204 goes on as it is, over HTTP/1.
+    let own_status = response.reason.is_none() || request.head.version == Version::Http2;
+    if response.status == 204 && own_status {
+        response.content_type = None;
+        response.length = None;
+    }
+    not_modified::apply(request, response)?;
+    response.note_own_fields();
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    expires::apply(&settings.expires, request, response);
+    headers::apply(&settings.headers, request, response);
+    charset::apply(&settings.charset, request, response);
+    gzip::apply(&settings.gzip, request, response);
+    range::apply(request, response)?;
+    settle(request, response);
+    trailers::apply(request, response);
+    limit_rate::apply(request, response);
+    Ok(())
+}
+
+/// Leaves only contents that the protocols know how to send.
+fn settle(request: &Request, response: &mut Response) {
+    response.settle_length(request);
+    let Content::File(file) = &mut response.content else {
+        return;
+    };
+    let small = response.length.is_some_and(|length| length <= SMALL);
+    // What is read now is held until it can be sent.
+    let small = small && request.try_reserve_transfer(response.length);
+    if request.is_head() {
+        response.content = Content::Empty;
+    } else if small {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut whole = Vec::new();
+        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) = file.poll_frame(&mut cx) {
+            whole.extend_from_slice(&data);
+        }
+        response.length = Some(whole.len() as u64);
+        response.content = Content::Memory(whole.into());
+    } else {
+        let file = std::mem::replace(&mut response.content, Content::Empty);
+        response.content = Content::Stream(Box::new(file));
+    }
+}

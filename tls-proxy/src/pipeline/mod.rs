@@ -1,0 +1,5 @@
+//! What happens to a request: nginx's phases and filters, in nginx's order.
+
+pub(crate) mod error_page;
+pub(crate) mod filters;
+pub(crate) mod phases;

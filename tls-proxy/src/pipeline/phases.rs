@@ -1,0 +1,345 @@
+//! The phases of a request, nginx's own and in its order: choose the server,
+//! server rewrite, choose the location, rewrite, content, error page.
+
+use bytes::Bytes;
+
+use super::error_page;
+use super::filters;
+use crate::config::locations::{Found, Tree};
+use crate::config::{LocationId, ServerId};
+use crate::log::level;
+use crate::log::level::Level;
+use crate::message::fields::Fields;
+use crate::message::head::{Framing, Version};
+use crate::message::{internal_path, rules, target};
+use crate::modules::rewrite::{self, Flow};
+use crate::modules::{
+    access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
+};
+use crate::request::Request;
+use crate::request::error_log;
+use crate::request::response::{Refusal, Response};
+use crate::upstream::forward;
+
+/// Answers a request whose head has been read.
+pub(crate) async fn respond(request: &mut Request) -> Response {
+    let result = match route(request) {
+        Ok(()) => run(request, true).await,
+        Err(refusal) => Err(refusal),
+    };
+    finish(request, result).await
+}
+
+/// Answers a request on behalf of another one, for whoever looks at its head.
+pub(crate) async fn respond_inside(request: &mut Request) -> Response {
+    let result = Box::pin(run(request, false)).await;
+    Box::pin(error_page::settle(request, result)).await
+}
+
+/// Error pages and filters; a filter may refuse as well.
+async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) -> Response {
+    loop {
+        let mut response = error_page::settle(request, result).await;
+        match filters::apply(request, &mut response) {
+            Ok(()) => return response,
+            Err(refusal) => result = Err(refusal),
+        }
+    }
+}
+
+/// What the content phase came to.
+pub(crate) enum Step {
+    /// The answer is known.
+    Answer(Result<Response, Refusal>),
+    /// The path was changed: choose the location anew.
+    Relocate,
+    /// A named location goes on.
+    Named(Bytes),
+}
+
+impl Step {
+    /// A refusal.
+    pub(crate) fn refuse(status: u16) -> Self {
+        Self::Answer(Err(Refusal::new(status)))
+    }
+}
+
+/// Checks what head and fields say together, and chooses the server.
+fn route(request: &mut Request) -> Result<(), Refusal> {
+    let refuse = |request: &Request, status, reason: &str| {
+        let what = format!("{reason} while reading client request headers");
+        error_log::request(request, Level::Info, what);
+        Err(Refusal::closing(status))
+    };
+    let merge = request.settings().core.merge_slashes;
+    match target::normalise(&request.head.target, merge) {
+        Ok(normal) => {
+            request.quoted = normal.quoted;
+            request.args = normal
+                .args
+                .map_or(Bytes::new(), |at| request.head.target.slice(at));
+            request.args_known = !request.args.is_empty();
+            request.path = normal.path;
+        }
+        Err(target::Invalid) => {
+            // nginx stops at the line and knows of no target.
+            request.head.target = Bytes::new();
+            if request.head.version == Version::Http2 {
+                request.head.line = Bytes::new();
+            }
+            return refuse(request, 400, "client sent invalid request");
+        }
+    }
+    match rules::host(&request.head) {
+        Ok(host) => request.host = host,
+        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+    }
+    choose_server(request)?;
+    let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
+    if let Err(refusal) = checked {
+        if request.head.version == Version::Http2 {
+            // nginx looks at `:authority` before it has a line or a field.
+            request.head.line = Bytes::new();
+            request.head.fields = Fields::default();
+        }
+        return Err(refusal);
+    }
+    match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
+        Ok(framing) => request.framing = framing,
+        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+    }
+    if request.connection.plain_on_tls {
+        return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
+    }
+    ssl_client::check(request)
+}
+
+/// HTTP/2 is spoken with servers that have it on (`http2`), whichever one the
+/// connection began with.
+fn check_protocol(request: &Request) -> Result<(), Refusal> {
+    let on = request.listen().listen.http2 || request.settings().http2.on;
+    if on || request.head.version != Version::Http2 {
+        return Ok(());
+    }
+    let what = "client attempted to request the server name for which the negotiated protocol \
+                is disabled while reading client request headers";
+    error_log::request(request, Level::Info, what);
+    Err(Refusal::closing(421))
+}
+
+fn choose_server(request: &mut Request) -> Result<(), Refusal> {
+    let listen = request.listen();
+    let found = match std::str::from_utf8(&request.host) {
+        Ok(host) => listen
+            .names
+            .find(host, |name| name.matches(request, host.as_bytes()))
+            // No server, so no page: nginx closes the connection.
+            .map_err(|refusal| Refusal::silent(refusal.status))?,
+        Err(_) => None,
+    };
+    let server: ServerId = found.unwrap_or(listen.default);
+    request.server = server;
+    request.location = request.config.server(server).root;
+    Ok(())
+}
+
+/// Server rewrite, location, rewrite, content. `outside` is false for an
+/// internal redirect.
+async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
+    let config = request.config.clone();
+    if outside {
+        realip::apply(request);
+    }
+    let mut enters = true;
+    loop {
+        if enters {
+            let root = config.server(request.server).root;
+            request.location = root;
+            match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
+                Flow::Answer(result) => return *result,
+                Flow::Continue | Flow::Relocate => {}
+            }
+        }
+        if let Some(redirect) = choose_location(request)? {
+            return Ok(redirect);
+        }
+        request.located = true;
+        if request.settings().core.internal && outside && !request.rewritten {
+            return Err(Refusal::new(404));
+        }
+        check_length(request)?;
+        let location = request.location;
+        enters = match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+            Flow::Answer(result) => return *result,
+            Flow::Continue => match content(request).await {
+                Step::Answer(result) => return result,
+                Step::Relocate => true,
+                Step::Named(name) => return Box::pin(run_named(request, &name)).await,
+            },
+            Flow::Relocate => false,
+        };
+        count_redirect(request)?;
+    }
+}
+
+fn too_many_redirects(request: &Request) -> Refusal {
+    let path = level::shown(&request.path);
+    let what = format!("rewrite or internal redirection cycle while processing \"{path}\"");
+    error_log::request(request, Level::Error, what);
+    Refusal::new(500)
+}
+
+/// Sets the request's location; an answer where the path wants a slash.
+fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
+    let config = request.config.clone();
+    let server = config.server(request.server);
+    let inside = |id: LocationId| -> &Tree { &config.location(id).tree };
+    let path = &request.path;
+    let found = server
+        .tree
+        .find(path, &inside, &|pattern| pattern.matches(request, path))?;
+    match found {
+        Some(Found::Location(id)) => {
+            request.location = id;
+            limit_except::apply(request);
+        }
+        None => request.location = server.root,
+        Some(Found::Redirect(id)) => {
+            request.location = id;
+            let mut address = Vec::with_capacity(request.path.len() + 1);
+            target::escape_path(&request.path, &mut address);
+            address.push(b'/');
+            if !request.args.is_empty() {
+                address.push(b'?');
+                address.extend_from_slice(&request.args);
+            }
+            let tokens = request.settings().core.server_tokens;
+            return Ok(Some(Response::redirect(301, address.into(), tokens)));
+        }
+    }
+    Ok(None)
+}
+
+/// A body that says it is too long is not read (`client_max_body_size`).
+fn check_length(request: &Request) -> Result<(), Refusal> {
+    let limit = request.settings().core.client_max_body_size;
+    match request.framing {
+        // Once refused it is not there for the error page.
+        Framing::Length(length) if limit > 0 && length > limit && !request.closing => {
+            let what = format!("client intended to send too large body: {length} bytes");
+            error_log::request(request, Level::Error, what);
+            Err(Refusal::closing(413))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the location itself does.
+async fn content(request: &mut Request) -> Step {
+    realip::apply(request);
+    if let Err(refusal) = limit_req::check(request).await {
+        return Step::Answer(Err(refusal));
+    }
+    if let Err(refusal) = limit_conn::check(request) {
+        return Step::Answer(Err(refusal));
+    }
+    if let Err(refusal) = access::check(request).await {
+        return Step::Answer(Err(refusal));
+    }
+    if let Some(step) = try_files(request) {
+        return step;
+    }
+    if request.settings().proxy.pass.is_some() {
+        let result = forward::forward(request).await;
+        return hand_on(request).unwrap_or(Step::Answer(result));
+    }
+    if request.settings().stub_status {
+        return stub_status::serve(request);
+    }
+    static_files::serve(request)
+}
+
+/// The upstream names another place (`X-Accel-Redirect`): its own answer is
+/// dropped, and that place goes on.
+fn hand_on(request: &mut Request) -> Option<Step> {
+    let target = request.carried.redirect.take()?;
+    if target.starts_with(b"@") {
+        return Some(Step::Named(target));
+    }
+    let Some((path, args)) = internal_path::parse_untrusted(&target) else {
+        let address = level::shown(&target);
+        let what = format!(
+            "unsafe URI \"{address}\" was detected while reading response header from upstream"
+        );
+        error_log::request(request, Level::Error, what);
+        return Some(Step::refuse(404));
+    };
+    (request.path, request.args) = (path, args);
+    request.rewritten = true;
+    if !request.is_head() {
+        request.head.method = Bytes::from_static(b"GET");
+    }
+    Some(Step::Relocate)
+}
+
+fn try_files(request: &mut Request) -> Option<Step> {
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    settings.try_files.as_ref()?.run(request)
+}
+
+/// nginx's internal redirect: the request goes on with another path, from the
+/// server's own rewrite on.
+pub(crate) async fn redirect(
+    request: &mut Request,
+    path: Bytes,
+    args: Bytes,
+) -> Result<Response, Refusal> {
+    request.path = path;
+    request.args = args;
+    request.rewritten = true;
+    count_redirect(request)?;
+    Box::pin(run(request, false)).await
+}
+
+/// Path changes and redirects are counted together.
+fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
+    request.redirects += 1;
+    if request.is_worn_out() {
+        Err(too_many_redirects(request))
+    } else {
+        Ok(())
+    }
+}
+
+/// A named location goes on with the request.
+pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
+    let config = request.config.clone();
+    let Some(location) = config.server(request.server).tree.named(name) else {
+        let what = format!("could not find named location \"{}\"", level::shown(name));
+        error_log::request(request, Level::Error, what);
+        return Err(Refusal::new(500));
+    };
+    count_redirect(request)?;
+    request.location = location;
+    match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+        Flow::Answer(result) => *result,
+        Flow::Continue => match content(request).await {
+            Step::Answer(result) => result,
+            Step::Relocate => {
+                count_redirect(request)?;
+                Box::pin(run(request, false)).await
+            }
+            Step::Named(name) => Box::pin(run_named(request, &name)).await,
+        },
+        Flow::Relocate => {
+            count_redirect(request)?;
+            Box::pin(run(request, false)).await
+        }
+    }
+}
+
+/// A request whose head was refused while it was read.
+pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+    finish(request, Err(Refusal::closing(status))).await
+}

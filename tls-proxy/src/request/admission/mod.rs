@@ -1,0 +1,608 @@
+//! Who gets in: what the connections, requests and bodies of a worker may hold
+//! together. Everything that a peer can make the worker hold is counted here
+//! before it is held.
+//!
+//! Who finds no room waits; whoever wants least comes first. Meanwhile those who
+//! hold memory without need are asked to give it up ([`relief`]).
+
+mod capacity;
+mod holder;
+mod relief;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+pub(crate) use self::capacity::*;
+pub(crate) use self::holder::{Account, Client, Holder, Waits};
+use crate::metrics;
+use crate::time::cached_time;
+
+/// How often those who hold memory without need are looked for while somebody
+/// waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a client holds at most until its first response, bytes, if that is small.
+const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
+
+/// What a worker has left to hand out.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    capacity: Cell<Capacity>,
+    /// What is kept for each kind, bytes.
+    kept: [Cell<u64>; 3],
+    /// Connections that may still come.
+    connections: Cell<i64>,
+    /// Descriptors that may still be taken.
+    descriptors: Cell<i64>,
+    /// Memory that may still be taken, bytes; below zero where the limit has
+    /// become smaller.
+    memory: Cell<i64>,
+    /// What is held of each kind, bytes.
+    used: [Cell<u64>; 3],
+    /// What those give back who have been asked to give up, bytes, and when somebody
+    /// was asked last.
+    expected: Cell<u64>,
+    asked: Cell<Option<Instant>>,
+    /// By how much a look came late: so long the worker has not heard its clients.
+    lag: Cell<Duration>,
+    holders: RefCell<Vec<Rc<Holder>>>,
+    waiting: RefCell<Vec<Rc<Waiting>>>,
+    /// Since when somebody has been waiting, with no look in between at which nobody
+    /// was.
+    crowded_since: Cell<Option<Instant>>,
+    /// When the latest request had begun of those that ended while others waited, and
+    /// when the last one of them ended.
+    overtaking: Cell<Option<Instant>>,
+    ended: Cell<Option<Instant>>,
+    /// Somebody waits, or the limit has become smaller.
+    pressed: Notify,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    kind: Kind,
+    connections: u32,
+    descriptors: u32,
+    /// Bytes.
+    memory: u64,
+}
+
+impl Demand {
+    /// A connection, with the descriptor of its first request's upstream.
+    const CONNECTION: Self = Self {
+        kind: Kind::Connection,
+        connections: 1,
+        descriptors: 2,
+        memory: CONNECTION,
+    };
+
+    /// A stream's request, with the descriptor of its upstream.
+    const STREAM: Self = Self {
+        kind: Kind::Request,
+        connections: 0,
+        descriptors: 1,
+        memory: REQUEST,
+    };
+
+    fn memory(kind: Kind, memory: u64) -> Self {
+        Self {
+            kind,
+            connections: 0,
+            descriptors: 0,
+            memory,
+        }
+    }
+}
+
+/// One who waits for room.
+#[derive(Debug)]
+struct Waiting {
+    demand: Demand,
+    /// None for a connection that has not been accepted.
+    client: Option<Rc<Client>>,
+    since: Instant,
+    granted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Waiting {
+    /// What its client is going to hold, bytes.
+    fn holds(&self) -> u64 {
+        let held = self.client.as_ref().map_or(0, |client| client.held.get());
+        held + self.demand.memory
+    }
+
+    /// Whose turn it is: those who want less come before those who want more, and
+    /// clients on their way to their first response one after the other.
+    fn turn(&self) -> (u64, Instant) {
+        (self.holds().max(NEWCOMER), self.since)
+    }
+}
+
+/// What somebody has been granted, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Rc<Admission>,
+    /// None for what no client can be asked to give up.
+    holder: Option<Rc<Holder>>,
+    connections: u32,
+    descriptors: u32,
+    /// Bytes of each kind.
+    memory: [Cell<u64>; 3],
+}
+
+/// A connection's place.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) permit: Permit,
+    pub(crate) account: Account,
+}
+
+impl Admission {
+    pub(crate) fn new(capacity: Capacity) -> Rc<Self> {
+        let own = Self {
+            capacity: Cell::new(capacity),
+            kept: Kind::ALL.map(|kind| Cell::new(capacity.kept(kind))),
+            connections: Cell::new(to_signed(capacity.connections as u64)),
+            descriptors: Cell::new(to_signed(capacity.descriptors as u64)),
+            memory: Cell::new(to_signed(capacity.memory())),
+            used: Default::default(),
+            expected: Cell::new(0),
+            asked: Cell::new(None),
+            lag: Cell::new(Duration::ZERO),
+            holders: RefCell::default(),
+            waiting: RefCell::default(),
+            crowded_since: Cell::new(None),
+            overtaking: Cell::new(None),
+            ended: Cell::new(None),
+            pressed: Notify::new(),
+        };
+        metrics::memory_budget(capacity.budget());
+        Rc::new(own)
+    }
+
+    /// The limits have become others, smaller or larger.
+    pub(crate) fn resize(&self, capacity: Capacity) {
+        let before = self.capacity.replace(capacity);
+        let more = |left: &Cell<i64>, now: u64, then: u64| {
+            left.set(left.get() + to_signed(now) - to_signed(then));
+        };
+        let seats = |it: Capacity| it.connections as u64;
+        let descriptors = |it: Capacity| it.descriptors as u64;
+        more(&self.connections, seats(capacity), seats(before));
+        more(
+            &self.descriptors,
+            descriptors(capacity),
+            descriptors(before),
+        );
+        more(&self.memory, capacity.memory(), before.memory());
+        for kind in Kind::ALL {
+            self.kept[kind as usize].set(capacity.kept(kind));
+        }
+        metrics::memory_budget(capacity.budget());
+        self.grant();
+        self.pressed.notify_one();
+    }
+
+    /// Says for `/metrics` how much is held.
+    fn publish(&self) {
+        metrics::memory_held(self.used.iter().map(Cell::get).sum());
+    }
+
+    /// A place for one more connection.
+    pub(crate) async fn for_connection(self: &Rc<Self>) -> Admitted {
+        self.acquire(Demand::CONNECTION, None).await;
+        let account = self.enrol(Rc::default(), true);
+        let permit = self.granted(Demand::CONNECTION, Some(account.holder().clone()));
+        Admitted { permit, account }
+    }
+
+    /// A place for a connection that is taken in whatever room there is.
+    pub(crate) fn uncounted(self: &Rc<Self>) -> Admitted {
+        let account = self.enrol(Rc::default(), true);
+        let demand = Demand::memory(Kind::Connection, 0);
+        let permit = self.granted(demand, Some(account.holder().clone()));
+        Admitted { permit, account }
+    }
+
+    /// A stream of a connection, which can be asked to give up by itself.
+    pub(crate) fn stream(self: &Rc<Self>, connection: &Holder) -> Account {
+        self.enrol(connection.client.clone(), false)
+    }
+
+    /// A place for one more request of a connection or stream.
+    pub(crate) async fn for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
+        let demand = Demand::memory(Kind::Request, REQUEST);
+        self.acquire(demand, Some(holder)).await;
+        self.granted(demand, Some(holder.clone()))
+    }
+
+    /// A place for one more stream's request, with the descriptor of its upstream.
+    pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
+        self.acquire(Demand::STREAM, Some(holder)).await;
+        self.granted(Demand::STREAM, Some(holder.clone()))
+    }
+
+    /// The same, where there is room and nobody waits.
+    pub(crate) fn try_for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Option<Permit> {
+        self.try_for(Demand::STREAM, Some(holder))
+    }
+
+    /// A place for a connection to an upstream that no request uses.
+    pub(crate) fn try_for_idle_upstream(self: &Rc<Self>) -> Option<Permit> {
+        let demand = Demand {
+            descriptors: 1,
+            ..Demand::memory(Kind::Connection, IDLE_UPSTREAM)
+        };
+        self.try_for(demand, None)
+    }
+
+    fn try_for(self: &Rc<Self>, demand: Demand, holder: Option<&Rc<Holder>>) -> Option<Permit> {
+        self.take_now(&demand)
+            .then(|| self.granted(demand, holder.cloned()))
+    }
+
+    /// Whether somebody waits: responses then end their connections.
+    pub(crate) fn is_crowded(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// Whether descriptors are what somebody waits for.
+    fn wants_descriptors(&self) -> bool {
+        let left = self.descriptors.get();
+        let waiting = self.waiting.borrow();
+        waiting
+            .iter()
+            .any(|own| i64::from(own.demand.descriptors) > left)
+    }
+
+    /// Looks after those who wait, until nobody does. Runs as a task of the worker.
+    pub(crate) async fn run(&self, mut more_descriptors: impl FnMut()) {
+        loop {
+            self.pressed.notified().await;
+            while self.is_crowded() || self.memory.get() < 0 {
+                if self.wants_descriptors() {
+                    more_descriptors();
+                }
+                self.grant();
+                self.relieve();
+                let looked = Instant::now();
+                tokio::time::sleep(LOOK_AGAIN).await;
+                let late = looked.elapsed().saturating_sub(LOOK_AGAIN);
+                self.lag.set(late.max(self.lag.get() / 2));
+            }
+            self.crowded_since.set(None);
+            self.lag.set(Duration::ZERO);
+        }
+    }
+
+    fn enrol(self: &Rc<Self>, client: Rc<Client>, is_connection: bool) -> Account {
+        let mut holders = self.holders.borrow_mut();
+        let holder = Holder::new(self.clone(), client, is_connection, holders.len());
+        let holder = Rc::new(holder);
+        holders.push(holder.clone());
+        Account(holder)
+    }
+
+    fn remove(&self, holder: &Holder) {
+        let slot = holder.slot.get();
+        let mut holders = self.holders.borrow_mut();
+        holders.swap_remove(slot);
+        if let Some(moved) = holders.get(slot) {
+            moved.slot.set(slot);
+        }
+        drop(holders);
+        if let Some(expected) = holder.evicted.get() {
+            self.stays(expected);
+        }
+    }
+
+    /// What had been asked for need not be expected any more.
+    fn stays(&self, expected: u64) {
+        let left = self.expected.get().saturating_sub(expected);
+        self.expected.set(left);
+        self.pressed.notify_one();
+    }
+
+    fn granted(self: &Rc<Self>, demand: Demand, holder: Option<Rc<Holder>>) -> Permit {
+        if let Some(holder) = &holder {
+            holder.add(demand.memory);
+        }
+        let permit = Permit {
+            admission: self.clone(),
+            holder,
+            connections: demand.connections,
+            descriptors: demand.descriptors,
+            memory: Default::default(),
+        };
+        permit.memory[demand.kind as usize].set(demand.memory);
+        permit
+    }
+
+    async fn acquire(&self, demand: Demand, holder: Option<&Rc<Holder>>) {
+        if self.take_now(&demand) {
+            return;
+        }
+        if let Some(holder) = holder {
+            holder.waits_in_line();
+        }
+        let waiting = Rc::new(Waiting {
+            demand,
+            client: holder.map(|holder| holder.client.clone()),
+            since: cached_time::now(),
+            granted: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        if self.crowded_since.get().is_none() {
+            self.crowded_since.set(Some(waiting.since));
+        }
+        self.waiting.borrow_mut().push(waiting.clone());
+        let in_line = InLine {
+            admission: self,
+            waiting,
+        };
+        self.grant();
+        self.relieve();
+        self.pressed.notify_one();
+        poll_fn(|cx| {
+            if in_line.waiting.granted.get() {
+                return Poll::Ready(());
+            }
+            *in_line.waiting.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        in_line.waiting.granted.set(false);
+    }
+
+    /// Takes what is asked for, where it is there and nobody waits.
+    fn take_now(&self, demand: &Demand) -> bool {
+        self.waiting.borrow().is_empty() && self.try_take(demand)
+    }
+
+    fn try_take(&self, demand: &Demand) -> bool {
+        let connections = self.connections.get() - i64::from(demand.connections);
+        let descriptors = self.descriptors.get() - i64::from(demand.descriptors);
+        let memory = self.memory.get() - to_signed(demand.memory);
+        let fits = (demand.connections == 0 || connections >= 0)
+            && (demand.descriptors == 0 || descriptors >= 0)
+            && self.has_memory(demand);
+        if fits {
+            let used = &self.used[demand.kind as usize];
+            used.set(used.get() + demand.memory);
+            self.connections.set(connections);
+            self.descriptors.set(descriptors);
+            self.memory.set(memory);
+            self.publish();
+        }
+        fits
+    }
+
+    fn has_memory(&self, demand: &Demand) -> bool {
+        let left = self.memory.get() - to_signed(demand.memory);
+        left >= to_signed(self.kept_from(demand.kind))
+    }
+
+    /// What one kind has to leave to the others, bytes.
+    fn kept_from(&self, kind: Kind) -> u64 {
+        let unused = Kind::ALL.map(|other| match other == kind {
+            true => 0,
+            false => {
+                let used = self.used[other as usize].get();
+                self.kept[other as usize].get().saturating_sub(used)
+            }
+        });
+        unused.iter().sum()
+    }
+
+    /// Says whether somebody had been waiting for it.
+    fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) -> bool {
+        for (used, memory) in self.used.iter().zip(memory) {
+            used.set(used.get().saturating_sub(memory));
+        }
+        let memory = memory.iter().sum();
+        self.connections
+            .set(self.connections.get() + i64::from(connections));
+        self.descriptors
+            .set(self.descriptors.get() + i64::from(descriptors));
+        self.memory.set(self.memory.get() + to_signed(memory));
+        self.publish();
+        let crowded = self.is_crowded();
+        if crowded {
+            self.grant();
+        }
+        crowded
+    }
+
+    /// A request has ended while others waited: those that had begun before it are
+    /// slower than it was.
+    fn overtakes(&self, holder: &Holder) {
+        if holder.has_not_waited() && holder.evicted.get().is_none() {
+            let began = Some(holder.since.get());
+            self.overtaking.set(self.overtaking.get().max(began));
+            self.ended.set(Some(cached_time::now()));
+        }
+    }
+
+    /// Serves those who wait, in their turn. Whoever has to wait for memory
+    /// is passed over only by those for whom memory of their kind is kept.
+    fn grant(&self) {
+        let mut passed: Option<Rc<Waiting>> = None;
+        loop {
+            let short = passed
+                .as_ref()
+                .is_some_and(|own| !self.has_memory(&own.demand));
+            let next = {
+                let waiting = self.waiting.borrow();
+                let others = waiting.iter().filter(|own| match &passed {
+                    None => true,
+                    Some(_) if short => self.is_kept_for(&own.demand),
+                    // What is lacking are connections or descriptors.
+                    Some(_) => own.demand.connections + own.demand.descriptors == 0,
+                });
+                others.min_by_key(|own| own.turn()).cloned()
+            };
+            let Some(next) = next else { return };
+            if self.try_take(&next.demand) {
+                self.waiting
+                    .borrow_mut()
+                    .retain(|own| !Rc::ptr_eq(own, &next));
+                next.granted.set(true);
+                if let Some(waker) = next.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            } else if passed.replace(next).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a demand is within what is kept for its kind.
+    fn is_kept_for(&self, demand: &Demand) -> bool {
+        let used = self.used[demand.kind as usize].get();
+        used + demand.memory <= self.kept[demand.kind as usize].get()
+    }
+}
+
+/// One who waits, in the list until it has been granted or gives up.
+struct InLine<'a> {
+    admission: &'a Admission,
+    waiting: Rc<Waiting>,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        let own = &self.waiting;
+        if own.granted.get() {
+            // Nobody takes it any more.
+            let demand = own.demand;
+            let mut memory = [0; 3];
+            memory[demand.kind as usize] = demand.memory;
+            self.admission
+                .give_back(demand.connections, demand.descriptors, memory);
+        }
+        self.admission
+            .waiting
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, own));
+    }
+}
+
+impl Holder {
+    fn add(&self, memory: u64) {
+        self.held.set(self.held.get() + memory);
+        self.client.held.set(self.client.held.get() + memory);
+    }
+
+    fn subtract(&self, memory: u64) {
+        self.held.set(self.held.get().saturating_sub(memory));
+        let all = &self.client.held;
+        all.set(all.get().saturating_sub(memory));
+    }
+}
+
+impl Permit {
+    /// Waits for so many bytes more, for a body or another thing that soon ends.
+    pub(crate) async fn grow(&self, memory: u64) {
+        let demand = Demand::memory(Kind::Transfer, memory);
+        self.admission.acquire(demand, self.holder.as_ref()).await;
+        self.add(memory);
+    }
+
+    /// Takes so many bytes more, where they are there and nobody waits.
+    pub(crate) fn try_grow(&self, memory: u64) -> bool {
+        let demand = Demand::memory(Kind::Transfer, memory);
+        let there = self.admission.take_now(&demand);
+        if there {
+            self.add(memory);
+        }
+        there
+    }
+
+    fn add(&self, memory: u64) {
+        let own = &self.memory[Kind::Transfer as usize];
+        own.set(own.get() + memory);
+        if let Some(holder) = &self.holder {
+            holder.add(memory);
+        }
+    }
+
+    /// Gives back so many bytes of one kind, or as many as there are.
+    pub(crate) fn shrink(&self, kind: Kind, memory: u64) {
+        let own = &self.memory[kind as usize];
+        let less = memory.min(own.get());
+        own.set(own.get() - less);
+        if let Some(holder) = &self.holder {
+            holder.subtract(less);
+        }
+        let mut all = [0; 3];
+        all[kind as usize] = less;
+        self.admission.give_back(0, 0, all);
+    }
+
+    /// What it holds of one kind counts as another one from now on.
+    pub(crate) fn turn_into(&self, before: Kind, now: Kind, memory: u64) {
+        let moved = memory.min(self.memory(before));
+        let used = &self.admission.used;
+        for table in [&self.memory, used] {
+            let (less, more) = (&table[before as usize], &table[now as usize]);
+            less.set(less.get() - moved);
+            more.set(more.get() + moved);
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.memory.iter().map(Cell::get).sum()
+    }
+
+    /// The same for another holder of the same client.
+    pub(crate) fn held_by(mut self, holder: &Rc<Holder>) -> Self {
+        let memory = self.sum();
+        if let Some(before) = self.holder.replace(holder.clone()) {
+            before.subtract(memory);
+        }
+        holder.add(memory);
+        self
+    }
+
+    /// Whether its holder has been asked to give up.
+    pub(crate) fn is_evicted(&self) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| holder.evicted.get().is_some())
+    }
+
+    /// What it stands for of one kind, bytes.
+    pub(crate) fn memory(&self, kind: Kind) -> u64 {
+        self.memory[kind as usize].get()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(holder) = &self.holder {
+            holder.subtract(self.sum());
+        }
+        let memory = self.memory.each_ref().map(Cell::get);
+        let crowded = self
+            .admission
+            .give_back(self.connections, self.descriptors, memory);
+        if let (true, Some(holder)) = (crowded, &self.holder)
+            && memory[Kind::Request as usize] > 0
+        {
+            self.admission.overtakes(holder);
+        }
+    }
+}
+
+fn to_signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Lines of the error log about a request or its connection.
+
+use std::fmt::Display;
+
+use super::Request;
+use super::live_config::Current;
+use crate::log::error_logs::ErrorLogs;
+use crate::log::form::Line;
+use crate::log::level::{Level, shown};
+use crate::server::connection::Connection;
+
+/// Writes a line about a connection that has no request yet.
+pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {
+    tell_of_connection(connection, level, &what);
+}
+
+fn tell_of_connection(connection: &Connection, level: Level, what: &dyn Display) {
+    let standing = connection.standing();
+    let logs = &standing.settings().core.error_log;
+    if !logs.want(level) {
+        return;
+    }
+    let place = standing.listen();
+    let facts = [
+        ("client", connection.peer.ip().to_string()),
+        ("server", place.listen.address.to_string()),
+    ];
+    let what = what.to_string();
+    line(connection, &standing.config, logs, level, &what, &facts);
+}
+
+/// Writes a line about a request.
+pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
+    tell_of_request(request, level, &what);
+}
+
+// One copy, whatever there is to say.
+fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
+    let log = &request.settings().core.error_log;
+    if !log.want(level) {
+        return;
+    }
+    let server = request.config.server(request.server);
+    let mut facts = vec![
+        ("client", request.peer.ip().to_string()),
+        ("server", server.name.clone()),
+        ("request", shown(&request.head.line)),
+    ];
+    if let (Some(attempt), Some(to)) = (request.attempts.last(), &request.proxy) {
+        let target = shown(&request.head.target);
+        let peer: &dyn Display = if attempt.is_another_round() {
+            &to.host
+        } else {
+            &attempt.peer
+        };
+        let scheme = to.scheme.prefix();
+        facts.push(("upstream", format!("{scheme}{peer}{target}")));
+    }
+    if let Some(host) = request.head.fields.first(b"host") {
+        facts.push(("host", shown(host)));
+    }
+    let (connection, config) = (&request.connection, &request.config);
+    line(connection, config, log, level, &what.to_string(), &facts);
+}
+
+fn line(
+    connection: &Connection,
+    config: &Current,
+    logs: &ErrorLogs,
+    level: Level,
+    message: &str,
+    facts: &[(&'static str, String)],
+) {
+    let worker = &connection.worker;
+    let line = Line {
+        level,
+        worker: worker.number,
+        connection: Some(connection.number),
+        message,
+        facts,
+    };
+    let text = line.written(config.form, &worker.clock.now());
+    for log in logs.iter().filter(|log| level >= log.level) {
+        config.logs().append(log.file, Some(level), |_, out| {
+            out.extend_from_slice(text.as_bytes());
+        });
+    }
+}

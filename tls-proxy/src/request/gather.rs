@@ -1,0 +1,162 @@
+//! What of a body goes out together: pieces that are there at the same time
+//! are one, and an end that is there goes with the last of them.
+
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+
+use super::source::Source;
+use crate::upstream::answer::{Cut, Frame};
+
+/// Bytes that are not held for what may come with them.
+pub(crate) const ENOUGH: usize = 16 * 1024;
+
+/// Small pieces of a body that wait for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Gather {
+    /// The only one, or none.
+    one: Bytes,
+    /// Several, one behind the other.
+    several: BytesMut,
+    /// Came when there was enough without it.
+    next: Bytes,
+}
+
+/// What goes out next.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Empty only in front of an end.
+    pub(crate) data: Bytes,
+    pub(crate) then: Then,
+}
+
+/// What follows a [`Part`].
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// Perhaps more at once.
+    More,
+    /// Nothing at present.
+    Wait,
+    /// The end, with trailer field lines or without.
+    End(Bytes),
+    /// The body stops before its end.
+    Cut(Cut),
+}
+
+impl Gather {
+    /// The next part. While there is nothing new, there is none.
+    pub(crate) fn poll(&mut self, source: &mut dyn Source, cx: &mut Context<'_>) -> Poll<Part> {
+        self.one = std::mem::take(&mut self.next);
+        let then = loop {
+            if self.size() >= ENOUGH {
+                break Then::More;
+            }
+            match source.poll_frame(cx) {
+                Poll::Pending if self.size() == 0 => return Poll::Pending,
+                Poll::Pending => break Then::Wait,
+                Poll::Ready(Some(Ok(Frame::Data(data)))) if self.size() == 0 => self.one = data,
+                Poll::Ready(Some(Ok(Frame::Data(data)))) if data.len() >= ENOUGH => {
+                    self.next = data;
+                    break Then::More;
+                }
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => self.append(&data),
+                Poll::Ready(Some(Ok(Frame::Trailers(lines)))) => break Then::End(lines),
+                Poll::Ready(Some(Err(cut))) => break Then::Cut(cut),
+                Poll::Ready(None) => break Then::End(Bytes::new()),
+            }
+        };
+        let data = match self.several.is_empty() {
+            true => std::mem::take(&mut self.one),
+            false => self.several.split().freeze(),
+        };
+        Poll::Ready(Part { data, then })
+    }
+
+    /// Bytes that are held.
+    fn size(&self) -> usize {
+        self.one.len() + self.several.len()
+    }
+
+    fn append(&mut self, data: &[u8]) {
+        self.several
+            .extend_from_slice(&std::mem::take(&mut self.one));
+        self.several.extend_from_slice(data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::source::Next;
+    use crate::request::source::testing::{Script, data};
+    use std::task::Waker;
+
+    /// Sizes of the parts, and what follows each; `None` is a poll that had
+    /// nothing to give.
+    fn parts(script: Vec<Option<Next>>) -> Vec<Option<(usize, &'static str)>> {
+        let (mut source, mut gather) = (Script::new(script), Gather::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut parts = Vec::new();
+        loop {
+            let part = gather.poll(&mut source, &mut cx);
+            let part = part.map(|part| {
+                let then = match part.then {
+                    Then::More => "more",
+                    Then::Wait => "wait",
+                    Then::End(lines) if lines.is_empty() => "end",
+                    Then::End(_) => "trailers",
+                    Then::Cut(_) => "cut",
+                };
+                (part.data.len(), then)
+            });
+            let is_over = matches!(part, Poll::Ready((_, "end" | "trailers" | "cut")));
+            parts.push(match part {
+                Poll::Ready(part) => Some(part),
+                Poll::Pending => None,
+            });
+            if is_over {
+                return parts;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_there_together_goes_together_with_its_end() {
+        assert_eq!(parts(vec![data(1), data(2)]), [Some((3, "end"))]);
+        let trailers = Some(Some(Ok(Frame::Trailers("A: 1\r\n".into()))));
+        assert_eq!(parts(vec![data(1), trailers]), [Some((1, "trailers"))]);
+        let cut = Some(Some(Err(Cut::Closed)));
+        assert_eq!(parts(vec![data(1), cut]), [Some((1, "cut"))]);
+    }
+
+    #[test]
+    fn a_pause_gives_what_has_come_once() {
+        let paused = parts(vec![None, data(1), data(1), None, None, data(1), None]);
+        let expected = [
+            None,
+            Some((2, "wait")),
+            None,
+            Some((1, "wait")),
+            Some((0, "end")),
+        ];
+        assert_eq!(paused, expected);
+    }
+
+    #[test]
+    fn what_is_large_waits_for_nothing_and_is_not_copied() {
+        let large = parts(vec![
+            data(1),
+            data(ENOUGH),
+            data(ENOUGH - 1),
+            data(1),
+            data(1),
+        ]);
+        let expected = [
+            Some((1, "more")),
+            Some((ENOUGH, "more")),
+            Some((ENOUGH, "more")),
+            Some((1, "end")),
+        ];
+        assert_eq!(large, expected);
+    }
+}

@@ -1,0 +1,532 @@
+//! One request, from its head to its line in the access log.
+
+pub(crate) mod admission;
+pub(crate) mod conn_config;
+pub(crate) mod error_log;
+pub(crate) mod file_body;
+pub(crate) mod gather;
+pub(crate) mod live_config;
+pub(crate) mod pages;
+pub(crate) mod response;
+pub(crate) mod scratch;
+pub(crate) mod source;
+
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::config::{Address, LocationId, ServerId};
+use crate::message::fields::Fields;
+use crate::message::head::{Framing, RequestHead, Version};
+use crate::message::rules::Flaw;
+use crate::metrics;
+use crate::metrics::{Ended, UnderWay};
+use crate::modules::proxy::ProxyTo;
+use crate::modules::proxy::client_abort::HearsOut;
+use crate::modules::upstream;
+use crate::modules::{Settings, limit_conn, log};
+use crate::request::admission::{Permit, SMALL_BODY, TRANSFER};
+use crate::request::conn_config::Standing;
+use crate::request::live_config::Current;
+use crate::server::connection::Connection;
+use crate::time::cached_time;
+use crate::upstream::body::RequestBody;
+use crate::vars::captured::Captured;
+use crate::vars::slots::Slots;
+
+/// A request and everything that becomes known of it.
+///
+/// Dropping it writes its line to the access log: however a request ends, it
+/// ends with one line.
+pub(crate) struct Request {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) config: Current,
+    /// Which of the configuration's addresses it came in by.
+    address: usize,
+    /// The server that the handshake named, or the address's default.
+    pub(crate) named: ServerId,
+    /// The client: the connection's peer, or whom a trusted proxy names.
+    pub(crate) peer: SocketAddr,
+    /// A trusted proxy named the client.
+    pub(crate) behind_proxy: bool,
+    /// `limit_req` and `limit_conn` have looked at it, and said so.
+    pub(crate) limit_req_status: Option<&'static str>,
+    pub(crate) limit_conn_status: Option<&'static str>,
+    /// It is counted by `limit_conn` until it ends.
+    pub(crate) guards: Vec<limit_conn::Guard>,
+    /// `set $limit_rate`.
+    pub(crate) limit_rate: Option<Bytes>,
+    /// `$request_body`, where there is one, be it empty, that was read whole
+    /// before it went on.
+    pub(crate) whole_body: Option<Bytes>,
+    /// `$gzip_ratio`: bytes before and after, as they become known.
+    pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
+    /// Its answer has trailers of this server's own.
+    pub(crate) own_trailers: bool,
+    pub(crate) hears_out: HearsOut,
+    /// `$request_id`.
+    pub(crate) id: OnceCell<u128>,
+    /// `stub_status` counts it until it ends.
+    #[expect(dead_code, reason = "held for its drop")]
+    under_way: UnderWay,
+    /// `WWW-Authenticate` of a 401.
+    pub(crate) challenge: Option<Bytes>,
+    /// The status of the error that an answer explains; 0 where there was
+    /// none, or where `error_page … =` leaves it to the page.
+    pub(crate) error_status: u16,
+    /// An error page has been looked for, and no other may follow.
+    pub(crate) in_error_page: bool,
+    /// What led here ends the connection, whatever the answer.
+    pub(crate) closing: bool,
+    /// How many of the answer's first fields are this server's own (`Server`,
+    /// `Date`, `Vary`): `$sent_http_…` does not tell them.
+    pub(crate) own_fields: Cell<usize>,
+    /// `$sent_http_connection`, once it is known: it stays what it was first.
+    said_keep_alive: Cell<Option<bool>>,
+    /// Fields that the answer gets though an error page has replaced the one
+    /// they were made for.
+    pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
+    /// Where a redirect of this server led to that an error page explains.
+    pub(crate) kept_location: Option<Bytes>,
+    /// It is on behalf of another one, whose method this is (nginx: a
+    /// subrequest).
+    pub(crate) outer_method: Option<Bytes>,
+    pub(crate) head: RequestHead,
+    /// What the head says of its body, until the phases have looked at it.
+    pub(crate) announced: Result<Framing, Box<Flaw>>,
+    pub(crate) framing: Framing,
+    pub(crate) body: RequestBody,
+    /// What an upstream has been sent of the body already: another one gets
+    /// it, too.
+    pub(crate) begun: Bytes,
+    /// `$host`, as far as the client named one.
+    pub(crate) host: Bytes,
+    /// `$uri`.
+    pub(crate) path: Bytes,
+    /// `$args`.
+    pub(crate) args: Bytes,
+    /// There have been arguments, though there may be none now.
+    pub(crate) args_known: bool,
+    /// The target had percent-encoded bytes.
+    pub(crate) quoted: bool,
+    /// A location has been chosen: its limits on connections hold.
+    pub(crate) located: bool,
+    /// Path or arguments are no longer the client's.
+    pub(crate) rewritten: bool,
+    pub(crate) server: ServerId,
+    pub(crate) location: LocationId,
+    /// Values given to the configuration's own variables.
+    pub(crate) slots: Slots,
+    /// Times its path was changed, or it was sent to a named location.
+    pub(crate) redirects: u32,
+    /// Groups of the last regular expression that matched.
+    pub(crate) captured: Captured,
+    pub(crate) started: Instant,
+    /// How long it took, once it has ended.
+    pub(crate) took: Option<Duration>,
+    /// Its number on its connection, from 1.
+    pub(crate) number: u64,
+    /// `$pipe`: more had been read behind its head.
+    pub(crate) pipelined: bool,
+    /// `$request_length`, bytes.
+    pub(crate) received: u64,
+    /// The upstreams that were tried.
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) proxy: Option<Arc<ProxyTo>>,
+    pub(crate) upstream_fields: Option<Fields>,
+    /// Trailer fields of the upstream's answer.
+    pub(crate) upstream_trailers: Option<Fields>,
+    /// What an upstream's answer leaves to whatever is served instead.
+    pub(crate) carried: Carried,
+    pub(crate) outcome: Outcome,
+    /// What it may hold; none where it is on behalf of another one.
+    pub(crate) permit: Option<Permit>,
+    /// Of that, its response's body has a part.
+    pub(crate) has_transfer: Cell<bool>,
+}
+
+/// One upstream that was tried.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) peer: Tried,
+    pub(crate) began: Instant,
+    /// `$upstream_status`; 0 where there was no answer.
+    pub(crate) status: u16,
+    /// Until the connection stood, the head was there, and the end.
+    pub(crate) connected: Option<Duration>,
+    pub(crate) head: Option<Duration>,
+    pub(crate) ended: Option<Duration>,
+    /// Bytes of the request, of the answer, and of the answer's body.
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) body: u64,
+}
+
+/// What was tried.
+#[derive(Clone, Debug)]
+pub(crate) enum Tried {
+    Peer(upstream::Address),
+    /// The group has no peer that could be asked.
+    Group(String),
+    /// No upstream, but the mark between those of two locations.
+    AnotherRound,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(address) => address.fmt(out),
+            Self::Group(name) => out.write_str(name),
+            Self::AnotherRound => Ok(()),
+        }
+    }
+}
+
+impl Attempt {
+    pub(crate) fn is_another_round(&self) -> bool {
+        matches!(self.peer, Tried::AnotherRound)
+    }
+
+    pub(crate) fn new(peer: Tried) -> Self {
+        Self {
+            peer,
+            began: cached_time::now(),
+            status: 0,
+            connected: None,
+            head: None,
+            ended: None,
+            sent: 0,
+            received: 0,
+            body: 0,
+        }
+    }
+}
+
+/// What an upstream that names another place (`X-Accel-Redirect`) gives along.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// The path or the named location.
+    pub(crate) redirect: Option<Bytes>,
+    pub(crate) content_type: Option<Bytes>,
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
+}
+
+/// What the client got.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// `$status`; 0 until something is known.
+    pub(crate) status: u16,
+    pub(crate) head_bytes: u64,
+    /// `$body_bytes_sent`: everything behind the head.
+    pub(crate) body_bytes: u64,
+    /// The answer's fields, as sent.
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
+    /// `$request_completion`.
+    pub(crate) complete: bool,
+    /// The connection was ended for it: nginx logs status 000.
+    pub(crate) dropped: bool,
+}
+
+impl Outcome {
+    /// `$bytes_sent`.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.head_bytes + self.body_bytes
+    }
+}
+
+impl Request {
+    /// Whether the client is known by a UNIX socket alone.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.connection.is_unix && self.peer == self.connection.peer
+    }
+
+    /// A request whose head has been read. Its server is the connection's own
+    /// until the host has been looked at.
+    pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+        let Standing {
+            config,
+            address,
+            server,
+        } = connection.standing();
+        let location = config.server(server).root;
+        let slots = Slots::new(config.variables.len());
+        let number = connection.requests.get() + 1;
+        connection.requests.set(number);
+        if connection.in_flight.replace(connection.in_flight.get() + 1) == 0 {
+            metrics::becomes_busy();
+        }
+        Self {
+            peer: connection.peer,
+            behind_proxy: false,
+            limit_req_status: None,
+            limit_conn_status: None,
+            guards: Vec::new(),
+            limit_rate: None,
+            whole_body: None,
+            gzipped: OnceCell::new(),
+            own_trailers: false,
+            hears_out: HearsOut::new(config.ignores_client_abort),
+            id: OnceCell::new(),
+            under_way: UnderWay::new(),
+            challenge: None,
+            outer_method: None,
+            error_status: 0,
+            in_error_page: false,
+            closing: false,
+            own_fields: Cell::new(0),
+            said_keep_alive: Cell::new(None),
+            kept_fields: Vec::new(),
+            kept_location: None,
+            announced: Ok(Framing::None),
+            framing: Framing::None,
+            body,
+            begun: Bytes::new(),
+            host: Bytes::new(),
+            path: Bytes::new(),
+            args: Bytes::new(),
+            args_known: false,
+            quoted: false,
+            rewritten: false,
+            located: false,
+            server,
+            location,
+            slots,
+            redirects: 0,
+            captured: Captured::default(),
+            started: cached_time::now(),
+            took: None,
+            number,
+            pipelined: false,
+            received: head.length,
+            attempts: Vec::new(),
+            proxy: None,
+            upstream_fields: None,
+            upstream_trailers: None,
+            carried: Carried::default(),
+            outcome: Outcome::default(),
+            permit: None,
+            has_transfer: Cell::new(false),
+            connection: connection.clone(),
+            config,
+            address,
+            named: server,
+            head,
+        }
+    }
+
+    /// A request for `path` on behalf of `outer`: without a body and without a
+    /// line in the log. The configuration's own variables are theirs together.
+    pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
+        let head = RequestHead {
+            method: Bytes::from_static(b"GET"),
+            ..outer.head.clone()
+        };
+        let mut own = Self::new(&outer.connection, head, RequestBody::None);
+        outer.connection.requests.set(own.number - 1);
+        let root = outer.config.server(outer.server).root;
+        own.config = outer.config.clone();
+        (own.address, own.named) = (outer.address, outer.named);
+        (own.server, own.location) = (outer.server, root);
+        own.peer = outer.peer;
+        own.behind_proxy = outer.behind_proxy;
+        own.limit_req_status = outer.limit_req_status;
+        own.limit_conn_status = outer.limit_conn_status;
+        own.id = outer.id.clone();
+        own.host = outer.host.clone();
+        own.path = Bytes::copy_from_slice(path);
+        own.rewritten = true;
+        own.slots = outer.slots.clone();
+        own.started = outer.started;
+        own.number = outer.number;
+        own.outer_method = Some(outer.client_method().clone());
+        own
+    }
+
+    /// Waits for the memory that a response's body takes, of `length` bytes if that
+    /// is known, while it is sent.
+    pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {
+        if self.needs_transfer(length)
+            && let Some(permit) = &self.permit
+        {
+            self.has_transfer.set(true);
+            permit.grow(TRANSFER).await;
+        }
+    }
+
+    /// The same, where nobody waits for it; `false` where it is not there.
+    pub(crate) fn try_reserve_transfer(&self, length: Option<u64>) -> bool {
+        if !self.needs_transfer(length) {
+            return true;
+        }
+        let permit = self.permit.as_ref();
+        let there = permit.is_none_or(|permit| permit.try_grow(TRANSFER));
+        self.has_transfer.set(there);
+        there
+    }
+
+    /// Takes so many bytes for it, where they are there and nobody waits.
+    pub(crate) fn try_reserve(&self, memory: u64) -> bool {
+        let permit = self.permit.as_ref();
+        permit.is_none_or(|permit| permit.try_grow(memory))
+    }
+
+    fn needs_transfer(&self, length: Option<u64>) -> bool {
+        !self.has_transfer.get() && length.is_none_or(|length| length > SMALL_BODY)
+    }
+
+    /// Waits for the memory that its own body takes on its way to an upstream.
+    pub(crate) async fn reserve_upload(&self) {
+        let small = match self.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= SMALL_BODY,
+            Framing::Chunked | Framing::UntilClose => self.body.is_done(),
+        };
+        if !small && let Some(permit) = &self.permit {
+            permit.grow(TRANSFER).await;
+        }
+    }
+
+    /// Whether it is on behalf of another one.
+    pub(crate) fn is_inner(&self) -> bool {
+        self.outer_method.is_some()
+    }
+
+    /// `$request_method`.
+    pub(crate) fn client_method(&self) -> &Bytes {
+        self.outer_method.as_ref().unwrap_or(&self.head.method)
+    }
+
+    /// A request that never became one: all there is is (part of) its line.
+    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+        // What a HEAD gets has no body, be the rest of its head broken.
+        let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
+        let head = RequestHead {
+            method: line.slice(..if is_head { 4 } else { 0 }),
+            line,
+            target: Bytes::new(),
+            authority: None,
+            version,
+            fields: Fields::default(),
+            length: 0,
+        };
+        Self::new(connection, head, RequestBody::None)
+    }
+
+    /// Whether its connection may serve another request, as far as it goes by
+    /// the request.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        let core = &self.settings().core;
+        // What answers before a location is chosen knows nothing of its limits.
+        let limits = !self.located
+            || (!core.keepalive_timeout.is_zero()
+                && self.number < core.keepalive_requests
+                && cached_time::since(self.connection.began) < core.keepalive_time
+                && !core.keepalive_disable.forbids(self));
+        let http1 = self.head.version < Version::Http2;
+        http1 && self.head.wants_keep_alive() && !self.closing && limits
+    }
+
+    /// What `Connection` says, for variables. In the log nginx's connections
+    /// are closed, unless it was asked for before.
+    pub(crate) fn says_keep_alive(&self) -> bool {
+        let said = self.said_keep_alive.get();
+        let said = said.unwrap_or_else(|| self.keeps_alive());
+        self.said_keep_alive.set(Some(said));
+        said
+    }
+
+    /// Whether it goes round in a circle: nginx allows ten redirects
+    /// (`NGX_HTTP_MAX_URI_CHANGES`).
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.redirects > 10
+    }
+
+    /// The address it came in by.
+    pub(crate) fn listen(&self) -> &Address {
+        &self.config.listens[self.address]
+    }
+
+    /// The settings that hold for it now.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.config.location(self.location).settings
+    }
+
+    /// `$scheme`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.connection.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// `$server_protocol`.
+    pub(crate) fn protocol(&self) -> &str {
+        match self.head.version {
+            Version::Http2 => "HTTP/2.0",
+            Version::Http09 => "HTTP/0.9",
+            Version::Http10 | Version::Http11 => {
+                let line = &self.head.line;
+                let start = memchr::memmem::rfind(line, b" HTTP/").map(|space| space + 1);
+                let text = start.and_then(|start| std::str::from_utf8(&line[start..]).ok());
+                text.map(str::trim_end).unwrap_or_default()
+            }
+        }
+    }
+
+    /// `$host`.
+    pub(crate) fn host_or_server_name(&self) -> &[u8] {
+        if self.host.is_empty() {
+            self.config.server(self.server).name.as_bytes()
+        } else {
+            &self.host
+        }
+    }
+
+    /// Whether its answer has no body (RFC 9110, section 9.3.2).
+    pub(crate) fn is_head(&self) -> bool {
+        &self.head.method[..] == b"HEAD"
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let in_flight = &self.connection.in_flight;
+        if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
+            metrics::becomes_idle();
+        }
+        if self.is_inner() {
+            return;
+        }
+        if self.outcome.status == 0 && !self.outcome.dropped {
+            // The client has gone, nginx's own status for it; or had to.
+            let permit = self.permit.as_ref();
+            let evicted = permit.is_some_and(Permit::is_evicted);
+            self.outcome.status = if evicted { 503 } else { 499 };
+        }
+        if self.said_keep_alive.get().is_none() {
+            self.said_keep_alive.set(Some(false));
+        }
+        // Read once, for the log and for the histogram.
+        let took = cached_time::since(self.started);
+        self.took = Some(took);
+        log::write(self);
+        let refused = |status| status == Some("REJECTED");
+        metrics::request_ended(Ended {
+            version: self.head.version,
+            status: self.outcome.status,
+            took,
+            received: self.received,
+            sent: self.outcome.bytes(),
+            limited: [
+                refused(self.limit_req_status),
+                refused(self.limit_conn_status),
+            ],
+        });
+    }
+}

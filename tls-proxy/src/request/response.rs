@@ -1,0 +1,385 @@
+//! An answer before it is written: what the content phase decided, and the
+//! fields that come of it, in nginx's order.
+
+use bytes::Bytes;
+
+use super::Request;
+use super::file_body::FileBody;
+use super::pages;
+use super::source::Source;
+use crate::decimal;
+use crate::upstream::answer::Answer;
+use crate::upstream::link::Link;
+
+/// An answer.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The upstream's reason phrase; otherwise nginx's own words.
+    pub(crate) reason: Option<Bytes>,
+    pub(crate) content_type: Option<Bytes>,
+    /// The body's length, bytes, where it is known.
+    pub(crate) length: Option<u64>,
+    pub(crate) location: Option<Bytes>,
+    /// `location` is this server's own and may be made absolute.
+    pub(crate) own_location: bool,
+    /// Everything else, in order.
+    pub(crate) fields: Vec<(Bytes, Bytes)>,
+    pub(crate) content: Content,
+    /// What a file's time and content are known by; only answers with it obey
+    /// conditions and ranges.
+    pub(crate) validators: Option<Box<Validators>>,
+    /// An upstream says who it is (`proxy_pass_header Server`).
+    pub(crate) names_server: bool,
+    /// An upstream says when it was (`proxy_pass_header Date`).
+    pub(crate) names_date: bool,
+    /// `gzip_vary` names `Accept-Encoding` in `Vary`.
+    pub(crate) vary: bool,
+    /// An upstream has encoded it.
+    pub(crate) names_encoding: bool,
+    /// What has come of the body is not held back while more is waited for
+    /// (`proxy_buffering off`).
+    pub(crate) unbuffered: bool,
+    /// A client that waits for `100 Continue` is told to send its body, which
+    /// nobody reads: nginx does so for all answers but error pages.
+    pub(crate) reads_body: bool,
+    /// The connection cannot serve another request.
+    pub(crate) close: bool,
+}
+
+/// What conditional requests (RFC 9110, section 13) compare.
+#[derive(Clone, Debug)]
+pub(crate) struct Validators {
+    /// `Last-Modified`, seconds since 1970.
+    pub(crate) modified: u64,
+    pub(crate) etag: Option<Bytes>,
+}
+
+/// Where the body comes from.
+pub(crate) enum Content {
+    /// Not even a head: the connection just closes (`return 444`).
+    Nothing,
+    Empty,
+    Memory(Bytes),
+    Upstream(Box<Answer>),
+    /// A file, before the filters.
+    File(FileBody),
+    /// What filters made of any other.
+    Stream(Box<dyn Source>),
+    /// After `101 Switching Protocols`: what follows is no HTTP.
+    Tunnel(Box<Link>),
+}
+
+impl Content {
+    /// Whether there is anything to send behind the head.
+    pub(crate) fn has_body(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Empty | Self::Tunnel(_))
+    }
+}
+
+/// A request that gets an error page.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// The connection is closed, because what follows on it is not to be
+    /// trusted.
+    pub(crate) close: bool,
+    /// Nobody is there to read a page, or none is to be sent.
+    pub(crate) silent: bool,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            close: false,
+            silent: false,
+        }
+    }
+
+    /// A refusal behind which the connection closes.
+    pub(crate) fn closing(status: u16) -> Self {
+        Self {
+            close: true,
+            ..Self::new(status)
+        }
+    }
+
+    /// The connection closes without an answer; the status is for the log.
+    pub(crate) fn silent(status: u16) -> Self {
+        Self {
+            silent: true,
+            ..Self::closing(status)
+        }
+    }
+}
+
+impl Response {
+    fn new(status: u16, content: Content) -> Self {
+        Self {
+            status,
+            reason: None,
+            content_type: None,
+            length: None,
+            location: None,
+            own_location: false,
+            fields: Vec::new(),
+            content,
+            validators: None,
+            names_server: false,
+            names_date: false,
+            names_encoding: false,
+            unbuffered: false,
+            vary: false,
+            reads_body: false,
+            close: false,
+        }
+    }
+
+    /// No answer.
+    pub(crate) fn nothing(status: u16) -> Self {
+        Self::new(status, Content::Nothing)
+    }
+
+    /// An answer without a body. Its type and its length show where it is sent with
+    /// a status that has one (`error_page`).
+    pub(crate) fn empty(status: u16, content_type: Option<Bytes>) -> Self {
+        Self {
+            content_type,
+            ..Self::new(status, Content::Empty)
+        }
+    }
+
+    /// An answer from memory.
+    pub(crate) fn text(status: u16, content_type: Option<Bytes>, text: Bytes) -> Self {
+        let length = Some(text.len() as u64);
+        Self {
+            content_type,
+            length,
+            ..Self::new(status, Content::Memory(text))
+        }
+    }
+
+    /// An answer from a file.
+    pub(crate) fn file(content_type: Option<Bytes>, length: u64, content: Content) -> Self {
+        Self {
+            content_type,
+            length: Some(length),
+            ..Self::new(200, content)
+        }
+    }
+
+    /// A redirect with nginx's page.
+    pub(crate) fn redirect(status: u16, address: Bytes, tokens: bool) -> Self {
+        let mut response = Self::page(status, tokens);
+        response.location = Some(address);
+        response.own_location = true;
+        response
+    }
+
+    /// An error page; `tokens` is `server_tokens`.
+    pub(crate) fn page(status: u16, tokens: bool) -> Self {
+        let text = pages::page(status, tokens);
+        let kind = (!text.is_empty()).then_some(Bytes::from_static(b"text/html"));
+        let sent = if matches!(status, 494..=497) {
+            400
+        } else {
+            status
+        };
+        Self::text(sent, kind, text)
+    }
+
+    /// An answer that an upstream gives.
+    pub(crate) fn upstream(status: u16, answer: Box<Answer>) -> Self {
+        Self::new(status, Content::Upstream(answer))
+    }
+
+    /// An upstream's `101`.
+    pub(crate) fn tunnel(link: Box<Link>) -> Self {
+        Self::new(101, Content::Tunnel(link))
+    }
+
+    /// The answer that takes notice of the request's body.
+    pub(crate) fn reading_body(self) -> Self {
+        Self {
+            reads_body: true,
+            ..self
+        }
+    }
+
+    /// Looks for what stands in for this server's own fields. `add_header`
+    /// comes later: it adds to them.
+    pub(crate) fn note_own_fields(&mut self) {
+        if !matches!(self.content, Content::Upstream(_) | Content::Tunnel(_)) {
+            return;
+        }
+        self.names_server = names(&self.fields, b"server");
+        self.names_date = names(&self.fields, b"date");
+        let encoded = |(name, value): &(Bytes, Bytes)| {
+            name.eq_ignore_ascii_case(b"content-encoding") && !value.is_empty()
+        };
+        self.names_encoding = self.fields.iter().any(encoded);
+    }
+
+    /// Content type, length, address and all other fields, before those about
+    /// the connection are known.
+    pub(crate) fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
+        let mut fields = self.fields.clone();
+        let mut push = |name: &'static str, value: Option<Bytes>| {
+            fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
+        };
+        let length = self.length.map(decimal::text);
+        push("Content-Type", self.content_type.clone());
+        push("Content-Length", length);
+        push("Location", self.location.clone());
+        fields
+    }
+
+    /// An error page with what some browsers want of it (`msie_padding`).
+    pub(crate) fn padded(mut self, wanted: bool) -> Self {
+        if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {
+            let padded = pages::pad(text);
+            self.length = Some(padded.len() as u64);
+            self.content = Content::Memory(padded);
+        }
+        self
+    }
+
+    /// Whether it is an upstream's.
+    pub(crate) fn is_of_upstream(&self) -> bool {
+        matches!(self.content, Content::Upstream(_) | Content::Tunnel(_))
+    }
+
+    /// Whether fields without `always` are added to it (`add_header`,
+    /// `add_trailer`).
+    pub(crate) fn is_regular(&self) -> bool {
+        matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
+    }
+}
+
+/// The address a relative redirect of this server becomes
+/// (`absolute_redirect`).
+fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
+    let core = &request.settings().core;
+    if !address.starts_with(b"/") || !core.absolute_redirect {
+        return None;
+    }
+    let own_name = core.server_name_in_redirect;
+    let host = if own_name {
+        request.config.server(request.server).name.as_bytes()
+    } else {
+        &request.host
+    };
+    let local = request.connection.local;
+    let standard = if request.connection.tls.is_some() {
+        443
+    } else {
+        80
+    };
+    let mut out = Vec::with_capacity(host.len() + address.len() + 16);
+    out.extend_from_slice(request.scheme().as_bytes());
+    out.extend_from_slice(b"://");
+    match host {
+        b"" if !own_name => out.extend_from_slice(local.ip().to_canonical().to_string().as_bytes()),
+        host => out.extend_from_slice(host),
+    }
+    if core.port_in_redirect && !matches!(local.port(), 0) && local.port() != standard {
+        out.extend_from_slice(format!(":{}", local.port()).as_bytes());
+    }
+    out.extend_from_slice(address);
+    Some(out.into())
+}
+
+/// The product as `Server` names it (RFC 9110, section 10.2.4).
+pub(crate) fn product(tokens: bool) -> &'static str {
+    if tokens {
+        concat!("tls-proxy/", env!("CARGO_PKG_VERSION"))
+    } else {
+        "tls-proxy"
+    }
+}
+
+/// Which fields about the connection an answer carries.
+pub(crate) enum Carriage {
+    /// HTTP/1: `Connection`, and chunks or not.
+    Http1 {
+        chunked: bool,
+        keep_alive: bool,
+        upgrade: bool,
+    },
+    /// HTTP/2 has none (RFC 9113, section 8.2.2).
+    Http2,
+}
+
+/// All fields of the answer, in nginx's order.
+pub(crate) fn assemble(
+    request: &Request,
+    response: &mut Response,
+    carriage: &Carriage,
+) -> Vec<(Bytes, Bytes)> {
+    let core = &request.settings().core;
+    let own = std::mem::take(&mut response.fields);
+    let mut fields = Vec::with_capacity(own.len() + 8);
+    let mut push = |name: &'static str, value: Bytes| {
+        fields.push((Bytes::from_static(name.as_bytes()), value));
+    };
+    if !response.names_server {
+        push(
+            "Server",
+            Bytes::from_static(product(core.server_tokens).as_bytes()),
+        );
+    }
+    if !response.names_date {
+        push("Date", request.connection.worker.clock.now().http.clone());
+    }
+    if response.vary {
+        push("Vary", Bytes::from_static(b"Accept-Encoding"));
+    }
+    // nginx's variables know nothing of what it says for itself.
+    request.own_fields.set(fields.len());
+    let mut push = |name: &'static str, value: Bytes| {
+        fields.push((Bytes::from_static(name.as_bytes()), value));
+    };
+    if let Some(kind) = response.content_type.take() {
+        push("Content-Type", kind);
+    }
+    // HTTP/2 delimits a 204 itself, and clients check what else a length says.
+    let has_length = match carriage {
+        Carriage::Http2 => response.status >= 200 && response.status != 204,
+        Carriage::Http1 { .. } => response.status >= 200,
+    };
+    if let Some(length) = response.length.filter(|_| has_length) {
+        push("Content-Length", decimal::text(length));
+    }
+    if let Some(location) = response.location.take() {
+        let ours = response
+            .own_location
+            .then(|| absolute(request, &location))
+            .flatten();
+        push("Location", ours.unwrap_or(location));
+    }
+    if let Carriage::Http1 {
+        chunked,
+        keep_alive,
+        upgrade,
+    } = carriage
+    {
+        if *chunked {
+            push("Transfer-Encoding", Bytes::from_static(b"chunked"));
+        }
+        let connection = match (upgrade, keep_alive) {
+            (true, _) => "upgrade",
+            (false, true) => "keep-alive",
+            (false, false) => "close",
+        };
+        push("Connection", Bytes::from_static(connection.as_bytes()));
+        if let Some(seconds) = core.keepalive_header.filter(|_| *keep_alive && !upgrade) {
+            push("Keep-Alive", format!("timeout={seconds}").into());
+        }
+    }
+    fields.extend(own);
+    fields
+}
+
+fn names(fields: &[(Bytes, Bytes)], name: &[u8]) -> bool {
+    fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+}

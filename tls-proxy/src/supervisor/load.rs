@@ -1,0 +1,137 @@
+//! From the command line's options to a configuration.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::sources::Origin;
+use crate::cli::Options;
+use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity};
+use crate::config::Config;
+use crate::config::build::{Built, build};
+use crate::config::draft::Paths;
+use crate::log::files::OpenError;
+
+/// nginx's own place for the main configuration.
+const MAIN: &str = "/etc/nginx/nginx.conf";
+
+/// What serves where there is no main configuration: the pod's mounted files
+/// are enough.
+const BUILT_IN: &str = "events {}\nhttp {\n    include conf.d/*.conf;\n}\n";
+
+/// The result of [`load`].
+pub struct Configuration {
+    /// The configuration; none where it is refused.
+    pub config: Option<Config>,
+    /// Everything that is wrong, warnings too.
+    pub problems: Vec<Problem>,
+    /// What it was read from, for `-T`, for showing lines, and to be watched.
+    pub origin: Origin,
+    /// `pid`, as far as it could be read.
+    pub pid: PathBuf,
+    /// What messages call the main configuration.
+    pub name: String,
+}
+
+/// Reads the configuration that `options` ask for.
+pub fn load(options: &Options) -> Configuration {
+    let main = options
+        .named_conf()
+        .or_else(|| Some(PathBuf::from(MAIN)).filter(|it| it.exists()));
+    let (main, folder, name) = match main {
+        Some(path) => {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            let name = path.display().to_string();
+            (Main::File(path), folder, name)
+        }
+        None => {
+            let name = "built-in configuration".to_owned();
+            let folder = options.prefix().to_owned();
+            let text = BUILT_IN.to_owned();
+            (
+                Main::BuiltIn {
+                    name: name.clone(),
+                    text,
+                    folder: folder.clone(),
+                },
+                folder,
+                name,
+            )
+        }
+    };
+    let began = SystemTime::now();
+    let loaded = conf::load(&Entry {
+        main,
+        globals: options.globals.clone(),
+    });
+    let paths = Paths {
+        conf: std::path::absolute(&folder).unwrap_or(folder),
+        prefix: options.prefix().to_owned(),
+        error_log: options.error_log.clone(),
+        hostname: hostname(),
+        form: options.log_format,
+    };
+    let mut origin = Origin {
+        began,
+        texts: loaded.files.clone(),
+        files: on_disk(&loaded.files),
+        folders: loaded.folders.clone(),
+    };
+    let Built {
+        config,
+        problems,
+        pid,
+    } = build(loaded, paths);
+    if let Some(config) = &config {
+        origin.files.clone_from(&config.sources);
+    }
+    Configuration {
+        config,
+        problems,
+        pid,
+        origin,
+        name,
+    }
+}
+
+/// The files among the texts.
+fn on_disk(texts: &[LoadedFile]) -> Vec<PathBuf> {
+    let files = texts.iter().filter(|text| text.on_disk);
+    files.map(|file| file.path.to_path_buf()).collect()
+}
+
+impl Configuration {
+    /// Refuses what cannot be used on this machine, as nginx does at the start
+    /// and with `-t`: log files that cannot be opened. Creates those that are
+    /// not there.
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        let Some(config) = &self.config else {
+            return self;
+        };
+        for file in &config.log_files {
+            let (Some(_), Err(error)) = (file.path(), file.open()) else {
+                continue;
+            };
+            let message = OpenError::new(file, error).to_string();
+            self.problems.push(
+                Problem::emerg_nowhere(message)
+                    .with_help("log to /dev/stdout or /dev/stderr, or mount a folder there"),
+            );
+        }
+        if self
+            .problems
+            .iter()
+            .any(|it| it.severity == Severity::Emerg)
+        {
+            self.config = None;
+        }
+        self
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase()
+}

@@ -1,0 +1,88 @@
+//! Time-outs between two steps of something that may take long as a whole.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::cached_time;
+
+/// What stands for never: time-outs may be longer than an `Instant` can tell.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+/// A time-out between two steps, which costs nothing while steps follow one
+/// another at once, and next to nothing from wait to wait: the alarm that was set
+/// for the wait before goes off too early, and is set again only then.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// When the present wait is over; none while there is none.
+    deadline: Option<Instant>,
+}
+
+impl Timer {
+    /// Something happened: the time starts anew with the next wait.
+    pub(crate) fn progress(&mut self) {
+        self.deadline = None;
+    }
+
+    /// Ready once `limit` has passed since the first wait.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let deadline = *self.deadline.get_or_insert_with(|| {
+            let now = Instant::from_std(cached_time::now());
+            now.checked_add(limit).unwrap_or(now + FAR)
+        });
+        let new = || Box::pin(sleep_until(deadline));
+        let alarm = self.alarm.get_or_insert_with(new);
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_millis(60);
+
+    async fn wait(timer: &mut Timer, limit: Duration) -> Duration {
+        let began = Instant::now();
+        timer.progress();
+        poll_fn(|cx| timer.poll(cx, limit)).await;
+        began.elapsed()
+    }
+
+    #[tokio::test]
+    async fn each_wait_has_its_own_limit_whatever_the_alarm_was_set_for() {
+        let mut timer = Timer::default();
+        for limit in [SHORT, LONG, SHORT] {
+            assert!(wait(&mut timer, limit).await >= limit);
+        }
+        // Set for a wait that was not to its end, once longer and once shorter.
+        for (before, limit) in [(Duration::from_secs(3600), SHORT), (SHORT, LONG)] {
+            timer.progress();
+            let first = poll_fn(|cx| Poll::Ready(timer.poll(cx, before))).await;
+            assert!(first.is_pending());
+            assert!(wait(&mut timer, limit).await >= limit);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_limit_beyond_all_time_is_no_fault() {
+        let mut timer = Timer::default();
+        let first = poll_fn(|cx| Poll::Ready(timer.poll(cx, Duration::MAX))).await;
+        assert!(first.is_pending());
+    }
+}
