@@ -13,9 +13,9 @@ use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
 use crate::modules::listen::Listen;
-use crate::modules::upstream::{Address, Upstream};
 use crate::modules::{Place, Settings, log, log_format, main};
 use crate::tls::connector::Connector;
+use crate::upstream::group::{Address, Upstream};
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 

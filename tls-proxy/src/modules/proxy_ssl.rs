@@ -9,7 +9,7 @@ use super::{Contexts, Effect, MANY, Spec, listen};
 use crate::conf::{Position, Problem};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::tls::connector::Connector;
+use crate::tls::connector::{Connector, Secured};
 use crate::vars::template::Template;
 
 /// What the directives here say for each block.
@@ -74,35 +74,20 @@ impl Settings {
     }
 }
 
-/// TLS for one request's connection: how, and to whom.
-#[derive(Clone, Debug)]
-pub(crate) struct Secured {
-    pub(crate) connector: Arc<Connector>,
-    pub(crate) name: Box<str>,
-}
-
-impl Secured {
-    /// What the location of `request` asks for.
-    pub(crate) fn of(request: &Request, to: &ProxyTo) -> Option<Self> {
-        let settings = &request.settings().proxy_ssl;
-        let written = settings.name.as_ref().map(|name| name.evaluate(request));
-        let name = match &written {
-            Some(written) => String::from_utf8_lossy(written),
-            None => to.host.as_str().into(),
-        };
-        let (name, _) = listen::split_port(&name);
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        Some(Self {
-            connector: settings.connector.clone()?,
-            name: name.into(),
-        })
-    }
-}
-
-impl PartialEq for Secured {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.connector, &other.connector) && self.name == other.name
-    }
+/// What the location of `request` asks for.
+pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Option<Secured> {
+    let settings = &request.settings().proxy_ssl;
+    let written = settings.name.as_ref().map(|name| name.evaluate(request));
+    let name = match &written {
+        Some(written) => String::from_utf8_lossy(written),
+        None => to.host.as_str().into(),
+    };
+    let (name, _) = listen::split_port(&name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    Some(Secured {
+        connector: settings.connector.clone()?,
+        name: name.into(),
+    })
 }
 
 const ALL: Contexts = Contexts::ALL;

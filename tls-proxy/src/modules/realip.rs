@@ -7,9 +7,9 @@ use super::forwarded_for::Trust;
 use super::{Contexts, Spec};
 use crate::conf::Problem;
 use crate::directive::arguments;
+use crate::net::UNSPECIFIED;
 use crate::net::cidr::Network;
 use crate::request::Request;
-use crate::server::listener::NOWHERE;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
@@ -54,7 +54,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             match word.text.as_str() {
                 // Who comes by a UNIX socket has the address of nobody.
                 "unix:" => {
-                    let nobody = NOWHERE.ip().to_string();
+                    let nobody = UNSPECIFIED.ip().to_string();
                     trusted.extend(Network::parse(&nobody).map(|(network, _)| network));
                 }
                 text => match Network::parse(text) {

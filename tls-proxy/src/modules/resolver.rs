@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Contexts, MANY, Scope, Spec, listen};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::directive::arguments;
-use crate::upstream::dns::Kind;
+use crate::upstream::dns::resolver::Resolver;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -24,28 +24,6 @@ impl Default for Settings {
         Self {
             resolver: None,
             timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// One line of `resolver`.
-#[derive(Debug)]
-pub struct Resolver {
-    /// Name servers, asked in turn.
-    pub servers: Vec<SocketAddr>,
-    /// `valid=`: for how long answers hold, whatever they say themselves.
-    pub valid: Option<Duration>,
-    ipv4: bool,
-    ipv6: bool,
-}
-
-impl Resolver {
-    /// The kinds of address that are asked for.
-    pub(crate) fn kinds(&self) -> &'static [Kind] {
-        match (self.ipv4, self.ipv6) {
-            (true, true) => &[Kind::A, Kind::Aaaa],
-            (true, false) => &[Kind::A],
-            (false, _) => &[Kind::Aaaa],
         }
     }
 }

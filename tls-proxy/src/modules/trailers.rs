@@ -9,9 +9,9 @@ use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
 use crate::message::head::Version;
 use crate::request::Request;
+use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
-use crate::server::framing::Framing;
 use crate::upstream::answer::{Answer, Frame};
 use crate::vars::template::Template;
 

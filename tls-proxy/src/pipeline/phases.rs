@@ -12,6 +12,7 @@ use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
+use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
@@ -19,7 +20,6 @@ use crate::modules::{
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
-use crate::upstream::forward;
 
 /// Answers a request whose head has been read.
 pub(crate) async fn respond(request: &mut Request) -> Response {
@@ -250,7 +250,7 @@ async fn content(request: &mut Request) -> Step {
         return step;
     }
     if request.settings().proxy.pass.is_some() {
-        let result = forward::forward(request).await;
+        let result = handler::forward(request).await;
         return hand_on(request).unwrap_or(Step::Answer(result));
     }
     if request.settings().stub_status {

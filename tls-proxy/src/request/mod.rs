@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod conn_config;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
+pub(crate) mod framing;
 pub(crate) mod gather;
 pub(crate) mod live_config;
 pub(crate) mod pages;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::config::{Address, LocationId, ServerId};
+use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::rules::Flaw;
@@ -28,7 +29,6 @@ use crate::metrics;
 use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::proxy::client_abort::HearsOut;
-use crate::modules::upstream;
 use crate::modules::{Settings, limit_conn, log};
 use crate::request::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::request::conn_config::Standing;
@@ -36,6 +36,7 @@ use crate::request::live_config::Current;
 use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
+use crate::upstream::group::Address;
 use crate::vars::captured::Captured;
 use crate::vars::slots::Slots;
 
@@ -170,7 +171,7 @@ pub(crate) struct Attempt {
 /// What was tried.
 #[derive(Clone, Debug)]
 pub(crate) enum Tried {
-    Peer(upstream::Address),
+    Peer(Address),
     /// The group has no peer that could be asked.
     Group(String),
     /// No upstream, but the mark between those of two locations.
@@ -447,7 +448,7 @@ impl Request {
     }
 
     /// The address it came in by.
-    pub(crate) fn listen(&self) -> &Address {
+    pub(crate) fn listen(&self) -> &config::Address {
         &self.config.listens[self.address]
     }
 

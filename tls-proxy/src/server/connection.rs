@@ -12,8 +12,6 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::listener::NOWHERE;
-use super::stream::{ClientStream, Prefixed};
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::config::ServerId;
@@ -23,8 +21,9 @@ use crate::message::head::Version;
 use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
-use crate::net::proxy_protocol;
+use crate::net::prefixed::Prefixed;
 use crate::net::proxy_protocol::{Broken, Header};
+use crate::net::{UNSPECIFIED, proxy_protocol};
 use crate::request::Request;
 use crate::request::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
 use crate::request::conn_config::Standing;
@@ -32,6 +31,7 @@ use crate::request::error_log;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
 use crate::tls::accept::{self, Failure, TlsInfo};
+use crate::tls::client_stream::ClientStream;
 
 /// How an HTTP/2 client begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -208,7 +208,7 @@ async fn begin(
     if settings.core.tcp_nodelay {
         let _ = socket.set_nodelay(true);
     }
-    let local = socket.local_addr().unwrap_or(NOWHERE);
+    let local = socket.local_addr().unwrap_or(UNSPECIFIED);
     let mut connection = Connection {
         number: worker.next_connection(),
         worker: worker.clone(),

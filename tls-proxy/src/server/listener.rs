@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::modules::listen::{Endpoint, Listen};
-use crate::net::socket_buffers;
+use crate::net::{UNSPECIFIED, socket_buffers};
 
 /// nginx's default on Linux (`listen … backlog=`).
 const BACKLOG: u32 = 511;
@@ -194,12 +194,8 @@ impl Listener {
                 // asked of its addresses and of TCP itself fails.
                 let socket = std::os::fd::OwnedFd::from(socket.into_std()?);
                 let socket = tokio::net::TcpStream::from_std(socket.into())?;
-                Poll::Ready(Ok((socket, NOWHERE)))
+                Poll::Ready(Ok((socket, UNSPECIFIED)))
             }
         }
     }
 }
-
-/// The address of who has none.
-pub(crate) const NOWHERE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -4,9 +4,7 @@
 //! happens on the worker's own thread, so nothing here is shared or locked.
 
 pub(crate) mod connection;
-pub(crate) mod framing;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod listener;
-pub(crate) mod stream;
 pub(crate) mod worker;

@@ -191,3 +191,16 @@ impl ServerCertVerifier for AnyServer {
         self.0.supported_schemes()
     }
 }
+
+/// TLS for one request's connection: how, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Secured {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) name: Box<str>,
+}
+
+impl PartialEq for Secured {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connector, &other.connector) && self.name == other.name
+    }
+}

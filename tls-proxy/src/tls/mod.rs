@@ -9,6 +9,7 @@ pub(crate) mod chain_properties;
 mod cipher_list;
 mod client_auth;
 pub(crate) mod client_certificate;
+pub(crate) mod client_stream;
 pub(crate) mod connector;
 mod crl;
 mod der;

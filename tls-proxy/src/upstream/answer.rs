@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::body::RequestBody;
 use super::exchange::Exchange;
+use super::group::Upstream;
 use super::link::Link;
 use crate::config::LocationId;
 use crate::http1::body::{Broken, Decoder, Step};
@@ -17,7 +18,6 @@ use crate::message::head::Framing;
 use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy;
-use crate::modules::upstream::Upstream;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::Current;
@@ -43,12 +43,12 @@ pub(crate) struct Answer {
     /// There is no body, whatever its head says of a length.
     bodiless: bool,
     /// The end of the body does not depend on the connection's.
-    pub(super) announced: bool,
+    pub(crate) announced: bool,
     /// What came behind that end.
     surplus: Option<&'static str>,
     /// Where trailers pass (`proxy_pass_trailers`): the location whose settings
     /// say which.
-    pub(super) passes: Option<(Current, LocationId)>,
+    pub(crate) passes: Option<(Current, LocationId)>,
     /// The fields behind the body, where they pass.
     trailers: Option<Fields>,
     /// The exchange's, once that has ended.

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::modules::upstream::Upstream;
-use crate::modules::upstream::method::{self, Method};
+use super::group::Upstream;
+use super::method::{self, Method};
 
 /// Tries of a hash before round robin takes over, as in nginx.
 const MOST_HASHES: usize = 20;

@@ -14,8 +14,8 @@ use crate::metrics;
 use crate::net::buffered_stream::Wire;
 use crate::request::admission::{Holder, Waits};
 use crate::server::http2::inflow::BodyFlow;
-use crate::server::stream::ClientStream;
 use crate::time::timer::Timer;
+use crate::tls::client_stream::ClientStream;
 
 /// A connection's wire, shared by the connection and the body that is read
 /// off it; both are parts of one task.

@@ -10,12 +10,12 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use super::balance::Lease;
+use super::group::Address;
 use crate::config::LocationId;
-use crate::modules::proxy_ssl::Secured;
-use crate::modules::upstream::Address;
 use crate::net::buffered_stream::Wire;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
+use crate::tls::connector::Secured;
 
 /// A connection to a peer.
 #[derive(Debug)]

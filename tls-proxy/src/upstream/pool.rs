@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::group::{Address, Upstream};
 use super::link::Link;
 use crate::config::LocationId;
-use crate::modules::proxy_ssl::Secured;
-use crate::modules::upstream::{Address, Upstream};
 use crate::request::admission::{Admission, Permit};
 use crate::time::cached_time;
+use crate::tls::connector::Secured;
 
 /// How often connections that have been idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(5);

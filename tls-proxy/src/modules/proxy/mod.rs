@@ -7,10 +7,12 @@ pub(crate) mod cache;
 pub(crate) mod client_abort;
 pub(crate) mod cookies;
 mod directives;
+pub(crate) mod handler;
 pub(crate) mod next_upstream;
 pub(crate) mod pass;
 pub(crate) mod redirect;
 pub(crate) mod request_head;
+pub(crate) mod response;
 
 use std::sync::Arc;
 use std::time::Duration;

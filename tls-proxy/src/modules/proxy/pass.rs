@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::request::Request;
+use crate::upstream::group;
 use crate::vars::template::Template;
 
 /// Where `proxy_pass` leads.
@@ -44,7 +45,7 @@ pub struct ProxyTo {
 #[derive(Debug)]
 pub enum PassTarget {
     /// Known.
-    Group(Arc<upstream::Upstream>),
+    Group(Arc<group::Upstream>),
     /// The address has variables.
     Template(Template),
 }
@@ -189,7 +190,7 @@ impl ProxyTo {
 
 /// The peers a request goes to, and what `$proxy_host` says of them.
 pub(crate) struct Chosen {
-    pub(crate) group: Arc<upstream::Upstream>,
+    pub(crate) group: Arc<group::Upstream>,
     pub(crate) to: Arc<ProxyTo>,
     /// The whole target where the address has variables and a path.
     pub(crate) target: Option<Vec<u8>>,
@@ -239,10 +240,10 @@ async fn look_up(
     scheme: Scheme,
     host: &str,
     request: &Request,
-) -> Result<Arc<upstream::Upstream>, Nowhere> {
+) -> Result<Arc<group::Upstream>, Nowhere> {
     if let Some(path) = host.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         let path = path.trim_end_matches(':');
-        return Ok(group_of(host, upstream::Address::Unix(path.into())));
+        return Ok(group_of(host, group::Address::Unix(path.into())));
     }
     let (name, port) = listen::split_port(host);
     let port = match port {
@@ -258,7 +259,7 @@ async fn look_up(
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = bare.parse() {
         let address = std::net::SocketAddr::new(ip, port);
-        return Ok(group_of(host, upstream::Address::Tcp(address)));
+        return Ok(group_of(host, group::Address::Tcp(address)));
     }
     let config = request.config.clone();
     let settings = &config.location(request.location).settings.resolver;
@@ -273,8 +274,8 @@ async fn look_up(
     found.map_err(|failure| (502, format!("{name} could not be resolved ({failure})")))
 }
 
-fn group_of(host: &str, address: upstream::Address) -> Arc<upstream::Upstream> {
-    Arc::new(upstream::Upstream::of_address(host, vec![address]))
+fn group_of(host: &str, address: group::Address) -> Arc<group::Upstream> {
+    Arc::new(group::Upstream::of_address(host, vec![address]))
 }
 
 #[cfg(test)]

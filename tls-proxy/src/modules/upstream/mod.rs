@@ -1,9 +1,8 @@
 //! nginx's `ngx_http_upstream_module`: groups of servers a request may go to.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 pub(crate) mod method;
@@ -12,120 +11,13 @@ use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
 use crate::directive::arguments;
-use method::{Method, Ring};
-
-/// Where a peer is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A UNIX socket.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(out, "{address}"),
-            Self::Unix(path) => write!(out, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// One server of a group.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Where it is.
-    pub address: Address,
-    /// As the configuration writes it.
-    pub server: Arc<str>,
-    /// `weight=`.
-    pub weight: u32,
-    /// `max_fails=`; zero never marks it as failed.
-    pub max_fails: u32,
-    /// `fail_timeout=`: the time in which failures count, and for which the
-    /// peer is then left alone.
-    pub fail_timeout: Duration,
-    /// `max_conns=`: requests at once, per worker; zero is no limit.
-    pub max_conns: usize,
-    /// `backup`.
-    pub backup: bool,
-    /// `down`.
-    pub down: bool,
-}
-
-/// A group of peers.
-#[derive(Debug)]
-pub struct Upstream {
-    /// The name `proxy_pass` calls it by.
-    pub name: String,
-    /// Its servers, in order.
-    pub peers: Vec<Peer>,
-    /// `keepalive`: idle connections a worker keeps.
-    pub keepalive: usize,
-    /// `keepalive_timeout`.
-    pub keepalive_timeout: Duration,
-    /// `keepalive_requests`.
-    pub keepalive_requests: u64,
-    /// `keepalive_time`: a connection's whole life.
-    pub keepalive_time: Duration,
-    /// `keepalive … local`: each location has its own.
-    pub keepalive_local: bool,
-    /// How a server is chosen.
-    pub method: Method,
-    /// Where the next worker's round begins, so that workers do not all start
-    /// with the first peer.
-    pub first: AtomicUsize,
-}
-
-impl Upstream {
-    /// The group that an address written in `proxy_pass` stands for.
-    pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
-        let draft = Draft {
-            peers: addresses.into_iter().map(Peer::at).collect(),
-            // As in nginx: whoever wants connections kept says so with an
-            // `upstream` block.
-            keepalive: 0,
-            ..Draft::default()
-        };
-        draft.build(name)
-    }
-}
-
-impl Peer {
-    fn at(address: Address) -> Self {
-        Self {
-            server: address.to_string().into(),
-            address,
-            weight: 1,
-            max_fails: 1,
-            fail_timeout: Duration::from_secs(10),
-            max_conns: 0,
-            backup: false,
-            down: false,
-        }
-    }
-
-    /// A peer that is nowhere, for tests of what only its name decides.
-    #[cfg(test)]
-    pub(crate) fn at_server(server: &str) -> Self {
-        Self {
-            server: server.into(),
-            ..Self::at(Address::Unix(PathBuf::new()))
-        }
-    }
-}
+use crate::upstream::group::{Address, Peer, Upstream};
+use crate::upstream::method::{Method, Ring};
 
 /// An `upstream` block while it is read.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    peers: Vec<Peer>,
-    keepalive: usize,
-    keepalive_timeout: Duration,
-    keepalive_requests: u64,
-    keepalive_time: Duration,
-    keepalive_local: bool,
-    pub(crate) method: Method,
+    group: Upstream,
     pub(crate) allowed: Allowed,
 }
 
@@ -138,34 +30,20 @@ pub(crate) struct Allowed {
 impl Default for Draft {
     fn default() -> Self {
         Self {
-            peers: Vec::new(),
-            keepalive: 32,
-            keepalive_timeout: Duration::from_secs(60),
-            keepalive_requests: 1000,
-            keepalive_time: Duration::from_secs(3600),
-            keepalive_local: true,
-            method: Method::RoundRobin,
+            group: Upstream::default(),
             allowed: Allowed { backup: true },
         }
     }
 }
 
 impl Draft {
-    fn build(mut self, name: &str) -> Upstream {
-        if let Method::Consistent(_, ring) = &mut self.method {
-            *ring = Ring::new(&self.peers);
+    fn build(self, name: &str) -> Upstream {
+        let mut group = self.group;
+        group.name = name.to_owned();
+        if let Method::Consistent(_, ring) = &mut group.method {
+            *ring = Ring::new(&group.peers);
         }
-        Upstream {
-            name: name.to_owned(),
-            peers: self.peers,
-            keepalive: self.keepalive,
-            keepalive_timeout: self.keepalive_timeout,
-            keepalive_requests: self.keepalive_requests,
-            keepalive_time: self.keepalive_time,
-            keepalive_local: self.keepalive_local,
-            method: self.method,
-            first: AtomicUsize::new(0),
-        }
+        group
     }
 }
 
@@ -186,7 +64,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 2),
         |scope, directive| {
-            let own = &mut scope.place.upstream;
+            let own = &mut scope.place.upstream.group;
             let word = arguments::first(directive);
             own.keepalive = word.text.parse().map_err(|_| {
                 let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
@@ -208,7 +86,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.upstream.keepalive_timeout = arguments::time(directive, word)?;
+            scope.place.upstream.group.keepalive_timeout = arguments::time(directive, word)?;
             Ok(())
         },
     )
@@ -219,7 +97,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 1),
         |scope, directive| {
-            scope.place.upstream.keepalive_requests = arguments::number(directive)? as u64;
+            scope.place.upstream.group.keepalive_requests = arguments::number(directive)? as u64;
             Ok(())
         },
     )
@@ -231,7 +109,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.upstream.keepalive_time = arguments::time(directive, word)?;
+            scope.place.upstream.group.keepalive_time = arguments::time(directive, word)?;
             Ok(())
         },
     )
@@ -257,13 +135,13 @@ fn open_upstream(
         &mut place,
     );
     let has_servers = children.iter().any(|line| line.name.text == "server");
-    if place.upstream.peers.is_empty() && !has_servers {
+    if place.upstream.group.peers.is_empty() && !has_servers {
         return Err(Problem::emerg(
             &directive.end,
             "no servers are inside upstream",
         ));
     }
-    let mut peers = place.upstream.peers.iter();
+    let mut peers = place.upstream.group.peers.iter();
     if peers.len() > 0 && peers.all(|peer| peer.backup) {
         let message = format!("no servers in upstream \"{name}\"");
         return Err(Problem::emerg(&directive.end, message)
@@ -296,7 +174,7 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         for option in &directive.args[1..] {
             set_option(&mut peer, option, scope.place.upstream.allowed)?;
         }
-        scope.place.upstream.peers.push(peer);
+        scope.place.upstream.group.peers.push(peer);
     }
     Ok(())
 }

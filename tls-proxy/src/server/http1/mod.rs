@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout};
 use self::head::Next;
 use self::send::Sent;
 use super::connection::Connection;
-use super::stream::ClientStream;
 use crate::http1::body::Decoder;
 use crate::http1::request_head::Rejection;
 use crate::lifecycle::drain::{Kind, Token};
@@ -31,6 +30,7 @@ use crate::request::admission::{Permit, Waits};
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::time::cached_time;
+use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
 
 /// Bytes of a next request that are read while this one is being answered.

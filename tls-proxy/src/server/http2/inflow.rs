@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::frame_header::{Frame, FrameHeaders};
 use crate::request::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
 use crate::server::connection::Connection;
-use crate::server::stream::ClientStream;
+use crate::tls::client_stream::ClientStream;
 
 /// Header blocks together that `h2` may decode before their requests are accepted,
 /// bytes. A byte may stand for a field of some hundred bytes.

@@ -24,7 +24,6 @@ use self::crew::Job;
 use self::inflow::{Inflow, Metered};
 use self::piece::Piece;
 use super::connection::Connection;
-use super::stream::ClientStream;
 use crate::http2::request_head::{self, Decoded, Fault};
 use crate::lifecycle::drain::{Kind, Token};
 use crate::log::level::Level;
@@ -34,6 +33,7 @@ use crate::metrics;
 use crate::request::Request;
 use crate::request::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use crate::request::error_log;
+use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{Http2Body, RequestBody};
 
 /// A stream's window: what a client may send ahead of its upstream, bytes

@@ -20,9 +20,9 @@ use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::admission::Holder;
 use crate::request::error_log;
+use crate::request::framing::Framing;
 use crate::request::response::{Carriage, Content, Response, assemble};
 use crate::request::source::Source as _;
-use crate::server::framing::Framing;
 
 /// Answers a request; `flaw` says why its head is none. What goes out passes
 /// through `queue`, which is empty.

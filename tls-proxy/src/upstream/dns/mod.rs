@@ -6,6 +6,7 @@
 
 mod client;
 pub(crate) mod message;
+pub(crate) mod resolver;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ use tokio::sync::Semaphore;
 pub(crate) use client::Failure;
 pub(crate) use message::Kind;
 
-use crate::modules::resolver::Resolver;
-use crate::modules::upstream::{Address, Upstream};
+use self::resolver::Resolver;
+use super::group::{Address, Upstream};
 
 /// Most names that are remembered; beyond it those that end first go.
 const MOST_NAMES: usize = 256;

@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::balance::{Ended, Hints};
-use super::body::{Bounds, Fault, RequestBody};
-use super::exchange::{Exchange, Failure, Limits, Upload};
-use super::link::{Link, Outgoing};
-use super::pool::Wanted;
-use super::translate::translate;
+use super::response::translate;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
 use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
-use crate::modules::proxy_ssl::Secured;
-use crate::modules::upstream::method::Method;
+use crate::modules::proxy_ssl;
 use crate::request::admission::TRANSFER;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
+use crate::upstream::balance::{Ended, Hints};
+use crate::upstream::body::{Bounds, Fault, RequestBody};
+use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
+use crate::upstream::link::{Link, Outgoing};
+use crate::upstream::method::Method;
+use crate::upstream::pool::Wanted;
 
 /// Room for the head of a request, bytes.
 const LIKELY_HEAD: usize = 1024;
@@ -304,7 +304,7 @@ impl Tries<'_> {
         request.attempts.push(attempt);
         let secured = match self.chosen.to.scheme {
             Scheme::Http => None,
-            Scheme::Https => Secured::of(request, &self.chosen.to),
+            Scheme::Https => proxy_ssl::secured(request, &self.chosen.to),
         };
         let location = request.location;
         let wanted = Wanted {

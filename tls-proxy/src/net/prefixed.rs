@@ -1,4 +1,4 @@
-//! A client's byte stream, in clear text or under TLS.
+//! A socket whose first bytes have been looked at.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,29 +9,11 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::tls::stream::TlsStream;
-
 /// A socket whose first bytes have been looked at already.
 #[derive(Debug)]
 pub(crate) struct Prefixed {
     pub(crate) seen: BytesMut,
     pub(crate) socket: TcpStream,
-}
-
-/// What HTTP is spoken over.
-pub(crate) enum ClientStream {
-    Plain(Prefixed),
-    Tls(Box<TlsStream>),
-}
-
-impl ClientStream {
-    /// What has come and cannot be read before more comes, bytes.
-    pub(crate) fn unread(&self) -> usize {
-        match self {
-            Self::Plain(_) => 0,
-            Self::Tls(stream) => stream.unread(),
-        }
-    }
 }
 
 impl Prefixed {
@@ -96,5 +78,3 @@ impl AsyncWrite for Prefixed {
         self.socket.is_write_vectored()
     }
 }
-
-crate::net::delegate_io::stream_of!(ClientStream { Plain, Tls });

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answer::Answer;
-use super::exchange::{Exchange, Failure};
 use crate::http1::response_head::{Malformed, ResponseHead};
 use crate::log::level::{Level, shown};
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
 use crate::modules::proxy::{self, Settings, accel, cookies};
-use crate::modules::upstream::Upstream;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
+use crate::upstream::answer::Answer;
+use crate::upstream::exchange::{Exchange, Failure};
+use crate::upstream::group::Upstream;
 
 /// Makes the client's answer.
 pub(super) fn translate(

@@ -1,0 +1,128 @@
+//! Groups of servers that a request may go to.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::method::Method;
+
+/// Where a peer is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A UNIX socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One server of a group.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub address: Address,
+    /// As the configuration writes it.
+    pub server: Arc<str>,
+    /// `weight=`.
+    pub weight: u32,
+    /// `max_fails=`; zero never marks it as failed.
+    pub max_fails: u32,
+    /// `fail_timeout=`: the time in which failures count, and for which the
+    /// peer is then left alone.
+    pub fail_timeout: Duration,
+    /// `max_conns=`: requests at once, per worker; zero is no limit.
+    pub max_conns: usize,
+    /// `backup`.
+    pub backup: bool,
+    /// `down`.
+    pub down: bool,
+}
+
+/// A group of peers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name `proxy_pass` calls it by.
+    pub name: String,
+    /// Its servers, in order.
+    pub peers: Vec<Peer>,
+    /// `keepalive`: idle connections a worker keeps.
+    pub keepalive: usize,
+    /// `keepalive_timeout`.
+    pub keepalive_timeout: Duration,
+    /// `keepalive_requests`.
+    pub keepalive_requests: u64,
+    /// `keepalive_time`: a connection's whole life.
+    pub keepalive_time: Duration,
+    /// `keepalive … local`: each location has its own.
+    pub keepalive_local: bool,
+    /// How a server is chosen.
+    pub method: Method,
+    /// Where the next worker's round begins, so that workers do not all start
+    /// with the first peer.
+    pub first: AtomicUsize,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            peers: Vec::new(),
+            keepalive: 32,
+            keepalive_timeout: Duration::from_secs(60),
+            keepalive_requests: 1000,
+            keepalive_time: Duration::from_secs(3600),
+            keepalive_local: true,
+            method: Method::RoundRobin,
+            first: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Upstream {
+    /// The group that an address written in `proxy_pass` stands for.
+    pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
+        Self {
+            name: name.to_owned(),
+            peers: addresses.into_iter().map(Peer::at).collect(),
+            // As in nginx: whoever wants connections kept says so with an
+            // `upstream` block.
+            keepalive: 0,
+            ..Self::default()
+        }
+    }
+}
+
+impl Peer {
+    /// One with nginx's defaults.
+    pub(crate) fn at(address: Address) -> Self {
+        Self {
+            server: address.to_string().into(),
+            address,
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            max_conns: 0,
+            backup: false,
+            down: false,
+        }
+    }
+
+    /// A peer that is nowhere, for tests of what only its name decides.
+    #[cfg(test)]
+    pub(crate) fn at_server(server: &str) -> Self {
+        Self {
+            server: server.into(),
+            ..Self::at(Address::Unix(PathBuf::new()))
+        }
+    }
+}
