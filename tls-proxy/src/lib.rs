@@ -4,6 +4,7 @@
 //! opens its addresses, [`run`] serves until a drain has ended.
 
 pub mod admin;
+pub(crate) mod admission;
 pub mod cli;
 pub mod conf;
 mod config;

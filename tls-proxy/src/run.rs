@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, Told};
+use crate::admission::{Capacity, FEWEST};
 use crate::cli::Options;
 use crate::config::Config;
 use crate::lifecycle::drain::{Conductor, Phase};
@@ -19,7 +20,6 @@ use crate::lifecycle::signals::{Event, Signals};
 use crate::lifecycle::timetable::Timetable;
 use crate::metrics;
 use crate::net::read_size;
-use crate::request::admission::{Capacity, FEWEST};
 use crate::server::listener::{self, BindError, Bound};
 use crate::server::worker::{self, End, Start};
 use crate::supervisor::announce;

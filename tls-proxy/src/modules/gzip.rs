@@ -12,6 +12,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
 use super::{Contexts, Effect, MANY, Spec, user_agent};
+use crate::admission::COMPRESSOR;
 use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::directive::value;
@@ -19,7 +20,6 @@ use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::pattern::Pattern;
 use crate::request::Request;
-use crate::request::admission::COMPRESSOR;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
 use crate::upstream::answer::{Answer, Frame};

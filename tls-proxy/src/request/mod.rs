@@ -1,6 +1,5 @@
 //! One request, from its head to its line in the access log.
 
-pub(crate) mod admission;
 pub(crate) mod conn_config;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
@@ -30,7 +30,6 @@ use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::proxy::client_abort::HearsOut;
 use crate::modules::{Settings, limit_conn, log};
-use crate::request::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::request::conn_config::Standing;
 use crate::request::live_config::Current;
 use crate::server::connection::Connection;

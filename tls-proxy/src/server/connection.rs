@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::worker::Worker;
 use super::{http1, http2};
+use crate::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
 use crate::log::level::Level;
@@ -25,7 +26,6 @@ use crate::net::prefixed::Prefixed;
 use crate::net::proxy_protocol::{Broken, Header};
 use crate::net::{UNSPECIFIED, proxy_protocol};
 use crate::request::Request;
-use crate::request::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
 use crate::request::conn_config::Standing;
 use crate::request::error_log;
 use crate::time::cached_time;

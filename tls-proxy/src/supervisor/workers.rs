@@ -10,11 +10,11 @@ use super::announce;
 use super::handover::Handover;
 use super::sources::Sources;
 use crate::admin::status::Status;
+use crate::admission::Capacity;
 use crate::cli::Options;
 use crate::config::Config;
 use crate::log::sinks::Reopened;
 use crate::modules::listen::Endpoint;
-use crate::request::admission::Capacity;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::{Order, Prepared, WorkerHandle};
 

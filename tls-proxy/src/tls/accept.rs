@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
 use super::stream::{MOST_HANDSHAKE, TlsStream};
+use crate::admission::HANDSHAKE;
 use crate::net::prefixed::Prefixed;
-use crate::request::admission::HANDSHAKE;
 
 /// A ClientHello is no longer than this, bytes: browsers send 2 KiB, and what is
 /// read of it is held twice.

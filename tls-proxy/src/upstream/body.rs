@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::RecvStream;
 
+use crate::admission::{Holder, Waits};
 use crate::http1::body::{Decoder, Step};
 use crate::metrics;
 use crate::net::buffered_stream::Wire;
-use crate::request::admission::{Holder, Waits};
 use crate::server::http2::inflow::BodyFlow;
 use crate::time::timer::Timer;
 use crate::tls::client_stream::ClientStream;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::group::{Address, Upstream};
 use super::link::Link;
+use crate::admission::{Admission, Permit};
 use crate::config::LocationId;
-use crate::request::admission::{Admission, Permit};
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
 

@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
 use super::link::Link;
+use crate::admission::{Holder, Waits};
 use crate::lifecycle::drain::Drain;
 use crate::net::buffered_stream::Wire;
-use crate::request::admission::{Holder, Waits};
 use crate::time::timer::Timer;
 
 /// Moves bytes both ways until both sides have ended, nothing moved for

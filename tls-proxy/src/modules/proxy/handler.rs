@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::response::translate;
+use crate::admission::TRANSFER;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
@@ -16,7 +17,6 @@ use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl;
-use crate::request::admission::TRANSFER;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 use crate::request::{Attempt, Request, Tried};

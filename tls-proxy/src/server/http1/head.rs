@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admission::{Permit, SMALL_HEAD, Waits};
 use crate::http1::request_head::{self, Rejection};
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
 use crate::metrics::Reading;
-use crate::request::admission::{Permit, SMALL_HEAD, Waits};
 use crate::request::conn_config::Standing;
 use crate::request::error_log;
 use crate::server::connection::{Connection, note_broken};

@@ -6,13 +6,13 @@ use std::task::Poll;
 
 use bytes::Buf;
 
+use crate::admission::Waits;
 use crate::decimal;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Version;
 use crate::modules::core::reason;
 use crate::request::Request;
-use crate::request::admission::Waits;
 use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::gather::{ENOUGH, Gather, Part, Then};

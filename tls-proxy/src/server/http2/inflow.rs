@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::request::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
+use crate::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
 use crate::server::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 

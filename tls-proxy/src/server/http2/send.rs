@@ -13,9 +13,9 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::SEND_BUFFER;
 use super::piece::{Piece, Queue};
+use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
 use crate::request::Request;
-use crate::request::admission::{Holder, Waits};
 use crate::request::error_log;
 use crate::request::gather::{Gather, Part, Then};
 use crate::request::response::Content;

@@ -13,12 +13,12 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
+use crate::admission::Holder;
 use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
 use crate::message::rules::Flaw;
 use crate::pipeline::phases;
 use crate::request::Request;
-use crate::request::admission::Holder;
 use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Carriage, Content, Response, assemble};

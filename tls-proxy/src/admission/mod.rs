@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-pub(crate) use self::capacity::*;
-pub(crate) use self::holder::{Account, Client, Holder, Waits};
+pub(crate) use crate::admission::capacity::*;
+pub(crate) use crate::admission::holder::{Account, Client, Holder, Waits};
 use crate::metrics;
 use crate::time::cached_time;
 
