@@ -5,7 +5,7 @@ use pod::exposition;
 use super::{Site, page};
 use crate::lifecycle::drain::Phase;
 use crate::message::head::RequestHead;
-use crate::modules::core::reason;
+use crate::message::status::reason;
 use crate::time::clock::Stamp;
 
 /// An answer of this port.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::draft::{Draft, FinishedServer, Paths};
+use super::listen::{Endpoint, Listen};
 use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
@@ -13,7 +14,6 @@ use crate::conf::{Directive, Loaded, Position, Problem, Severity};
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
-use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
 use super::{Location, LocationId};
@@ -12,7 +13,6 @@ use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
-use crate::modules::listen::Listen;
 use crate::modules::{Place, Settings, log, log_format, main};
 use crate::tls::connector::Connector;
 use crate::upstream::group::{Address, Upstream};

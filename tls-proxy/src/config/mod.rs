@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod draft;
 pub(crate) mod host_key;
+pub(crate) mod listen;
 pub(crate) mod locations;
 pub(crate) mod names;
 mod settle;
@@ -10,10 +11,10 @@ mod settle;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::listen::{Endpoint, Listen};
 use crate::log::files::LogFile;
 use crate::log::form::Form;
 use crate::modules::limit_zone::Zones;
-use crate::modules::listen::{Endpoint, Listen};
 use crate::modules::{Settings, log_format, main};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;

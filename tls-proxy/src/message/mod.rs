@@ -8,4 +8,5 @@ pub(crate) mod head;
 pub(crate) mod host;
 pub(crate) mod internal_path;
 pub(crate) mod rules;
+pub(crate) mod status;
 pub(crate) mod target;

@@ -1,62 +1,12 @@
 //! `listen`: the addresses a server is reached at.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::{Contexts, Scope, Spec};
-use crate::conf::{Directive, Position, Problem, Word};
+use crate::conf::{Directive, Problem, Word};
+use crate::config::listen::{Endpoint, Listen};
 use crate::directive::arguments;
-
-/// Where clients come in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A UNIX socket.
-    Unix(Arc<Path>),
-}
-
-impl Endpoint {
-    /// Its path, where it is a UNIX socket.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Unix(path) => Some(path),
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(out, "{address}"),
-            Self::Unix(path) => write!(out, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// One `listen` line.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    /// Address and port, or a UNIX socket.
-    pub address: Endpoint,
-    /// `default_server`.
-    pub default_server: bool,
-    /// `ssl`.
-    pub ssl: bool,
-    /// `http2`.
-    pub http2: bool,
-    /// `proxy_protocol`.
-    pub proxy_protocol: bool,
-    /// `backlog=`, connections.
-    pub backlog: Option<u32>,
-    /// `ipv6only=`.
-    pub ipv6_only: bool,
-    /// Where the line stands.
-    pub at: Position,
-}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "listen",

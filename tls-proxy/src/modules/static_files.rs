@@ -20,8 +20,8 @@ use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::log::level::{Level, shown};
 use crate::message::{internal_path, target::escape_path};
-use crate::pipeline::phases::Step;
 use crate::request::Request;
+use crate::request::content_result::ContentResult;
 use crate::request::error_log;
 use crate::request::file_body::FileBody;
 use crate::request::response::{Content, Refusal, Response, Validators};
@@ -156,31 +156,31 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// Answers a request with a file.
-pub(crate) fn serve(request: &mut Request) -> Step {
+pub(crate) fn serve(request: &mut Request) -> ContentResult {
     let method = &request.head.method[..];
     if !matches!(method, b"GET" | b"HEAD" | b"POST") {
-        return Step::refuse(405);
+        return ContentResult::refuse(405);
     }
     let replaced = request.settings().static_files.documents.replaced();
     if internal_path::climbs(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);
-        return Step::refuse(404);
+        return ContentResult::refuse(404);
     }
     if request.path.ends_with(b"/") {
         return open_index(request);
     }
     let path = document_root::file(request);
     match open(&path) {
-        Ok((_, meta)) if meta.is_dir() => Step::Answer(Ok(to_folder(request))),
+        Ok((_, meta)) if meta.is_dir() => ContentResult::Response(Ok(to_folder(request))),
         Ok((_, meta)) if !meta.is_file() => {
             let what = format!("\"{}\" is not a regular file", path.display());
             error_log::request(request, Level::Crit, what);
-            Step::refuse(404)
+            ContentResult::refuse(404)
         }
-        Ok(_) if method == b"POST" => Step::refuse(405),
-        Ok((file, meta)) => Step::Answer(Ok(answer(request, file, &meta))),
-        Err(error) => Step::Answer(Err(refuse(request, "open()", &path, &error))),
+        Ok(_) if method == b"POST" => ContentResult::refuse(405),
+        Ok((file, meta)) => ContentResult::Response(Ok(answer(request, file, &meta))),
+        Err(error) => ContentResult::Response(Err(refuse(request, "open()", &path, &error))),
     }
 }
 
@@ -238,7 +238,7 @@ fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refu
 }
 
 /// A folder: the first index file that is there is where the request goes on.
-fn open_index(request: &mut Request) -> Step {
+fn open_index(request: &mut Request) -> ContentResult {
     let folder = document_root::file(request);
     let config = request.config.clone();
     let index = &config
@@ -265,14 +265,14 @@ fn open_index(request: &mut Request) -> Step {
                 let reason = crate::conf::reason(&error);
                 let refusal = refuse(request, "open()", &path, &error);
                 tracing::debug!("{}: {reason}", path.display());
-                return Step::Answer(Err(refusal));
+                return ContentResult::Response(Err(refusal));
             }
         }
     }
     let path = shown(folder.as_os_str().as_bytes());
     let what = format!("directory index of \"{path}\" is forbidden");
     error_log::request(request, Level::Error, what);
-    Step::refuse(403)
+    ContentResult::refuse(403)
 }
 
 fn joined(folder: &Path, name: &[u8]) -> PathBuf {
@@ -282,8 +282,8 @@ fn joined(folder: &Path, name: &[u8]) -> PathBuf {
 }
 
 /// An internal redirect to a path; the arguments stay.
-fn go_on(request: &mut Request, path: Vec<u8>) -> Step {
+fn go_on(request: &mut Request, path: Vec<u8>) -> ContentResult {
     request.path = path.into();
     request.rewritten = true;
-    Step::Relocate
+    ContentResult::Relocate
 }

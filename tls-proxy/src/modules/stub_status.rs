@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{Contexts, Spec};
 use crate::metrics::{Sums, sums};
-use crate::pipeline::phases::Step;
 use crate::request::Request;
+use crate::request::content_result::ContentResult;
 use crate::request::response::Response;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
@@ -23,12 +23,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .repeats()];
 
 /// The page.
-pub(crate) fn serve(request: &Request) -> Step {
+pub(crate) fn serve(request: &Request) -> ContentResult {
     if !matches!(&request.head.method[..], b"GET" | b"HEAD") {
-        return Step::refuse(405);
+        return ContentResult::refuse(405);
     }
     let kind = Some(Bytes::from_static(b"text/plain"));
-    Step::Answer(Ok(
+    ContentResult::Response(Ok(
         Response::text(200, kind, page(sums()).into()).reading_body()
     ))
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Contexts, MANY, Scope, Spec, document_root};
 use crate::conf::{Directive, Problem};
 use crate::message::internal_path;
-use crate::pipeline::phases::Step;
 use crate::request::Request;
+use crate::request::content_result::ContentResult;
 use crate::vars::template::Template;
 
 /// One `try_files`; a location does not inherit it.
@@ -67,7 +67,7 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
 
 impl TryFiles {
     /// Finds the file; `None` where the location goes on with it.
-    pub(crate) fn run(&self, request: &mut Request) -> Option<Step> {
+    pub(crate) fn run(&self, request: &mut Request) -> Option<ContentResult> {
         let replaced = request.settings().static_files.documents.replaced();
         let prefix = request.path.get(..replaced).unwrap_or_default().to_vec();
         for (file, folder) in &self.files {
@@ -90,18 +90,18 @@ impl TryFiles {
         Some(self.give_up(request))
     }
 
-    fn give_up(&self, request: &mut Request) -> Step {
+    fn give_up(&self, request: &mut Request) -> ContentResult {
         let target = match &self.last {
-            Last::Status(status) => return Step::refuse(*status),
+            Last::Status(status) => return ContentResult::refuse(*status),
             Last::Target(target) => target.evaluate(request),
         };
         if target.starts_with(b"@") {
-            return Step::Named(target);
+            return ContentResult::Named(target);
         }
         let (path, args) = internal_path::split(&target);
         request.path = path;
         request.args = args;
         request.rewritten = true;
-        Step::Relocate
+        ContentResult::Relocate
     }
 }

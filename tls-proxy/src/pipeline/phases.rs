@@ -18,6 +18,7 @@ use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
 };
 use crate::request::Request;
+use crate::request::content_result::ContentResult;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 
@@ -44,23 +45,6 @@ async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) ->
             Ok(()) => return response,
             Err(refusal) => result = Err(refusal),
         }
-    }
-}
-
-/// What the content phase came to.
-pub(crate) enum Step {
-    /// The answer is known.
-    Answer(Result<Response, Refusal>),
-    /// The path was changed: choose the location anew.
-    Relocate,
-    /// A named location goes on.
-    Named(Bytes),
-}
-
-impl Step {
-    /// A refusal.
-    pub(crate) fn refuse(status: u16) -> Self {
-        Self::Answer(Err(Refusal::new(status)))
     }
 }
 
@@ -172,9 +156,9 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         enters = match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
             Flow::Answer(result) => return *result,
             Flow::Continue => match content(request).await {
-                Step::Answer(result) => return result,
-                Step::Relocate => true,
-                Step::Named(name) => return Box::pin(run_named(request, &name)).await,
+                ContentResult::Response(result) => return result,
+                ContentResult::Relocate => true,
+                ContentResult::Named(name) => return Box::pin(run_named(request, &name)).await,
             },
             Flow::Relocate => false,
         };
@@ -235,23 +219,23 @@ fn check_length(request: &Request) -> Result<(), Refusal> {
 }
 
 /// What the location itself does.
-async fn content(request: &mut Request) -> Step {
+async fn content(request: &mut Request) -> ContentResult {
     realip::apply(request);
     if let Err(refusal) = limit_req::check(request).await {
-        return Step::Answer(Err(refusal));
+        return ContentResult::Response(Err(refusal));
     }
     if let Err(refusal) = limit_conn::check(request) {
-        return Step::Answer(Err(refusal));
+        return ContentResult::Response(Err(refusal));
     }
     if let Err(refusal) = access::check(request).await {
-        return Step::Answer(Err(refusal));
+        return ContentResult::Response(Err(refusal));
     }
     if let Some(step) = try_files(request) {
         return step;
     }
     if request.settings().proxy.pass.is_some() {
         let result = handler::forward(request).await;
-        return hand_on(request).unwrap_or(Step::Answer(result));
+        return hand_on(request).unwrap_or(ContentResult::Response(result));
     }
     if request.settings().stub_status {
         return stub_status::serve(request);
@@ -261,10 +245,10 @@ async fn content(request: &mut Request) -> Step {
 
 /// The upstream names another place (`X-Accel-Redirect`): its own answer is
 /// dropped, and that place goes on.
-fn hand_on(request: &mut Request) -> Option<Step> {
+fn hand_on(request: &mut Request) -> Option<ContentResult> {
     let target = request.carried.redirect.take()?;
     if target.starts_with(b"@") {
-        return Some(Step::Named(target));
+        return Some(ContentResult::Named(target));
     }
     let Some((path, args)) = internal_path::parse_untrusted(&target) else {
         let address = level::shown(&target);
@@ -272,17 +256,17 @@ fn hand_on(request: &mut Request) -> Option<Step> {
             "unsafe URI \"{address}\" was detected while reading response header from upstream"
         );
         error_log::request(request, Level::Error, what);
-        return Some(Step::refuse(404));
+        return Some(ContentResult::refuse(404));
     };
     (request.path, request.args) = (path, args);
     request.rewritten = true;
     if !request.is_head() {
         request.head.method = Bytes::from_static(b"GET");
     }
-    Some(Step::Relocate)
+    Some(ContentResult::Relocate)
 }
 
-fn try_files(request: &mut Request) -> Option<Step> {
+fn try_files(request: &mut Request) -> Option<ContentResult> {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     settings.try_files.as_ref()?.run(request)
@@ -325,12 +309,12 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
         Flow::Answer(result) => *result,
         Flow::Continue => match content(request).await {
-            Step::Answer(result) => result,
-            Step::Relocate => {
+            ContentResult::Response(result) => result,
+            ContentResult::Relocate => {
                 count_redirect(request)?;
                 Box::pin(run(request, false)).await
             }
-            Step::Named(name) => Box::pin(run_named(request, &name)).await,
+            ContentResult::Named(name) => Box::pin(run_named(request, &name)).await,
         },
         Flow::Relocate => {
             count_redirect(request)?;

@@ -1,10 +1,12 @@
 //! One request, from its head to its line in the access log.
 
 pub(crate) mod conn_config;
+pub(crate) mod content_result;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
 pub(crate) mod framing;
 pub(crate) mod gather;
+pub(crate) mod ignore_client_abort;
 pub(crate) mod live_config;
 pub(crate) mod pages;
 pub(crate) mod response;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::ignore_client_abort::IgnoreClientAbort;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
@@ -28,7 +31,6 @@ use crate::message::rules::Flaw;
 use crate::metrics;
 use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
-use crate::modules::proxy::client_abort::HearsOut;
 use crate::modules::{Settings, limit_conn, log};
 use crate::request::conn_config::Standing;
 use crate::request::live_config::Current;
@@ -68,7 +70,7 @@ pub(crate) struct Request {
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
     /// Its answer has trailers of this server's own.
     pub(crate) own_trailers: bool,
-    pub(crate) hears_out: HearsOut,
+    pub(crate) ignore_client_abort: IgnoreClientAbort,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
     /// `stub_status` counts it until it ends.
@@ -270,7 +272,7 @@ impl Request {
             whole_body: None,
             gzipped: OnceCell::new(),
             own_trailers: false,
-            hears_out: HearsOut::new(config.ignores_client_abort),
+            ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
             id: OnceCell::new(),
             under_way: UnderWay::new(),
             challenge: None,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::response::product;
-use crate::modules::core::{page_detail, reason};
+use crate::message::status::reason;
 
 /// The page for a status; empty where there is none.
 pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
@@ -41,6 +41,17 @@ pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
 pub(crate) fn pad(page: &[u8]) -> Bytes {
     const LINE: &[u8] = b"<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n";
     [page, &LINE.repeat(6)].concat().into()
+}
+
+/// What a page of nginx's own statuses says besides `400 Bad Request`.
+fn page_detail(status: u16) -> Option<&'static str> {
+    match status {
+        494 => Some("Request Header Or Cookie Too Large"),
+        495 => Some("The SSL certificate error"),
+        496 => Some("No required SSL certificate was sent"),
+        497 => Some("The plain HTTP request was sent to HTTPS port"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

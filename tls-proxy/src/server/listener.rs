@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::modules::listen::{Endpoint, Listen};
+use crate::config::listen::{Endpoint, Listen};
 use crate::net::{UNSPECIFIED, socket_buffers};
 
 /// nginx's default on Linux (`listen … backlog=`).

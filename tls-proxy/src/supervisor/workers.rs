@@ -13,8 +13,8 @@ use crate::admin::status::Status;
 use crate::admission::Capacity;
 use crate::cli::Options;
 use crate::config::Config;
+use crate::config::listen::Endpoint;
 use crate::log::sinks::Reopened;
-use crate::modules::listen::Endpoint;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::{Order, Prepared, WorkerHandle};
 

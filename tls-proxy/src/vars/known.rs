@@ -1,9 +1,9 @@
 //! nginx's fixed variables, each a few lines over a request.
 
 use super::{Evaluate, request_fields, ssl, write};
+use crate::config::listen::Endpoint;
 use crate::decimal;
 use crate::message::head::{Framing, Version};
-use crate::modules::listen::Endpoint;
 use crate::request::Request;
 use crate::time::cached_time;
 

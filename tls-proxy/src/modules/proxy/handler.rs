@@ -47,7 +47,9 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         error_log::request(request, Level::Error, reason);
         Refusal::new(status)
     })?;
-    request.hears_out.set(settings.ignore_client_abort);
+    request
+        .ignore_client_abort
+        .set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
     let head = head_of(request, &chosen, body.framing);
     if !request.attempts.is_empty() {

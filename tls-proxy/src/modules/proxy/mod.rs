@@ -4,7 +4,6 @@
 pub(crate) mod accel;
 pub(crate) mod buffers;
 pub(crate) mod cache;
-pub(crate) mod client_abort;
 pub(crate) mod cookies;
 mod directives;
 pub(crate) mod handler;

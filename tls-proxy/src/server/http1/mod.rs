@@ -207,11 +207,11 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     // Who still sends a body is heard by whoever reads it.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
-    let hears_out = request.hears_out.clone();
+    let ignore_client_abort = request.ignore_client_abort.clone();
     let mut responding = pin!(phases::respond(request));
     poll_fn(|cx| match responding.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending if watch() && !hears_out.get() && client_is_gone(wire, cx) => {
+        Poll::Pending if watch() && !ignore_client_abort.get() && client_is_gone(wire, cx) => {
             Poll::Ready(None)
         }
         Poll::Pending => Poll::Pending,

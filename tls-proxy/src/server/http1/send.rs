@@ -11,7 +11,7 @@ use crate::decimal;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Version;
-use crate::modules::core::reason;
+use crate::message::status::reason;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;

@@ -70,7 +70,7 @@ async fn respond(
     answer: &mut SendResponse<Piece>,
     holder: &Holder,
 ) -> Result<Response, Unfinished> {
-    let hears_out = request.hears_out.clone();
+    let ignore_client_abort = request.ignore_client_abort.clone();
     let mut responding = pin!(async {
         match flaw {
             None => phases::respond(request).await,
@@ -91,7 +91,9 @@ async fn respond(
                 Poll::Ready(Err(Unfinished::Gone))
             }
             Poll::Ready(response) => Poll::Ready(Ok(response)),
-            Poll::Pending if has_left(cx) && !hears_out.get() => Poll::Ready(Err(Unfinished::Gone)),
+            Poll::Pending if has_left(cx) && !ignore_client_abort.get() => {
+                Poll::Ready(Err(Unfinished::Gone))
+            }
             Poll::Pending => holder.poll_evicted(cx).map(|()| Err(Unfinished::Evicted)),
         }
     })

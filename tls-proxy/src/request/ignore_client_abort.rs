@@ -8,9 +8,9 @@ use std::rc::Rc;
 /// its location. Whoever watches the client asks while the phases hold the
 /// request. Where no location wants it there is nothing to share.
 #[derive(Clone, Debug)]
-pub(crate) struct HearsOut(Option<Rc<Cell<bool>>>);
+pub(crate) struct IgnoreClientAbort(Option<Rc<Cell<bool>>>);
 
-impl HearsOut {
+impl IgnoreClientAbort {
     /// Nobody is, until a location says so; `ever` is whether one may.
     pub(crate) fn new(ever: bool) -> Self {
         Self(ever.then(Rc::default))
