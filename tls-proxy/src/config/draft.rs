@@ -151,14 +151,14 @@ impl Draft {
             return;
         };
         let own = &settings.proxy_ssl;
-        let key = format!("{own:?}");
+        let key = format!("{:?}", own.tls);
         if let Some(known) = self.connectors.get(&key) {
             settings.proxy_ssl.connector = Some(known.clone());
             return;
         }
         self.tls_files
-            .extend(own.files().map(|file| file.path.clone()));
-        match Connector::load(own, &pass.at, &mut self.problems) {
+            .extend(own.tls.files().map(|file| file.path.clone()));
+        match Connector::load(&own.tls, &pass.at, &mut self.problems) {
             Ok(connector) => {
                 let connector = Arc::new(connector);
                 self.connectors.insert(key, connector.clone());

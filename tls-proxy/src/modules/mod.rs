@@ -303,7 +303,7 @@ pub struct Settings {
     /// Answers and changes decided in the configuration.
     pub rewrite: rewrite::Settings,
     /// Certificates and TLS parameters; meaningful down to the server.
-    pub ssl: ssl::Settings,
+    pub ssl: crate::tls::settings::ServerSettings,
     /// HTTP/2; meaningful down to the server.
     pub http2: http2::Settings,
     /// Content types.

@@ -4,74 +4,23 @@
 use std::sync::Arc;
 
 use super::proxy::ProxyTo;
-use super::ssl::File;
 use super::{Contexts, Effect, MANY, Spec, listen};
-use crate::conf::{Position, Problem};
+use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};
+use crate::tls::settings::{File, UpstreamSettings};
 use crate::vars::template::Template;
 
 /// What the directives here say for each block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The line of `proxy_ssl_verify on`.
-    pub verify: Option<Position>,
-    /// `proxy_ssl_trusted_certificate`.
-    pub trusted: Option<File>,
-    /// `proxy_ssl_crl`.
-    pub crl: Option<File>,
-    /// `proxy_ssl_verify_depth`.
-    pub depth: usize,
+    /// How TLS is spoken.
+    pub tls: UpstreamSettings,
     /// `proxy_ssl_name`; the host of `proxy_pass` if there is none.
     pub name: Option<Template>,
-    /// `proxy_ssl_server_name`: the name is sent (SNI).
-    pub server_name: bool,
-    /// `proxy_ssl_protocols`: TLS 1.2.
-    pub tls12: bool,
-    /// `proxy_ssl_protocols`: TLS 1.3.
-    pub tls13: bool,
-    /// `proxy_ssl_ciphers`, as written.
-    pub ciphers: Option<Arc<str>>,
-    /// `proxy_ssl_certificate`.
-    pub certificate: Option<File>,
-    /// `proxy_ssl_certificate_key`.
-    pub key: Option<File>,
-    /// `proxy_ssl_password_file`.
-    pub passwords: Option<File>,
-    /// `proxy_ssl_session_reuse`.
-    pub session_reuse: bool,
     /// What came of it, where `proxy_pass` needs it.
     pub(crate) connector: Option<Arc<Connector>>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            verify: None,
-            trusted: None,
-            crl: None,
-            depth: 1,
-            name: None,
-            server_name: false,
-            tls12: true,
-            tls13: true,
-            ciphers: None,
-            certificate: None,
-            key: None,
-            passwords: None,
-            session_reuse: true,
-            connector: None,
-        }
-    }
-}
-
-impl Settings {
-    /// The files it names.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
-        let own = [&self.trusted, &self.crl, &self.certificate, &self.key];
-        own.into_iter().flatten().chain(&self.passwords)
-    }
 }
 
 /// What the location of `request` asks for.
@@ -103,7 +52,7 @@ macro_rules! file {
                         .with_help("write the path itself"),
                 );
             }
-            let own = &mut scope.settings.proxy_ssl;
+            let own = &mut scope.settings.proxy_ssl.tls;
             own.$field = match word.text.as_str() {
                 "" => None,
                 _ => Some(File::parse(directive, scope.draft)),
@@ -118,7 +67,7 @@ macro_rules! file {
 macro_rules! flag {
     ($name:literal, $field:ident, $default:literal, $about:literal) => {
         Spec::set($name, ALL, (1, 1), |scope, directive| {
-            scope.settings.proxy_ssl.$field = arguments::flag(directive)?;
+            scope.settings.proxy_ssl.tls.$field = arguments::flag(directive)?;
             Ok(())
         })
         .default($default)
@@ -129,7 +78,7 @@ macro_rules! flag {
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_ssl_verify", ALL, (1, 1), |scope, directive| {
         let on = arguments::flag(directive)?;
-        scope.settings.proxy_ssl.verify = on.then(|| directive.name.at.clone());
+        scope.settings.proxy_ssl.tls.verify = on.then(|| directive.name.at.clone());
         Ok(())
     })
     .default("off")
@@ -145,7 +94,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "Revoked certificates (PEM): a list of every authority in the chain."
     ),
     Spec::set("proxy_ssl_verify_depth", ALL, (1, 1), |scope, directive| {
-        scope.settings.proxy_ssl.depth = arguments::number(directive)?;
+        scope.settings.proxy_ssl.tls.depth = arguments::number(directive)?;
         Ok(())
     })
     .default("1")
@@ -171,14 +120,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "Sessions with upstreams are resumed."
     ),
     Spec::set("proxy_ssl_protocols", ALL, (1, MANY), |scope, directive| {
-        let own = &mut scope.settings.proxy_ssl;
+        let own = &mut scope.settings.proxy_ssl.tls;
         (own.tls12, own.tls13) = super::ssl::protocols(directive, &mut scope.draft.problems)?;
         Ok(())
     })
     .default("TLSv1.2 TLSv1.3")
     .about("Versions of TLS; older ones than 1.2 are never spoken."),
     Spec::set("proxy_ssl_ciphers", ALL, (1, 1), |scope, directive| {
-        scope.settings.proxy_ssl.ciphers = Some(arguments::first(directive).text.as_str().into());
+        scope.settings.proxy_ssl.tls.ciphers =
+            Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
     .default("DEFAULT")
@@ -199,7 +149,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let file = File::parse_readable(directive, scope.draft)?;
-            scope.settings.proxy_ssl.passwords = Some(file);
+            scope.settings.proxy_ssl.tls.passwords = Some(file);
             Ok(())
         },
     )

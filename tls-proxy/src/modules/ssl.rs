@@ -1,76 +1,13 @@
 //! nginx's `ngx_http_ssl_module`: what the configuration says of TLS. What it
 //! does with a connection stands in `tls/`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Contexts, Effect, MANY, Spec, ssl_client, ssl_session, ssl_stapling};
-use crate::conf::{Directive, Position, Problem};
+use super::{Contexts, Effect, MANY, Spec};
+use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
-
-/// What the module keeps for each server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `ssl_certificate` and `ssl_certificate_key`, pairwise in order.
-    pub certificates: Arc<[File]>,
-    /// The keys to `certificates`.
-    pub keys: Arc<[File]>,
-    /// `ssl_protocols`: TLS 1.2.
-    pub tls12: bool,
-    /// `ssl_protocols`: TLS 1.3.
-    pub tls13: bool,
-    /// `ssl_reject_handshake`.
-    pub reject_handshake: bool,
-    /// `ssl_ciphers`, as written.
-    pub ciphers: Option<Arc<str>>,
-    /// `ssl_ecdh_curve`, as written.
-    pub curves: Option<Arc<str>>,
-    /// `ssl_prefer_server_ciphers`.
-    pub prefer_server_ciphers: bool,
-    /// `ssl_password_file`.
-    pub passwords: Option<File>,
-    /// `ssl_dhparam`.
-    pub dhparam: Option<File>,
-    /// `ssl_conf_command Ciphersuites`, as written.
-    pub suites13: Option<Arc<str>>,
-    /// Certificates of clients.
-    pub client: ssl_client::Settings,
-    /// Resuming sessions.
-    pub session: ssl_session::Settings,
-    /// OCSP stapling.
-    pub stapling: ssl_stapling::Settings,
-}
-
-/// A file of a certificate or key, and the line that names it.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// Its path.
-    pub path: PathBuf,
-    /// The line.
-    pub at: Position,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            certificates: Arc::new([]),
-            keys: Arc::new([]),
-            tls12: true,
-            tls13: true,
-            reject_handshake: false,
-            ciphers: None,
-            curves: None,
-            prefer_server_ciphers: false,
-            passwords: None,
-            dhparam: None,
-            suites13: None,
-            client: ssl_client::Settings::default(),
-            session: ssl_session::Settings::default(),
-            stapling: ssl_stapling::Settings::default(),
-        }
-    }
-}
+use crate::tls::settings::File;
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 
@@ -213,17 +150,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Refused("keys are files; remove the line"),
     ),
 ];
-
-impl Settings {
-    /// Every file it names.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
-        let own = self.certificates.iter().chain(self.keys.iter());
-        own.chain(&self.passwords)
-            .chain(self.client.files())
-            .chain(self.session.ticket_keys.iter())
-            .chain(&self.stapling.file)
-    }
-}
 
 impl File {
     pub(super) fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {

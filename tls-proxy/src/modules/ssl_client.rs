@@ -1,67 +1,15 @@
 //! The part of `ngx_http_ssl_module` that asks clients for certificates. What
 //! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
 
-use super::ssl::File;
 use super::{Contexts, Effect, Spec};
-use crate::conf::{Directive, Position, Problem, units};
+use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::Level;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-
-/// What the directives here say for each server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `ssl_verify_client`.
-    pub verify: Verify,
-    /// Its line.
-    pub at: Option<Position>,
-    /// `ssl_client_certificate`: authorities that clients are told of.
-    pub authorities: Option<File>,
-    /// `ssl_trusted_certificate`: authorities that they are not told of.
-    pub trusted: Option<File>,
-    /// `ssl_verify_depth`.
-    pub depth: usize,
-    /// `ssl_crl`.
-    pub crl: Option<File>,
-}
-
-/// `ssl_verify_client`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// Clients are not asked.
-    Off,
-    /// A good certificate is required.
-    On,
-    /// None, or a good one.
-    Optional,
-    /// None, or one that is good but for its authority.
-    OptionalNoCa,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            verify: Verify::Off,
-            at: None,
-            authorities: None,
-            trusted: None,
-            depth: 1,
-            crl: None,
-        }
-    }
-}
-
-impl Settings {
-    /// The files it names.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
-        [&self.authorities, &self.trusted, &self.crl]
-            .into_iter()
-            .flatten()
-    }
-}
+use crate::tls::settings::{File, Verify};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 

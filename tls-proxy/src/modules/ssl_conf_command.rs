@@ -1,9 +1,9 @@
 //! `ssl_conf_command`: OpenSSL's own settings, as far as they mean something
 //! here.
 
-use super::ssl::Settings;
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
+use crate::tls::settings::ServerSettings;
 
 /// Options of OpenSSL that ask for what is always so here, or that change
 /// nothing that a peer could see.
@@ -83,7 +83,7 @@ fn protocol(command: &Word, value: &Word) -> Result<u8, Problem> {
     }
 }
 
-fn set_options(ssl: &mut Settings, value: &Word) -> Result<(), Problem> {
+fn set_options(ssl: &mut ServerSettings, value: &Word) -> Result<(), Problem> {
     for option in value.text.split(',') {
         let option = option.trim_start_matches('+');
         match option {

@@ -1,46 +1,11 @@
 //! The part of `ngx_http_ssl_module` about resuming sessions. What is made of
 //! it stands in `tls/sessions.rs` and `tls/tickets.rs`.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::ssl::{File, add_file};
+use super::ssl::add_file;
 use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
-
-/// What the directives here say for each server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `ssl_session_tickets`.
-    pub tickets: bool,
-    /// `ssl_session_ticket_key`, the sealing one first.
-    pub ticket_keys: Arc<[File]>,
-    /// `ssl_session_cache`; none for `off` and `none`.
-    pub cache: Option<Cache>,
-    /// `ssl_session_timeout`.
-    pub timeout: Duration,
-}
-
-/// A memory of sessions.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    /// Servers that write the same name share it.
-    pub name: Box<str>,
-    /// Most sessions in it.
-    pub sessions: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            tickets: true,
-            ticket_keys: Arc::new([]),
-            cache: None,
-            timeout: Duration::from_secs(5 * 60),
-        }
-    }
-}
+use crate::tls::settings::{Cache, File};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 /// nginx: one megabyte holds about 4000 sessions.

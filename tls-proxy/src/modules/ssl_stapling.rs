@@ -1,20 +1,10 @@
 //! The part of `ngx_http_ssl_module` about OCSP stapling. The file is read in
 //! `tls/stapling.rs`.
 
-use super::ssl::File;
 use super::{Contexts, Effect, Spec};
-use crate::conf::Position;
 use crate::directive::arguments;
 use crate::directive::value::Value;
-
-/// What the directives here say for each server.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// The line of `ssl_stapling on`.
-    pub on: Option<Position>,
-    /// `ssl_stapling_file`.
-    pub file: Option<File>,
-}
+use crate::tls::settings::File;
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 const NOT_ASKED: &str = "responders are not asked; `ssl_stapling_file` is what is stapled";

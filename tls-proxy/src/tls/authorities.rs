@@ -9,7 +9,7 @@ use super::crl::Crl;
 use super::keys;
 use super::pem;
 use crate::conf::Problem;
-use crate::modules::ssl::File;
+use crate::tls::settings::File;
 
 /// The authorities of a file; the same one twice counts once.
 pub(crate) fn load(file: &File) -> Result<Vec<Certificate>, Problem> {

@@ -22,8 +22,7 @@ use super::client_auth::{check_tls12, check_tls13};
 use super::trust::{Purpose, Trust};
 use super::{authorities, host_name, keys, parameters};
 use crate::conf::{Position, Problem};
-use crate::modules::proxy_ssl::Settings;
-use crate::modules::ssl;
+use crate::tls::settings::{ServerSettings, UpstreamSettings};
 
 /// Stands in where the upstream's name is none of DNS; it is never sent.
 const NAMELESS: &str = "upstream.invalid";
@@ -39,15 +38,15 @@ pub(crate) struct Connector {
 impl Connector {
     /// Reads what `proxy_ssl_*` names.
     pub(crate) fn load(
-        settings: &Settings,
+        settings: &UpstreamSettings,
         at: &Position,
         problems: &mut Vec<Problem>,
     ) -> Result<Self, Problem> {
-        let parameters = ssl::Settings {
+        let parameters = ServerSettings {
             tls12: settings.tls12,
             tls13: settings.tls13,
             ciphers: settings.ciphers.clone(),
-            ..ssl::Settings::default()
+            ..ServerSettings::default()
         };
         let provider = CryptoProvider {
             cipher_suites: parameters::cipher_suites(&parameters, at, problems)?,
@@ -120,7 +119,7 @@ impl Connector {
     }
 }
 
-fn trust(settings: &Settings) -> Result<Option<Trust>, Problem> {
+fn trust(settings: &UpstreamSettings) -> Result<Option<Trust>, Problem> {
     let Some(at) = &settings.verify else {
         return Ok(None);
     };

@@ -12,7 +12,7 @@ use super::der::{SEQUENCE, element};
 use super::encrypted_key;
 use super::pem;
 use crate::conf::Problem;
-use crate::modules::ssl::File;
+use crate::tls::settings::File;
 
 /// Reads a chain and its key, and checks that they belong together.
 ///

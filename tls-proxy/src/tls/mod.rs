@@ -30,6 +30,7 @@ mod parameters;
 mod pem;
 pub(crate) mod server_config;
 mod sessions;
+pub(crate) mod settings;
 mod signature;
 mod stapling;
 pub(crate) mod stream;

@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group};
 
 use super::{cipher_list, suites};
 use crate::conf::{Position, Problem};
-use crate::modules::ssl::Settings;
+use crate::tls::settings::ServerSettings;
 
 const TLS12_SUITES: [(&str, SupportedCipherSuite); 6] = [
     (
@@ -39,7 +39,7 @@ const TLS12_SUITES: [(&str, SupportedCipherSuite); 6] = [
 /// The suites of TLS 1.3, and those of TLS 1.2 that `ssl_ciphers` leaves, in its
 /// order.
 pub(super) fn cipher_suites(
-    ssl: &Settings,
+    ssl: &ServerSettings,
     at: &Position,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<SupportedCipherSuite>, Problem> {

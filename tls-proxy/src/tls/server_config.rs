@@ -18,8 +18,7 @@ use super::sessions::{Cache, Cached, Mark, Tickets};
 use super::trust::{Purpose, Trust};
 use super::{authorities, keys, parameters, sessions, stapling, tickets};
 use crate::conf::{Position, Problem};
-use crate::modules::ssl::Settings;
-use crate::modules::ssl_client::Verify;
+use crate::tls::settings::{ServerSettings, Verify};
 
 /// TLS of one server.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl TlsServer {
     /// default server, which OpenSSL keeps to. `None` where it has none or something is
     /// wrong, which `problems` then tells.
     pub(crate) fn load(
-        ssl: &Settings,
+        ssl: &ServerSettings,
         curves: Option<&str>,
         at: &Position,
         context: &mut TlsContext,
@@ -112,7 +111,7 @@ impl TlsServer {
 }
 
 /// Files that have to be there though nothing is made of them.
-fn check_files(ssl: &Settings) -> impl Iterator<Item = Problem> {
+fn check_files(ssl: &ServerSettings) -> impl Iterator<Item = Problem> {
     let asks = ssl.client.verify != Verify::Off;
     // Where clients are asked, both are loaded with the rest.
     let trusted = ssl.client.trusted.iter().filter(move |_| !asks);
@@ -127,7 +126,7 @@ fn check_files(ssl: &Settings) -> impl Iterator<Item = Problem> {
 }
 
 fn build(
-    ssl: &Settings,
+    ssl: &ServerSettings,
     curves: Option<&str>,
     at: &Position,
     certified: Vec<CertifiedKey>,
@@ -174,7 +173,7 @@ fn build(
 }
 
 /// `ssl_verify_client` and what belongs to it.
-fn ask_clients(ssl: &Settings) -> Result<Option<(AnyClient, Trust)>, Problem> {
+fn ask_clients(ssl: &ServerSettings) -> Result<Option<(AnyClient, Trust)>, Problem> {
     let client = &ssl.client;
     let Some(at) = client.at.as_ref().filter(|_| client.verify != Verify::Off) else {
         return Ok(None);
@@ -197,7 +196,7 @@ fn ask_clients(ssl: &Settings) -> Result<Option<(AnyClient, Trust)>, Problem> {
 
 /// `ssl_stapling`: the same answer for every certificate, as nginx has it.
 fn staple(
-    ssl: &Settings,
+    ssl: &ServerSettings,
     certified: Vec<CertifiedKey>,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
@@ -211,7 +210,7 @@ fn staple(
 
 /// Tickets and caches.
 fn resume(
-    ssl: &Settings,
+    ssl: &ServerSettings,
     mark: Mark,
     context: &mut TlsContext,
     config: &mut ServerConfig,
@@ -251,7 +250,7 @@ fn resume(
 
 /// A mark of the rules that sessions are made under: the certificates shown
 /// and what is asked of clients. The same in every pod with the same files.
-fn mark(ssl: &Settings, certified: &[CertifiedKey]) -> Mark {
+fn mark(ssl: &ServerSettings, certified: &[CertifiedKey]) -> Mark {
     let mut digest = digest::Context::new(&digest::SHA256);
     for own in certified {
         digest.update(own.cert.first().map_or(&[], |own| own.as_ref()));

@@ -3,11 +3,11 @@
 
 use super::{der, keys};
 use crate::conf::Problem;
-use crate::modules::ssl_stapling::Settings;
+use crate::tls::settings::StaplingSettings;
 
 /// The answer to staple; none where stapling is off or no file is named.
 pub(super) fn load(
-    stapling: &Settings,
+    stapling: &StaplingSettings,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Vec<u8>>, Problem> {
     let Some(on) = &stapling.on else {

@@ -18,7 +18,7 @@ use rustls::server::ProducesTickets;
 
 use super::keys;
 use crate::conf::Problem;
-use crate::modules::ssl::File;
+use crate::tls::settings::File;
 
 const NAME: usize = 16;
 const IV: usize = 16;

@@ -1,0 +1,232 @@
+//! What the configuration says of TLS. The directives stand in `modules/`, what is
+//! made of it beside this.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conf::Position;
+
+/// A file of a certificate or key, and the line that names it.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// The line.
+    pub at: Position,
+}
+
+/// What the module keeps for each server.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// `ssl_certificate` and `ssl_certificate_key`, pairwise in order.
+    pub certificates: Arc<[File]>,
+    /// The keys to `certificates`.
+    pub keys: Arc<[File]>,
+    /// `ssl_protocols`: TLS 1.2.
+    pub tls12: bool,
+    /// `ssl_protocols`: TLS 1.3.
+    pub tls13: bool,
+    /// `ssl_reject_handshake`.
+    pub reject_handshake: bool,
+    /// `ssl_ciphers`, as written.
+    pub ciphers: Option<Arc<str>>,
+    /// `ssl_ecdh_curve`, as written.
+    pub curves: Option<Arc<str>>,
+    /// `ssl_prefer_server_ciphers`.
+    pub prefer_server_ciphers: bool,
+    /// `ssl_password_file`.
+    pub passwords: Option<File>,
+    /// `ssl_dhparam`.
+    pub dhparam: Option<File>,
+    /// `ssl_conf_command Ciphersuites`, as written.
+    pub suites13: Option<Arc<str>>,
+    /// Certificates of clients.
+    pub client: ClientSettings,
+    /// Resuming sessions.
+    pub session: SessionSettings,
+    /// OCSP stapling.
+    pub stapling: StaplingSettings,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            certificates: Arc::new([]),
+            keys: Arc::new([]),
+            tls12: true,
+            tls13: true,
+            reject_handshake: false,
+            ciphers: None,
+            curves: None,
+            prefer_server_ciphers: false,
+            passwords: None,
+            dhparam: None,
+            suites13: None,
+            client: ClientSettings::default(),
+            session: SessionSettings::default(),
+            stapling: StaplingSettings::default(),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Every file it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        let own = self.certificates.iter().chain(self.keys.iter());
+        own.chain(&self.passwords)
+            .chain(self.client.files())
+            .chain(self.session.ticket_keys.iter())
+            .chain(&self.stapling.file)
+    }
+}
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// `ssl_verify_client`.
+    pub verify: Verify,
+    /// Its line.
+    pub at: Option<Position>,
+    /// `ssl_client_certificate`: authorities that clients are told of.
+    pub authorities: Option<File>,
+    /// `ssl_trusted_certificate`: authorities that they are not told of.
+    pub trusted: Option<File>,
+    /// `ssl_verify_depth`.
+    pub depth: usize,
+    /// `ssl_crl`.
+    pub crl: Option<File>,
+}
+
+/// `ssl_verify_client`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Clients are not asked.
+    Off,
+    /// A good certificate is required.
+    On,
+    /// None, or a good one.
+    Optional,
+    /// None, or one that is good but for its authority.
+    OptionalNoCa,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            verify: Verify::Off,
+            at: None,
+            authorities: None,
+            trusted: None,
+            depth: 1,
+            crl: None,
+        }
+    }
+}
+
+impl ClientSettings {
+    /// The files it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        [&self.authorities, &self.trusted, &self.crl]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// `ssl_session_tickets`.
+    pub tickets: bool,
+    /// `ssl_session_ticket_key`, the sealing one first.
+    pub ticket_keys: Arc<[File]>,
+    /// `ssl_session_cache`; none for `off` and `none`.
+    pub cache: Option<Cache>,
+    /// `ssl_session_timeout`.
+    pub timeout: Duration,
+}
+
+/// A memory of sessions.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Servers that write the same name share it.
+    pub name: Box<str>,
+    /// Most sessions in it.
+    pub sessions: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            tickets: true,
+            ticket_keys: Arc::new([]),
+            cache: None,
+            timeout: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// What the directives here say for each server.
+#[derive(Clone, Debug, Default)]
+pub struct StaplingSettings {
+    /// The line of `ssl_stapling on`.
+    pub on: Option<Position>,
+    /// `ssl_stapling_file`.
+    pub file: Option<File>,
+}
+
+/// What the directives here say for each block.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// The line of `proxy_ssl_verify on`.
+    pub verify: Option<Position>,
+    /// `proxy_ssl_trusted_certificate`.
+    pub trusted: Option<File>,
+    /// `proxy_ssl_crl`.
+    pub crl: Option<File>,
+    /// `proxy_ssl_verify_depth`.
+    pub depth: usize,
+    /// `proxy_ssl_server_name`: the name is sent (SNI).
+    pub server_name: bool,
+    /// `proxy_ssl_protocols`: TLS 1.2.
+    pub tls12: bool,
+    /// `proxy_ssl_protocols`: TLS 1.3.
+    pub tls13: bool,
+    /// `proxy_ssl_ciphers`, as written.
+    pub ciphers: Option<Arc<str>>,
+    /// `proxy_ssl_certificate`.
+    pub certificate: Option<File>,
+    /// `proxy_ssl_certificate_key`.
+    pub key: Option<File>,
+    /// `proxy_ssl_password_file`.
+    pub passwords: Option<File>,
+    /// `proxy_ssl_session_reuse`.
+    pub session_reuse: bool,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            verify: None,
+            trusted: None,
+            crl: None,
+            depth: 1,
+            server_name: false,
+            tls12: true,
+            tls13: true,
+            ciphers: None,
+            certificate: None,
+            key: None,
+            passwords: None,
+            session_reuse: true,
+        }
+    }
+}
+
+impl UpstreamSettings {
+    /// The files it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        let own = [&self.trusted, &self.crl, &self.certificate, &self.key];
+        own.into_iter().flatten().chain(&self.passwords)
+    }
+}
