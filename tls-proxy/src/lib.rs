@@ -30,10 +30,8 @@ mod tls;
 mod upstream;
 mod vars;
 
-mod run;
-
 pub use log::files::LogFile;
 pub use modules::documentation::directives;
-pub use run::{Exit, bind, run, try_addresses};
 pub use supervisor::load::{Configuration, load};
+pub use supervisor::run::{Exit, bind, run, try_addresses};
 pub use supervisor::sources::Origin;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::group::{Address, Upstream};
 use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
@@ -15,7 +16,6 @@ use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
 use crate::modules::{Place, Settings, log, log_format, main};
 use crate::tls::connector::Connector;
-use crate::upstream::group::{Address, Upstream};
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 

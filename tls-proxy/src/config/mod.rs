@@ -2,9 +2,11 @@
 
 pub(crate) mod build;
 pub(crate) mod draft;
+pub(crate) mod group;
 pub(crate) mod host_key;
 pub(crate) mod listen;
 pub(crate) mod locations;
+pub(crate) mod method;
 pub(crate) mod names;
 mod settle;
 
@@ -12,13 +14,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::listen::{Endpoint, Listen};
+use crate::config::group::Upstream;
 use crate::log::files::LogFile;
 use crate::log::form::Form;
 use crate::modules::limit_zone::Zones;
 use crate::modules::{Settings, log_format, main};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
-use crate::upstream::group::Upstream;
 use crate::vars::registry::Registry;
 use locations::Tree;
 use names::Names;

@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use self::ignore_client_abort::IgnoreClientAbort;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
+use crate::config::group::Address;
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
@@ -37,7 +38,6 @@ use crate::request::live_config::Current;
 use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
-use crate::upstream::group::Address;
 use crate::vars::captured::Captured;
 use crate::vars::slots::Slots;
 

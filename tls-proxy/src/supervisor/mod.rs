@@ -4,5 +4,6 @@
 pub(crate) mod announce;
 pub(crate) mod handover;
 pub(crate) mod load;
+pub(crate) mod run;
 pub(crate) mod sources;
 pub(crate) mod workers;

@@ -170,7 +170,12 @@ pub async fn run(
     }
     // What it keeps open for itself is known now that all has been started.
     let open = open_files();
-    workers.resize(self::capacity(&config, count, open, limits.limits().memory));
+    workers.resize(crate::supervisor::run::capacity(
+        &config,
+        count,
+        open,
+        limits.limits().memory,
+    ));
     let line = announce::start(options, &config, &lifetimes, count, most);
     tracing::info!("{line}");
     announce::warn_of_ends(&lifetimes);

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::body::RequestBody;
 use super::exchange::Exchange;
-use super::group::Upstream;
 use super::link::Link;
 use crate::config::LocationId;
+use crate::config::group::Upstream;
 use crate::http1::body::{Broken, Decoder, Step};
 use crate::log::level::Level;
 use crate::message::fields::Fields;

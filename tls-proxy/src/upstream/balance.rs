@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::group::Upstream;
-use super::method::{self, Method};
+use crate::config::group::Upstream;
+use crate::config::method;
+use crate::config::method::Method;
 
 /// Tries of a hash before round robin takes over, as in nginx.
 const MOST_HASHES: usize = 20;

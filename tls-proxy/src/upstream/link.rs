@@ -10,8 +10,8 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use super::balance::Lease;
-use super::group::Address;
 use crate::config::LocationId;
+use crate::config::group::Address;
 use crate::net::buffered_stream::Wire;
 use crate::net::socket_buffers;
 use crate::time::cached_time;

@@ -7,8 +7,6 @@ pub(crate) mod balance;
 pub(crate) mod body;
 pub(crate) mod dns;
 pub(crate) mod exchange;
-pub(crate) mod group;
 pub(crate) mod link;
-pub(crate) mod method;
 pub(crate) mod pool;
 pub(crate) mod tunnel;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::group::{Address, Upstream};
 use super::link::Link;
 use crate::admission::{Admission, Permit};
 use crate::config::LocationId;
+use crate::config::group::{Address, Upstream};
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
 

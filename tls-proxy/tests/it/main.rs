@@ -20,6 +20,7 @@ mod hostile;
 mod http2;
 mod http2_counted;
 mod lame_duck;
+mod layers;
 mod log_format;
 mod log_targets;
 mod pauses;

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::response::translate;
 use crate::admission::TRANSFER;
+use crate::config::method::Method;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
@@ -25,7 +26,6 @@ use crate::upstream::balance::{Ended, Hints};
 use crate::upstream::body::{Bounds, Fault, RequestBody};
 use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
 use crate::upstream::link::{Link, Outgoing};
-use crate::upstream::method::Method;
 use crate::upstream::pool::Wanted;
 
 /// Room for the head of a request, bytes.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
+use crate::config::group;
 use crate::request::Request;
-use crate::upstream::group;
 use crate::vars::template::Template;
 
 /// Where `proxy_pass` leads.

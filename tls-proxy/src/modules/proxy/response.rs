@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::config::group::Upstream;
 use crate::http1::response_head::{Malformed, ResponseHead};
 use crate::log::level::{Level, shown};
 use crate::message::fields::Fields;
@@ -16,7 +17,6 @@ use crate::request::error_log;
 use crate::request::response::Response;
 use crate::upstream::answer::Answer;
 use crate::upstream::exchange::{Exchange, Failure};
-use crate::upstream::group::Upstream;
 
 /// Makes the client's answer.
 pub(super) fn translate(

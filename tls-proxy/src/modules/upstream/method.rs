@@ -3,8 +3,8 @@
 use super::super::{Contexts, Effect, Scope, Spec};
 use super::Allowed;
 use crate::conf::{Directive, Problem};
+use crate::config::method::{Method, Ring};
 use crate::directive::arguments;
-use crate::upstream::method::{Method, Ring};
 use crate::vars::template::Template;
 
 pub(crate) const DIRECTIVES: &[Spec] = &[

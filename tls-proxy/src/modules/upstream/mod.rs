@@ -10,9 +10,9 @@ pub(crate) mod method;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
+use crate::config::group::{Address, Peer, Upstream};
+use crate::config::method::{Method, Ring};
 use crate::directive::arguments;
-use crate::upstream::group::{Address, Peer, Upstream};
-use crate::upstream::method::{Method, Ring};
 
 /// An `upstream` block while it is read.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ pub(crate) use client::Failure;
 pub(crate) use message::Kind;
 
 use self::resolver::Resolver;
-use super::group::{Address, Upstream};
+use crate::config::group::{Address, Upstream};
 
 /// Most names that are remembered; beyond it those that end first go.
 const MOST_NAMES: usize = 256;
