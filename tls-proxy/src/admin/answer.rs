@@ -86,7 +86,7 @@ pub(super) async fn answer(head: &RequestHead, site: &Site) -> Answer {
 
 async fn healthz(site: &Site) -> Answer {
     let phase = *site.phase.borrow();
-    match site.pulse.lock().await.check(phase).await {
+    match site.probe.lock().await.check(phase).await {
         Ok(()) => Answer::text(200, "ok\n"),
         Err(ill) => Answer::text(503, format!("{ill}\n")),
     }

@@ -7,8 +7,8 @@
 pub mod address;
 mod answer;
 mod connection;
+pub(crate) mod liveness;
 mod page;
-mod pulse;
 pub(crate) mod status;
 
 use std::collections::VecDeque;
@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use self::address::{Address, BindError};
-use self::pulse::Pulse;
 use self::status::Status;
+use crate::admin::liveness::WorkerProbe;
 use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
@@ -46,7 +46,7 @@ pub(crate) struct Told {
 struct Site {
     status: Arc<Status>,
     phase: watch::Receiver<Phase>,
-    pulse: tokio::sync::Mutex<Pulse>,
+    probe: tokio::sync::Mutex<WorkerProbe>,
 }
 
 /// Serves until the process ends, the drain too.
@@ -71,7 +71,7 @@ async fn serve(listener: tokio::net::TcpListener, told: Told) {
     let site = Arc::new(Site {
         status: told.status,
         phase: told.phase,
-        pulse: tokio::sync::Mutex::new(Pulse::new(told.workers)),
+        probe: tokio::sync::Mutex::new(WorkerProbe::new(told.workers)),
     });
     let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {

@@ -9,7 +9,7 @@ use crate::metrics;
 use crate::metrics::labels::{
     CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, RELIEFS, SESSIONS, TLS, UPSTREAM_ERRORS,
 };
-use crate::metrics::{BOUNDS, Count, Counters, Sums};
+use crate::metrics::{BOUNDS, Counter, Counters, Sums};
 
 /// Every phase, and its name.
 const PHASES: [(Phase, &str); 4] = [
@@ -42,7 +42,7 @@ pub(super) fn page(facts: &Facts, phase: Phase) -> String {
 
 /// A family of counters that are told apart by one label.
 #[inline(never)]
-fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str], &[Count])) {
+fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str], &[Counter])) {
     page.family(name, "counter", help);
     for (word, count) in all.0.iter().zip(all.1) {
         page.sample(name, &[(label, word)], count.read());

@@ -14,7 +14,7 @@ use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Place, Settings, log, log_format, main};
+use crate::modules::{Place, Settings, log, log_format, process};
 use crate::tls::connector::Connector;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
@@ -24,7 +24,7 @@ pub(crate) use super::locations::Pattern;
 /// The configuration so far.
 #[derive(Default)]
 pub(crate) struct Draft {
-    pub(crate) main: main::Settings,
+    pub(crate) main: process::Settings,
     pub(crate) paths: Paths,
     pub(crate) variables: Registry,
     pub(crate) formats: HashMap<String, Arc<log_format::Format>>,

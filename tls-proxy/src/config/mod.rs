@@ -18,7 +18,7 @@ use crate::config::group::Upstream;
 use crate::log::files::LogFile;
 use crate::log::form::Form;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Settings, log_format, main};
+use crate::modules::{Settings, log_format, process};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
@@ -29,7 +29,7 @@ use names::Names;
 #[derive(Debug)]
 pub struct Config {
     /// What concerns the process.
-    pub main: main::Settings,
+    pub main: process::Settings,
     /// Every address, once.
     pub listens: Vec<Address>,
     /// The servers, in order.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-pub use super::phase::{Conductor, Phase};
+pub use super::phase::{DrainController, Phase};
 use super::wakers::Wakers;
 
 /// What a token stands for.
@@ -80,7 +80,7 @@ impl Drain {
     }
 
     /// Takes over every phase that `main` announces. Runs as a task of the
-    /// worker; ends with the [`Conductor`].
+    /// worker; ends with the [`DrainController`].
     pub async fn follow(self, mut phases: watch::Receiver<Phase>) {
         loop {
             let phase = *phases.borrow_and_update();
@@ -308,14 +308,14 @@ mod tests {
     #[tokio::test]
     async fn a_worker_follows_the_conductor_to_the_end() {
         locally(async {
-            let (conductor, drain) = (Conductor::new(), Drain::new());
-            let following = spawn_local(drain.clone().follow(conductor.subscribe()));
+            let (drain_controller, drain) = (DrainController::new(), Drain::new());
+            let following = spawn_local(drain.clone().follow(drain_controller.subscribe()));
             for phase in [Phase::LameDuck, Phase::Draining, Phase::Deadline] {
                 let changed = drain.changed();
-                conductor.advance(phase);
+                drain_controller.advance(phase);
                 assert_eq!(changed.await, phase);
             }
-            drop(conductor);
+            drop(drain_controller);
             following.await.unwrap();
         })
         .await;
@@ -324,9 +324,9 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_starts_late_catches_up() {
         locally(async {
-            let (conductor, drain) = (Conductor::new(), Drain::new());
-            conductor.advance(Phase::Draining);
-            spawn_local(drain.clone().follow(conductor.subscribe()));
+            let (drain_controller, drain) = (DrainController::new(), Drain::new());
+            drain_controller.advance(Phase::Draining);
+            spawn_local(drain.clone().follow(drain_controller.subscribe()));
             assert_eq!(drain.closes_idle().await, Phase::Draining);
         })
         .await;

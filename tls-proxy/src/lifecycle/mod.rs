@@ -2,8 +2,8 @@
 //! file, `-s`, and the drain.
 //!
 //! The end of a pod, as these files share it: a signal becomes
-//! [`signals::Event::Quit`]; `main` moves the [`drain::Conductor`] forward by
-//! the [`timetable::Timetable`];
+//! [`signals::Event::Quit`]; `main` moves the [`drain::DrainController`] forward by
+//! the [`crate::lifecycle::shutdown_schedule::ShutdownSchedule`];
 //! every worker follows with its own [`drain::Drain`]; when all are done,
 //! [`pid_file::PidFile::announce_drained`] lets a waiting `-s quit` leave.
 
@@ -11,6 +11,6 @@ pub mod control;
 pub mod drain;
 mod phase;
 pub mod pid_file;
+pub mod shutdown_schedule;
 pub mod signals;
-pub mod timetable;
 mod wakers;

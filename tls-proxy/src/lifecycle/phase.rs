@@ -58,11 +58,11 @@ impl Phase {
 
 /// Moves all workers forward; held by `main`.
 #[derive(Debug)]
-pub struct Conductor {
+pub struct DrainController {
     phase: watch::Sender<Phase>,
 }
 
-impl Default for Conductor {
+impl Default for DrainController {
     fn default() -> Self {
         Self {
             phase: watch::Sender::new(Phase::Serving),
@@ -70,7 +70,7 @@ impl Default for Conductor {
     }
 }
 
-impl Conductor {
+impl DrainController {
     /// Serving.
     #[must_use]
     pub fn new() -> Self {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_phase_only_moves_forward() {
-        let conductor = Conductor::new();
+        let drain_controller = DrainController::new();
         for (to, expected) in [
             (Phase::Draining, Phase::Draining),
             (Phase::LameDuck, Phase::Draining),
@@ -115,18 +115,18 @@ mod tests {
             (Phase::Done, Phase::Done),
             (Phase::Deadline, Phase::Done),
         ] {
-            conductor.advance(to);
-            assert_eq!(conductor.phase(), expected);
+            drain_controller.advance(to);
+            assert_eq!(drain_controller.phase(), expected);
         }
     }
 
     #[test]
     fn followers_are_told_of_changes_only() {
-        let conductor = Conductor::new();
-        let phases = conductor.subscribe();
-        conductor.advance(Phase::Serving);
+        let drain_controller = DrainController::new();
+        let phases = drain_controller.subscribe();
+        drain_controller.advance(Phase::Serving);
         assert!(!phases.has_changed().unwrap());
-        conductor.advance(Phase::LameDuck);
+        drain_controller.advance(Phase::LameDuck);
         assert!(phases.has_changed().unwrap());
     }
 }

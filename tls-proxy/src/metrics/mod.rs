@@ -1,54 +1,54 @@
 //! What `stub_status` and `/metrics` count: one set for each worker's thread,
 //! summed when somebody reads. Nothing here is formatted.
 
+pub(crate) mod counter;
 pub(crate) mod labels;
-mod tally;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::message::head::Version;
+use crate::metrics::counter::Merge;
+pub(crate) use crate::metrics::counter::{BOUNDS, Counter, Histogram};
 use crate::metrics::labels::{Handshake, Relief, Upstream};
-use crate::metrics::tally::Absorb;
-pub(crate) use crate::metrics::tally::{BOUNDS, Count, Histogram};
 
 /// One worker's counters.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    accepted: Count,
-    closed: Count,
+    accepted: Counter,
+    closed: Counter,
     /// Idle connections that were closed for another one.
-    pub(crate) made_room: Count,
+    pub(crate) made_room: Counter,
     /// Those who had to give up what they held for others, by what they did.
-    pub(crate) relieved: [Count; labels::RELIEFS.len()],
+    pub(crate) relieved: [Counter; labels::RELIEFS.len()],
     /// Memory for connections and requests, and what of it they hold, bytes.
-    pub(crate) budget: Count,
-    pub(crate) held: Count,
+    pub(crate) budget: Counter,
+    pub(crate) held: Counter,
     /// Heads that began to come, and those of them that are whole or broken.
-    heads: Count,
-    read: Count,
-    requests: Count,
-    answered: Count,
+    heads: Counter,
+    read: Counter,
+    requests: Counter,
+    answered: Counter,
     /// Times a connection had a request after it had none, and the reverse.
-    busy: Count,
-    idle: Count,
+    busy: Counter,
+    idle: Counter,
     /// Requests that have ended, as the access log has them.
-    pub(crate) ended: [[Count; labels::CODES.len()]; labels::PROTOCOLS.len()],
+    pub(crate) ended: [[Counter; labels::CODES.len()]; labels::PROTOCOLS.len()],
     pub(crate) durations: Histogram,
     /// Bytes of requests and of answers (`$request_length`, `$bytes_sent`).
-    pub(crate) received: Count,
-    pub(crate) sent: Count,
-    pub(crate) limited: [Count; labels::LIMITS.len()],
-    pub(crate) handshakes: [[Count; labels::SESSIONS.len()]; labels::TLS.len()],
-    pub(crate) handshake_failures: [Count; labels::HANDSHAKES.len()],
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) limited: [Counter; labels::LIMITS.len()],
+    pub(crate) handshakes: [[Counter; labels::SESSIONS.len()]; labels::TLS.len()],
+    pub(crate) handshake_failures: [Counter; labels::HANDSHAKES.len()],
     /// Requests that were sent to a peer, and those of them that were not the
     /// first try.
-    pub(crate) tries: Count,
-    pub(crate) retries: Count,
+    pub(crate) tries: Counter,
+    pub(crate) retries: Counter,
     /// Connections to peers.
-    pub(crate) connected: Count,
-    pub(crate) upstream_answers: [Count; labels::CLASSES.len()],
-    pub(crate) upstream_errors: [Count; labels::UPSTREAM_ERRORS.len()],
+    pub(crate) connected: Counter,
+    pub(crate) upstream_answers: [Counter; labels::CLASSES.len()],
+    pub(crate) upstream_errors: [Counter; labels::UPSTREAM_ERRORS.len()],
 }
 
 /// The sets of all threads that ever counted.
@@ -63,7 +63,7 @@ thread_local! {
 }
 
 /// Raises one of this thread's counts by one.
-pub(crate) fn count(which: impl FnOnce(&Counters) -> &Count) {
+pub(crate) fn count(which: impl FnOnce(&Counters) -> &Counter) {
     OWN.with(|own| which(own).add(1));
 }
 
@@ -247,22 +247,22 @@ pub(crate) fn totals() -> Counters {
     let totals = Counters::default();
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
     for own in all.iter() {
-        totals.made_room.absorb(&own.made_room);
-        totals.relieved.absorb(&own.relieved);
-        totals.budget.absorb(&own.budget);
-        totals.held.absorb(&own.held);
-        totals.ended.absorb(&own.ended);
-        totals.durations.absorb(&own.durations);
-        totals.received.absorb(&own.received);
-        totals.sent.absorb(&own.sent);
-        totals.limited.absorb(&own.limited);
-        totals.handshakes.absorb(&own.handshakes);
-        totals.handshake_failures.absorb(&own.handshake_failures);
-        totals.tries.absorb(&own.tries);
-        totals.retries.absorb(&own.retries);
-        totals.connected.absorb(&own.connected);
-        totals.upstream_answers.absorb(&own.upstream_answers);
-        totals.upstream_errors.absorb(&own.upstream_errors);
+        totals.made_room.merge(&own.made_room);
+        totals.relieved.merge(&own.relieved);
+        totals.budget.merge(&own.budget);
+        totals.held.merge(&own.held);
+        totals.ended.merge(&own.ended);
+        totals.durations.merge(&own.durations);
+        totals.received.merge(&own.received);
+        totals.sent.merge(&own.sent);
+        totals.limited.merge(&own.limited);
+        totals.handshakes.merge(&own.handshakes);
+        totals.handshake_failures.merge(&own.handshake_failures);
+        totals.tries.merge(&own.tries);
+        totals.retries.merge(&own.retries);
+        totals.connected.merge(&own.connected);
+        totals.upstream_answers.merge(&own.upstream_answers);
+        totals.upstream_errors.merge(&own.upstream_errors);
     }
     totals
 }

@@ -22,7 +22,7 @@ use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
-use crate::upstream::answer::{Answer, Frame};
+use crate::upstream::response_body::{Frame, ResponseBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
@@ -352,7 +352,7 @@ impl Source for Gzip {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         self.inner.answer()
     }
 }

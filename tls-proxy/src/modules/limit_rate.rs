@@ -16,7 +16,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
-use crate::upstream::answer::{Answer, Frame};
+use crate::upstream::response_body::{Frame, ResponseBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 use crate::vars::template::Template;
@@ -159,7 +159,7 @@ impl Source for Slow {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         self.inner.answer()
     }
 }

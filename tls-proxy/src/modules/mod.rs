@@ -36,10 +36,10 @@ pub(crate) mod limit_zone;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod log_format;
-pub(crate) mod main;
 pub(crate) mod map;
 pub(crate) mod not_modified;
 pub(crate) mod passwords;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod proxy_protocol;
 pub(crate) mod proxy_ssl;
@@ -216,7 +216,7 @@ pub(crate) const MANY: usize = usize::MAX;
 
 /// Every table, in the order of the documentation.
 pub(crate) const TABLES: &[(&str, &[Spec])] = &[
-    ("main", main::DIRECTIVES),
+    ("main", crate::modules::process::DIRECTIVES),
     ("core", core::DIRECTIVES),
     ("core: by browser", user_agent::DIRECTIVES),
     ("listen", listen::DIRECTIVES),

@@ -12,7 +12,7 @@ use crate::request::Request;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
-use crate::upstream::answer::{Answer, Frame};
+use crate::upstream::response_body::{Frame, ResponseBody};
 use crate::vars::template::Template;
 
 /// What the module keeps for each block: `add_trailer`, in order.
@@ -115,7 +115,7 @@ impl Source for Trailed {
         Poll::Ready(Some(Ok(Frame::Trailers(lines))))
     }
 
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         self.inner.answer()
     }
 }

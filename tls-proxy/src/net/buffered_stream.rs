@@ -20,7 +20,7 @@ const SLACK: usize = 1024;
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(crate) struct Wire<S> {
+pub(crate) struct BufferedStream<S> {
     io: S,
     /// Read and not used yet.
     pub(crate) inbound: BytesMut,
@@ -35,14 +35,14 @@ pub(crate) struct Wire<S> {
     pub(crate) sent: u64,
 }
 
-impl<S> Wire<S> {
+impl<S> BufferedStream<S> {
     /// What is read from.
     pub(crate) fn stream(&self) -> &S {
         &self.io
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
     /// A wire on which `inbound` has been read already.
     pub(crate) fn new(io: S, inbound: BytesMut) -> Self {
         let received = inbound.len() as u64;
@@ -170,10 +170,10 @@ mod tests {
 
     /// A wire with more to read than it asks for, and how large a read is that
     /// may be large.
-    async fn read_twice() -> (Wire<tokio::io::DuplexStream>, usize) {
+    async fn read_twice() -> (BufferedStream<tokio::io::DuplexStream>, usize) {
         let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
         far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
-        let mut wire = Wire::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
         cached_time::moving(Box::pin(async {
             poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
             drop(wire.inbound.split());
@@ -188,7 +188,7 @@ mod tests {
     async fn what_waits_for_its_rest_holds_little_more_than_has_come() {
         let (mut far, near) = tokio::io::duplex(BULK_SIZE);
         far.write_all(&[b'x'; 3000]).await.unwrap();
-        let mut wire = Wire::new(near, BytesMut::new());
+        let mut wire = BufferedStream::new(near, BytesMut::new());
         let read_all = poll_fn(|cx| {
             while wire.poll_fill(cx).is_ready() {}
             Poll::Ready(())

@@ -98,7 +98,7 @@ fn ends_connection(status: u16) -> bool {
 fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
     let config = request.config.clone();
     let core = &config.location(request.location).settings.core;
-    if request.in_error_page || core.error_pages.is_empty() || request.is_worn_out() {
+    if request.in_error_page || core.error_pages.is_empty() || request.too_many_redirects() {
         return None;
     }
     request.in_error_page = !core.recursive_error_pages;

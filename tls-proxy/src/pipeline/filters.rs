@@ -9,7 +9,7 @@ use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::Source as _;
 use crate::time::http_date;
-use crate::upstream::answer::Frame;
+use crate::upstream::response_body::Frame;
 
 /// Files up to this size are read whole, so that they leave with their head
 /// in one write.

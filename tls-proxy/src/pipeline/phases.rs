@@ -289,7 +289,7 @@ pub(crate) async fn redirect(
 /// Path changes and redirects are counted together.
 fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
     request.redirects += 1;
-    if request.is_worn_out() {
+    if request.too_many_redirects() {
         Err(too_many_redirects(request))
     } else {
         Ok(())

@@ -1,14 +1,14 @@
 //! Where a connection stands in a configuration.
 
-use super::live_config::Current;
+use super::live_config::ConfigHandle;
 use crate::config::{Address, ServerId};
 use crate::modules::Settings;
 
 /// Where a connection stands in a configuration: what holds for its next
 /// request. A request keeps the one it began with.
 #[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    pub(crate) config: Current,
+pub(crate) struct ConnConfig {
+    pub(crate) config: ConfigHandle,
     /// Which of the configuration's addresses it came in by.
     pub(crate) address: usize,
     /// The server for requests whose host names none: the address's default,
@@ -16,9 +16,9 @@ pub(crate) struct Standing {
     pub(crate) server: ServerId,
 }
 
-impl Standing {
+impl ConnConfig {
     /// A connection that has just come in by an address.
-    pub(crate) fn new(config: Current, address: usize) -> Self {
+    pub(crate) fn new(config: ConfigHandle, address: usize) -> Self {
         let server = config.listens[address].default;
         Self {
             config,
@@ -40,7 +40,7 @@ impl Standing {
 
     /// The same place in another configuration, for a client that named a
     /// server in its handshake or none; none where there is no such place.
-    pub(crate) fn in_config(&self, config: Current, named: Option<&str>) -> Option<Self> {
+    pub(crate) fn in_config(&self, config: ConfigHandle, named: Option<&str>) -> Option<Self> {
         let own = &self.listen().listen;
         let address = config.listens.iter().position(|other| {
             let other = &other.listen;

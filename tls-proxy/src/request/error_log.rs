@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::Request;
-use super::live_config::Current;
+use super::live_config::ConfigHandle;
 use crate::log::error_logs::ErrorLogs;
 use crate::log::form::Line;
 use crate::log::level::{Level, shown};
@@ -65,7 +65,7 @@ fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
 
 fn line(
     connection: &Connection,
-    config: &Current,
+    config: &ConfigHandle,
     logs: &ErrorLogs,
     level: Level,
     message: &str,

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::source::{Next, Source};
-use crate::upstream::answer::{Cut, Frame};
+use crate::upstream::response_body::{Cut, Frame};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 32 << 10;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::source::Source;
-use crate::upstream::answer::{Cut, Frame};
+use crate::upstream::response_body::{Cut, Frame};
 
 /// Bytes that are not held for what may come with them.
 pub(crate) const ENOUGH: usize = 16 * 1024;

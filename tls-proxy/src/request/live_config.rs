@@ -13,7 +13,7 @@ use crate::log::sinks::Logs;
 /// touching a counter that workers share. The last one to go, when the last
 /// request has ended that began with it, closes its log files.
 #[derive(Clone, Debug)]
-pub(crate) struct Current(Rc<Shared>);
+pub(crate) struct ConfigHandle(Rc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -21,7 +21,7 @@ struct Shared {
     logs: Logs,
 }
 
-impl Current {
+impl ConfigHandle {
     /// With `logs`, which are those of `config`; a task of the worker writes
     /// their lines.
     pub(crate) fn new(config: Arc<Config>, logs: Logs) -> Self {
@@ -40,7 +40,7 @@ impl Current {
     }
 }
 
-impl Deref for Current {
+impl Deref for ConfigHandle {
     type Target = Config;
 
     fn deref(&self) -> &Config {

@@ -33,8 +33,8 @@ use crate::metrics;
 use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::{Settings, limit_conn, log};
-use crate::request::conn_config::Standing;
-use crate::request::live_config::Current;
+use crate::request::conn_config::ConnConfig;
+use crate::request::live_config::ConfigHandle;
 use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
@@ -47,7 +47,7 @@ use crate::vars::slots::Slots;
 /// ends with one line.
 pub(crate) struct Request {
     pub(crate) connection: Rc<Connection>,
-    pub(crate) config: Current,
+    pub(crate) config: ConfigHandle,
     /// Which of the configuration's addresses it came in by.
     address: usize,
     /// The server that the handshake named, or the address's default.
@@ -250,7 +250,7 @@ impl Request {
     /// A request whose head has been read. Its server is the connection's own
     /// until the host has been looked at.
     pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
-        let Standing {
+        let ConnConfig {
             config,
             address,
             server,
@@ -444,7 +444,7 @@ impl Request {
 
     /// Whether it goes round in a circle: nginx allows ten redirects
     /// (`NGX_HTTP_MAX_URI_CHANGES`).
-    pub(crate) fn is_worn_out(&self) -> bool {
+    pub(crate) fn too_many_redirects(&self) -> bool {
         self.redirects > 10
     }
 

@@ -8,8 +8,8 @@ use super::file_body::FileBody;
 use super::pages;
 use super::source::Source;
 use crate::decimal;
-use crate::upstream::answer::Answer;
-use crate::upstream::link::Link;
+use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::response_body::ResponseBody;
 
 /// An answer.
 pub(crate) struct Response {
@@ -60,13 +60,13 @@ pub(crate) enum Content {
     Nothing,
     Empty,
     Memory(Bytes),
-    Upstream(Box<Answer>),
+    Upstream(Box<ResponseBody>),
     /// A file, before the filters.
     File(FileBody),
     /// What filters made of any other.
     Stream(Box<dyn Source>),
     /// After `101 Switching Protocols`: what follows is no HTTP.
-    Tunnel(Box<Link>),
+    Tunnel(Box<UpstreamConnection>),
 }
 
 impl Content {
@@ -189,12 +189,12 @@ impl Response {
     }
 
     /// An answer that an upstream gives.
-    pub(crate) fn upstream(status: u16, answer: Box<Answer>) -> Self {
+    pub(crate) fn upstream(status: u16, answer: Box<ResponseBody>) -> Self {
         Self::new(status, Content::Upstream(answer))
     }
 
     /// An upstream's `101`.
-    pub(crate) fn tunnel(link: Box<Link>) -> Self {
+    pub(crate) fn tunnel(link: Box<UpstreamConnection>) -> Self {
         Self::new(101, Content::Tunnel(link))
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::response::Content;
-use crate::upstream::answer::{Answer, Cut, Frame};
+use crate::upstream::response_body::{Cut, Frame, ResponseBody};
 
 /// A piece of a body; `None` is its end.
 pub(crate) type Next = Option<Result<Frame, Cut>>;
@@ -17,17 +17,17 @@ pub(crate) trait Source {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
 
     /// The upstream's answer it is made of.
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         None
     }
 }
 
-impl Source for Answer {
+impl Source for ResponseBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         Self::poll_frame(self, cx)
     }
 
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         Some(self)
     }
 }
@@ -48,7 +48,7 @@ impl Source for Content {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut Answer> {
+    fn answer(&mut self) -> Option<&mut ResponseBody> {
         match self {
             Self::Upstream(answer) => Some(answer),
             Self::Stream(source) => source.answer(),

@@ -26,7 +26,7 @@ use crate::net::prefixed::Prefixed;
 use crate::net::proxy_protocol::{Broken, Header};
 use crate::net::{UNSPECIFIED, proxy_protocol};
 use crate::request::Request;
-use crate::request::conn_config::Standing;
+use crate::request::conn_config::ConnConfig;
 use crate::request::error_log;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
@@ -41,7 +41,7 @@ const HANDSHAKE: u8 = 0x16;
 /// What is known of a connection while it serves.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    standing: RefCell<Standing>,
+    standing: RefCell<ConnConfig>,
     /// `$connection`.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
@@ -70,7 +70,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Where it stands in the configuration of its next request.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> ConnConfig {
         self.standing.borrow().clone()
     }
 
@@ -201,7 +201,7 @@ async fn begin(
     address: usize,
     Admitted { permit, account }: Admitted,
 ) -> Option<(Rc<Connection>, ClientStream, bool)> {
-    let standing = Standing::new(worker.config(), address);
+    let standing = ConnConfig::new(worker.config(), address);
     let settings = standing.settings();
     let patience = settings.core.client_header_timeout;
     // Without it small answers would wait for the client's acknowledgement.

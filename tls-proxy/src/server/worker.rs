@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::connection;
-use super::http2::crew::Crew;
+use super::http2::stream_tasks::StreamTasks;
 use super::listener::Listener;
 use crate::admission::{Admission, Admitted, Capacity};
 use crate::config::Config;
@@ -26,7 +26,7 @@ use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::{Drain, Kind, Phase};
 use crate::log::sinks::{Logs, Reopened};
 use crate::net::{read_size, socket_buffers};
-use crate::request::live_config::Current;
+use crate::request::live_config::ConfigHandle;
 use crate::request::scratch::Scratch;
 use crate::time::clock::Clock;
 use crate::upstream::balance::Balance;
@@ -44,7 +44,7 @@ const HASHERS: usize = 2;
 pub(crate) struct Worker {
     /// From 0.
     pub(crate) number: usize,
-    config: RefCell<Current>,
+    config: RefCell<ConfigHandle>,
     pub(crate) pool: Pool,
     pub(crate) balance: Balance,
     pub(crate) names: dns::Names,
@@ -57,7 +57,7 @@ pub(crate) struct Worker {
     /// For heads of messages, while they are written.
     pub(crate) scratch: Scratch,
     /// Tasks for streams of HTTP/2.
-    pub(crate) crew: Crew,
+    pub(crate) stream_tasks: StreamTasks,
     /// Idle connections hear of a new configuration.
     pub(crate) reloaded: Notify,
 }
@@ -204,7 +204,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
-        config: RefCell::new(Current::new(first.config, first.logs)),
+        config: RefCell::new(ConfigHandle::new(first.config, first.logs)),
         pool: Pool::default(),
         balance: Balance::default(),
         names: dns::Names::default(),
@@ -213,12 +213,15 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
         connections: Cell::new(0),
         admission: Admission::new(start.capacity),
         scratch: Scratch::default(),
-        crew: Crew::default(),
+        stream_tasks: StreamTasks::default(),
         reloaded: Notify::new(),
     });
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
     spawn(&worker, |worker| async move { worker.pool.run().await });
-    spawn(&worker, |worker| async move { worker.crew.run().await });
+    spawn(
+        &worker,
+        |worker| async move { worker.stream_tasks.run().await },
+    );
     spawn(&worker, |worker| async move {
         worker.admission.run(|| worker.pool.clear()).await;
     });
@@ -272,7 +275,7 @@ fn spawn<F: Future<Output = ()> + 'static>(
 
 impl Worker {
     /// The present configuration.
-    pub(crate) fn config(&self) -> Current {
+    pub(crate) fn config(&self) -> ConfigHandle {
         self.config.borrow().clone()
     }
 
@@ -284,7 +287,7 @@ impl Worker {
     }
 
     /// Whether answers tell the client to come back on another connection.
-    pub(crate) fn says_goodbye(&self) -> bool {
+    pub(crate) fn should_close(&self) -> bool {
         self.admission.is_crowded() || self.drain.phase().is_ending()
     }
 
@@ -309,7 +312,7 @@ impl Worker {
             Order::Reopen(files) => self.config().logs().replace(files),
             Order::Reload(prepared, taken) => {
                 listeners.keep(&prepared.config);
-                let current = Current::new(prepared.config, prepared.logs);
+                let current = ConfigHandle::new(prepared.config, prepared.logs);
                 self.config.replace(current);
                 // Kept for groups of upstreams that are no more.
                 self.pool.clear();

@@ -14,10 +14,10 @@ use crate::admin::{self, Told};
 use crate::admission::{Capacity, FEWEST};
 use crate::cli::Options;
 use crate::config::Config;
-use crate::lifecycle::drain::{Conductor, Phase};
+use crate::lifecycle::drain::{DrainController, Phase};
 use crate::lifecycle::pid_file::PidFile;
+use crate::lifecycle::shutdown_schedule::ShutdownSchedule;
 use crate::lifecycle::signals::{Event, Signals};
-use crate::lifecycle::timetable::Timetable;
 use crate::metrics;
 use crate::net::read_size;
 use crate::server::listener::{self, BindError, Bound};
@@ -134,7 +134,7 @@ pub async fn run(
         }
     };
     tokio::spawn(pod::orphans::reap());
-    let conductor = Conductor::new();
+    let drain_controller = DrainController::new();
     let (done, mut ends) = mpsc::unbounded_channel();
     let limits = Cgroups::of_this_process().follow();
     let capacity = capacity(&config, count, open_files(), limits.limits().memory);
@@ -147,7 +147,7 @@ pub async fn run(
             number,
             workers: count,
             capacity,
-            phases: conductor.subscribe(),
+            phases: drain_controller.subscribe(),
         };
         match worker::start(start, config.clone(), sockets, done.clone()) {
             Ok(worker) => workers.all.push(worker),
@@ -160,7 +160,7 @@ pub async fn run(
     if let Some(listener) = admin {
         let told = Told {
             status,
-            phase: conductor.subscribe(),
+            phase: drain_controller.subscribe(),
             workers: workers.orders(),
         };
         if let Err(error) = admin::start(listener, told) {
@@ -190,7 +190,7 @@ pub async fn run(
         &mut workers,
         (limits, open),
         &mut signals,
-        &conductor,
+        &drain_controller,
         pid_file.as_ref(),
         &mut ends,
     )
@@ -210,17 +210,17 @@ async fn serve(
     workers: &mut Workers,
     (mut limits, open): (Followed, usize),
     signals: &mut Signals,
-    conductor: &Conductor,
+    drain_controller: &DrainController,
     pid_file: Option<&PidFile>,
     ends: &mut mpsc::UnboundedReceiver<End>,
 ) -> Exit {
     let mut running = workers.all.len();
     let mut failed = false;
-    let mut timetable = Timetable::serving();
-    let mut last_moment = pin!(last_moment(conductor.subscribe()));
+    let mut shutdown_schedule = ShutdownSchedule::serving();
+    let mut last_moment = pin!(last_moment(drain_controller.subscribe()));
     while running > 0 {
         // From then on no configuration is taken, as in nginx.
-        let ends_soon = conductor.phase().is_ending();
+        let ends_soon = drain_controller.phase().is_ending();
         let settled = workers.handover.is_none() && !ends_soon;
         tokio::select! {
             Some(end) = ends.recv() => {
@@ -249,18 +249,18 @@ async fn serve(
                 }
             }
             () = workers.sources.change(), if settled => workers.follow_files(options),
-            phase = timetable.next() => {
+            phase = shutdown_schedule.next() => {
                 tracing::info!("{}", phase.meaning());
                 if phase == Phase::Draining {
                     workers.status.drains(metrics::sums().closed);
                 }
-                conductor.advance(phase);
+                drain_controller.advance(phase);
             }
             event = signals.next() => match event {
                 Event::Quit => {
                     let limit = workers.config.main.shutdown_timeout;
                     let now = tokio::time::Instant::now();
-                    timetable = Timetable::of_the_end(now, options.shutdown_budget, limit);
+                    shutdown_schedule = ShutdownSchedule::of_the_end(now, options.shutdown_budget, limit);
                 }
                 // The kubelet's, whose grace is over while the hook still waits.
                 Event::Again if pid_file.is_some_and(PidFile::is_waited_for) => {
@@ -268,7 +268,7 @@ async fn serve(
                 }
                 Event::Again => {
                     tracing::warn!("a second signal: cutting what is left");
-                    conductor.advance(Phase::Deadline);
+                    drain_controller.advance(Phase::Deadline);
                 }
                 Event::Reload if ends_soon => {
                     tracing::warn!("reload ignored: the process is shutting down");
@@ -280,7 +280,7 @@ async fn serve(
     }
     let facts = workers.status.facts();
     let finished = facts.finished_in_drain(metrics::sums().closed);
-    if failed || conductor.phase() == Phase::Deadline {
+    if failed || drain_controller.phase() == Phase::Deadline {
         let cut = facts.cut;
         tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");
         return Exit::Forced;

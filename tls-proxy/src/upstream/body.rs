@@ -12,14 +12,14 @@ use h2::RecvStream;
 use crate::admission::{Holder, Waits};
 use crate::http1::body::{Decoder, Step};
 use crate::metrics;
-use crate::net::buffered_stream::Wire;
+use crate::net::buffered_stream::BufferedStream;
 use crate::server::http2::inflow::BodyFlow;
 use crate::time::timer::Timer;
 use crate::tls::client_stream::ClientStream;
 
 /// A connection's wire, shared by the connection and the body that is read
 /// off it; both are parts of one task.
-pub(crate) type SharedWire = Rc<RefCell<Wire<ClientStream>>>;
+pub(crate) type SharedWire = Rc<RefCell<BufferedStream<ClientStream>>>;
 
 /// A request's body.
 pub(crate) enum RequestBody {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::body::{Fault, RequestBody};
-use super::link::Link;
+use super::connection::UpstreamConnection;
 use crate::http1::chunked;
 use crate::http1::response_head::{self, Malformed, ResponseHead};
 use crate::message::head::Version;
@@ -65,7 +65,7 @@ pub(crate) struct Limits {
 
 /// A request on its way.
 pub(crate) struct Exchange {
-    pub(crate) link: Link,
+    pub(crate) link: UpstreamConnection,
     pub(crate) upload: Upload,
     pub(crate) limits: Limits,
     pub(crate) timer: Timer,
@@ -75,7 +75,12 @@ impl Upload {
     /// Sends what there is, as far as the upstream takes it at once; the rest of it
     /// gets memory of its own. `first` is the head and what has been read of the
     /// body; with `chunked`, what follows goes in chunks.
-    pub(crate) fn start(link: &mut Link, first: &[u8], rest: RequestBody, chunked: bool) -> Self {
+    pub(crate) fn start(
+        link: &mut UpstreamConnection,
+        first: &[u8],
+        rest: RequestBody,
+        chunked: bool,
+    ) -> Self {
         let mut left = first;
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let sent = link.wire.poll_send(&mut cx, &mut left);
@@ -105,7 +110,7 @@ impl Upload {
     /// answer says why.
     pub(crate) fn poll(
         &mut self,
-        link: &mut Link,
+        link: &mut UpstreamConnection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
         while !self.done {

@@ -2,11 +2,11 @@
 //!
 //! Everything is the worker's own; the client's TLS is not known here.
 
-pub(crate) mod answer;
 pub(crate) mod balance;
 pub(crate) mod body;
+pub(crate) mod connection;
 pub(crate) mod dns;
 pub(crate) mod exchange;
-pub(crate) mod link;
 pub(crate) mod pool;
+pub(crate) mod response_body;
 pub(crate) mod tunnel;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::Link;
+use super::connection::UpstreamConnection;
 use crate::admission::{Admission, Permit};
 use crate::config::LocationId;
 use crate::config::group::{Address, Upstream};
@@ -29,7 +29,7 @@ struct Idle {
     /// Held, so that its address stays the group's own.
     #[expect(dead_code, reason = "held for its address")]
     group: Arc<Upstream>,
-    link: Link,
+    link: UpstreamConnection,
     until: Instant,
     /// Its own place, now that it has no request's.
     #[expect(dead_code, reason = "held for its drop")]
@@ -48,7 +48,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn fits(&self, link: &Link) -> bool {
+    fn fits(&self, link: &UpstreamConnection) -> bool {
         link.address == *self.address
             && link.secured.as_ref() == self.secured
             && (!self.group.keepalive_local || link.location == self.location)
@@ -57,7 +57,7 @@ impl Wanted<'_> {
 
 impl Pool {
     /// A connection that was used before and is still good `now`.
-    pub(crate) fn take(&self, wanted: &Wanted<'_>, now: Instant) -> Option<Link> {
+    pub(crate) fn take(&self, wanted: &Wanted<'_>, now: Instant) -> Option<UpstreamConnection> {
         if wanted.group.keepalive == 0 {
             return None;
         }
@@ -74,7 +74,12 @@ impl Pool {
 
     /// Keeps a connection for later, as long and as often as `group` says.
     /// Where there is no place for it, it is closed.
-    pub(crate) fn give(&self, mut link: Link, group: &Arc<Upstream>, admission: &Rc<Admission>) {
+    pub(crate) fn give(
+        &self,
+        mut link: UpstreamConnection,
+        group: &Arc<Upstream>,
+        admission: &Rc<Admission>,
+    ) {
         let now = cached_time::now();
         let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
         let worn_out = link.requests >= group.keepalive_requests || too_old;

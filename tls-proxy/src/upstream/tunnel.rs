@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
-use super::link::Link;
+use super::connection::UpstreamConnection;
 use crate::admission::{Holder, Waits};
 use crate::lifecycle::drain::Drain;
-use crate::net::buffered_stream::Wire;
+use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
 
 /// Moves bytes both ways until both sides have ended, nothing moved for
@@ -20,7 +20,7 @@ use crate::time::timer::Timer;
 /// says how long it has been still.
 pub(crate) async fn run(
     client: &SharedWire,
-    link: &mut Link,
+    link: &mut UpstreamConnection,
     idle: Duration,
     drain: &Drain,
     holder: &Holder,
@@ -63,8 +63,8 @@ impl Direction {
     /// Ready when the source has ended and the target knows it.
     fn poll<A, B>(
         &mut self,
-        from: &mut Wire<A>,
-        to: &mut Wire<B>,
+        from: &mut BufferedStream<A>,
+        to: &mut BufferedStream<B>,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>>
     where

@@ -24,8 +24,8 @@ use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
 use crate::upstream::balance::{Ended, Hints};
 use crate::upstream::body::{Bounds, Fault, RequestBody};
+use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
-use crate::upstream::link::{Link, Outgoing};
 use crate::upstream::pool::Wanted;
 
 /// Room for the head of a request, bytes.
@@ -334,7 +334,9 @@ impl Tries<'_> {
         }
         let outgoing = self.outgoing(request);
         // Seldom awaited: most requests go over a connection that is kept.
-        let connect = Box::pin(Link::connect(&address, secured, location, outgoing));
+        let connect = Box::pin(UpstreamConnection::connect(
+            &address, secured, location, outgoing,
+        ));
         let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
             Ok(Ok(link)) => {
                 metrics::count(|own| &own.connected);
@@ -361,7 +363,7 @@ impl Tries<'_> {
     async fn exchange(
         &mut self,
         request: &mut Request,
-        mut link: Link,
+        mut link: UpstreamConnection,
     ) -> Result<Response, Failure> {
         metrics::count(|own| &own.tries);
         let attempt = last_attempt(request);
@@ -397,7 +399,7 @@ impl Tries<'_> {
     }
 
     /// Sends the head and what has been read of the body.
-    fn start_upload(&mut self, request: &Request, link: &mut Link) -> Upload {
+    fn start_upload(&mut self, request: &Request, link: &mut UpstreamConnection) -> Upload {
         let Body {
             framing,
             begun,

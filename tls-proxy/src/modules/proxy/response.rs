@@ -15,8 +15,8 @@ use crate::modules::proxy::{self, Settings, accel, cookies};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
-use crate::upstream::answer::Answer;
 use crate::upstream::exchange::{Exchange, Failure};
+use crate::upstream::response_body::ResponseBody;
 
 /// Makes the client's answer.
 pub(super) fn translate(
@@ -77,7 +77,7 @@ fn begin(
     let framing = head.framing(to_head)?;
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
-    let mut answer = Answer::new(exchange, framing, keepable, group.clone(), worker);
+    let mut answer = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
     answer.announced = framing != Framing::UntilClose && !to_head;
     if settings.pass_trailers {
         answer.passes = Some((request.config.clone(), request.location));

@@ -15,7 +15,7 @@ use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
 use crate::metrics::Reading;
-use crate::request::conn_config::Standing;
+use crate::request::conn_config::ConnConfig;
 use crate::request::error_log;
 use crate::server::connection::{Connection, note_broken};
 use crate::upstream::body::SharedWire;
@@ -151,7 +151,7 @@ fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> Rejection {
 }
 
 /// The limits of the server that a host chooses, where that matters.
-fn limits_of(standing: &Standing, named: &[u8]) -> Option<Limits> {
+fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
     let listen = standing.listen();
     if !listen.limits_differ {
         return None;

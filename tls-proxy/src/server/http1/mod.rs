@@ -24,7 +24,7 @@ use crate::log::level::Level;
 use crate::message::head::{Framing, RequestHead};
 use crate::message::rules;
 use crate::modules::core::Lingering;
-use crate::net::buffered_stream::Wire;
+use crate::net::buffered_stream::BufferedStream;
 use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::error_log;
@@ -70,7 +70,7 @@ impl Patience {
 
 /// Serves requests until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
-    let wire = Rc::new(RefCell::new(Wire::new(stream, BytesMut::new())));
+    let wire = Rc::new(RefCell::new(BufferedStream::new(stream, BytesMut::new())));
     loop {
         let end = match head::next(&connection, &wire).await {
             Next::Close => End::Close,
@@ -156,7 +156,7 @@ async fn answer(
     request.outcome.body_bytes = wire.borrow().sent - written;
     let worker = &connection.worker;
     let keep_alive =
-        request.keeps_alive() && !response.close && !worker.says_goodbye() && connection.follow();
+        request.keeps_alive() && !response.close && !worker.should_close() && connection.follow();
     let abandoned = matches!(response.content, Content::Nothing);
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {

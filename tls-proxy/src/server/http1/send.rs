@@ -19,8 +19,8 @@ use crate::request::gather::{ENOUGH, Gather, Part, Then};
 use crate::request::response::{Carriage, Content, Response, assemble};
 use crate::request::source::Source;
 use crate::time::timer::Timer;
-use crate::upstream::answer::Answer;
 use crate::upstream::body::SharedWire;
+use crate::upstream::response_body::ResponseBody;
 use crate::upstream::tunnel;
 
 /// Room for the head of an answer, bytes.
@@ -101,7 +101,7 @@ pub(super) async fn send(
 
 /// Notes what became of the upstream, and takes back what the client has
 /// still to send.
-fn finish(request: &mut Request, answer: &mut Answer) {
+fn finish(request: &mut Request, answer: &mut ResponseBody) {
     let unread = answer.take_unread();
     if !unread.is_done() {
         request.body = unread;

@@ -1,13 +1,13 @@
 //! HTTP/2 with a client (RFC 9113), framed by the `h2` crate: each stream is a
 //! request that walks the same phases, in a task of its own.
 
-pub(super) mod crew;
 mod frame_header;
-mod hands;
 pub(crate) mod inflow;
-mod piece;
 mod send;
+pub(crate) mod send_buffer;
 mod stream;
+pub(super) mod stream_tasks;
+pub(crate) mod task_pool;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -20,10 +20,10 @@ use h2::{Reason, RecvStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use self::crew::Job;
 use self::inflow::{Inflow, Metered};
-use self::piece::Piece;
 use super::connection::Connection;
+use super::http2::send_buffer::Chunk;
+use super::http2::stream_tasks::StreamJob;
 use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded, Fault};
 use crate::lifecycle::drain::{Kind, Token};
@@ -55,7 +55,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 const LEAVE_ROOM: Duration = Duration::from_millis(50);
 
 /// A request that has come: its head, its body, and where its answer goes.
-type Asked = (http::Request<RecvStream>, SendResponse<Piece>);
+type Asked = (http::Request<RecvStream>, SendResponse<Chunk>);
 
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
@@ -96,7 +96,7 @@ fn most_header_list(limits: &Limits) -> u32 {
 }
 
 /// Has each request answered, and says goodbye when it is time.
-async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frames<Metered, Piece>) {
+async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frames<Metered, Chunk>) {
     let worker = connection.worker.clone();
     let standing = connection.standing();
     let core = &standing.settings().core;
@@ -188,7 +188,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
 }
 
 /// Ends a connection, and gives the client a moment to hear of it.
-async fn leave(frames: &mut Frames<Metered, Piece>, holder: &Holder, reason: Reason) {
+async fn leave(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
     frames.abrupt_shutdown(reason);
     let patience = match holder.evicted_at() {
         Some(_) => LEAVE_ROOM,
@@ -210,7 +210,7 @@ async fn leaves(holder: &Holder, patience: Duration) {
 fn start(
     connection: &Rc<Connection>,
     inflow: &Rc<Inflow>,
-    frames: &mut Frames<Metered, Piece>,
+    frames: &mut Frames<Metered, Chunk>,
     (asked, mut answer): Asked,
     quiet: &Rc<Notify>,
 ) -> bool {
@@ -224,7 +224,7 @@ fn start(
     let account = admission.stream(connection.account.holder());
     let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
     let body = Http2Body::new(body, flow, account.holder().clone());
-    let mut berth = connection.worker.crew.berth();
+    let mut slot = connection.worker.stream_tasks.slot();
     let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
@@ -271,9 +271,9 @@ fn start(
         answer.send_reset(Reason::REFUSED_STREAM);
         return worn_out;
     }
-    *berth = Some(request);
-    connection.worker.crew.take(Job {
-        berth,
+    *slot = Some(request);
+    connection.worker.stream_tasks.take(StreamJob {
+        slot,
         flaw,
         answer,
         account,

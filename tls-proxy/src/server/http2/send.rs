@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::SEND_BUFFER;
-use super::piece::{Piece, Queue};
+use super::send_buffer::{Chunk, InFlight};
 use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
 use crate::request::Request;
@@ -37,8 +37,8 @@ pub(super) enum Unfinished {
 
 /// Where a body goes.
 pub(super) struct Sender {
-    out: SendStream<Piece>,
-    queue: Rc<Queue>,
+    out: SendStream<Chunk>,
+    queue: Rc<InFlight>,
     timer: Timer,
     /// `send_timeout`.
     pause: Duration,
@@ -48,8 +48,8 @@ pub(super) struct Sender {
 impl Sender {
     /// `queue` is empty.
     pub(super) fn new(
-        out: SendStream<Piece>,
-        queue: Rc<Queue>,
+        out: SendStream<Chunk>,
+        queue: Rc<InFlight>,
         pause: Duration,
         holder: Rc<Holder>,
     ) -> Self {
@@ -142,7 +142,7 @@ impl Sender {
         .await
     }
 
-    /// Hands a piece out as the client makes room for it.
+    /// TaskPool a piece out as the client makes room for it.
     async fn write(
         &mut self,
         mut data: Bytes,
@@ -168,7 +168,7 @@ impl Sender {
     }
 
     fn hand_out(&mut self, part: Bytes, end: bool) -> Result<(), Unfinished> {
-        let part = Piece::new(part, &self.queue);
+        let part = Chunk::new(part, &self.queue);
         let handed = self.out.send_data(part, end);
         handed.map_err(|_| Unfinished::Gone)
     }

@@ -11,8 +11,8 @@ use h2::server::SendResponse;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use super::piece::{Piece, Queue};
 use super::send::{Sender, Unfinished};
+use super::send_buffer::{Chunk, InFlight};
 use crate::admission::Holder;
 use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
@@ -29,8 +29,8 @@ use crate::request::source::Source as _;
 pub(super) async fn serve(
     request: &mut Request,
     flaw: Option<Flaw>,
-    mut answer: SendResponse<Piece>,
-    queue: &Rc<Queue>,
+    mut answer: SendResponse<Chunk>,
+    queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
     let responding = respond(request, flaw, &mut answer, holder);
@@ -67,7 +67,7 @@ fn log_eviction(request: &Request, holder: &Holder) {
 async fn respond(
     request: &mut Request,
     flaw: Option<Flaw>,
-    answer: &mut SendResponse<Piece>,
+    answer: &mut SendResponse<Chunk>,
     holder: &Holder,
 ) -> Result<Response, Unfinished> {
     let ignore_client_abort = request.ignore_client_abort.clone();
@@ -104,8 +104,8 @@ async fn respond(
 async fn send(
     request: &mut Request,
     mut response: Response,
-    mut answer: SendResponse<Piece>,
-    queue: &Rc<Queue>,
+    mut answer: SendResponse<Chunk>,
+    queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
     request.outcome.status = response.status;

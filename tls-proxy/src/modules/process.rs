@@ -142,7 +142,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         |scope, directive| {
             let mut logs = scope.draft.main.error_log.clone();
-            super::error_log::add(&mut logs, scope.first_here, directive, scope.draft)?;
+            crate::modules::error_log::add(&mut logs, scope.first_here, directive, scope.draft)?;
             scope.draft.main.error_log = logs;
             Ok(())
         },

@@ -8,9 +8,9 @@ use std::time::Duration;
 /// So it is loaded and stored, not added to under a lock of the bus: nobody
 /// can write in between, and whoever reads sees the one value or the next.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     /// Adds to it. For the thread alone that the set belongs to.
     pub(super) fn add(&self, amount: u64) {
         self.0
@@ -29,21 +29,21 @@ impl Count {
 }
 
 /// What can be summed up.
-pub(super) trait Absorb {
+pub(super) trait Merge {
     /// Adds the counts of `other`.
-    fn absorb(&self, other: &Self);
+    fn merge(&self, other: &Self);
 }
 
-impl Absorb for Count {
-    fn absorb(&self, other: &Self) {
+impl Merge for Counter {
+    fn merge(&self, other: &Self) {
         self.add(other.read());
     }
 }
 
-impl<T: Absorb, const N: usize> Absorb for [T; N] {
-    fn absorb(&self, other: &Self) {
+impl<T: Merge, const N: usize> Merge for [T; N] {
+    fn merge(&self, other: &Self) {
         for (own, other) in self.iter().zip(other) {
-            own.absorb(other);
+            own.merge(other);
         }
     }
 }
@@ -59,9 +59,9 @@ pub(crate) const BOUNDS: [u64; 12] = [
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     /// Each bucket by itself; the sums of the exposition are made when read.
-    buckets: [Count; BOUNDS.len() + 1],
+    buckets: [Counter; BOUNDS.len() + 1],
     /// In microseconds.
-    sum: Count,
+    sum: Counter,
 }
 
 impl Histogram {
@@ -87,10 +87,10 @@ impl Histogram {
     }
 }
 
-impl Absorb for Histogram {
-    fn absorb(&self, other: &Self) {
-        self.buckets.absorb(&other.buckets);
-        self.sum.absorb(&other.sum);
+impl Merge for Histogram {
+    fn merge(&self, other: &Self) {
+        self.buckets.merge(&other.buckets);
+        self.sum.merge(&other.sum);
     }
 }
 
@@ -113,8 +113,8 @@ mod tests {
     fn sets_are_summed_bucket_by_bucket() {
         let (all, own) = (Histogram::default(), Histogram::default());
         own.add(Duration::from_secs(1));
-        all.absorb(&own);
-        all.absorb(&own);
+        all.merge(&own);
+        all.merge(&own);
         assert_eq!(all.cumulative()[12], 2);
     }
 }

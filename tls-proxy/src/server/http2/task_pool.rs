@@ -6,29 +6,29 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Tasks that wait for jobs of one kind, who waits the shortest at the end.
-pub(super) struct Hands<J> {
-    idle: RefCell<Vec<Rc<Hand<J>>>>,
-    /// The fewest that have waited since the last sweep: so many are too many.
-    fewest: Cell<usize>,
+pub(super) struct TaskPool<J> {
+    idle: RefCell<Vec<Rc<ParkedTask<J>>>>,
+    /// The fewest that have waited since the last `shrink`: so many are too many.
+    fewest_idle: Cell<usize>,
 }
 
 /// One of them, as seen by who has work for it.
-pub(super) struct Hand<J> {
+pub(super) struct ParkedTask<J> {
     job: Cell<Option<J>>,
     waker: RefCell<Option<Waker>>,
     dismissed: Cell<bool>,
 }
 
-impl<J> Default for Hands<J> {
+impl<J> Default for TaskPool<J> {
     fn default() -> Self {
         Self {
             idle: RefCell::default(),
-            fewest: Cell::default(),
+            fewest_idle: Cell::default(),
         }
     }
 }
 
-impl<J> Default for Hand<J> {
+impl<J> Default for ParkedTask<J> {
     fn default() -> Self {
         Self {
             job: Cell::default(),
@@ -38,41 +38,41 @@ impl<J> Default for Hand<J> {
     }
 }
 
-impl<J> Hands<J> {
+impl<J> TaskPool<J> {
     /// Gives a job to whoever has waited the shortest, whose memory the CPU
     /// still knows; it comes back where nobody waits.
-    pub(super) fn give(&self, job: J) -> Option<J> {
+    pub(super) fn dispatch(&self, job: J) -> Option<J> {
         let mut idle = self.idle.borrow_mut();
-        let Some(hand) = idle.pop() else {
+        let Some(parked) = idle.pop() else {
             return Some(job);
         };
-        self.fewest.set(self.fewest.get().min(idle.len()));
-        hand.job.set(Some(job));
-        hand.wake();
+        self.fewest_idle.set(self.fewest_idle.get().min(idle.len()));
+        parked.job.set(Some(job));
+        parked.wake();
         None
     }
 
     /// Waits for a job; none where the task has been waiting for too long.
-    pub(super) async fn next(&self, hand: &Rc<Hand<J>>) -> Option<J> {
-        self.idle.borrow_mut().push(hand.clone());
-        poll_fn(|cx| hand.poll_job(cx)).await
+    pub(super) async fn next(&self, parked: &Rc<ParkedTask<J>>) -> Option<J> {
+        self.idle.borrow_mut().push(parked.clone());
+        poll_fn(|cx| parked.poll_job(cx)).await
     }
 
     /// Lets go of those that have not been needed since the last time; says how
     /// many stay.
-    pub(super) fn sweep(&self) -> usize {
+    pub(super) fn shrink(&self) -> usize {
         let mut idle = self.idle.borrow_mut();
-        for hand in idle.drain(..self.fewest.get()) {
-            hand.dismissed.set(true);
-            hand.wake();
+        for parked in idle.drain(..self.fewest_idle.get()) {
+            parked.dismissed.set(true);
+            parked.wake();
         }
         idle.shrink_to_fit();
-        self.fewest.set(idle.len());
+        self.fewest_idle.set(idle.len());
         idle.len()
     }
 }
 
-impl<J> Hand<J> {
+impl<J> ParkedTask<J> {
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -104,13 +104,13 @@ mod tests {
     type Done = Rc<RefCell<Vec<(usize, u32)>>>;
 
     /// Starts a task that notes what it does, and with which job it begins.
-    fn start(hands: &Rc<Hands<u32>>, done: &Done, number: usize, mut job: u32) {
-        let (hands, done) = (hands.clone(), done.clone());
+    fn start(pool: &Rc<TaskPool<u32>>, done: &Done, number: usize, mut job: u32) {
+        let (pool, done) = (pool.clone(), done.clone());
         spawn_local(async move {
-            let hand = Rc::new(Hand::default());
+            let parked = Rc::new(ParkedTask::default());
             loop {
                 done.borrow_mut().push((number, job));
-                match hands.next(&hand).await {
+                match pool.next(&parked).await {
                     Some(next) => job = next,
                     None => break,
                 }
@@ -128,15 +128,15 @@ mod tests {
     #[tokio::test]
     async fn a_job_goes_to_who_has_waited_the_shortest_and_comes_back_where_nobody_waits() {
         let test = async {
-            let (hands, done) = (Rc::new(Hands::default()), Done::default());
-            assert_eq!(hands.give(1), Some(1));
-            start(&hands, &done, 1, 1);
-            start(&hands, &done, 2, 2);
+            let (pool, done) = (Rc::new(TaskPool::default()), Done::default());
+            assert_eq!(pool.dispatch(1), Some(1));
+            start(&pool, &done, 1, 1);
+            start(&pool, &done, 2, 2);
             settle().await;
-            assert_eq!(hands.give(3), None);
+            assert_eq!(pool.dispatch(3), None);
             settle().await;
             assert_eq!(
-                (hands.give(4), hands.give(5), hands.give(6)),
+                (pool.dispatch(4), pool.dispatch(5), pool.dispatch(6)),
                 (None, None, Some(6))
             );
             settle().await;
@@ -149,20 +149,20 @@ mod tests {
     #[tokio::test]
     async fn those_whom_nobody_has_needed_are_let_go_of() {
         let test = async {
-            let (hands, done) = (Rc::new(Hands::default()), Done::default());
+            let (pool, done) = (Rc::new(TaskPool::default()), Done::default());
             for number in 1..=3 {
-                start(&hands, &done, number, 1);
+                start(&pool, &done, number, 1);
             }
             settle().await;
             // All three have been at work until now.
-            assert_eq!(hands.sweep(), 3);
-            assert_eq!(hands.give(2), None);
+            assert_eq!(pool.shrink(), 3);
+            assert_eq!(pool.dispatch(2), None);
             settle().await;
-            assert_eq!(hands.sweep(), 1);
+            assert_eq!(pool.shrink(), 1);
             settle().await;
             assert_eq!(done.borrow()[3..], [(3, 2), (1, 0), (2, 0)]);
-            assert_eq!(hands.sweep(), 0);
-            assert_eq!(hands.give(4), Some(4));
+            assert_eq!(pool.shrink(), 0);
+            assert_eq!(pool.dispatch(4), Some(4));
         };
         LocalSet::new().run_until(test).await;
     }

@@ -1,6 +1,6 @@
 //! The tasks that answer streams. One that has ended waits for the next stream
 //! and keeps its memory for it, and so does the memory of its request: both are
-//! more than glibc hands out without searching, and a new task is copied several
+//! more than an allocator hands out without searching, and a new task is copied several
 //! times over.
 
 use std::cell::RefCell;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use h2::server::SendResponse;
 use tokio::sync::Notify;
 
-use super::hands::{Hand, Hands};
-use super::piece::{Piece, Queue};
+use super::send_buffer::{Chunk, InFlight};
 use super::stream;
+use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
 use crate::lifecycle::drain::Token;
 use crate::message::rules::Flaw;
@@ -21,26 +21,26 @@ use crate::server::connection::Connection;
 use crate::server::worker::Worker;
 use crate::time::cached_time;
 
-/// How often those are let go of whom nobody has needed meanwhile.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often surplus idle tasks are released.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a request stands, one after the other.
-pub(super) type Berth = Box<Option<Request>>;
+pub(super) type RequestSlot = Box<Option<Request>>;
 
 /// A worker's tasks for streams.
 #[derive(Default)]
-pub(crate) struct Crew {
-    hands: Hands<Job>,
-    berths: RefCell<Vec<Berth>>,
+pub(crate) struct StreamTasks {
+    pool: TaskPool<StreamJob>,
+    slots: RefCell<Vec<RequestSlot>>,
 }
 
 /// A stream to be answered.
-pub(super) struct Job {
+pub(super) struct StreamJob {
     /// Holds its request.
-    pub(super) berth: Berth,
+    pub(super) slot: RequestSlot,
     /// What is wrong with its head.
     pub(super) flaw: Option<Flaw>,
-    pub(super) answer: SendResponse<Piece>,
+    pub(super) answer: SendResponse<Chunk>,
     pub(super) account: Account,
     pub(super) connection: Rc<Connection>,
     pub(super) in_flight: Token,
@@ -48,15 +48,15 @@ pub(super) struct Job {
     pub(super) quiet: Rc<Notify>,
 }
 
-impl Crew {
+impl StreamTasks {
     /// Room for a request.
-    pub(super) fn berth(&self) -> Berth {
-        self.berths.borrow_mut().pop().unwrap_or_default()
+    pub(super) fn slot(&self) -> RequestSlot {
+        self.slots.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Has a stream answered.
-    pub(super) fn take(&self, job: Job) {
-        if let Some(job) = self.hands.give(job) {
+    pub(super) fn take(&self, job: StreamJob) {
+        if let Some(job) = self.pool.dispatch(job) {
             let serving = serve(job.connection.worker.clone(), job);
             tokio::task::spawn_local(cached_time::moving(Box::pin(serving)));
         }
@@ -66,37 +66,37 @@ impl Crew {
     /// the worker.
     pub(crate) async fn run(&self) {
         loop {
-            tokio::time::sleep(SWEEP).await;
-            let most = self.hands.sweep();
-            let mut berths = self.berths.borrow_mut();
-            berths.truncate(most);
-            berths.shrink_to_fit();
+            tokio::time::sleep(SHRINK_INTERVAL).await;
+            let most = self.pool.shrink();
+            let mut slots = self.slots.borrow_mut();
+            slots.truncate(most);
+            slots.shrink_to_fit();
         }
     }
 }
 
 /// Answers streams, one after the other.
-async fn serve(worker: Rc<Worker>, mut job: Job) {
-    let hand = Rc::new(Hand::default());
+async fn serve(worker: Rc<Worker>, mut job: StreamJob) {
+    let parked = Rc::new(ParkedTask::default());
     let mut queue = Rc::default();
     loop {
-        let berth = answer(job, &queue).await;
+        let slot = answer(job, &queue).await;
         if Rc::strong_count(&queue) > 1 {
             // `h2` holds what the client has not taken of a stream that is over.
             queue = Rc::default();
         }
-        worker.crew.berths.borrow_mut().push(berth);
-        match worker.crew.hands.next(&hand).await {
+        worker.stream_tasks.slots.borrow_mut().push(slot);
+        match worker.stream_tasks.pool.next(&parked).await {
             Some(next) => job = next,
             None => return,
         }
     }
 }
 
-/// Answers one stream; gives back its berth.
-async fn answer(job: Job, queue: &Rc<Queue>) -> Berth {
-    let Job {
-        mut berth,
+/// Answers one stream; gives back its slot.
+async fn answer(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
+    let StreamJob {
+        mut slot,
         flaw,
         answer,
         account,
@@ -104,15 +104,15 @@ async fn answer(job: Job, queue: &Rc<Queue>) -> Berth {
         in_flight,
         quiet,
     } = job;
-    if let Some(request) = &mut *berth {
+    if let Some(request) = &mut *slot {
         stream::serve(request, flaw, answer, queue, account.holder()).await;
     }
     // Its line is written here.
-    *berth = None;
+    *slot = None;
     drop(account);
     drop(in_flight);
     if connection.in_flight.get() == 0 {
         quiet.notify_one();
     }
-    berth
+    slot
 }

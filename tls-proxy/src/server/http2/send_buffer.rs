@@ -11,14 +11,14 @@ use bytes::{Buf, Bytes};
 use crate::time::timer::Timer;
 
 /// Bytes on their way out.
-pub(super) struct Piece {
+pub(super) struct Chunk {
     bytes: Bytes,
-    queue: Rc<Queue>,
+    queue: Rc<InFlight>,
 }
 
 /// The pieces of one stream that are on their way.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct InFlight {
     pieces: Cell<usize>,
     /// What has gone out so far, bytes.
     gone: Cell<u64>,
@@ -30,8 +30,8 @@ pub(super) struct Queue {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Piece {
-    pub(super) fn new(bytes: Bytes, queue: &Rc<Queue>) -> Self {
+impl Chunk {
+    pub(super) fn new(bytes: Bytes, queue: &Rc<InFlight>) -> Self {
         queue.pieces.update(|count| count + 1);
         Self {
             bytes,
@@ -40,7 +40,7 @@ impl Piece {
     }
 }
 
-impl Buf for Piece {
+impl Buf for Chunk {
     fn remaining(&self) -> usize {
         self.bytes.len()
     }
@@ -56,7 +56,7 @@ impl Buf for Piece {
     }
 }
 
-impl Drop for Piece {
+impl Drop for Chunk {
     fn drop(&mut self) {
         self.queue.pieces.update(|count| count.saturating_sub(1));
         if self.queue.awaited.take()
@@ -67,7 +67,7 @@ impl Drop for Piece {
     }
 }
 
-impl Queue {
+impl InFlight {
     /// Begins with another stream.
     pub(super) fn begin(&self) {
         self.gone.set(0);

@@ -12,15 +12,15 @@ use tokio_rustls::client::TlsStream;
 use super::balance::Lease;
 use crate::config::LocationId;
 use crate::config::group::Address;
-use crate::net::buffered_stream::Wire;
+use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
 
 /// A connection to a peer.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) wire: Wire<UpstreamStream>,
+pub(crate) struct UpstreamConnection {
+    pub(crate) wire: BufferedStream<UpstreamStream>,
     pub(crate) address: Address,
     /// How it is secured; none in clear text.
     pub(crate) secured: Option<Secured>,
@@ -70,7 +70,7 @@ pub(crate) enum UpstreamStream {
     Tls(Box<TlsStream<UpstreamStream>>),
 }
 
-impl Link {
+impl UpstreamConnection {
     /// Connects to a peer.
     pub(crate) async fn connect(
         address: &Address,
@@ -90,7 +90,7 @@ impl Link {
             let tls = secured.connector.connect(&secured.name, stream).await?;
             stream = UpstreamStream::Tls(Box::new(tls));
         }
-        let wire = Wire::new(stream, BytesMut::new());
+        let wire = BufferedStream::new(stream, BytesMut::new());
         Ok(Self {
             wire,
             address: address.clone(),

@@ -16,11 +16,11 @@ const LAME_DUCK: u32 = 5;
 
 /// The phases still to come, the next one last.
 #[derive(Debug, Default)]
-pub struct Timetable {
+pub struct ShutdownSchedule {
     coming: Vec<(Instant, Phase)>,
 }
 
-impl Timetable {
+impl ShutdownSchedule {
     /// Nothing is to come.
     #[must_use]
     pub fn serving() -> Self {
@@ -69,7 +69,7 @@ mod tests {
     fn seconds(budget: Option<u32>, shutdown_timeout: Option<u32>) -> Vec<(u64, Phase)> {
         let now = Instant::now();
         let limit = |seconds: Option<u32>| seconds.map(|seconds| SECOND * seconds);
-        let table = Timetable::of_the_end(now, limit(budget), limit(shutdown_timeout));
+        let table = ShutdownSchedule::of_the_end(now, limit(budget), limit(shutdown_timeout));
         let phases = table.coming.into_iter().rev();
         phases
             .map(|(at, phase)| ((at - now).as_secs(), phase))
@@ -100,7 +100,7 @@ mod tests {
     async fn no_phase_comes_before_its_time_and_none_after_the_last() {
         let begin = Instant::now();
         let unit = Duration::from_millis(10);
-        let mut table = Timetable::of_the_end(begin, Some(25 * unit), None);
+        let mut table = ShutdownSchedule::of_the_end(begin, Some(25 * unit), None);
         for (at, phase) in [
             (0, Phase::LameDuck),
             (5, Phase::Draining),

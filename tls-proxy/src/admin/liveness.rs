@@ -12,7 +12,7 @@ use crate::server::worker::Order;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The workers, as who asks them sees them.
-pub(super) struct Pulse(Vec<Asked>);
+pub(super) struct WorkerProbe(Vec<Asked>);
 
 struct Asked {
     orders: mpsc::UnboundedSender<Order>,
@@ -22,14 +22,14 @@ struct Asked {
 
 /// A worker that is not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Ill {
+pub(super) enum Unhealthy {
     #[error("worker {0} does not answer")]
     Silent(usize),
     #[error("worker {0} has ended")]
     Ended(usize),
 }
 
-impl Pulse {
+impl WorkerProbe {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
         let asked = |orders| Asked {
             orders,
@@ -40,7 +40,7 @@ impl Pulse {
 
     /// Asks every worker; the first that is ill. In the drain one that has
     /// ended is done.
-    pub(super) async fn check(&mut self, phase: Phase) -> Result<(), Ill> {
+    pub(super) async fn check(&mut self, phase: Phase) -> Result<(), Unhealthy> {
         let deadline = Instant::now() + PATIENCE;
         for worker in &mut self.0 {
             worker.ask();
@@ -50,11 +50,11 @@ impl Pulse {
                 continue;
             };
             let Ok(answered) = timeout_at(deadline, answer).await else {
-                return Err(Ill::Silent(number));
+                return Err(Unhealthy::Silent(number));
             };
             worker.waiting = None;
             if answered.is_err() && !phase.closes_idle() {
-                return Err(Ill::Ended(number));
+                return Err(Unhealthy::Ended(number));
             }
         }
         Ok(())
@@ -89,24 +89,24 @@ mod tests {
             }
         });
         let (stuck, mut never) = worker();
-        let mut pulse = Pulse::new(vec![good, stuck]);
+        let mut probe = WorkerProbe::new(vec![good, stuck]);
         for _ in 0..2 {
-            assert_eq!(pulse.check(Phase::Serving).await, Err(Ill::Silent(1)));
+            assert_eq!(probe.check(Phase::Serving).await, Err(Unhealthy::Silent(1)));
         }
         let Ok(Order::Ping(answer)) = never.try_recv() else {
             panic!("was asked");
         };
         assert!(never.try_recv().is_err());
         answer.send(()).unwrap();
-        assert_eq!(pulse.check(Phase::Serving).await, Ok(()));
+        assert_eq!(probe.check(Phase::Serving).await, Ok(()));
     }
 
     #[tokio::test]
     async fn one_that_has_ended_is_ill_but_in_the_drain() {
         let (gone, orders) = worker();
         drop(orders);
-        let mut pulse = Pulse::new(vec![gone]);
-        assert_eq!(pulse.check(Phase::Serving).await, Err(Ill::Ended(0)));
-        assert_eq!(pulse.check(Phase::Draining).await, Ok(()));
+        let mut probe = WorkerProbe::new(vec![gone]);
+        assert_eq!(probe.check(Phase::Serving).await, Err(Unhealthy::Ended(0)));
+        assert_eq!(probe.check(Phase::Draining).await, Ok(()));
     }
 }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::body::RequestBody;
+use super::connection::UpstreamConnection;
 use super::exchange::Exchange;
-use super::link::Link;
 use crate::config::LocationId;
 use crate::config::group::Upstream;
 use crate::http1::body::{Broken, Decoder, Step};
@@ -20,13 +20,13 @@ use crate::metrics::labels::Upstream as Trouble;
 use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::live_config::Current;
+use crate::request::live_config::ConfigHandle;
 use crate::server::worker::Worker;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
 
 /// An answer whose head has been read.
-pub(crate) struct Answer {
+pub(crate) struct ResponseBody {
     /// Gone once the answer has ended.
     exchange: Option<Exchange>,
     decoder: Decoder,
@@ -48,7 +48,7 @@ pub(crate) struct Answer {
     surplus: Option<&'static str>,
     /// Where trailers pass (`proxy_pass_trailers`): the location whose settings
     /// say which.
-    pub(crate) passes: Option<(Current, LocationId)>,
+    pub(crate) passes: Option<(ConfigHandle, LocationId)>,
     /// The fields behind the body, where they pass.
     trailers: Option<Fields>,
     /// The exchange's, once that has ended.
@@ -81,7 +81,7 @@ pub(crate) enum Cut {
     File,
 }
 
-impl Answer {
+impl ResponseBody {
     pub(crate) fn new(
         exchange: Exchange,
         framing: Framing,
@@ -238,7 +238,7 @@ impl Answer {
         upload.is_none_or(|upload| upload.is_done())
     }
 
-    fn note(&mut self, link: &Link) {
+    fn note(&mut self, link: &UpstreamConnection) {
         (self.sent, self.received) = (link.wire.sent, link.wire.received);
     }
 
