@@ -146,7 +146,7 @@ impl Workers {
         let prepared = match self.prepare(&config) {
             Ok(prepared) => prepared,
             Err(reason) => {
-                tracing::error!("{reason}; the old configuration goes on");
+                tracing::error!("{reason}; keeping the previous configuration");
                 self.status.refused();
                 return;
             }
