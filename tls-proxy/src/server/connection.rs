@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) requests: Cell<u64>,
     /// Requests being answered; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
+    /// A request of it was rejected for want of memory, and the log says so.
+    pub(crate) is_short_of_memory: Cell<bool>,
     /// HTTP/1 waits for one thing at a time, so its time-outs share an alarm.
     pub(crate) timer: Cell<Timer>,
     /// What it holds itself, and its place among those who may be asked to give up.
@@ -223,6 +225,7 @@ async fn begin(
         plain_on_tls: false,
         requests: Cell::new(0),
         in_flight: Cell::new(0),
+        is_short_of_memory: Cell::new(false),
         timer: Cell::default(),
         permit,
         account,

@@ -261,12 +261,14 @@ fn start(
         size <= SMALL_HEAD || permit.try_grow(2 * size)
     });
     if !fits {
-        // There is no memory for a request, or not for one with such a head.
-        error_log::request(
-            &request,
-            Level::Error,
-            "request rejected: memory limit reached; raise the container's memory limit",
-        );
+        // There is no memory for a request, or not for one with such a head. A client
+        // could fill the log with it.
+        let level = match connection.is_short_of_memory.replace(true) {
+            false => Level::Error,
+            true => Level::Info,
+        };
+        let what = "request rejected: memory limit reached; raise the container's memory limit";
+        error_log::request(&request, level, what);
         request.outcome.status = 503;
         answer.send_reset(Reason::REFUSED_STREAM);
         return worn_out;
