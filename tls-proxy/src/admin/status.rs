@@ -75,7 +75,7 @@ impl Status {
         facts.certificates = certificates;
     }
 
-    /// A new configuration is not taken; the old one goes on.
+    /// A new configuration is rejected; the previous one is kept.
     pub(crate) fn refused(&self) {
         let mut facts = self.lock();
         facts.refused += 1;

@@ -136,7 +136,7 @@ impl Workers {
         }
         let kept = self.sources.origin();
         let Some(config) = loaded.config else {
-            tracing::error!("the new configuration is refused; the old one goes on");
+            tracing::error!("the new configuration is refused; keeping the previous one");
             // The next change counts from here, wherever it is made.
             self.sources = Sources::new(kept.with_files_of(loaded.origin));
             self.status.refused();

@@ -40,7 +40,7 @@ fn a_broken_configuration_is_refused_and_the_old_one_goes_on() {
     );
     proxy.signal(Signal::HUP);
     proxy.logs("error.log", "nginx.conf:4: unknown directive \"lisen\"");
-    proxy.logs("error.log", "the old one goes on");
+    proxy.logs("error.log", "keeping the previous one");
     becomes(&proxy, "old");
     let reload = proxy.send("reload");
     assert_eq!(reload.status.code(), Some(1), "{reload:?}");
