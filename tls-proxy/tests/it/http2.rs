@@ -203,6 +203,7 @@ fn a_client_that_reads_nothing_of_128_answers_holds_little() {
     }
     std::thread::sleep(std::time::Duration::from_secs(3));
     let more = proxy.peak_memory() - before;
-    // What 128 connections are counted as.
-    assert!(more < 128 * (48 << 10), "{} KiB were in use", more >> 10);
+    // What 128 requests and the bodies of their responses are counted as. What was
+    // freed meanwhile counts here, until the allocator gives it back.
+    assert!(more < 128 * (86 << 10), "{} KiB were in use", more >> 10);
 }
