@@ -75,7 +75,7 @@ pub(crate) fn meaning(data: &[u8]) {
     let Ok(Command::Test { options, .. }) = cli::parse(words.into_iter()) else {
         panic!("the command line is right");
     };
-    let loaded = crate::supervisor::load::load(&options);
+    let loaded = crate::load(&options);
     let mut shown = Vec::new();
     let rendered = conf::render(&loaded.problems, &loaded.origin.texts, &mut shown);
     assert!(rendered.is_ok());
