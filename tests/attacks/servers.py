@@ -61,8 +61,9 @@ class Server:
 
     def __init__(self, kind, program, work, group, files=None):
         self.kind, self.group = kind, group
-        disk(work / "disk")
-        copy = work / "disk/server"
+        self.disk = work / "disk"
+        disk(self.disk)
+        copy = self.disk / "server"
         steps = [
             group.enter_command(),
             f"cp {shlex.quote(str(program))} {copy}",
@@ -127,6 +128,8 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait(10)
+        # Mounted where there are loop devices.
+        subprocess.run(["umount", self.disk], check=False, stderr=subprocess.DEVNULL)
 
     def _read(self):
         for line in self.process.stderr:
