@@ -1,4 +1,4 @@
-//! One byte stream that is one of several: each call goes to the one it is.
+//! Byte streams made of others: each call goes to the one that it is, or that it holds.
 
 /// Implements tokio's `AsyncRead` and `AsyncWrite` for an enum of streams.
 macro_rules! stream_of {
@@ -48,3 +48,46 @@ macro_rules! stream_of {
 }
 
 pub(crate) use stream_of;
+
+/// Implements tokio's `AsyncWrite` for a stream that writes as one of its fields does.
+macro_rules! writes_to {
+    ($stream:ident, $field:ident) => {
+        impl tokio::io::AsyncWrite for $stream {
+            fn poll_write(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bytes: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                std::pin::Pin::new(&mut self.$field).poll_write(cx, bytes)
+            }
+
+            fn poll_flush(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.$field).poll_flush(cx)
+            }
+
+            fn poll_shutdown(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.$field).poll_shutdown(cx)
+            }
+
+            fn poll_write_vectored(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                slices: &[std::io::IoSlice<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                std::pin::Pin::new(&mut self.$field).poll_write_vectored(cx, slices)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.$field.is_write_vectored()
+            }
+        }
+    };
+}
+
+pub(crate) use writes_to;
