@@ -140,6 +140,34 @@ class Target:
                 writer.write(data)
             await asyncio.sleep(pause)
 
+    async def slow_readers(self, count):
+        """`count` connections over TLS that ask for `/large` and read nothing of it."""
+        async def begin(_):
+            reader, writer = await self.tls(receive=4096)
+            writer.transport.pause_reading()
+            return reader, writer
+
+        opened = await self.many(count, begin)
+        await self.one_after_another(opened, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await self.wait()
+        return opened
+
+    async def half_requests(self, port, count):
+        """`count` connections to the port of probes that send half a request and wait;
+        who is closed comes again, not faster than a probe is answered."""
+        async def begin(_):
+            connection = await self.connect(port)
+            connection[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+            return connection
+
+        opened = await self.many(count, begin)
+        while self.left() > 1:
+            opened = [pair for pair in opened if still_open([pair])]
+            if len(opened) < count:
+                opened += await self.many(1, begin)
+            await asyncio.sleep(0.02)
+        return f"{len(opened)} connections with half a request, {still_open(opened)} stayed"
+
     async def flood(self, count, opening, batches, reads=True, alpn="h2"):
         """`count` connections that send `opening` and then what `batches()` yields, as
         fast as it is taken, and come again when they are closed. What comes back

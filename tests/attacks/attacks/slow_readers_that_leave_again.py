@@ -10,12 +10,5 @@ CONNECTIONS = 1200
 
 
 async def run(target):
-    async def begin(_):
-        reader, writer = await target.tls(receive=4096)
-        writer.transport.pause_reading()
-        return reader, writer
-
-    opened = await target.many(CONNECTIONS, begin)
-    await target.one_after_another(opened, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await target.wait()
+    opened = await target.slow_readers(CONNECTIONS)
     return f"{len(opened)} connections, a large response waiting on each"
