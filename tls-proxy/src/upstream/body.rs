@@ -200,7 +200,10 @@ impl Http1Body {
                 Ok(Step::Data(data)) => {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
-                Ok(Step::End(_)) => return Poll::Ready(None),
+                Ok(Step::End(_)) => {
+                    self.meter.holder.goes_on();
+                    return Poll::Ready(None);
+                }
                 Err(_) if ended => return Poll::Ready(Some(Err(Fault::Gone))),
                 Err(_) => return Poll::Ready(Some(Err(Fault::Invalid))),
                 Ok(Step::Starved) => match wire.poll_fill(cx) {
@@ -253,6 +256,7 @@ impl Http2Body {
             }
             Poll::Ready(None) => {
                 self.done = true;
+                self.meter.holder.goes_on();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Fault::Gone))),

@@ -142,7 +142,7 @@ impl Sender {
         .await
     }
 
-    /// TaskPool a piece out as the client makes room for it.
+    /// Hands a piece out as the client makes room for it.
     async fn write(
         &mut self,
         mut data: Bytes,
@@ -163,6 +163,9 @@ impl Sender {
             let end = last && data.is_empty();
             self.hand_out(part, end)?;
             self.timer.progress();
+        }
+        if self.holder.waits() == Waits::Response {
+            self.holder.goes_on();
         }
         Ok(())
     }
