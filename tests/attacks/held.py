@@ -184,7 +184,7 @@ async def waiting_for_an_upstream_after_large_bodies(target):
 # it begins.
 REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
 BODY = "a body's reservation is for one that is read from a file and encrypted"
-# bulk.rs keeps memory for them beside the budget.
+# net/read_size.rs keeps memory for them beside the budget.
 BULK = "two wires of a worker may read 256 KiB at once"
 
 KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (

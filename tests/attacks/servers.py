@@ -37,8 +37,8 @@ def prepare(work, configuration, key, is_nginx):
 def disk(folder):
     """A disk of the usual read-ahead, 128 KiB. Some machines' own read 8 MiB ahead, which
     is as much as the program: where a group has less room than that for pages of files,
-    each page that is missing drives out all the others. None where the kernel has no
-    loop devices; it is gone with the name space."""
+    each page that is missing drives out all the others. Nothing is mounted where the kernel
+    has no loop devices; it is gone with the name space."""
     folder.mkdir()
     image = folder.with_suffix(".image")
     with image.open("wb") as file:

@@ -58,10 +58,6 @@ impl Missing {
         }
     }
 
-    fn any(&self) -> bool {
-        self.connections || self.all > 0 || self.next > 0
-    }
-
     fn expect(&mut self, memory: u64) {
         for missing in [&mut self.all, &mut self.next, &mut self.newcomers] {
             *missing -= to_signed(memory);
@@ -90,14 +86,13 @@ impl Admission {
             return;
         };
         let mut candidates = self.candidates(&missing, now);
-        while missing.any()
-            && let Some((rank, _, slot)) = candidates.pop()
+        // Where nothing is missing for one rank, nothing is for those behind it.
+        while let Some((rank, _, slot)) = candidates.pop()
+            && (missing.connections || missing.for_rank(rank) > 0)
         {
             let victim = self.holders.borrow()[slot].clone();
-            // Those behind it may be of another kind, for whom something is missing; and
-            // with its connection it has been asked already.
-            let needs = missing.connections || missing.for_rank(rank) > 0;
-            if !needs || victim.client.closing.get() {
+            // With its connection it has been asked already.
+            if victim.client.closing.get() {
                 continue;
             }
             let held = victim.evict().max(1);
