@@ -83,7 +83,7 @@ impl Capacity {
 
     /// The memory that is handed out, bytes; some even where limits leave none.
     pub(crate) fn memory(self) -> u64 {
-        let least = FEWEST as u64 * (CONNECTION + HANDSHAKE + REQUEST + TRANSFER);
+        let least = FEWEST as u64 * (CONNECTION + HTTP2 + REQUEST + TRANSFER);
         // Half of what there is, so that sums do not overflow.
         self.memory.map_or(u64::MAX / 4, |memory| memory.max(least))
     }
@@ -96,12 +96,11 @@ impl Capacity {
     /// What is kept for one kind, bytes.
     pub(super) fn kept(self, kind: Kind) -> u64 {
         let Some(_) = self.memory else { return 0 };
-        let (part, least) = match kind {
-            Kind::Connection => (10, CONNECTION + HANDSHAKE),
-            Kind::Request => (12, REQUEST),
-            Kind::Transfer => (10, TRANSFER),
+        let part = match kind {
+            Kind::Connection | Kind::Transfer => 10,
+            Kind::Request => 12,
         };
-        (self.memory() / part).max(least)
+        self.memory() / part
     }
 
     /// What one client may hold while others wait, bytes.

@@ -137,7 +137,7 @@ pub(crate) struct Permit {
     memory: [Cell<u64>; 3],
 }
 
-/// A connection's place.
+/// A connection that has been accepted, and its place.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) permit: Permit,
@@ -195,20 +195,16 @@ impl Admission {
         metrics::memory_held(self.used.iter().map(Cell::get).sum());
     }
 
-    /// A place for one more connection.
-    pub(crate) async fn for_connection(self: &Rc<Self>) -> Admitted {
+    /// A place for one more connection, however long it takes until there is one to
+    /// accept.
+    pub(crate) async fn for_connection(self: &Rc<Self>) -> Permit {
         self.acquire(Demand::CONNECTION, None).await;
-        let account = self.enrol(Rc::default(), true);
-        let permit = self.granted(Demand::CONNECTION, Some(account.holder().clone()));
-        Admitted { permit, account }
+        self.granted(Demand::CONNECTION, None)
     }
 
-    /// A place for a connection that is taken in whatever room there is.
-    pub(crate) fn uncounted(self: &Rc<Self>) -> Admitted {
-        let account = self.enrol(Rc::default(), true);
-        let demand = Demand::memory(Kind::Connection, 0);
-        let permit = self.granted(demand, Some(account.holder().clone()));
-        Admitted { permit, account }
+    /// A place for a connection that is accepted in whatever room there is.
+    pub(crate) fn uncounted(self: &Rc<Self>) -> Permit {
+        self.granted(Demand::memory(Kind::Connection, 0), None)
     }
 
     /// A stream of a connection, which can be asked to give up by itself.
@@ -401,8 +397,7 @@ impl Admission {
         unused.iter().sum()
     }
 
-    /// Says whether somebody had been waiting for it.
-    fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) -> bool {
+    fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) {
         for (used, memory) in self.used.iter().zip(memory) {
             used.set(used.get().saturating_sub(memory));
         }
@@ -413,17 +408,15 @@ impl Admission {
             .set(self.descriptors.get() + i64::from(descriptors));
         self.memory.set(self.memory.get() + to_signed(memory));
         self.publish();
-        let crowded = self.is_crowded();
-        if crowded {
+        if self.is_crowded() {
             self.grant();
         }
-        crowded
     }
 
-    /// A request has ended while others waited: those that had begun before it are
-    /// slower than it was.
+    /// A request has been answered, perhaps while others waited: those that had begun
+    /// before it are slower than it was.
     fn overtakes(&self, holder: &Holder) {
-        if holder.has_not_waited() && holder.evicted.get().is_none() {
+        if self.is_crowded() && holder.has_not_waited() && holder.evicted.get().is_none() {
             let began = Some(holder.since.get());
             self.overtaking.set(self.overtaking.get().max(began));
             self.ended.set(Some(cached_time::now()));
@@ -508,6 +501,14 @@ impl Holder {
 }
 
 impl Permit {
+    /// The connection that it is for has been accepted: from now on it can be asked to
+    /// give up.
+    pub(crate) fn accepted(self) -> Admitted {
+        let account = self.admission.enrol(Rc::default(), true);
+        let permit = self.held_by(account.holder());
+        Admitted { permit, account }
+    }
+
     /// Waits for so many bytes more, for a body or another thing that soon ends.
     pub(crate) async fn grow(&self, memory: u64) {
         let demand = Demand::memory(Kind::Transfer, memory);
@@ -571,6 +572,13 @@ impl Permit {
         self
     }
 
+    /// The request that it is for has been answered.
+    pub(crate) fn answered(&self) {
+        if let Some(holder) = &self.holder {
+            self.admission.overtakes(holder);
+        }
+    }
+
     /// Whether its holder has been asked to give up.
     pub(crate) fn is_evicted(&self) -> bool {
         let holder = self.holder.as_ref();
@@ -589,14 +597,8 @@ impl Drop for Permit {
             holder.subtract(self.sum());
         }
         let memory = self.memory.each_ref().map(Cell::get);
-        let crowded = self
-            .admission
+        self.admission
             .give_back(self.connections, self.descriptors, memory);
-        if let (true, Some(holder)) = (crowded, &self.holder)
-            && memory[Kind::Request as usize] > 0
-        {
-            self.admission.overtakes(holder);
-        }
     }
 }
 

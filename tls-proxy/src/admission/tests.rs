@@ -20,9 +20,14 @@ async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
     timeout(MOMENT, wanted).await.is_err()
 }
 
+/// A connection that has been accepted.
+async fn connected(admission: &Rc<Admission>) -> Admitted {
+    admission.for_connection().await.accepted()
+}
+
 /// A connection whose handshake is over and that waits for a request.
 async fn idle(admission: &Rc<Admission>) -> Admitted {
-    let own = admission.for_connection().await;
+    let own = connected(admission).await;
     own.account.holder().wait(Waits::Idle, 0);
     own
 }
@@ -31,7 +36,7 @@ async fn idle(admission: &Rc<Admission>) -> Admitted {
 async fn busy(admission: &Rc<Admission>) -> Vec<(Admitted, Permit)> {
     let mut all = Vec::new();
     loop {
-        let own = timeout(MOMENT, admission.for_connection()).await;
+        let own = timeout(MOMENT, connected(admission)).await;
         let Ok(own) = own else { return all };
         let request = timeout(MOMENT, admission.for_request(own.account.holder())).await;
         let Ok(request) = request else { return all };
@@ -48,7 +53,7 @@ async fn the_longest_idle_one_is_asked_to_go() {
     let first = idle(&admission).await;
     sleep(MOMENT).await;
     let second = idle(&admission).await;
-    let third = pin!(admission.for_connection());
+    let third = pin!(connected(&admission));
     let mut third = third;
     assert!(waits(third.as_mut()).await);
     first.account.holder().evicted().await;
@@ -62,7 +67,7 @@ async fn the_longest_idle_one_is_asked_to_go() {
 async fn one_who_gets_a_request_meanwhile_stays() {
     let admission = admission_of(1, None);
     let first = idle(&admission).await;
-    let mut second = pin!(admission.for_connection());
+    let mut second = pin!(connected(&admission));
     assert!(waits(second.as_mut()).await);
     let holder = first.account.holder();
     assert!(holder.evicted_at().is_some());
@@ -83,7 +88,7 @@ async fn what_is_kept_for_each_kind_nobody_else_takes() {
     let holder = held[0].account.holder().clone();
     let request = admission.for_request(&holder).await;
     request.grow(TRANSFER).await;
-    let more = timeout(MOMENT, admission.for_connection()).await;
+    let more = timeout(MOMENT, connected(&admission)).await;
     assert!(more.is_err(), "the rest is for requests and bodies");
 }
 
@@ -93,7 +98,7 @@ async fn a_newcomer_comes_before_those_who_hold_more() {
     let held = busy(&admission).await;
     while held[0].1.try_grow(1 << 10) {}
     let first = held[0].1.grow(4 * TRANSFER);
-    let newcomer = admission.for_connection();
+    let newcomer = connected(&admission);
     let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
     assert!(waits(first.as_mut()).await && waits(newcomer.as_mut()).await);
     let last = held.len() - 1;
@@ -141,7 +146,7 @@ async fn streams_give_up_before_their_connection_and_count_for_it() {
         streams.push((account, permit));
     }
     assert!(client.client.held.get() > admission.capacity.get().share());
-    let other = admission.for_connection().await;
+    let other = connected(&admission).await;
     let mut body = pin!(async {
         let request = admission.for_request(other.account.holder()).await;
         request.grow(4 * TRANSFER).await;
@@ -158,7 +163,7 @@ async fn streams_give_up_before_their_connection_and_count_for_it() {
 #[tokio::test]
 async fn one_that_drips_has_not_moved() {
     let admission = admission_of(1000, None);
-    let own = admission.for_connection().await;
+    let own = connected(&admission).await;
     let holder = own.account.holder();
     holder.wait(Waits::Body, 0);
     let since = holder.since.get();
@@ -175,8 +180,8 @@ async fn one_that_drips_has_not_moved() {
 #[tokio::test]
 async fn without_a_limit_nobody_waits_for_memory() {
     let admission = admission_of(1, None);
-    let own = admission.for_connection().await;
-    let mut second = pin!(admission.for_connection());
+    let own = connected(&admission).await;
+    let mut second = pin!(connected(&admission));
     assert!(waits(second.as_mut()).await);
     // There is no place for another connection, but for requests of this one.
     let request = admission.for_request(own.account.holder()).await;
@@ -225,22 +230,22 @@ async fn a_smaller_limit_takes_effect_at_once_and_a_larger_one_lets_in() {
 #[tokio::test]
 async fn who_gives_up_waiting_takes_nothing_with_it() {
     let admission = admission_of(1, None);
-    let own = admission.for_connection().await;
+    let own = connected(&admission).await;
     {
-        let mut second = pin!(admission.for_connection());
+        let mut second = pin!(connected(&admission));
         assert!(waits(second.as_mut()).await);
         drop(own);
         // Granted and never taken.
     }
     yield_now().await;
-    let _third = admission.for_connection().await;
+    let _third = connected(&admission).await;
     assert!(!admission.is_crowded());
 }
 
 /// As many connections as fit.
 async fn fill(admission: &Rc<Admission>) -> Vec<Admitted> {
     let mut all = Vec::new();
-    while let Ok(own) = timeout(MOMENT, admission.for_connection()).await {
+    while let Ok(own) = timeout(MOMENT, connected(admission)).await {
         all.push(own);
     }
     all
@@ -272,9 +277,10 @@ async fn requests_give_up_that_later_ones_have_overtaken() {
     // The first one is old, another one that began later comes to its end, and the rest
     // began after that.
     if let Some(last) = held.pop() {
-        let mut newcomer = pin!(admission.for_connection());
+        let mut newcomer = pin!(connected(&admission));
         assert!(waits(newcomer.as_mut()).await);
         last.0.account.holder().begins_request();
+        last.1.answered();
         drop(last);
         others.push(newcomer.await);
     }
@@ -282,7 +288,7 @@ async fn requests_give_up_that_later_ones_have_overtaken() {
         own.account.holder().begins_request();
     }
     others.append(&mut fill(&admission).await);
-    let mut newcomer = pin!(admission.for_connection());
+    let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
     assert_eq!(gave_up(&held), [0]);
 }
@@ -292,7 +298,7 @@ async fn one_request_gives_up_when_none_comes_to_its_end() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(admission.for_connection());
+    let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
     pass(&admission, Duration::from_millis(700));
     admission.relieve();
@@ -303,6 +309,38 @@ async fn one_request_gives_up_when_none_comes_to_its_end() {
 }
 
 #[tokio::test]
+async fn only_a_request_that_was_answered_has_overtaken_others() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut held = busy(&admission).await;
+    let others = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    drop(held.pop());
+    assert!(admission.overtaking.get().is_none());
+    let _others = (newcomer.await, fill(&admission).await, others);
+    let mut later = pin!(connected(&admission));
+    assert!(waits(later.as_mut()).await);
+    held[0].1.answered();
+    assert!(admission.overtaking.get().is_some());
+}
+
+#[tokio::test]
+async fn a_place_is_nobodys_until_its_client_has_come() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut places = Vec::new();
+    while let Ok(place) = timeout(MOMENT, admission.for_connection()).await {
+        places.push(place);
+    }
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    pass(&admission, Duration::from_secs(2));
+    admission.relieve();
+    for own in places.into_iter().map(Permit::accepted) {
+        assert!(own.account.holder().evicted_at().is_none());
+    }
+}
+
+#[tokio::test]
 async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = idle(&admission).await;
@@ -310,7 +348,7 @@ async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
     let mut request = pin!(admission.for_request(own.account.holder()));
-    let mut later = pin!(admission.for_connection());
+    let mut later = pin!(connected(&admission));
     assert!(waits(request.as_mut()).await && waits(later.as_mut()).await);
     held[0].1.shrink(Kind::Transfer, REQUEST);
     let _request = request.await;
@@ -330,7 +368,7 @@ async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
             .filter(|own| own.account.holder().evicted_at().is_some());
         evicted.count()
     };
-    let mut newcomer = pin!(admission.for_connection());
+    let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
     sleep(3 * MOMENT).await;
     admission.relieve();

@@ -10,5 +10,11 @@ pub(crate) mod proxy_protocol;
 pub(crate) mod read_size;
 pub(crate) mod socket_buffers;
 
+/// Says how much memory this thread's worker may use, bytes, if that is limited.
+pub(crate) fn fit_into(memory: Option<u64>) {
+    read_size::fit_into(memory);
+    socket_buffers::fit_into(memory);
+}
+
 /// The address of a peer that has none.
 pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

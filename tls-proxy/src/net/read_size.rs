@@ -34,7 +34,7 @@ thread_local! {
 }
 
 /// Says how much memory this thread's worker may hold, bytes, if that is limited.
-pub(crate) fn fit_into(memory: Option<u64>) {
+pub(super) fn fit_into(memory: Option<u64>) {
     let enough = memory.is_none_or(|memory| memory >= ENOUGH);
     RIGHTS.set(if enough { MOST } else { 0 });
 }

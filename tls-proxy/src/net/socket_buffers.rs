@@ -20,16 +20,19 @@ thread_local! {
 }
 
 /// Says whether the memory of this thread's worker is limited.
-pub(crate) fn fit_into(memory: Option<u64>) {
+pub(super) fn fit_into(memory: Option<u64>) {
     LIMITED.set(memory.is_some());
 }
 
-/// Sets up a listening socket, for the connections that it will accept.
-pub(crate) fn bound_unsent(listener: &impl AsFd) {
-    if LIMITED.get() {
+/// Sets up a listening socket, for the connections that it will accept, where memory is
+/// limited; says whether it is.
+pub(crate) fn bounds_unsent(listener: &impl AsFd) -> bool {
+    let limited = LIMITED.get();
+    if limited {
         // A kernel that does not know it holds more.
         let _ = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT);
     }
+    limited
 }
 
 /// Sets up a socket that will be connected to an upstream.

@@ -517,6 +517,9 @@ impl Drop for Request {
         // Read once, for the log and for the histogram.
         let took = cached_time::since(self.started);
         self.took = Some(took);
+        if let (true, Some(permit)) = (self.outcome.complete, &self.permit) {
+            permit.answered();
+        }
         log::write(self);
         let refused = |status| status == Some("REJECTED");
         metrics::request_ended(Ended {

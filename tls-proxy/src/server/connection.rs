@@ -262,7 +262,8 @@ async fn begin(
             (Level::Info, format!("{failure} while SSL handshaking"))
         }
         Err(_) => {
-            if connection.standing().listen().listen.ssl {
+            let ssl = connection.standing().listen().listen.ssl;
+            if ssl && connection.tls.is_none() {
                 metrics::handshake_failed(Handshake::Timeout);
             }
             let what = "client timed out (110: Connection timed out)";

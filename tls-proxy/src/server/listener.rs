@@ -174,10 +174,12 @@ impl Listener {
         })
     }
 
-    /// Bounds what the kernel holds for its connections, where memory is limited.
-    pub(crate) fn bound_buffers(&self) {
-        if let Self::Tcp(listener) = self {
-            socket_buffers::bound_unsent(listener);
+    /// Bounds what the kernel holds for its connections, where memory is limited; says
+    /// whether it is.
+    pub(crate) fn bounds_buffers(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => socket_buffers::bounds_unsent(listener),
+            Self::Unix(_) => true,
         }
     }
 

@@ -20,12 +20,12 @@ use tokio::task::LocalSet;
 use super::connection;
 use super::http2::stream_tasks::StreamTasks;
 use super::listener::Listener;
-use crate::admission::{Admission, Admitted, Capacity};
+use crate::admission::{Admission, Capacity, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::{Drain, Kind, Phase};
 use crate::log::sinks::{Logs, Reopened};
-use crate::net::{read_size, socket_buffers};
+use crate::net;
 use crate::request::live_config::ConfigHandle;
 use crate::request::scratch::Scratch;
 use crate::time::clock::Clock;
@@ -199,8 +199,7 @@ pub(crate) fn start(
 
 /// Serves to the end; how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
-    read_size::fit_into(start.capacity.memory);
-    socket_buffers::fit_into(start.capacity.memory);
+    net::fit_into(start.capacity.memory);
     let worker = Rc::new(Worker {
         number: start.number,
         workers: start.workers,
@@ -300,8 +299,7 @@ impl Worker {
     }
 
     fn resize(&self, capacity: Capacity) {
-        read_size::fit_into(capacity.memory);
-        socket_buffers::fit_into(capacity.memory);
+        net::fit_into(capacity.memory);
         self.admission.resize(capacity);
     }
 
@@ -367,12 +365,14 @@ impl Listeners {
 /// Accepts connections on one address until told to stop; then takes what has
 /// already connected, so that nobody who got through is refused.
 async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
-    listener.bound_buffers();
+    let mut bounded = false;
     loop {
-        let admitted = tokio::select! {
+        // Memory may be limited only later.
+        bounded = bounded || listener.bounds_buffers();
+        let permit = tokio::select! {
             biased;
             () = stop.notified() => break,
-            admitted = worker.admission.for_connection() => admitted,
+            permit = worker.admission.for_connection() => permit,
         };
         let accepted = tokio::select! {
             biased;
@@ -380,7 +380,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
             accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => take(&worker, socket, peer, &address, admitted),
+            Ok((socket, peer)) => take(&worker, socket, peer, &address, permit),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::error!("accept() failed ({})", crate::conf::reason(&error));
@@ -391,8 +391,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
     // A closed socket refuses what waits in its queue.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
-        let admitted = worker.admission.uncounted();
-        take(&worker, socket, peer, &address, admitted);
+        let permit = worker.admission.uncounted();
+        take(&worker, socket, peer, &address, permit);
     }
 }
 
@@ -409,7 +409,7 @@ fn take(
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
     address: &Endpoint,
-    admitted: Admitted,
+    permit: Permit,
 ) {
     let config = worker.config();
     let Some(index) = config
@@ -421,6 +421,7 @@ fn take(
     };
     let token = worker.drain.token(Kind::Connection);
     let worker = worker.clone();
+    let admitted = permit.accepted();
     tokio::task::spawn_local(connection::serve(
         worker, socket, peer, index, token, admitted,
     ));

@@ -117,7 +117,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
     let holder = connection.account.holder();
     loop {
         let is_idle = connection.in_flight.get() == 0;
-        let block = inflow.block();
+        let (block, is_waiting) = (inflow.block(), inflow.is_waiting());
         let patience = match block {
             Some(since) => header_timeout.saturating_sub(since.elapsed()),
             None if goodbye => LEAVE.min(idle),
@@ -125,7 +125,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
         };
         if block.is_some() {
             holder.wait(Waits::Head, 0);
-        } else if !inflow.is_waiting() {
+        } else if !is_waiting {
             match is_idle {
                 // Its first request may be on its way.
                 true if connection.requests.get() == 0 => holder.wait(Waits::Head, 0),
@@ -140,7 +140,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
                 if asked.is_pending() {
                     inflow.all_accepted();
                     // What it waits for, and how long, has changed.
-                    if inflow.block() != block {
+                    if (inflow.block(), inflow.is_waiting()) != (block, is_waiting) {
                         return Poll::Ready(None);
                     }
                 }
@@ -166,7 +166,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
                 leave(&mut frames, holder, Reason::PROTOCOL_ERROR).await;
                 return;
             }
-            () = leaves(holder, patience), if is_idle && block.is_none() && !inflow.is_waiting() => {
+            () = leaves(holder, patience), if is_idle && block.is_none() && !is_waiting => {
                 if !goodbye {
                     leave(&mut frames, holder, Reason::NO_ERROR).await;
                 }
