@@ -2,8 +2,8 @@
 //! queue.
 //!
 //! One check is some 50 ms of CPU, and a quarter of a second of time within a
-//! fifth of a CPU. So the threads are as many as the CPUs, they run at the
-//! lowest priority, and who would wait too long is sent away at once.
+//! fifth of a CPU. So the threads are as many as the CPUs, they run at a low
+//! priority, and who would wait too long is sent away at once.
 
 use bcrypt::BcryptResult;
 use std::io;
@@ -19,9 +19,10 @@ const LONGEST: usize = 72;
 /// Checks that wait, for each thread. Within a fifth of a CPU the last of them
 /// waits about a quarter of a minute.
 const QUEUE: usize = 64;
-/// The lowest priority (nice(2)): a check waits for requests and probes, never
-/// the other way round.
-const NICE: i32 = 19;
+/// A low priority (nice(2)): a check waits for requests and probes, never the
+/// other way round. At 19, the lowest, a login would take more than a minute
+/// beside programs that keep all CPUs busy.
+const NICE: i32 = 10;
 
 /// The threads that check passwords, to be cloned freely. They end with the
 /// last clone.
