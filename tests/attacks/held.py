@@ -17,7 +17,7 @@ from pathlib import Path
 import frames
 from attack import Target, client_hello
 from group import Group, Unavailable
-from one import python, raise_loopback
+from one import python, raise_loopback, wait_until_it_serves
 from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, TLS
 from servers import Server, prepare
 
@@ -72,10 +72,10 @@ async def idle_after_a_request(target):
 async def idle_after_a_request_over_http2(target):
     reader, writer = await target.http2(frames.opening() + frames.request(1, frames.head(b"/")))
     parser = frames.Parser()
-    while not any(stream == 1 and flags & frames.END_STREAM for _, flags, stream, _ in
-                  parser.take(await reader.read(1 << 14))):
-        pass
-    return reader, writer
+    while data := await reader.read(1 << 14):
+        if any(stream == 1 and flags & frames.END_STREAM for _, flags, stream, _ in parser.take(data)):
+            return reader, writer
+    raise EOFError("closed before the response")
 
 
 async def half_heads(target):
@@ -119,9 +119,9 @@ async def unread_in_chunks(target):
 
 
 async def unread_over_http2(target):
-    reader, writer = await target.http2(
-        frames.opening({frames.INITIAL_WINDOW: (1 << 31) - 1}) + frames.window_update(0, (1 << 31) - 1 - 65535)
-        + b"".join(frames.request(1 + 2 * number, frames.head(b"/endless")) for number in range(STREAMS)),
+    largest = (1 << 31) - 1
+    reader, writer = await many_over_http2(
+        target, b"/endless", {frames.INITIAL_WINDOW: largest}, frames.window_update(0, largest - 65535),
         receive=4096)
     writer.transport.pause_reading()
     return reader, writer
@@ -134,8 +134,7 @@ async def bodies_that_nobody_reads(target):
 
 
 async def windows_of_zero(target):
-    requests = b"".join(frames.request(1 + 2 * number, frames.head(b"/large")) for number in range(20))
-    return await target.http2(frames.opening({frames.INITIAL_WINDOW: 0}) + requests)
+    return await many_over_http2(target, b"/large", {frames.INITIAL_WINDOW: 0})
 
 
 async def half_handshakes(target):
@@ -162,9 +161,10 @@ async def waiting_for_an_upstream_over_http2(target):
     return await many_over_http2(target, b"/slow")
 
 
-async def many_over_http2(target, path):
-    return await target.http2(frames.opening() + b"".join(
-        frames.request(1 + 2 * number, frames.head(path)) for number in range(STREAMS)))
+async def many_over_http2(target, path, settings=None, window=b"", **options):
+    """As many streams as a connection has here, each with a request."""
+    return await target.http2(frames.opening(settings) + window + b"".join(
+        frames.request(1 + 2 * number, frames.head(path)) for number in range(STREAMS)), **options)
 
 
 async def waiting_for_an_upstream(target):
@@ -232,23 +232,11 @@ async def figures(group):
     return before
 
 
-async def until_it_serves(target, server):
-    end = time.monotonic() + SETTLE
-    while time.monotonic() < end and server.is_alive():
-        try:
-            (await target.connect(ADMIN))[1].close()
-            return
-        except OSError:
-            await asyncio.sleep(0.05)
-    raise SystemExit("it did not start:\n" + "\n".join(server.last))
-
-
 async def measure(kind, server):
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     # As long as nobody says when it ends.
     target = Target(3600)
     target.begin()
-    await until_it_serves(target, server)
     begin = lambda _: kind.begin(target)  # noqa: E731
     # What is there once, however much is held.
     held = await target.many(kind.sizes[0] // 4, begin)
@@ -276,6 +264,7 @@ def main(program, name, chosen):
         application = python("application.py", APPLICATION)
         server = Server("tls-proxy", program, work, group)
         try:
+            wait_until_it_serves(server, "https")
             print(json.dumps(asyncio.run(measure(kind, server))))
         finally:
             server.stop()

@@ -48,6 +48,8 @@ def measured():
 
 def fits(name, rows):
     """Whether each size is reserved as the kind says."""
+    if "unavailable" in rows:
+        return True
     if "broken" in rows:
         return False
     kind = KINDS[name]
@@ -58,6 +60,8 @@ def fits(name, rows):
 @pytest.mark.parametrize("name", KINDS)
 def test_as_much_is_reserved_as_is_held_of(name, measured):
     kind, rows = KINDS[name], measured[name]
+    if "unavailable" in rows:
+        pytest.skip(rows["unavailable"])
     assert "broken" not in rows, rows["broken"]
     assert [row["held"] for row in rows] == list(kind.sizes), "not all of them came about"
     assert fits(name, rows), f"{kind.why or 'reserved / held'}: {rows}"
