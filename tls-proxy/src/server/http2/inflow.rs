@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit, Waits};
+use crate::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit};
 use crate::server::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
@@ -199,7 +199,6 @@ impl Inflow {
         }
         if !ends {
             self.block.set(Some(Instant::now()));
-            self.connection.account.holder().wait(Waits::Head, 0);
         }
     }
 
