@@ -271,3 +271,49 @@ impl Http2Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Result;
+
+    use bytes::BytesMut;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::admission::{Admission, Capacity};
+    use crate::message::head::Framing;
+    use crate::net::prefixed::Prefixed;
+
+    #[tokio::test]
+    async fn a_body_that_has_ended_is_not_waited_for() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        let (socket, _) = listener.accept().await?;
+        let stream = Prefixed {
+            seen: BytesMut::new(),
+            socket,
+        };
+        let wire = BufferedStream::new(ClientStream::Plain(stream), BytesMut::new());
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 2,
+            memory: None,
+        });
+        let own = admission.for_connection().await.accepted();
+        let holder = own.account.holder();
+        let decoder = Decoder::new(Framing::Chunked);
+        let wire = Rc::new(RefCell::new(wire));
+        let mut body = Http1Body::new(wire, decoder, false, holder.clone());
+        client.write_all(b"3\r\nabc\r\n").await?;
+        let data = poll_fn(|cx| body.poll_data(cx)).await;
+        assert_eq!(data, Some(Ok(Bytes::from("abc"))));
+        let pending = poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await;
+        assert!(pending && holder.waits() == Waits::Body);
+        client.write_all(b"0\r\n\r\n").await?;
+        assert_eq!(poll_fn(|cx| body.poll_data(cx)).await, None);
+        assert_eq!(holder.waits(), Waits::Otherwise);
+        Ok(())
+    }
+}
