@@ -70,6 +70,9 @@ pub struct Upstream {
     /// Where the next worker's round begins, so that workers do not all start
     /// with the first peer.
     pub first: AtomicUsize,
+    /// Its peers are what a resolver found: nothing is remembered of them when
+    /// the request has ended.
+    pub transient: bool,
 }
 
 impl Default for Upstream {
@@ -83,6 +86,7 @@ impl Default for Upstream {
             keepalive_time: Duration::from_secs(3600),
             keepalive_local: true,
             method: Method::RoundRobin,
+            transient: false,
             first: AtomicUsize::new(0),
         }
     }

@@ -84,15 +84,25 @@ struct Account {
 }
 
 impl Balance {
-    /// The next peer that is not in `tried`; `None` when there is no more.
+    /// The next peer that is not in `tried`; `None` when there is no more. The
+    /// request counts as one of its connections until the lease is dropped, also
+    /// while the connection is being made.
     pub(crate) fn choose(
         &self,
         group: &Arc<Upstream>,
         tried: &[usize],
         hints: &Hints,
-    ) -> Option<usize> {
+    ) -> Option<(usize, Option<Lease>)> {
         if is_single(group) {
-            return (tried.is_empty() && !group.peers[0].down).then_some(0);
+            let chosen = tried.is_empty() && !group.peers[0].down;
+            return chosen.then_some((0, None));
+        }
+        if group.transient {
+            let count = group.peers.len();
+            let first = tried.first().copied();
+            let first = first.unwrap_or_else(|| self.random() as usize % count);
+            let chosen = (first + tried.len()) % count;
+            return (tried.len() < count).then_some((chosen, None));
         }
         let mut groups = self.groups.borrow_mut();
         if !groups.contains_key(&key(group)) {
@@ -114,13 +124,14 @@ impl Balance {
             .or_else(|| account.in_turn(tried, |peer, _| !group.peers[peer].backup))
             .or_else(|| account.in_turn(tried, |peer, _| group.peers[peer].backup))?;
         account.take(chosen);
-        Some(chosen)
+        drop(groups);
+        Some((chosen, self.lease(group, chosen)))
     }
 
     /// Counts a request to the peer until it is dropped; none where nobody asks
     /// how many there are.
     pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Option<Lease> {
-        if is_single(group) {
+        if is_single(group) || group.transient {
             return None;
         }
         let mut groups = self.groups.borrow_mut();
@@ -140,6 +151,9 @@ impl Balance {
     pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: Ended) -> bool {
         if group.peers.len() == 1 {
             return false;
+        }
+        if group.transient {
+            return ended == Ended::Badly;
         }
         let mut groups = self.groups.borrow_mut();
         let account = groups.get_mut(&key(group));

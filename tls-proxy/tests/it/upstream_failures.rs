@@ -1,7 +1,9 @@
 //! Upstreams that fail: 502 and 504 with nginx's pages, and answers that stop
 //! in the middle, which must not look whole.
 
-use crate::support::{Client, Place, Proxy, Upstream, curl};
+use std::net::UdpSocket;
+
+use crate::support::{Client, Place, Proxy, Upstream, curl, eventually};
 
 fn answering(place: &Place, bytes: &'static str) -> Upstream {
     Upstream::start(place, move |mut served| {
@@ -137,4 +139,67 @@ fn another_peer_is_tried_where_one_is_down() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     assert_eq!(client.answer().status, 200);
     assert_eq!(upstream.seen().len(), 11);
+}
+
+/// A name server that knows every name by the same addresses of the place.
+fn name_server(place: &Place, last: &'static [u8]) {
+    let socket = UdpSocket::bind(place.address(53)).unwrap();
+    let std::net::IpAddr::V4(own) = place.address(53).ip() else {
+        panic!("a place has an IPv4 address");
+    };
+    let [a, b, c, _] = own.octets();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((size, peer)) = socket.recv_from(&mut question) {
+            let mut answer = question[..size].to_vec();
+            answer[2..4].copy_from_slice(&[0x81, 0x80]);
+            answer[7] = last.len() as u8;
+            for last in last {
+                // The name in the question, A, IN, an hour, four bytes.
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, a, b, c, *last]);
+            }
+            let _ = socket.send_to(&answer, peer);
+        }
+    });
+}
+
+#[test]
+fn a_name_from_a_variable_does_not_remember_what_failed() {
+    let place = Place::new("forgets");
+    // Two addresses that no test has: a place's number is never 0 or 255.
+    name_server(&place, &[0, 255]);
+    let http = "resolver {ip} ipv6=off;
+        server { listen {plain}; location / { set $to http://many.test:9000; proxy_pass $to; } }";
+    let proxy = Proxy::start(place, http);
+    for _ in 0..2 {
+        assert_eq!(proxy.connect().fetch("/").status, 502);
+    }
+    eventually("both addresses tried twice", || {
+        let log = proxy.place.read("error.log");
+        log.matches("connect() failed (111").count() == 4
+    });
+}
+
+#[test]
+fn a_client_that_leaves_at_the_beginning_of_a_body_is_logged_as_gone() {
+    for (name, size, buffering, status) in [
+        ("little", 3, "on", 499),
+        ("much", 100_000, "on", 200),
+        ("unbuffered", 3, "off", 200),
+    ] {
+        let place = Place::new(name);
+        let _upstream = Upstream::start(&place, move |mut served| {
+            served.request();
+            served.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+            served.write(vec![b'x'; size]);
+            served.wire.rest();
+        });
+        let proxy = Proxy::passing(place, &format!("proxy_buffering {buffering};"));
+        let mut client = proxy.connect();
+        client.ask("/");
+        client.head();
+        client.take(size);
+        drop(client);
+        proxy.logs("access.log", &format!("\"GET / HTTP/1.1\" {status} "));
+    }
 }

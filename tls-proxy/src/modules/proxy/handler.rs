@@ -22,7 +22,7 @@ use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
-use crate::upstream::balance::{Ended, Hints};
+use crate::upstream::balance::{Ended, Hints, Lease};
 use crate::upstream::body::{Bounds, Fault, RequestBody};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
@@ -246,9 +246,10 @@ impl Tries<'_> {
         let mut last = 502;
         loop {
             self.tried.extend(self.peer.take());
-            let Some(peer) = worker
-                .balance
-                .choose(&self.chosen.group, &self.tried, &self.hints)
+            let Some((peer, lease)) =
+                worker
+                    .balance
+                    .choose(&self.chosen.group, &self.tried, &self.hints)
             else {
                 if self.tried.is_empty() {
                     let group = Tried::Group(self.chosen.group.name.clone());
@@ -261,7 +262,7 @@ impl Tries<'_> {
                 return Err(Refusal::new(last));
             };
             self.peer = Some(peer);
-            let result = self.attempt(request, peer).await;
+            let result = self.attempt(request, peer, lease).await;
             let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
             let ended = match &result {
                 // What a peer does not find or allow says nothing of its health.
@@ -294,7 +295,12 @@ impl Tries<'_> {
 
     /// One try with one peer: over a kept connection first, and if that turns
     /// out to have died meanwhile, over a new one.
-    async fn attempt(&mut self, request: &mut Request, peer: usize) -> Result<Response, Failure> {
+    async fn attempt(
+        &mut self,
+        request: &mut Request,
+        peer: usize,
+        mut lease: Option<Lease>,
+    ) -> Result<Response, Failure> {
         let worker = request.connection.worker.clone();
         if !self.tried.is_empty() {
             metrics::count(|own| &own.retries);
@@ -316,7 +322,7 @@ impl Tries<'_> {
             location,
         };
         if let Some(mut link) = worker.pool.take(&wanted, began) {
-            link.lease = worker.balance.lease(&self.chosen.group, peer);
+            link.lease = lease;
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
@@ -325,6 +331,8 @@ impl Tries<'_> {
                     metrics::count(|own| &own.retries);
                     error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
+                    // The one of the connection that has died has gone with it.
+                    lease = worker.balance.lease(&self.chosen.group, peer);
                     request
                         .attempts
                         .push(Attempt::new(Tried::Peer(address.clone())));
@@ -345,7 +353,7 @@ impl Tries<'_> {
             Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
             Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
         };
-        link.lease = worker.balance.lease(&self.chosen.group, peer);
+        link.lease = lease;
         self.exchange(request, link).await
     }
 

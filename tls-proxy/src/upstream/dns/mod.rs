@@ -85,7 +85,10 @@ impl Names {
         let found = client::look_up(name, &resolver.servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
         let addresses = addresses.map(|ip| Address::Tcp(SocketAddr::new(ip, port)));
-        let group = Arc::new(Upstream::of_address(name, addresses.collect()));
+        let group = Arc::new(Upstream {
+            transient: true,
+            ..Upstream::of_address(name, addresses.collect())
+        });
         let until = Instant::now() + resolver.valid.unwrap_or(found.ttl);
         self.remember(key, resolver.clone(), group.clone(), until);
         Ok(group)
