@@ -258,7 +258,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         listens,
         servers,
         locations: std::mem::take(&mut draft.locations),
-        upstreams: std::mem::take(&mut draft.upstreams),
+        upstreams: [&draft.upstreams[..], &draft.groups].concat(),
         variables: std::mem::take(&mut draft.variables),
         ignores_client_abort,
         combined,

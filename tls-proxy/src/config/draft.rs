@@ -189,12 +189,20 @@ impl Draft {
         tree
     }
 
-    /// The group of an address that `proxy_pass` names.
-    pub(crate) fn group_of_address(&mut self, name: &str, peers: Vec<Address>) -> Arc<Upstream> {
+    /// The group of an address that `proxy_pass` names: host and port.
+    pub(crate) fn group_of_address(
+        &mut self,
+        name: &str,
+        address: (String, u16),
+        peers: Vec<Address>,
+    ) -> Arc<Upstream> {
         if let Some(group) = self.groups.iter().find(|group| group.name == name) {
             return group.clone();
         }
-        let group = Arc::new(Upstream::of_address(name, peers));
+        let group = Arc::new(Upstream {
+            address: Some(address),
+            ..Upstream::of_address(name, peers)
+        });
         self.groups.push(group.clone());
         group
     }

@@ -53,6 +53,9 @@ pub struct Peer {
 pub struct Upstream {
     /// The name `proxy_pass` calls it by.
     pub name: String,
+    /// Host and port where no `upstream` block made it, but an address in
+    /// `proxy_pass`.
+    pub address: Option<(String, u16)>,
     /// Its servers, in order.
     pub peers: Vec<Peer>,
     /// `keepalive`: idle connections a worker keeps.
@@ -79,6 +82,7 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             name: String::new(),
+            address: None,
             peers: Vec::new(),
             keepalive: 32,
             keepalive_timeout: Duration::from_secs(60),
@@ -93,6 +97,11 @@ impl Default for Upstream {
 }
 
 impl Upstream {
+    /// How many of its servers a request may be sent to.
+    pub(crate) fn tries(&self) -> usize {
+        self.peers.iter().filter(|peer| !peer.down).count()
+    }
+
     /// The group that an address written in `proxy_pass` stands for.
     pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
         Self {

@@ -36,7 +36,7 @@ pub struct Config {
     servers: Vec<Server>,
     /// The locations of all servers.
     locations: Vec<Location>,
-    /// The named groups of `upstream`.
+    /// The groups of `upstream`, and those of addresses in `proxy_pass`.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The variables the configuration makes.
     pub(crate) variables: Registry,

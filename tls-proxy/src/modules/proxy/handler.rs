@@ -251,7 +251,8 @@ impl Tries<'_> {
                     .balance
                     .choose(&self.chosen.group, &self.tried, &self.hints)
             else {
-                if self.tried.is_empty() {
+                if self.tried.is_empty() || self.tried.len() < self.chosen.group.tries() {
+                    last = 502;
                     let group = Tried::Group(self.chosen.group.name.clone());
                     request.attempts.push(Attempt::new(group));
                     note_end(request, last);

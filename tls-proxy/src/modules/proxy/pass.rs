@@ -96,7 +96,9 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
             let peers = upstream::resolve(address.host, scheme.port(), word)?;
             // The same host by another scheme is another port.
             let name = scheme.group_name(address.host);
-            scope.draft.group_of_address(&name, peers)
+            let (host, port) = scheme.host_and_port(address.host);
+            let own = (host.to_owned(), port.unwrap_or_default());
+            scope.draft.group_of_address(&name, own, peers)
         }
     };
     let to = Arc::new(ProxyTo::of(scheme, address.host));
@@ -132,6 +134,13 @@ impl Scheme {
             Self::Http => "http://",
             Self::Https => "https://",
         }
+    }
+
+    /// Host and port of an address.
+    fn host_and_port(self, address: &str) -> (&str, Option<u16>) {
+        let (host, port) = listen::split_port(address);
+        let port = port.map_or(Some(self.port()), |port| port.parse().ok());
+        (host, port)
     }
 
     fn group_name(self, host: &str) -> String {
@@ -218,8 +227,7 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     let address = split_address(rest);
     let to = Arc::new(ProxyTo::of(scheme, address.host));
     request.proxy = Some(to.clone());
-    let mut named = request.config.upstreams.iter();
-    let group = match named.find(|group| group.name.eq_ignore_ascii_case(address.host)) {
+    let group = match known(&request.config.upstreams, scheme, address.host) {
         Some(group) => group.clone(),
         // A lookup takes 10 KiB, which the future of every request would have.
         None => Box::pin(look_up(scheme, address.host, request))
@@ -233,6 +241,20 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     };
     let target = address.path.map(|path| path.as_bytes().to_vec());
     Ok(Chosen { group, to, target })
+}
+
+/// The group that the configuration has for an address: an `upstream` block of that
+/// name, or what another `proxy_pass` made of the same host and port.
+fn known<'a>(
+    groups: &'a [Arc<group::Upstream>],
+    scheme: Scheme,
+    address: &str,
+) -> Option<&'a Arc<group::Upstream>> {
+    let (host, port) = scheme.host_and_port(address);
+    groups.iter().find(|group| match &group.address {
+        None => group.name.eq_ignore_ascii_case(address),
+        Some((own, own_port)) => own.eq_ignore_ascii_case(host) && Some(*own_port) == port,
+    })
 }
 
 /// A group for an address; a name is asked for (`resolver`).
