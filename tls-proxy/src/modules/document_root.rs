@@ -37,6 +37,11 @@ impl Documents {
         self
     }
 
+    /// Whether `alias` names the whole file, since its location is a pattern.
+    pub(crate) fn replaces_all(&self) -> bool {
+        self.alias == Some(Alias::Whole)
+    }
+
     /// The location's prefix that `alias` replaces.
     pub(crate) fn replaced(&self) -> usize {
         match self.alias {
@@ -125,8 +130,20 @@ pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
     match request.settings().static_files.documents.alias {
         None => name.extend_from_slice(of),
         Some(Alias::Prefix(length)) => name.extend_from_slice(of.get(length..).unwrap_or_default()),
+        Some(Alias::Whole) if request.behind_alias => name.extend_from_slice(of),
         Some(Alias::Whole) => {}
     }
+    name
+}
+
+/// The file that `try_files` looks for: behind an alias that is a whole name, too.
+pub(crate) fn candidate(request: &Request, of: &[u8]) -> Vec<u8> {
+    let documents = &request.settings().static_files.documents;
+    if !documents.replaces_all() {
+        return file_name(request, of);
+    }
+    let mut name = folder(request);
+    name.extend_from_slice(of);
     name
 }
 

@@ -68,7 +68,9 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
 impl TryFiles {
     /// Finds the file; `None` where the location goes on with it.
     pub(crate) fn run(&self, request: &mut Request) -> Option<ContentResult> {
-        let replaced = request.settings().static_files.documents.replaced();
+        let documents = &request.settings().static_files.documents;
+        let replaced = documents.replaced();
+        let whole = documents.replaces_all();
         let prefix = request.path.get(..replaced).unwrap_or_default().to_vec();
         for (file, folder) in &self.files {
             let mut path = file.evaluate(request).to_vec();
@@ -78,13 +80,17 @@ impl TryFiles {
             if internal_path::climbs(&path) {
                 continue;
             }
-            let name = document_root::path(document_root::file_name(request, &path));
+            let name = document_root::path(document_root::candidate(request, &path));
             let found = std::fs::metadata(&name);
             if !found.is_ok_and(|meta| meta.is_dir() == *folder) {
                 continue;
             }
-            // An upstream still gets what the client asked for, as in nginx.
-            request.path = path.into();
+            // For a folder behind the alias nginx leaves the path as it is.
+            if !(whole && *folder) {
+                // An upstream still gets what the client asked for, as in nginx.
+                request.path = path.into();
+                request.behind_alias = whole;
+            }
             return None;
         }
         Some(self.give_up(request))

@@ -137,6 +137,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
     let mut enters = true;
     loop {
         if enters {
+            request.behind_alias = false;
             let root = config.server(request.server).root;
             request.location = root;
             match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
@@ -306,6 +307,7 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     };
     count_redirect(request)?;
     request.location = location;
+    request.behind_alias = false;
     match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
         Flow::Answer(result) => *result,
         Flow::Continue => match content(request).await {

@@ -115,6 +115,8 @@ pub(crate) struct Request {
     /// There have been arguments, though there may be none now.
     pub(crate) args_known: bool,
     /// The target had percent-encoded bytes.
+    /// `try_files` has found the path behind an `alias` that names a whole file.
+    pub(crate) behind_alias: bool,
     pub(crate) quoted: bool,
     /// A location has been chosen: its limits on connections hold.
     pub(crate) located: bool,
@@ -295,6 +297,7 @@ impl Request {
             quoted: false,
             rewritten: false,
             located: false,
+            behind_alias: false,
             server,
             location,
             slots,
