@@ -378,10 +378,9 @@ pub(crate) fn upstream_cookie(request: &Request, name: &[u8], out: &mut Vec<u8>)
         .flat_map(|fields| fields.all(b"set-cookie"));
     let value = lines.find_map(|line| {
         let (own, rest) = line.split_at_checked(name.len())?;
-        let value = rest.trim_ascii_start().strip_prefix(b"=")?;
+        let value = without_blanks(without_blanks(rest).strip_prefix(b"=")?);
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
-        own.eq_ignore_ascii_case(name)
-            .then_some(value[..end].trim_ascii_start())
+        own.eq_ignore_ascii_case(name).then_some(&value[..end])
     });
     write(value, out)
 }
@@ -415,7 +414,7 @@ fn cookie_in<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
             let end = memchr::memchr(b';', value).unwrap_or(value.len());
             return Some(&value[..end]);
         }
-        let end = memchr::memchr2(b';', b',', rest).map_or(rest.len(), |end| end + 1);
+        let end = memchr::memchr(b';', rest).map_or(rest.len(), |end| end + 1);
         rest = without_blanks(&rest[end..]);
     }
     None
