@@ -50,13 +50,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 /// Adds what the request's location says to its answer.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let regular = response.is_regular();
-    let mut additions = settings.iter().peekable();
+    let mut additions = settings
+        .iter()
+        .filter(|addition| addition.always || regular)
+        .peekable();
     if additions.peek().is_some() {
-        // What the values may name: the answer as it is so far.
-        request.outcome.fields = response.fields_so_far();
         request.outcome.status = response.status;
     }
-    for addition in additions.filter(|addition| addition.always || regular) {
+    for addition in additions {
+        if addition.value.has_variables() {
+            // What the value may name: the response as it is so far, with the lines before.
+            request.outcome.fields = response.fields_so_far();
+        }
         let value = addition.value.evaluate(request);
         add(response, &addition.name, value);
     }

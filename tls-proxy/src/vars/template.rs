@@ -47,6 +47,12 @@ impl Template {
         &self.0
     }
 
+    /// Whether its value depends on the request.
+    pub(crate) fn has_variables(&self) -> bool {
+        let mut parts = self.0.iter();
+        parts.any(|part| matches!(part, Part::Variable(_)))
+    }
+
     /// Writes the string for this request.
     pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
         self.settle(request);
