@@ -41,21 +41,18 @@ pub(super) enum Next {
     Close,
 }
 
-/// Waits for the next head.
-pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next {
+/// Waits for the next head, behind a response for as long as `idle`.
+pub(super) async fn next(
+    connection: &Rc<Connection>,
+    wire: &SharedWire,
+    idle: Option<Duration>,
+) -> Next {
     let first = connection.requests.get() == 0;
     let pipelined = !wire.borrow().inbound.is_empty();
     let start = wire.borrow().consumed();
     if !pipelined {
-        let patience = {
-            let standing = connection.standing();
-            let core = &standing.settings().core;
-            if first {
-                core.client_header_timeout
-            } else {
-                core.keepalive_timeout
-            }
-        };
+        let header_timeout = || connection.standing().settings().core.client_header_timeout;
+        let patience = idle.unwrap_or_else(header_timeout);
         if !something(connection, wire, first, patience).await {
             return Next::Close;
         }

@@ -40,7 +40,9 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What follows an answer.
 enum End {
-    KeepAlive,
+    /// For as long as the settings say that the request had
+    /// (`keepalive_timeout`).
+    KeepAlive(Duration),
     Close,
     /// Without a word, TLS's `close_notify` neither: as nginx ends a connection
     /// after `return 444` and after a time-out.
@@ -71,8 +73,9 @@ impl Patience {
 /// Serves requests until the connection ends.
 pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
     let wire = Rc::new(RefCell::new(BufferedStream::new(stream, BytesMut::new())));
+    let mut idle = None;
     loop {
-        let end = match head::next(&connection, &wire).await {
+        let end = match head::next(&connection, &wire, idle).await {
             Next::Close => End::Close,
             // A task is as large as all that it may await: what answers has memory
             // of its own, so that an idle connection is small.
@@ -90,7 +93,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             }
         };
         match end {
-            End::KeepAlive => {}
+            End::KeepAlive(timeout) => idle = Some(timeout),
             End::Close => break,
             End::Abandon => return,
             End::Linger(patience) => {
@@ -174,13 +177,14 @@ async fn answer(
     request.received = wire.borrow().consumed() - start;
     let patience = Patience::of(&request);
     let lingering = request.settings().core.lingering_close;
+    let idle = request.settings().core.keepalive_timeout;
     let body = std::mem::replace(&mut request.body, RequestBody::None);
     drop(request);
     match sent {
         Sent::Cut if abandoned => End::Abandon,
         Sent::Cut => End::Close,
         Sent::Whole(keep_alive) => {
-            let keep_alive = keep_alive && !withheld;
+            let keep_alive = (keep_alive && !withheld).then_some(idle);
             end(wire, body, keep_alive, lingering, patience).await
         }
     }
@@ -269,18 +273,22 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
 async fn end(
     wire: &SharedWire,
     mut body: RequestBody,
-    keep_alive: bool,
+    keep_alive: Option<Duration>,
     lingering: Lingering,
     patience: Patience,
 ) -> End {
     let unread = !body.is_done();
-    if keep_alive {
+    if let Some(idle) = keep_alive {
         let whole = !unread
             || matches!(
                 timeout(patience.whole, discard(&mut body, patience.pause)).await,
                 Ok(true)
             );
-        return if whole { End::KeepAlive } else { End::Close };
+        return if whole {
+            End::KeepAlive(idle)
+        } else {
+            End::Close
+        };
     }
     let more = unread || !wire.borrow().inbound.is_empty();
     match lingering {
