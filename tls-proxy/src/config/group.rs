@@ -70,12 +70,12 @@ pub struct Upstream {
     pub keepalive_local: bool,
     /// How a server is chosen.
     pub method: Method,
-    /// Where the next worker's round begins, so that workers do not all start
-    /// with the first peer.
-    pub first: AtomicUsize,
     /// Its peers are what a resolver found: nothing is remembered of them when
     /// the request has ended.
     pub transient: bool,
+    /// Where the next worker's round begins, so that workers do not all start
+    /// with the first peer.
+    pub first: AtomicUsize,
 }
 
 impl Default for Upstream {

@@ -1,7 +1,5 @@
 //! `add_trailer` of nginx's headers module: fields behind an answer's body.
 
-use std::task::{Context, Poll, ready};
-
 use bytes::Bytes;
 
 use super::{Contexts, Spec};
@@ -11,8 +9,7 @@ use crate::message::head::Version;
 use crate::request::Request;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Next, Source};
-use crate::upstream::response_body::{Frame, ResponseBody};
+use crate::upstream::response_body::ResponseBody;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block: `add_trailer`, in order.
@@ -40,7 +37,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about("Adds a field behind the body; its value is that of the moment the head is sent.")
+.about("Adds a field behind the body; its value is that of the moment the body has ended.")
 .repeats(),
 Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope, directive| {
     scope.settings.trailers.set_mode(directive)
@@ -49,73 +46,58 @@ Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope,
 .about("Whether the outer block's trailers are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
 ];
 
-/// Puts trailers behind the body, which is then sent in chunks.
+/// Has trailers follow the body, which is then sent in chunks.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
-    let config = request.config.clone();
-    let settings = &config.location(request.location).settings;
+    let trailers = &request.settings().trailers;
+    if trailers.iter().next().is_none() {
+        return;
+    }
     let regular = response.is_regular();
+    let none = !trailers.iter().any(|trailer| trailer.always || regular);
     let plain = request.head.version < Version::Http11
         || response.framing(request) == Framing::None
         || matches!(response.content, Content::Empty);
-    if settings.trailers.iter().next().is_none() || plain {
+    if none || plain {
         return;
     }
-    let mut lines = Vec::new();
-    for trailer in settings
-        .trailers
-        .iter()
-        .filter(|trailer| trailer.always || regular)
-    {
-        let value = trailer.value.evaluate(request);
-        if !value.is_empty() {
-            lines.extend_from_slice(trailer.name.as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(&value);
-            lines.extend_from_slice(b"\r\n");
-        }
-    }
-    if lines.is_empty() {
-        return;
-    }
+    request.own_trailers = Some(regular);
     // HTTP/1 has trailers only behind chunks.
     if request.head.version < Version::Http2 {
         response.length = None;
     }
-    request.own_trailers = true;
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
-    response.content = Content::Stream(Box::new(Trailed {
-        inner,
-        lines: Some(lines.into()),
-        upstreams: settings.proxy.pass_trailers,
-    }));
+    if matches!(response.content, Content::Memory(_)) {
+        let whole = std::mem::replace(&mut response.content, Content::Empty);
+        response.content = Content::Stream(Box::new(whole));
+    }
 }
 
-struct Trailed {
-    inner: Content,
-    /// Gone once they are sent.
-    lines: Option<Bytes>,
-    /// The upstream's trailers go with them.
-    upstreams: bool,
-}
-
-impl Source for Trailed {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let Some(lines) = &self.lines else {
-            return Poll::Ready(None);
-        };
-        let lines = match ready!(self.inner.poll_frame(cx)) {
-            None => lines.clone(),
-            Some(Ok(Frame::Trailers(first))) if self.upstreams => {
-                [first, lines.clone()].concat().into()
+/// The lines behind a body that has ended: those that an upstream sent, and then this
+/// server's own, whose values are of this moment.
+pub(crate) fn at_end(
+    request: &mut Request,
+    upstreams: Bytes,
+    answer: Option<&mut ResponseBody>,
+) -> Bytes {
+    let Some(regular) = request.own_trailers else {
+        if !upstreams.is_empty() {
+            request.outcome.trailers = upstreams.to_vec();
+        }
+        return upstreams;
+    };
+    if let Some(answer) = answer {
+        answer.note_end(request);
+    }
+    request.outcome.trailers = upstreams.to_vec();
+    let config = request.config.clone();
+    let trailers = &config.location(request.location).settings.trailers;
+    for trailer in trailers.iter().filter(|trailer| trailer.always || regular) {
+        let value = trailer.value.evaluate(request);
+        if !value.is_empty() {
+            let lines = &mut request.outcome.trailers;
+            for part in [trailer.name.as_bytes(), b": ", &value, b"\r\n"] {
+                lines.extend_from_slice(part);
             }
-            Some(Ok(Frame::Trailers(_))) => lines.clone(),
-            next => return Poll::Ready(next),
-        };
-        self.lines = None;
-        Poll::Ready(Some(Ok(Frame::Trailers(lines))))
+        }
     }
-
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
-        self.inner.answer()
-    }
+    Bytes::copy_from_slice(&request.outcome.trailers)
 }

@@ -68,8 +68,9 @@ pub(crate) struct Request {
     pub(crate) whole_body: Option<Bytes>,
     /// `$gzip_ratio`: bytes before and after, as they become known.
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
-    /// Its answer has trailers of this server's own.
-    pub(crate) own_trailers: bool,
+    /// Its response has trailers of this server's own; whether those without
+    /// `always` are among them.
+    pub(crate) own_trailers: Option<bool>,
     pub(crate) ignore_client_abort: IgnoreClientAbort,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
@@ -114,9 +115,9 @@ pub(crate) struct Request {
     pub(crate) args: Bytes,
     /// There have been arguments, though there may be none now.
     pub(crate) args_known: bool,
-    /// The target had percent-encoded bytes.
     /// `try_files` has found the path behind an `alias` that names a whole file.
     pub(crate) behind_alias: bool,
+    /// The target had percent-encoded bytes.
     pub(crate) quoted: bool,
     /// A location has been chosen: its limits on connections hold.
     pub(crate) located: bool,
@@ -230,6 +231,8 @@ pub(crate) struct Outcome {
     pub(crate) body_bytes: u64,
     /// The answer's fields, as sent.
     pub(crate) fields: Vec<(Bytes, Bytes)>,
+    /// The lines behind its body, each with its end.
+    pub(crate) trailers: Vec<u8>,
     /// `$request_completion`.
     pub(crate) complete: bool,
     /// The connection was ended for it: nginx logs status 000.
@@ -273,7 +276,7 @@ impl Request {
             limit_rate: None,
             whole_body: None,
             gzipped: OnceCell::new(),
-            own_trailers: false,
+            own_trailers: None,
             ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
             id: OnceCell::new(),
             under_way: UnderWay::new(),
@@ -294,10 +297,10 @@ impl Request {
             path: Bytes::new(),
             args: Bytes::new(),
             args_known: false,
+            behind_alias: false,
             quoted: false,
             rewritten: false,
             located: false,
-            behind_alias: false,
             server,
             location,
             slots,
@@ -522,6 +525,12 @@ impl Drop for Request {
         self.took = Some(took);
         if let (true, Some(permit)) = (self.outcome.complete, &self.permit) {
             permit.answered();
+        }
+        if let Some(last) = self.attempts.last_mut()
+            && last.ended.is_none()
+        {
+            // It was given up, or ends with its connection.
+            last.ended = Some(cached_time::since(last.began));
         }
         log::write(self);
         let refused = |status| status == Some("REJECTED");

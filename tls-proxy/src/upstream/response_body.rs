@@ -35,8 +35,8 @@ pub(crate) struct ResponseBody {
     keepable: bool,
     group: Arc<Upstream>,
     worker: Rc<Worker>,
-    /// Bytes of the body so far.
-    body: u64,
+    /// Where on its connection it began, bytes.
+    start: u64,
     sent: u64,
     received: u64,
     unread: RequestBody,
@@ -90,6 +90,8 @@ impl ResponseBody {
         worker: Rc<Worker>,
     ) -> Self {
         let decoder = Decoder::new(framing);
+        let wire = &exchange.link.wire;
+        let start = wire.received - wire.inbound.len() as u64;
         Self {
             exchange: Some(exchange),
             chunked: matches!(decoder, Decoder::Chunked(_)),
@@ -97,7 +99,7 @@ impl ResponseBody {
             keepable,
             group,
             worker,
-            body: 0,
+            start,
             sent: 0,
             received: 0,
             unread: RequestBody::None,
@@ -124,7 +126,6 @@ impl ResponseBody {
             match self.decoder.step(&mut wire.inbound, ended) {
                 Ok(Step::Data(data)) => {
                     exchange.timer.progress();
-                    self.body += data.len() as u64;
                     if self.decoder.is_done() {
                         self.finish();
                     }
@@ -244,7 +245,7 @@ impl ResponseBody {
 
     /// Writes what became of it into the account of the request.
     pub(crate) fn note_end(&mut self, request: &mut Request) {
-        if let Some(what) = self.surplus {
+        if let Some(what) = self.surplus.take() {
             let what = format!("{what} while reading upstream");
             error_log::request(request, Level::Warn, what);
         }
@@ -254,10 +255,17 @@ impl ResponseBody {
         let Some(attempt) = request.attempts.last_mut() else {
             return;
         };
+        if attempt.ended.is_some() {
+            // Trailers have been written since, and that was the end.
+            return;
+        }
         if let Some(exchange) = &self.exchange {
             (self.sent, self.received) = (exchange.link.wire.sent, exchange.link.wire.received);
         }
-        attempt.body = self.body;
+        if !self.bodiless {
+            // With all that frames it, as nginx counts.
+            attempt.body = self.received.saturating_sub(self.start);
+        }
         attempt.sent = self.sent.saturating_sub(attempt.sent);
         attempt.received = self.received.saturating_sub(attempt.received);
         attempt.ended = Some(cached_time::since(attempt.began));

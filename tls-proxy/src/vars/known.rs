@@ -355,6 +355,16 @@ pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> b
     joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
 }
 
+/// A field behind the response's body, the upstream's or this server's own.
+pub(crate) fn sent_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let lines = request.outcome.trailers.split(|byte| *byte == b'\n');
+    let fields = lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    });
+    joined(fields, name, out)
+}
+
 pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     request
         .upstream_fields

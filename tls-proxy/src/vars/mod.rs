@@ -29,6 +29,8 @@ pub(crate) enum Variable {
     UpstreamCookie(Box<[u8]>),
     /// `$upstream_trailer_NAME`: a field behind the upstream's body.
     UpstreamTrailer(Box<[u8]>),
+    /// `$sent_trailer_NAME`: a field behind the response's body.
+    SentTrailer(Box<[u8]>),
     /// `$arg_NAME`: an argument of the query.
     Argument(Box<[u8]>),
     /// `$proxy_protocol_tlv_NAME`: a value of a load balancer's header.
@@ -52,6 +54,7 @@ impl Variable {
             Self::UpstreamField(name) => known::upstream_field(request, name, out),
             Self::UpstreamCookie(name) => known::upstream_cookie(request, name, out),
             Self::UpstreamTrailer(name) => known::upstream_trailer(request, name, out),
+            Self::SentTrailer(name) => known::sent_trailer(request, name, out),
             Self::Argument(name) => known::argument(request, name, out),
             Self::Cookie(name) => known::cookie(request, name, out),
             Self::BalancerValue(name) => proxy_protocol::tlv(request, name, out),

@@ -166,7 +166,7 @@ impl Registry {
         match &made.source {
             Source::Unknown | Source::Captured => false,
             // What was not there yet when it was first asked for never is.
-            Source::Family(variable @ Variable::SentField(_)) => {
+            Source::Family(variable @ (Variable::SentField(_) | Variable::SentTrailer(_))) => {
                 let from = out.len();
                 let found = variable.evaluate(request, out);
                 let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
@@ -204,9 +204,10 @@ fn own(name: &str) -> Option<Variable> {
         return Some(Variable::Known(evaluate));
     }
     type Family = fn(Box<[u8]>) -> Variable;
-    const FAMILIES: [(&str, Family); 8] = [
+    const FAMILIES: [(&str, Family); 9] = [
         ("http_", Variable::RequestField),
         ("sent_http_", Variable::SentField),
+        ("sent_trailer_", Variable::SentTrailer),
         ("upstream_http_", Variable::UpstreamField),
         ("upstream_cookie_", Variable::UpstreamCookie),
         ("upstream_trailer_", Variable::UpstreamTrailer),

@@ -20,6 +20,7 @@ use crate::modules::proxy::{self, Chosen, Scheme, Settings};
 use crate::modules::proxy_ssl;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
+use crate::request::source::Source as _;
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
 use crate::upstream::balance::{Ended, Hints, Lease};
@@ -276,8 +277,11 @@ impl Tries<'_> {
                 error_log::request(request, Level::Warn, what);
             }
             let failure = match result {
-                Ok(answer) if wanted_next => {
+                Ok(mut answer) if wanted_next => {
                     last = answer.status;
+                    if let Some(body) = answer.content.answer() {
+                        body.note_end(request);
+                    }
                     continue;
                 }
                 Ok(answer) => return Ok(answer),
@@ -393,7 +397,15 @@ impl Tries<'_> {
             },
             timer: request.connection.lend_timer(request.head.version),
         };
-        let head = match exchange.head().await {
+        let mut awaited = Awaited {
+            attempt: last_attempt(request),
+            exchange: &mut exchange,
+            abandoned: true,
+        };
+        let head = awaited.exchange.head().await;
+        awaited.abandoned = false;
+        drop(awaited);
+        let head = match head {
             Ok(head) => head,
             Err(failure) => {
                 self.body.rest = exchange.upload.into_rest();
@@ -471,6 +483,24 @@ impl Tries<'_> {
         let (tries, time) = (self.settings.next_tries, self.settings.next_timeout);
         (tries == 0 || self.tried.len() + 1 < tries)
             && (time.is_zero() || cached_time::since(self.began) < time)
+    }
+}
+
+/// An exchange whose head is awaited. If nobody waits for it any more, what has gone over
+/// its connection is noted all the same.
+struct Awaited<'a> {
+    attempt: &'a mut Attempt,
+    exchange: &'a mut Exchange,
+    abandoned: bool,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if self.abandoned {
+            let wire = &self.exchange.link.wire;
+            self.attempt.sent = wire.sent.saturating_sub(self.attempt.sent);
+            self.attempt.received = wire.received.saturating_sub(self.attempt.received);
+        }
     }
 }
 

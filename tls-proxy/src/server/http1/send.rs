@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use crate::admission::Waits;
 use crate::decimal;
@@ -12,6 +12,7 @@ use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Version;
 use crate::message::status::reason;
+use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
@@ -52,6 +53,8 @@ pub(super) async fn send(
 ) -> Sent {
     let before = wire.borrow().sent;
     let worker = request.connection.worker.clone();
+    let buffer = request.settings().proxy.buffers.head as u64;
+    let withheld = if response.unbuffered { 0 } else { buffer };
     let mut out = worker.scratch.take();
     out.reserve(LIKELY_HEAD);
     let bodiless = response.framing(request) == Framing::None;
@@ -69,7 +72,15 @@ pub(super) async fn send(
             let whole = if bodiless {
                 flush_all(request, wire, &mut out).await
             } else {
-                relay(request, wire, &mut *source, frames.chunked, &mut out).await
+                relay(
+                    request,
+                    wire,
+                    &mut *source,
+                    frames.chunked,
+                    withheld,
+                    &mut out,
+                )
+                .await
             };
             if let Some(answer) = source.answer() {
                 finish(request, answer);
@@ -80,7 +91,15 @@ pub(super) async fn send(
             let whole = if bodiless {
                 flush_all(request, wire, &mut out).await
             } else {
-                relay(request, wire, &mut *answer, frames.chunked, &mut out).await
+                relay(
+                    request,
+                    wire,
+                    &mut *answer,
+                    frames.chunked,
+                    withheld,
+                    &mut out,
+                )
+                .await
             };
             finish(request, &mut answer);
             whole
@@ -168,16 +187,20 @@ enum Turn {
 }
 
 /// Moves an upstream's body to the client; `false` when it is cut. What is
-/// there is written together, what is not is not waited for.
+/// there is written together, what is not is not waited for. A client that leaves
+/// before it has been sent `withheld` bytes would have been sent nothing by nginx,
+/// and so has its status in the log.
 async fn relay(
-    request: &Request,
+    request: &mut Request,
     wire: &SharedWire,
     source: &mut dyn Source,
     chunked: bool,
+    withheld: u64,
     out: &mut Vec<u8>,
 ) -> bool {
+    let before = wire.borrow().sent;
     let proxy = &request.settings().proxy;
-    let pass_trailers = request.own_trailers || proxy.pass_trailers;
+    let pass_trailers = request.own_trailers.is_some() || proxy.pass_trailers;
     let watch = !proxy.ignore_client_abort;
     let mut gather = Gather::default();
     loop {
@@ -203,6 +226,9 @@ async fn relay(
                 continue;
             }
             Turn::Gone => {
+                if wire.borrow().sent - before < withheld {
+                    request.outcome.status = 499;
+                }
                 let what =
                     "client prematurely closed connection, so upstream connection is closed too";
                 error_log::request(request, Level::Info, what);
@@ -232,8 +258,12 @@ async fn relay(
             }
             Then::End(lines) => {
                 if chunked {
-                    let lines = if pass_trailers { &lines[..] } else { b"" };
-                    chunked::encode_end(lines, out);
+                    let lines = if pass_trailers {
+                        trailers::at_end(request, lines, source.answer())
+                    } else {
+                        Bytes::new()
+                    };
+                    chunked::encode_end(&lines, out);
                 }
                 return flush_all(request, wire, out).await;
             }

@@ -15,6 +15,7 @@ use super::SEND_BUFFER;
 use super::send_buffer::{Chunk, InFlight};
 use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
+use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::gather::{Gather, Part, Then};
@@ -72,14 +73,18 @@ impl Sender {
     ) -> Result<(), Unfinished> {
         self.reserve(request, length).await?;
         // Where trailers may follow, the last byte is not the end.
-        let mut left = length.filter(|_| !request.own_trailers);
-        let pass_trailers = request.own_trailers || request.settings().proxy.pass_trailers;
+        let own_trailers = request.own_trailers.is_some();
+        let mut left = length.filter(|_| !own_trailers);
+        let pass_trailers = own_trailers || request.settings().proxy.pass_trailers;
         let mut gather = Gather::default();
         loop {
             let Part { data, then } = self.next(&mut gather, content).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
-                Then::End(lines) if pass_trailers => Some(trailers(lines)),
+                Then::End(lines) if pass_trailers => {
+                    let lines = trailers::at_end(request, lines.clone(), content.answer());
+                    Some(fields_of(&lines))
+                }
                 _ => None,
             };
             let trailers = trailers.filter(|fields| !fields.is_empty());
@@ -228,7 +233,7 @@ impl Sender {
 }
 
 /// Trailer lines as fields.
-fn trailers(lines: &[u8]) -> HeaderMap {
+fn fields_of(lines: &[u8]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
         let Some(colon) = memchr::memchr(b':', line) else {

@@ -116,7 +116,7 @@ async fn send(
     }
     let bodiless = match response.framing(request) {
         Framing::None => true,
-        Framing::Length(0) => !request.own_trailers,
+        Framing::Length(0) => request.own_trailers.is_none(),
         Framing::Length(_) | Framing::Unknown => false,
     };
     let head = head(request, &mut response);
