@@ -1,6 +1,7 @@
 //! `listen`: the addresses a server is reached at.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::{Contexts, Scope, Spec};
@@ -25,7 +26,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     },
 )
 .default("*:80")
-.about("Address and port, or `unix:PATH`, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
+.about("Address and port (`443-445`: each of these), or `unix:PATH`, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
 .repeats()];
 
 fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Problem> {
@@ -96,7 +97,8 @@ fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Resu
     Ok(())
 }
 
-/// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`.
+/// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`, each with a range of ports
+/// as `443-445`.
 fn parse_address(word: &Word) -> Result<Vec<Endpoint>, Problem> {
     let text = word.text.as_str();
     if let Some(path) = text.strip_prefix("unix:") {
@@ -116,14 +118,24 @@ fn parse_address(word: &Word) -> Result<Vec<Endpoint>, Problem> {
 }
 
 fn parse_tcp(text: &str, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(vec![SocketAddr::new(
-            Ipv4Addr::UNSPECIFIED.into(),
-            parse_port(text, word)?,
-        )]);
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (host, port) = if is_number(first) && is_number(last) {
+        ("*", Some(text))
+    } else {
+        split_port(text)
+    };
+    let ports = parse_ports(port.unwrap_or("80"), word)?;
+    let mut found = Vec::new();
+    for port in ports {
+        found.extend(find_addresses(host, port, word)?);
     }
-    let (host, port) = split_port(text);
-    let port = port.map_or(Ok(80), |port| parse_port(port, word))?;
+    Ok(found)
+}
+
+/// The addresses that a host stands for.
+fn find_addresses(host: &str, port: u16, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+    let text = word.text.as_str();
     if host == "*" {
         return Ok(vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)]);
     }
@@ -161,14 +173,22 @@ pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn parse_port(text: &str, word: &Word) -> Result<u16, Problem> {
-    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-        let message = format!(
-            "invalid port in \"{}\" of the \"listen\" directive",
-            word.text
-        );
+/// One port or several, as `443` or `443-445`.
+fn parse_ports(text: &str, word: &Word) -> Result<RangeInclusive<u16>, Problem> {
+    let refuse = |what: &str| {
+        let message = format!("{what} in \"{}\" of the \"listen\" directive", word.text);
         Problem::emerg(&word.at, message)
-    })
+    };
+    let parse = |text: &str| {
+        let port = text.parse().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| refuse("invalid port"))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ports = parse(first)?..=parse(last)?;
+    if ports.is_empty() {
+        return Err(refuse("invalid port range"));
+    }
+    Ok(ports)
 }
 
 #[cfg(test)]
@@ -181,7 +201,9 @@ mod tests {
             quoted: false,
             at: crate::conf::Position::in_a_test(),
         };
-        parse_address(&word).ok().map(|found| found[0].to_string())
+        let found = parse_address(&word).ok()?;
+        let found: Vec<_> = found.iter().map(Endpoint::to_string).collect();
+        Some(found.join(" "))
     }
 
     #[test]
@@ -194,6 +216,10 @@ mod tests {
             ("[::]:443", "[::]:443"),
             ("[::1]", "[::1]:80"),
             ("unix:/a", "unix:/a"),
+            ("443-445", "0.0.0.0:443 0.0.0.0:444 0.0.0.0:445"),
+            ("*:443-443", "0.0.0.0:443"),
+            ("127.0.0.1:1-2", "127.0.0.1:1 127.0.0.1:2"),
+            ("[::1]:1-2", "[::1]:1 [::1]:2"),
         ] {
             assert_eq!(addresses(text).as_deref(), Some(expected), "{text}");
         }
@@ -204,6 +230,10 @@ mod tests {
             "[::1:80",
             "unix:",
             "no such name:1",
+            "443-x",
+            "445-443",
+            "0-443",
+            "127.0.0.1:443-70000",
         ] {
             assert_eq!(addresses(text), None, "{text}");
         }
