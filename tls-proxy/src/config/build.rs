@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::draft::{Draft, FinishedServer, Paths};
+use super::group::Zone;
 use super::listen::{Endpoint, Listen};
 use super::names::{Names, ServerName};
 use super::settle::settle;
@@ -61,6 +62,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     draft
         .problems
         .extend(draft.variables.unknown().chain(draft.zones.undefined()));
+    draft.problems.extend(Zone::check(&draft.upstream_zones));
     let sources = loaded
         .files
         .iter()

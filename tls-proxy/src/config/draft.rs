@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::group::{Address, Upstream};
+use super::group::{Address, Upstream, Zone};
 use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
@@ -32,6 +32,8 @@ pub(crate) struct Draft {
     /// How the files of `access_log` are buffered.
     pub(crate) log_buffers: HashMap<PathBuf, log::Buffer>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// `zone` of those blocks.
+    pub(crate) upstream_zones: Vec<Zone>,
     /// `limit_req_zone`, `limit_conn_zone`.
     pub(crate) zones: Zones,
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
@@ -170,6 +172,14 @@ impl Draft {
 
     /// Keeps a finished server.
     pub(crate) fn add_server(&mut self, place: Place, settings: Settings, at: &Position) {
+        if settings.core.head.line < settings.core.connection_pool_size {
+            let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
+            // nginx sees it when it has read all of `http`.
+            let end = self.http_end.as_ref().map(|end| end.line);
+            let problem = Problem::emerg(at, message).on_line(end);
+            self.problems
+                .push(problem.with_help("512 is the least where connection_pool_size is not set"));
+        }
         let tree = self.grow(place.locations);
         let root = self.add_location(settings, Vec::new());
         self.servers.push(FinishedServer {

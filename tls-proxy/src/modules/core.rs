@@ -30,6 +30,8 @@ pub struct Settings {
     pub keepalive_header: Option<u64>,
     /// `keepalive_requests`.
     pub keepalive_requests: u64,
+    /// `connection_pool_size`, bytes.
+    pub connection_pool_size: usize,
     /// `keepalive_time`: a connection's whole life.
     pub keepalive_time: Duration,
     /// `client_max_body_size`, bytes; zero is no limit.
@@ -115,6 +117,7 @@ impl Default for Settings {
             keepalive_timeout: Duration::from_secs(75),
             keepalive_header: None,
             keepalive_requests: 1000,
+            connection_pool_size: 512,
             keepalive_time: Duration::from_secs(3600),
             client_max_body_size: 1 << 20,
             client_body_buffer_size: 16 << 10,
@@ -169,8 +172,6 @@ macro_rules! plain {
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 const ALL: Contexts = Contexts::ALL;
 const ALL_IF: Contexts = ALL.or(Contexts::IF);
-/// nginx's `connection_pool_size`, bytes, where nothing else is said.
-const CONNECTION_POOL: usize = 512;
 const KERNEL: &str = "the kernel's own setting serves";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -302,15 +303,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, 2),
         |scope, directive| {
             let (count, size) = arguments::buffers(directive)?;
-            if size < CONNECTION_POOL {
-                let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
-                let word = directive.args.last().unwrap_or(&directive.name);
-                // nginx sees it when it has read all of `http`.
-                let end = scope.draft.http_end.as_ref().map(|end| end.line);
-                return Err(Problem::emerg(&word.at, message)
-                    .on_line(end)
-                    .with_help("512 is the least"));
-            }
             let head = &mut scope.settings.core.head;
             head.line = size;
             head.head = size.saturating_mul(count);
@@ -482,13 +474,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("tables grow as they need"),
     )
     .takes(Value::Number),
-    Spec::new(
+    Spec::set(
         "connection_pool_size",
         HTTP_SERVER,
         (1, 1),
-        Effect::Accepted(KERNEL),
+        |scope, directive| {
+            value::check_pool_size(directive)?;
+            let size = arguments::size(directive, arguments::first(directive))?;
+            scope.settings.core.connection_pool_size = size;
+            Ok(())
+        },
     )
-    .takes(Value::Checked(value::check_pool_size)),
+    .default("512")
+    .about("The least size of `large_client_header_buffers`; memory is taken as it is needed."),
     Spec::new(
         "request_pool_size",
         HTTP_SERVER,

@@ -10,7 +10,7 @@ pub(crate) mod method;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
-use crate::config::group::{Address, Peer, Upstream};
+use crate::config::group::{Address, Peer, Upstream, Zone};
 use crate::config::method::{Method, Ring};
 use crate::directive::arguments;
 
@@ -180,29 +180,27 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
 }
 
 /// `zone NAME [SIZE]`.
-fn set_zone(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
+fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     /// nginx's least size of a zone, in bytes.
     const LEAST: u64 = 32 << 10;
     let name = arguments::first(directive);
     if name.text.is_empty() {
         return Err(Problem::emerg(&name.at, "invalid zone name \"\""));
     }
-    let Some(word) = directive.args.get(1) else {
-        let name = &name.text;
-        let message = format!("zero size shared memory zone \"{name}\"");
-        return Err(Problem::emerg(&directive.name.at, message).with_help("write a size, as 64k"));
-    };
-    match units::parse_size(&word.text) {
-        Some(size) if size >= LEAST => Ok(()),
-        Some(_) => {
-            let message = format!("zone \"{}\" is too small", name.text);
-            Err(Problem::emerg(&word.at, message))
+    let size = directive.args.get(1).map(|word| {
+        match units::parse_size(&word.text) {
+            Some(size) if size >= LEAST => return Ok(size),
+            Some(_) => Err(format!("zone \"{}\" is too small", name.text)),
+            None => Err(format!("invalid zone size \"{}\"", word.text)),
         }
-        None => {
-            let message = format!("invalid zone size \"{}\"", word.text);
-            Err(Problem::emerg(&word.at, message))
-        }
-    }
+        .map_err(|message| Problem::emerg(&word.at, message))
+    });
+    scope.draft.upstream_zones.push(Zone {
+        name: name.text.as_str().into(),
+        size: size.transpose()?,
+        at: directive.name.at.clone(),
+    });
+    Ok(())
 }
 
 fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Problem> {
