@@ -98,7 +98,6 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         return;
     }
     let (now, _) = request.connection.worker.clock.unix_now();
-    let changed = response.validators.as_ref().map(|known| known.modified);
     // A value that means nothing is none, as in nginx.
     let settings = match settings {
         Settings::Computed { modified, value } => {
@@ -109,6 +108,10 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
                 .unwrap_or_default()
         }
         fixed => fixed,
+    };
+    let changed = match settings {
+        Settings::Modified(_) => response.last_modified(),
+        _ => None,
     };
     let Some((expires, control)) = fields(settings, now, changed) else {
         return;

@@ -7,6 +7,7 @@ use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
 use crate::request::Request;
 use crate::request::response::Response;
+use crate::time::http_date;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block: `add_header`, in order.
@@ -74,6 +75,12 @@ fn add(response: &mut Response, name: &Bytes, value: Bytes) {
     if only.iter().any(|only| name.eq_ignore_ascii_case(only)) {
         let fields = &mut response.fields;
         fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        if let Some(known) = &mut response.validators {
+            match name.len() {
+                4 => known.etag = Some(value.clone()).filter(|value| !value.is_empty()),
+                _ => known.modified = http_date::parse(&value),
+            }
+        }
     }
     if !value.is_empty() {
         response.fields.push((name.clone(), value));

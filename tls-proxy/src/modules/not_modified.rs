@@ -78,7 +78,7 @@ fn decide<'a>(
     known: Option<&Validators>,
     field: impl Fn(&[u8]) -> Option<&'a [u8]>,
 ) -> u16 {
-    let modified = known.map(|known| known.modified);
+    let modified = known.and_then(|known| known.modified);
     let etag = known.and_then(|known| known.etag.as_deref());
     if let Some(since) = field(b"if-unmodified-since") {
         let limit = http_date::parse(since);
@@ -123,7 +123,7 @@ mod tests {
 
     fn status(fields: &[(&'static str, &'static str)]) -> u16 {
         let known = Validators {
-            modified: 1_000_000_000,
+            modified: Some(1_000_000_000),
             etag: Some("\"a\"".into()),
         };
         decide(Settings::Exact, Some(&known), |name| {

@@ -102,7 +102,7 @@ fn is_current(condition: Option<&[u8]>, known: &Validators) -> bool {
     match condition {
         None => true,
         Some(tag) if tag.ends_with(b"\"") => known.etag.as_deref() == Some(tag),
-        Some(date) => http_date::parse(date) == Some(known.modified),
+        Some(date) => known.modified.is_some() && http_date::parse(date) == known.modified,
     }
 }
 

@@ -201,7 +201,10 @@ fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
     let etag = etag.then(|| Bytes::from(format!("\"{modified:x}-{:x}\"", meta.len())));
     let body = FileBody::new(file, meta.len());
     let mut response = Response::file(types::of(request), meta.len(), Content::File(body));
-    response.validators = Some(Box::new(Validators { modified, etag }));
+    response.validators = Some(Box::new(Validators {
+        modified: Some(modified),
+        etag,
+    }));
     response.reading_body()
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         response.location = address;
     }
     if let Some(known) = &response.validators {
-        let modified = http_date::format(known.modified);
+        let modified = known.modified.map(http_date::format);
         let etag = known.etag.clone();
         let mut push = |name: &'static str, value: Bytes| {
             response
@@ -34,7 +34,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
                 .push((Bytes::from_static(name.as_bytes()), value));
         };
         // The time of an error page is not that of what was asked for.
-        if matches!(response.status, 200 | 206 | 304) {
+        if let Some(modified) = modified.filter(|_| matches!(response.status, 200 | 206 | 304)) {
             push("Last-Modified", modified);
         }
         if let Some(etag) = etag {

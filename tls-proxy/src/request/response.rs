@@ -8,6 +8,7 @@ use super::file_body::FileBody;
 use super::pages;
 use super::source::Source;
 use crate::decimal;
+use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::response_body::ResponseBody;
 
@@ -49,8 +50,8 @@ pub(crate) struct Response {
 /// What conditional requests (RFC 9110, section 13) compare.
 #[derive(Clone, Debug)]
 pub(crate) struct Validators {
-    /// `Last-Modified`, seconds since 1970.
-    pub(crate) modified: u64,
+    /// `Last-Modified`, seconds since 1970; none where it is no time.
+    pub(crate) modified: Option<u64>,
     pub(crate) etag: Option<Bytes>,
 }
 
@@ -242,6 +243,19 @@ impl Response {
             self.content = Content::Memory(padded);
         }
         self
+    }
+
+    /// When what it shows was changed last, seconds since 1970, as far as this server or
+    /// the upstream says it.
+    pub(crate) fn last_modified(&self) -> Option<u64> {
+        if let Some(known) = &self.validators {
+            return known.modified;
+        }
+        let mut fields = self.fields.iter();
+        let is_last = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"last-modified");
+        fields
+            .find(is_last)
+            .and_then(|(_, value)| http_date::parse(value))
     }
 
     /// Whether it is an upstream's.
