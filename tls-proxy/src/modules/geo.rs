@@ -138,6 +138,7 @@ impl Geo {
     /// The address that is looked up.
     fn address(&self, request: &Request) -> Option<IpAddr> {
         let own = match &self.source {
+            None if request.is_unix() => return None,
             None => request.peer,
             Some(source) => {
                 let text = source.evaluate(request);
