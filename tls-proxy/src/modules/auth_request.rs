@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::map::variable_name;
+use super::rewrite::{self, Slot};
 use super::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
@@ -21,7 +22,7 @@ pub struct Settings {
     /// `auth_request`: the path that is asked; none is off.
     path: Option<Arc<str>>,
     /// `auth_request_set`: slots and the values they get.
-    set: Option<Arc<[(usize, Template)]>>,
+    set: Option<Arc<[(Slot, Template)]>>,
 }
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
@@ -39,7 +40,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let value = Template::compile(&directive.args[1], variables)?;
         // Not `assign`: where nothing was asked the variable is not found, and nobody
         // is warned of that.
-        let slot = variables.capture(name, &word.at)?;
+        let slot = Slot::of(name, variables.capture(name, &word.at)?);
         let own = &mut scope.settings.auth_request.set;
         let before = own.take().filter(|_| !scope.first_here);
         let before = before.iter().flat_map(|before| before.iter().cloned());
@@ -64,7 +65,7 @@ pub(crate) async fn check(
     asked.outcome.fields = response.fields;
     for (slot, value) in settings.set.iter().flat_map(|set| set.iter()) {
         let value = value.evaluate(&asked);
-        request.slots.set(*slot, value);
+        rewrite::set(*slot, value, request);
     }
     Some(match status {
         200..=299 => Ok(()),

@@ -80,6 +80,17 @@ pub(crate) enum Slot {
     LimitRate,
 }
 
+impl Slot {
+    /// The place of the variable `name`, which the configuration has given `slot`.
+    pub(super) fn of(name: &str, slot: usize) -> Self {
+        match name {
+            "args" => Self::Args,
+            "limit_rate" => Self::LimitRate,
+            _ => Self::User(slot),
+        }
+    }
+}
+
 /// `return CODE [TEXT]`, `return CODE URL`, `return URL`.
 #[derive(Clone, Debug)]
 pub(crate) struct Return {
@@ -114,11 +125,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let name = variable_name(&directive.args[0])?;
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
         let slot = scope.draft.variables.assign(name, &directive.args[0].at)?;
-        let slot = match name {
-            "args" => Slot::Args,
-            "limit_rate" => Slot::LimitRate,
-            _ => Slot::User(slot),
-        };
+        let slot = Slot::of(name, slot);
         push(scope, Step::Set { slot, value });
         Ok(())
     })
@@ -296,7 +303,8 @@ fn walk(
     ControlFlow::Continue(())
 }
 
-fn set(slot: Slot, value: Bytes, request: &mut Request) {
+/// Gives a variable its value.
+pub(super) fn set(slot: Slot, value: Bytes, request: &mut Request) {
     match slot {
         Slot::User(slot) => request.slots.set(slot, value),
         Slot::Args => {
