@@ -68,6 +68,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         Err(target::Invalid) => {
             // nginx stops at the line and knows of no target.
             request.head.target = Bytes::new();
+            request.path_refused = true;
             if request.head.version == Version::Http2 {
                 request.head.line = Bytes::new();
             }

@@ -111,6 +111,8 @@ pub(crate) struct Request {
     pub(crate) host: Bytes,
     /// `$uri`.
     pub(crate) path: Bytes,
+    /// The target has a path, and it is none that may be asked for.
+    pub(crate) path_refused: bool,
     /// `$args`.
     pub(crate) args: Bytes,
     /// There have been arguments, though there may be none now.
@@ -295,6 +297,7 @@ impl Request {
             begun: Bytes::new(),
             host: Bytes::new(),
             path: Bytes::new(),
+            path_refused: false,
             args: Bytes::new(),
             args_known: false,
             behind_alias: false,

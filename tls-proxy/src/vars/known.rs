@@ -49,9 +49,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             (None, _) => false,
         }
     }),
-    ("document_uri", |request, out| {
-        write(nonempty(&request.path), out)
-    }),
+    ("document_uri", uri),
     ("host", |request, out| {
         write(Some(request.host_or_server_name()), out)
     }),
@@ -233,7 +231,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             status => number(status.into(), out),
         })
     }),
-    ("uri", |request, out| write(nonempty(&request.path), out)),
+    ("uri", uri),
 ];
 
 /// The port that the client names behind the host.
@@ -243,6 +241,12 @@ fn port(request: &Request) -> Option<&[u8]> {
     let colon = memchr::memrchr(b':', named)?;
     let port = &named[colon + 1..];
     nonempty(port).filter(|port| port.iter().all(u8::is_ascii_digit))
+}
+
+/// The path of a target that was looked at and is none is empty.
+fn uri(request: &Request, out: &mut Vec<u8>) -> bool {
+    let known = request.path_refused || !request.path.is_empty();
+    write(known.then_some(&request.path[..]), out)
 }
 
 /// Arguments that were never there are none; those that were removed are
