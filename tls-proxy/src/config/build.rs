@@ -271,6 +271,8 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         hostname: draft.paths.hostname.clone(),
         html: draft.paths.in_prefix("html"),
         sources,
+        prefix: draft.paths.prefix.clone(),
+        conf: draft.paths.conf.clone(),
     })
 }
 

@@ -55,6 +55,10 @@ pub struct Config {
     pub hostname: String,
     /// `root` where there is no such line.
     pub html: PathBuf,
+    /// Where files are whose names are relative and only a request knows: of `root` and
+    /// `alias`, and those that belong to the configuration.
+    pub(crate) prefix: PathBuf,
+    pub(crate) conf: PathBuf,
     /// Every file the configuration was read from, certificates too.
     pub sources: Vec<PathBuf>,
 }

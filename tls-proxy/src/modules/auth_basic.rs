@@ -77,6 +77,7 @@ pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<
         return ask(request);
     };
     let file = document_root::path(file.evaluate(request).to_vec());
+    let file = request.config.conf.join(file);
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) => {

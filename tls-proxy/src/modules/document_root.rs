@@ -114,7 +114,15 @@ fn declare(
 pub(crate) fn folder(request: &Request) -> Vec<u8> {
     let documents = &request.settings().static_files.documents;
     match &documents.folder {
-        Some(folder) => folder.evaluate(request).to_vec(),
+        Some(folder) => {
+            let mut folder = folder.evaluate(request).to_vec();
+            if !folder.starts_with(b"/") {
+                // It began with a variable; anything else was made absolute before.
+                let prefix = request.config.prefix.as_os_str().as_bytes();
+                folder.splice(0..0, [prefix, b"/"].concat());
+            }
+            folder
+        }
         None => request.config.html.as_os_str().as_bytes().to_vec(),
     }
 }
