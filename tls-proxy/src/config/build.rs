@@ -207,6 +207,7 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     let unnamed = log_format::Format::predefined(form, &mut draft.variables, &at);
     let mut context = TlsContext::new(
         draft.http_end.as_ref().map(|at| at.line),
+        std::mem::take(&mut draft.tls_contents),
         &mut draft.problems,
     )?;
     let mut finished = std::mem::take(&mut draft.servers);
@@ -270,9 +271,9 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         log_files: draft.log_files.clone(),
         hostname: draft.paths.hostname.clone(),
         html: draft.paths.in_prefix("html"),
-        sources,
         prefix: draft.paths.prefix.clone(),
         conf: draft.paths.conf.clone(),
+        sources,
     })
 }
 

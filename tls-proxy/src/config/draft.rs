@@ -16,6 +16,7 @@ use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
 use crate::modules::{Place, Settings, log, log_format, process};
 use crate::tls::connector::Connector;
+use crate::tls::files::Files;
 use crate::vars::captured::Matcher;
 use crate::vars::registry::Registry;
 
@@ -45,6 +46,8 @@ pub(crate) struct Draft {
     pub(super) connectors: HashMap<String, Arc<Connector>>,
     /// Files that `proxy_ssl_*` name.
     pub(super) tls_files: Vec<PathBuf>,
+    /// What has been read of files for TLS.
+    pub(crate) tls_contents: Files,
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
@@ -160,7 +163,8 @@ impl Draft {
         }
         self.tls_files
             .extend(own.tls.files().map(|file| file.path.clone()));
-        match Connector::load(&own.tls, &pass.at, &mut self.problems) {
+        let files = &mut self.tls_contents;
+        match Connector::load(&own.tls, &pass.at, files, &mut self.problems) {
             Ok(connector) => {
                 let connector = Arc::new(connector);
                 self.connectors.insert(key, connector.clone());

@@ -183,10 +183,10 @@ impl File {
     /// A file that must be there when the line is read.
     pub(super) fn parse_readable(
         directive: &Directive,
-        draft: &crate::config::draft::Draft,
+        draft: &mut crate::config::draft::Draft,
     ) -> Result<Self, Problem> {
         let file = Self::parse(directive, draft);
-        match std::fs::read(&file.path) {
+        match draft.tls_contents.read(&file.path) {
             Ok(_) => Ok(file),
             Err(source) => {
                 let why = crate::conf::reason(&source);

@@ -1,22 +1,25 @@
 //! Certificates of authorities and lists of revoked certificates, from PEM
 //! files.
 
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::certificate::Certificate;
 use super::crl::Crl;
+use super::files::Files;
 use super::keys;
 use super::pem;
 use crate::conf::Problem;
 use crate::tls::settings::File;
 
 /// The authorities of a file; the same one twice counts once.
-pub(crate) fn load(file: &File) -> Result<Vec<Certificate>, Problem> {
-    let text = read(file, "certificate")?;
+pub(crate) fn load(file: &File, files: &mut Files) -> Result<Vec<Certificate>, Problem> {
+    let text = read(file, "certificate", files)?;
     let mut own: Vec<Certificate> = Vec::new();
-    for der in CertificateDer::pem_slice_iter(&text) {
-        let der = der.map_err(|why| refuse(file, "certificate", &pem::describe(&why)))?;
+    let found = pem::certificates(&text);
+    for der in found.map_err(|why| refuse(file, "certificate", &pem::describe(&why)))? {
         let one = Certificate::parse(&der)
             .ok_or_else(|| refuse(file, "certificate", "not an X.509 certificate"))?;
         if !own.iter().any(|known| known.der == one.der) {
@@ -30,8 +33,8 @@ pub(crate) fn load(file: &File) -> Result<Vec<Certificate>, Problem> {
 }
 
 /// The lists of a file.
-pub(crate) fn load_crls(file: &File) -> Result<Vec<Crl>, Problem> {
-    let text = read(file, "CRL")?;
+pub(crate) fn load_crls(file: &File, files: &mut Files) -> Result<Vec<Crl>, Problem> {
+    let text = read(file, "CRL", files)?;
     let mut own = Vec::new();
     for der in CertificateRevocationListDer::pem_slice_iter(&text) {
         let der = der.map_err(|why| refuse(file, "CRL", &pem::describe(&why)))?;
@@ -44,8 +47,9 @@ pub(crate) fn load_crls(file: &File) -> Result<Vec<Crl>, Problem> {
     Ok(own)
 }
 
-pub(super) fn read(file: &File, what: &str) -> Result<Vec<u8>, Problem> {
-    std::fs::read(&file.path).map_err(|source| refuse(file, what, &keys::describe(&source)))
+fn read(file: &File, what: &str, files: &mut Files) -> Result<Arc<[u8]>, Problem> {
+    let content = files.read(&file.path);
+    content.map_err(|source| refuse(file, what, &keys::describe(&source)))
 }
 
 fn refuse(file: &File, what: &str, why: &str) -> Problem {

@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::client_auth::{check_tls12, check_tls13};
+use super::files::Files;
 use super::trust::{Purpose, Trust};
 use super::{authorities, host_name, keys, parameters};
 use crate::conf::{Position, Problem};
@@ -40,6 +41,7 @@ impl Connector {
     pub(crate) fn load(
         settings: &UpstreamSettings,
         at: &Position,
+        files: &mut Files,
         problems: &mut Vec<Problem>,
     ) -> Result<Self, Problem> {
         let parameters = ServerSettings {
@@ -65,7 +67,7 @@ impl Connector {
             .with_custom_certificate_verifier(Arc::new(AnyServer(algorithms)));
         let mut config = match (&settings.certificate, &settings.key) {
             (Some(certificate), Some(key)) => {
-                let own = keys::load(certificate, key, settings.passwords.as_ref())?;
+                let own = keys::load(certificate, key, settings.passwords.as_ref(), files)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
             (Some(certificate), None) => {
@@ -84,7 +86,7 @@ impl Connector {
         }
         Ok(Self {
             config: Arc::new(config),
-            trust: trust(settings)?,
+            trust: trust(settings, files)?,
         })
     }
 
@@ -119,7 +121,7 @@ impl Connector {
     }
 }
 
-fn trust(settings: &UpstreamSettings) -> Result<Option<Trust>, Problem> {
+fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>, Problem> {
     let Some(at) = &settings.verify else {
         return Ok(None);
     };
@@ -128,9 +130,11 @@ fn trust(settings: &UpstreamSettings) -> Result<Option<Trust>, Problem> {
         return Err(Problem::emerg(at, message)
             .with_help("add proxy_ssl_trusted_certificate with the upstream's authority"));
     };
-    let lists = settings.crl.as_ref().map(authorities::load_crls);
-    let lists = lists.transpose()?.unwrap_or_default();
-    let known = authorities::load(file)?;
+    let lists = match &settings.crl {
+        Some(file) => authorities::load_crls(file, files)?,
+        None => Vec::new(),
+    };
+    let known = authorities::load(file, files)?;
     Ok(Some(Trust::new(known, lists, settings.depth)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,6 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::der::{SEQUENCE, element};
 use super::encrypted_key;
+use super::files::Files;
 use super::pem;
 use crate::conf::Problem;
 use crate::tls::settings::File;
@@ -22,9 +24,10 @@ pub(crate) fn load(
     certificate: &File,
     key: &File,
     passwords: Option<&File>,
+    files: &mut Files,
 ) -> Result<CertifiedKey, Problem> {
-    let chain = read_chain(certificate)?;
-    let private = read_key(key, passwords)?;
+    let chain = read_chain(certificate, files)?;
+    let private = read_key(key, passwords, files)?;
     let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|source| {
         Problem::emerg(
             &key.at,
@@ -48,15 +51,14 @@ pub(crate) fn load(
     Ok(CertifiedKey::new(chain, signer))
 }
 
-fn read_chain(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn read_chain(file: &File, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let refuse = |why: String, help: &str| {
         let message = format!("cannot load certificate \"{}\": {why}", file.shown());
         Problem::emerg(&file.at, message).with_help(help)
     };
-    let text = read(&file.path)
+    let text = read(files, &file.path)
         .map_err(|why| refuse(why, "the file must exist and be readable; run tls/update-tls.sh, or check the Secret's volume"))?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
+    let chain = pem::certificates(&text)
         .map_err(|why| refuse(pem::describe(&why), "the file must be PEM text"))?;
     if chain.is_empty() {
         return Err(refuse(
@@ -73,12 +75,16 @@ fn read_chain(file: &File) -> Result<Vec<CertificateDer<'static>>, Problem> {
     Ok(chain)
 }
 
-fn read_key(file: &File, passwords: Option<&File>) -> Result<PrivateKeyDer<'static>, Problem> {
+fn read_key(
+    file: &File,
+    passwords: Option<&File>,
+    files: &mut Files,
+) -> Result<PrivateKeyDer<'static>, Problem> {
     let refuse = |why: String, help: &str| {
         let message = format!("cannot load certificate key \"{}\": {why}", file.shown());
         Problem::emerg(&file.at, message).with_help(help)
     };
-    let text = read(&file.path).map_err(|why| {
+    let text = read(files, &file.path).map_err(|why| {
         refuse(
             why,
             "the file must exist and be readable; check the Secret's volume",
@@ -91,7 +97,7 @@ fn read_key(file: &File, passwords: Option<&File>) -> Result<PrivateKeyDer<'stat
         ));
     }
     if contains(&text, ENCRYPTED) {
-        return decrypt(&text, passwords)
+        return decrypt(&text, passwords, files)
             .map_err(|why| refuse(why, "check ssl_password_file, or convert the key with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"));
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|why| {
@@ -110,13 +116,13 @@ fn contains(text: &[u8], mark: &[u8]) -> bool {
 
 /// Whether `ssl_dhparam` names what nginx could read; finite-field key
 /// exchange itself is not offered.
-pub(super) fn check_parameters(file: &File) -> Result<(), Problem> {
+pub(super) fn check_parameters(file: &File, files: &mut Files) -> Result<(), Problem> {
     let path = file.path.display();
     let refuse = |why: String| {
         let message = format!("cannot load DH parameters \"{path}\": {why}");
         Err(Problem::emerg(&file.at, message).with_help("remove the line; they are not used here"))
     };
-    match std::fs::read(&file.path) {
+    match files.read(&file.path) {
         Err(source) => refuse(describe(&source)),
         Ok(text) if memchr::memmem::find(&text, b"-----BEGIN DH PARAMETERS-----").is_none() => {
             refuse("no DH PARAMETERS in it".to_owned())
@@ -126,11 +132,15 @@ pub(super) fn check_parameters(file: &File) -> Result<(), Problem> {
 }
 
 /// Decrypts a PKCS#8 key with one of the lines of a file of passwords.
-fn decrypt(text: &[u8], passwords: Option<&File>) -> Result<PrivateKeyDer<'static>, String> {
+fn decrypt(
+    text: &[u8],
+    passwords: Option<&File>,
+    files: &mut Files,
+) -> Result<PrivateKeyDer<'static>, String> {
     let Some(file) = passwords else {
         return Err("the key is encrypted and there is no \"ssl_password_file\"".to_owned());
     };
-    let lines = read(&file.path).map_err(|why| format!("\"{}\" {why}", file.shown()))?;
+    let lines = read(files, &file.path).map_err(|why| format!("\"{}\" {why}", file.shown()))?;
     let lines: Vec<Vec<u8>> = lines
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
@@ -144,8 +154,8 @@ fn decrypt(text: &[u8], passwords: Option<&File>) -> Result<PrivateKeyDer<'stati
     Ok(PrivatePkcs8KeyDer::from(plain).into())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|source| describe(&source))
+fn read(files: &mut Files, path: &Path) -> Result<Arc<[u8]>, String> {
+    files.read(path).map_err(|source| describe(&source))
 }
 
 /// An operating system error in nginx's form: number, then words.

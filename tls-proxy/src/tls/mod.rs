@@ -17,6 +17,7 @@ mod distinguished_name;
 mod distribution_point;
 mod encrypted_key;
 mod extensions;
+pub(crate) mod files;
 pub(crate) mod flaw;
 mod general_name;
 mod handshake_failure;

@@ -1,7 +1,31 @@
 //! What is wrong with PEM text, in words. Never with its content, which may be
 //! a private key: one whose line ends were lost is a single line.
 
-use rustls::pki_types::pem::Error;
+use std::borrow::Cow;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{Error, PemObject as _};
+
+use super::der;
+
+/// The certificates of a file, also those that OpenSSL calls trusted (`openssl x509
+/// -trustout`), whose second half says for what, and those with their oldest name.
+pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let mut text = Cow::Borrowed(text);
+    let mut is_odd = false;
+    for name in ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"] {
+        if memchr::memmem::find(&text, name.as_bytes()).is_some() {
+            let plain = String::from_utf8_lossy(&text).replace(name, "CERTIFICATE-----");
+            (text, is_odd) = (Cow::Owned(plain.into_bytes()), true);
+        }
+    }
+    let found = CertificateDer::pem_slice_iter(&text);
+    let own_half = |certificate: CertificateDer<'static>| match der::element(&certificate) {
+        Some((half, rest)) if is_odd && !rest.is_empty() => half.whole.to_vec().into(),
+        _ => certificate,
+    };
+    found.map(|found| found.map(own_half)).collect()
+}
 
 /// A sentence for the log.
 pub(super) fn describe(error: &Error) -> String {

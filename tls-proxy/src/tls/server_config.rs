@@ -13,12 +13,13 @@ use rustls::{ServerConfig, SignatureScheme};
 
 use super::client_auth::AnyClient;
 use super::client_certificate::ClientCertificate;
+use super::files::Files;
 use super::lifetime::Lifetime;
 use super::sessions::{Cache, Cached, Mark, Tickets};
 use super::trust::{Purpose, Trust};
 use super::{authorities, keys, parameters, sessions, stapling, tickets};
 use crate::conf::{Position, Problem};
-use crate::tls::settings::{ServerSettings, Verify};
+use crate::tls::settings::{File, ServerSettings, Verify};
 
 /// TLS of one server.
 #[derive(Debug)]
@@ -42,12 +43,14 @@ pub(crate) struct TlsServer {
 pub(crate) struct TlsContext {
     tickets: Arc<dyn ProducesTickets>,
     caches: HashMap<Box<str>, Arc<Cache>>,
+    files: Files,
     /// The line on which `http` ends: there nginx reads most files.
     end: Option<u32>,
 }
 
 impl TlsContext {
-    pub(crate) fn new(end: Option<u32>, problems: &mut Vec<Problem>) -> Option<Self> {
+    /// `files` have been read already.
+    pub(crate) fn new(end: Option<u32>, files: Files, problems: &mut Vec<Problem>) -> Option<Self> {
         let tickets = sessions::own_tickets();
         if tickets.is_none() {
             problems.push(Problem::emerg_nowhere("no random bytes"));
@@ -55,6 +58,7 @@ impl TlsContext {
         Some(Self {
             tickets: tickets?,
             caches: HashMap::new(),
+            files,
             end,
         })
     }
@@ -71,7 +75,7 @@ impl TlsServer {
         context: &mut TlsContext,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        problems.extend(check_files(ssl));
+        problems.extend(check_files(ssl, &mut context.files));
         if ssl.certificates.len() > ssl.keys.len() {
             let file = &ssl.certificates[ssl.keys.len()];
             let message = format!(
@@ -83,7 +87,8 @@ impl TlsServer {
         }
         let (mut certified, mut lifetimes) = (Vec::new(), Vec::new());
         for (certificate, key) in ssl.certificates.iter().zip(ssl.keys.iter()) {
-            match keys::load(certificate, key, ssl.passwords.as_ref()) {
+            let passwords = ssl.passwords.as_ref();
+            match keys::load(certificate, key, passwords, &mut context.files) {
                 Ok(key) => {
                     let own = key.cert.first();
                     lifetimes.extend(own.and_then(|own| Lifetime::read(&certificate.path, own)));
@@ -111,18 +116,20 @@ impl TlsServer {
 }
 
 /// Files that have to be there though nothing is made of them.
-fn check_files(ssl: &ServerSettings) -> impl Iterator<Item = Problem> {
+fn check_files(ssl: &ServerSettings, files: &mut Files) -> Vec<Problem> {
     let asks = ssl.client.verify != Verify::Off;
+    let mut problems = Vec::new();
     // Where clients are asked, both are loaded with the rest.
-    let trusted = ssl.client.trusted.iter().filter(move |_| !asks);
-    let lists = ssl.client.crl.iter().filter(move |_| !asks);
-    let certificates = trusted.map(|file| authorities::load(file).err());
-    let lists = lists.map(|file| authorities::load_crls(file).err());
-    let parameters = ssl
-        .dhparam
-        .iter()
-        .map(|file| keys::check_parameters(file).err());
-    certificates.chain(lists).chain(parameters).flatten()
+    if let Some(file) = ssl.client.trusted.as_ref().filter(|_| !asks) {
+        problems.extend(authorities::load(file, files).err());
+    }
+    if let Some(file) = ssl.client.crl.as_ref().filter(|_| !asks) {
+        problems.extend(authorities::load_crls(file, files).err());
+    }
+    if let Some(file) = &ssl.dhparam {
+        problems.extend(keys::check_parameters(file, files).err());
+    }
+    problems
 }
 
 fn build(
@@ -146,7 +153,7 @@ fn build(
     let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?;
-    let asked = ask_clients(ssl)?;
+    let asked = ask_clients(ssl, &mut context.files)?;
     let mark = mark(ssl, &certified);
     let (builder, trust) = match asked {
         Some((any, trust)) => (
@@ -155,7 +162,8 @@ fn build(
         ),
         None => (builder.with_no_client_auth(), None),
     };
-    let resolver = Arc::new(Resolver(staple(ssl, certified, problems)?));
+    let certified = staple(ssl, certified, &mut context.files, problems)?;
+    let resolver = Arc::new(Resolver(certified));
     let mut config = builder.with_cert_resolver(resolver.clone());
     config.ignore_client_order = ssl.prefer_server_ciphers;
     resume(ssl, mark, context, &mut config)?;
@@ -173,22 +181,28 @@ fn build(
 }
 
 /// `ssl_verify_client` and what belongs to it.
-fn ask_clients(ssl: &ServerSettings) -> Result<Option<(AnyClient, Trust)>, Problem> {
+fn ask_clients(
+    ssl: &ServerSettings,
+    files: &mut Files,
+) -> Result<Option<(AnyClient, Trust)>, Problem> {
     let client = &ssl.client;
     let Some(at) = client.at.as_ref().filter(|_| client.verify != Verify::Off) else {
         return Ok(None);
     };
-    let told = client.authorities.as_ref().map(authorities::load);
-    let told = told.transpose()?.unwrap_or_default();
-    let untold = client.trusted.as_ref().map(authorities::load);
-    let untold = untold.transpose()?.unwrap_or_default();
+    let mut load = |file: &Option<File>| match file {
+        Some(file) => authorities::load(file, files),
+        None => Ok(Vec::new()),
+    };
+    let (told, untold) = (load(&client.authorities)?, load(&client.trusted)?);
     if told.is_empty() && untold.is_empty() && client.verify != Verify::OptionalNoCa {
         let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
         return Err(Problem::emerg(at, message)
             .with_help("add ssl_client_certificate with the authorities of your clients"));
     }
-    let lists = client.crl.as_ref().map(authorities::load_crls);
-    let lists = lists.transpose()?.unwrap_or_default();
+    let lists = match &client.crl {
+        Some(file) => authorities::load_crls(file, files)?,
+        None => Vec::new(),
+    };
     let any = AnyClient::new(&told);
     let known = told.into_iter().chain(untold).collect();
     Ok(Some((any, Trust::new(known, lists, client.depth))))
@@ -198,9 +212,10 @@ fn ask_clients(ssl: &ServerSettings) -> Result<Option<(AnyClient, Trust)>, Probl
 fn staple(
     ssl: &ServerSettings,
     certified: Vec<CertifiedKey>,
+    files: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
-    let answer = stapling::load(&ssl.stapling, problems)?;
+    let answer = stapling::load(&ssl.stapling, files, problems)?;
     let with = certified.into_iter().map(|mut own| {
         own.ocsp.clone_from(&answer);
         Arc::new(own)
@@ -235,7 +250,8 @@ fn resume(
     if session.tickets {
         let sealed_by = match &session.ticket_keys[..] {
             [] => context.tickets.clone(),
-            files => tickets::load(files).map_err(|problem| problem.on_line(context.end))?,
+            named => tickets::load(named, &mut context.files)
+                .map_err(|problem| problem.on_line(context.end))?,
         };
         config.ticketer = Arc::new(Tickets {
             sealed_by,

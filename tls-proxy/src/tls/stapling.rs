@@ -1,6 +1,7 @@
 //! OCSP answers that go along with a certificate (`ssl_stapling_file`;
 //! RFC 6066, section 8).
 
+use super::files::Files;
 use super::{der, keys};
 use crate::conf::Problem;
 use crate::tls::settings::StaplingSettings;
@@ -8,6 +9,7 @@ use crate::tls::settings::StaplingSettings;
 /// The answer to staple; none where stapling is off or no file is named.
 pub(super) fn load(
     stapling: &StaplingSettings,
+    files: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Vec<u8>>, Problem> {
     let Some(on) = &stapling.on else {
@@ -26,9 +28,11 @@ pub(super) fn load(
         );
         Problem::emerg(&file.at, message).with_help("write it with `openssl ocsp -respout FILE`")
     };
-    let bytes = std::fs::read(&file.path).map_err(|why| refuse(&keys::describe(&why)))?;
+    let bytes = files
+        .read(&file.path)
+        .map_err(|why| refuse(&keys::describe(&why)))?;
     match der::only(&bytes, der::SEQUENCE) {
-        Some(_) => Ok(Some(bytes)),
+        Some(_) => Ok(Some(bytes.to_vec())),
         None => Err(refuse("not a response in DER")),
     }
 }

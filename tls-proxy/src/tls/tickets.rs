@@ -16,6 +16,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 use rustls::server::ProducesTickets;
 
+use super::files::Files;
 use super::keys;
 use crate::conf::Problem;
 use crate::tls::settings::File;
@@ -35,8 +36,8 @@ struct Key {
 }
 
 /// Reads the files of `ssl_session_ticket_key`.
-pub(super) fn load(files: &[File]) -> Result<Arc<dyn ProducesTickets>, Problem> {
-    let keys = files.iter().map(|file| {
+pub(super) fn load(named: &[File], files: &mut Files) -> Result<Arc<dyn ProducesTickets>, Problem> {
+    let keys = named.iter().map(|file| {
         let refuse = |why: String| {
             let message = format!(
                 "cannot load session ticket key \"{}\": {why}",
@@ -45,7 +46,9 @@ pub(super) fn load(files: &[File]) -> Result<Arc<dyn ProducesTickets>, Problem> 
             Problem::emerg(&file.at, message)
                 .with_help("write it with `openssl rand 80`; it must have 48 or 80 bytes")
         };
-        let bytes = std::fs::read(&file.path).map_err(|source| refuse(keys::describe(&source)))?;
+        let bytes = files
+            .read(&file.path)
+            .map_err(|source| refuse(keys::describe(&source)))?;
         Key::parse(&bytes).ok_or_else(|| refuse(format!("it has {} bytes", bytes.len())))
     });
     Ok(Arc::new(GivenKeys(keys.collect::<Result<_, _>>()?)))

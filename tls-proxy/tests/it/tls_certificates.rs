@@ -83,6 +83,47 @@ fn a_certificate_of_version_1_is_served() {
 }
 
 #[test]
+fn a_certificate_with_what_openssl_trusts_it_for_is_served() {
+    let place = Place::new("trusted");
+    ecdsa(&place, "a");
+    openssl(
+        &place,
+        "x509 -in a.pem -addtrust serverAuth -trustout -out b.pem",
+    );
+    assert!(place.read("b.pem").contains("BEGIN TRUSTED CERTIFICATE"));
+    let more = "ssl_verify_client optional; ssl_client_certificate b.pem";
+    let http = server(&format!("b.pem; {more}"), "a.key");
+    serves(&Proxy::start(place, &http));
+}
+
+#[test]
+fn a_pipe_is_read_once() {
+    let place = Place::new("pipe");
+    ecdsa(&place, "a");
+    openssl(
+        &place,
+        "pkcs8 -topk8 -in a.key -out b.key -passout pass:word",
+    );
+    let names = ["certificate", "passwords"];
+    let writers = names.map(|name| {
+        let path = place.path(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+        let content = match name {
+            "passwords" => "word\n".to_owned(),
+            _ => place.read("a.pem"),
+        };
+        std::thread::spawn(move || std::fs::write(path, content).unwrap())
+    });
+    let own = server("certificate", "b.key; ssl_password_file passwords");
+    let other = own.replace("return", "server_name b; return");
+    let proxy = Proxy::start(place, &format!("{own}{other}"));
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    serves(&proxy);
+}
+
+#[test]
 fn the_form_of_the_walkthrough_is_served() {
     let place = Place::new("ssl-on");
     ecdsa(&place, "a");
