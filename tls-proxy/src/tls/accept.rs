@@ -215,7 +215,7 @@ impl TlsInfo {
             scheme: if reused {
                 None
             } else {
-                server.scheme(&offered.usable(tls13))
+                server.scheme(&offered.usable(tls13), &offered.ciphers, tls13)
             },
             offered,
         }

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod authorities;
 mod certificate;
+mod certificate_choice;
 #[cfg(test)]
 pub(crate) mod chain_properties;
 mod cipher_list;

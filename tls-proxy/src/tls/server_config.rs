@@ -6,11 +6,12 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SignatureScheme};
+use rustls::{CipherSuite, ServerConfig, SignatureScheme};
 
+use super::certificate_choice::Resolver;
 use super::client_auth::AnyClient;
 use super::client_certificate::ClientCertificate;
 use super::files::Files;
@@ -140,11 +141,13 @@ fn build(
     context: &mut TlsContext,
     problems: &mut Vec<Problem>,
 ) -> Result<TlsServer, Problem> {
+    let mut suites = parameters::cipher_suites(ssl, at, problems)?;
     let provider = CryptoProvider {
-        cipher_suites: parameters::cipher_suites(ssl, at, problems)?,
+        cipher_suites: suites.clone(),
         kx_groups: parameters::groups(curves, at, problems)?,
         ..rustls::crypto::aws_lc_rs::default_provider()
     };
+    suites.retain(|suite| ssl.tls13 || suite.tls13().is_none());
     let versions: &[_] = match (ssl.tls12, ssl.tls13) {
         (true, true) => &[&TLS13, &TLS12],
         (true, false) => &[&TLS12],
@@ -163,7 +166,8 @@ fn build(
         None => (builder.with_no_client_auth(), None),
     };
     let certified = staple(ssl, certified, &mut context.files, problems)?;
-    let resolver = Arc::new(Resolver(certified));
+    let resolver = Resolver::new(certified, suites, ssl.prefer_server_ciphers);
+    let resolver = Arc::new(resolver);
     let mut config = builder.with_cert_resolver(resolver.clone());
     config.ignore_client_order = ssl.prefer_server_ciphers;
     resume(ssl, mark, context, &mut config)?;
@@ -295,21 +299,13 @@ impl TlsServer {
     }
 
     /// The scheme that a full handshake with such a client signs with.
-    pub(crate) fn scheme(&self, offered: &[SignatureScheme]) -> Option<SignatureScheme> {
-        let fits = |key: &Arc<CertifiedKey>| key.key.choose_scheme(offered);
-        let signer = self.resolver.0.iter().find_map(fits)?;
-        Some(signer.scheme())
-    }
-}
-
-/// Chooses among a server's certificates by what the client can verify.
-#[derive(Debug)]
-struct Resolver(Vec<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let fits =
-            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.0.iter().find(fits).or(self.0.first()).cloned()
+    pub(crate) fn scheme(
+        &self,
+        offered: &[SignatureScheme],
+        suites: &[CipherSuite],
+        tls13: bool,
+    ) -> Option<SignatureScheme> {
+        let chosen = self.resolver.choose(offered, suites, tls13)?;
+        Some(chosen.key.choose_scheme(offered)?.scheme())
     }
 }

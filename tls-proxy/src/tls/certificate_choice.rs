@@ -1,0 +1,95 @@
+//! Which of a server's certificates a client is shown.
+
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, SignatureScheme, SupportedCipherSuite};
+
+/// Chooses among a server's certificates by what the client can verify and prefers.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    /// One for each kind of key.
+    keys: Vec<Arc<CertifiedKey>>,
+    /// In this server's order.
+    suites: Vec<SupportedCipherSuite>,
+    /// `ssl_prefer_server_ciphers`.
+    own_order: bool,
+}
+
+impl Resolver {
+    /// Of several keys of one kind the last counts, as in OpenSSL.
+    pub(super) fn new(
+        certified: Vec<Arc<CertifiedKey>>,
+        suites: Vec<SupportedCipherSuite>,
+        own_order: bool,
+    ) -> Self {
+        let mut keys: Vec<Arc<CertifiedKey>> = Vec::new();
+        for own in certified {
+            keys.retain(|other| other.key.algorithm() != own.key.algorithm());
+            keys.push(own);
+        }
+        Self {
+            keys,
+            suites,
+            own_order,
+        }
+    }
+
+    /// The certificate for the first scheme that the client names (TLS 1.3), or for the
+    /// first cipher suite that both sides have (TLS 1.2).
+    pub(super) fn choose(
+        &self,
+        schemes: &[SignatureScheme],
+        suites: &[CipherSuite],
+        tls13: bool,
+    ) -> Option<&Arc<CertifiedKey>> {
+        let chosen = match tls13 {
+            true => schemes.iter().find_map(|scheme| self.signing(&[*scheme])),
+            false => self.by_suite(schemes, suites),
+        };
+        chosen.or_else(|| self.signing(schemes))
+    }
+
+    fn signing(&self, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+        let mut keys = self.keys.iter();
+        keys.find(|key| key.key.choose_scheme(schemes).is_some())
+    }
+
+    fn by_suite(
+        &self,
+        schemes: &[SignatureScheme],
+        offered: &[CipherSuite],
+    ) -> Option<&Arc<CertifiedKey>> {
+        let signed_with = |suite: &SupportedCipherSuite| {
+            let mut keys = self.keys.iter();
+            keys.find(|key| {
+                suite.usable_for_signature_algorithm(key.key.algorithm())
+                    && key.key.choose_scheme(schemes).is_some()
+            })
+        };
+        let mut own = self.suites.iter().filter(|suite| suite.tls13().is_none());
+        if self.own_order {
+            return own
+                .filter(|suite| offered.contains(&suite.suite()))
+                .find_map(signed_with);
+        }
+        let own: Vec<_> = own.by_ref().collect();
+        let known = |named: &CipherSuite| own.iter().find(|own| own.suite() == *named);
+        offered
+            .iter()
+            .filter_map(known)
+            .find_map(|own| signed_with(own))
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
+        let of_tls13 = self.suites.iter().filter(|suite| suite.tls13().is_some());
+        let mut of_tls13 = of_tls13.map(SupportedCipherSuite::suite);
+        let tls13 = of_tls13.any(|suite| suites.contains(&suite));
+        let chosen = self.choose(schemes, suites, tls13);
+        chosen.or(self.keys.first()).cloned()
+    }
+}
