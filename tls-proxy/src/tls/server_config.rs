@@ -236,6 +236,7 @@ fn resume(
 ) -> Result<(), Problem> {
     let session = &ssl.session;
     let lifetime = session.timeout;
+    let shared = session.cache.as_ref().map(|cache| &*cache.name);
     config.session_storage = match &session.cache {
         Some(asked) => {
             let cache = context
@@ -253,7 +254,10 @@ fn resume(
     };
     if session.tickets {
         let sealed_by = match &session.ticket_keys[..] {
-            [] => context.tickets.clone(),
+            [] => match shared {
+                Some(cache) => tickets::rotating(cache, lifetime),
+                None => context.tickets.clone(),
+            },
             named => tickets::load(named, &mut context.files)
                 .map_err(|problem| problem.on_line(context.end))?,
         };

@@ -5,7 +5,9 @@
 //! CBC mode, HMAC over both. A file holds name, HMAC key and AES key: 48 bytes
 //! (AES-128) or 80 (AES-256).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::cipher::{
     AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
@@ -14,6 +16,7 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 
 use super::files::Files;
@@ -75,6 +78,12 @@ impl Key {
         })
     }
 
+    fn random() -> Option<Self> {
+        let mut bytes = [0; 80];
+        rand::fill(&mut bytes).ok()?;
+        Self::parse(&bytes)
+    }
+
     fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut sealed = plain.to_vec();
         let DecryptionContext::Iv128(iv) = self.seal.encrypt(&mut sealed)? else {
@@ -97,6 +106,77 @@ impl Key {
         let context = DecryptionContext::Iv128(FixedLength::from(iv));
         let plain = self.open.decrypt(&mut bytes, context).ok()?;
         Some(plain.to_vec())
+    }
+}
+
+/// Keys made at random, one after the other, each for as long as a session lasts.
+struct Rotating {
+    keys: Arc<Mutex<Made>>,
+    lifetime: Duration,
+}
+
+/// The key that seals, since when it does, and the one before it, which still opens.
+#[derive(Default)]
+struct Made {
+    current: Option<(Key, Instant)>,
+    previous: Option<Key>,
+}
+
+/// The keys of an `ssl_session_cache` for all workers: nginx has them in its shared
+/// memory, and so they stay over a reload.
+pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTickets> {
+    static KEPT: OnceLock<Mutex<HashMap<Box<str>, Weak<Mutex<Made>>>>> = OnceLock::new();
+    let kept = KEPT.get_or_init(Mutex::default).lock();
+    let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|_, keys| keys.strong_count() > 0);
+    let keys = kept.get(cache).and_then(Weak::upgrade).unwrap_or_default();
+    kept.insert(cache.into(), Arc::downgrade(&keys));
+    Arc::new(Rotating { keys, lifetime })
+}
+
+impl Rotating {
+    /// Does something with the keys of this moment.
+    fn with<T>(&self, act: impl FnOnce(&Made) -> Option<T>) -> Option<T> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = keys.current.as_ref().map(|(_, since)| since.elapsed());
+        if age.is_none_or(|age| age >= self.lifetime) {
+            let new = Key::random()?;
+            let old = keys.current.replace((new, Instant::now()));
+            // What it sealed last is over when its time has passed twice.
+            let lasts = age.is_some_and(|age| age < 2 * self.lifetime);
+            keys.previous = old.map(|(key, _)| key).filter(|_| lasts);
+        }
+        act(&keys)
+    }
+}
+
+impl std::fmt::Debug for Rotating {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "keys for {:?} each", self.lifetime)
+    }
+}
+
+impl ProducesTickets for Rotating {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        // The caller's own limit holds (`ssl_session_timeout`).
+        u32::MAX
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.with(|keys| keys.current.as_ref()?.0.seal(plain).ok())
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let name = ticket.first_chunk::<NAME>()?;
+        self.with(|keys| {
+            let current = keys.current.iter().map(|(key, _)| key);
+            let mut known = current.chain(&keys.previous);
+            known.find(|key| key.name == *name)?.open(ticket)
+        })
     }
 }
 
@@ -143,6 +223,19 @@ mod tests {
         assert_eq!(new.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
         let ticket = new.encrypt(b"session").expect("sealed");
         assert_eq!(old.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn keys_of_a_cache_change_and_the_one_before_still_opens() {
+        let keys = rotating("changes", Duration::from_secs(60));
+        let ticket = keys.encrypt(b"session").expect("sealed");
+        // As after a reload.
+        let again = rotating("changes", Duration::ZERO);
+        assert_eq!(keys.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        let newer = again.encrypt(b"session").expect("sealed");
+        assert_ne!(ticket[..NAME], newer[..NAME]);
+        let other = rotating("other", Duration::from_secs(60));
+        assert_eq!(other.decrypt(&newer), None);
     }
 
     #[test]
