@@ -140,8 +140,10 @@ pub(crate) struct Request {
     pub(crate) number: u64,
     /// `$pipe`: more had been read behind its head.
     pub(crate) pipelined: bool,
-    /// `$request_length`, bytes.
+    /// `$request_length`, bytes; over HTTP/2 without the body.
     pub(crate) received: u64,
+    /// Bytes of its body so far, over HTTP/2.
+    pub(crate) body_received: Option<Rc<Cell<u64>>>,
     /// The upstreams that were tried.
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) proxy: Option<Arc<ProxyTo>>,
@@ -314,6 +316,7 @@ impl Request {
             number,
             pipelined: false,
             received: head.length,
+            body_received: None,
             attempts: Vec::new(),
             proxy: None,
             upstream_fields: None,

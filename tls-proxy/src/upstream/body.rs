@@ -226,6 +226,8 @@ pub(crate) struct Http2Body {
     flow: BodyFlow,
     meter: Meter,
     done: bool,
+    /// Bytes of it that have been read, for whoever asks while another one reads it.
+    received: Rc<Cell<u64>>,
 }
 
 impl Http2Body {
@@ -236,7 +238,13 @@ impl Http2Body {
             flow,
             meter: Meter::new(holder),
             done,
+            received: Rc::default(),
         }
+    }
+
+    /// How much of it has been read, bytes.
+    pub(crate) fn received(&self) -> Rc<Cell<u64>> {
+        self.received.clone()
     }
 
     /// Whether the stream had ended with its head.
@@ -265,6 +273,7 @@ impl Http2Body {
                 // has been reset, which the next look tells.
                 let _ = self.incoming.flow_control().release_capacity(data.len());
                 self.flow.taken(data.len());
+                self.received.set(self.received.get() + data.len() as u64);
                 metrics::received(data.len());
                 Poll::Ready(Some(self.meter.count(&data).map(|()| data)))
             }

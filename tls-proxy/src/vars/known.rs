@@ -121,7 +121,8 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         )
     }),
     ("request_length", |request, out| {
-        number(request.received, out)
+        let body = request.body_received.as_ref().map_or(0, |body| body.get());
+        number(request.received + body, out)
     }),
     ("request_method", |request, out| {
         write(nonempty(request.client_method()), out)

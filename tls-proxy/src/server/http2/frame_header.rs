@@ -9,6 +9,9 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
+const PRIORITY: u8 = 0x20;
+/// What PRIORITY puts before a header block, bytes (RFC 9113, section 6.2).
+const DEPENDENCY: u32 = 5;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -52,6 +55,8 @@ pub(super) struct FrameHeaders {
     ends_block: bool,
     /// A header block has ended since the last look.
     ended: bool,
+    /// Bytes of the present header block so far, where it is a request's.
+    block: Option<u32>,
     /// The present frame, or the first one of the present header block.
     present: Option<Frame>,
     /// The highest stream so far.
@@ -66,6 +71,7 @@ impl Default for FrameHeaders {
             left: PREFACE,
             ends_block: false,
             ended: false,
+            block: None,
             present: None,
             last: 0,
         }
@@ -106,6 +112,12 @@ impl FrameHeaders {
         std::mem::take(&mut self.ended)
     }
 
+    /// Bytes of the header block that has ended, with its padding; none where it was
+    /// not a request's.
+    pub(super) fn request_block(&self) -> Option<u32> {
+        self.block
+    }
+
     /// The frame, or header block, of which a part has come.
     pub(super) fn partial(&self) -> Option<Frame> {
         self.present
@@ -134,8 +146,11 @@ impl FrameHeaders {
             HEADERS => {
                 self.ends_block = ends;
                 if stream <= self.last {
+                    self.block = None;
                     Frame::Trailers { stream, size, ends }
                 } else {
+                    let before = if flags & PRIORITY == 0 { 0 } else { DEPENDENCY };
+                    self.block = Some(size.saturating_sub(before));
                     self.last = stream;
                     let body = (flags & END_STREAM == 0).then_some(stream);
                     Frame::Request { size, ends, body }
@@ -143,6 +158,7 @@ impl FrameHeaders {
             }
             CONTINUATION => {
                 self.ends_block = ends;
+                self.block = self.block.map(|block| block.saturating_add(size));
                 return None;
             }
             _ => return None,

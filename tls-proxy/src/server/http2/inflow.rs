@@ -62,6 +62,8 @@ pub(super) struct Inflow {
 struct Coming {
     /// Bytes of the first frame of its header block.
     size: u32,
+    /// Bytes of the whole block, once it has come.
+    block: u32,
     permit: Permit,
     /// Its stream, where a body follows.
     body: Option<u32>,
@@ -102,13 +104,13 @@ impl Inflow {
         self.waiting.get()
     }
 
-    /// The permit of the next request that is accepted. None where `h2` has been slow
-    /// to look at what it had.
-    pub(super) fn accept(&self) -> Option<Permit> {
+    /// The permit of the next request that is accepted, and the bytes of its header block.
+    /// None where `h2` has been slow to look at what it had.
+    pub(super) fn accept(&self) -> Option<(Permit, u32)> {
         let next = self.coming.borrow_mut().pop_front()?;
         self.unaccepted.set(self.unaccepted.get() - next.size);
         self.wake();
-        Some(next.permit)
+        Some((next.permit, next.block))
     }
 
     /// `h2` has nothing more of what has come: what it has refused needs no memory.
@@ -191,7 +193,12 @@ impl Inflow {
 
     fn admitted(&self, permit: Permit, size: u32, ends: bool, body: Option<u32>) {
         let size = size.max(1);
-        let coming = Coming { size, permit, body };
+        let coming = Coming {
+            size,
+            block: 0,
+            permit,
+            body,
+        };
         self.coming.borrow_mut().push_back(coming);
         self.unaccepted.set(self.unaccepted.get() + size);
         if let Some(stream) = body {
@@ -219,8 +226,12 @@ impl Inflow {
         None
     }
 
-    /// The header block that had begun is whole.
-    fn block_ends(&self) {
+    /// The header block that had begun is whole; `request` is its size where it is a
+    /// request's.
+    fn block_ends(&self, request: Option<u32>) {
+        if let (Some(size), Some(last)) = (request, self.coming.borrow_mut().back_mut()) {
+            last.block = size;
+        }
         if self.block.take().is_some() {
             self.connection.account.holder().begins();
             self.connection.permit.shrink(Kind::Transfer, HEADER_BLOCK);
@@ -390,7 +401,7 @@ impl Metered {
             let (size, found) = self.headers.next(&bytes[passed..]);
             passed += size;
             if self.headers.block_ended() {
-                self.inflow.block_ends();
+                self.inflow.block_ends(self.headers.request_block());
             }
             self.inflow.partial.set(self.headers.partial());
             let Some(frame) = found else { continue };

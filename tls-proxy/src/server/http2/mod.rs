@@ -219,7 +219,7 @@ fn start(
     let core = &standing.settings().core;
     let (parts, body) = asked.into_parts();
     let admission = &connection.worker.admission;
-    let permit = inflow.accept();
+    let (permit, block) = inflow.accept().unzip();
     let permit = permit.or_else(|| admission.try_for_stream(connection.account.holder()));
     let account = admission.stream(connection.account.holder());
     let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
@@ -228,11 +228,15 @@ fn start(
     let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
-            let body = match body.is_done() {
-                true => RequestBody::None,
-                false => RequestBody::Http2(Box::new(body)),
+            let (body, received) = match body.is_done() {
+                true => (RequestBody::None, None),
+                false => {
+                    let received = body.received();
+                    (RequestBody::Http2(Box::new(body)), Some(received))
+                }
             };
             let mut request = Request::new(connection, head, body);
+            request.body_received = received;
             request.announced = announced.map_err(Box::new);
             (request, None)
         }
@@ -272,6 +276,9 @@ fn start(
         request.outcome.status = 503;
         answer.send_reset(Reason::REFUSED_STREAM);
         return worn_out;
+    }
+    if let Some(block) = block {
+        request.received = block.into();
     }
     *slot = Some(request);
     connection.worker.stream_tasks.take(StreamJob {
