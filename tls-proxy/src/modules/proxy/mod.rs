@@ -2,6 +2,7 @@
 //! and what of its answer reaches the client.
 
 pub(crate) mod accel;
+mod body;
 pub(crate) mod buffers;
 pub(crate) mod cache;
 pub(crate) mod cookies;
