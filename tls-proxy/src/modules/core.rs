@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Contexts, Effect, MANY, Scope, Spec};
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::build::walk_block;
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
@@ -13,6 +13,7 @@ use crate::directive::value;
 use crate::directive::value::Value;
 use crate::log::error_logs::ErrorLogs;
 use crate::message::head::Limits;
+use crate::upstream::spooled::{After, Folder};
 use crate::vars::template::Template;
 
 /// What the module keeps for each block.
@@ -30,6 +31,10 @@ pub struct Settings {
     pub keepalive_header: Option<u64>,
     /// `keepalive_requests`.
     pub keepalive_requests: u64,
+    /// `client_body_temp_path`.
+    pub(crate) body_folder: Option<Arc<Folder>>,
+    /// `client_body_in_file_only`: what becomes of the file.
+    pub(crate) body_in_file: Option<After>,
     /// `connection_pool_size`, bytes.
     pub connection_pool_size: usize,
     /// `keepalive_time`: a connection's whole life.
@@ -117,6 +122,8 @@ impl Default for Settings {
             keepalive_timeout: Duration::from_secs(75),
             keepalive_header: None,
             keepalive_requests: 1000,
+            body_folder: None,
+            body_in_file: None,
             connection_pool_size: 512,
             keepalive_time: Duration::from_secs(3600),
             client_max_body_size: 1 << 20,
@@ -494,27 +501,39 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted(KERNEL),
     )
     .takes(Value::Checked(value::check_pool_size)),
-    Spec::new(
-        "client_body_temp_path",
-        ALL,
-        (1, 4),
-        Effect::Accepted("bodies are streamed and never written to files"),
-    )
-    .takes(Value::Checked(value::check_levels)),
+    Spec::set("client_body_temp_path", ALL, (1, 4), |scope, directive| {
+        value::check_levels(directive)?;
+        let (first, levels) = directive.args.split_first().unwrap_or((&directive.name, &[]));
+        let levels = levels.iter().filter_map(|word| units::parse_number(&word.text));
+        scope.settings.core.body_folder = Some(Arc::new(Folder {
+            path: scope.draft.paths.in_prefix(&first.text),
+            levels: levels.map(|level| level as usize).collect(),
+        }));
+        Ok(())
+    })
+    .about("The folder for bodies beyond `client_body_buffer_size`; without the line they are streamed and not written to files."),
     Spec::new(
         "client_body_in_single_buffer",
         ALL,
         (1, 1),
-        Effect::Accepted("bodies are streamed and never written to files"),
+        Effect::Accepted("a body that is held is in one piece"),
     )
     .takes(Value::Flag),
-    Spec::new(
-        "client_body_in_file_only",
-        ALL,
-        (1, 1),
-        Effect::Accepted("bodies are streamed and never written to files"),
-    )
-    .takes(Value::OneOf(&["on", "off", "clean"])),
+    Spec::set("client_body_in_file_only", ALL, (1, 1), |scope, directive| {
+        let word = arguments::first(directive);
+        scope.settings.core.body_in_file = match word.text.as_str() {
+            "on" => Some(After::Kept),
+            "clean" => Some(After::Removed),
+            "off" => None,
+            other => {
+                let message = format!("invalid value \"{other}\"");
+                return Err(Problem::emerg(&word.at, message));
+            }
+        };
+        Ok(())
+    })
+    .default("off")
+    .about("Writes each body to a file, which `$request_body_file` names and which stays (`on`) or goes with its request (`clean`)."),
     Spec::new(
         "subrequest_output_buffer_size",
         ALL,

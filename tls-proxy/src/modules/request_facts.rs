@@ -1,5 +1,7 @@
 //! Variables of nginx's core module that need more than a look at the request.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::time::cached_time;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, write};
@@ -22,8 +24,10 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("request_body", |request, out| {
         write(request.whole_body.as_deref(), out)
     }),
-    // No body is ever written to a file.
-    ("request_body_file", |_, _| false),
+    ("request_body_file", |request, out| {
+        let path = request.spooled.as_ref().map(|spooled| spooled.path());
+        write(path.map(|path| path.as_os_str().as_bytes()), out)
+    }),
     ("request_id", |request, out| {
         let id = request.id.get_or_init(|| {
             let mut bytes = [0; 16];

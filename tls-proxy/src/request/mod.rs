@@ -38,6 +38,7 @@ use crate::request::live_config::ConfigHandle;
 use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
+use crate::upstream::spooled::Spooled;
 use crate::vars::captured::Captured;
 use crate::vars::slots::Slots;
 
@@ -66,6 +67,8 @@ pub(crate) struct Request {
     /// `$request_body`, where there is one, be it empty, that was read whole
     /// before it went on.
     pub(crate) whole_body: Option<Bytes>,
+    /// The body, where it has been written to a file.
+    pub(crate) spooled: Option<Rc<Spooled>>,
     /// `$gzip_ratio`: bytes before and after, as they become known.
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
     /// Its response has trailers of this server's own; whether those without
@@ -279,6 +282,7 @@ impl Request {
             guards: Vec::new(),
             limit_rate: None,
             whole_body: None,
+            spooled: None,
             gzipped: OnceCell::new(),
             own_trailers: None,
             ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::RecvStream;
 
+use super::spooled::Spooled;
 use crate::admission::{Holder, Waits};
 use crate::http1::body::{Decoder, Step};
 use crate::metrics;
@@ -26,6 +27,26 @@ pub(crate) enum RequestBody {
     None,
     Http1(Box<Http1Body>),
     Http2(Box<Http2Body>),
+    /// It has come, and is in a file.
+    File(Box<FileReader>),
+}
+
+/// Reads a body that is in a file.
+pub(crate) struct FileReader {
+    file: Rc<Spooled>,
+    at: u64,
+}
+
+impl FileReader {
+    fn poll_data(&mut self) -> Poll<Option<Result<Bytes, Fault>>> {
+        if self.at >= self.file.length() {
+            return Poll::Ready(None);
+        }
+        let read = self.file.read(self.at);
+        Poll::Ready(Some(read.map_err(|_| Fault::Lost).inspect(|data| {
+            self.at += data.len() as u64;
+        })))
+    }
 }
 
 /// Why the rest of a body will not come.
@@ -39,6 +60,8 @@ pub(crate) enum Fault {
     TimedOut,
     #[error("client intended to send too large chunked body")]
     TooLarge,
+    #[error("the file of the request body cannot be read")]
+    Lost,
 }
 
 impl Fault {
@@ -48,6 +71,7 @@ impl Fault {
             Self::Invalid | Self::Gone => 400,
             Self::TimedOut => 408,
             Self::TooLarge => 413,
+            Self::Lost => 500,
         }
     }
 }
@@ -62,12 +86,18 @@ pub(crate) struct Bounds {
 }
 
 impl RequestBody {
+    /// A body that is in a file, from its beginning.
+    pub(crate) fn of_file(file: Rc<Spooled>) -> Self {
+        Self::File(Box::new(FileReader { file, at: 0 }))
+    }
+
     /// Whether nothing more will come.
     pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::None => true,
             Self::Http1(body) => body.decoder.is_done() && body.go_ahead.is_none(),
             Self::Http2(body) => body.done,
+            Self::File(reader) => reader.at >= reader.file.length(),
         }
     }
 
@@ -76,14 +106,14 @@ impl RequestBody {
     pub(crate) fn whole(&self) -> Option<Rc<Cell<bool>>> {
         match self {
             Self::Http1(body) => Some(body.whole.clone()),
-            Self::None | Self::Http2(_) => None,
+            Self::None | Self::Http2(_) | Self::File(_) => None,
         }
     }
 
     /// Sets what the request's location allows.
     pub(crate) fn bound(&mut self, bounds: Bounds) {
         match self {
-            Self::None => {}
+            Self::None | Self::File(_) => {}
             Self::Http1(body) => body.meter.bounds = bounds,
             Self::Http2(body) => body.meter.bounds = bounds,
         }
@@ -95,13 +125,15 @@ impl RequestBody {
             Self::None => Poll::Ready(None),
             Self::Http1(body) => body.poll_data(cx),
             Self::Http2(body) => body.poll_data(cx),
+            Self::File(reader) => reader.poll_data(),
         }
     }
 
     /// Bytes taken so far.
     pub(crate) fn taken(&self) -> u64 {
         match self {
-            Self::None => 0,
+            // All of it is at hand.
+            Self::None | Self::File(_) => 0,
             Self::Http1(body) => body.meter.taken,
             Self::Http2(body) => body.meter.taken,
         }

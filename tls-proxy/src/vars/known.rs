@@ -46,7 +46,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             (None, Some(body)) if request.framing == Framing::Chunked => {
                 number(body.len() as u64, out)
             }
-            (None, _) => false,
+            (None, _) => match &request.spooled {
+                Some(spooled) => number(spooled.length(), out),
+                None => false,
+            },
         }
     }),
     ("document_uri", uri),

@@ -2,6 +2,7 @@
 //! request is sent, and where the rest comes from.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -9,10 +10,12 @@ use bytes::{Bytes, BytesMut};
 use crate::admission::TRANSFER;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
+use crate::modules::core;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::upstream::body::{Bounds, Fault, RequestBody};
+use crate::upstream::spooled::{After, Folder, Spooled};
 
 /// Bytes of a body that are looked at before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
@@ -22,58 +25,68 @@ const AT_HAND: usize = 16 * 1024;
 pub(super) struct Body {
     pub(super) framing: Framing,
     pub(super) begun: Bytes,
-    pub(super) rest: RequestBody,
+    rest: RequestBody,
+    /// All of it, where it is in a file.
+    file: Option<Rc<Spooled>>,
 }
 
 impl Body {
     /// Reads a small body whole, so that the upstream learns its length and a
     /// failed try can be repeated (`proxy_request_buffering`,
-    /// `client_body_buffer_size`).
+    /// `client_body_buffer_size`). A larger one is written to a file first, where the
+    /// configuration names a folder for it, and else goes on as it comes.
     pub(super) async fn begin(request: &mut Request) -> Result<Self, Refusal> {
-        let core = &request.settings().core;
-        let bounds = Bounds {
-            size: core.client_max_body_size,
-            pause: core.client_body_timeout,
-        };
-        let proxy = &request.settings().proxy;
-        let (buffering, wanted) = (proxy.request_buffering, proxy.pass_request_body);
-        // HTTP/1.0 knows no chunks: such a body is read whole, for its length.
-        let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
-        let room = if whole {
-            u64::MAX
-        } else {
-            core.client_body_buffer_size as u64
-        };
+        let config = request.config.clone();
+        let settings = &config.location(request.location).settings;
+        let (core, proxy) = (&settings.core, &settings.proxy);
+        let wanted = proxy.pass_request_body && proxy.body.is_none();
+        let buffering = proxy.request_buffering;
+        let has_body = request.framing != Framing::None && request.spooled.is_none();
+        if core.body_in_file.is_some() && has_body && (buffering || !wanted) {
+            let file = create_file(request, core, Level::Crit);
+            let file = file.ok_or_else(|| Refusal::closing(500))?;
+            let begun = take_begun(request)?;
+            write_to(file, request, core, begun).await?;
+        }
         if let Some(body) = &proxy.body {
             let begun = body.evaluate(request);
-            return Ok(Self {
-                framing: Framing::Length(begun.len() as u64),
-                begun,
-                rest: RequestBody::None,
-            });
+            let framing = Framing::Length(begun.len() as u64);
+            return Ok(Self::of(framing, begun, RequestBody::None));
         }
         if !wanted {
-            return Ok(Self {
-                framing: Framing::None,
-                begun: Bytes::new(),
-                rest: RequestBody::None,
-            });
+            return Ok(Self::of(Framing::None, Bytes::new(), RequestBody::None));
+        }
+        if let Some(body) = Self::in_file(request) {
+            return Ok(body);
         }
         request.reserve_upload().await;
-        let mut begun = BytesMut::from(std::mem::take(&mut request.begun));
-        if request.body.taken() > begun.len() as u64 {
-            let what = "the request body has been sent to another upstream and is not at hand; raise \"client_body_buffer_size\"";
-            error_log::request(request, Level::Error, what);
-            return Err(Refusal::closing(500));
-        }
+        let mut begun = take_begun(request)?;
+        let spools = buffering && core.body_folder.is_some();
+        // HTTP/1.0 knows no chunks: such a body is read whole, for its length.
+        let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
+        let room = match whole && !spools {
+            true => u64::MAX,
+            false => core.client_body_buffer_size as u64,
+        };
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
-        rest.bound(bounds);
+        rest.bound(bounds(core));
         let read = match request.framing {
             Framing::Length(length) if buffering && length > room => Ok(()),
             _ if buffering || whole => read_up_to(request, &mut rest, room, &mut begun).await,
             _ => read_at_hand(&mut rest, &mut begun).await,
         };
         read.map_err(|fault| refuse_body(request, fault))?;
+        if spools && !rest.is_done() {
+            if let Some(file) = create_file(request, core, Level::Warn) {
+                request.body = rest;
+                write_to(file, request, core, begun).await?;
+                return Self::in_file(request).ok_or_else(|| Refusal::new(500));
+            }
+            if whole {
+                let read = read_up_to(request, &mut rest, u64::MAX, &mut begun).await;
+                read.map_err(|fault| refuse_body(request, fault))?;
+            }
+        }
         let framing = match request.framing {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
@@ -82,11 +95,46 @@ impl Body {
         if rest.is_done() && request.framing != Framing::None {
             request.whole_body = Some(begun.clone());
         }
-        Ok(Self {
+        Ok(Self::of(framing, begun, rest))
+    }
+
+    fn of(framing: Framing, begun: Bytes, rest: RequestBody) -> Self {
+        Self {
             framing,
             begun,
             rest,
+            file: None,
+        }
+    }
+
+    /// The body that has been written to a file.
+    fn in_file(request: &Request) -> Option<Self> {
+        let file = request.spooled.clone()?;
+        let framing = Framing::Length(file.length());
+        Some(Self {
+            file: Some(file),
+            ..Self::of(framing, Bytes::new(), RequestBody::None)
         })
+    }
+
+    /// What follows the beginning, for one try.
+    pub(super) fn take_rest(&mut self) -> RequestBody {
+        match &self.file {
+            Some(file) => RequestBody::of_file(file.clone()),
+            None => std::mem::replace(&mut self.rest, RequestBody::None),
+        }
+    }
+
+    /// What follows the beginning and has not been sent, after a try that failed.
+    pub(super) fn put_rest(&mut self, rest: RequestBody) {
+        if self.file.is_none() {
+            self.rest = rest;
+        }
+    }
+
+    /// Whether all of it can be sent again.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.rest.taken() <= self.begun.len() as u64
     }
 
     /// Keeps the body for another upstream, to which an error page may lead,
@@ -97,6 +145,79 @@ impl Body {
             request.body = self.rest;
         }
     }
+}
+
+fn bounds(core: &core::Settings) -> Bounds {
+    Bounds {
+        size: core.client_max_body_size,
+        pause: core.client_body_timeout,
+    }
+}
+
+/// What has been read of the body already.
+fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
+    let begun = BytesMut::from(std::mem::take(&mut request.begun));
+    if request.body.taken() > begun.len() as u64 {
+        let what = "the request body has been sent to another upstream and is not at hand; raise \"client_body_buffer_size\", or name a \"client_body_temp_path\"";
+        error_log::request(request, Level::Error, what);
+        return Err(Refusal::closing(500));
+    }
+    Ok(begun)
+}
+
+/// Creates a file for the body; where that fails it is logged with `level`.
+fn create_file(request: &Request, core: &core::Settings, level: Level) -> Option<Spooled> {
+    let unnamed = || Folder {
+        path: request.config.prefix.join("client_body_temp"),
+        levels: Vec::new(),
+    };
+    let after = core.body_in_file.unwrap_or(After::Nothing);
+    let created = match &core.body_folder {
+        Some(folder) => Spooled::create(folder, after),
+        None => Spooled::create(&unnamed(), after),
+    };
+    match created {
+        Ok(file) => {
+            let level = match after {
+                After::Nothing => Level::Warn,
+                After::Removed | After::Kept => Level::Notice,
+            };
+            let path = file.path().display();
+            let what = format!("a client request body is buffered to a temporary file {path}");
+            error_log::request(request, level, what);
+            Some(file)
+        }
+        Err((path, error)) => {
+            let reason = crate::conf::reason(&error);
+            let what = format!("open() \"{}\" failed ({reason})", path.display());
+            error_log::request(request, level, what);
+            None
+        }
+    }
+}
+
+/// Writes the body to a file, `begun` first.
+async fn write_to(
+    mut file: Spooled,
+    request: &mut Request,
+    core: &core::Settings,
+    begun: BytesMut,
+) -> Result<(), Refusal> {
+    let mut body = std::mem::replace(&mut request.body, RequestBody::None);
+    body.bound(bounds(core));
+    let mut next = Some(Ok(begun.freeze()));
+    while let Some(piece) = next {
+        let piece = piece.map_err(|fault| refuse_body(request, fault))?;
+        file.append(&piece).map_err(|error| {
+            let reason = crate::conf::reason(&error);
+            let what = format!("write() \"{}\" failed ({reason})", file.path().display());
+            error_log::request(request, Level::Crit, what);
+            Refusal::closing(500)
+        })?;
+        next = poll_fn(|cx| body.poll_data(cx)).await;
+    }
+    request.spooled = Some(Rc::new(file));
+    Ok(())
 }
 
 /// Waits for the body's beginning, `room` bytes at most but for the last piece.
@@ -143,11 +264,11 @@ async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<()
 pub(super) fn refuse_body(request: &Request, fault: Fault) -> Refusal {
     let level = match fault {
         Fault::Gone | Fault::TimedOut => Level::Info,
-        Fault::Invalid | Fault::TooLarge => Level::Error,
+        Fault::Invalid | Fault::TooLarge | Fault::Lost => Level::Error,
     };
     error_log::request(request, level, fault);
     match fault {
         Fault::Gone | Fault::TimedOut => Refusal::silent(fault.status()),
-        Fault::Invalid | Fault::TooLarge => Refusal::closing(fault.status()),
+        Fault::Invalid | Fault::TooLarge | Fault::Lost => Refusal::closing(fault.status()),
     }
 }

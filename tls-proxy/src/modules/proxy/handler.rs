@@ -22,7 +22,6 @@ use crate::request::source::Source as _;
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
 use crate::upstream::balance::{Ended, Hints, Lease};
-use crate::upstream::body::RequestBody;
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
 use crate::upstream::pool::Wanted;
@@ -269,7 +268,7 @@ impl Tries<'_> {
         let head = match head {
             Ok(head) => head,
             Err(failure) => {
-                self.body.rest = exchange.upload.into_rest();
+                self.body.put_rest(exchange.upload.into_rest());
                 return Err(failure);
             }
         };
@@ -282,13 +281,9 @@ impl Tries<'_> {
 
     /// Sends the head and what has been read of the body.
     fn start_upload(&mut self, request: &Request, link: &mut UpstreamConnection) -> Upload {
-        let Body {
-            framing,
-            begun,
-            rest,
-        } = &mut self.body;
-        let rest = std::mem::replace(rest, RequestBody::None);
-        let chunked = *framing == Framing::Chunked;
+        let rest = self.body.take_rest();
+        let begun = &self.body.begun;
+        let chunked = self.body.framing == Framing::Chunked;
         if begun.is_empty() && !(chunked && rest.is_done()) {
             return Upload::start(link, &self.head, rest, chunked);
         }
@@ -314,8 +309,7 @@ impl Tries<'_> {
     fn is_repeatable(&self, request: &Request) -> bool {
         // nginx's own list: any other method is sent again.
         let idempotent = !matches!(&request.head.method[..], b"POST" | b"LOCK" | b"PATCH");
-        let whole = self.body.rest.taken() <= self.body.begun.len() as u64;
-        whole && (idempotent || self.settings.next_upstream.non_idempotent)
+        self.body.is_at_hand() && (idempotent || self.settings.next_upstream.non_idempotent)
     }
 
     /// Whether a failure may be mended by another peer
