@@ -1,7 +1,8 @@
 # Both images, from scratch:
 #   docker build --target monolith  -t docker.io/securemonolith/monolith:1.0.0 .
 #   docker build --target tls-proxy -t docker.io/securemonolith/tls-proxy:1.0.0 .
-# `make images` needs no registry: it hands the stage `build` in, ready made.
+# `make images` needs no registry: it hands the stage `build` in, ready made. It also
+# says what the labels tell of the source: scripts/provenance.sh.
 
 # The one place that names the toolchain of the images, the published figures and
 # tls-proxy's profile: scripts/name-toolchain says so where there is another one.
@@ -16,10 +17,15 @@ COPY . .
 RUN make rootfs ROOTFS=/rootfs
 
 FROM scratch AS monolith
+ARG SOURCE REVISION CREATED
 LABEL org.opencontainers.image.title="monolith" \
       org.opencontainers.image.description="A sample service with login, health checks and metrics" \
       org.opencontainers.image.version="1.0.0" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+      org.opencontainers.image.licenses="(MIT OR Apache-2.0) AND GPL-2.0-only AND LGPL-2.1-or-later" \
+      org.opencontainers.image.base.name="scratch" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
 COPY --from=build /rootfs/monolith/ /
 # In a pod the proxy in front drains first, whatever the manifest says.
 ENV PATH=/usr/sbin:/usr/bin:/bin \
@@ -30,10 +36,15 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/monolith"]
 
 FROM scratch AS tls-proxy
+ARG SOURCE REVISION CREATED
 LABEL org.opencontainers.image.title="tls-proxy" \
       org.opencontainers.image.description="A TLS proxy that takes the place of nginx in a pod" \
       org.opencontainers.image.version="1.0.0" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+      org.opencontainers.image.licenses="(MIT OR Apache-2.0) AND GPL-2.0-only AND LGPL-2.1-or-later" \
+      org.opencontainers.image.base.name="scratch" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
 COPY --from=build /rootfs/tls-proxy/ /
 # Less than a pod's 30 seconds of grace, the preStop hook included.
 ENV PATH=/usr/sbin:/usr/bin:/bin \

@@ -3,7 +3,9 @@ them again gives the same."""
 
 import json
 import os
+import re
 import tarfile
+from datetime import datetime
 from io import BytesIO
 
 import pytest
@@ -26,6 +28,8 @@ class Image:
             self.identity = manifest["Config"]
             description = json.loads(read(manifest["Config"]))
             self.config = description["config"]
+            # Python 3.11 reads six digits of a second at most.
+            self.created = datetime.fromisoformat(re.sub(r"\.\d+|Z$", "", description["created"]) + "+00:00")
             self.history = json.dumps(description["history"])
             self.files, self.contents = {}, {}
             for layer in manifest["Layers"]:
@@ -61,11 +65,34 @@ def test_names_are_those_that_the_manifests_ask_for(images):
 
 @every_image
 def test_labels_tell_what_it_is(images, name):
+    labels = {key.removeprefix("org.opencontainers.image."): value
+              for key, value in images[name].config["Labels"].items()}
+    assert labels["title"] == name
+    assert labels["version"] == "1.0.0"
+    assert labels["licenses"] == "(MIT OR Apache-2.0) AND GPL-2.0-only AND LGPL-2.1-or-later"
+    assert labels["base.name"] == "scratch"
+    assert labels["description"]
+    assert labels["source"] == "" or labels["source"].startswith("https://")
+
+
+@every_image
+def test_labels_tell_the_commit_and_its_time(images, name):
+    commit, time = run("git", "log", "-1", "--format=%H %cI").stdout.split()
     labels = images[name].config["Labels"]
-    assert labels["org.opencontainers.image.title"] == name
-    assert labels["org.opencontainers.image.version"] == "1.0.0"
-    assert labels["org.opencontainers.image.licenses"] == "MIT OR Apache-2.0"
-    assert labels["org.opencontainers.image.description"]
+    assert labels["org.opencontainers.image.revision"].removesuffix("-dirty") == commit
+    created = datetime.fromisoformat(labels["org.opencontainers.image.created"].replace("Z", "+00:00"))
+    assert created == datetime.fromisoformat(time) == images[name].created
+
+
+@every_image
+def test_has_the_licences_of_what_is_in_it(images, name):
+    folder = "usr/share/licenses"
+    for file in ("LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md"):
+        assert images[name].contents[f"{folder}/secure-monolith/{file}"] == (ROOT / file).read_bytes()
+    for part, licence in (("busybox", "GPL-2"), ("glibc", "LGPL-2.1")):
+        assert b"GNU" in images[name].contents[f"{folder}/{part}/{licence}"]
+        assert images[name].contents[f"{folder}/{part}/copyright"]
+        assert b"https://snapshot.debian.org/package/" in images[name].contents[f"{folder}/{part}/SOURCE"]
 
 
 def test_the_monolith_takes_the_walkthroughs_arguments(images):

@@ -11,6 +11,12 @@ from conftest import ROOT, run
 NAMES = {"MONOLITH_IMAGE": "example/monolith:1", "TLS_PROXY_IMAGE": "example/tls-proxy:1"}
 
 
+# What scripts/provenance.sh would ask git for, and what it makes of that.
+SOURCE = {"SOURCE": "https://example.org/it", "REVISION": "0123", "SOURCE_DATE_EPOCH": "1700000000"}
+LABELS = ("--build-arg SOURCE=https://example.org/it --build-arg REVISION=0123 "
+          "--build-arg CREATED=2023-11-14T22:13:20Z")
+
+
 class Tools:
     """A PATH with nothing but bash's helpers and the tools a test puts in."""
 
@@ -27,7 +33,7 @@ class Tools:
         tool.chmod(0o755)
 
     def run(self, script, *arguments):
-        environment = {**NAMES, "PATH": str(self.folder)}
+        environment = {**NAMES, **SOURCE, "PATH": str(self.folder)}
         return run(ROOT / "scripts" / script, *arguments, check=False, env=environment)
 
     def calls(self):
@@ -97,7 +103,7 @@ def test_publishes_both_images_for_both_platforms_with_docker(tools):
     done = tools.run("publish-images", "docker.io/you/", "1.0.0")
     assert done.returncode == 0, done.stderr
     assert tools.calls()[1:] == [
-        f"docker buildx build --platform linux/amd64,linux/arm64 --target {name} "
+        f"docker buildx build --platform linux/amd64,linux/arm64 {LABELS} --target {name} "
         f"--tag docker.io/you/{name}:1.0.0 --push ." for name in ("monolith", "tls-proxy")]
 
 
@@ -108,7 +114,7 @@ def test_publishes_with_buildah_where_docker_is_missing(tools):
     image = "docker.io/you/monolith:1.0.0"
     assert tools.calls()[:3] == [
         f"buildah manifest rm {image}",
-        f"buildah bud --platform linux/amd64,linux/arm64 --target monolith --manifest {image} .",
+        f"buildah bud --platform linux/amd64,linux/arm64 {LABELS} --target monolith --manifest {image} .",
         f"buildah manifest push --all {image} docker://{image}"]
 
 
