@@ -18,7 +18,7 @@ pub struct Listeners {
 
 /// A port that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}, named by {flag}{}", hint(source))]
+#[error("cannot listen on {address}, named by {flag}{}", hint(source, address.port()))]
 pub struct BindError {
     flag: &'static str,
     address: SocketAddr,
@@ -52,11 +52,11 @@ fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, BindErro
     })
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => " (stop what listens there, or choose another port)",
-        io::ErrorKind::PermissionDenied => " (choose a port from 1024, or run with more rights)",
-        io::ErrorKind::AddrNotAvailable => " (choose an address of this host, or 0.0.0.0)",
-        _ => "",
-    }
+fn hint(error: &io::Error, port: u16) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => Some("stop what listens there, or choose another port"),
+        io::ErrorKind::AddrNotAvailable => Some("choose an address of this host, or 0.0.0.0"),
+        _ => pod::ports::permission_hint(error, port),
+    };
+    advice.map_or_else(String::new, |advice| format!(" ({advice})"))
 }

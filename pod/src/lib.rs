@@ -10,5 +10,6 @@ pub mod exposition;
 pub mod mounts;
 pub mod neighbours;
 pub mod orphans;
+pub mod ports;
 pub mod process;
 pub mod watch;

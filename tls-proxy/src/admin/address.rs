@@ -28,7 +28,7 @@ pub struct Invalid;
 #[error(
     "bind() to {address}, named by --admin or TLS_PROXY_ADMIN, failed ({}){}",
     crate::conf::reason(source),
-    hint(source)
+    hint(source, address.port)
 )]
 pub struct BindError {
     address: Address,
@@ -116,13 +116,13 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(97 | 99))
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop what listens there, or choose another port",
-        io::ErrorKind::PermissionDenied => ": choose a port from 1024",
-        io::ErrorKind::AddrNotAvailable => ": choose an address of this host, or :PORT for all",
-        _ => "",
-    }
+fn hint(error: &io::Error, port: u16) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => Some("stop what listens there, or choose another port"),
+        io::ErrorKind::AddrNotAvailable => Some("choose an address of this host, or :PORT for all"),
+        _ => pod::ports::permission_hint(error, port),
+    };
+    advice.map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
 #[cfg(test)]

@@ -17,10 +17,22 @@ const BACKLOG: u32 = 511;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("bind() to {address} failed ({})", crate::conf::reason(source))]
+#[error(
+    "bind() to {address} failed ({}){}",
+    crate::conf::reason(source),
+    hint(source, address)
+)]
 pub struct BindError {
     address: Endpoint,
     source: io::Error,
+}
+
+fn hint(error: &io::Error, address: &Endpoint) -> String {
+    let advice = match address {
+        Endpoint::Tcp(address) => pod::ports::permission_hint(error, address.port()),
+        Endpoint::Unix(_) => None,
+    };
+    advice.map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
 /// The sockets of one address, one for each worker.

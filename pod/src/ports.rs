@@ -1,0 +1,29 @@
+//! What to do where a port cannot be had.
+
+use std::io;
+
+/// The first port that everybody may listen on, unless the kernel is told otherwise
+/// (`net.ipv4.ip_unprivileged_port_start`, which holds for IPv6 as well).
+const UNPRIVILEGED: u16 = 1024;
+
+/// What would let this user listen on `port`, where the error of `bind()` is that the
+/// port is too low.
+#[must_use]
+pub fn permission_hint(error: &io::Error, port: u16) -> Option<&'static str> {
+    (error.kind() == io::ErrorKind::PermissionDenied && port < UNPRIVILEGED).then_some(
+        "choose a port from 1024, or set the pod's sysctl net.ipv4.ip_unprivileged_port_start to 0",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_low_port_that_is_not_permitted_has_a_hint() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(permission_hint(&denied, 443).is_some_and(|hint| hint.contains("sysctl")));
+        assert_eq!(permission_hint(&denied, 1024), None);
+        assert_eq!(permission_hint(&io::ErrorKind::AddrInUse.into(), 443), None);
+    }
+}
