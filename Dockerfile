@@ -29,9 +29,12 @@ LABEL org.opencontainers.image.title="monolith" \
 COPY --from=build /rootfs/monolith/ /
 # In a pod the proxy in front drains first, whatever the manifest says.
 ENV PATH=/usr/sbin:/usr/bin:/bin \
+    ENV=/etc/shrc \
     MONOLITH_LEAVE_LAST=true \
     MONOLITH_SHUTDOWN_BUDGET=25s
 EXPOSE 80 81
+# By number, as `runAsNonRoot` wants it. Any other user will do.
+USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/monolith"]
 
@@ -50,6 +53,7 @@ COPY --from=build /rootfs/tls-proxy/ /
 ENV PATH=/usr/sbin:/usr/bin:/bin \
     TLS_PROXY_SHUTDOWN_BUDGET=25s
 EXPOSE 80 443
+USER 65532:65532
 # As nginx's image has it. tls-proxy drains on SIGTERM just the same.
 STOPSIGNAL SIGQUIT
 # No ENTRYPOINT, so that a pod's `args: ["nginx", "-g", "daemon off;"]`, which

@@ -15,6 +15,8 @@ import pytest
 from conftest import ROOT, run
 
 MOST_TRIES = 10
+# For an image on its own, as Docker has it without being asked.
+LOW_PORTS = "--sysctl=net.ipv4.ip_unprivileged_port_start=0"
 
 
 def free_ports(count):
@@ -55,11 +57,19 @@ class Podman:
                 "--runroot", str(self.folder / "run"), "--tmpdir", str(self.folder / "tmp"),
                 "--network-config-dir", str(self.folder / "networks"), *map(str, words)]
 
-    def environment(self):
-        return {**os.environ, "CONTAINERS_CONF": str(ROOT / "tests/containers.conf")}
+    def environment(self, sysctls=()):
+        """With these sysctls ({"name": …, "value": …}) for the pods that are made: podman
+        4.3 passes over those of a manifest."""
+        conf = ROOT / "tests/containers.conf"
+        if sysctls:
+            own = [f"{each['name']}={each['value']}" for each in sysctls]
+            text = conf.read_text().replace("default_sysctls = []", f"default_sysctls = {json.dumps(own)}")
+            conf = self.folder / "containers.conf"
+            conf.write_text(text)
+        return {**os.environ, "CONTAINERS_CONF": str(conf)}
 
-    def __call__(self, *words, **options):
-        return run(*self.command(*words), env=self.environment(), **options)
+    def __call__(self, *words, sysctls=(), **options):
+        return run(*self.command(*words), env=self.environment(sysctls), **options)
 
     def inspect(self, container):
         return json.loads(self("inspect", container).stdout)[0]
@@ -117,7 +127,8 @@ class Podman:
             for own, port in zip(published, ports):
                 own.update(hostIP="127.0.0.1", hostPort=port)
             pod.write_text(yaml.safe_dump(manifest))
-            return self("kube", "play", "--network", self.network, *configuration, pod, check=False)
+            return self("kube", "play", "--network", self.network, *configuration, pod, check=False,
+                        sysctls=spec["securityContext"].get("sysctls", ()))
 
         def undo():
             self("pod", "rm", "--force", "--time", "0", manifest["metadata"]["name"], check=False)

@@ -10,6 +10,7 @@ import yaml
 
 import fleet
 from conftest import ROOT, run
+from pod_security import violations
 from test_manifests import image_names, shutdown_budgets
 
 LABELS = {"app.kubernetes.io/name": "monolith", "app.kubernetes.io/instance": "secure-monolith"}
@@ -159,11 +160,7 @@ def test_every_container_has_all_probes(containers):
 
 
 def test_the_pod_security_standard_restricted_holds(spec, containers):
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
-    pod = spec["securityContext"]
-    assert pod["runAsNonRoot"] is True and pod["runAsUser"] != 0
-    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
+    assert violations(spec) == []
     for c in containers.values():
         assert c["securityContext"] == {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False,
                                         "capabilities": {"drop": ["ALL"]}}

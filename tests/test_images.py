@@ -113,8 +113,16 @@ def test_the_proxy_starts_as_nginx_does(images):
 
 @every_image
 def test_has_a_shell_to_look_around_with(images, name):
-    for applet in ("sh", "ping", "ls", "cat", "wget", "ps"):
+    for applet in ("sh", "ls", "cat", "wget", "ps"):
         assert images[name].files[f"bin/{applet}"].linkname == "busybox"
+
+
+def test_pings_without_a_privilege(images):
+    """The shell runs busybox's own, whatever PATH says, unless it is told."""
+    image = images["monolith"]
+    assert image.files["bin/ping"].linkname == "../usr/bin/monolith"
+    assert image.contents["etc/shrc"] == b"alias ping=/bin/ping\n"
+    assert "ENV=/etc/shrc" in image.config["Env"]
 
 
 @every_image
@@ -130,9 +138,16 @@ def test_belongs_to_root_and_grants_nothing(images, name):
     for path, file in images[name].files.items():
         assert (file.uid, file.gid) == (0, 0), path
         assert file.mode & 0o6000 == 0, path
-        if not file.issym() and path.rstrip("/") != "tmp":
+        if not file.issym() and path not in ("tmp", "run"):
             assert file.mode & 0o022 == 0, path
-    assert images[name].files["tmp"].mode & 0o7777 == 0o1777
+    assert images[name].files["tmp"].mode & 0o7777 == images[name].files["run"].mode & 0o7777 == 0o1777
+
+
+@every_image
+def test_runs_as_a_user_by_number(images, name):
+    """`runAsNonRoot` cannot tell whether a name is root's."""
+    assert images[name].config["User"] == "65532:65532"
+    assert b"nonroot:x:65532:65532:" in images[name].contents["etc/passwd"]
 
 
 @every_image

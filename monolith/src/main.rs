@@ -17,6 +17,11 @@ const USAGE: u8 = 64;
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
+    // The image's /bin/ping is a link to this program.
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| ping::is_name(&name)) {
+        return ping::run(words);
+    }
     let flags = match Flags::parse_from_args(std::env::args_os()) {
         Ok(flags) => flags,
         Err(error) => {

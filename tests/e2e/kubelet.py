@@ -47,11 +47,7 @@ class Pod:
             for kind in ("emptyDir", "secret", "configMap"):
                 volume.pop(kind, None)
             volume["hostPath"] = {"path": str(path), "type": "Directory"}
-        user = spec["securityContext"]
         for container in spec["containers"]:
-            # What podman 4.3 reads only here.
-            container["securityContext"].update(
-                runAsUser=user["runAsUser"], runAsGroup=user["runAsGroup"])
             # Podman would run the probes inside, and publish the ports.
             for word in ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "ports"):
                 container.pop(word, None)

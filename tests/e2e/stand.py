@@ -14,7 +14,7 @@ from pathlib import Path
 import fleet
 from conftest import ROOT, run, wait_for
 from kubelet import Fleet, Pod
-from podman import Podman
+from podman import LOW_PORTS, Podman
 from service import Service
 from volume import Volume
 
@@ -49,15 +49,12 @@ class Stand:
         self.tls.mkdir()
         for name in ("update-tls.sh", "ssl-extensions-x509.cnf"):
             shutil.copy(ROOT / "tls" / name, self.tls)
-        self.podman("run", "--detach", "--name", "outside", "--network", self.podman.network,
+        self.podman("run", "--detach", "--name", "outside", LOW_PORTS, "--network", self.podman.network,
                     "docker.io/securemonolith/monolith:1.0.0")
         self.pid = self.podman.inspect("outside")["State"]["Pid"]
         self.outside = self.podman.address("outside")
         self.backend = self.start(sys.executable, HERE / "backend.py", BACKEND_PORT)
-        group = self.template["securityContext"]["fsGroup"]
-        self.volumes = {name: Volume(self.podman.folder / f"volume-{name}", mode, owner)
-                        for name, mode, owner in (("tls", 0o440, group), ("jwt", 0o440, group),
-                                                  ("proxy-conf", 0o444, 0))}
+        self.volumes = {name: Volume(self.podman.folder / f"volume-{name}") for name in ("tls", "jwt", "proxy-conf")}
         self.volumes["jwt"].write({"key": b"the same in all pods, 32 bytes.."})
         self.volumes["proxy-conf"].write({"proxy.conf": self.configuration()})
         self.renew_certificate()

@@ -4,7 +4,6 @@ All files of a volume change at once: they are links through `..data`, which is
 itself a link to a folder with a time in its name, and a rename moves it on.
 """
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,8 +12,8 @@ from pathlib import Path
 class Volume:
     """A folder that is mounted into containers."""
 
-    def __init__(self, folder, mode=0o444, group=0):
-        self.folder, self.mode, self.group = Path(folder), mode, group
+    def __init__(self, folder):
+        self.folder = Path(folder)
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
         self.generation = 0
@@ -27,8 +26,7 @@ class Volume:
         fresh.chmod(0o755)
         for name, data in files.items():
             (fresh / name).write_bytes(data)
-            (fresh / name).chmod(self.mode)
-            os.chown(fresh / name, 0, self.group)
+            (fresh / name).chmod(0o444)
         data = self.folder / "..data"
         before = data.resolve() if data.is_symlink() else None
         link = self.folder / "..data_tmp"
