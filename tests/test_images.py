@@ -42,6 +42,8 @@ class Image:
 
 @pytest.fixture(scope="module")
 def images():
+    # Of the commit that is looked at: they tell which one they are made of.
+    run("make", "images", timeout=900)
     return {name: Image(name) for name in LIMITS}
 
 
