@@ -192,7 +192,7 @@ def test_the_configuration_is_the_walkthroughs_on_other_ports():
         return [line.strip() for line in (ROOT / file).read_text().splitlines()
                 if line.strip() and not line.strip().startswith("#")]
     walkthrough = "\n".join(directives("nginx/proxy.conf"))
-    for old, new in (("127.0.0.1:80;", "127.0.0.1:8080;"), ("listen 443 ssl;", "listen 8443 ssl;\nhttp2 on;"),
+    for old, new in (("127.0.0.1:80;", "127.0.0.1:8080;"), ("listen 443 ssl;", "listen 8443 ssl;\nlisten [::]:8443 ssl;\nhttp2 on;"),
                      ("cert.pem", "tls.crt"), ("key.pem", "tls.key")):
         assert old in walkthrough
         walkthrough = walkthrough.replace(old, new)
