@@ -259,7 +259,7 @@ fn a_client_that_leaves_a_stream_of_events_ends_it() {
     let place = Place::new("events");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
     let (_upstream, told) = left(&place, head);
-    let proxy = Proxy::passing(place, "");
+    let proxy = Proxy::passing(place, "proxy_buffering off;");
     let mut client = proxy.connect();
     client.ask("/");
     client.take_until(b"first\r\n");

@@ -24,7 +24,10 @@ fn admin(place: &Place) -> SocketAddr {
 fn start(place: Place, http: &str) -> Proxy {
     let address = admin(&place).to_string();
     let configuration = support::proxy::around(http);
-    Proxy::start_with(place, &configuration, &["--admin", &address])
+    let proxy = Proxy::start_with(place, &configuration, &["--admin", &address]);
+    // The place of the connection that the worker accepts next is always counted.
+    eventually("the worker accepts", || reserved(&proxy) > 0);
+    proxy
 }
 
 /// Memory that is counted as held, bytes.
