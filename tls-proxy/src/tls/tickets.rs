@@ -125,7 +125,8 @@ struct Made {
 /// The keys of an `ssl_session_cache` for all workers: nginx has them in its shared
 /// memory, and so they stay over a reload.
 pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTickets> {
-    static KEPT: OnceLock<Mutex<HashMap<Box<str>, Weak<Mutex<Made>>>>> = OnceLock::new();
+    type Kept = Mutex<HashMap<Box<str>, Weak<Mutex<Made>>>>;
+    static KEPT: OnceLock<Kept> = OnceLock::new();
     let kept = KEPT.get_or_init(Mutex::default).lock();
     let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
     kept.retain(|_, keys| keys.strong_count() > 0);
