@@ -3,6 +3,7 @@
 //! HTTP/1 and HTTP/2 differ in how bytes become a head; what a head may say is
 //! decided here, once. Nothing here knows of configuration or of sockets.
 
+pub(crate) mod base64;
 pub(crate) mod fields;
 pub(crate) mod head;
 pub(crate) mod host;

@@ -4,7 +4,7 @@ use md5::{Digest as _, Md5};
 use sha1::Sha1;
 
 use super::sha_crypt;
-use crate::vars::known::decode_base64;
+use crate::message::base64;
 
 /// Whether `password` is the one that `stored` was made of. None where the
 /// form is not known.
@@ -39,7 +39,7 @@ pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
 
 /// `{SSHA}`: the hash with its salt behind it.
 fn verify_salted(password: &[u8], encoded: &str) -> bool {
-    let Some(decoded) = decode_base64(encoded.as_bytes()) else {
+    let Some(decoded) = base64::decode(encoded.as_bytes()) else {
         return false;
     };
     let Some((hash, salt)) = decoded.split_at_checked(20) else {
@@ -114,22 +114,8 @@ fn md5_crypt(magic: &str, password: &[u8], salt: &[u8]) -> String {
     }
     const ORDER: [[usize; 3]; 5] = [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]];
     let mut out = format!("{magic}{}$", String::from_utf8_lossy(salt));
-    write_digits(&ORDER, &[11], &hash, &mut out);
+    sha_crypt::write_digits(&ORDER, &[11], &hash, &mut out);
     out
-}
-
-/// Writes a hash in crypt's alphabet: bytes in the order given, three at a
-/// time, and the last ones.
-pub(super) fn write_digits(order: &[[usize; 3]], last: &[usize], hash: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    for places in order.iter().map(|places| &places[..]).chain([last]) {
-        let bits = |bits: u32, place: &usize| bits << 8 | u32::from(hash[*place]);
-        let mut bits = places.iter().fold(0, bits);
-        for _ in 0..=places.len() {
-            out.push(char::from(DIGITS[(bits & 63) as usize]));
-            bits >>= 6;
-        }
-    }
 }
 
 #[cfg(test)]

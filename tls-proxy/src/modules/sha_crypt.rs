@@ -85,7 +85,7 @@ pub(super) fn hash(password: &[u8], stored: &str) -> Option<String> {
     let hash = digest_of(form.algorithm, password, salt, rounds);
     prefix.push_str(&String::from_utf8_lossy(salt));
     prefix.push('$');
-    super::passwords::write_digits(form.order, form.last, &hash, &mut prefix);
+    write_digits(form.order, form.last, &hash, &mut prefix);
     Some(prefix)
 }
 
@@ -133,6 +133,20 @@ fn digest_of(algorithm: &'static Algorithm, password: &[u8], salt: &[u8], rounds
 /// A hash repeated to a length.
 fn stretched(hash: &[u8], length: usize) -> Vec<u8> {
     hash.iter().copied().cycle().take(length).collect()
+}
+
+/// Writes a hash in crypt's alphabet: bytes in the order given, three at a
+/// time, and the last ones.
+pub(super) fn write_digits(order: &[[usize; 3]], last: &[usize], hash: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for places in order.iter().map(|places| &places[..]).chain([last]) {
+        let bits = |bits: u32, place: &usize| bits << 8 | u32::from(hash[*place]);
+        let mut bits = places.iter().fold(0, bits);
+        for _ in 0..=places.len() {
+            out.push(char::from(DIGITS[(bits & 63) as usize]));
+            bits >>= 6;
+        }
+    }
 }
 
 #[cfg(test)]

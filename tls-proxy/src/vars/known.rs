@@ -3,6 +3,7 @@
 use super::{Evaluate, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
 use crate::decimal;
+use crate::message::base64;
 use crate::message::head::{Framing, Version};
 use crate::request::Request;
 use crate::time::cached_time;
@@ -457,32 +458,9 @@ pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let decoded = decode_base64(encoded.trim_ascii())?;
+    let decoded = base64::decode(encoded.trim_ascii())?;
     let colon = memchr::memchr(b':', &decoded)?;
     Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
-}
-
-/// Base 64 (RFC 4648, section 4) up to the first byte that is none.
-pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let (mut bits, mut held) = (0_u32, 0);
-    for byte in text.iter().take_while(|byte| **byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
@@ -518,16 +496,6 @@ mod tests {
             let found = cookie_in(line.as_bytes(), b"a");
             assert_eq!(found, value.map(str::as_bytes), "{line}");
         }
-    }
-
-    #[test]
-    fn credentials_decode() {
-        assert_eq!(
-            decode_base64(b"dXNlcjpwYXNz").as_deref(),
-            Some(&b"user:pass"[..])
-        );
-        assert_eq!(decode_base64(b"dXNlcjo=").as_deref(), Some(&b"user:"[..]));
-        assert_eq!(decode_base64(b"\xff"), None);
     }
 
     #[test]
