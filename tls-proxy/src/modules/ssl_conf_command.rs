@@ -3,7 +3,8 @@
 
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
-use crate::tls::settings::ServerSettings;
+use crate::config::draft::Paths;
+use crate::tls::settings::{File, ServerSettings};
 
 /// Options of OpenSSL that ask for what is always so here, or that change
 /// nothing that a peer could see.
@@ -31,8 +32,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     apply,
 )
 .about(
-    "`Ciphersuites`, `CipherString`, `Curves`, `Groups`, `MinProtocol`, `MaxProtocol`, and \
-     `Options` that are always so here; any other command is refused.",
+    "`Ciphersuites`, `CipherString`, `Curves`, `Groups`, `MinProtocol`, `MaxProtocol`, \
+     `Certificate` with `PrivateKey`, and `Options` that are always so here; any other command is refused.",
 )
 .repeats()];
 
@@ -57,10 +58,12 @@ fn apply(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
             }
         },
         "options" => set_options(ssl, value)?,
+        "certificate" => ssl.override_certificate = Some(file(&scope.draft.paths, value)),
+        "privatekey" => ssl.override_key = Some(file(&scope.draft.paths, value)),
         _ => {
             return Err(failed(command, value).with_help(
-                "only Ciphersuites, CipherString, Curves, Groups, MinProtocol, MaxProtocol and \
-                 Options are supported",
+                "only Ciphersuites, CipherString, Curves, Groups, MinProtocol, MaxProtocol, Options, \
+                 Certificate and PrivateKey are supported",
             ));
         }
     }
@@ -68,6 +71,13 @@ fn apply(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::emerg(&command.at, "no supported protocol is left"))
+}
+
+fn file(paths: &Paths, value: &Word) -> File {
+    File {
+        path: paths.in_conf(&value.text),
+        at: value.at.clone(),
+    }
 }
 
 /// 12 for TLS 1.2; 0 is no limit.

@@ -87,7 +87,14 @@ impl TlsServer {
             return None;
         }
         let (mut certified, mut lifetimes) = (Vec::new(), Vec::new());
-        for (certificate, key) in ssl.certificates.iter().zip(ssl.keys.iter()) {
+        let mut pairs: Vec<_> = ssl.certificates.iter().zip(ssl.keys.iter()).collect();
+        // Each alone goes with the other half of the last pair, and must fit it.
+        let (own, key) = (&ssl.override_certificate, &ssl.override_key);
+        if own.is_some() || key.is_some() {
+            let own = own.as_ref().or(ssl.certificates.last());
+            pairs.extend(own.zip(key.as_ref().or(ssl.keys.last())));
+        }
+        for (certificate, key) in &pairs {
             let passwords = ssl.passwords.as_ref();
             match keys::load(certificate, key, passwords, &mut context.files) {
                 Ok(key) => {
@@ -98,9 +105,7 @@ impl TlsServer {
                 Err(problem) => problems.push(problem),
             }
         }
-        if certified.len() < ssl.certificates.len()
-            || (certified.is_empty() && !ssl.reject_handshake)
-        {
+        if certified.len() < pairs.len() || (certified.is_empty() && !ssl.reject_handshake) {
             return None;
         }
         match build(ssl, curves, at, certified, context, problems) {

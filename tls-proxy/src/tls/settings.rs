@@ -23,6 +23,9 @@ pub struct ServerSettings {
     pub certificates: Arc<[File]>,
     /// The keys to `certificates`.
     pub keys: Arc<[File]>,
+    /// `ssl_conf_command Certificate` and `PrivateKey`: one more certificate, and its key.
+    pub(crate) override_certificate: Option<File>,
+    pub(crate) override_key: Option<File>,
     /// `ssl_protocols`: TLS 1.2.
     pub tls12: bool,
     /// `ssl_protocols`: TLS 1.3.
@@ -54,6 +57,8 @@ impl Default for ServerSettings {
         Self {
             certificates: Arc::new([]),
             keys: Arc::new([]),
+            override_certificate: None,
+            override_key: None,
             tls12: true,
             tls13: true,
             reject_handshake: false,
@@ -75,6 +80,8 @@ impl ServerSettings {
     pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         let own = self.certificates.iter().chain(self.keys.iter());
         own.chain(&self.passwords)
+            .chain(&self.override_certificate)
+            .chain(&self.override_key)
             .chain(self.client.files())
             .chain(self.session.ticket_keys.iter())
             .chain(&self.stapling.file)
