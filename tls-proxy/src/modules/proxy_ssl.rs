@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::proxy::ProxyTo;
-use super::{Contexts, Effect, MANY, Spec, listen};
+use rustls::sign::CertifiedKey;
+
+use super::{Contexts, Effect, MANY, Spec, listen, ssl};
 use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::request::Request;
@@ -24,7 +26,7 @@ pub struct Settings {
 }
 
 /// What the location of `request` asks for.
-pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Option<Secured> {
+pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Result<Option<Secured>, Problem> {
     let settings = &request.settings().proxy_ssl;
     let written = settings.name.as_ref().map(|name| name.evaluate(request));
     let name = match &written {
@@ -33,10 +35,30 @@ pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Option<Secured> {
     };
     let (name, _) = listen::split_port(&name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    Some(Secured {
-        connector: settings.connector.clone()?,
+    let Some(connector) = settings.connector.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(Secured {
+        own: own_certificate(request, &connector)?,
+        connector,
         name: name.into(),
-    })
+    }))
+}
+
+/// The certificate that the request names; none where its name is empty.
+fn own_certificate(
+    request: &Request,
+    connector: &Connector,
+) -> Result<Option<Arc<CertifiedKey>>, Problem> {
+    let pair = connector.named.iter().flat_map(|named| &named.pairs).next();
+    let (Some(named), Some((certificate, key))) = (&connector.named, pair) else {
+        return Ok(None);
+    };
+    let path = |file: &File| ssl::path_of(file, request);
+    let (Some(chain), Some(private)) = (path(certificate), path(key)) else {
+        return Ok(None);
+    };
+    named.load(&chain, &private, &certificate.at).map(Some)
 }
 
 const ALL: Contexts = Contexts::ALL;
@@ -57,6 +79,21 @@ macro_rules! file {
                 "" => None,
                 _ => Some(File::parse(directive, scope.draft)),
             };
+            Ok(())
+        })
+        .about($about)
+    };
+}
+
+/// A directive that names one file, by variables too.
+macro_rules! named {
+    ($name:literal, $field:ident, $about:literal) => {
+        Spec::set($name, ALL, (1, 1), |scope, directive| {
+            let file = match arguments::first(directive).text.as_str() {
+                "" => None,
+                _ => Some(File::parse_named(directive, scope.draft)?),
+            };
+            scope.settings.proxy_ssl.tls.$field = file;
             Ok(())
         })
         .about($about)
@@ -133,12 +170,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("DEFAULT")
     .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
-    file!(
+    named!(
         "proxy_ssl_certificate",
         certificate,
-        "The proxy's own certificate and its chain (PEM), for upstreams that ask."
+        "The proxy's own certificate and its chain (PEM), for upstreams that ask; its name may have variables."
     ),
-    file!(
+    named!(
         "proxy_ssl_certificate_key",
         key,
         "The certificate's private key (PEM)."
@@ -154,12 +191,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .about("Passwords of encrypted keys (PKCS#8), one a line."),
-    Spec::new(
-        "proxy_ssl_certificate_cache",
-        ALL,
-        (1, 3),
-        Effect::Accepted("certificates are read once"),
-    ),
+    Spec::set("proxy_ssl_certificate_cache", ALL, (1, 3), |scope, directive| {
+        let cache = super::ssl::certificate_cache(directive)?;
+        scope.settings.proxy_ssl.tls.certificate_cache = cache;
+        Ok(())
+    })
+    .default("off")
+    .about("How many certificates and keys are remembered whose names have variables, and for how long."),
     Spec::new(
         "proxy_ssl_conf_command",
         ALL,

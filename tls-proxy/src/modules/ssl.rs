@@ -1,13 +1,18 @@
 //! nginx's `ngx_http_ssl_module`: what the configuration says of TLS. What it
 //! does with a connection stands in `tls/`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Contexts, Effect, MANY, Spec};
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
-use crate::tls::settings::File;
+use crate::request::Request;
+use crate::tls::settings::{CertificateCache, File};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 
@@ -35,19 +40,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            let file = File::parse_plain(directive, scope.draft)?;
+            let file = File::parse_named(directive, scope.draft)?;
             add_file(&mut scope.settings.ssl.certificates, file, scope.first_here);
             Ok(())
         },
     )
-    .about("The certificate and its chain (PEM); once for each kind of key.")
+    .about("The certificate and its chain (PEM), whose name may have variables; once for each kind of key.")
     .repeats(),
     Spec::set(
         "ssl_certificate_key",
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            let file = File::parse_plain(directive, scope.draft)?;
+            let file = File::parse_named(directive, scope.draft)?;
             add_file(&mut scope.settings.ssl.keys, file, scope.first_here);
             Ok(())
         },
@@ -136,13 +141,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("certificates are sent as they are"),
     )
     .takes(Value::Flag),
-    Spec::new(
-        "ssl_certificate_cache",
-        HTTP_SERVER,
-        (1, 3),
-        Effect::Accepted("certificates are read once"),
-    )
-    .takes(Value::Cache(CERTIFICATE_CACHE)),
+    Spec::set("ssl_certificate_cache", HTTP_SERVER, (1, 3), |scope, directive| {
+        scope.settings.ssl.certificate_cache = certificate_cache(directive)?;
+        Ok(())
+    })
+    .default("off")
+    .about("How many certificates and keys are remembered whose names have variables, and for how long; all others are read once."),
     Spec::new(
         "ssl_engine",
         Contexts::MAIN,
@@ -154,30 +158,27 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 impl File {
     pub(super) fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {
         let word = arguments::first(directive);
-        Self {
-            path: draft.paths.in_conf(&word.text),
-            at: word.at.clone(),
-        }
+        Self::fixed(draft.paths.in_conf(&word.text), word.at.clone())
     }
 
-    /// A certificate or key that is a file, which nginx need not have.
-    fn parse_plain(
+    /// A certificate or key, whose name may have variables. With nginx it need not be a
+    /// file.
+    pub(super) fn parse_named(
         directive: &Directive,
-        draft: &crate::config::draft::Draft,
+        draft: &mut crate::config::draft::Draft,
     ) -> Result<Self, Problem> {
         let word = arguments::first(directive);
         let others = ["data:", "engine:", "store:"];
-        let what = if word.text.contains('$') {
-            "variables"
-        } else if others.iter().any(|own| word.text.starts_with(own)) {
-            "values that are no file"
-        } else {
-            return Ok(Self::parse(directive, draft));
-        };
-        let name = &directive.name.text;
-        let message = format!("{what} are not supported in \"{name}\"");
-        Err(Problem::emerg(&word.at, message)
-            .with_help("write a file, and a server of its own for each name"))
+        if others.iter().any(|own| word.text.starts_with(own)) {
+            let name = &directive.name.text;
+            let message = format!("values that are no file are not supported in \"{name}\"");
+            return Err(Problem::emerg(&word.at, message).with_help("write a file"));
+        }
+        let mut file = Self::parse(directive, draft);
+        if word.text.contains('$') {
+            file.name = Some(draft.variables.file_name(word)?);
+        }
+        Ok(file)
     }
 
     /// A file that must be there when the line is read.
@@ -195,6 +196,17 @@ impl File {
             }
         }
     }
+}
+
+/// Where a certificate or key is whose name may have variables; none where their value
+/// is empty.
+pub(crate) fn path_of(file: &File, request: &Request) -> Option<PathBuf> {
+    let Some(name) = file.name else {
+        return Some(file.path.clone());
+    };
+    let value = request.config.variables.named_file(name).evaluate(request);
+    let path = request.config.conf.join(OsStr::from_bytes(&value));
+    (!value.is_empty()).then_some(path)
 }
 
 /// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.
@@ -229,6 +241,29 @@ pub(super) fn protocols(
             .with_help(format!("write {} TLSv1.2 TLSv1.3;", name.text)));
     }
     Ok((tls12, tls13))
+}
+
+/// Reads `off`, or `max=N [inactive=TIME] [valid=TIME]`, which has been checked.
+pub(super) fn certificate_cache(
+    directive: &Directive,
+) -> Result<Option<CertificateCache>, Problem> {
+    Value::Cache(CERTIFICATE_CACHE).check(directive)?;
+    let mut cache = CertificateCache {
+        most: 0,
+        inactive: Duration::from_secs(10),
+        valid: Duration::from_secs(60),
+    };
+    for word in &directive.args {
+        let (name, value) = word.text.split_once('=').unwrap_or((&word.text, ""));
+        let time = || Duration::from_secs(units::parse_time_s(value).unwrap_or_default());
+        match name {
+            "max" => cache.most = units::parse_number(value).unwrap_or_default() as usize,
+            "inactive" => cache.inactive = time(),
+            "valid" => cache.valid = time(),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(cache))
 }
 
 /// Adds to a list that is inherited as a whole.

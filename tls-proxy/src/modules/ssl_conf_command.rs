@@ -74,10 +74,7 @@ fn apply(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
 }
 
 fn file(paths: &Paths, value: &Word) -> File {
-    File {
-        path: paths.in_conf(&value.text),
-        at: value.at.clone(),
-    }
+    File::fixed(paths.in_conf(&value.text), value.at.clone())
 }
 
 /// 12 for TLS 1.2; 0 is no limit.

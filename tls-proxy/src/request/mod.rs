@@ -365,6 +365,15 @@ impl Request {
         own
     }
 
+    /// A request that stands in for those to come, while a handshake asks for the
+    /// values of variables. It leaves no line in the log.
+    pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
+        let mut own = Self::broken(connection, Bytes::new(), Version::Http11);
+        connection.requests.set(own.number - 1);
+        own.outer_method = Some(Bytes::new());
+        own
+    }
+
     /// Waits for the memory that a response's body takes, of `length` bytes if that
     /// is known, while it is sent.
     pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {

@@ -5,16 +5,19 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
+use crate::conf::Problem;
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
 use crate::log::level::Level;
@@ -22,6 +25,7 @@ use crate::message::head::Version;
 use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
+use crate::modules::ssl;
 use crate::net::prefixed::Prefixed;
 use crate::net::proxy_protocol::{Broken, Header};
 use crate::net::{UNSPECIFIED, proxy_protocol};
@@ -30,8 +34,10 @@ use crate::request::conn_config::ConnConfig;
 use crate::request::error_log;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
-use crate::tls::accept::{self, Failure, TlsInfo};
+use crate::tls::accept::{self, Chosen, Failure, TlsInfo};
 use crate::tls::client_stream::ClientStream;
+use crate::tls::named_certificates::NamedCertificates;
+use crate::tls::settings::File;
 
 /// How an HTTP/2 client begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -329,6 +335,7 @@ async fn open(
         return Ok((ClientStream::Plain(stream), false));
     }
     let mut server = listen.default;
+    let asking: &Connection = connection;
     let permit = &connection.permit;
     let holder = connection.account.holder();
     let choose = |name: Option<&str>| {
@@ -337,7 +344,25 @@ async fn open(
             .unwrap_or(listen.default);
         let own = config.server(server).tls.as_ref();
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
-        Some((tls.clone(), http2_on(server)))
+        let certificates = match &tls.named {
+            Some(named) => {
+                let standing = ConnConfig {
+                    server,
+                    ..standing.clone()
+                };
+                let found = named_certificates(asking, standing, named, name);
+                let found = found.inspect_err(|problem| {
+                    error_log::connection(asking, Level::Error, &problem.message);
+                });
+                Some(tls.certificates(found.ok()?))
+            }
+            None => None,
+        };
+        Some(Chosen {
+            server: tls.clone(),
+            http2: http2_on(server),
+            certificates,
+        })
     };
     let reserve = async |memory| {
         // It is not the client that is waited for.
@@ -353,6 +378,43 @@ async fn open(
     connection.standing.get_mut().server = server;
     connection.tls = Some(info);
     Ok((ClientStream::Tls(Box::new(tls)), http2))
+}
+
+/// The certificates of a server that only this connection names: what their names'
+/// variables say, asked of a request that stands in for those to come.
+fn named_certificates(
+    connection: &Connection,
+    standing: ConnConfig,
+    named: &NamedCertificates,
+    server_name: Option<&str>,
+) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
+    let Admitted { permit, account } = connection.worker.admission.uncounted().accepted();
+    let asked = Rc::new(Connection {
+        worker: connection.worker.clone(),
+        standing: RefCell::new(standing),
+        number: connection.number,
+        peer: connection.peer,
+        local: connection.local,
+        is_unix: connection.is_unix,
+        tls: Some(TlsInfo::in_handshake(server_name)),
+        began: connection.began,
+        open: Open::new(),
+        proxy_header: connection.proxy_header.clone(),
+        plain_on_tls: false,
+        requests: Cell::new(0),
+        in_flight: Cell::new(0),
+        is_short_of_memory: Cell::new(false),
+        timer: Cell::default(),
+        permit,
+        account,
+    });
+    let request = Request::of_handshake(&asked);
+    let found = named.pairs.iter().map(|(certificate, key)| {
+        let path = |file: &File| ssl::path_of(file, &request);
+        let (chain, private) = (path(certificate)?, path(key)?);
+        Some(named.load(&chain, &private, &certificate.at))
+    });
+    found.flatten().collect()
 }
 
 /// Reads until the PROXY protocol's header is whole; it is bounded.

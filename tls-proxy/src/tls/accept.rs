@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::server::{Accepted, Acceptor, ClientHello, UnbufferedServerConnection};
-use rustls::{CipherSuite, HandshakeKind, NamedGroup, SignatureScheme};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, ServerConfig, SignatureScheme};
 use tokio::io::AsyncWriteExt as _;
 
+use super::certificate_choice::Resolver;
 use super::client_certificate::ClientCertificate;
 use super::server_config::TlsServer;
 use super::stream::{MOST_HANDSHAKE, TlsStream};
@@ -93,20 +94,34 @@ pub(crate) enum Failure {
     Rejected,
 }
 
+/// Whom a ClientHello is for.
+pub(crate) struct Chosen {
+    pub(crate) server: Arc<TlsServer>,
+    /// HTTP/2 is offered.
+    pub(crate) http2: bool,
+    /// The certificates, where not all of them are the server's own.
+    pub(crate) certificates: Option<Arc<Resolver>>,
+}
+
 /// Waits for the ClientHello, asks `choose` for the server it names, and
 /// finishes the handshake with that server's certificate. What it comes to hold it
 /// asks `reserve` for first, in bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
-    choose: impl FnOnce(Option<&str>) -> Option<(Arc<TlsServer>, bool)>,
+    choose: impl FnOnce(Option<&str>) -> Option<Chosen>,
     reserve: impl AsyncFn(u64),
 ) -> Result<(TlsStream, TlsInfo), Failure> {
     let accepted = read_hello(&mut stream, &reserve).await?;
     reserve(HANDSHAKE).await;
     let hello = accepted.client_hello();
     let server_name = hello.server_name().map(str::to_ascii_lowercase);
-    let chosen = choose(server_name.as_deref()).filter(|(server, _)| !server.rejects);
-    let Some((server, http2)) = chosen else {
+    let chosen = choose(server_name.as_deref()).filter(|chosen| !chosen.server.rejects);
+    let Some(Chosen {
+        server,
+        http2,
+        certificates,
+    }) = chosen
+    else {
         // A fatal unrecognized_name alert (RFC 6066, section 3).
         let mut io = stream.socket;
         io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
@@ -119,6 +134,15 @@ pub(crate) async fn accept(
     } else {
         server.http1.clone()
     };
+    let config = match &certificates {
+        Some(certificates) => {
+            let mut own = ServerConfig::clone(&config);
+            own.cert_resolver = certificates.clone();
+            Arc::new(own)
+        }
+        None => config,
+    };
+    let certificates = certificates.unwrap_or_else(|| server.own_certificates());
     let offered = Offered::of(&hello);
     let server_name = server_name.map(|name| spelled(&stream.seen, &name).unwrap_or(name));
     drop(accepted);
@@ -129,7 +153,8 @@ pub(crate) async fn accept(
     // go on from here.
     let Prefixed { seen, socket } = stream;
     let stream = TlsStream::accept(socket, config, seen).await?;
-    let info = TlsInfo::of(stream.session(), &server, server_name, offered);
+    let session = stream.session();
+    let info = TlsInfo::of(session, &server, &certificates, server_name, offered);
     Ok((stream, info))
 }
 
@@ -181,6 +206,21 @@ fn spelled(hello: &[u8], name: &str) -> Option<String> {
 }
 
 impl TlsInfo {
+    /// What is known when a certificate is looked for: the name alone.
+    pub(crate) fn in_handshake(server_name: Option<&str>) -> Self {
+        Self {
+            protocol: "",
+            cipher: String::new(),
+            curve: String::new(),
+            server_name: server_name.map(str::to_owned),
+            alpn: None,
+            reused: false,
+            client: None,
+            scheme: None,
+            offered: Offered::default(),
+        }
+    }
+
     pub(crate) fn is_tls13(&self) -> bool {
         self.protocol == "TLSv1.3"
     }
@@ -188,6 +228,7 @@ impl TlsInfo {
     fn of(
         session: &UnbufferedServerConnection,
         server: &TlsServer,
+        certificates: &Resolver,
         server_name: Option<String>,
         offered: Offered,
     ) -> Self {
@@ -215,7 +256,7 @@ impl TlsInfo {
             scheme: if reused {
                 None
             } else {
-                server.scheme(&offered.usable(tls13), &offered.ciphers, tls13)
+                certificates.scheme(&offered.usable(tls13), &offered.ciphers, tls13)
             },
             offered,
         }

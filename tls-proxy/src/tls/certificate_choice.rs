@@ -8,7 +8,7 @@ use rustls::{CipherSuite, SignatureScheme, SupportedCipherSuite};
 
 /// Chooses among a server's certificates by what the client can verify and prefers.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     /// One for each kind of key.
     keys: Vec<Arc<CertifiedKey>>,
     /// In this server's order.
@@ -36,9 +36,15 @@ impl Resolver {
         }
     }
 
+    /// The same with one more certificate, for one connection.
+    pub(super) fn with(&self, more: impl IntoIterator<Item = Arc<CertifiedKey>>) -> Self {
+        let all = self.keys.iter().cloned().chain(more).collect();
+        Self::new(all, self.suites.clone(), self.own_order)
+    }
+
     /// The certificate for the first scheme that the client names (TLS 1.3), or for the
     /// first cipher suite that both sides have (TLS 1.2).
-    pub(super) fn choose(
+    fn choose(
         &self,
         schemes: &[SignatureScheme],
         suites: &[CipherSuite],
@@ -49,6 +55,17 @@ impl Resolver {
             false => self.by_suite(schemes, suites),
         };
         chosen.or_else(|| self.signing(schemes))
+    }
+
+    /// The scheme that a full handshake with such a client signs with.
+    pub(super) fn scheme(
+        &self,
+        offered: &[SignatureScheme],
+        suites: &[CipherSuite],
+        tls13: bool,
+    ) -> Option<SignatureScheme> {
+        let chosen = self.choose(offered, suites, tls13)?;
+        Some(chosen.key.choose_scheme(offered)?.scheme())
     }
 
     fn signing(&self, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {

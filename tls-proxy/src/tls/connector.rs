@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::client_auth::{check_tls12, check_tls13};
 use super::files::Files;
+use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
 use super::{authorities, host_name, keys, parameters};
 use crate::conf::{Position, Problem};
@@ -34,6 +35,8 @@ pub(crate) struct Connector {
     config: Arc<ClientConfig>,
     /// `proxy_ssl_verify`.
     trust: Option<Trust>,
+    /// The proxy's own certificate, where only a request names it.
+    pub(crate) named: Option<NamedCertificates>,
 }
 
 impl Connector {
@@ -65,7 +68,14 @@ impl Connector {
             .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer(algorithms)));
+        let mut named = None;
         let mut config = match (&settings.certificate, &settings.key) {
+            (Some(certificate), Some(key)) if certificate.name.or(key.name).is_some() => {
+                let pairs = vec![(certificate.clone(), key.clone())];
+                let (passwords, cache) = (settings.passwords.clone(), settings.certificate_cache);
+                named = Some(NamedCertificates::new(pairs, passwords, cache));
+                builder.with_no_client_auth()
+            }
             (Some(certificate), Some(key)) => {
                 let own = keys::load(certificate, key, settings.passwords.as_ref(), files)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
@@ -81,24 +91,39 @@ impl Connector {
             (None, _) => builder.with_no_client_auth(),
         };
         config.enable_sni = settings.server_name;
-        if !settings.session_reuse {
+        // A session would be another certificate's.
+        if !settings.session_reuse || named.is_some() {
             config.resumption = Resumption::disabled();
         }
         Ok(Self {
             config: Arc::new(config),
             trust: trust(settings, files)?,
+            named,
         })
     }
 
-    /// Speaks TLS on `stream`; `name` is `proxy_ssl_name`.
-    pub(crate) async fn connect<S>(&self, name: &str, stream: S) -> io::Result<TlsStream<S>>
+    /// Speaks TLS on `stream`; `name` is `proxy_ssl_name`, `own` a certificate that the
+    /// request has named.
+    pub(crate) async fn connect<S>(
+        &self,
+        name: &str,
+        own: Option<&Arc<CertifiedKey>>,
+        stream: S,
+    ) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let mut config = self.config.clone();
+        if let Some(own) = own {
+            let mut with = ClientConfig::clone(&config);
+            let own = SingleCertAndKey::from(CertifiedKey::clone(own));
+            with.client_auth_cert_resolver = Arc::new(own);
+            config = Arc::new(with);
+        }
         let (server, config) = match ServerName::try_from(name.to_owned()) {
-            Ok(server) => (server, self.config.clone()),
+            Ok(server) => (server, config),
             Err(_) => {
-                let mut silent = ClientConfig::clone(&self.config);
+                let mut silent = ClientConfig::clone(&config);
                 silent.enable_sni = false;
                 let server = ServerName::try_from(NAMELESS).map_err(io::Error::other)?;
                 (server, Arc::new(silent))
@@ -200,10 +225,15 @@ impl ServerCertVerifier for AnyServer {
 pub(crate) struct Secured {
     pub(crate) connector: Arc<Connector>,
     pub(crate) name: Box<str>,
+    /// The proxy's certificate, where the request has named it.
+    pub(crate) own: Option<Arc<CertifiedKey>>,
 }
 
 impl PartialEq for Secured {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.connector, &other.connector) && self.name == other.name
+        let chain = |it: &Self| it.own.as_ref().map(|own| own.cert.clone());
+        Arc::ptr_eq(&self.connector, &other.connector)
+            && self.name == other.name
+            && chain(self) == chain(other)
     }
 }

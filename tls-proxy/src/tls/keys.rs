@@ -96,7 +96,7 @@ fn read_key(
             "convert it with `openssl pkcs8 -topk8 -in KEY -out NEW`",
         ));
     }
-    if contains(&text, ENCRYPTED) {
+    if is_encrypted(&text) {
         return decrypt(&text, passwords, files)
             .map_err(|why| refuse(why, "check ssl_password_file, or convert the key with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"));
     }
@@ -108,7 +108,10 @@ fn read_key(
     })
 }
 
-const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+/// Whether the text of a key is encrypted.
+pub(super) fn is_encrypted(text: &[u8]) -> bool {
+    contains(text, b"BEGIN ENCRYPTED PRIVATE KEY")
+}
 
 fn contains(text: &[u8], mark: &[u8]) -> bool {
     memchr::memmem::find(text, mark).is_some()

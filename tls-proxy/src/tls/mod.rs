@@ -27,6 +27,7 @@ mod host_name;
 pub(crate) mod keys;
 pub(crate) mod lifetime;
 mod name_constraints;
+pub(crate) mod named_certificates;
 mod names;
 mod parameters;
 mod pem;

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, ServerConfig, SignatureScheme};
 
 use super::certificate_choice::Resolver;
 use super::client_auth::AnyClient;
 use super::client_certificate::ClientCertificate;
 use super::files::Files;
 use super::lifetime::Lifetime;
+use super::named_certificates::NamedCertificates;
 use super::sessions::{Cache, Cached, Mark, Tickets};
 use super::trust::{Purpose, Trust};
 use super::{authorities, keys, parameters, sessions, stapling, tickets};
@@ -35,6 +36,8 @@ pub(crate) struct TlsServer {
     trust: Option<Arc<Trust>>,
     /// The certificates, for what a handshake leaves unsaid.
     resolver: Arc<Resolver>,
+    /// Those that only a connection names.
+    pub(crate) named: Option<NamedCertificates>,
     /// How long they hold, as far as they can be read.
     pub(crate) lifetimes: Vec<Lifetime>,
 }
@@ -94,6 +97,8 @@ impl TlsServer {
             let own = own.as_ref().or(ssl.certificates.last());
             pairs.extend(own.zip(key.as_ref().or(ssl.keys.last())));
         }
+        let is_named = |pair: &(&File, &File)| pair.0.name.is_some() || pair.1.name.is_some();
+        let (named, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(is_named);
         for (certificate, key) in &pairs {
             let passwords = ssl.passwords.as_ref();
             match keys::load(certificate, key, passwords, &mut context.files) {
@@ -105,12 +110,15 @@ impl TlsServer {
                 Err(problem) => problems.push(problem),
             }
         }
-        if certified.len() < pairs.len() || (certified.is_empty() && !ssl.reject_handshake) {
+        if certified.len() < pairs.len()
+            || (certified.is_empty() && named.is_empty() && !ssl.reject_handshake)
+        {
             return None;
         }
         match build(ssl, curves, at, certified, context, problems) {
             Ok(server) => Some(Self {
                 lifetimes,
+                named: name_certificates(ssl, &named),
                 ..server
             }),
             Err(problem) => {
@@ -119,6 +127,13 @@ impl TlsServer {
             }
         }
     }
+}
+
+fn name_certificates(ssl: &ServerSettings, pairs: &[(&File, &File)]) -> Option<NamedCertificates> {
+    let cloned = |(certificate, key): &(&File, &File)| ((*certificate).clone(), (*key).clone());
+    let pairs: Vec<_> = pairs.iter().map(cloned).collect();
+    let cache = ssl.certificate_cache;
+    (!pairs.is_empty()).then(|| NamedCertificates::new(pairs, ssl.passwords.clone(), cache))
 }
 
 /// Files that have to be there though nothing is made of them.
@@ -185,6 +200,7 @@ fn build(
         rejects: ssl.reject_handshake,
         trust: trust.map(Arc::new),
         resolver,
+        named: None,
         lifetimes: Vec::new(),
     })
 }
@@ -284,6 +300,9 @@ fn mark(ssl: &ServerSettings, certified: &[CertifiedKey]) -> Mark {
     for own in certified {
         digest.update(own.cert.first().map_or(&[], |own| own.as_ref()));
     }
+    for file in ssl.certificates.iter().filter(|file| file.name.is_some()) {
+        digest.update(file.path.as_os_str().as_encoded_bytes());
+    }
     let asks = ssl.client.verify != Verify::Off;
     digest.update(format!("{asks} {:?}", ssl.client.verify).as_bytes());
     for file in ssl.client.files().filter(|_| asks) {
@@ -307,14 +326,16 @@ impl TlsServer {
         Some(ClientCertificate::new(own, verdict))
     }
 
-    /// The scheme that a full handshake with such a client signs with.
-    pub(crate) fn scheme(
+    /// Its certificates, for one connection that has named more.
+    pub(crate) fn certificates(
         &self,
-        offered: &[SignatureScheme],
-        suites: &[CipherSuite],
-        tls13: bool,
-    ) -> Option<SignatureScheme> {
-        let chosen = self.resolver.choose(offered, suites, tls13)?;
-        Some(chosen.key.choose_scheme(offered)?.scheme())
+        more: impl IntoIterator<Item = Arc<CertifiedKey>>,
+    ) -> Arc<Resolver> {
+        Arc::new(self.resolver.with(more))
+    }
+
+    /// Its certificates where the configuration names all of them.
+    pub(super) fn own_certificates(&self) -> Arc<Resolver> {
+        self.resolver.clone()
     }
 }

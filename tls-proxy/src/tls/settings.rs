@@ -14,6 +14,30 @@ pub struct File {
     pub path: PathBuf,
     /// The line.
     pub at: Position,
+    /// Where its name has variables: which of the configuration's names it is.
+    pub(crate) name: Option<usize>,
+}
+
+impl File {
+    /// One whose name has no variables.
+    pub(crate) fn fixed(path: PathBuf, at: Position) -> Self {
+        Self {
+            path,
+            at,
+            name: None,
+        }
+    }
+}
+
+/// `ssl_certificate_cache`, `proxy_ssl_certificate_cache`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CertificateCache {
+    /// `max=`, certificates and keys together.
+    pub(crate) most: usize,
+    /// `inactive=`.
+    pub(crate) inactive: Duration,
+    /// `valid=`.
+    pub(crate) valid: Duration,
 }
 
 /// What the module keeps for each server.
@@ -23,6 +47,8 @@ pub struct ServerSettings {
     pub certificates: Arc<[File]>,
     /// The keys to `certificates`.
     pub keys: Arc<[File]>,
+    /// `ssl_certificate_cache`.
+    pub(crate) certificate_cache: Option<CertificateCache>,
     /// `ssl_conf_command Certificate` and `PrivateKey`: one more certificate, and its key.
     pub(crate) override_certificate: Option<File>,
     pub(crate) override_key: Option<File>,
@@ -57,6 +83,7 @@ impl Default for ServerSettings {
         Self {
             certificates: Arc::new([]),
             keys: Arc::new([]),
+            certificate_cache: None,
             override_certificate: None,
             override_key: None,
             tls12: true,
@@ -85,6 +112,7 @@ impl ServerSettings {
             .chain(self.client.files())
             .chain(self.session.ticket_keys.iter())
             .chain(&self.stapling.file)
+            .filter(|file| file.name.is_none())
     }
 }
 
@@ -207,6 +235,8 @@ pub struct UpstreamSettings {
     pub key: Option<File>,
     /// `proxy_ssl_password_file`.
     pub passwords: Option<File>,
+    /// `proxy_ssl_certificate_cache`.
+    pub(crate) certificate_cache: Option<CertificateCache>,
     /// `proxy_ssl_session_reuse`.
     pub session_reuse: bool,
 }
@@ -225,6 +255,7 @@ impl Default for UpstreamSettings {
             certificate: None,
             key: None,
             passwords: None,
+            certificate_cache: None,
             session_reuse: true,
         }
     }
@@ -234,6 +265,7 @@ impl UpstreamSettings {
     /// The files it names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         let own = [&self.trusted, &self.crl, &self.certificate, &self.key];
-        own.into_iter().flatten().chain(&self.passwords)
+        let own = own.into_iter().flatten().chain(&self.passwords);
+        own.filter(|file| file.name.is_none())
     }
 }

@@ -87,7 +87,10 @@ impl UpstreamConnection {
             Address::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
         };
         if let Some(secured) = &secured {
-            let tls = secured.connector.connect(&secured.name, stream).await?;
+            let tls = secured
+                .connector
+                .connect(&secured.name, secured.own.as_ref(), stream)
+                .await?;
             stream = UpstreamStream::Tls(Box::new(tls));
         }
         let wire = BufferedStream::new(stream, BytesMut::new());

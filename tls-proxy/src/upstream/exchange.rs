@@ -44,6 +44,9 @@ pub(crate) enum Failure {
     Client(#[from] Fault),
     #[error("{0}")]
     Io(io::Error),
+    /// The proxy's own certificate, which the request names, cannot be used.
+    #[error("{0} while connecting to upstream")]
+    Certificate(String),
     #[error("upstream prematurely closed connection while reading response header from upstream")]
     Closed,
     #[error("upstream timed out (110: Connection timed out) while {0}")]

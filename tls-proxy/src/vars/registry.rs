@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::template::Template;
 use super::{Variable, known};
-use crate::conf::{Position, Problem};
+use crate::conf::{Position, Problem, Word};
 use crate::log::level::Level;
 use crate::request::Request;
 use crate::request::error_log;
@@ -32,6 +33,8 @@ const FIXED_FIELDS: [&str; 9] = [
 pub(crate) struct Registry {
     slots: HashMap<String, usize>,
     made: Vec<Made>,
+    /// Names of files with variables, for what knows them by number (certificates).
+    file_names: Vec<Template>,
 }
 
 #[derive(Debug)]
@@ -139,6 +142,18 @@ impl Registry {
         let slot = self.make(name, at)?;
         self.made[slot].source = Source::Computed(computed);
         Ok(())
+    }
+
+    /// The number of a file's name that has variables.
+    pub(crate) fn file_name(&mut self, word: &Word) -> Result<usize, Problem> {
+        let name = Template::compile(word, self)?;
+        self.file_names.push(name);
+        Ok(self.file_names.len() - 1)
+    }
+
+    /// The name with this number.
+    pub(crate) fn named_file(&self, number: usize) -> &Template {
+        &self.file_names[number]
     }
 
     /// Variables that are used and that nothing makes.

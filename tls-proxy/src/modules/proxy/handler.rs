@@ -129,7 +129,7 @@ impl Tries<'_> {
             let ended = match &result {
                 // What a peer does not find or allow says nothing of its health.
                 Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => Ended::Badly,
-                Ok(_) | Err(Failure::Client(_)) => Ended::Well,
+                Ok(_) | Err(Failure::Client(_) | Failure::Certificate(_)) => Ended::Well,
                 Err(_) => Ended::Badly,
             };
             if worker.balance.report(&self.chosen.group, peer, ended) {
@@ -149,7 +149,8 @@ impl Tries<'_> {
                 Err(failure) => failure,
             };
             metrics::upstream_failed(failure.trouble(last_unsent(request)));
-            note_end(request, failure.status());
+            let is_own = matches!(failure, Failure::Certificate(_));
+            note_end(request, if is_own { 0 } else { failure.status() });
             error_log::request(request, Level::Error, &failure);
             last = failure.status();
             if !self.may_retry(request, &failure) {
@@ -177,7 +178,8 @@ impl Tries<'_> {
         request.attempts.push(attempt);
         let secured = match self.chosen.to.scheme {
             Scheme::Http => None,
-            Scheme::Https => proxy_ssl::secured(request, &self.chosen.to),
+            Scheme::Https => proxy_ssl::secured(request, &self.chosen.to)
+                .map_err(|problem| Failure::Certificate(problem.message))?,
         };
         let location = request.location;
         let wanted = Wanted {
@@ -318,7 +320,7 @@ impl Tries<'_> {
         let next = &self.settings.next_upstream;
         let unsent = last_unsent(request);
         let kind = match failure {
-            Failure::Client(_) => false,
+            Failure::Client(_) | Failure::Certificate(_) => false,
             Failure::Io(_) | Failure::Closed => next.error,
             Failure::TimedOut(_) => next.timeout,
             Failure::Malformed(_) => next.invalid_header,
@@ -366,7 +368,7 @@ impl Failure {
             Self::TimedOut(_) => Trouble::Timeout,
             Self::Malformed(_) => Trouble::Malformed,
             _ if unsent => Trouble::Connect,
-            Self::Client(_) | Self::Io(_) | Self::Closed => Trouble::Closed,
+            Self::Client(_) | Self::Io(_) | Self::Closed | Self::Certificate(_) => Trouble::Closed,
         }
     }
 
@@ -375,6 +377,7 @@ impl Failure {
         match self {
             Self::Client(fault) => fault.status(),
             Self::TimedOut(_) => 504,
+            Self::Certificate(_) => 500,
             Self::Io(_) | Self::Closed | Self::Malformed(_) => 502,
         }
     }
