@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use super::method::Method;
@@ -77,12 +77,38 @@ pub struct Peer {
     /// `fail_timeout=`: the time in which failures count, and for which the
     /// peer is then left alone.
     pub fail_timeout: Duration,
-    /// `max_conns=`: requests at once, per worker; zero is no limit.
+    /// `max_conns=`: requests at once, of all workers; zero is no limit.
     pub max_conns: usize,
     /// `backup`.
     pub backup: bool,
     /// `down`.
     pub down: bool,
+    /// What all workers know of it.
+    pub(crate) account: Account,
+}
+
+/// What all workers know of a peer, and each may change at any time without waiting for
+/// another: a number may be old by a moment, but none is lost.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Its turn in smooth weighted round robin.
+    pub(crate) current: AtomicI64,
+    /// By how much failures have lowered its weight.
+    pub(crate) lowered: AtomicI64,
+    pub(crate) fails: AtomicU32,
+    /// When it failed last, and when it was last given another chance: milliseconds of
+    /// the process, 0 for never.
+    pub(crate) failed: AtomicU64,
+    pub(crate) checked: AtomicU64,
+    /// Requests under way.
+    pub(crate) active: AtomicUsize,
+}
+
+impl Clone for Account {
+    /// Another peer has an account of its own.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// A group of peers.
@@ -110,9 +136,6 @@ pub struct Upstream {
     /// Its peers are what a resolver found: nothing is remembered of them when
     /// the request has ended.
     pub transient: bool,
-    /// Where the next worker's round begins, so that workers do not all start
-    /// with the first peer.
-    pub first: AtomicUsize,
 }
 
 impl Default for Upstream {
@@ -128,7 +151,6 @@ impl Default for Upstream {
             keepalive_local: true,
             method: Method::RoundRobin,
             transient: false,
-            first: AtomicUsize::new(0),
         }
     }
 }
@@ -164,6 +186,7 @@ impl Peer {
             max_conns: 0,
             backup: false,
             down: false,
+            account: Account::default(),
         }
     }
 

@@ -1,29 +1,32 @@
 //! Choosing a peer as nginx does it: weighted round robin and the other
 //! methods of an `upstream` block, with peers that failed left alone for a
-//! while. Each worker keeps its own account.
+//! while.
+//!
+//! What is known of a peer belongs to its group, which all workers have, and is made of
+//! atomic numbers: nobody waits for anybody. Two workers that choose in the same moment
+//! may both take the peer whose turn it is, and the next choices make up for it; a
+//! limit on connections is kept to exactly.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::group::Upstream;
+use crate::config::group::{Peer, Upstream};
 use crate::config::method;
 use crate::config::method::Method;
 
 /// Tries of a hash before round robin takes over, as in nginx.
 const MOST_HASHES: usize = 20;
 
-/// The accounts of all groups that need one.
+/// How a worker chooses.
 #[derive(Debug, Default)]
 pub(crate) struct Balance {
-    groups: Rc<RefCell<HashMap<usize, Group>>>,
     random: Cell<u64>,
 }
 
@@ -47,40 +50,33 @@ pub(crate) enum Ended {
 /// A request under way counts as one of its peer's connections.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    groups: Rc<RefCell<HashMap<usize, Group>>>,
-    group: usize,
+    group: Arc<Upstream>,
     peer: usize,
+}
+
+impl Lease {
+    /// Counts one more; none where the peer has as many as it may have.
+    fn take(group: &Arc<Upstream>, peer: usize) -> Option<Self> {
+        let own = &group.peers[peer];
+        let active = &own.account.active;
+        if own.max_conns == 0 {
+            active.fetch_add(1, Relaxed);
+        } else {
+            let fits = |active| (active < own.max_conns).then_some(active + 1);
+            active.fetch_update(Relaxed, Relaxed, fits).ok()?;
+        }
+        Some(Self {
+            group: group.clone(),
+            peer,
+        })
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut groups = self.groups.borrow_mut();
-        if let Some(account) = groups
-            .get_mut(&self.group)
-            .and_then(|group| group.peers.get_mut(self.peer))
-        {
-            account.active = account.active.saturating_sub(1);
-        }
+        let account = &self.group.peers[self.peer].account;
+        account.active.fetch_sub(1, Relaxed);
     }
-}
-
-#[derive(Debug)]
-struct Group {
-    /// Held, so that its address stays its own.
-    upstream: Arc<Upstream>,
-    peers: Vec<Account>,
-}
-
-#[derive(Clone, Debug)]
-struct Account {
-    current: i64,
-    /// The weight, lowered by failures.
-    effective: i64,
-    fails: u32,
-    /// When it failed last, and when it was last given another chance.
-    failed: Option<Instant>,
-    checked: Option<Instant>,
-    active: usize,
 }
 
 impl Balance {
@@ -104,46 +100,27 @@ impl Balance {
             let chosen = (first + tried.len()) % count;
             return (tried.len() < count).then_some((chosen, None));
         }
-        let mut groups = self.groups.borrow_mut();
-        if !groups.contains_key(&key(group)) {
-            // Groups of an earlier configuration, or of an earlier lookup.
-            groups.retain(|_, group| Arc::strong_count(&group.upstream) > 1);
-        }
-        let account = groups
-            .entry(key(group))
-            .or_insert_with(|| Group::new(group));
-        let chosen = match &group.method {
-            Method::RoundRobin | Method::LeastConnections => None,
-            Method::IpHash => account.by_hash(tried, method::ip_hashes(hints.client)),
-            Method::Hash(_) | Method::Consistent(..) if hints.key.is_empty() => None,
-            Method::Hash(_) => account.by_hash(tried, method::key_hashes(&hints.key)),
-            Method::Consistent(_, ring) => account.by_ring(tried, ring, &hints.key),
-            Method::Random { two } => account.at_random(tried, *two, || self.random()),
+        let mut choice = Choice {
+            group,
+            tried: tried.into(),
         };
-        let chosen = chosen
-            .or_else(|| account.in_turn(tried, |peer, _| !group.peers[peer].backup))
-            .or_else(|| account.in_turn(tried, |peer, _| group.peers[peer].backup))?;
-        account.take(chosen);
-        drop(groups);
-        Some((chosen, self.lease(group, chosen)))
+        loop {
+            let peer = choice.make(hints, || self.random())?;
+            if let Some(lease) = Lease::take(group, peer) {
+                give_chance(&group.peers[peer]);
+                return Some((peer, Some(lease)));
+            }
+            // Another worker has taken the last place meanwhile.
+            choice.tried.to_mut().push(peer);
+        }
     }
 
-    /// Counts a request to the peer until it is dropped; none where nobody asks
-    /// how many there are.
+    /// Counts a request to the peer again, whose lease has gone with its connection.
     pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Option<Lease> {
         if is_single(group) || group.transient {
             return None;
         }
-        let mut groups = self.groups.borrow_mut();
-        let account = groups.get_mut(&key(group));
-        if let Some(account) = account.and_then(|group| group.peers.get_mut(peer)) {
-            account.active += 1;
-        }
-        Some(Lease {
-            groups: self.groups.clone(),
-            group: key(group),
-            peer,
-        })
+        Lease::take(group, peer)
     }
 
     /// A try with the peer has ended; `true` when it is left alone from now
@@ -155,26 +132,24 @@ impl Balance {
         if group.transient {
             return ended == Ended::Badly;
         }
-        let mut groups = self.groups.borrow_mut();
-        let account = groups.get_mut(&key(group));
-        let Some(state) = account.and_then(|account| account.peers.get_mut(peer)) else {
-            return false;
-        };
-        let settings = &group.peers[peer];
+        let own = &group.peers[peer];
+        let account = &own.account;
         match ended {
             Ended::Badly => {
-                let now = Some(Instant::now());
-                (state.failed, state.checked) = (now, now);
-                state.fails += 1;
-                let Some(less) = settings.weight.checked_div(settings.max_fails) else {
+                let now = now();
+                account.failed.store(now, Relaxed);
+                account.checked.store(now, Relaxed);
+                let fails = account.fails.fetch_add(1, Relaxed) + 1;
+                let Some(less) = own.weight.checked_div(own.max_fails) else {
                     return false;
                 };
-                state.effective = (state.effective - i64::from(less)).max(0);
-                state.fails >= settings.max_fails
+                let lower = |lowered: i64| Some((lowered + i64::from(less)).min(own.weight.into()));
+                let _ = account.lowered.fetch_update(Relaxed, Relaxed, lower);
+                fails >= own.max_fails
             }
             Ended::Well => {
-                if state.failed < state.checked {
-                    state.fails = 0;
+                if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
+                    account.fails.store(0, Relaxed);
                 }
                 false
             }
@@ -202,102 +177,111 @@ fn is_single(group: &Upstream) -> bool {
     matches!(&group.peers[..], [only] if only.max_conns == 0)
 }
 
-fn key(group: &Arc<Upstream>) -> usize {
-    Arc::as_ptr(group).addr()
+/// Milliseconds of the process, never 0.
+fn now() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let began = BEGAN.get_or_init(Instant::now);
+    began.elapsed().as_millis() as u64 + 1
 }
 
-impl Group {
-    fn new(upstream: &Arc<Upstream>) -> Self {
-        let account = |weight| Account {
-            current: 0,
-            effective: i64::from(weight),
-            fails: 0,
-            failed: None,
-            checked: None,
-            active: 0,
+/// Whether the time in which failures count has passed since a moment.
+fn has_passed(peer: &Peer, since: u64) -> bool {
+    since > 0 && u128::from(now().saturating_sub(since)) > peer.fail_timeout.as_millis()
+}
+
+/// A peer whose time is over gets another chance, and not many at once.
+fn give_chance(peer: &Peer) {
+    let checked = peer.account.checked.load(Relaxed);
+    if has_passed(peer, checked) {
+        peer.account.checked.store(now(), Relaxed);
+    }
+}
+
+/// One choice in a group.
+struct Choice<'a> {
+    group: &'a Upstream,
+    tried: Cow<'a, [usize]>,
+}
+
+impl Choice<'_> {
+    fn make(&self, hints: &Hints, random: impl Fn() -> u64) -> Option<usize> {
+        let peers = &self.group.peers;
+        let chosen = match &self.group.method {
+            Method::RoundRobin | Method::LeastConnections => None,
+            Method::IpHash => self.by_hash(method::ip_hashes(hints.client)),
+            Method::Hash(_) | Method::Consistent(..) if hints.key.is_empty() => None,
+            Method::Hash(_) => self.by_hash(method::key_hashes(&hints.key)),
+            Method::Consistent(_, ring) => self.by_ring(ring, &hints.key),
+            Method::Random { two } => self.at_random(*two, random),
         };
-        let peers: Vec<_> = upstream
-            .peers
-            .iter()
-            .map(|peer| account(peer.weight))
-            .collect();
-        // Workers begin with different peers.
-        let first = upstream.first.fetch_add(1, Ordering::Relaxed) % peers.len().max(1);
-        let mut group = Self {
-            upstream: upstream.clone(),
-            peers,
-        };
-        for _ in 0..first {
-            group.in_turn(&[], |peer, _| !upstream.peers[peer].backup);
-        }
-        group
+        chosen
+            .or_else(|| self.in_turn(|peer| !peers[peer].backup))
+            .or_else(|| self.in_turn(|peer| peers[peer].backup))
     }
 
     /// Whether a peer may be asked now.
-    fn is_free(&self, peer: usize, tried: &[usize]) -> bool {
-        let (settings, account) = (&self.upstream.peers[peer], &self.peers[peer]);
-        let resting = settings.max_fails > 0
-            && account.fails >= settings.max_fails
-            && account
-                .checked
-                .is_some_and(|at| at.elapsed() <= settings.fail_timeout);
-        let full = settings.max_conns > 0 && account.active >= settings.max_conns;
-        !settings.down && !resting && !full && !tried.contains(&peer)
+    fn is_free(&self, peer: usize) -> bool {
+        let own = &self.group.peers[peer];
+        let account = &own.account;
+        let resting = own.max_fails > 0
+            && account.fails.load(Relaxed) >= own.max_fails
+            && !has_passed(own, account.checked.load(Relaxed));
+        let full = own.max_conns > 0 && self.active(peer) >= own.max_conns as u64;
+        !own.down && !resting && !full && !self.tried.contains(&peer)
     }
 
-    /// Notes that a peer was chosen.
-    fn take(&mut self, peer: usize) {
-        let settings = &self.upstream.peers[peer];
-        let account = &mut self.peers[peer];
-        if account
-            .checked
-            .is_some_and(|at| at.elapsed() > settings.fail_timeout)
-        {
-            account.checked = Some(Instant::now());
-        }
+    fn active(&self, peer: usize) -> u64 {
+        self.group.peers[peer].account.active.load(Relaxed) as u64
+    }
+
+    fn weight(&self, peer: usize) -> u64 {
+        self.group.peers[peer].weight.into()
     }
 
     /// Smooth weighted round robin among those that `fit`; `least_conn` first
     /// leaves only those with the fewest requests for their weight.
-    fn in_turn(&mut self, tried: &[usize], fits: impl Fn(usize, &Self) -> bool) -> Option<usize> {
-        let mut free: Vec<usize> = (0..self.peers.len())
-            .filter(|peer| self.is_free(*peer, tried) && fits(*peer, self))
+    fn in_turn(&self, fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let peers = &self.group.peers;
+        let mut free: Vec<usize> = (0..peers.len())
+            .filter(|peer| self.is_free(*peer) && fits(*peer))
             .collect();
-        if matches!(self.upstream.method, Method::LeastConnections) {
-            let load = |peer: usize| {
-                let weight = u64::from(self.upstream.peers[peer].weight);
-                // Compared as fractions: times the other's weight.
-                (self.peers[peer].active as u64, weight)
-            };
-            let least = free.iter().map(|peer| load(*peer));
-            let least = least.min_by(|(a, wa), (b, wb)| (a * wb).cmp(&(b * wa)))?;
-            free.retain(|peer| {
-                let (active, weight) = load(*peer);
-                active * least.1 == least.0 * weight
-            });
+        if matches!(self.group.method, Method::LeastConnections) {
+            // Compared as fractions: times the other's weight. Read once: others count too.
+            let loads: Vec<_> = free
+                .iter()
+                .map(|peer| (self.active(*peer), self.weight(*peer)))
+                .collect();
+            let least = loads
+                .iter()
+                .min_by(|(a, wa), (b, wb)| (a * wb).cmp(&(b * wa)))?;
+            let mut of = loads.iter();
+            free.retain(|_| of.next().is_some_and(|(a, w)| a * least.1 == least.0 * w));
         }
         let mut total = 0;
-        let mut best: Option<usize> = None;
+        let mut best: Option<(usize, i64)> = None;
         for peer in free {
-            let weight = i64::from(self.upstream.peers[peer].weight);
-            let account = &mut self.peers[peer];
-            account.current += account.effective;
-            total += account.effective;
-            account.effective = weight.min(account.effective + 1);
-            let current = account.current;
-            if best.is_none_or(|best| current > self.peers[best].current) {
-                best = Some(peer);
+            let account = &peers[peer].account;
+            let lowered = account.lowered.load(Relaxed);
+            let effective = i64::from(peers[peer].weight) - lowered;
+            total += effective;
+            if lowered > 0 {
+                let raise = |lowered: i64| (lowered > 0).then_some(lowered - 1);
+                let _ = account.lowered.fetch_update(Relaxed, Relaxed, raise);
+            }
+            let current = account.current.fetch_add(effective, Relaxed) + effective;
+            if best.is_none_or(|(_, best)| current > best) {
+                best = Some((peer, current));
             }
         }
-        let chosen = best?;
-        self.peers[chosen].current -= total;
+        let (chosen, _) = best?;
+        peers[chosen].account.current.fetch_sub(total, Relaxed);
         Some(chosen)
     }
 
     /// The peer into whose share of all weights `point` falls.
     fn at(&self, point: u64) -> Option<usize> {
-        let peers = self.upstream.peers.iter();
-        let weights = peers.map(|peer| u64::from(peer.weight));
+        let peers = 0..self.group.peers.len();
+        let weights = peers.map(|peer| self.weight(peer));
         let total: u64 = weights.clone().sum();
         let mut rest = point.checked_rem(total)?;
         for (peer, weight) in weights.enumerate() {
@@ -310,36 +294,35 @@ impl Group {
     }
 
     /// The first free peer that a row of hashes leads to.
-    fn by_hash(&self, tried: &[usize], hashes: impl Iterator<Item = u64>) -> Option<usize> {
+    fn by_hash(&self, hashes: impl Iterator<Item = u64>) -> Option<usize> {
         hashes.take(MOST_HASHES + 1).find_map(|hash| {
             let peer = self.at(hash)?;
-            self.is_free(peer, tried).then_some(peer)
+            self.is_free(peer).then_some(peer)
         })
     }
 
     /// The server behind the key on the ring, or one of those behind it.
-    fn by_ring(&mut self, tried: &[usize], ring: &method::Ring, key: &[u8]) -> Option<usize> {
-        let upstream = self.upstream.clone();
-        ring.from(key).take(MOST_HASHES + 1).find_map(|server| {
-            self.in_turn(tried, |peer, _| upstream.peers[peer].server == *server)
-        })
+    fn by_ring(&self, ring: &method::Ring, key: &[u8]) -> Option<usize> {
+        let peers = &self.group.peers;
+        ring.from(key)
+            .take(MOST_HASHES + 1)
+            .find_map(|server| self.in_turn(|peer| peers[peer].server == *server))
     }
 
-    fn at_random(&self, tried: &[usize], two: bool, random: impl Fn() -> u64) -> Option<usize> {
+    fn at_random(&self, two: bool, random: impl Fn() -> u64) -> Option<usize> {
         let one = |other: Option<usize>| {
             (0..=MOST_HASHES).find_map(|_| {
                 let peer = self.at(random())?;
-                (self.is_free(peer, tried) && Some(peer) != other).then_some(peer)
+                (self.is_free(peer) && Some(peer) != other).then_some(peer)
             })
         };
         let first = one(None)?;
         let second = if two { one(Some(first)) } else { None };
-        let load = |peer: usize| self.peers[peer].active as u64;
-        let weight = |peer: usize| u64::from(self.upstream.peers[peer].weight);
+        let heavier = |one: usize, other: usize| {
+            self.active(other) * self.weight(one) < self.active(one) * self.weight(other)
+        };
         match second {
-            Some(second) if load(second) * weight(first) < load(first) * weight(second) => {
-                Some(second)
-            }
+            Some(second) if heavier(first, second) => Some(second),
             _ => Some(first),
         }
     }

@@ -3,6 +3,16 @@
 
 use crate::support::{self, Place, Proxy, Upstream, eventually};
 
+/// Three workers before a group of servers.
+fn three_workers(place: Place, group: &str) -> Proxy {
+    let http = format!(
+        "upstream app {{ {group} }} server {{ listen {{plain}}; location / {{ proxy_pass http://app; }} }}"
+    );
+    let whole = support::proxy::around(&http);
+    let whole = whole.replace("worker_processes 1;", "worker_processes 3;");
+    Proxy::start_whole(place, &whole)
+}
+
 fn pooled(place: Place, more: &str) -> Proxy {
     let http = format!(
         "upstream app {{ server {{upstream}}; keepalive 4; {more} }}
@@ -183,4 +193,46 @@ fn kept_connections_close_when_the_proxy_ends() {
     assert_eq!(proxy.exit_code(), Some(0));
     told.recv_timeout(support::PATIENCE).unwrap();
     eventually("its end", || !proxy.is_running());
+}
+
+#[test]
+fn workers_count_the_connections_of_a_server_together() {
+    let place = Place::new("together");
+    let (upstream, release) = Upstream::held(&place);
+    let proxy = three_workers(place, "server {upstream} max_conns=3;");
+    let mut clients: Vec<_> = (0..12).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.ask("/");
+    }
+    upstream.has_seen(3);
+    proxy.logs("error.log", "no live upstreams");
+    eventually("all others refused", || {
+        proxy.place.read("access.log").matches("\" 502 ").count() == 9
+    });
+    assert_eq!(upstream.seen().len(), 3);
+    drop(release);
+    let answers = clients.iter_mut().map(|client| client.answer().status);
+    assert_eq!(answers.filter(|status| *status == 200).count(), 3);
+}
+
+#[test]
+fn workers_take_turns_and_know_who_fails_together() {
+    let place = Place::new("turns");
+    let own = Upstream::echo(&place);
+    let other = Upstream::at(place.address(9001), |mut served| {
+        while served.request().is_some() {
+            served.answer("200 OK", b"other");
+        }
+    });
+    let group =
+        "server {upstream}; server {ip}:9001; server {ip}:9002 max_fails=1 fail_timeout=1h;";
+    let proxy = three_workers(place, group);
+    // Each client is whichever worker's: the kernel chooses.
+    for _ in 0..30 {
+        assert_eq!(proxy.connect().fetch("/").status, 200);
+    }
+    let log = proxy.place.read("error.log");
+    assert_eq!(log.matches("connect() failed (111").count(), 1, "{log}");
+    let (one, two) = (own.seen().len(), other.seen().len());
+    assert!(one.abs_diff(two) <= 1, "{one} and {two} of 30");
 }

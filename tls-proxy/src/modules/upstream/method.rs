@@ -14,7 +14,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (0, 0),
         |scope, directive| choose(scope, directive, Method::LeastConnections, true),
     )
-    .about("Prefers the server with the fewest requests in flight, per worker.")
+    .about("Prefers the server with the fewest requests in flight.")
     .repeats(),
     Spec::set("ip_hash", Contexts::UPSTREAM, (0, 0), |scope, directive| {
         choose(scope, directive, Method::IpHash, false)

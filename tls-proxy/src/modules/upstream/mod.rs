@@ -115,8 +115,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("1h")
     .about("Longest life of such a connection."),
-    Spec::set("zone", Contexts::UPSTREAM, (1, 2), set_zone)
-        .about("Checked; every worker keeps its own state, nothing is shared."),
+    Spec::set("zone", Contexts::UPSTREAM, (1, 2), set_zone).about(
+        "Checked; what is known of the servers is shared by all workers, with or without it.",
+    ),
 ];
 
 fn open_upstream(
