@@ -30,7 +30,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run check check-one test attack e2e day bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
+.PHONY: help run check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
@@ -40,6 +40,7 @@ help:
 	@echo 'make attack   attack tls-proxy, monolith and nginx in small control groups; ATTACKS names some'
 	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
+	@echo 'make walkthrough   play docs/en and docs/es in the cluster of KUBECONFIG, or in podman'
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
 	@echo 'make bench-quick BEFORE=HEAD   tls-proxy of a commit beside that of the working tree'
 	@echo 'make profile  find out anew what requests walk through, for the compiler'
@@ -76,6 +77,11 @@ day:
 bench: programs bench-tools
 	@scripts/install-bench-tools
 	@bench/run
+
+walkthrough:
+	@[ -n "$$KUBECONFIG" ] || { scripts/install-test-tools && $(MAKE) --no-print-directory images; }
+	@scripts/walkthrough --lang en
+	@scripts/walkthrough --lang es
 
 BEFORE ?= HEAD
 BEFORE_TARGET := $(CURDIR)/target/bench/before-target

@@ -1,0 +1,120 @@
+"""Plays the blocks of a page in a shell, and compares what is printed."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+from page import differs
+
+MARK = "--end-of-the-command--"
+# Of a command, of what runs in the second terminal until it prints its first lines.
+LIMIT, START = 180, 60
+
+
+class Difference(Exception):
+    """What was printed is not what the page says."""
+
+
+class Player:
+    """A terminal, and a second one behind it. `environment` leads to the cluster."""
+
+    def __init__(self, folder, environment, has_cluster, report=print):
+        self.folder, self.environment, self.has_cluster, self.report = folder, environment, has_cluster, report
+        self.shell = subprocess.Popen(["bash"], cwd=folder, env=environment, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+        self.background = []
+        self.played = self.left_out = 0
+
+    def play(self, page, blocks):
+        try:
+            for block in blocks:
+                if "cluster" in block.words and not self.has_cluster:
+                    self.left_out += len(block.steps)
+                    self.report(f"{page}:{block.line}: left out, it needs a cluster")
+                    continue
+                for step in block.steps:
+                    self.step(f"{page}:{block.line}", block, step)
+        finally:
+            for process in self.background:
+                process.terminate()
+                process.wait()
+            self.background.clear()
+
+    def step(self, place, block, step):
+        self.report(f"{place}: $ {step.command}")
+        if "terminal-2" in block.words:
+            printed, status = self.start(step), 0
+        elif step.typed:
+            printed, status = self.type(step), 0
+        else:
+            printed, status = self.run(step.command)
+        difference = differs(step.expected, printed)
+        if difference is None and status and not step.expected:
+            difference = f"ended with {status}"
+        if difference:
+            everything = "\n  | ".join(["", *printed])
+            raise Difference(f"{place}: $ {step.command}\n  {difference}\nall of it:{everything}")
+        self.played += 1
+
+    def run(self, command):
+        self.shell.stdin.write(f"{{ {command}\n}} </dev/null; printf '\\n%s %d\\n' {MARK} $?\n".encode())
+        self.shell.stdin.flush()
+        text, end = b"", time.monotonic() + LIMIT
+        while not (ended := re.search(rb"\n" + MARK.encode() + rb" (\d+)\n\Z", text)):
+            if not select.select([self.shell.stdout], [], [], max(0, end - time.monotonic()))[0]:
+                raise Difference(f"$ {command}\n  has not ended in {LIMIT} s")
+            data = os.read(self.shell.stdout.fileno(), 65536)
+            if not data:
+                raise Difference(f"$ {command}\n  has ended the shell")
+            text += data
+        return text[:ended.start()].decode().splitlines(), int(ended[1])
+
+    def start(self, step):
+        """In the second terminal."""
+        process = subprocess.Popen(["bash", "-c", f"exec {step.command}"], cwd=self.folder, env=self.environment,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.background.append(process)
+        lines, end = [], time.monotonic() + START
+        descriptor = process.stdout.fileno()
+        text = b""
+        while len(lines) < len(step.expected) and time.monotonic() < end:
+            if select.select([descriptor], [], [], 1)[0]:
+                data = os.read(descriptor, 65536)
+                if not data:
+                    break
+                text += data
+                lines = text.decode().splitlines()
+        return lines[:len(step.expected)]
+
+    def type(self, step):
+        """In a terminal that a program reads."""
+        pid, master = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execvpe("bash", ["bash", "-c", step.command], {**self.environment, "TERM": "dumb"})
+        text, end = "", time.monotonic() + LIMIT
+        waiting = list(step.typed)
+        while time.monotonic() < end:
+            if not select.select([master], [], [], 1)[0]:
+                continue
+            try:
+                data = os.read(master, 65536)
+            except OSError:  # it has ended
+                break
+            text += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode()).replace("\r", "")
+            if waiting and text.endswith("~ $ "):
+                os.write(master, f"{waiting.pop(0)}\n".encode())
+        else:
+            os.kill(pid, signal.SIGKILL)
+            text += f"\nhas not ended in {LIMIT} s"
+        os.waitpid(pid, 0)
+        os.close(master)
+        return text.splitlines()
+
+    def close(self):
+        self.shell.stdin.close()
+        self.shell.wait()
