@@ -31,11 +31,7 @@ pub(crate) struct Built {
 /// Turns what was read into a configuration, or says everything that is wrong
 /// with it.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
-    let mut draft = Draft {
-        paths,
-        problems: loaded.problems,
-        ..Draft::default()
-    };
+    let mut draft = Draft::new(paths, loaded.problems);
     draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
     if let Some(path) = draft.paths.error_log.as_deref().and_then(Path::to_str)
         && path != "stderr"

@@ -14,7 +14,7 @@ use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Place, Settings, log, log_format, process};
+use crate::modules::{Place, Settings, VARIABLES, log, log_format, process};
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
 use crate::vars::captured::Matcher;
@@ -104,6 +104,16 @@ pub(crate) struct LocationDraft {
 }
 
 impl Draft {
+    /// One that nothing has been read into; `problems` are those of the files.
+    pub(super) fn new(paths: Paths, problems: Vec<Problem>) -> Self {
+        Self {
+            paths,
+            problems,
+            variables: Registry::new(VARIABLES),
+            ..Self::default()
+        }
+    }
+
     /// The log file called `word`.
     pub(crate) fn log_file(&mut self, word: &Word) -> Result<LogFileId, Problem> {
         let text = word.text.as_str();

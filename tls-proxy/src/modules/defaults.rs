@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contexts, Effect, Place, Scope, Settings, Spec, TABLES};
+use super::{Contexts, Effect, Place, Scope, Settings, Spec, TABLES, VARIABLES};
 use crate::conf::{Directive, Entry, Main, load};
 use crate::config::draft::Draft;
+use crate::vars::known;
 
 /// Directives whose settings know whether somebody has written them (`None`, an empty list, a
 /// position for a message), or whose default nginx itself refuses. What they mean unwritten is
@@ -93,4 +94,15 @@ fn settings_after(
     let accepted = apply(&mut scope);
     let (main, upstream) = (&scope.draft.main, &scope.place.upstream);
     accepted.then(|| format!("{:?}{main:?}{upstream:?}", scope.settings))
+}
+
+#[test]
+fn each_variable_is_defined_once() {
+    let mut names: Vec<&str> = known::all()
+        .chain(VARIABLES.fixed.iter().copied().flatten())
+        .map(|(name, _)| *name)
+        .collect();
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
 }

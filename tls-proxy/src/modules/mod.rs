@@ -68,7 +68,7 @@ use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
 use crate::config::draft::Draft;
-use crate::vars::Evaluate;
+use crate::vars::Tables;
 
 /// The kinds of block a directive may stand in, as a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,19 +262,22 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("stub_status", stub_status::DIRECTIVES),
 ];
 
-/// The variables that modules give, besides the fixed ones.
-pub(crate) const VARIABLES: &[&[(&str, Evaluate)]] = &[
-    document_root::VARIABLES,
-    gzip::VARIABLES,
-    limit_conn::VARIABLES,
-    limit_rate::VARIABLES,
-    limit_req::VARIABLES,
-    referer::VARIABLES,
-    request_facts::VARIABLES,
-    stub_status::VARIABLES,
-    proxy_protocol::VARIABLES,
-    realip::VARIABLES,
-];
+/// The variables that modules give, besides those of every request.
+pub(crate) const VARIABLES: Tables = Tables {
+    fixed: &[
+        document_root::VARIABLES,
+        gzip::VARIABLES,
+        limit_conn::VARIABLES,
+        limit_rate::VARIABLES,
+        limit_req::VARIABLES,
+        referer::VARIABLES,
+        request_facts::VARIABLES,
+        stub_status::VARIABLES,
+        proxy_protocol::VARIABLES,
+        realip::VARIABLES,
+    ],
+    families: &[&proxy_protocol::BALANCER_VALUE],
+};
 
 /// Finds a directive by its name and, where two modules share the name, by
 /// where it stands.

@@ -3,7 +3,7 @@
 use crate::net::proxy_protocol::{Header, Place, find};
 use crate::request::Request;
 use crate::vars::known::append;
-use crate::vars::{Evaluate, write};
+use crate::vars::{Evaluate, Family, write};
 
 /// Names of further values and their types (PROXY protocol, section 2.2).
 const NAMES: &[(&[u8], u8)] = &[
@@ -50,8 +50,15 @@ fn port(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
     place.is_some_and(|place| place.port == 0 || append(out, format_args!("{}", place.port)))
 }
 
-/// `$proxy_protocol_tlv_NAME`, where a name may be a type as `0xea`.
-pub(crate) fn tlv(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+/// `$proxy_protocol_tlv_NAME`: a value of a load balancer's header.
+pub(crate) static BALANCER_VALUE: Family = Family {
+    prefix: "proxy_protocol_tlv_",
+    evaluate: tlv,
+    settles: false,
+};
+
+/// A name may be a type as `0xea`.
+fn tlv(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(header) = &request.connection.proxy_header else {
         return false;
     };

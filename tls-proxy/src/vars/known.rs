@@ -1,6 +1,6 @@
 //! nginx's fixed variables, each a few lines over a request.
 
-use super::{Evaluate, request_fields, ssl, write};
+use super::{Evaluate, Family, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
 use crate::decimal;
 use crate::message::base64;
@@ -8,18 +8,41 @@ use crate::message::head::{Framing, Version};
 use crate::request::Request;
 use crate::time::cached_time;
 
-/// Finds one of the fixed variables.
-pub(crate) fn find(name: &str) -> Option<Evaluate> {
-    all()
-        .find(|(own, _)| *own == name)
-        .map(|(_, evaluate)| *evaluate)
+/// The fixed variables of every request, of whichever file.
+pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Evaluate)> {
+    let own = TABLE.iter().chain(request_fields::TABLE);
+    own.chain(ssl::TABLE)
 }
 
-/// The fixed variables, of whichever file.
-fn all() -> impl Iterator<Item = &'static (&'static str, Evaluate)> {
-    let modules = crate::modules::VARIABLES.iter().copied().flatten();
-    let own = TABLE.iter().chain(request_fields::TABLE);
-    own.chain(ssl::TABLE).chain(modules)
+/// Those whose names go on as a configuration likes.
+pub(super) const FAMILIES: &[Family] = &[
+    family("http_", |request, name, out| {
+        joined(request.head.fields.iter(), name, out)
+    }),
+    Family {
+        settles: true,
+        ..family("sent_http_", sent_field)
+    },
+    Family {
+        settles: true,
+        ..family("sent_trailer_", sent_trailer)
+    },
+    family("upstream_http_", upstream_field),
+    family("upstream_cookie_", upstream_cookie),
+    family("upstream_trailer_", upstream_trailer),
+    family("arg_", argument),
+    family("cookie_", cookie),
+];
+
+const fn family(
+    prefix: &'static str,
+    evaluate: fn(&Request, &[u8], &mut Vec<u8>) -> bool,
+) -> Family {
+    Family {
+        prefix,
+        evaluate,
+        settles: false,
+    }
 }
 
 /// Name and value of every fixed variable; the names are nginx's.
@@ -466,14 +489,6 @@ pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_variable_is_defined_once() {
-        let mut names: Vec<&str> = all().map(|(name, _)| *name).collect();
-        names.sort_unstable();
-        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
-        assert!(twice.is_empty(), "{twice:?}");
-    }
 
     #[test]
     fn fields_answer_to_their_variable_name() {

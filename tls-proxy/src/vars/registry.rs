@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::template::Template;
-use super::{Variable, known};
+use super::{Evaluate, Tables, Variable, known};
 use crate::conf::{Position, Problem, Word};
 use crate::log::level::Level;
 use crate::request::Request;
@@ -31,6 +31,7 @@ const FIXED_FIELDS: [&str; 9] = [
 /// The variables a configuration makes.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
+    modules: Tables,
     slots: HashMap<String, usize>,
     made: Vec<Made>,
     /// Names of files with variables, for what knows them by number (certificates).
@@ -71,6 +72,35 @@ pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
 }
 
 impl Registry {
+    /// One that makes nothing yet; modules give these.
+    pub(crate) fn new(modules: Tables) -> Self {
+        Self {
+            modules,
+            ..Self::default()
+        }
+    }
+
+    /// A fixed variable.
+    fn fixed(&self, name: &str) -> Option<Evaluate> {
+        let modules = self.modules.fixed.iter().copied().flatten();
+        known::all()
+            .chain(modules)
+            .find(|(own, _)| *own == name)
+            .map(|(_, evaluate)| *evaluate)
+    }
+
+    /// What nginx itself knows by a name that a configuration may use too.
+    fn own(&self, name: &str) -> Option<Variable> {
+        if let Some(evaluate) = self.fixed(name) {
+            return Some(Variable::Known(evaluate));
+        }
+        let modules = self.modules.families.iter().copied();
+        known::FAMILIES.iter().chain(modules).find_map(|family| {
+            let rest = name.strip_prefix(family.prefix)?;
+            Some(Variable::Named(family, rest.as_bytes().into()))
+        })
+    }
+
     /// The variable called `name`.
     pub(crate) fn resolve(&mut self, name: &str, at: &Position) -> Variable {
         if let Ok(group @ 1..=9) = name.parse() {
@@ -82,7 +112,7 @@ impl Registry {
     /// The variable called `name`, which is no group.
     pub(crate) fn named(&mut self, name: &str, at: &Position) -> Variable {
         let lower = name.to_ascii_lowercase();
-        match known::find(&lower) {
+        match self.fixed(&lower) {
             Some(evaluate) if !is_changeable(&lower) => Variable::Known(evaluate),
             _ => Variable::User(self.slot(&lower, at)),
         }
@@ -94,7 +124,7 @@ impl Registry {
         }
         let slot = self.made.len();
         self.slots.insert(name.to_owned(), slot);
-        let source = own(name).map_or(Source::Unknown, Source::Family);
+        let source = self.own(name).map_or(Source::Unknown, Source::Family);
         self.made.push(Made {
             name: name.to_owned(),
             first_use: at.clone(),
@@ -106,7 +136,7 @@ impl Registry {
     /// The slot of a variable that a line of the configuration makes.
     fn make(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
-        let fixed = known::find(&lower).is_some() || FIXED_FIELDS.contains(&&lower[..]);
+        let fixed = self.fixed(&lower).is_some() || FIXED_FIELDS.contains(&&lower[..]);
         if fixed && !is_changeable(&lower) && !matches!(&lower[..], "args" | "limit_rate") {
             return Err(Problem::emerg(
                 at,
@@ -180,8 +210,7 @@ impl Registry {
         let made = &self.made[slot];
         match &made.source {
             Source::Unknown | Source::Captured => false,
-            // What was not there yet when it was first asked for never is.
-            Source::Family(variable @ (Variable::SentField(_) | Variable::SentTrailer(_))) => {
+            Source::Family(variable @ Variable::Named(family, _)) if family.settles => {
                 let from = out.len();
                 let found = variable.evaluate(request, out);
                 let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
@@ -211,29 +240,6 @@ impl Registry {
             }),
         }
     }
-}
-
-/// What nginx itself knows by a name that a configuration may use too.
-fn own(name: &str) -> Option<Variable> {
-    if let Some(evaluate) = known::find(name) {
-        return Some(Variable::Known(evaluate));
-    }
-    type Family = fn(Box<[u8]>) -> Variable;
-    const FAMILIES: [(&str, Family); 9] = [
-        ("http_", Variable::RequestField),
-        ("sent_http_", Variable::SentField),
-        ("sent_trailer_", Variable::SentTrailer),
-        ("upstream_http_", Variable::UpstreamField),
-        ("upstream_cookie_", Variable::UpstreamCookie),
-        ("upstream_trailer_", Variable::UpstreamTrailer),
-        ("arg_", Variable::Argument),
-        ("cookie_", Variable::Cookie),
-        ("proxy_protocol_tlv_", Variable::BalancerValue),
-    ];
-    FAMILIES.iter().find_map(|(prefix, family)| {
-        let rest = name.strip_prefix(prefix)?;
-        Some(family(rest.as_bytes().into()))
-    })
 }
 
 /// Fixed variables that a configuration may make its own.
