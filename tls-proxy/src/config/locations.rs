@@ -1,7 +1,7 @@
 //! Choosing a location by path, in nginx's order.
 
 use super::LocationId;
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 
 /// The locations of one block, ready to be searched: texts are in the order of
 /// their bytes, so that the search among many is as short as among few.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::ServerId;
 use super::host_key::HostKey;
 use crate::conf::{Problem, Word};
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
 
 /// One name of a server.

@@ -7,7 +7,7 @@ use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
 use crate::directive::value::Value;
 use crate::request::Request;
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 use crate::vars::registry::{Computed, Registry};
 use crate::vars::template::Template;
 

@@ -3,6 +3,7 @@
 //!
 //! Without JIT: a hardened pod may have no memory that is executable.
 
+pub(crate) mod captured;
 mod limits;
 mod scratch;
 

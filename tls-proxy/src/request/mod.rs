@@ -11,6 +11,7 @@ pub(crate) mod live_config;
 pub(crate) mod pages;
 pub(crate) mod response;
 pub(crate) mod scratch;
+mod slots;
 pub(crate) mod source;
 
 use std::cell::{Cell, OnceCell};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::ignore_client_abort::IgnoreClientAbort;
+use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::group::Address;
 use crate::config::{self, LocationId, ServerId};
@@ -33,14 +35,13 @@ use crate::metrics;
 use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
 use crate::modules::{Settings, limit_conn, log};
+use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
 use crate::request::live_config::ConfigHandle;
 use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
-use crate::vars::captured::Captured;
-use crate::vars::slots::Slots;
 
 /// A request and everything that becomes known of it.
 ///

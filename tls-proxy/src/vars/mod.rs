@@ -1,10 +1,9 @@
 //! nginx's variables, and strings with variables compiled into templates.
 
-pub(crate) mod captured;
 pub(crate) mod known;
+pub(crate) mod matcher;
 pub(crate) mod registry;
 mod request_fields;
-pub(crate) mod slots;
 mod ssl;
 pub(crate) mod template;
 

@@ -7,7 +7,7 @@ use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
 use crate::vars::template::Template;
 

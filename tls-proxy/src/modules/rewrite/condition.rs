@@ -8,7 +8,7 @@ use crate::conf::{Directive, Problem, Word};
 use crate::log::level::shown;
 use crate::request::Request;
 use crate::request::response::Refusal;
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
 use crate::vars::template::Template;
 

@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 use crate::vars::Variable;
-use crate::vars::captured::Matcher;
+use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
 use crate::vars::template::{Part, Template};
 

@@ -1,48 +1,16 @@
 //! Groups of regular expressions as variables: `$1` to `$9` of the last one
 //! that matched, and named ones for as long as the request lasts.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
 
 use super::registry::Registry;
 use crate::conf::{Problem, Word};
 use crate::log::level;
 use crate::log::level::Level;
-use crate::pattern::{Groups, Pattern};
+use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-
-/// The groups of the last match.
-#[derive(Debug, Default)]
-pub(crate) struct Captured(RefCell<(Bytes, Groups)>);
-
-impl Captured {
-    /// Writes a group's text; `false` where there is no such group.
-    pub(crate) fn write(&self, group: usize, out: &mut Vec<u8>) -> bool {
-        let own = self.0.borrow();
-        let (subject, groups) = &*own;
-        let text = groups
-            .get(group)
-            .and_then(|range| subject.get(range.clone()));
-        super::write(text, out)
-    }
-
-    /// Forgets them.
-    pub(crate) fn clear(&self) {
-        self.0.borrow_mut().1.clear();
-    }
-
-    fn keep(&self, subject: &[u8], groups: Groups) {
-        let subject = if groups.len() > 1 {
-            Bytes::copy_from_slice(subject)
-        } else {
-            Bytes::new()
-        };
-        *self.0.borrow_mut() = (subject, groups);
-    }
-}
 
 /// A pattern whose groups become variables.
 #[derive(Clone, Debug)]
