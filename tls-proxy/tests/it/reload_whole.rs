@@ -284,12 +284,11 @@ fn a_log_file_moves_for_every_worker_or_for_none() {
     eventually("the other file", || proxy.place.path("b.log").exists());
     let lines = |name: &str| proxy.place.read(name).lines().count();
     eventually("the lines so far", || lines("kept/a.log") >= before.len());
-    let old = lines("b.old");
     let all = lines("kept/a.log");
-    assert_eq!(old, all);
     said_by_all(&proxy);
     eventually("lines in both files", || {
-        lines("kept/a.log") > all && lines("kept/a.log") == old + lines("b.log")
+        // A line of before may come late, into both.
+        lines("kept/a.log") > all && lines("kept/a.log") == lines("b.old") + lines("b.log")
     });
     let log = proxy.place.read("error.log");
     assert_eq!(log.matches("gone/a.log\" failed").count(), 1, "{log}");
