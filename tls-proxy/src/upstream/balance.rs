@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::group::{Peer, Upstream};
+use crate::config::group::{Address, Peer, Upstream};
 use crate::config::method;
 use crate::config::method::Method;
 
@@ -94,11 +94,8 @@ impl Balance {
             return chosen.then_some((0, None));
         }
         if group.transient {
-            let count = group.peers.len();
-            let first = tried.first().copied();
-            let first = first.unwrap_or_else(|| self.random() as usize % count);
-            let chosen = (first + tried.len()) % count;
-            return (tried.len() < count).then_some((chosen, None));
+            let chosen = next_of_family(group, tried, || self.random() as usize);
+            return chosen.map(|peer| (peer, None));
         }
         let mut choice = Choice {
             group,
@@ -175,6 +172,27 @@ impl Balance {
 /// Whether there is nothing to choose and nothing to count.
 fn is_single(group: &Upstream) -> bool {
     matches!(&group.peers[..], [only] if only.max_conns == 0)
+}
+
+/// The next one of those that a resolver has found: IPv4 before IPv6, each from anywhere in
+/// its row on.
+fn next_of_family(
+    group: &Upstream,
+    tried: &[usize],
+    random: impl FnOnce() -> usize,
+) -> Option<usize> {
+    let is_ipv4 = |peer: &Peer| matches!(&peer.address, Address::Tcp(own) if own.is_ipv4());
+    let first_ipv6 = group.peers.partition_point(is_ipv4);
+    let (start, end) = match tried.len() < first_ipv6 {
+        true => (0, first_ipv6),
+        false => (first_ipv6, group.peers.len()),
+    };
+    let (tried, size) = (&tried[start..], end - start);
+    let first = match tried.first() {
+        Some(first) => first - start,
+        None => random().checked_rem(size)?,
+    };
+    (tried.len() < size).then(|| start + (first + tried.len()) % size)
 }
 
 /// Milliseconds of the process, never 0.
@@ -325,5 +343,38 @@ impl Choice<'_> {
             Some(second) if heavier(first, second) => Some(second),
             _ => Some(first),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_a_name_come_by_family() {
+        let found = [
+            "192.0.2.1:80",
+            "192.0.2.2:80",
+            "[2001:db8::1]:80",
+            "[2001:db8::2]:80",
+        ];
+        let found = found.map(|text| Address::Tcp(text.parse().expect("an address")));
+        let group = Upstream::of_address("name", found.into());
+        for (random, expected) in [(0, [0, 1, 2, 3]), (1, [1, 0, 3, 2])] {
+            let mut tried = Vec::new();
+            while let Some(next) = next_of_family(&group, &tried, || random) {
+                tried.push(next);
+            }
+            assert_eq!(tried, expected);
+        }
+        let ipv6 = Upstream::of_address(
+            "name",
+            group.peers[2..]
+                .iter()
+                .map(|peer| peer.address.clone())
+                .collect(),
+        );
+        assert_eq!(next_of_family(&ipv6, &[], || 3), Some(1));
+        assert_eq!(next_of_family(&ipv6, &[1, 0], || 3), None);
     }
 }
