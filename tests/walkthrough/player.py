@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 from page import differs
 
@@ -25,7 +26,8 @@ class Player:
     def __init__(self, folder, environment, has_cluster, report=print):
         self.folder, self.environment, self.has_cluster, self.report = folder, environment, has_cluster, report
         self.shell = subprocess.Popen(["bash"], cwd=folder, env=environment, stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
+                                      start_new_session=True)
         self.background = []
         self.played = self.left_out = 0
 
@@ -116,5 +118,8 @@ class Player:
         return text.splitlines()
 
     def close(self):
+        """Ends the shell, and what its commands have left in the background."""
         self.shell.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self.shell.pid, signal.SIGTERM)
         self.shell.wait()
