@@ -30,10 +30,11 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
+.PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
+	@echo 'make learn    the same, and a lesson with it: tokens, probes, certificates, a drain; LANG=es: in Spanish'
 	@echo 'make check    before a commit: format, clippy, unit tests, lint; no root, installs nothing'
 	@echo 'make check-one CASE=http1/host   one differential case, or tests by name'
 	@echo 'make test     install what the tests need and run all of them'
@@ -50,6 +51,10 @@ help:
 
 run: programs
 	@scripts/foreground setpriv --pdeathsig TERM scripts/run
+
+learn: programs
+	@command -v python3 >/dev/null || { echo 'make learn: python3 is missing (on Debian: apt-get install python3)' >&2; exit 1; }
+	@PERL_BADLANG=0 scripts/foreground scripts/learn
 
 check:
 	@scripts/check

@@ -31,6 +31,7 @@ FIELDS = {
     "<MS>": r"\d+\.\d+",
     "<NUMBER>": r"\d+",
     "<SECONDS>": r"\d+\.\d+",
+    "<SERIAL>": r"[0-9A-F]+",
     "<TIME>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
     "<TOKEN>": r"[\w-]+\.[\w-]+\.[\w-]+",
     "<VERSION>": r"\d+\.\d+\.\d+",
