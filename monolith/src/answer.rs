@@ -1,4 +1,4 @@
-//! The forms an answer has: JSON, a line of text, a refusal.
+//! The forms an answer has: JSON, a page, a line of text, a refusal.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,6 +8,11 @@ use std::time::Duration;
 /// A JSON object.
 pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
     form(StatusCode::OK, "application/json", body.into())
+}
+
+/// A page.
+pub(crate) fn html(body: Body) -> Response<Body> {
+    form(StatusCode::OK, "text/html; charset=utf-8", body)
 }
 
 /// Text for a person, with its line end.

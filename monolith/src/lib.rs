@@ -3,6 +3,7 @@
 //!
 //! A request goes one way: `server` accepts the connection and bounds it, `front` gives it its line in the log, `routes` finds its handler.
 
+mod accept;
 mod access_log;
 mod activity;
 mod answer;
@@ -18,7 +19,9 @@ mod hs256;
 mod listeners;
 mod login;
 mod metrics;
+mod page;
 mod password;
+mod pieces;
 mod places;
 mod reload;
 mod routes;

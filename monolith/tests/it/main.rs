@@ -7,6 +7,7 @@ mod support;
 mod access_log;
 mod forgeries;
 mod login;
+mod page;
 mod probes;
 mod process;
 mod reload;
