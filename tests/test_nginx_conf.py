@@ -122,13 +122,18 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
         ("127.0.0.1:80;", f"127.0.0.1:{upstream};"),
     )
     serve(server, main, (address, 8443))
-    seen = run("curl", "-sS", "--cacert", tls / "ca.pem", "-H", "X-Forwarded-For: 1.2.3.4",
+    claims = [word for field in ("Forwarded-For", "SSL-Protocol", "SSL-Curve", "SSL-Client-Verify", "SSL-Client-S-DN")
+              for word in ("-H", f"X-{field}: 1.2.3.4")]
+    seen = run("curl", "-sS", "--cacert", tls / "ca.pem", *claims, "--tlsv1.3", "--curves", "X25519",
                "--resolve", f"localhost:8443:{address}", "https://localhost:8443/path?query").stdout
     lines = seen.splitlines()
     assert lines[0] == "GET /path?query HTTP/1.1"
     assert "Host: localhost" in lines
     assert "X-Forwarded-For: 127.0.0.1" in lines and "1.2.3.4" not in seen
     assert "X-Forwarded-Proto: https" in lines
+    # What monolith's page tells its visitor. Without a certificate it has no name.
+    assert "X-SSL-Protocol: TLSv1.3" in lines and "X-SSL-Curve: X25519" in lines
+    assert [line for line in lines if "Client" in line] == ["X-SSL-Client-Verify: NONE"]
     assert not [line for line in lines if line.startswith("Connection:")]
 
 
