@@ -6,6 +6,7 @@ three files of its control group). Exits with 1 when a probe fails.
 
 import asyncio
 import base64
+import socket
 import sys
 import time
 
@@ -111,6 +112,25 @@ async def too_many(count):
     return f"{len(streams)} half headers of 8 kB; then {status}"
 
 
+async def pages(count):
+    """Asks for the page, with as many fields as fit, on connections that read nothing."""
+    fields = "".join(f"X-{number}: {'&' * 150}\r\n" for number in range(45))
+    request = f"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n{fields}\r\n".encode()
+    sockets = []
+    for _ in range(count):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", HTTP))
+        # Requests behind the first are answered, too, until the response fits no buffer.
+        client.send(request * 4)
+        sockets.append(client)
+    await asyncio.sleep(3)
+    for client in sockets:
+        client.close()
+    return f"{len(request)} bytes each"
+
+
 async def logins(count):
     """Logs in at once; a minute is what the proxy would wait."""
     begun = time.monotonic()
@@ -146,6 +166,7 @@ async def main():
             await asyncio.sleep(0.1)
     failed = await part("idle", idle)
     failed += await part("300 keep-alive connections", lambda: keep_alive(300))
+    failed += await part("300 pages that nobody reads", lambda: pages(300))
     failed += await part("a new connection each request, 50", lambda: requests(5, 50))
     failed += await part("200 logins at once", lambda: logins(200))
     failed += await part("1000 hostile connections", lambda: too_many(1000))
