@@ -225,7 +225,7 @@ fn either_signal_drains_and_is_0() {
 
 #[test]
 fn a_login_in_flight_gets_its_answer_after_the_signal() {
-    let running = Running::start(&[&slow_users("flight")]);
+    let running = Running::start(&[&slow_users("flight"), "--shutdown-budget=10m"]);
     let mut login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
     let mut answer = String::new();
