@@ -239,6 +239,15 @@ impl Admission {
         self.try_for(demand, None)
     }
 
+    /// A place for a file that is open for as long as a request.
+    pub(crate) fn try_for_file(self: &Rc<Self>) -> Option<Permit> {
+        let demand = Demand {
+            descriptors: 1,
+            ..Demand::memory(Kind::Transfer, 0)
+        };
+        self.try_for(demand, None)
+    }
+
     fn try_for(self: &Rc<Self>, demand: Demand, holder: Option<&Rc<Holder>>) -> Option<Permit> {
         self.take_now(&demand)
             .then(|| self.granted(demand, holder.cloned()))

@@ -4,18 +4,21 @@
 //! Reads and writes block the worker, as nginx's do: what is written is in the page
 //! cache.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use crate::admission::Permit;
+
 /// Bytes that are read at once.
 const PIECE: u64 = 32 << 10;
-/// Names that are tried where another process has taken some.
+/// Names that are tried where another process has taken some, and how far apart.
 const TRIES: usize = 1000;
+const JUMP: u64 = 123_456;
 
 /// Where such files are.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Spooled {
     path: PathBuf,
     length: u64,
     after: After,
+    /// Its descriptor, counted.
+    _descriptor: Permit,
 }
 
 impl Folder {
@@ -63,28 +68,40 @@ impl Folder {
 }
 
 impl Spooled {
-    /// Makes an empty one.
-    pub(crate) fn create(folder: &Folder, after: After) -> Result<Self, (PathBuf, io::Error)> {
+    /// Makes an empty one. Until it is [whole](Self::keep) it is removed at the end of its
+    /// request, if not before.
+    pub(crate) fn create(
+        folder: &Folder,
+        named: bool,
+        descriptor: Permit,
+    ) -> Result<Self, (PathBuf, io::Error)> {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let mut tries = 0;
         loop {
             let path = folder.name(NUMBER.fetch_add(1, Ordering::Relaxed));
             let file = match open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
+                    // As nginx: far past what another process has left.
+                    NUMBER.fetch_add(JUMP, Ordering::Relaxed);
                     tries += 1;
                     continue;
                 }
                 Err(error) => return Err((path, error)),
                 Ok(file) => file,
             };
-            if after == After::Nothing {
+            if !named {
                 let _ = std::fs::remove_file(&path);
             }
             return Ok(Self {
                 file,
                 path,
                 length: 0,
-                after,
+                after: if named {
+                    After::Removed
+                } else {
+                    After::Nothing
+                },
+                _descriptor: descriptor,
             });
         }
     }
@@ -93,6 +110,11 @@ impl Spooled {
     pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
         self.length += data.len() as u64;
         self.file.write_all(data)
+    }
+
+    /// All of the body is in it: it stays when its request has ended.
+    pub(crate) fn keep(&mut self) {
+        self.after = After::Kept;
     }
 
     /// Its length, bytes.
@@ -130,7 +152,8 @@ fn open(path: &Path) -> io::Result<File> {
     };
     match (open(), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder)?;
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(folder)?;
             open()
         }
         (opened, _) => opened,
@@ -140,6 +163,33 @@ fn open(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::{Admission, Capacity};
+
+    #[tokio::test]
+    async fn what_another_process_has_left_is_not_in_the_way() -> io::Result<()> {
+        let path = std::env::temp_dir().join(format!("spooled-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        for number in 0..3000 {
+            File::create(path.join(format!("{number:010}")))?;
+        }
+        let folder = Folder {
+            path: path.clone(),
+            levels: Vec::new(),
+        };
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 1,
+            memory: None,
+        });
+        let place = admission.try_for_file().ok_or(io::ErrorKind::Other)?;
+        assert!(admission.try_for_file().is_none());
+        let made = Spooled::create(&folder, true, place).map_err(|(_, error)| error)?;
+        let name = made.path().to_owned();
+        assert!(name.exists());
+        drop(made);
+        assert!(!name.exists() && admission.try_for_file().is_some());
+        std::fs::remove_dir_all(path)
+    }
 
     #[test]
     fn the_last_digits_name_the_folders() {

@@ -172,9 +172,15 @@ fn create_file(request: &Request, core: &core::Settings, level: Level) -> Option
         levels: Vec::new(),
     };
     let after = core.body_in_file.unwrap_or(After::Nothing);
+    let Some(descriptor) = request.connection.worker.admission.try_for_file() else {
+        let what = "no file for the request body: all descriptors are in use; raise the limit of open files";
+        error_log::request(request, level, what);
+        return None;
+    };
+    let named = after != After::Nothing;
     let created = match &core.body_folder {
-        Some(folder) => Spooled::create(folder, after),
-        None => Spooled::create(&unnamed(), after),
+        Some(folder) => Spooled::create(folder, named, descriptor),
+        None => Spooled::create(&unnamed(), named, descriptor),
     };
     match created {
         Ok(file) => {
@@ -215,6 +221,9 @@ async fn write_to(
             Refusal::closing(500)
         })?;
         next = poll_fn(|cx| body.poll_data(cx)).await;
+    }
+    if core.body_in_file == Some(After::Kept) {
+        file.keep();
     }
     request.spooled = Some(Rc::new(file));
     Ok(())
