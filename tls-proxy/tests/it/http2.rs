@@ -207,3 +207,16 @@ fn a_client_that_reads_nothing_of_128_answers_holds_little() {
     // freed meanwhile counts here, until the allocator gives it back.
     assert!(more < 128 * (86 << 10), "{} KiB were in use", more >> 10);
 }
+
+#[test]
+fn a_trailer_with_a_line_end_in_it_is_left_out() {
+    let proxy = Proxy::start(
+        Place::new("http2-trailer"),
+        "server { listen {plain}; http2 on; add_trailer X-T $uri; return 200 x; }",
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/a%0d%0aevil:1", &[]);
+    client.frame_of(DATA);
+    let what = "response trailer \"X-T\" is invalid in HTTP/2, ignored";
+    proxy.logs("error.log", what);
+}
