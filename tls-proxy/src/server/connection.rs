@@ -344,7 +344,7 @@ async fn open(
             .unwrap_or(listen.default);
         let own = config.server(server).tls.as_ref();
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
-        let certificates = match &tls.named {
+        let certificates = match tls.named.as_ref().filter(|_| !tls.rejects) {
             Some(named) => {
                 let standing = ConnConfig {
                     server,
@@ -409,12 +409,13 @@ fn named_certificates(
         account,
     });
     let request = Request::of_handshake(&asked);
-    let found = named.pairs.iter().map(|(certificate, key)| {
-        let path = |file: &File| ssl::path_of(file, &request);
-        let (chain, private) = (path(certificate)?, path(key)?);
-        Some(named.load(&chain, &private, &certificate.at))
-    });
-    found.flatten().collect()
+    // An empty name is that of the folder, as in nginx, and not a file.
+    let folder = || request.config.conf.clone();
+    let path = |file: &File| ssl::path_of(file, &request).unwrap_or_else(folder);
+    let pairs = named.pairs.iter();
+    pairs
+        .map(|(certificate, key)| named.load(&path(certificate), &path(key), &certificate.at))
+        .collect()
 }
 
 /// Reads until the PROXY protocol's header is whole; it is bounded.

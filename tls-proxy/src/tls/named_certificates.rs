@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::sign::CertifiedKey;
 
@@ -84,14 +84,18 @@ impl Cache {
     fn find(&self, name: &(PathBuf, PathBuf)) -> Option<Arc<CertifiedKey>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        self.forget(&mut known, now);
         let found = known.get_mut(name)?;
+        if !self.lasts(found, now) {
+            return None;
+        }
         found.used = now;
         Some(found.own.clone())
     }
 
     fn keep(&self, name: (PathBuf, PathBuf), own: Arc<CertifiedKey>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        known.retain(|_, known| self.lasts(known, now));
         // nginx counts certificates and keys, each by itself.
         while known.len() >= (self.bounds.most / 2).max(1) {
             let oldest = known.iter().min_by_key(|(_, known)| known.used);
@@ -100,7 +104,6 @@ impl Cache {
             };
             known.remove(&oldest);
         }
-        let now = Instant::now();
         let entry = Known {
             own,
             read: now,
@@ -109,10 +112,8 @@ impl Cache {
         known.insert(name, entry);
     }
 
-    fn forget(&self, known: &mut HashMap<(PathBuf, PathBuf), Known>, now: Instant) {
-        let lasts = |since: Instant, time: Duration| now.saturating_duration_since(since) <= time;
-        known.retain(|_, known| {
-            lasts(known.read, self.bounds.valid) && lasts(known.used, self.bounds.inactive)
-        });
+    fn lasts(&self, known: &Known, now: Instant) -> bool {
+        now.saturating_duration_since(known.read) <= self.bounds.valid
+            && now.saturating_duration_since(known.used) <= self.bounds.inactive
     }
 }
