@@ -112,14 +112,6 @@ impl Balance {
         }
     }
 
-    /// Counts a request to the peer again, whose lease has gone with its connection.
-    pub(crate) fn lease(&self, group: &Arc<Upstream>, peer: usize) -> Option<Lease> {
-        if is_single(group) || group.transient {
-            return None;
-        }
-        Lease::take(group, peer)
-    }
-
     /// A try with the peer has ended; `true` when it is left alone from now
     /// on.
     pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: Ended) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ pub(crate) struct UpstreamConnection {
     pub(crate) location: LocationId,
     pub(crate) born: Instant,
     /// It counts as one of its peer's connections while it is in use.
-    pub(crate) lease: Option<Lease>,
+    pub(crate) lease: Option<Rc<Lease>>,
 }
 
 /// How the own end of a connection is set up.

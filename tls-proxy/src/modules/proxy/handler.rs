@@ -2,6 +2,7 @@
 //! that is safe, and makes the client's answer of what comes back.
 
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -165,9 +166,11 @@ impl Tries<'_> {
         &mut self,
         request: &mut Request,
         peer: usize,
-        mut lease: Option<Lease>,
+        lease: Option<Lease>,
     ) -> Result<Response, Failure> {
         let worker = request.connection.worker.clone();
+        // It outlives a kept connection that turns out to have died.
+        let lease = lease.map(Rc::new);
         if !self.tried.is_empty() {
             metrics::count(|own| &own.retries);
         }
@@ -189,7 +192,7 @@ impl Tries<'_> {
             location,
         };
         if let Some(mut link) = worker.pool.take(&wanted, began) {
-            link.lease = lease;
+            link.lease = lease.clone();
             match self.exchange(request, link).await {
                 Err(failure @ (Failure::Closed | Failure::Io(_)))
                     if self.is_repeatable(request) =>
@@ -198,8 +201,6 @@ impl Tries<'_> {
                     metrics::count(|own| &own.retries);
                     error_log::request(request, Level::Error, &failure);
                     note_end(request, 502);
-                    // The one of the connection that has died has gone with it.
-                    lease = worker.balance.lease(&self.chosen.group, peer);
                     request
                         .attempts
                         .push(Attempt::new(Tried::Peer(address.clone())));
