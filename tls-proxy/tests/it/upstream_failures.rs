@@ -143,8 +143,8 @@ fn another_peer_is_tried_where_one_is_down() {
 
 /// A name server that knows every name by the same addresses of the place.
 fn name_server(place: &Place, last: &'static [u8]) {
-    let socket = UdpSocket::bind(place.address(53)).unwrap();
-    let std::net::IpAddr::V4(own) = place.address(53).ip() else {
+    let socket = UdpSocket::bind(place.address(5353)).unwrap();
+    let std::net::IpAddr::V4(own) = place.address(5353).ip() else {
         panic!("a place has an IPv4 address");
     };
     let [a, b, c, _] = own.octets();
@@ -168,7 +168,7 @@ fn a_name_from_a_variable_does_not_remember_what_failed() {
     let place = Place::new("forgets");
     // Two addresses that no test has: a place's number is never 0 or 255.
     name_server(&place, &[0, 255]);
-    let http = "resolver {ip} ipv6=off;
+    let http = "resolver {ip}:5353 ipv6=off;
         server { listen {plain}; location / { set $to http://many.test:9000; proxy_pass $to; } }";
     let proxy = Proxy::start(place, http);
     for _ in 0..2 {
