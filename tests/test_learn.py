@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from conftest import ROOT, run
+from conftest import ROOT, run, wait_for
 from terminal import Terminal
 
 sys.path.append(str(ROOT / "tests/walkthrough"))
@@ -147,12 +147,11 @@ def test_in_a_terminal_it_waits_for_enter_and_has_colours():
     terminal = in_terminal()
     try:
         for number in range(1, 8):
-            terminal.wait_for(f"{number}/7 ")
-            seen = f"{number}/7 "
-            terminal.wait_for("[Enter]")
-            assert f"{number + 1}/7 " not in terminal.output.partition(seen)[2]
+            wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}", 60)
+            assert f"{number}/7 " in terminal.output and f"{number + 1}/7 " not in terminal.output
             terminal.type("\n")
         assert terminal.exit_code() == 0
+        assert terminal.output.count("[Enter]") == 7
         assert "\033[" in terminal.output
     finally:
         terminal.close()
