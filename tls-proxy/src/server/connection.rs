@@ -56,9 +56,8 @@ pub(crate) struct Connection {
     pub(crate) is_unix: bool,
     pub(crate) tls: Option<TlsInfo>,
     pub(crate) began: Instant,
-    /// `stub_status` counts it while it is open.
-    #[expect(dead_code, reason = "held for its drop")]
-    open: Open,
+    /// `stub_status` counts it while it is open; none for one that stands in for another.
+    open: Option<Open>,
     /// What a load balancer says of the client (`listen … proxy_protocol`).
     pub(crate) proxy_header: Option<Header>,
     /// Clear text on a port for TLS: every request gets nginx's 400.
@@ -77,6 +76,35 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// One of which nothing but its addresses is known, and that no client has yet.
+    fn new(
+        worker: &Rc<Worker>,
+        number: u64,
+        standing: ConnConfig,
+        (peer, local): (SocketAddr, SocketAddr),
+        Admitted { permit, account }: Admitted,
+    ) -> Self {
+        Self {
+            number,
+            worker: worker.clone(),
+            is_unix: standing.listen().listen.address.path().is_some(),
+            standing: RefCell::new(standing),
+            peer,
+            local,
+            tls: None,
+            began: cached_time::now(),
+            open: None,
+            proxy_header: None,
+            plain_on_tls: false,
+            requests: Cell::new(0),
+            in_flight: Cell::new(0),
+            is_short_of_memory: Cell::new(false),
+            timer: Cell::default(),
+            permit,
+            account,
+        }
+    }
+
     /// Where it stands in the configuration of its next request.
     pub(crate) fn standing(&self) -> ConnConfig {
         self.standing.borrow().clone()
@@ -207,7 +235,7 @@ async fn begin(
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
-    Admitted { permit, account }: Admitted,
+    admitted: Admitted,
 ) -> Option<(Rc<Connection>, ClientStream, bool)> {
     let standing = ConnConfig::new(worker.config(), address);
     let settings = standing.settings();
@@ -217,25 +245,9 @@ async fn begin(
         let _ = socket.set_nodelay(true);
     }
     let local = socket.local_addr().unwrap_or(UNSPECIFIED);
-    let mut connection = Connection {
-        number: worker.next_connection(),
-        worker: worker.clone(),
-        is_unix: standing.listen().listen.address.path().is_some(),
-        standing: RefCell::new(standing),
-        peer,
-        local,
-        tls: None,
-        began: cached_time::now(),
-        open: Open::new(),
-        proxy_header: None,
-        plain_on_tls: false,
-        requests: Cell::new(0),
-        in_flight: Cell::new(0),
-        is_short_of_memory: Cell::new(false),
-        timer: Cell::default(),
-        permit,
-        account,
-    };
+    let (number, addresses) = (worker.next_connection(), (peer, local));
+    let mut connection = Connection::new(&worker, number, standing, addresses, admitted);
+    connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
     holder.wait(Waits::FirstWords, 0);
     let stream = Prefixed {
@@ -388,25 +400,15 @@ fn named_certificates(
     named: &NamedCertificates,
     server_name: Option<&str>,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
-    let Admitted { permit, account } = connection.worker.admission.uncounted().accepted();
+    let worker = &connection.worker;
+    let addresses = (connection.peer, connection.local);
+    let admitted = worker.admission.uncounted().accepted();
+    let asked = Connection::new(worker, connection.number, standing, addresses, admitted);
     let asked = Rc::new(Connection {
-        worker: connection.worker.clone(),
-        standing: RefCell::new(standing),
-        number: connection.number,
-        peer: connection.peer,
-        local: connection.local,
-        is_unix: connection.is_unix,
         tls: Some(TlsInfo::in_handshake(server_name)),
         began: connection.began,
-        open: Open::new(),
         proxy_header: connection.proxy_header.clone(),
-        plain_on_tls: false,
-        requests: Cell::new(0),
-        in_flight: Cell::new(0),
-        is_short_of_memory: Cell::new(false),
-        timer: Cell::default(),
-        permit,
-        account,
+        ..asked
     });
     let request = Request::of_handshake(&asked);
     // An empty name is that of the folder, as in nginx, and not a file.

@@ -234,3 +234,16 @@ fn a_server_without_certificate_is_refused() {
     assert!(said.contains("no \"ssl_certificate\" is defined"), "{said}");
     assert!(said.contains("nginx.conf:"), "{said}");
 }
+
+#[test]
+fn a_connection_with_a_named_certificate_is_counted_once() {
+    let place = Place::new("named");
+    ecdsa(&place, "localhost");
+    let own = server("$file.pem", "$file.key").replace("return 200 served", "stub_status");
+    let map = "map $ssl_server_name $file { default localhost; }";
+    let proxy = Proxy::start(place, &format!("{map} {own}"));
+    let url = proxy.https("/");
+    let page = stdout(&curl(&[&url]));
+    let counts = page.lines().nth(2).map(str::trim);
+    assert_eq!(counts.map(|line| &line[..4]), Some("1 1 "), "{page}");
+}
