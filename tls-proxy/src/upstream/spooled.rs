@@ -32,8 +32,6 @@ pub(crate) struct Folder {
 /// What becomes of a file when its request has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// It has had no name since it was opened.
-    Nothing,
     /// It is removed.
     Removed,
     /// It stays.
@@ -46,7 +44,8 @@ pub(crate) struct Spooled {
     file: File,
     path: PathBuf,
     length: u64,
-    after: After,
+    /// Its name goes with it.
+    is_removed: bool,
     /// Its descriptor, counted.
     _descriptor: Permit,
 }
@@ -96,11 +95,7 @@ impl Spooled {
                 file,
                 path,
                 length: 0,
-                after: if named {
-                    After::Removed
-                } else {
-                    After::Nothing
-                },
+                is_removed: named,
                 _descriptor: descriptor,
             });
         }
@@ -114,7 +109,7 @@ impl Spooled {
 
     /// All of the body is in it: it stays when its request has ended.
     pub(crate) fn keep(&mut self) {
-        self.after = After::Kept;
+        self.is_removed = false;
     }
 
     /// Its length, bytes.
@@ -137,7 +132,7 @@ impl Spooled {
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if self.after == After::Removed {
+        if self.is_removed {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -167,27 +168,22 @@ fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
 
 /// Creates a file for the body; where that fails it is logged with `level`.
 fn create_file(request: &Request, core: &core::Settings, level: Level) -> Option<Spooled> {
-    let unnamed = || Folder {
-        path: request.config.prefix.join("client_body_temp"),
-        levels: Vec::new(),
-    };
-    let after = core.body_in_file.unwrap_or(After::Nothing);
     let Some(descriptor) = request.connection.worker.admission.try_for_file() else {
         let what = "no file for the request body: all descriptors are in use; raise the limit of open files";
         error_log::request(request, level, what);
         return None;
     };
-    let named = after != After::Nothing;
-    let created = match &core.body_folder {
-        Some(folder) => Spooled::create(folder, named, descriptor),
-        None => Spooled::create(&unnamed(), named, descriptor),
+    let usual = || Folder {
+        path: request.config.prefix.join("client_body_temp"),
+        levels: Vec::new(),
     };
-    match created {
+    let folder = core.body_folder.clone();
+    let folder = folder.unwrap_or_else(|| Arc::new(usual()));
+    // Only a body that is wanted as a file has a name.
+    let named = core.body_in_file.is_some();
+    match Spooled::create(&folder, named, descriptor) {
         Ok(file) => {
-            let level = match after {
-                After::Nothing => Level::Warn,
-                After::Removed | After::Kept => Level::Notice,
-            };
+            let level = if named { Level::Notice } else { Level::Warn };
             let path = file.path().display();
             let what = format!("a client request body is buffered to a temporary file {path}");
             error_log::request(request, level, what);
