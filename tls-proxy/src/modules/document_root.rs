@@ -134,24 +134,22 @@ pub(crate) fn file(request: &Request) -> PathBuf {
 
 /// The file that a path of the request's location stands for.
 pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
-    let mut name = folder(request);
-    match request.settings().static_files.documents.alias {
-        None => name.extend_from_slice(of),
-        Some(Alias::Prefix(length)) => name.extend_from_slice(of.get(length..).unwrap_or_default()),
-        Some(Alias::Whole) if request.behind_alias => name.extend_from_slice(of),
-        Some(Alias::Whole) => {}
-    }
-    name
+    name_of(request, of, request.behind_alias)
 }
 
 /// The file that `try_files` looks for: behind an alias that is a whole name, too.
 pub(crate) fn candidate(request: &Request, of: &[u8]) -> Vec<u8> {
-    let documents = &request.settings().static_files.documents;
-    if !documents.replaces_all() {
-        return file_name(request, of);
-    }
+    name_of(request, of, true)
+}
+
+fn name_of(request: &Request, of: &[u8], behind_alias: bool) -> Vec<u8> {
     let mut name = folder(request);
-    name.extend_from_slice(of);
+    match request.settings().static_files.documents.alias {
+        None => name.extend_from_slice(of),
+        Some(Alias::Prefix(length)) => name.extend_from_slice(of.get(length..).unwrap_or_default()),
+        Some(Alias::Whole) if behind_alias => name.extend_from_slice(of),
+        Some(Alias::Whole) => {}
+    }
     name
 }
 
