@@ -53,10 +53,6 @@ fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, BindErro
 }
 
 fn hint(error: &io::Error, port: u16) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => Some("stop what listens there, or choose another port"),
-        io::ErrorKind::AddrNotAvailable => Some("choose an address of this host, or 0.0.0.0"),
-        _ => pod::ports::permission_hint(error, port),
-    };
+    let advice = pod::ports::bind_hint(error, port, "0.0.0.0");
     advice.map_or_else(String::new, |advice| format!(" ({advice})"))
 }

@@ -15,6 +15,21 @@ pub fn permission_hint(error: &io::Error, port: u16) -> Option<&'static str> {
     )
 }
 
+/// What to do where `bind()` of an address and `port` has failed; `any` is how every
+/// address is written.
+#[must_use]
+pub fn bind_hint(error: &io::Error, port: u16, any: &str) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some("stop what listens there, or choose another port".to_owned())
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Some(format!("choose an address of this host, or {any}"))
+        }
+        _ => permission_hint(error, port).map(str::to_owned),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

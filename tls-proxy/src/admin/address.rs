@@ -117,11 +117,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 fn hint(error: &io::Error, port: u16) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => Some("stop what listens there, or choose another port"),
-        io::ErrorKind::AddrNotAvailable => Some("choose an address of this host, or :PORT for all"),
-        _ => pod::ports::permission_hint(error, port),
-    };
+    let advice = pod::ports::bind_hint(error, port, ":PORT for all");
     advice.map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
