@@ -23,6 +23,14 @@ pub(crate) struct Span {
     pub(crate) value: (u32, u32),
 }
 
+/// The fields of a trailer section, line by line as HTTP/1 writes it: names and values.
+pub(crate) fn of_lines(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
 impl Fields {
     /// Fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {

@@ -3,8 +3,8 @@
 use super::{Evaluate, Family, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
 use crate::decimal;
-use crate::message::base64;
 use crate::message::head::{Framing, Version};
+use crate::message::{base64, fields};
 use crate::request::Request;
 use crate::time::cached_time;
 
@@ -389,12 +389,7 @@ pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> b
 
 /// A field behind the response's body, the upstream's or this server's own.
 pub(crate) fn sent_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let lines = request.outcome.trailers.split(|byte| *byte == b'\n');
-    let fields = lines.filter_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    });
-    joined(fields, name, out)
+    joined(fields::of_lines(&request.outcome.trailers), name, out)
 }
 
 pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {

@@ -15,6 +15,7 @@ use super::SEND_BUFFER;
 use super::send_buffer::{Chunk, InFlight};
 use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
+use crate::message::fields;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
@@ -235,12 +236,8 @@ impl Sender {
 /// Trailer lines as fields.
 fn fields_of(lines: &[u8]) -> HeaderMap {
     let mut map = HeaderMap::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+    for (name, value) in fields::of_lines(lines) {
+        let (name, value) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value));
         if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);
         }
