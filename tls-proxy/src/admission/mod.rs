@@ -239,13 +239,15 @@ impl Admission {
         self.try_for(demand, None)
     }
 
-    /// A place for a file that is open for as long as a request.
+    /// A place for a file that is open for as long as a request, unless somebody waits
+    /// for descriptors. Who waits for anything else is not in its way.
     pub(crate) fn try_for_file(self: &Rc<Self>) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
             ..Demand::memory(Kind::Transfer, 0)
         };
-        self.try_for(demand, None)
+        let there = !self.wants_descriptors() && self.try_take(&demand);
+        there.then(|| self.granted(demand, None))
     }
 
     fn try_for(self: &Rc<Self>, demand: Demand, holder: Option<&Rc<Holder>>) -> Option<Permit> {
@@ -377,7 +379,7 @@ impl Admission {
         let memory = self.memory.get() - to_signed(demand.memory);
         let fits = (demand.connections == 0 || connections >= 0)
             && (demand.descriptors == 0 || descriptors >= 0)
-            && self.has_memory(demand);
+            && (demand.memory == 0 || self.has_memory(demand));
         if fits {
             let used = &self.used[demand.kind as usize];
             used.set(used.get() + demand.memory);

@@ -341,6 +341,15 @@ async fn a_place_is_nobodys_until_its_client_has_come() {
 }
 
 #[tokio::test]
+async fn a_file_needs_a_descriptor_and_no_memory() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let _held = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    assert!(admission.try_for_file().is_some());
+}
+
+#[tokio::test]
 async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = idle(&admission).await;
