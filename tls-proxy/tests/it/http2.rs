@@ -216,7 +216,8 @@ fn a_trailer_with_a_line_end_in_it_is_left_out() {
     );
     let mut client = Http2::connect(proxy.place.address(PLAIN));
     client.ask(1, "/a%0d%0aevil:1", &[]);
-    client.frame_of(DATA);
+    let data = client.frame_of(DATA);
+    assert_ne!(data.flags & END_STREAM, 0, "no field is left to follow");
     let what = "response trailer \"X-T\" is invalid in HTTP/2, ignored";
     proxy.logs("error.log", what);
 }
