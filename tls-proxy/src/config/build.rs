@@ -12,10 +12,11 @@ use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
+use crate::config::settings::Settings;
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
-use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
+use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Spec, log_format, proxy, ssl};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
 /// What came of a configuration's text.
@@ -40,7 +41,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         draft.main.error_log = ErrorLogs::to(LogFileId(draft.log_files.len()));
         draft.log_files.push(file);
     }
-    let settings = &mut Settings::default();
+    let settings = &mut modules::unwritten();
     walk_block(
         &loaded.tree,
         Contexts::MAIN,
@@ -145,7 +146,6 @@ pub(crate) fn walk_block(
         let result = open(&mut scope, directive, children);
         draft.problems.extend(result.err());
     }
-    settings.rewrite.steps.sort_by_key(|(order, _)| *order);
 }
 
 /// Finds a directive's entry and checks what the entry says of it.
@@ -220,13 +220,19 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     let roots: Vec<_> = finished.iter().map(|server| server.root).collect();
     let mut servers = Vec::new();
     for server in finished {
-        let ssl = &draft.locations[server.root.0].settings.ssl;
+        let ssl = draft.locations[server.root.0]
+            .settings
+            .of::<ssl::Settings>();
         let wanted = listens.iter().find(|address| {
             let own = |listen: &Listen| listen.address == address.listen.address;
             address.listen.ssl && server.draft.listens.iter().any(own)
         });
         let default = wanted.map_or(server.root, |address| roots[address.default.0]);
-        let curves = draft.locations[default.0].settings.ssl.curves.as_deref();
+        let curves = draft.locations[default.0]
+            .settings
+            .of::<ssl::Settings>()
+            .curves
+            .as_deref();
         // nginx reads certificates though nobody listens for TLS.
         let tls = if wanted.is_some() || !ssl.certificates.is_empty() {
             TlsServer::load(ssl, curves, &server.at, &mut context, &mut draft.problems)
@@ -250,8 +256,12 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
     sources.append(&mut draft.tls_files);
     check_certificates(&listens, &servers, &mut draft.problems);
     let mut locations = draft.locations.iter();
-    let ignores_client_abort =
-        locations.any(|location| location.settings.proxy.ignore_client_abort);
+    let ignores_client_abort = locations.any(|location| {
+        location
+            .settings
+            .of::<proxy::Settings>()
+            .ignore_client_abort
+    });
     Some(Config {
         main: draft.main.clone(),
         listens,

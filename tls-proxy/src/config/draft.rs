@@ -10,11 +10,12 @@ use super::locations::Tree;
 use super::names::ServerName;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
+use crate::config::settings::Settings;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Place, Settings, VARIABLES, log, log_format, process};
+use crate::modules::{Place, VARIABLES, log, log_format, process, proxy, proxy_ssl, referer};
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
 use crate::vars::matcher::Matcher;
@@ -146,9 +147,10 @@ impl Draft {
     ) -> LocationId {
         self.connect_securely(&mut settings);
         let end = self.http_end.as_ref();
-        let unfit = end.and_then(|end| settings.proxy.buffers.check(end));
+        let unfit = end.and_then(|end| settings.of::<proxy::Settings>().buffers.check(end));
         self.problems.extend(unfit);
-        self.problems.extend(settings.referer.check());
+        self.problems
+            .extend(settings.of::<referer::Settings>().check());
         let tree = self.grow(inside);
         self.locations.push(Location { settings, tree });
         LocationId(self.locations.len() - 1)
@@ -158,17 +160,17 @@ impl Draft {
     /// with the same settings share it, and with it connections and sessions.
     fn connect_securely(&mut self, settings: &mut Settings) {
         let Some(pass) = settings
-            .proxy
+            .of::<proxy::Settings>()
             .pass
             .as_ref()
             .filter(|pass| pass.may_be_tls())
         else {
             return;
         };
-        let own = &settings.proxy_ssl;
+        let own = settings.of::<proxy_ssl::Settings>();
         let key = format!("{:?}", own.tls);
         if let Some(known) = self.connectors.get(&key) {
-            settings.proxy_ssl.connector = Some(known.clone());
+            settings.of_mut::<proxy_ssl::Settings>().connector = Some(known.clone());
             return;
         }
         self.tls_files
@@ -178,7 +180,7 @@ impl Draft {
             Ok(connector) => {
                 let connector = Arc::new(connector);
                 self.connectors.insert(key, connector.clone());
-                settings.proxy_ssl.connector = Some(connector);
+                settings.of_mut::<proxy_ssl::Settings>().connector = Some(connector);
             }
             Err(problem) => self.problems.push(problem),
         }
@@ -207,7 +209,11 @@ impl Draft {
     fn grow(&self, locations: Vec<LocationDraft>) -> Tree {
         let mut tree = Tree::default();
         for location in locations {
-            let proxied = self.locations[location.id.0].settings.proxy.pass.is_some();
+            let proxied = self.locations[location.id.0]
+                .settings
+                .of::<proxy::Settings>()
+                .pass
+                .is_some();
             tree.add(&location.pattern, location.id, proxied);
         }
         tree

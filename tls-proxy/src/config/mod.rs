@@ -1,6 +1,7 @@
 //! The configuration as a value: built whole or not at all, never changed.
 
 pub(crate) mod build;
+pub(crate) mod core;
 pub(crate) mod draft;
 pub(crate) mod group;
 pub(crate) mod host_key;
@@ -8,6 +9,7 @@ pub(crate) mod listen;
 pub(crate) mod locations;
 pub(crate) mod method;
 pub(crate) mod names;
+pub(crate) mod settings;
 mod settle;
 
 use std::path::PathBuf;
@@ -18,12 +20,13 @@ use crate::config::group::Upstream;
 use crate::log::files::LogFile;
 use crate::log::form::Form;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Settings, log_format, process};
+use crate::modules::{log_format, process};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
 use locations::Tree;
 use names::Names;
+use settings::Settings;
 
 /// Everything the program was told.
 #[derive(Debug)]

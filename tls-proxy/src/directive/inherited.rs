@@ -20,7 +20,7 @@ enum Mode {
 
 /// A block's list.
 #[derive(Clone, Debug)]
-pub struct Inherited<T> {
+pub(crate) struct Inherited<T> {
     own: Arc<[T]>,
     outer: Arc<[T]>,
     mode: Mode,
@@ -38,7 +38,7 @@ impl<T> Default for Inherited<T> {
 
 impl<T: Clone> Inherited<T> {
     /// What a block inside starts with.
-    pub(crate) fn inside(&self) -> Self {
+    pub(crate) fn inherited(&self) -> Self {
         Self {
             own: Arc::new([]),
             outer: self.iter().cloned().collect(),
@@ -91,7 +91,7 @@ mod tests {
             (Mode::Off, &[], &[2]),
             (Mode::Merge, &[1], &[2, 1]),
         ] {
-            let mut inner = outer.inside();
+            let mut inner = outer.inherited();
             inner.mode = mode;
             assert_eq!(inner.iter().copied().collect::<Vec<_>>(), empty);
             inner.add(2);

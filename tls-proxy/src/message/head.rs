@@ -6,7 +6,7 @@ use crate::message::fields::{Fields, contains, members};
 
 /// How much of a head a stranger may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Longest request line and longest field line, in bytes
     /// (`large_client_header_buffers`, second argument).
     pub line: usize,
@@ -22,7 +22,7 @@ pub struct Limits {
 
 /// The version a request line names (RFC 9112, section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
+pub(crate) enum Version {
     /// A line without a version: `GET /` and nothing else.
     Http09,
     /// `HTTP/1.0`.

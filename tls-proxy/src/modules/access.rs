@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Contexts, Scope, Spec, auth_basic, auth_request};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::net::cidr::Network;
@@ -15,7 +16,7 @@ use crate::request::response::Refusal;
 
 /// What the modules keep for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `allow` and `deny`, in order.
     rules: Arc<[Rule]>,
     /// A rule stood in this very block already.
@@ -37,11 +38,12 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// What a block inside starts with.
-    pub(crate) fn inherited(mut self) -> Self {
-        self.own = false;
-        self
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        self.own.then(|| Self {
+            own: false,
+            ..self.clone()
+        })
     }
 }
 
@@ -76,7 +78,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set("satisfy", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.access.any = match word.text.as_str() {
+        scope.settings.of_mut::<Settings>().any = match word.text.as_str() {
             "all" => false,
             "any" => true,
             other => {
@@ -90,7 +92,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Whether all checks (addresses, passwords) must let a client in, or any."),
     Spec::set("auth_delay", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.access.delay = arguments::time(directive, word)?;
+        scope.settings.of_mut::<Settings>().delay = arguments::time(directive, word)?;
         Ok(())
     })
     .default("0s")
@@ -112,7 +114,7 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
             Whom::Network(network)
         }
     };
-    let access = &mut scope.settings.access;
+    let access = scope.settings.of_mut::<Settings>();
     // The two directives are one list: either of them begins it anew.
     let inherited = if access.own { &access.rules[..] } else { &[] };
     let rules = inherited.iter().copied().chain([Rule { allow, whom }]);
@@ -125,7 +127,7 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
 pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     let result = check_all(request).await;
     if matches!(&result, Err(refusal) if refusal.status == 401) {
-        let delay = request.settings().access.delay;
+        let delay = request.settings().of::<Settings>().delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -141,13 +143,13 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     if request.is_inner() {
         return Ok(());
     }
-    let any = settings.access.any;
+    let any = settings.of::<Settings>().any;
     let mut refused = None;
     for check in 0..3 {
         let result = match check {
             0 => {
                 let address = (!request.is_unix()).then(|| request.peer.ip());
-                decide(&settings.access.rules, address).map(|allowed| {
+                decide(&settings.of::<Settings>().rules, address).map(|allowed| {
                     if allowed {
                         Ok(())
                     } else {
@@ -155,11 +157,11 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
                     }
                 })
             }
-            1 => match settings.auth_basic.active() {
+            1 => match settings.of::<auth_basic::Settings>().active() {
                 Some(basic) => Some(auth_basic::check(basic, request).await),
                 None => None,
             },
-            _ => auth_request::check(&settings.auth_request, request).await,
+            _ => auth_request::check(settings.of::<auth_request::Settings>(), request).await,
         };
         match result {
             None => {}

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Contexts, Spec, document_root, passwords};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
 use crate::request::Request;
@@ -13,7 +14,7 @@ use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `auth_basic`; none is off.
     realm: Option<Template>,
     /// `auth_basic_user_file`.
@@ -29,10 +30,12 @@ impl Settings {
 
 const PLACES: Contexts = Contexts::ALL.or(Contexts::LIMIT_EXCEPT);
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("auth_basic", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.auth_basic.realm = match word.text.as_str() {
+        scope.settings.of_mut::<Settings>().realm = match word.text.as_str() {
             "off" => None,
             _ => Some(Template::compile(word, &mut scope.draft.variables)?),
         };
@@ -48,7 +51,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             word.text = path.to_string_lossy().into_owned();
         }
         let file = Template::compile(&word, &mut scope.draft.variables)?;
-        scope.settings.auth_basic.file = Some(file);
+        scope.settings.of_mut::<Settings>().file = Some(file);
         Ok(())
     })
     .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request."),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::map::variable_name;
 use super::rewrite::{self, Slot};
 use super::{Contexts, Spec};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::pipeline::phases;
@@ -18,17 +19,19 @@ use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `auth_request`: the path that is asked; none is off.
     path: Option<Arc<str>>,
     /// `auth_request_set`: slots and the values they get.
     set: Option<Arc<[(Slot, Template)]>>,
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("auth_request", Contexts::ALL, (1, 1), |scope, directive| {
         let path = arguments::first(directive).text.as_str();
-        scope.settings.auth_request.path = (path != "off").then(|| path.into());
+        scope.settings.of_mut::<Settings>().path = (path != "off").then(|| path.into());
         Ok(())
     })
     .default("off")
@@ -41,7 +44,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         // Not `assign`: where nothing was asked the variable is not found, and nobody
         // is warned of that.
         let slot = Slot::of(name, variables.capture(name, &word.at)?);
-        let own = &mut scope.settings.auth_request.set;
+        let own = &mut scope.settings.of_mut::<Settings>().set;
         let before = own.take().filter(|_| !scope.first_here);
         let before = before.iter().flat_map(|before| before.iter().cloned());
         *own = Some(before.chain([(slot, value)]).collect());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Contexts, Effect, MANY, Spec};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;
@@ -14,7 +15,7 @@ use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     name: Option<Template>,
     /// `charset_types`; none is nginx's own list.
     types: Option<Arc<[Box<str>]>>,
@@ -29,6 +30,8 @@ const TYPES: [&str; 6] = [
     "application/rss+xml",
 ];
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "charset",
@@ -36,7 +39,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.settings.charset.name = match word.text.as_str() {
+            scope.settings.of_mut::<Settings>().name = match word.text.as_str() {
                 "off" => None,
                 _ => Some(Template::compile(word, &mut scope.draft.variables)?),
             };
@@ -50,7 +53,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, MANY),
         |scope, directive| {
-            let own = &mut scope.settings.charset.types;
+            let own = &mut scope.settings.of_mut::<Settings>().types;
             let before = own.take().filter(|_| !scope.first_here);
             let before = before.as_deref().unwrap_or_default();
             let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);

@@ -1,161 +1,19 @@
 //! nginx's `ngx_http_core_module`: servers, locations, limits and time-outs.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::{Contexts, Effect, MANY, Scope, Spec};
-use crate::conf::{Directive, Problem, units};
+use crate::conf::{Directive, Problem};
 use crate::config::build::walk_block;
+use crate::config::core::{Answer, ErrorPage, Lingering};
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
+use crate::config::settings::Inside;
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
-use crate::log::error_logs::ErrorLogs;
-use crate::message::head::Limits;
-use crate::upstream::spooled::{After, Folder};
+use crate::modules::proxy;
 use crate::vars::template::Template;
 
-/// What the module keeps for each block.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `client_header_timeout`: for a whole head.
-    pub client_header_timeout: Duration,
-    /// `client_body_timeout`: between two reads.
-    pub client_body_timeout: Duration,
-    /// `send_timeout`: between two writes.
-    pub send_timeout: Duration,
-    /// `keepalive_timeout`; zero ends the connection after the answer.
-    pub keepalive_timeout: Duration,
-    /// `keepalive_timeout`, second argument: the `Keep-Alive` field, seconds.
-    pub keepalive_header: Option<u64>,
-    /// `keepalive_requests`.
-    pub keepalive_requests: u64,
-    /// `client_body_temp_path`.
-    pub(crate) body_folder: Option<Arc<Folder>>,
-    /// `client_body_in_file_only`: what becomes of the file.
-    pub(crate) body_in_file: Option<After>,
-    /// `connection_pool_size`, bytes.
-    pub connection_pool_size: usize,
-    /// `keepalive_time`: a connection's whole life.
-    pub keepalive_time: Duration,
-    /// `client_max_body_size`, bytes; zero is no limit.
-    pub client_max_body_size: u64,
-    /// `client_body_buffer_size`, bytes.
-    pub client_body_buffer_size: usize,
-    /// `large_client_header_buffers` and what else bounds a head.
-    pub head: Limits,
-    /// `lingering_close`.
-    pub lingering_close: Lingering,
-    /// `lingering_time`.
-    pub lingering_time: Duration,
-    /// `lingering_timeout`.
-    pub lingering_timeout: Duration,
-    /// `merge_slashes`.
-    pub merge_slashes: bool,
-    /// `server_tokens`.
-    pub server_tokens: bool,
-    /// `chunked_transfer_encoding`.
-    pub chunked: bool,
-    /// `absolute_redirect`.
-    pub absolute_redirect: bool,
-    /// `server_name_in_redirect`.
-    pub server_name_in_redirect: bool,
-    /// `port_in_redirect`.
-    pub port_in_redirect: bool,
-    /// `tcp_nodelay`.
-    pub tcp_nodelay: bool,
-    /// `error_page`.
-    pub error_pages: Arc<[ErrorPage]>,
-    /// `recursive_error_pages`.
-    pub recursive_error_pages: bool,
-    /// `keepalive_disable`.
-    pub keepalive_disable: super::user_agent::NoKeepalive,
-    /// `msie_padding`.
-    pub msie_padding: bool,
-    /// `internal`.
-    pub internal: bool,
-    /// `error_log`.
-    pub error_log: ErrorLogs,
-}
-
-/// `lingering_close` (nginx): when to read on before closing, so that the
-/// client sees the answer and not a reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lingering {
-    /// Never.
-    Off,
-    /// Where unread data may be on its way.
-    On,
-    /// Before every close.
-    Always,
-}
-
-/// One line of `error_page`, for one status.
-#[derive(Clone, Debug)]
-pub struct ErrorPage {
-    /// The status it stands in for.
-    pub status: u16,
-    /// The status to answer with instead.
-    pub answer: Answer,
-    /// A path, a named location (`@…`) or an address.
-    pub target: Template,
-}
-
-/// The status an `error_page` answers with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The status that led here.
-    Same,
-    /// `=200`.
-    Fixed(u16),
-    /// `=`: whatever the page itself says.
-    FromPage,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            client_header_timeout: Duration::from_secs(60),
-            client_body_timeout: Duration::from_secs(60),
-            send_timeout: Duration::from_secs(60),
-            keepalive_timeout: Duration::from_secs(75),
-            keepalive_header: None,
-            keepalive_requests: 1000,
-            body_folder: None,
-            body_in_file: None,
-            connection_pool_size: 512,
-            keepalive_time: Duration::from_secs(3600),
-            client_max_body_size: 1 << 20,
-            client_body_buffer_size: 16 << 10,
-            head: Limits {
-                line: 8 << 10,
-                head: 32 << 10,
-                fields: 1000,
-                underscores: false,
-                ignore_invalid: true,
-            },
-            lingering_close: Lingering::On,
-            lingering_time: Duration::from_secs(30),
-            lingering_timeout: Duration::from_secs(5),
-            merge_slashes: true,
-            server_tokens: true,
-            chunked: true,
-            absolute_redirect: true,
-            server_name_in_redirect: false,
-            port_in_redirect: true,
-            tcp_nodelay: true,
-            error_pages: Arc::new([]),
-            recursive_error_pages: false,
-            keepalive_disable: super::user_agent::NoKeepalive::default(),
-            msie_padding: true,
-            internal: false,
-            error_log: ErrorLogs::default(),
-        }
-    }
-}
-
-/// A directive that is one flag, size or time in [`Settings`].
+/// A directive that is one flag, size or time.
 macro_rules! plain {
     ($name:literal, $contexts:expr, $field:ident $(. $inner:ident)?, flag, $default:literal, $about:literal) => {
         Spec::set($name, $contexts, (1, 1), |scope, directive| {
@@ -501,17 +359,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted(KERNEL),
     )
     .takes(Value::Checked(value::check_pool_size)),
-    Spec::set("client_body_temp_path", ALL, (1, 4), |scope, directive| {
-        value::check_levels(directive)?;
-        let (first, levels) = directive.args.split_first().unwrap_or((&directive.name, &[]));
-        let levels = levels.iter().filter_map(|word| units::parse_number(&word.text));
-        scope.settings.core.body_folder = Some(Arc::new(Folder {
-            path: scope.draft.paths.in_prefix(&first.text),
-            levels: levels.map(|level| level as usize).collect(),
-        }));
-        Ok(())
-    })
-    .about("The folder for bodies beyond `client_body_buffer_size`; without the line they are streamed and not written to files."),
     Spec::new(
         "client_body_in_single_buffer",
         ALL,
@@ -519,21 +366,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted("a body that is held is in one piece"),
     )
     .takes(Value::Flag),
-    Spec::set("client_body_in_file_only", ALL, (1, 1), |scope, directive| {
-        let word = arguments::first(directive);
-        scope.settings.core.body_in_file = match word.text.as_str() {
-            "on" => Some(After::Kept),
-            "clean" => Some(After::Removed),
-            "off" => None,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
-        };
-        Ok(())
-    })
-    .default("off")
-    .about("Writes each body to a file, which `$request_body_file` names and which stays (`on`) or goes with its request (`clean`)."),
     Spec::new(
         "subrequest_output_buffer_size",
         ALL,
@@ -565,7 +397,7 @@ fn open_server(
     directive: &Directive,
     children: &[Directive],
 ) -> Result<(), Problem> {
-    let mut settings = scope.settings.for_block_inside();
+    let mut settings = scope.settings.inside(Inside::Other);
     let mut place = super::Place::default();
     walk_block(
         children,
@@ -603,8 +435,8 @@ fn open_location(
         let message = "the \"alias\" directive cannot be used inside the named location";
         return Err(Problem::emerg(&alias.name.at, message));
     }
-    let mut settings = scope.settings.for_location();
-    settings.proxy.location = pattern.prefix().map(Into::into);
+    let mut settings = scope.settings.inside(Inside::Location);
+    settings.of_mut::<proxy::Settings>().location = pattern.prefix().map(Into::into);
     let mut place = super::Place {
         location: Some(pattern.clone()),
         ..super::Place::default()

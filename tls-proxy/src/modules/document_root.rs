@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
+use crate::modules::proxy;
+use crate::modules::static_files;
 use crate::request::Request;
 use crate::vars::template::Template;
 use crate::vars::{Evaluate, write};
@@ -18,7 +20,7 @@ pub(crate) struct Documents {
     folder: Option<Template>,
     alias: Option<Alias>,
     /// Set in this very location: nginx allows one of the two.
-    declared: Option<&'static str>,
+    pub(super) declared: Option<&'static str>,
 }
 
 /// How `alias` replaces the path.
@@ -31,12 +33,6 @@ enum Alias {
 }
 
 impl Documents {
-    /// What a block inside starts with.
-    pub(crate) fn inherited(mut self) -> Self {
-        self.declared = None;
-        self
-    }
-
     /// Whether `alias` names the whole file, since its location is a pattern.
     pub(crate) fn replaces_all(&self) -> bool {
         self.alias == Some(Alias::Whole)
@@ -61,7 +57,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 
 fn set_root(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let folder = declare(scope, directive, "root")?;
-    let documents = &mut scope.settings.static_files.documents;
+    let documents = &mut scope.settings.of_mut::<static_files::Settings>().documents;
     documents.folder = Some(folder);
     documents.alias = None;
     Ok(())
@@ -69,9 +65,9 @@ fn set_root(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
 
 fn set_alias(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let folder = declare(scope, directive, "alias")?;
-    let prefix = scope.settings.proxy.location.as_ref();
+    let prefix = scope.settings.of::<proxy::Settings>().location.as_ref();
     let alias = prefix.map_or(Alias::Whole, |prefix| Alias::Prefix(prefix.len()));
-    let documents = &mut scope.settings.static_files.documents;
+    let documents = &mut scope.settings.of_mut::<static_files::Settings>().documents;
     documents.folder = Some(folder);
     documents.alias = Some(alias);
     Ok(())
@@ -82,7 +78,7 @@ fn declare(
     directive: &Directive,
     name: &'static str,
 ) -> Result<Template, Problem> {
-    let documents = &mut scope.settings.static_files.documents;
+    let documents = &mut scope.settings.of_mut::<static_files::Settings>().documents;
     if let Some(other) = documents.declared.filter(|other| *other != name) {
         let message = format!(
             "\"{name}\" directive is duplicate, \"{other}\" directive was specified earlier"
@@ -112,7 +108,7 @@ fn declare(
 
 /// `$document_root`.
 pub(crate) fn folder(request: &Request) -> Vec<u8> {
-    let documents = &request.settings().static_files.documents;
+    let documents = &request.settings().of::<static_files::Settings>().documents;
     match &documents.folder {
         Some(folder) => {
             let mut folder = folder.evaluate(request).to_vec();
@@ -144,7 +140,12 @@ pub(crate) fn candidate(request: &Request, of: &[u8]) -> Vec<u8> {
 
 fn name_of(request: &Request, of: &[u8], behind_alias: bool) -> Vec<u8> {
     let mut name = folder(request);
-    match request.settings().static_files.documents.alias {
+    match request
+        .settings()
+        .of::<static_files::Settings>()
+        .documents
+        .alias
+    {
         None => name.extend_from_slice(of),
         Some(Alias::Prefix(length)) => name.extend_from_slice(of.get(length..).unwrap_or_default()),
         Some(Alias::Whole) if behind_alias => name.extend_from_slice(of),

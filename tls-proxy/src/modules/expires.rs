@@ -2,6 +2,7 @@
 
 use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::config::settings::ModuleSettings;
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;
@@ -10,7 +11,7 @@ use crate::vars::template::Template;
 
 /// One `expires`.
 #[derive(Clone, Debug, Default)]
-pub enum Settings {
+pub(crate) enum Settings {
     /// What the variables in it say when an answer is made.
     Computed {
         /// A time behind `modified`.
@@ -36,12 +37,14 @@ pub enum Settings {
 /// A hundred years, seconds: beyond it dates have five digits.
 const LONGEST: u64 = 3_153_600_000;
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "expires",
     Contexts::ALL.or(Contexts::IF),
     (1, 2),
     |scope, directive| {
-        scope.settings.expires = compile(directive, &mut scope.draft.variables)?;
+        *scope.settings.of_mut::<Settings>() = compile(directive, &mut scope.draft.variables)?;
         Ok(())
     },
 )

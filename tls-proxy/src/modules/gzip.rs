@@ -11,24 +11,25 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
-use super::{Contexts, Effect, MANY, Spec, user_agent};
+use super::{Contexts, Effect, MANY, Spec};
 use crate::admission::COMPRESSOR;
 use crate::conf::Problem;
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::pattern::Pattern;
-use crate::request::Request;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Next, Source};
+use crate::request::{Request, user_agent};
 use crate::upstream::response_body::{Frame, ResponseBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     on: bool,
     /// `gzip_types`, besides text/html; none is `*`.
     types: Option<Arc<[Box<str>]>>,
@@ -61,16 +62,18 @@ impl Default for Settings {
 
 const ALL: Contexts = Contexts::ALL;
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("gzip", ALL.or(Contexts::IF), (1, 1), |scope, directive| {
-        scope.settings.gzip.on = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().on = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
     .about("Compresses answers for clients that understand it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
         let all = directive.args.iter().any(|word| word.text == "*");
-        let own = &mut scope.settings.gzip.types;
+        let own = &mut scope.settings.of_mut::<Settings>().types;
         let before = own.take().filter(|_| !scope.first_here);
         let before = before.as_deref().unwrap_or_default();
         let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);
@@ -87,27 +90,27 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             .ok()
             .filter(|level| (1..=9).contains(level));
         let bounds = || Problem::emerg(&word.at, "value must be between 1 and 9");
-        scope.settings.gzip.level = level.ok_or_else(bounds)?;
+        scope.settings.of_mut::<Settings>().level = level.ok_or_else(bounds)?;
         Ok(())
     })
     .default("1")
     .about("From 1, fast, to 9, small."),
     Spec::set("gzip_min_length", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.gzip.min_length = arguments::size(directive, word)? as u64;
+        scope.settings.of_mut::<Settings>().min_length = arguments::size(directive, word)? as u64;
         Ok(())
     })
     .default("20")
     .about("Shorter answers are left alone."),
     Spec::set("gzip_vary", ALL, (1, 1), |scope, directive| {
-        scope.settings.gzip.vary = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().vary = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
     .about("Adds `Vary: Accept-Encoding` to answers that could be compressed."),
     Spec::set("gzip_http_version", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.gzip.version = match word.text.as_str() {
+        scope.settings.of_mut::<Settings>().version = match word.text.as_str() {
             "1.0" => Version::Http10,
             "1.1" => Version::Http11,
             other => {
@@ -120,9 +123,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("1.1")
     .about("Oldest version of requests that get compressed answers."),
     Spec::set("gzip_proxied", ALL, (1, MANY), |scope, directive| {
-        let before = Some(scope.settings.gzip.proxied).filter(|_| !scope.first_here);
+        let before =
+            Some(scope.settings.of_mut::<Settings>().proxied).filter(|_| !scope.first_here);
         let problems = &mut scope.draft.problems;
-        scope.settings.gzip.proxied = Proxied::parse(directive, before, problems)?;
+        scope.settings.of_mut::<Settings>().proxied = Proxied::parse(directive, before, problems)?;
         Ok(())
     })
     .default("off")
@@ -136,7 +140,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Buffers),
     Spec::set("gzip_disable", ALL, (1, MANY), |scope, directive| {
-        let own = &mut scope.settings.gzip;
+        let own = scope.settings.of_mut::<Settings>();
         let mut patterns = Vec::new();
         if scope.first_here {
             own.not_msie6 = false;

@@ -15,7 +15,7 @@ pub(crate) type Settings = Inherited<Addition>;
 
 /// One `add_header`.
 #[derive(Clone, Debug)]
-pub struct Addition {
+pub(crate) struct Addition {
     name: Bytes,
     value: Template,
     always: bool,
@@ -28,7 +28,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, 3),
         |scope, directive| {
             let always = arguments::always(directive)?;
-            scope.settings.headers.add(Addition {
+            scope.settings.of_mut::<Settings>().add(Addition {
                 name: Bytes::copy_from_slice(directive.args[0].text.as_bytes()),
                 value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
                 always,
@@ -42,7 +42,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "add_header_inherit",
         Contexts::ALL.or(Contexts::IF),
         (1, 1),
-        |scope, directive| scope.settings.headers.set_mode(directive),
+        |scope, directive| scope.settings.of_mut::<Settings>().set_mode(directive),
     )
     .default("on")
     .about("Whether the outer block's fields are added: where there are no own ones, never (`off`), or besides them (`merge`)."),

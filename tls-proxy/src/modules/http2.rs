@@ -2,13 +2,14 @@
 
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
 
 /// What the module keeps for each server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `http2`.
     pub on: bool,
     /// `http2_max_concurrent_streams`.
@@ -26,9 +27,11 @@ impl Default for Settings {
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("http2", HTTP_SERVER, (1, 1), |scope, directive| {
-        scope.settings.http2.on = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().on = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
@@ -39,7 +42,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let count = arguments::number(directive)?;
-            scope.settings.http2.max_concurrent_streams = u32::try_from(count).unwrap_or(u32::MAX);
+            scope.settings.of_mut::<Settings>().max_concurrent_streams =
+                u32::try_from(count).unwrap_or(u32::MAX);
             Ok(())
         },
     )

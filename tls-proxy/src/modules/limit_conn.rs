@@ -13,6 +13,7 @@ use super::limit_answers::{self, Answers};
 use super::limit_zone::{Definition, Zone, zone_size};
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::request::error_log;
@@ -33,7 +34,7 @@ pub(crate) struct Counts {
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     limits: Arc<[(Arc<Zone<Counts>>, usize)]>,
     answers: Answers,
 }
@@ -46,6 +47,8 @@ pub(crate) struct Guard {
 
 const ALL: Contexts = Contexts::ALL;
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_conn_zone", Contexts::HTTP, (2, 2), add_zone)
         .about("A table of keys and their requests under way: `KEY zone=NAME:SIZE`.")
@@ -54,19 +57,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .about("Most requests of one key at once, by a zone.")
         .repeats(),
     Spec::set("limit_conn_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_conn.answers.status = limit_answers::status(directive)?;
+        scope.settings.of_mut::<Settings>().answers.status = limit_answers::status(directive)?;
         Ok(())
     })
     .default("503")
     .about("The answer to requests beyond the limit."),
     Spec::set("limit_conn_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_conn.answers.level = limit_answers::level(directive)?;
+        scope.settings.of_mut::<Settings>().answers.level = limit_answers::level(directive)?;
         Ok(())
     })
     .default("error")
     .about("The severity of rejections."),
     Spec::set("limit_conn_dry_run", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_conn.answers.dry_run = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().answers.dry_run = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
@@ -107,7 +110,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         )
     };
     let most: usize = most.ok_or_else(invalid)?;
-    let own = &mut scope.settings.limit_conn.limits;
+    let own = &mut scope.settings.of_mut::<Settings>().limits;
     let inherited = if scope.first_here { &[] } else { &own[..] };
     if inherited.iter().any(|(other, _)| Arc::ptr_eq(other, &zone)) {
         return Err(Problem::emerg(
@@ -156,7 +159,7 @@ impl Drop for Guard {
 /// Lets the request in or not.
 pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.limit_conn;
+    let settings = config.location(request.location).settings.of::<Settings>();
     if settings.limits.is_empty() || request.limit_conn_status.is_some() {
         return Ok(());
     }

@@ -7,11 +7,22 @@ use super::{Contexts, Effect, MANY, Place, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::request::Request;
 
-/// One `limit_except`; a location does not inherit it.
+/// What the module keeps for each block; not inherited.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings(Option<Arc<LimitExcept>>);
+
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        self.0.as_ref().map(|_| Self::default())
+    }
+}
+
+/// One `limit_except`.
 #[derive(Debug)]
-pub struct LimitExcept {
+pub(crate) struct LimitExcept {
     methods: Vec<String>,
     others: LocationId,
 }
@@ -55,7 +66,7 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
         }
         methods.push(method);
     }
-    let mut settings = scope.settings.for_block_inside();
+    let mut settings = scope.settings.inside(Inside::Other);
     let place = &mut Place::default();
     walk_block(
         lines,
@@ -65,14 +76,19 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
         place,
     );
     let others = scope.draft.add_location(settings, Vec::new());
-    scope.settings.limit_except = Some(Arc::new(LimitExcept { methods, others }));
+    scope.settings.of_mut::<Settings>().0 = Some(Arc::new(LimitExcept { methods, others }));
     Ok(())
 }
 
 /// Sends a request whose method is not named to the settings for it.
 pub(crate) fn apply(request: &mut Request) {
     let config = request.config.clone();
-    let Some(limit) = &config.location(request.location).settings.limit_except else {
+    let Some(limit) = &config
+        .location(request.location)
+        .settings
+        .of::<Settings>()
+        .0
+    else {
         return;
     };
     let named = |own: &String| own.as_bytes() == &request.head.method[..];

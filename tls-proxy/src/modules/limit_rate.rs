@@ -10,8 +10,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
+use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
@@ -23,7 +25,7 @@ use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Bytes in a second; none or 0 is no limit.
     rate: Option<Template>,
     /// Bytes before the limit holds.
@@ -32,15 +34,17 @@ pub struct Settings {
 
 const PLACES: Contexts = Contexts::ALL.or(Contexts::IF);
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_rate", PLACES, (1, 1), |scope, directive| {
-        scope.settings.limit_rate.rate = Some(size(scope, directive)?);
+        scope.settings.of_mut::<Settings>().rate = Some(size(scope, directive)?);
         Ok(())
     })
     .default("0")
     .about("Most bytes of an answer in a second; 0 is no limit. `set $limit_rate` overrides it."),
     Spec::set("limit_rate_after", PLACES, (1, 1), |scope, directive| {
-        scope.settings.limit_rate.after = Some(size(scope, directive)?);
+        scope.settings.of_mut::<Settings>().after = Some(size(scope, directive)?);
         Ok(())
     })
     .default("0")
@@ -68,7 +72,10 @@ fn value(request: &Request, text: &[u8]) -> u64 {
 /// Bytes in a second for this request; 0 is no limit. From here on
 /// `$limit_rate` tells it.
 fn rate(request: &mut Request) -> u64 {
-    if let (None, Some(rate)) = (&request.limit_rate, &request.settings().limit_rate.rate) {
+    if let (None, Some(rate)) = (
+        &request.limit_rate,
+        &request.settings().of::<Settings>().rate,
+    ) {
         request.limit_rate = Some(rate.evaluate(request));
     }
     match &request.limit_rate {
@@ -79,7 +86,7 @@ fn rate(request: &mut Request) -> u64 {
 
 /// `proxy_limit_rate`, which holds for answers of upstreams.
 fn upstream_rate(request: &Request, response: &Response) -> u64 {
-    let proxy = &request.settings().proxy;
+    let proxy = request.settings().of::<proxy::Settings>();
     match &proxy.limit_rate {
         Some(rate) if proxy.buffering && response.is_of_upstream() => {
             value(request, &rate.evaluate(request))
@@ -102,7 +109,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     {
         return;
     }
-    let after = &request.settings().limit_rate.after;
+    let after = &request.settings().of::<Settings>().after;
     let after = after
         .as_ref()
         .map_or(0, |after| value(request, &after.evaluate(request)));

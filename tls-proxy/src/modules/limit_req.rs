@@ -11,6 +11,7 @@ use super::limit_answers::{self, Answers};
 use super::limit_zone::{Definition, Zone, zone_size};
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::request::Request;
@@ -29,7 +30,7 @@ struct Limit {
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     limits: Arc<[Limit]>,
     answers: Answers,
 }
@@ -43,6 +44,8 @@ struct Wait<'a> {
 
 const ALL: Contexts = Contexts::ALL;
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_req_zone", Contexts::HTTP, (3, 3), add_zone)
         .about("A table of keys and how often each may come: `KEY zone=NAME:SIZE rate=10r/s`.")
@@ -51,19 +54,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .about("Limits requests by a zone; `burst=` more wait, or with `nodelay` pass at once.")
         .repeats(),
     Spec::set("limit_req_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_req.answers.status = limit_answers::status(directive)?;
+        scope.settings.of_mut::<Settings>().answers.status = limit_answers::status(directive)?;
         Ok(())
     })
     .default("503")
     .about("The answer to requests beyond the limit."),
     Spec::set("limit_req_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_req.answers.level = limit_answers::level(directive)?;
+        scope.settings.of_mut::<Settings>().answers.level = limit_answers::level(directive)?;
         Ok(())
     })
     .default("error")
     .about("The severity of rejections; waits are one lower."),
     Spec::set("limit_req_dry_run", ALL, (1, 1), |scope, directive| {
-        scope.settings.limit_req.answers.dry_run = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().answers.dry_run = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
@@ -141,7 +144,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         }
     }
     let zone = zone.ok_or_else(|| without_zone(directive))?;
-    let own = &mut scope.settings.limit_req.limits;
+    let own = &mut scope.settings.of_mut::<Settings>().limits;
     let inherited = if scope.first_here { &[] } else { &own[..] };
     if inherited
         .iter()
@@ -181,7 +184,7 @@ impl Limit {
 /// Lets the request pass, wait or go.
 pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.limit_req;
+    let settings = config.location(request.location).settings.of::<Settings>();
     if settings.limits.is_empty() || request.limit_req_status.is_some() {
         return Ok(());
     }

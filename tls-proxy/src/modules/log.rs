@@ -9,6 +9,7 @@ use super::document_root::{folder, path};
 use super::log_format::Format;
 use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
@@ -23,7 +24,7 @@ const COMPRESSED: usize = 64 << 10;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `access_log`, all of them.
     logs: Arc<[AccessLog]>,
     /// `access_log off`, which counts more than what stands beside it.
@@ -78,6 +79,8 @@ pub(crate) struct Buffer {
     level: u32,
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "log_format",
@@ -127,18 +130,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 
 fn add(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     if scope.first_here {
-        scope.settings.log.logs = Arc::new([]);
-        scope.settings.log.off = false;
+        scope.settings.of_mut::<Settings>().logs = Arc::new([]);
+        scope.settings.of_mut::<Settings>().off = false;
     }
     if arguments::first(directive).text == "off" {
-        scope.settings.log.off = true;
+        scope.settings.of_mut::<Settings>().off = true;
         return match directive.args.get(1) {
             Some(word) => Err(arguments::invalid_parameter(word)),
             None => Ok(()),
         };
     }
     let log = AccessLog::parse(scope, directive)?;
-    let own = &mut scope.settings.log.logs;
+    let own = &mut scope.settings.of_mut::<Settings>().logs;
     *own = own.iter().cloned().chain([log]).collect();
     Ok(())
 }
@@ -296,7 +299,7 @@ impl Buffer {
 
 /// Writes the lines of a request that has ended.
 pub(crate) fn write(request: &Request) {
-    let settings = &request.settings().log;
+    let settings = request.settings().of::<Settings>();
     if settings.off {
         return;
     }

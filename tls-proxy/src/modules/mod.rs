@@ -12,6 +12,7 @@ pub(crate) mod access;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
 pub(crate) mod charset;
+pub(crate) mod client_body;
 pub(crate) mod core;
 #[cfg(test)]
 mod defaults;
@@ -68,6 +69,7 @@ use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
 use crate::config::draft::Draft;
+use crate::config::settings::{Settings, Slot, Stored};
 use crate::vars::Tables;
 
 /// The kinds of block a directive may stand in, as a set.
@@ -219,6 +221,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("main", crate::modules::process::DIRECTIVES),
     ("core", core::DIRECTIVES),
     ("core: by browser", user_agent::DIRECTIVES),
+    ("core: bodies of requests in files", client_body::DIRECTIVES),
     ("listen", listen::DIRECTIVES),
     ("ssl", ssl::DIRECTIVES),
     ("ssl: certificates of clients", ssl_client::DIRECTIVES),
@@ -290,92 +293,52 @@ pub(crate) fn find(name: &str, context: Contexts) -> Option<&'static Spec> {
     named.find(|spec| spec.contexts.meets(context)).or(first)
 }
 
-/// The settings that every block from `http` down has, one part per module.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Limits, time-outs and what belongs to no other module.
-    pub core: core::Settings,
-    /// Fields added to answers.
-    pub headers: headers::Settings,
-    /// Where and how requests are logged.
-    pub log: log::Settings,
-    /// Requests to upstreams.
-    pub proxy: proxy::Settings,
-    /// TLS to upstreams.
-    pub proxy_ssl: proxy_ssl::Settings,
-    /// Answers and changes decided in the configuration.
-    pub rewrite: rewrite::Settings,
-    /// Certificates and TLS parameters; meaningful down to the server.
-    pub ssl: crate::tls::settings::ServerSettings,
-    /// HTTP/2; meaningful down to the server.
-    pub http2: http2::Settings,
-    /// Content types.
-    pub types: types::Settings,
-    /// Files.
-    pub static_files: static_files::Settings,
-    /// Conditional requests.
-    pub not_modified: not_modified::Settings,
-    /// Parts of files.
-    pub range: range::Settings,
-    /// Who may come in.
-    pub access: access::Settings,
-    /// Who knows names.
-    pub resolver: resolver::Settings,
-    /// From which pages requests may come.
-    pub referer: referer::Settings,
-    /// Another location decides.
-    pub auth_request: auth_request::Settings,
-    /// Names and passwords.
-    pub auth_basic: auth_basic::Settings,
-    /// The client behind a proxy.
-    pub realip: realip::Settings,
-    /// How often a key may come.
-    pub limit_req: limit_req::Settings,
-    /// How many requests of a key at once.
-    pub limit_conn: limit_conn::Settings,
-    /// How fast answers leave.
-    pub limit_rate: limit_rate::Settings,
-    /// How long answers may be kept.
-    pub expires: expires::Settings,
-    /// Fields behind the body.
-    pub trailers: trailers::Settings,
-    /// Compression.
-    pub gzip: gzip::Settings,
-    /// What a text's encoding is called.
-    pub charset: charset::Settings,
-    /// Answers with counts; not inherited.
-    pub stub_status: bool,
-    /// Other settings for other methods; not inherited.
-    pub limit_except: Option<Arc<limit_except::LimitExcept>>,
-    /// Which file; not inherited.
-    pub try_files: Option<Arc<try_files::TryFiles>>,
+/// Lists the settings of all modules: each gets its slot.
+macro_rules! settings {
+    ($($name:ident: $settings:ty,)*) => {
+        #[allow(non_camel_case_types)]
+        enum Slots { $($name),* }
+
+        $(impl Slot for $settings {
+            const SLOT: usize = Slots::$name as usize;
+        })*
+
+        /// What holds before the first line of a configuration.
+        pub(crate) fn unwritten() -> Settings {
+            Settings::new([$(Arc::new(<$settings>::default()) as Arc<dyn Stored>),*])
+        }
+    };
 }
 
-impl Settings {
-    /// What any block inside starts with: `if` and `limit_except` keep what a
-    /// location does not.
-    pub(crate) fn for_block_inside(&self) -> Self {
-        let mut own = self.clone();
-        own.rewrite = own.rewrite.inherited();
-        own.static_files.documents = own.static_files.documents.inherited();
-        own.access = own.access.inherited();
-        own.try_files = None;
-        own.limit_except = None;
-        own.stub_status = false;
-        own.headers = own.headers.inside();
-        own.trailers = own.trailers.inside();
-        own
-    }
-
-    /// What a location starts with: its parent's settings but for what nginx
-    /// does not hand down.
-    pub(crate) fn for_location(&self) -> Self {
-        let mut own = self.for_block_inside();
-        own.proxy.pass = None;
-        own.proxy_ssl.connector = None;
-        own.core.internal = false;
-        own
-    }
+settings! {
+    access: access::Settings,
+    auth_basic: auth_basic::Settings,
+    auth_request: auth_request::Settings,
+    charset: charset::Settings,
+    client_body: client_body::Settings,
+    expires: expires::Settings,
+    gzip: gzip::Settings,
+    headers: headers::Settings,
+    http2: http2::Settings,
+    limit_conn: limit_conn::Settings,
+    limit_except: limit_except::Settings,
+    limit_rate: limit_rate::Settings,
+    limit_req: limit_req::Settings,
+    log: log::Settings,
+    not_modified: not_modified::Settings,
+    proxy: proxy::Settings,
+    proxy_ssl: proxy_ssl::Settings,
+    range: range::Settings,
+    realip: realip::Settings,
+    referer: referer::Settings,
+    resolver: resolver::Settings,
+    rewrite: rewrite::Settings,
+    ssl: ssl::Settings,
+    static_files: static_files::Settings,
+    stub_status: stub_status::Settings,
+    trailers: trailers::Settings,
+    try_files: try_files::Settings,
+    types: types::Settings,
 }
 
 /// Where a directive stands while its effect is computed.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::{Contexts, Spec};
 use crate::conf::Problem;
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::message::fields::members;
 use crate::request::Request;
@@ -13,7 +14,7 @@ use crate::time::http_date;
 
 /// `if_modified_since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Settings {
+pub(crate) enum Settings {
     /// The file changed.
     Off,
     /// The time is another one.
@@ -23,13 +24,15 @@ pub enum Settings {
     Before,
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "if_modified_since",
     Contexts::ALL,
     (1, 1),
     |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.not_modified = match word.text.as_str() {
+        *scope.settings.of_mut::<Settings>() = match word.text.as_str() {
             "off" => Settings::Off,
             "exact" => Settings::Exact,
             "before" => Settings::Before,
@@ -52,7 +55,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     }
     let settings = request.settings();
     let known = response.validators.as_deref();
-    match decide(settings.not_modified, known, |name| {
+    match decide(*settings.of::<Settings>(), known, |name| {
         request.head.fields.first(name)
     }) {
         200 => {}

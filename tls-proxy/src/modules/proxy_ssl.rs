@@ -8,6 +8,7 @@ use rustls::sign::CertifiedKey;
 
 use super::{Contexts, Effect, MANY, Spec, listen, ssl};
 use crate::conf::Problem;
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};
@@ -16,7 +17,7 @@ use crate::vars::template::Template;
 
 /// What the directives here say for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How TLS is spoken.
     pub tls: UpstreamSettings,
     /// `proxy_ssl_name`; the host of `proxy_pass` if there is none.
@@ -25,9 +26,19 @@ pub struct Settings {
     pub(crate) connector: Option<Arc<Connector>>,
 }
 
+impl ModuleSettings for Settings {
+    fn inside(&self, inside: Inside) -> Option<Self> {
+        let kept = inside != Inside::Location || self.connector.is_none();
+        (!kept).then(|| Self {
+            connector: None,
+            ..self.clone()
+        })
+    }
+}
+
 /// What the location of `request` asks for.
 pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Result<Option<Secured>, Problem> {
-    let settings = &request.settings().proxy_ssl;
+    let settings = request.settings().of::<Settings>();
     let written = settings.name.as_ref().map(|name| name.evaluate(request));
     let name = match &written {
         Some(written) => String::from_utf8_lossy(written),
@@ -74,7 +85,7 @@ macro_rules! file {
                         .with_help("write the path itself"),
                 );
             }
-            let own = &mut scope.settings.proxy_ssl.tls;
+            let own = &mut scope.settings.of_mut::<Settings>().tls;
             own.$field = match word.text.as_str() {
                 "" => None,
                 _ => Some(File::parse(directive, scope.draft)),
@@ -93,7 +104,7 @@ macro_rules! named {
                 "" => None,
                 _ => Some(File::parse_named(directive, scope.draft)?),
             };
-            scope.settings.proxy_ssl.tls.$field = file;
+            scope.settings.of_mut::<Settings>().tls.$field = file;
             Ok(())
         })
         .about($about)
@@ -104,7 +115,7 @@ macro_rules! named {
 macro_rules! flag {
     ($name:literal, $field:ident, $default:literal, $about:literal) => {
         Spec::set($name, ALL, (1, 1), |scope, directive| {
-            scope.settings.proxy_ssl.tls.$field = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().tls.$field = arguments::flag(directive)?;
             Ok(())
         })
         .default($default)
@@ -115,7 +126,7 @@ macro_rules! flag {
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_ssl_verify", ALL, (1, 1), |scope, directive| {
         let on = arguments::flag(directive)?;
-        scope.settings.proxy_ssl.tls.verify = on.then(|| directive.name.at.clone());
+        scope.settings.of_mut::<Settings>().tls.verify = on.then(|| directive.name.at.clone());
         Ok(())
     })
     .default("off")
@@ -131,7 +142,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "Revoked certificates (PEM): a list of every authority in the chain."
     ),
     Spec::set("proxy_ssl_verify_depth", ALL, (1, 1), |scope, directive| {
-        scope.settings.proxy_ssl.tls.depth = arguments::number(directive)?;
+        scope.settings.of_mut::<Settings>().tls.depth = arguments::number(directive)?;
         Ok(())
     })
     .default("1")
@@ -139,7 +150,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_ssl_name", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let name = Template::compile(word, &mut scope.draft.variables)?;
-        scope.settings.proxy_ssl.name = Some(name);
+        scope.settings.of_mut::<Settings>().name = Some(name);
         Ok(())
     })
     .default("$proxy_host")
@@ -157,14 +168,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "Sessions with upstreams are resumed."
     ),
     Spec::set("proxy_ssl_protocols", ALL, (1, MANY), |scope, directive| {
-        let own = &mut scope.settings.proxy_ssl.tls;
+        let own = &mut scope.settings.of_mut::<Settings>().tls;
         (own.tls12, own.tls13) = super::ssl::protocols(directive, &mut scope.draft.problems)?;
         Ok(())
     })
     .default("TLSv1.2 TLSv1.3")
     .about("Versions of TLS; older ones than 1.2 are never spoken."),
     Spec::set("proxy_ssl_ciphers", ALL, (1, 1), |scope, directive| {
-        scope.settings.proxy_ssl.tls.ciphers =
+        scope.settings.of_mut::<Settings>().tls.ciphers =
             Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
@@ -186,14 +197,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let file = File::parse_readable(directive, scope.draft)?;
-            scope.settings.proxy_ssl.tls.passwords = Some(file);
+            scope.settings.of_mut::<Settings>().tls.passwords = Some(file);
             Ok(())
         },
     )
     .about("Passwords of encrypted keys (PKCS#8), one a line."),
     Spec::set("proxy_ssl_certificate_cache", ALL, (1, 3), |scope, directive| {
         let cache = super::ssl::certificate_cache(directive)?;
-        scope.settings.proxy_ssl.tls.certificate_cache = cache;
+        scope.settings.of_mut::<Settings>().tls.certificate_cache = cache;
         Ok(())
     })
     .default("off")

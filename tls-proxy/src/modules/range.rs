@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::{Contexts, Spec};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::message::head::Version;
 use crate::request::Request;
@@ -19,7 +20,7 @@ use crate::upstream::response_body::Frame;
 
 /// What the module keeps for each block.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `max_ranges`.
     most: usize,
 }
@@ -30,10 +31,12 @@ impl Default for Settings {
     }
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] =
     &[
         Spec::set("max_ranges", Contexts::ALL, (1, 1), |scope, directive| {
-            scope.settings.range.most = arguments::number(directive)?;
+            scope.settings.of_mut::<Settings>().most = arguments::number(directive)?;
             Ok(())
         })
         .about(
@@ -54,7 +57,7 @@ enum Asked {
 
 /// Cuts the answer down to what the client asked for.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
-    let most = request.settings().range.most;
+    let most = request.settings().of::<Settings>().most;
     let (Some(known), Content::File(file), Some(length)) =
         (&response.validators, &response.content, response.length)
     else {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::forwarded_for::Trust;
 use super::{Contexts, Spec};
 use crate::conf::Problem;
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::net::UNSPECIFIED;
 use crate::net::cidr::Network;
@@ -15,7 +16,7 @@ use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `set_real_ip_from`.
     trusted: Arc<[Network]>,
     /// `real_ip_header`.
@@ -41,6 +42,8 @@ impl Default for Settings {
     }
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "set_real_ip_from",
@@ -48,7 +51,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            let own = &mut scope.settings.realip.trusted;
+            let own = &mut scope.settings.of_mut::<Settings>().trusted;
             let inherited = if scope.first_here { &[] } else { &own[..] };
             let mut trusted = inherited.to_vec();
             match word.text.as_str() {
@@ -77,7 +80,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.settings.realip.source = match word.text.as_str() {
+            scope.settings.of_mut::<Settings>().source = match word.text.as_str() {
                 "proxy_protocol" => Source::ProxyProtocol,
                 name => Source::Field(name.into()),
             };
@@ -91,7 +94,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 1),
         |scope, directive| {
-            scope.settings.realip.recursive = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().recursive = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -112,7 +115,7 @@ fn lookup(name: &str) -> Option<Vec<Network>> {
 /// Puts the client's own address in the place of the proxy's.
 pub(crate) fn apply(request: &mut Request) {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.realip;
+    let settings = config.location(request.location).settings.of::<Settings>();
     if settings.trusted.is_empty() || request.behind_proxy {
         return;
     }

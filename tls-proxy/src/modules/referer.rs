@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::settings::ModuleSettings;
 use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::vars::{Evaluate, write};
@@ -14,7 +15,7 @@ const LONGEST_HOST: usize = 256;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings(Option<Arc<Referers>>);
+pub(crate) struct Settings(Option<Arc<Referers>>);
 
 /// A name, and the beginning of the paths it is for.
 type Named = (Box<[u8]>, Box<[u8]>);
@@ -33,6 +34,8 @@ struct Referers {
     prefixes: Vec<Named>,
     patterns: Vec<Pattern>,
 }
+
+impl ModuleSettings for Settings {}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -58,7 +61,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 fn set(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let own = &mut scope.settings.referer.0;
+    let own = &mut scope.settings.of_mut::<Settings>().0;
     let mut referers = match own.take() {
         Some(before) if !scope.first_here => Arc::unwrap_or_clone(before),
         _ => Referers::default(),
@@ -209,7 +212,7 @@ impl Settings {
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("invalid_referer", |request, out| {
-    let referers = &request.settings().referer.0;
+    let referers = &request.settings().of::<Settings>().0;
     let valid = referers.as_ref().is_none_or(|own| own.allow(request));
     write(Some(if valid { b"" } else { b"1" }), out)
 })];

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::{Contexts, MANY, Scope, Spec, listen};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::upstream::dns::resolver::Resolver;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `resolver`.
     pub resolver: Option<Arc<Resolver>>,
     /// `resolver_timeout`.
@@ -30,16 +31,18 @@ impl Default for Settings {
 
 const PLACES: Contexts = Contexts::ALL.or(Contexts::UPSTREAM);
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("resolver", PLACES, (1, MANY), |scope, directive| {
         let resolver = parse(scope, directive)?;
-        scope.settings.resolver.resolver = Some(Arc::new(resolver));
+        scope.settings.of_mut::<Settings>().resolver = Some(Arc::new(resolver));
         Ok(())
     })
     .about("Name servers for names in `proxy_pass` that come from variables; `valid=`, `ipv4=off`, `ipv6=off`."),
     Spec::set("resolver_timeout", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.resolver.timeout = arguments::time(directive, word)?;
+        scope.settings.of_mut::<Settings>().timeout = arguments::time(directive, word)?;
         Ok(())
     })
     .default("30s")

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::request::Request;
@@ -21,6 +22,10 @@ const CERTIFICATE_CACHE: &[(&str, Parameter)] = &[
     ("inactive", Parameter::Seconds),
     ("valid", Parameter::Seconds),
 ];
+
+pub(crate) use crate::tls::settings::ServerSettings as Settings;
+
+impl ModuleSettings for Settings {}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("ssl", HTTP_SERVER, (1, 1), |scope, directive| {
@@ -41,7 +46,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let file = File::parse_named(directive, scope.draft)?;
-            add_file(&mut scope.settings.ssl.certificates, file, scope.first_here);
+            add_file(&mut scope.settings.of_mut::<Settings>().certificates, file, scope.first_here);
             Ok(())
         },
     )
@@ -53,7 +58,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let file = File::parse_named(directive, scope.draft)?;
-            add_file(&mut scope.settings.ssl.keys, file, scope.first_here);
+            add_file(&mut scope.settings.of_mut::<Settings>().keys, file, scope.first_here);
             Ok(())
         },
     )
@@ -64,7 +69,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, MANY),
         |scope, directive| {
-            let ssl = &mut scope.settings.ssl;
+            let ssl = scope.settings.of_mut::<Settings>();
             (ssl.tls12, ssl.tls13) = protocols(directive, &mut scope.draft.problems)?;
             Ok(())
         },
@@ -72,13 +77,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("TLSv1.2 TLSv1.3")
     .about("Versions of TLS; older ones than 1.2 are never spoken."),
     Spec::set("ssl_ciphers", HTTP_SERVER, (1, 1), |scope, directive| {
-        scope.settings.ssl.ciphers = Some(arguments::first(directive).text.as_str().into());
+        scope.settings.of_mut::<Settings>().ciphers = Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
     .default("HIGH:!aNULL:!MD5")
     .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
     Spec::set("ssl_ecdh_curve", HTTP_SERVER, (1, 1), |scope, directive| {
-        scope.settings.ssl.curves = Some(arguments::first(directive).text.as_str().into());
+        scope.settings.of_mut::<Settings>().curves = Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
     .default("auto")
@@ -88,7 +93,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.prefer_server_ciphers = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().prefer_server_ciphers = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -99,7 +104,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.reject_handshake = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().reject_handshake = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -110,7 +115,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.passwords = Some(File::parse_readable(directive, scope.draft)?);
+            scope.settings.of_mut::<Settings>().passwords = Some(File::parse_readable(directive, scope.draft)?);
             Ok(())
         },
     )
@@ -123,7 +128,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Size),
     Spec::set("ssl_dhparam", HTTP_SERVER, (1, 1), |scope, directive| {
-        scope.settings.ssl.dhparam = Some(File::parse(directive, scope.draft));
+        scope.settings.of_mut::<Settings>().dhparam = Some(File::parse(directive, scope.draft));
         Ok(())
     })
     .about("Without effect: finite-field key exchange is not offered. The file has to exist."),
@@ -142,7 +147,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Flag),
     Spec::set("ssl_certificate_cache", HTTP_SERVER, (1, 3), |scope, directive| {
-        scope.settings.ssl.certificate_cache = certificate_cache(directive)?;
+        scope.settings.of_mut::<Settings>().certificate_cache = certificate_cache(directive)?;
         Ok(())
     })
     .default("off")

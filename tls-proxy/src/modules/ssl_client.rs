@@ -6,6 +6,7 @@ use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::Level;
+use crate::modules::ssl;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
@@ -18,7 +19,7 @@ macro_rules! file {
     ($name:literal, $field:ident, $about:literal) => {
         Spec::set($name, HTTP_SERVER, (1, 1), |scope, directive| {
             let file = File::parse(directive, scope.draft);
-            scope.settings.ssl.client.$field = Some(file);
+            scope.settings.of_mut::<ssl::Settings>().client.$field = Some(file);
             Ok(())
         })
         .about($about)
@@ -32,7 +33,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            let client = &mut scope.settings.ssl.client;
+            let client = &mut scope.settings.of_mut::<ssl::Settings>().client;
             client.at = Some(word.at.clone());
             client.verify = arguments::choice(
                 word,
@@ -63,7 +64,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.client.depth = arguments::number(directive)?;
+            scope.settings.of_mut::<ssl::Settings>().client.depth = arguments::number(directive)?;
             Ok(())
         },
     )
@@ -123,7 +124,7 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
         .as_ref()
         .and_then(|tls| tls.server_name.as_deref());
     let other = request.server != request.named;
-    if !other || request.settings().ssl.client.verify == Verify::Off {
+    if !other || request.settings().of::<ssl::Settings>().client.verify == Verify::Off {
         return Ok(());
     }
     let known = |name: &str| request.listen().names.find_quietly(name);
@@ -142,7 +143,7 @@ pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
     let Some(tls) = &request.connection.tls else {
         return Ok(());
     };
-    let verify = request.settings().ssl.client.verify;
+    let verify = request.settings().of::<ssl::Settings>().client.verify;
     if verify == Verify::Off {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::draft::Paths;
+use crate::modules::ssl;
 use crate::tls::settings::{File, ServerSettings};
 
 /// Options of OpenSSL that ask for what is always so here, or that change
@@ -38,7 +39,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .repeats()];
 
 fn apply(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let ssl = &mut scope.settings.ssl;
+    let ssl = scope.settings.of_mut::<ssl::Settings>();
     let (command, value) = (&directive.args[0], &directive.args[1]);
     match command.text.to_ascii_lowercase().as_str() {
         "ciphersuites" => ssl.suites13 = Some(value.text.as_str().into()),

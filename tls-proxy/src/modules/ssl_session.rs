@@ -5,6 +5,7 @@ use super::ssl::add_file;
 use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
+use crate::modules::ssl;
 use crate::tls::settings::{Cache, File};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
@@ -21,7 +22,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.session.tickets = arguments::flag(directive)?;
+            scope.settings.of_mut::<ssl::Settings>().session.tickets = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -33,7 +34,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let file = File::parse(directive, scope.draft);
-            let own = &mut scope.settings.ssl.session.ticket_keys;
+            let own = &mut scope.settings.of_mut::<ssl::Settings>().session.ticket_keys;
             add_file(own, file, scope.first_here);
             Ok(())
         },
@@ -45,7 +46,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 2),
         |scope, directive| {
-            scope.settings.ssl.session.cache = parse_cache(directive)?;
+            scope.settings.of_mut::<ssl::Settings>().session.cache = parse_cache(directive)?;
             Ok(())
         },
     )
@@ -58,7 +59,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let time = arguments::seconds(directive, arguments::first(directive))?;
-            scope.settings.ssl.session.timeout = time;
+            scope.settings.of_mut::<ssl::Settings>().session.timeout = time;
             Ok(())
         },
     )

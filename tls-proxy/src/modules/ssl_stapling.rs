@@ -4,6 +4,7 @@
 use super::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
+use crate::modules::ssl;
 use crate::tls::settings::File;
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
@@ -12,7 +13,8 @@ const NOT_ASKED: &str = "responders are not asked; `ssl_stapling_file` is what i
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("ssl_stapling", HTTP_SERVER, (1, 1), |scope, directive| {
         let on = arguments::flag(directive)?;
-        scope.settings.ssl.stapling.on = on.then(|| directive.name.at.clone());
+        scope.settings.of_mut::<ssl::Settings>().stapling.on =
+            on.then(|| directive.name.at.clone());
         Ok(())
     })
     .default("off")
@@ -22,7 +24,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         |scope, directive| {
-            scope.settings.ssl.stapling.file = Some(File::parse(directive, scope.draft));
+            scope.settings.of_mut::<ssl::Settings>().stapling.file =
+                Some(File::parse(directive, scope.draft));
             Ok(())
         },
     )

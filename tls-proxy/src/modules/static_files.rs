@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::document_root::{self, Documents};
 use super::{Contexts, Effect, MANY, Spec, types};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::log::level::{Level, shown};
@@ -37,7 +38,7 @@ fn check_directio(directive: &Directive) -> Result<(), Problem> {
 
 /// What the modules keep for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `root` or `alias`.
     pub(crate) documents: Documents,
     /// `index`.
@@ -59,6 +60,17 @@ impl Default for Settings {
     }
 }
 
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        let declared = self.documents.declared.as_ref();
+        declared.map(|_| {
+            let mut own = self.clone();
+            own.documents.declared = None;
+            own
+        })
+    }
+}
+
 const ALL: Contexts = Contexts::ALL;
 const ALL_IF: Contexts = ALL.or(Contexts::IF);
 const CACHE: Effect = Effect::Accepted("files are opened for each request; the kernel caches them");
@@ -66,7 +78,7 @@ const READS: Effect = Effect::Accepted("files are read in small pieces through t
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("index", ALL, (1, MANY), |scope, directive| {
-        let own = &mut scope.settings.static_files.index;
+        let own = &mut scope.settings.of_mut::<Settings>().index;
         let mut names = if scope.first_here {
             Vec::new()
         } else {
@@ -86,13 +98,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Files that stand for a folder, the first that is there.")
     .repeats(),
     Spec::set("etag", ALL, (1, 1), |scope, directive| {
-        scope.settings.static_files.etag = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().etag = arguments::flag(directive)?;
         Ok(())
     })
     .default("on")
     .about("Files carry an `ETag` of their time and size."),
     Spec::set("log_not_found", ALL, (1, 1), |scope, directive| {
-        scope.settings.static_files.log_not_found = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().log_not_found = arguments::flag(directive)?;
         Ok(())
     })
     .default("on")
@@ -161,7 +173,7 @@ pub(crate) fn serve(request: &mut Request) -> ContentResult {
     if !matches!(method, b"GET" | b"HEAD" | b"POST") {
         return ContentResult::refuse(405);
     }
-    let replaced = request.settings().static_files.documents.replaced();
+    let replaced = request.settings().of::<Settings>().documents.replaced();
     if internal_path::climbs(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);
@@ -197,7 +209,7 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
 
 fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
     let modified = u64::try_from(meta.mtime()).unwrap_or_default();
-    let etag = request.settings().static_files.etag;
+    let etag = request.settings().of::<Settings>().etag;
     let etag = etag.then(|| Bytes::from(format!("\"{modified:x}-{:x}\"", meta.len())));
     let body = FileBody::new(file, meta.len());
     let mut response = Response::file(types::of(request), meta.len(), Content::File(body));
@@ -228,7 +240,7 @@ fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refu
         PermissionDenied => (403, Level::Error),
         _ => (500, Level::Crit),
     };
-    if status != 404 || request.settings().static_files.log_not_found {
+    if status != 404 || request.settings().of::<Settings>().log_not_found {
         let reason = crate::conf::reason(error);
         let path = shown(path.as_os_str().as_bytes());
         error_log::request(
@@ -247,7 +259,7 @@ fn open_index(request: &mut Request) -> ContentResult {
     let index = &config
         .location(request.location)
         .settings
-        .static_files
+        .of::<Settings>()
         .index;
     let names: Vec<Bytes> = match &index[..] {
         [] => vec![Bytes::from_static(b"index.html")],

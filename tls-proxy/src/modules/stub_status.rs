@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Contexts, Spec};
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::metrics::{Sums, sums};
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -10,12 +11,25 @@ use crate::request::response::Response;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
+/// What the module keeps for each block; not inherited.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// `stub_status`.
+    pub(crate) on: bool,
+}
+
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        self.on.then(Self::default)
+    }
+}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "stub_status",
     Contexts::SERVER.or(Contexts::LOCATION),
     (0, 1),
     |scope, _| {
-        scope.settings.stub_status = true;
+        scope.settings.of_mut::<Settings>().on = true;
         Ok(())
     },
 )

@@ -19,7 +19,7 @@ pub(crate) type Settings = Inherited<Trailer>;
 
 /// One `add_trailer`.
 #[derive(Clone, Debug)]
-pub struct Trailer {
+pub(crate) struct Trailer {
     name: Box<str>,
     value: Template,
     always: bool,
@@ -31,7 +31,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     (2, 3),
     |scope, directive| {
         let always = arguments::always(directive)?;
-        scope.settings.trailers.add(Trailer {
+        scope.settings.of_mut::<Settings>().add(Trailer {
             name: directive.args[0].text.as_str().into(),
             value: Template::compile(&directive.args[1], &mut scope.draft.variables)?,
             always,
@@ -42,7 +42,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .about("Adds a field behind the body; its value is that of the moment the body has ended.")
 .repeats(),
 Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope, directive| {
-    scope.settings.trailers.set_mode(directive)
+    scope.settings.of_mut::<Settings>().set_mode(directive)
 })
 .default("on")
 .about("Whether the outer block's trailers are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
@@ -50,7 +50,7 @@ Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope,
 
 /// Has trailers follow the body, which is then sent in chunks.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
-    let trailers = &request.settings().trailers;
+    let trailers = request.settings().of::<Settings>();
     if trailers.iter().next().is_none() {
         return;
     }
@@ -91,7 +91,7 @@ pub(crate) fn at_end(
     }
     request.outcome.trailers = upstreams.to_vec();
     let config = request.config.clone();
-    let trailers = &config.location(request.location).settings.trailers;
+    let trailers = config.location(request.location).settings.of::<Settings>();
     for trailer in trailers.iter().filter(|trailer| trailer.always || regular) {
         let value = trailer.value.evaluate(request);
         let over_http2 = request.head.version >= Version::Http2;

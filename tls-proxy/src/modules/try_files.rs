@@ -5,14 +5,26 @@ use std::sync::Arc;
 
 use super::{Contexts, MANY, Scope, Spec, document_root};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::message::internal_path;
+use crate::modules::static_files;
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
 use crate::vars::template::Template;
 
-/// One `try_files`; a location does not inherit it.
+/// What the module keeps for each block; not inherited.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings(pub(crate) Option<Arc<TryFiles>>);
+
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        self.0.as_ref().map(|_| Self::default())
+    }
+}
+
+/// One `try_files`.
 #[derive(Debug)]
-pub struct TryFiles {
+pub(crate) struct TryFiles {
     /// Each with whether it is a folder.
     files: Vec<(Template, bool)>,
     last: Last,
@@ -30,7 +42,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     Contexts::SERVER.or(Contexts::LOCATION),
     (2, MANY),
     |scope, directive| {
-        scope.settings.try_files = Some(Arc::new(parse(scope, directive)?));
+        let parsed = parse(scope, directive)?;
+        scope.settings.of_mut::<Settings>().0 = Some(Arc::new(parsed));
         Ok(())
     },
 )
@@ -68,7 +81,7 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
 impl TryFiles {
     /// Finds the file; `None` where the location goes on with it.
     pub(crate) fn run(&self, request: &mut Request) -> Option<ContentResult> {
-        let documents = &request.settings().static_files.documents;
+        let documents = &request.settings().of::<static_files::Settings>().documents;
         let replaced = documents.replaced();
         let whole = documents.replaces_all();
         let prefix = request.path.get(..replaced).unwrap_or_default().to_vec();

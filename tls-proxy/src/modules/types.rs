@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::config::settings::ModuleSettings;
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `types`, by ending in lower case.
     types: Arc<HashMap<Box<[u8]>, Bytes>>,
     /// `default_type`.
@@ -38,6 +39,8 @@ impl Default for Settings {
 
 const HASH: Effect = Effect::Accepted("tables grow as they need");
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new("types", Contexts::ALL, (0, 0), Effect::Block(define))
         .default("text/html html; image/gif gif; image/jpeg jpg")
@@ -45,7 +48,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .repeats(),
     Spec::set("default_type", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.types.default = Bytes::copy_from_slice(word.text.as_bytes());
+        scope.settings.of_mut::<Settings>().default = Bytes::copy_from_slice(word.text.as_bytes());
         Ok(())
     })
     .default("text/plain")
@@ -75,7 +78,7 @@ fn define(scope: &mut Scope<'_>, _: &Directive, children: &[Directive]) -> Resul
             }
         }
     }
-    scope.settings.types.types = Arc::new(types);
+    scope.settings.of_mut::<Settings>().types = Arc::new(types);
     Ok(())
 }
 
@@ -89,7 +92,7 @@ fn ending(path: &[u8]) -> Option<&[u8]> {
 /// The content type of this server's own answer to the request; none with
 /// `default_type ""`.
 pub(crate) fn of(request: &Request) -> Option<Bytes> {
-    let settings = &request.settings().types;
+    let settings = request.settings().of::<Settings>();
     let known = ending(&request.path)
         .and_then(|ending| settings.types.get(&ending.to_ascii_lowercase()[..]));
     let kind = known.unwrap_or(&settings.default);

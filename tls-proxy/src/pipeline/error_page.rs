@@ -8,11 +8,11 @@
 use bytes::Bytes;
 
 use super::phases;
+use crate::config::core::{Answer, ErrorPage};
 use crate::message::internal_path;
-use crate::modules::core::{Answer, ErrorPage};
-use crate::modules::user_agent;
-use crate::request::Request;
+use crate::modules::proxy;
 use crate::request::response::{Content, Refusal, Response};
+use crate::request::{Request, user_agent};
 
 /// Makes an answer of whatever the phases came to.
 pub(crate) async fn settle(
@@ -63,7 +63,7 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     };
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    let caught = settings.proxy.intercept_errors
+    let caught = settings.of::<proxy::Settings>().intercept_errors
         && status >= 300
         && settings
             .core

@@ -60,10 +60,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     response.note_own_fields();
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    expires::apply(&settings.expires, request, response);
-    headers::apply(&settings.headers, request, response);
-    charset::apply(&settings.charset, request, response);
-    gzip::apply(&settings.gzip, request, response);
+    expires::apply(settings.of::<expires::Settings>(), request, response);
+    headers::apply(settings.of::<headers::Settings>(), request, response);
+    charset::apply(settings.of::<charset::Settings>(), request, response);
+    gzip::apply(settings.of::<gzip::Settings>(), request, response);
     range::apply(request, response)?;
     settle(request, response);
     trailers::apply(request, response);

@@ -12,8 +12,11 @@ use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
+use crate::modules::http2;
+use crate::modules::proxy;
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
+use crate::modules::try_files;
 use crate::modules::{
     access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
 };
@@ -102,7 +105,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
 /// HTTP/2 is spoken with servers that have it on (`http2`), whichever one the
 /// connection began with.
 fn check_protocol(request: &Request) -> Result<(), Refusal> {
-    let on = request.listen().listen.http2 || request.settings().http2.on;
+    let on = request.listen().listen.http2 || request.settings().of::<http2::Settings>().on;
     if on || request.head.version != Version::Http2 {
         return Ok(());
     }
@@ -141,7 +144,14 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
             request.behind_alias = false;
             let root = config.server(request.server).root;
             request.location = root;
-            match rewrite::run(&config.location(root).settings.rewrite.steps, request) {
+            match rewrite::run(
+                &config
+                    .location(root)
+                    .settings
+                    .of::<rewrite::Settings>()
+                    .steps,
+                request,
+            ) {
                 Flow::Answer(result) => return *result,
                 Flow::Continue | Flow::Relocate => {}
             }
@@ -155,7 +165,14 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         }
         check_length(request)?;
         let location = request.location;
-        enters = match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+        enters = match rewrite::run(
+            &config
+                .location(location)
+                .settings
+                .of::<rewrite::Settings>()
+                .steps,
+            request,
+        ) {
             Flow::Answer(result) => return *result,
             Flow::Continue => match content(request).await {
                 ContentResult::Response(result) => return result,
@@ -235,11 +252,11 @@ async fn content(request: &mut Request) -> ContentResult {
     if let Some(step) = try_files(request) {
         return step;
     }
-    if request.settings().proxy.pass.is_some() {
+    if request.settings().of::<proxy::Settings>().pass.is_some() {
         let result = handler::forward(request).await;
         return hand_on(request).unwrap_or(ContentResult::Response(result));
     }
-    if request.settings().stub_status {
+    if request.settings().of::<stub_status::Settings>().on {
         return stub_status::serve(request);
     }
     static_files::serve(request)
@@ -271,7 +288,11 @@ fn hand_on(request: &mut Request) -> Option<ContentResult> {
 fn try_files(request: &mut Request) -> Option<ContentResult> {
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    settings.try_files.as_ref()?.run(request)
+    settings
+        .of::<try_files::Settings>()
+        .0
+        .as_ref()?
+        .run(request)
 }
 
 /// nginx's internal redirect: the request goes on with another path, from the
@@ -309,7 +330,14 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     count_redirect(request)?;
     request.location = location;
     request.behind_alias = false;
-    match rewrite::run(&config.location(location).settings.rewrite.steps, request) {
+    match rewrite::run(
+        &config
+            .location(location)
+            .settings
+            .of::<rewrite::Settings>()
+            .steps,
+        request,
+    ) {
         Flow::Answer(result) => *result,
         Flow::Continue => match content(request).await {
             ContentResult::Response(result) => result,

@@ -1,8 +1,8 @@
 //! Where a connection stands in a configuration.
 
 use super::live_config::ConfigHandle;
+use crate::config::settings::Settings;
 use crate::config::{Address, ServerId};
-use crate::modules::Settings;
 
 /// Where a connection stands in a configuration: what holds for its next
 /// request. A request keeps the one it began with.

@@ -13,6 +13,7 @@ pub(crate) mod response;
 pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
+pub(crate) mod user_agent;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -27,6 +28,7 @@ use self::ignore_client_abort::IgnoreClientAbort;
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::group::Address;
+use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
@@ -34,7 +36,7 @@ use crate::message::rules::Flaw;
 use crate::metrics;
 use crate::metrics::{Ended, UnderWay};
 use crate::modules::proxy::ProxyTo;
-use crate::modules::{Settings, limit_conn, log};
+use crate::modules::{limit_conn, log};
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
 use crate::request::live_config::ConfigHandle;
@@ -454,7 +456,7 @@ impl Request {
             || (!core.keepalive_timeout.is_zero()
                 && self.number < core.keepalive_requests
                 && cached_time::since(self.connection.began) < core.keepalive_time
-                && !core.keepalive_disable.forbids(self));
+                && !user_agent::forbids_keepalive(core.keepalive_disable, self));
         let http1 = self.head.version < Version::Http2;
         http1 && self.head.wants_keep_alive() && !self.closing && limits
     }

@@ -25,7 +25,7 @@ use crate::message::head::Version;
 use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
-use crate::modules::ssl;
+use crate::modules::{self, ssl};
 use crate::net::prefixed::Prefixed;
 use crate::net::proxy_protocol::{Broken, Header};
 use crate::net::{UNSPECIFIED, proxy_protocol};
@@ -309,7 +309,12 @@ async fn open(
     let (config, listen) = (&standing.config, standing.listen());
     let http2_on = |server: ServerId| {
         let root = config.server(server).root;
-        listen.listen.http2 || config.location(root).settings.http2.on
+        listen.listen.http2
+            || config
+                .location(root)
+                .settings
+                .of::<modules::http2::Settings>()
+                .on
     };
     let worker = connection.worker.clone();
     let mut end = std::pin::pin!(worker.closes_silent());

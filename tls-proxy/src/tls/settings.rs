@@ -9,7 +9,7 @@ use crate::conf::Position;
 
 /// A file of a certificate or key, and the line that names it.
 #[derive(Clone, Debug)]
-pub struct File {
+pub(crate) struct File {
     /// Its path.
     pub path: PathBuf,
     /// The line.
@@ -42,7 +42,7 @@ pub(crate) struct CertificateCache {
 
 /// What the module keeps for each server.
 #[derive(Clone, Debug)]
-pub struct ServerSettings {
+pub(crate) struct ServerSettings {
     /// `ssl_certificate` and `ssl_certificate_key`, pairwise in order.
     pub certificates: Arc<[File]>,
     /// The keys to `certificates`.
@@ -118,7 +118,7 @@ impl ServerSettings {
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug)]
-pub struct ClientSettings {
+pub(crate) struct ClientSettings {
     /// `ssl_verify_client`.
     pub verify: Verify,
     /// Its line.
@@ -135,7 +135,7 @@ pub struct ClientSettings {
 
 /// `ssl_verify_client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
+pub(crate) enum Verify {
     /// Clients are not asked.
     Off,
     /// A good certificate is required.
@@ -170,7 +170,7 @@ impl ClientSettings {
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug)]
-pub struct SessionSettings {
+pub(crate) struct SessionSettings {
     /// `ssl_session_tickets`.
     pub tickets: bool,
     /// `ssl_session_ticket_key`, the sealing one first.
@@ -183,7 +183,7 @@ pub struct SessionSettings {
 
 /// A memory of sessions.
 #[derive(Clone, Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     /// Servers that write the same name share it.
     pub name: Box<str>,
     /// Most sessions in it.
@@ -203,7 +203,7 @@ impl Default for SessionSettings {
 
 /// What the directives here say for each server.
 #[derive(Clone, Debug, Default)]
-pub struct StaplingSettings {
+pub(crate) struct StaplingSettings {
     /// The line of `ssl_stapling on`.
     pub on: Option<Position>,
     /// `ssl_stapling_file`.
@@ -212,7 +212,7 @@ pub struct StaplingSettings {
 
 /// What the directives here say for each block.
 #[derive(Clone, Debug)]
-pub struct UpstreamSettings {
+pub(crate) struct UpstreamSettings {
     /// The line of `proxy_ssl_verify on`.
     pub verify: Option<Position>,
     /// `proxy_ssl_trusted_certificate`.

@@ -164,7 +164,7 @@ impl ResponseBody {
             return Err(Cut::Trailers);
         }
         let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
-        let settings = &config.location(*location).settings.proxy;
+        let settings = config.location(*location).settings.of::<proxy::Settings>();
         let mut out = Vec::new();
         for (name, value) in fields.iter() {
             if !proxy::hides_trailer(settings, name) {

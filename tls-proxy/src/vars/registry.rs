@@ -219,7 +219,7 @@ impl Registry {
             }
             Source::Family(variable) => variable.evaluate(request, out),
             Source::Set => {
-                if request.settings().rewrite.warns_of_unset {
+                if request.settings().core.warns_of_unset {
                     let what = format!("using uninitialized \"{}\" variable", made.name);
                     error_log::request(request, Level::Warn, what);
                 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use super::super::Scope;
 use crate::conf::{Directive, Problem};
 use crate::message::fields::Fields;
+use crate::modules::proxy;
 
 /// Fields of an upstream's answer that are not acted on.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ignored(u16);
+pub(crate) struct Ignored(u16);
 
 const NAMES: [&str; 9] = [
     "X-Accel-Redirect",
@@ -38,7 +39,7 @@ impl Ignored {
 pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let mut own = match scope.first_here {
         true => Ignored::default(),
-        false => scope.settings.proxy.ignored,
+        false => scope.settings.of::<proxy::Settings>().ignored,
     };
     for word in &directive.args {
         let named = NAMES
@@ -54,7 +55,7 @@ pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Resul
         }
         own.0 |= 1 << bit;
     }
-    scope.settings.proxy.ignored = own;
+    scope.settings.of_mut::<proxy::Settings>().ignored = own;
     Ok(())
 }
 

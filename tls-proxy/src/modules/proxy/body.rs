@@ -9,9 +9,11 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 
 use crate::admission::TRANSFER;
+use crate::config::core;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
-use crate::modules::core;
+use crate::modules::client_body;
+use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
@@ -39,12 +41,13 @@ impl Body {
     pub(super) async fn begin(request: &mut Request) -> Result<Self, Refusal> {
         let config = request.config.clone();
         let settings = &config.location(request.location).settings;
-        let (core, proxy) = (&settings.core, &settings.proxy);
+        let (core, proxy) = (&settings.core, settings.of::<proxy::Settings>());
+        let files = settings.of::<client_body::Settings>();
         let wanted = proxy.pass_request_body && proxy.body.is_none();
         let buffering = proxy.request_buffering;
         let has_body = request.framing != Framing::None && request.spooled.is_none();
-        if core.body_in_file.is_some() && has_body && (buffering || !wanted) {
-            let file = create_file(request, core, Level::Crit);
+        if files.in_file.is_some() && has_body && (buffering || !wanted) {
+            let file = create_file(request, Level::Crit);
             let file = file.ok_or_else(|| Refusal::closing(500))?;
             let begun = take_begun(request)?;
             write_to(file, request, core, begun).await?;
@@ -62,7 +65,7 @@ impl Body {
         }
         request.reserve_upload().await;
         let mut begun = take_begun(request)?;
-        let spools = buffering && core.body_folder.is_some();
+        let spools = buffering && files.folder.is_some();
         // HTTP/1.0 knows no chunks: such a body is read whole, for its length.
         let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
         let room = match whole && !spools {
@@ -78,7 +81,7 @@ impl Body {
         };
         read.map_err(|fault| refuse_body(request, fault))?;
         if spools && !rest.is_done() {
-            if let Some(file) = create_file(request, core, Level::Warn) {
+            if let Some(file) = create_file(request, Level::Warn) {
                 request.body = rest;
                 write_to(file, request, core, begun).await?;
                 return Self::in_file(request).ok_or_else(|| Refusal::new(500));
@@ -167,7 +170,8 @@ fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
 }
 
 /// Creates a file for the body; where that fails it is logged with `level`.
-fn create_file(request: &Request, core: &core::Settings, level: Level) -> Option<Spooled> {
+fn create_file(request: &Request, level: Level) -> Option<Spooled> {
+    let files = request.settings().of::<client_body::Settings>();
     let Some(descriptor) = request.connection.worker.admission.try_for_file() else {
         let what = "no file for the request body: all descriptors are in use; raise the limit of open files";
         error_log::request(request, level, what);
@@ -177,10 +181,10 @@ fn create_file(request: &Request, core: &core::Settings, level: Level) -> Option
         path: request.config.prefix.join("client_body_temp"),
         levels: Vec::new(),
     };
-    let folder = core.body_folder.clone();
+    let folder = files.folder.clone();
     let folder = folder.unwrap_or_else(|| Arc::new(usual()));
     // Only a body that is wanted as a file has a name.
-    let named = core.body_in_file.is_some();
+    let named = files.in_file.is_some();
     match Spooled::create(&folder, named, descriptor) {
         Ok(file) => {
             let level = if named { Level::Notice } else { Level::Warn };
@@ -218,7 +222,8 @@ async fn write_to(
         })?;
         next = poll_fn(|cx| body.poll_data(cx)).await;
     }
-    if core.body_in_file == Some(After::Kept) {
+    let files = request.settings().of::<client_body::Settings>();
+    if files.in_file == Some(After::Kept) {
         file.keep();
     }
     request.spooled = Some(Rc::new(file));

@@ -5,10 +5,11 @@
 use super::super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Position, Problem};
 use crate::directive::arguments;
+use crate::modules::proxy;
 
 /// Sizes in bytes; none is nginx's default.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `proxy_buffer_size`: longest head of an answer.
     pub head: usize,
     number: usize,
@@ -44,7 +45,7 @@ macro_rules! size {
     ($name:literal, $most:literal, $set:expr) => {
         Spec::set($name, Contexts::ALL, (1, $most), |scope, directive| {
             let size = arguments::size(directive, arguments::first(directive))?;
-            let own = &mut scope.settings.proxy.buffers;
+            let own = &mut scope.settings.of_mut::<proxy::Settings>().buffers;
             own.at = Some(directive.name.at.clone());
             let set: fn(&mut Settings, usize) = $set;
             set(own, size);
@@ -85,7 +86,7 @@ fn set_buffers(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Probl
             "write a number and a size",
         ));
     }
-    let own = &mut scope.settings.proxy.buffers;
+    let own = &mut scope.settings.of_mut::<proxy::Settings>().buffers;
     (own.number, own.each) = (number, each);
     own.at = Some(directive.name.at.clone());
     Ok(())

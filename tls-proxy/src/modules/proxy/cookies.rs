@@ -7,12 +7,13 @@ use super::super::{Contexts, Scope, Spec};
 use super::redirect::{Found, duplicate};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
+use crate::modules::proxy;
 use crate::request::Request;
 use crate::vars::template::Template;
 
 /// What the directives keep for each block.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     domains: Option<Arc<[Rule]>>,
     paths: Option<Arc<[Rule]>>,
     flags: Option<Arc<[Flags]>>,
@@ -49,8 +50,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                 };
                 parse_rule(scope, &own, &to, true)
             };
-            let before = scope.settings.proxy.cookies.domains.take();
-            scope.settings.proxy.cookies.domains = add(scope, directive, before, rule)?;
+            let before = scope
+                .settings
+                .of_mut::<proxy::Settings>()
+                .cookies
+                .domains
+                .take();
+            scope.settings.of_mut::<proxy::Settings>().cookies.domains =
+                add(scope, directive, before, rule)?;
             Ok(())
         },
     )
@@ -62,10 +69,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 2),
         |scope, directive| {
-            let before = scope.settings.proxy.cookies.paths.take();
+            let before = scope
+                .settings
+                .of_mut::<proxy::Settings>()
+                .cookies
+                .paths
+                .take();
             let rule =
                 |scope: &mut Scope<'_>, from: &Word, to: &Word| parse_rule(scope, from, to, false);
-            scope.settings.proxy.cookies.paths = add(scope, directive, before, rule)?;
+            scope.settings.of_mut::<proxy::Settings>().cookies.paths =
+                add(scope, directive, before, rule)?;
             Ok(())
         },
     )
@@ -120,7 +133,13 @@ fn add(
 }
 
 fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let before = match scope.settings.proxy.cookies.flags.take() {
+    let before = match scope
+        .settings
+        .of_mut::<proxy::Settings>()
+        .cookies
+        .flags
+        .take()
+    {
         _ if scope.first_here => Vec::new(),
         Some(flags) => flags.to_vec(),
         None => return Err(duplicate(directive)),
@@ -141,7 +160,7 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         }
         [] => None,
     };
-    scope.settings.proxy.cookies.flags = flags;
+    scope.settings.of_mut::<proxy::Settings>().cookies.flags = flags;
     Ok(())
 }
 
@@ -170,7 +189,11 @@ impl Attribute {
 /// `Set-Cookie` as the client should see it; `None` leaves it alone.
 pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.proxy.cookies;
+    let settings = &config
+        .location(request.location)
+        .settings
+        .of::<proxy::Settings>()
+        .cookies;
     if settings.domains.is_none() && settings.paths.is_none() && settings.flags.is_none() {
         return None;
     }

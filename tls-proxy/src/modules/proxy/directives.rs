@@ -12,13 +12,14 @@ use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::message::head::Version;
+use crate::modules::proxy;
 use crate::vars::template::Template;
 
 /// A directive that is one flag, size or time in [`Settings`].
 macro_rules! plain {
     ($name:literal, $field:ident, flag, $default:literal, $about:literal) => {
         Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
-            scope.settings.proxy.$field = arguments::flag(directive)?;
+            scope.settings.of_mut::<proxy::Settings>().$field = arguments::flag(directive)?;
             Ok(())
         })
         .default($default)
@@ -26,7 +27,7 @@ macro_rules! plain {
     };
     ($name:literal, $field:ident, $reader:ident, $default:literal, $about:literal) => {
         Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
-            scope.settings.proxy.$field =
+            scope.settings.of_mut::<proxy::Settings>().$field =
                 arguments::$reader(directive, arguments::first(directive))?;
             Ok(())
         })
@@ -46,7 +47,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let pass = parse_pass(scope, arguments::first(directive))?;
-            scope.settings.proxy.pass = Some(Arc::new(pass));
+            scope.settings.of_mut::<proxy::Settings>().pass = Some(Arc::new(pass));
             Ok(())
         },
     )
@@ -54,7 +55,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_set_header", ALL, (2, 2), |scope, directive| {
         let name = directive.args[0].text.as_str().into();
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
-        let own = &mut scope.settings.proxy.set_headers;
+        let own = &mut scope.settings.of_mut::<proxy::Settings>().set_headers;
         let inherited = if scope.first_here { &[] } else { &own[..] };
         *own = inherited.iter().cloned().chain([(name, value)]).collect();
         Ok(())
@@ -64,7 +65,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set("proxy_http_version", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.proxy.version = match word.text.as_str() {
+        scope.settings.of_mut::<proxy::Settings>().version = match word.text.as_str() {
             "1.0" => Version::Http10,
             "1.1" => Version::Http11,
             other => {
@@ -153,7 +154,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 1),
         |scope, directive| {
-            scope.settings.proxy.next_tries = arguments::number(directive)?;
+            scope.settings.of_mut::<proxy::Settings>().next_tries = arguments::number(directive)?;
             Ok(())
         },
     )
@@ -164,9 +165,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, usize::MAX),
         |scope, directive| {
-            let before = scope.settings.proxy.next_upstream;
+            let before = scope.settings.of_mut::<proxy::Settings>().next_upstream;
             let before = (!scope.first_here).then_some(before);
-            scope.settings.proxy.next_upstream = parse_next_upstream(directive, before)?;
+            scope.settings.of_mut::<proxy::Settings>().next_upstream = parse_next_upstream(directive, before)?;
             Ok(())
         },
     )
@@ -175,20 +176,20 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Which failures lead to the next peer."),
     Spec::set("proxy_method", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.proxy.method = Some(Template::compile(word, &mut scope.draft.variables)?);
+        scope.settings.of_mut::<proxy::Settings>().method = Some(Template::compile(word, &mut scope.draft.variables)?);
         Ok(())
     })
     .about("The method of requests to the upstream."),
     Spec::set("proxy_hide_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
-        add_name(&mut scope.settings.proxy.hide, name, scope.first_here);
+        add_name(&mut scope.settings.of_mut::<proxy::Settings>().hide, name, scope.first_here);
         Ok(())
     })
     .about("Keeps a field of the upstream's answer from the client.")
     .repeats(),
     Spec::set("proxy_pass_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
-        add_name(&mut scope.settings.proxy.show, name, scope.first_here);
+        add_name(&mut scope.settings.of_mut::<proxy::Settings>().show, name, scope.first_here);
         Ok(())
     })
     .about("Lets a field through that is hidden otherwise: `Server`, `Date`, `X-Accel-*`.")
@@ -246,7 +247,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             arguments::size(directive, word)?;
         }
         let rate = Template::compile(word, &mut scope.draft.variables)?;
-        scope.settings.proxy.limit_rate = Some(rate);
+        scope.settings.of_mut::<proxy::Settings>().limit_rate = Some(rate);
         Ok(())
     })
     .default("0")
@@ -254,7 +255,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_set_body", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let body = Template::compile(word, &mut scope.draft.variables)?;
-        scope.settings.proxy.body = Some(body);
+        scope.settings.of_mut::<proxy::Settings>().body = Some(body);
         Ok(())
     })
     .about("The body of requests to the upstream, instead of the client's."),
@@ -285,7 +286,7 @@ fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
             _ => arguments::invalid_parameter(option),
         });
     }
-    scope.settings.proxy.bind = match word.text.as_str() {
+    scope.settings.of_mut::<proxy::Settings>().bind = match word.text.as_str() {
         "off" => None,
         text => {
             if !text.contains('$') && parse_bind(text).is_none() {

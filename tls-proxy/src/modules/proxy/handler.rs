@@ -33,7 +33,10 @@ const LIKELY_HEAD: usize = 1024;
 /// Answers a request by asking an upstream.
 pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.proxy;
+    let settings = config
+        .location(request.location)
+        .settings
+        .of::<proxy::Settings>();
     let Some(pass) = &settings.pass else {
         return Err(Refusal::new(500));
     };

@@ -17,6 +17,7 @@ pub(crate) mod response;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::message::fields::{Fields, Names, is_hop_by_hop};
 use crate::message::head::Version;
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(crate) use request_head::write_head;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `proxy_pass`.
     pub pass: Option<Arc<Pass>>,
     /// The location's prefix, which a path in `proxy_pass` replaces.
@@ -121,6 +122,16 @@ impl Default for Settings {
             next_timeout: Duration::ZERO,
             pass_trailers: false,
         }
+    }
+}
+
+impl ModuleSettings for Settings {
+    fn inside(&self, inside: Inside) -> Option<Self> {
+        let kept = inside != Inside::Location || self.pass.is_none();
+        (!kept).then(|| Self {
+            pass: None,
+            ..self.clone()
+        })
     }
 }
 

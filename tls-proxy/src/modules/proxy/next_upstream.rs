@@ -4,7 +4,7 @@ use crate::conf::{Directive, Problem};
 
 /// `proxy_next_upstream`: which failures lead to another peer.
 #[derive(Clone, Copy, Debug)]
-pub struct NextUpstream {
+pub(crate) struct NextUpstream {
     /// Connecting, sending or reading failed.
     pub error: bool,
     /// It took too long.
@@ -21,13 +21,13 @@ pub struct NextUpstream {
 
 /// A small set of statuses.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Statuses(u16);
+pub(crate) struct Statuses(u16);
 
 impl Statuses {
     const ALL: [u16; 7] = [500, 502, 503, 504, 403, 404, 429];
 
     /// Whether `status` is in the set.
-    pub fn has(self, status: u16) -> bool {
+    pub(crate) fn has(self, status: u16) -> bool {
         Self::ALL
             .iter()
             .position(|own| *own == status)

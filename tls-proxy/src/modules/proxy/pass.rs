@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::config::group;
+use crate::modules::proxy;
+use crate::modules::resolver;
 use crate::request::Request;
 use crate::vars::template::Template;
 
 /// Where `proxy_pass` leads.
 #[derive(Debug)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// The group, or how to find it for each request.
     pub target: PassTarget,
     /// `$proxy_host`: what the address calls the upstream.
@@ -32,7 +34,7 @@ impl Pass {
 
 /// What `$proxy_host` and `$proxy_port` say.
 #[derive(Debug)]
-pub struct ProxyTo {
+pub(crate) struct ProxyTo {
     /// In clear text or over TLS.
     pub scheme: Scheme,
     /// Host, and the port where it is not the scheme's own.
@@ -43,7 +45,7 @@ pub struct ProxyTo {
 
 /// A group of peers, known now or for each request.
 #[derive(Debug)]
-pub enum PassTarget {
+pub(crate) enum PassTarget {
     /// Known.
     Group(Arc<group::Upstream>),
     /// The address has variables.
@@ -79,7 +81,14 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
         ));
     }
     let nameless = Contexts::IF.or(Contexts::LIMIT_EXCEPT).meets(scope.context);
-    if address.path.is_some() && (nameless || scope.settings.proxy.location.is_none()) {
+    if address.path.is_some()
+        && (nameless
+            || scope
+                .settings
+                .of_mut::<proxy::Settings>()
+                .location
+                .is_none())
+    {
         let message = "\"proxy_pass\" cannot have URI part in location given by regular \
                        expression, or inside named location, or inside \"if\" statement, or \
                        inside \"limit_except\" block";
@@ -113,7 +122,7 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
 
 /// How an upstream is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// In clear text.
     Http,
     /// Over TLS.
@@ -284,7 +293,10 @@ async fn look_up(
         return Ok(group_of(host, group::Address::Tcp(address)));
     }
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.resolver;
+    let settings = config
+        .location(request.location)
+        .settings
+        .of::<resolver::Settings>();
     let Some(resolver) = &settings.resolver else {
         return Err((502, format!("no resolver defined to resolve {name}")));
     };

@@ -6,6 +6,7 @@ use super::super::Scope;
 use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
+use crate::modules::proxy;
 use crate::request::Request;
 use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
@@ -82,7 +83,7 @@ impl Found {
 }
 
 pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let before = match &scope.settings.proxy.redirect {
+    let before = match &scope.settings.of_mut::<proxy::Settings>().redirect {
         _ if scope.first_here => Vec::new(),
         Redirect::Rules(rules) => rules.to_vec(),
         Redirect::Off => return Err(duplicate(directive)),
@@ -95,25 +96,27 @@ pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Resu
             if !scope.first_here {
                 return Err(duplicate(directive));
             }
-            scope.settings.proxy.redirect = Redirect::Off;
+            scope.settings.of_mut::<proxy::Settings>().redirect = Redirect::Off;
             return Ok(());
         }
-        [word] if word.text == "default" => match scope.settings.proxy.pass.as_deref() {
-            None => {
-                let message = "\"proxy_redirect default\" should be placed after the \
+        [word] if word.text == "default" => {
+            match scope.settings.of_mut::<proxy::Settings>().pass.as_deref() {
+                None => {
+                    let message = "\"proxy_redirect default\" should be placed after the \
                                    \"proxy_pass\" directive";
-                return Err(Problem::emerg(&directive.name.at, message));
-            }
-            Some(Pass {
-                target: PassTarget::Template(_),
-                ..
-            }) => {
-                let message = "\"proxy_redirect default\" cannot be used with \"proxy_pass\" \
+                    return Err(Problem::emerg(&directive.name.at, message));
+                }
+                Some(Pass {
+                    target: PassTarget::Template(_),
+                    ..
+                }) => {
+                    let message = "\"proxy_redirect default\" cannot be used with \"proxy_pass\" \
                                    directive with variables";
-                return Err(Problem::emerg(&directive.name.at, message));
+                    return Err(Problem::emerg(&directive.name.at, message));
+                }
+                Some(_) => Rule::Default,
             }
-            Some(_) => Rule::Default,
-        },
+        }
         [from, to] => {
             let found = Found::parse(from, false, variables)?;
             Rule::Replace(found, Template::compile(to, variables)?)
@@ -124,7 +127,7 @@ pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Resu
         }
     };
     let rules = before.into_iter().chain([rule]).collect();
-    scope.settings.proxy.redirect = Redirect::Rules(rules);
+    scope.settings.of_mut::<proxy::Settings>().redirect = Redirect::Rules(rules);
     Ok(())
 }
 
@@ -137,7 +140,10 @@ pub(super) fn duplicate(directive: &Directive) -> Problem {
 /// `Location` as the client should see it; `None` leaves it alone.
 pub(crate) fn rewrite_location(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.proxy;
+    let settings = config
+        .location(request.location)
+        .settings
+        .of::<proxy::Settings>();
     match &settings.redirect {
         Redirect::Off => None,
         Redirect::Default => by_default(request, value),
@@ -160,7 +166,7 @@ pub(crate) fn rewrite_refresh(request: &Request, value: &[u8]) -> Option<Vec<u8>
 
 /// From the address of `proxy_pass`, as it is written, to the location.
 fn by_default(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
-    let settings = &request.settings().proxy;
+    let settings = request.settings().of::<proxy::Settings>();
     let pass = settings.pass.as_ref()?;
     let rest = value.strip_prefix(pass.url.as_bytes())?;
     match &pass.path {

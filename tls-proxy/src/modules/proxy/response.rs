@@ -70,7 +70,7 @@ fn begin(
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Result<Response, Failure> {
-    let to_head = match &request.settings().proxy.method {
+    let to_head = match &request.settings().of::<proxy::Settings>().method {
         Some(method) => method.evaluate(request) == b"HEAD"[..],
         None => request.is_head(),
     };

@@ -17,6 +17,7 @@ use super::{Contexts, Effect, Scope, Spec, types};
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::build::walk_block;
+use crate::config::settings::{Inside, ModuleSettings};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::request::Request;
@@ -25,33 +26,20 @@ use crate::request::response::{Refusal, Response};
 use crate::vars::template::Template;
 
 /// The program of one block.
-#[derive(Clone, Debug)]
-pub struct Settings {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
     /// Steps with their place in the file; not inherited.
     pub(crate) steps: Vec<(usize, Step)>,
     /// `rewrite_log`.
     logs: bool,
-    /// `uninitialized_variable_warn`.
-    pub(crate) warns_of_unset: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            steps: Vec::new(),
-            logs: false,
-            warns_of_unset: true,
-        }
-    }
-}
-
-impl Settings {
-    /// What a block inside starts with.
-    pub(crate) fn inherited(&self) -> Self {
-        Self {
+impl ModuleSettings for Settings {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        Some(Self {
             steps: Vec::new(),
             ..*self
-        }
+        })
     }
 }
 
@@ -157,7 +145,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL.or(Contexts::IF_SERVER).or(Contexts::IF),
         (1, 1),
         |scope, directive| {
-            scope.settings.rewrite.logs = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().logs = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -168,7 +156,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL.or(Contexts::IF_SERVER).or(Contexts::IF),
         (1, 1),
         |scope, directive| {
-            scope.settings.rewrite.warns_of_unset = arguments::flag(directive)?;
+            scope.settings.core.warns_of_unset = arguments::flag(directive)?;
             Ok(())
         },
     )
@@ -177,7 +165,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 fn push(scope: &mut Scope<'_>, step: Step) {
-    scope.settings.rewrite.steps.push((scope.order, step));
+    // `if` blocks come after the other lines.
+    let steps = &mut scope.settings.of_mut::<Settings>().steps;
+    let at = steps.partition_point(|(order, _)| *order <= scope.order);
+    steps.insert(at, (scope.order, step));
 }
 
 fn parse_return(scope: &mut Scope<'_>, directive: &Directive) -> Result<Return, Problem> {
@@ -220,7 +211,7 @@ fn open_if(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let test = Arc::new(Test::parse(directive, &mut scope.draft.variables)?);
-    let mut settings = scope.settings.for_block_inside();
+    let mut settings = scope.settings.inside(Inside::Other);
     let in_location = scope.context == Contexts::LOCATION;
     let context = if in_location {
         Contexts::IF
@@ -234,7 +225,7 @@ fn open_if(
         scope.draft,
         &mut super::Place::default(),
     );
-    let steps: Arc<[_]> = std::mem::take(&mut settings.rewrite.steps).into();
+    let steps: Arc<[_]> = std::mem::take(&mut settings.of_mut::<Settings>().steps).into();
     let location = in_location.then(|| scope.draft.add_location(settings, Vec::new()));
     push(
         scope,
@@ -318,7 +309,7 @@ pub(super) fn set(slot: Slot, value: Bytes, request: &mut Request) {
 
 /// `rewrite_log`: what the program did, step by step.
 fn note(request: &Request, what: impl FnOnce() -> String) {
-    if request.settings().rewrite.logs {
+    if request.settings().of::<Settings>().logs {
         error_log::request(request, Level::Notice, what());
     }
 }

@@ -12,6 +12,7 @@ use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Version;
 use crate::message::status::reason;
+use crate::modules::proxy;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
@@ -53,7 +54,7 @@ pub(super) async fn send(
 ) -> Sent {
     let before = wire.borrow().sent;
     let worker = request.connection.worker.clone();
-    let buffer = request.settings().proxy.buffers.head as u64;
+    let buffer = request.settings().of::<proxy::Settings>().buffers.head as u64;
     let withheld = if response.unbuffered { 0 } else { buffer };
     let mut out = worker.scratch.take();
     out.reserve(LIKELY_HEAD);
@@ -199,7 +200,7 @@ async fn relay(
     out: &mut Vec<u8>,
 ) -> bool {
     let before = wire.borrow().sent;
-    let proxy = &request.settings().proxy;
+    let proxy = request.settings().of::<proxy::Settings>();
     let pass_trailers = request.own_trailers.is_some() || proxy.pass_trailers;
     let watch = !proxy.ignore_client_abort;
     let mut gather = Gather::default();
@@ -327,7 +328,7 @@ pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut re
     if !flush_all(request, wire, &mut out).await {
         return;
     }
-    let idle = request.settings().proxy.read_timeout;
+    let idle = request.settings().of::<proxy::Settings>().read_timeout;
     let drain = request.connection.worker.drain.clone();
     let before = wire.borrow().sent;
     let connection = request.connection.clone();

@@ -31,6 +31,7 @@ use crate::log::level::Level;
 use crate::message::head::{Limits, Version};
 use crate::message::rules;
 use crate::metrics;
+use crate::modules::http2;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::tls::client_stream::ClientStream;
@@ -77,7 +78,7 @@ fn builder(connection: &Connection) -> h2::server::Builder {
     let limits = &settings.core.head;
     let mut builder = h2::server::Builder::new();
     builder
-        .max_concurrent_streams(settings.http2.max_concurrent_streams)
+        .max_concurrent_streams(settings.of::<http2::Settings>().max_concurrent_streams)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(most_header_list(limits))

@@ -16,6 +16,7 @@ use super::send_buffer::{Chunk, InFlight};
 use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
 use crate::message::fields;
+use crate::modules::proxy;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
@@ -76,7 +77,8 @@ impl Sender {
         // Where trailers may follow, the last byte is not the end.
         let own_trailers = request.own_trailers.is_some();
         let mut left = length.filter(|_| !own_trailers);
-        let pass_trailers = own_trailers || request.settings().proxy.pass_trailers;
+        let pass_trailers =
+            own_trailers || request.settings().of::<proxy::Settings>().pass_trailers;
         let mut gather = Gather::default();
         loop {
             let Part { data, then } = self.next(&mut gather, content).await?;

@@ -7,7 +7,7 @@ use super::Kind;
 
 /// One line of `resolver`.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// Name servers, asked in turn.
     pub servers: Vec<SocketAddr>,
     /// `valid=`: for how long answers hold, whatever they say themselves.

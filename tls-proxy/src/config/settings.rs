@@ -1,0 +1,112 @@
+//! The settings of one block from `http` down: those of the frame, and a slot for
+//! what each module keeps there.
+//!
+//! The configuration knows nothing of modules: `modules` lists theirs, and the place
+//! in its list is a slot's number (nginx's `ctx_index`).
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::core;
+use crate::directive::inherited::Inherited;
+
+/// A block inside another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// `location`: a destination of its own.
+    Location,
+    /// `server`, `if` and `limit_except`, which keep what a location does not.
+    Other,
+}
+
+/// What a module keeps for each block.
+pub(crate) trait ModuleSettings: Any + Clone + Debug + Default + Send + Sync {
+    /// What a block inside starts with, where that is not the same.
+    fn inside(&self, _: Inside) -> Option<Self> {
+        None
+    }
+}
+
+impl<T: Any + Clone + Debug + Send + Sync> ModuleSettings for Inherited<T> {
+    fn inside(&self, _: Inside) -> Option<Self> {
+        Some(self.inherited())
+    }
+}
+
+/// Settings that have a slot.
+pub(crate) trait Slot: ModuleSettings {
+    /// Its number.
+    const SLOT: usize;
+}
+
+/// Settings of one module, of whatever type.
+pub(crate) trait Stored: Any + Debug + Send + Sync {
+    fn inside(&self, inside: Inside) -> Option<Arc<dyn Stored>>;
+}
+
+impl<T: ModuleSettings> Stored for T {
+    fn inside(&self, inside: Inside) -> Option<Arc<dyn Stored>> {
+        let own = ModuleSettings::inside(self, inside)?;
+        Some(Arc::new(own))
+    }
+}
+
+/// All settings of a block. Blocks share what they do not change.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits, time-outs and what belongs to no other module.
+    pub(crate) core: core::Settings,
+    modules: Box<[Arc<dyn Stored>]>,
+}
+
+impl Settings {
+    /// Those of `main`, before the first line.
+    pub(crate) fn new(modules: impl IntoIterator<Item = Arc<dyn Stored>>) -> Self {
+        Self {
+            core: core::Settings::default(),
+            modules: modules.into_iter().collect(),
+        }
+    }
+
+    /// What a module keeps here.
+    ///
+    /// # Panics
+    /// Where `T` is not in the list that these settings were made from.
+    pub(crate) fn of<T: Slot>(&self) -> &T {
+        let stored: &dyn Any = &*self.modules[T::SLOT];
+        stored
+            .downcast_ref()
+            .expect("a slot holds its own module's settings")
+    }
+
+    /// The same, to change it for this block alone.
+    pub(crate) fn of_mut<T: Slot>(&mut self) -> &mut T {
+        let slot = &mut self.modules[T::SLOT];
+        if Arc::get_mut(slot).is_none() {
+            let shared: &dyn Any = &**slot;
+            let own: &T = shared
+                .downcast_ref()
+                .expect("a slot holds its own module's settings");
+            *slot = Arc::new(own.clone());
+        }
+        let stored: &mut dyn Any = Arc::get_mut(slot).expect("nobody else has it yet");
+        stored
+            .downcast_mut()
+            .expect("a slot holds its own module's settings")
+    }
+
+    /// What a block inside starts with.
+    pub(crate) fn inside(&self, inside: Inside) -> Self {
+        let modules = self
+            .modules
+            .iter()
+            .map(|own| own.inside(inside).unwrap_or_else(|| own.clone()));
+        let mut own = Self {
+            core: self.core.clone(),
+            modules: modules.collect(),
+        };
+        own.core.internal &= inside != Inside::Location;
+        own
+    }
+}
