@@ -8,6 +8,7 @@ pub(crate) mod admission;
 pub mod cli;
 pub mod conf;
 mod config;
+mod configure;
 mod decimal;
 mod directive;
 mod http1;

@@ -8,16 +8,17 @@ use super::group::{Address, Upstream, Zone};
 use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
+use super::parts::Parts;
+use super::process;
+use super::spec::SpecTables;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
-use crate::config::settings::Settings;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
-use crate::modules::limit_zone::Zones;
-use crate::modules::{Place, VARIABLES, log, log_format, process, proxy, proxy_ssl, referer};
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
+use crate::vars::Tables;
 use crate::vars::matcher::Matcher;
 use crate::vars::registry::Registry;
 
@@ -29,24 +30,23 @@ pub(crate) struct Draft {
     pub(crate) main: process::Settings,
     pub(crate) paths: Paths,
     pub(crate) variables: Registry,
-    pub(crate) formats: HashMap<String, Arc<log_format::Format>>,
     pub(crate) log_files: Vec<LogFile>,
-    /// How the files of `access_log` are buffered.
-    pub(crate) log_buffers: HashMap<PathBuf, log::Buffer>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// `zone` of those blocks.
     pub(crate) upstream_zones: Vec<Zone>,
-    /// `limit_req_zone`, `limit_conn_zone`.
-    pub(crate) zones: Zones,
+    /// What modules keep once.
+    pub(crate) parts: Parts,
+    /// What directives there are.
+    pub(crate) directives: SpecTables,
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
-    pub(super) groups: Vec<Arc<Upstream>>,
+    pub(crate) groups: Vec<Arc<Upstream>>,
     /// Where `http {}` ends: there nginx sees what does not fit together.
     pub(crate) http_end: Option<Position>,
     /// TLS to upstreams, by its settings.
-    pub(super) connectors: HashMap<String, Arc<Connector>>,
+    pub(crate) connectors: HashMap<String, Arc<Connector>>,
     /// Files that `proxy_ssl_*` name.
-    pub(super) tls_files: Vec<PathBuf>,
+    pub(crate) tls_files: Vec<PathBuf>,
     /// What has been read of files for TLS.
     pub(crate) tls_contents: Files,
     pub(crate) servers: Vec<FinishedServer>,
@@ -106,11 +106,17 @@ pub(crate) struct LocationDraft {
 
 impl Draft {
     /// One that nothing has been read into; `problems` are those of the files.
-    pub(super) fn new(paths: Paths, problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(
+        directives: SpecTables,
+        variables: Tables,
+        paths: Paths,
+        problems: Vec<Problem>,
+    ) -> Self {
         Self {
+            directives,
             paths,
             problems,
-            variables: Registry::new(VARIABLES),
+            variables: Registry::new(variables),
             ..Self::default()
         }
     }
@@ -137,86 +143,6 @@ impl Draft {
             self.log_files.push(file);
             self.log_files.len() - 1
         }))
-    }
-
-    /// Keeps a finished location.
-    pub(crate) fn add_location(
-        &mut self,
-        mut settings: Settings,
-        inside: Vec<LocationDraft>,
-    ) -> LocationId {
-        self.connect_securely(&mut settings);
-        let end = self.http_end.as_ref();
-        let unfit = end.and_then(|end| settings.of::<proxy::Settings>().buffers.check(end));
-        self.problems.extend(unfit);
-        self.problems
-            .extend(settings.of::<referer::Settings>().check());
-        let tree = self.grow(inside);
-        self.locations.push(Location { settings, tree });
-        LocationId(self.locations.len() - 1)
-    }
-
-    /// Prepares TLS to upstreams where `proxy_pass` asks for it; locations
-    /// with the same settings share it, and with it connections and sessions.
-    fn connect_securely(&mut self, settings: &mut Settings) {
-        let Some(pass) = settings
-            .of::<proxy::Settings>()
-            .pass
-            .as_ref()
-            .filter(|pass| pass.may_be_tls())
-        else {
-            return;
-        };
-        let own = settings.of::<proxy_ssl::Settings>();
-        let key = format!("{:?}", own.tls);
-        if let Some(known) = self.connectors.get(&key) {
-            settings.of_mut::<proxy_ssl::Settings>().connector = Some(known.clone());
-            return;
-        }
-        self.tls_files
-            .extend(own.tls.files().map(|file| file.path.clone()));
-        let files = &mut self.tls_contents;
-        match Connector::load(&own.tls, &pass.at, files, &mut self.problems) {
-            Ok(connector) => {
-                let connector = Arc::new(connector);
-                self.connectors.insert(key, connector.clone());
-                settings.of_mut::<proxy_ssl::Settings>().connector = Some(connector);
-            }
-            Err(problem) => self.problems.push(problem),
-        }
-    }
-
-    /// Keeps a finished server.
-    pub(crate) fn add_server(&mut self, place: Place, settings: Settings, at: &Position) {
-        if settings.core.head.line < settings.core.connection_pool_size {
-            let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
-            // nginx sees it when it has read all of `http`.
-            let end = self.http_end.as_ref().map(|end| end.line);
-            let problem = Problem::emerg(at, message).on_line(end);
-            self.problems
-                .push(problem.with_help("512 is the least where connection_pool_size is not set"));
-        }
-        let tree = self.grow(place.locations);
-        let root = self.add_location(settings, Vec::new());
-        self.servers.push(FinishedServer {
-            draft: place.server,
-            root,
-            tree,
-            at: at.clone(),
-        });
-    }
-
-    fn grow(&self, locations: Vec<LocationDraft>) -> Tree {
-        let mut tree = Tree::default();
-        for location in locations {
-            let proxied = self.locations[location.id.0]
-                .settings
-                .of::<proxy::Settings>()
-                .pass
-                .is_some();
-            tree.add(&location.pattern, location.id, proxied);
-        }
-        tree
     }
 
     /// The group of an address that `proxy_pass` names: host and port.

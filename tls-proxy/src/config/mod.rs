@@ -1,6 +1,5 @@
 //! The configuration as a value: built whole or not at all, never changed.
 
-pub(crate) mod build;
 pub(crate) mod core;
 pub(crate) mod draft;
 pub(crate) mod group;
@@ -9,8 +8,11 @@ pub(crate) mod listen;
 pub(crate) mod locations;
 pub(crate) mod method;
 pub(crate) mod names;
+pub(crate) mod parts;
+pub(crate) mod process;
 pub(crate) mod settings;
-mod settle;
+pub(crate) mod spec;
+pub(crate) mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,13 +21,12 @@ use self::listen::{Endpoint, Listen};
 use crate::config::group::Upstream;
 use crate::log::files::LogFile;
 use crate::log::form::Form;
-use crate::modules::limit_zone::Zones;
-use crate::modules::{log_format, process};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::vars::registry::Registry;
 use locations::Tree;
 use names::Names;
+use parts::Parts;
 use settings::Settings;
 
 /// Everything the program was told.
@@ -36,22 +37,19 @@ pub struct Config {
     /// Every address, once.
     pub listens: Vec<Address>,
     /// The servers, in order.
-    servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     /// The locations of all servers.
-    locations: Vec<Location>,
+    pub(crate) locations: Vec<Location>,
     /// The groups of `upstream`, and those of addresses in `proxy_pass`.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The variables the configuration makes.
     pub(crate) variables: Registry,
     /// A location has `proxy_ignore_client_abort` on.
     pub(crate) ignores_client_abort: bool,
-    /// nginx's predefined log format, and the one where none is named.
-    pub(crate) combined: log_format::Format,
-    pub(crate) unnamed: log_format::Format,
     /// `--log-format`.
     pub(crate) form: Form,
-    /// What is counted, by whose key.
-    pub(crate) zones: Zones,
+    /// What modules keep once.
+    pub(crate) parts: Parts,
     /// Files that logs go to.
     pub log_files: Vec<LogFile>,
     /// `$hostname`.

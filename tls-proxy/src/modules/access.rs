@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Contexts, Scope, Spec, auth_basic, auth_request};
+use super::{auth_basic, auth_request};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::net::cidr::Network;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec, document_root, passwords};
+use super::{document_root, passwords};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
 use crate::request::Request;

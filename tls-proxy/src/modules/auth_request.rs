@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::map::variable_name;
 use super::rewrite::{self, Slot};
-use super::{Contexts, Spec};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::pipeline::phases;

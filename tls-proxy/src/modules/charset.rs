@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Contexts, Effect, MANY, Spec};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Contexts, Spec};
 use crate::conf::{Problem, units};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::{arguments, value};
 use crate::upstream::spooled::{After, Folder};
 

@@ -1,12 +1,13 @@
 //! nginx's `ngx_http_core_module`: servers, locations, limits and time-outs.
 
-use super::{Contexts, Effect, MANY, Scope, Spec};
+use super::blocks;
 use crate::conf::{Directive, Problem};
-use crate::config::build::walk_block;
 use crate::config::core::{Answer, ErrorPage, Lingering};
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
 use crate::config::settings::Inside;
+use crate::config::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
+use crate::config::walk::walk_block;
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
@@ -398,7 +399,7 @@ fn open_server(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let mut settings = scope.settings.inside(Inside::Other);
-    let mut place = super::Place::default();
+    let mut place = Place::default();
     walk_block(
         children,
         Contexts::SERVER,
@@ -406,7 +407,7 @@ fn open_server(
         scope.draft,
         &mut place,
     );
-    scope.draft.add_server(place, settings, &directive.name.at);
+    blocks::add_server(scope.draft, place, settings, &directive.name.at);
     Ok(())
 }
 
@@ -437,9 +438,9 @@ fn open_location(
     }
     let mut settings = scope.settings.inside(Inside::Location);
     settings.of_mut::<proxy::Settings>().location = pattern.prefix().map(Into::into);
-    let mut place = super::Place {
+    let mut place = Place {
         location: Some(pattern.clone()),
-        ..super::Place::default()
+        ..Place::default()
     };
     walk_block(
         children,
@@ -448,7 +449,7 @@ fn open_location(
         scope.draft,
         &mut place,
     );
-    let id = scope.draft.add_location(settings, place.locations);
+    let id = blocks::add_location(scope.draft, settings, place.locations);
     scope.place.locations.push(LocationDraft { pattern, id });
     Ok(())
 }

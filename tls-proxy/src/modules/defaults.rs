@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contexts, Effect, Place, Scope, Settings, Spec, TABLES, VARIABLES};
+use super::{TABLES, VARIABLES, upstream};
 use crate::conf::{Directive, Entry, Main, load};
 use crate::config::draft::Draft;
+use crate::config::settings::Settings;
+use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
 use crate::vars::known;
 
 /// Directives whose settings know whether somebody has written them (`None`, an empty list, a
@@ -92,7 +94,8 @@ fn settings_after(
         order: 0,
     };
     let accepted = apply(&mut scope);
-    let (main, upstream) = (&scope.draft.main, &scope.place.upstream);
+    let upstream = scope.place.parts.get_mut::<upstream::Draft>();
+    let main = &scope.draft.main;
     accepted.then(|| format!("{:?}{main:?}{upstream:?}", scope.settings))
 }
 

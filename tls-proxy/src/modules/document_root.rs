@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::modules::static_files;

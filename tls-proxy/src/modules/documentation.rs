@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Effect, MANY, Spec, TABLES};
+use super::TABLES;
+use crate::config::spec::{Effect, MANY, Spec};
 
 /// Every directive as Markdown: what the program knows and what it does.
 #[must_use]

@@ -1,8 +1,8 @@
 //! `expires` of nginx's headers module: how long an answer may be kept.
 
-use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;

@@ -11,10 +11,10 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
-use super::{Contexts, Effect, MANY, Spec};
 use crate::admission::COMPRESSOR;
 use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;

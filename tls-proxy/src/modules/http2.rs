@@ -1,8 +1,8 @@
 //! nginx's `ngx_http_v2_module` (HTTP/2, RFC 9113).
 
-use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::limit_answers::{self, Answers};
-use super::limit_zone::{Definition, Zone, zone_size};
-use super::{Contexts, Scope, Spec};
+use super::limit_zone::{Definition, Zone, Zones, zone_size};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::request::error_log;
@@ -89,7 +89,11 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         size,
         rate: 0,
     };
-    let zone = scope.draft.zones.connections(&name, &word.at)?;
+    let zone = scope
+        .draft
+        .parts
+        .get_mut::<Zones>()
+        .connections(&name, &word.at)?;
     zone.define("limit_conn_zone", word, definition)
 }
 
@@ -97,7 +101,11 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     let [name, count] = &directive.args[..] else {
         return Ok(());
     };
-    let zone = scope.draft.zones.connections(&name.text, &name.at)?;
+    let zone = scope
+        .draft
+        .parts
+        .get_mut::<Zones>()
+        .connections(&name.text, &name.at)?;
     let most = count
         .text
         .parse()

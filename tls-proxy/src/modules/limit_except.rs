@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Contexts, Effect, MANY, Place, Scope, Spec};
+use super::blocks;
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
-use crate::config::build::walk_block;
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
+use crate::config::walk::walk_block;
 use crate::request::Request;
 
 /// What the module keeps for each block; not inherited.
@@ -75,7 +76,7 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
         scope.draft,
         place,
     );
-    let others = scope.draft.add_location(settings, Vec::new());
+    let others = blocks::add_location(scope.draft, settings, Vec::new());
     scope.settings.of_mut::<Settings>().0 = Some(Arc::new(LimitExcept { methods, others }));
     Ok(())
 }

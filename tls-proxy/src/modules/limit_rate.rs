@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
 use crate::modules::proxy;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::leaky_bucket::{self, Buckets, Measure};
 use super::limit_answers::{self, Answers};
-use super::limit_zone::{Definition, Zone, zone_size};
-use super::{Contexts, Scope, Spec};
+use super::limit_zone::{Definition, Zone, Zones, zone_size};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::request::Request;
@@ -94,7 +94,11 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         size,
         rate,
     };
-    let zone = scope.draft.zones.requests(&name, &word.at)?;
+    let zone = scope
+        .draft
+        .parts
+        .get_mut::<Zones>()
+        .requests(&name, &word.at)?;
     zone.define("limit_req_zone", word, definition)
 }
 
@@ -135,7 +139,13 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     for word in &directive.args {
         match word.text.split_once('=') {
             Some(("zone", name)) => {
-                zone = Some(scope.draft.zones.requests(name, &word.at)?);
+                zone = Some(
+                    scope
+                        .draft
+                        .parts
+                        .get_mut::<Zones>()
+                        .requests(name, &word.at)?,
+                );
             }
             Some(("burst", value)) => burst = thousandths(word, "burst", value)?,
             Some(("delay", value)) => delay = thousandths(word, "delay", value)?,

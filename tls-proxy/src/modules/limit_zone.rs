@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::leaky_bucket::Buckets;
 use super::limit_conn::Counts;
 use crate::conf::{Position, Problem, Word, units};
+use crate::config::Config;
 use crate::vars::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).
@@ -123,9 +124,20 @@ impl Zones {
     /// # Errors
     /// What is wrong where a zone counts by another key than before; nginx
     /// refuses such a reload, too.
-    pub(crate) fn adopt(&self, old: &Self) -> Result<(), String> {
+    fn adopt(&self, old: &Self) -> Result<(), String> {
         adopt("limit_req", &self.requests, &old.requests)?;
         adopt("limit_conn", &self.connections, &old.connections)
+    }
+}
+
+/// Goes on with the tables of the configuration before.
+///
+/// # Errors
+/// As [`Zones::adopt`].
+pub(crate) fn keep_tables(config: &Config, before: &Config) -> Result<(), String> {
+    match (config.parts.get::<Zones>(), before.parts.get::<Zones>()) {
+        (Some(zones), Some(old)) => zones.adopt(old),
+        _ => Ok(()),
     }
 }
 

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::listen::{Endpoint, Listen};
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(

@@ -1,5 +1,6 @@
 //! nginx's `ngx_http_log_module`: one line for each request.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +8,14 @@ use std::time::Duration;
 
 use super::document_root::{folder, path};
 use super::log_format::Format;
-use super::{Contexts, Effect, MANY, Scope, Spec};
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Position, Problem, Word, units};
+use crate::config::draft;
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
+use crate::log::form::Form;
 use crate::log::level::{Level, shown};
 use crate::message::internal_path::climbs;
 use crate::request::Request;
@@ -23,7 +26,7 @@ use crate::vars::template::Template;
 const COMPRESSED: usize = 64 << 10;
 
 /// What the module keeps for each block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// `access_log`, all of them.
     logs: Arc<[AccessLog]>,
@@ -31,36 +34,50 @@ pub(crate) struct Settings {
     off: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let standard = AccessLog {
-            to: To::File(LogFileId::STDOUT),
-            format: Named::Nothing,
-            condition: None,
-        };
-        Self {
-            logs: Arc::new([standard]),
-            off: false,
-        }
-    }
-}
-
 /// One `access_log`.
 #[derive(Clone, Debug)]
 struct AccessLog {
     to: To,
-    format: Named,
+    format: Arc<Format>,
     /// `if=`.
     condition: Option<Template>,
 }
 
-/// Which format is meant.
-#[derive(Clone, Debug)]
-enum Named {
-    /// None: `combined`, or JSON where lines are JSON.
-    Nothing,
-    Combined,
-    Own(Arc<Format>),
+/// What the module keeps while a configuration is read.
+#[derive(Default)]
+struct Draft {
+    /// `log_format`, by name; and the one where none is named.
+    formats: HashMap<String, Arc<Format>>,
+    unnamed: Option<Arc<Format>>,
+    /// How the files of `access_log` are buffered.
+    buffers: HashMap<PathBuf, Buffer>,
+}
+
+/// The format called `combined`, which nobody has to define.
+fn combined(draft: &mut draft::Draft, at: &Position) -> Arc<Format> {
+    let known = &mut draft.parts.get_mut::<Draft>().formats;
+    let combined = known.entry("combined".to_owned());
+    let new = || Arc::new(Format::predefined(Form::Text, &mut draft.variables, at));
+    combined.or_insert_with(new).clone()
+}
+
+/// The format of a log that names none.
+fn unnamed(draft: &mut draft::Draft, at: &Position) -> Arc<Format> {
+    let form = draft.paths.form;
+    let new = || Arc::new(Format::predefined(form, &mut draft.variables, at));
+    let known = &mut draft.parts.get_mut::<Draft>().unnamed;
+    known.get_or_insert_with(new).clone()
+}
+
+/// Logs to the standard output until a line says something else; `at` is where
+/// `http` begins.
+pub(super) fn begin(scope: &mut Scope<'_>, at: &Position) {
+    let standard = AccessLog {
+        to: To::File(LogFileId::STDOUT),
+        format: unnamed(scope.draft, at),
+        condition: None,
+    };
+    scope.settings.of_mut::<Settings>().logs = Arc::new([standard]);
 }
 
 #[derive(Clone, Debug)]
@@ -89,11 +106,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         |scope, directive| {
             let name = &arguments::first(directive).text;
             let format = Format::parse(directive, &mut scope.draft.variables)?;
-            if name == "combined" || scope.draft.formats.contains_key(name) {
+            let known = &mut scope.draft.parts.get_mut::<Draft>().formats;
+            if name == "combined" || known.contains_key(name) {
                 let message = format!("duplicate \"log_format\" name \"{name}\"");
                 return Err(Problem::emerg(&directive.name.at, message));
             }
-            scope.draft.formats.insert(name.clone(), Arc::new(format));
+            known.insert(name.clone(), Arc::new(format));
             Ok(())
         },
     )
@@ -150,12 +168,13 @@ impl AccessLog {
     fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Self, Problem> {
         let name = arguments::first(directive);
         let format = match directive.args.get(1) {
-            None => Named::Nothing,
-            Some(word) if word.text == "combined" => Named::Combined,
+            None => unnamed(scope.draft, &name.at),
+            Some(word) if word.text == "combined" => combined(scope.draft, &word.at),
             Some(word) => {
-                let known = scope.draft.formats.get(&word.text).cloned();
+                let known = &scope.draft.parts.get_mut::<Draft>().formats;
                 let unknown = || format!("unknown log format \"{}\"", word.text);
-                Named::Own(known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?)
+                let known = known.get(&word.text).cloned();
+                known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?
             }
         };
         let mut condition = None;
@@ -186,11 +205,7 @@ impl AccessLog {
     }
 
     fn write(&self, request: &Request) {
-        let format = match &self.format {
-            Named::Nothing => &request.config.unnamed,
-            Named::Combined => &request.config.combined,
-            Named::Own(format) => format,
-        };
+        let format = &self.format;
         let name = match &self.to {
             To::File(id) => {
                 let logs = request.config.logs();
@@ -244,7 +259,12 @@ impl To {
             return fail("logs to syslog cannot be buffered".to_owned());
         }
         let path: PathBuf = draft.paths.in_prefix(&word.text);
-        let known = *draft.log_buffers.entry(path.clone()).or_insert(buffer);
+        let known = *draft
+            .parts
+            .get_mut::<Draft>()
+            .buffers
+            .entry(path.clone())
+            .or_insert(buffer);
         if known != buffer {
             return fail(format!(
                 "access_log \"{}\" already defined with conflicting parameters",

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
+use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::value::Value;
 use crate::request::Request;
 use crate::vars::matcher::Matcher;

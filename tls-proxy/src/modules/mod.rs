@@ -11,6 +11,7 @@
 pub(crate) mod access;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
+mod blocks;
 pub(crate) mod charset;
 pub(crate) mod client_body;
 pub(crate) mod core;
@@ -67,158 +68,13 @@ pub(crate) mod user_agent;
 
 use std::sync::Arc;
 
-use crate::conf::{Directive, Problem};
-use crate::config::draft::Draft;
 use crate::config::settings::{Settings, Slot, Stored};
+use crate::config::spec::SpecTables;
 use crate::vars::Tables;
 
-/// The kinds of block a directive may stand in, as a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contexts(u16);
-
-impl Contexts {
-    /// Outside all blocks.
-    pub(crate) const MAIN: Self = Self(1);
-    /// `events {}`.
-    pub(crate) const EVENTS: Self = Self(1 << 1);
-    /// `http {}`.
-    pub(crate) const HTTP: Self = Self(1 << 2);
-    /// `server {}`.
-    pub(crate) const SERVER: Self = Self(1 << 3);
-    /// `location … {}`.
-    pub(crate) const LOCATION: Self = Self(1 << 4);
-    /// `upstream … {}`.
-    pub(crate) const UPSTREAM: Self = Self(1 << 5);
-    /// `if (…) {}` in a server.
-    pub(crate) const IF_SERVER: Self = Self(1 << 6);
-    /// `if (…) {}` in a location.
-    pub(crate) const IF: Self = Self(1 << 7);
-    /// `http`, `server` and `location`: most directives.
-    pub(crate) const ALL: Self = Self(Self::HTTP.0 | Self::SERVER.0 | Self::LOCATION.0);
-
-    /// `limit_except … {}`.
-    pub(crate) const LIMIT_EXCEPT: Self = Self(1 << 8);
-    const NAMES: [(Self, &str); 9] = [
-        (Self::MAIN, "main"),
-        (Self::EVENTS, "events"),
-        (Self::HTTP, "http"),
-        (Self::SERVER, "server"),
-        (Self::LOCATION, "location"),
-        (Self::UPSTREAM, "upstream"),
-        (Self::IF_SERVER, "if in server"),
-        (Self::IF, "if in location"),
-        (Self::LIMIT_EXCEPT, "limit_except"),
-    ];
-
-    /// Both sets together.
-    pub(crate) const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether the two share a context.
-    pub(crate) const fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The contexts' names, in nginx's words.
-    pub(crate) fn names(self) -> Vec<&'static str> {
-        let own = Self::NAMES
-            .iter()
-            .filter(|(context, _)| self.meets(*context));
-        own.map(|(_, name)| *name).collect()
-    }
-}
-
-/// What a directive does here.
-#[derive(Clone, Copy)]
-pub(crate) enum Effect {
-    /// Changes the settings of the block it stands in.
-    Set(fn(&mut Scope<'_>, &Directive) -> Result<(), Problem>),
-    /// Opens a block.
-    Block(fn(&mut Scope<'_>, &Directive, &[Directive]) -> Result<(), Problem>),
-    /// Known and without meaning here; the words say why.
-    Accepted(&'static str),
-    /// Known and not supported; the words say what to do instead.
-    Refused(&'static str),
-}
-
-/// One directive: everything about it that is not its effect on a request.
-pub(crate) struct Spec {
-    pub(crate) name: &'static str,
-    pub(crate) contexts: Contexts,
-    /// Fewest and most arguments.
-    pub(crate) arguments: (usize, usize),
-    /// nginx's default, as its documentation writes it; empty for none.
-    pub(crate) default: &'static str,
-    /// One sentence for the documentation.
-    pub(crate) about: &'static str,
-    /// May stand several times in one block.
-    pub(crate) repeats: bool,
-    /// What an accepted directive is checked for.
-    pub(crate) value: crate::directive::value::Value,
-    pub(crate) effect: Effect,
-}
-
-impl Spec {
-    /// A directive that changes settings.
-    pub(crate) const fn set(
-        name: &'static str,
-        contexts: Contexts,
-        arguments: (usize, usize),
-        set: fn(&mut Scope<'_>, &Directive) -> Result<(), Problem>,
-    ) -> Self {
-        Self::new(name, contexts, arguments, Effect::Set(set))
-    }
-
-    /// A directive of any effect.
-    pub(crate) const fn new(
-        name: &'static str,
-        contexts: Contexts,
-        arguments: (usize, usize),
-        effect: Effect,
-    ) -> Self {
-        Self {
-            name,
-            contexts,
-            arguments,
-            default: "",
-            about: "",
-            repeats: false,
-            value: crate::directive::value::Value::Any,
-            effect,
-        }
-    }
-
-    /// With nginx's default value.
-    pub(crate) const fn default(self, default: &'static str) -> Self {
-        Self { default, ..self }
-    }
-
-    /// With its line in the documentation.
-    pub(crate) const fn about(self, about: &'static str) -> Self {
-        Self { about, ..self }
-    }
-
-    /// Checked for what nginx takes, though it has no effect.
-    pub(crate) const fn takes(self, value: crate::directive::value::Value) -> Self {
-        Self { value, ..self }
-    }
-
-    /// May be repeated in one block.
-    pub(crate) const fn repeats(self) -> Self {
-        Self {
-            repeats: true,
-            ..self
-        }
-    }
-}
-
-/// Any number of arguments from the given one on.
-pub(crate) const MANY: usize = usize::MAX;
-
 /// Every table, in the order of the documentation.
-pub(crate) const TABLES: &[(&str, &[Spec])] = &[
-    ("main", crate::modules::process::DIRECTIVES),
+pub(crate) const TABLES: SpecTables = &[
+    ("main", process::DIRECTIVES),
     ("core", core::DIRECTIVES),
     ("core: by browser", user_agent::DIRECTIVES),
     ("core: bodies of requests in files", client_body::DIRECTIVES),
@@ -282,17 +138,6 @@ pub(crate) const VARIABLES: Tables = Tables {
     families: &[&proxy_protocol::BALANCER_VALUE],
 };
 
-/// Finds a directive by its name and, where two modules share the name, by
-/// where it stands.
-pub(crate) fn find(name: &str, context: Contexts) -> Option<&'static Spec> {
-    let mut named = TABLES
-        .iter()
-        .flat_map(|(_, table)| table.iter())
-        .filter(|spec| spec.name == name);
-    let first = named.clone().next();
-    named.find(|spec| spec.contexts.meets(context)).or(first)
-}
-
 /// Lists the settings of all modules: each gets its slot.
 macro_rules! settings {
     ($($name:ident: $settings:ty,)*) => {
@@ -339,32 +184,4 @@ settings! {
     trailers: trailers::Settings,
     try_files: try_files::Settings,
     types: types::Settings,
-}
-
-/// Where a directive stands while its effect is computed.
-pub(crate) struct Scope<'a> {
-    /// The kind of block.
-    pub(crate) context: Contexts,
-    /// The block's settings so far.
-    pub(crate) settings: &'a mut Settings,
-    /// What the whole configuration has collected so far.
-    pub(crate) draft: &'a mut Draft,
-    /// What the block itself is made of besides settings.
-    pub(crate) place: &'a mut Place,
-    /// No directive of this name stood in this block before: a list that is
-    /// inherited as a whole starts anew.
-    pub(crate) first_here: bool,
-    /// The directive's number in its block, for what runs in file order.
-    pub(crate) order: usize,
-}
-
-/// What only one kind of block collects.
-#[derive(Default)]
-pub(crate) struct Place {
-    pub(crate) server: crate::config::draft::ServerDraft,
-    pub(crate) upstream: upstream::Draft,
-    /// What this location matches; none in a server.
-    pub(crate) location: Option<crate::config::draft::Pattern>,
-    /// Locations directly inside this server or location.
-    pub(crate) locations: Vec<crate::config::draft::LocationDraft>,
 }

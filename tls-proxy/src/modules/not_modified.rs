@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec};
 use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::message::fields::members;
 use crate::request::Request;

@@ -1,42 +1,11 @@
 //! The main context and `events`: the process, not its requests.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::{Contexts, Effect, MANY, Spec};
+use super::log;
 use crate::conf::{Directive, Problem, Word, units};
-use crate::config::build::walk_block;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
+use crate::config::walk::walk_block;
 use crate::directive::arguments;
 use crate::directive::value::Value;
-use crate::log::error_logs::ErrorLogs;
-
-/// What the process as a whole is told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `worker_processes`; `None` follows the cgroup's CPU quota.
-    pub workers: Option<usize>,
-    /// `worker_connections`, of each worker; `None` follows the cgroup's
-    /// memory limit.
-    pub connections: Option<usize>,
-    /// `worker_shutdown_timeout`.
-    pub shutdown_timeout: Option<Duration>,
-    /// `pid`.
-    pub pid: PathBuf,
-    /// `error_log` of the main context.
-    pub error_log: ErrorLogs,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            workers: None,
-            connections: None,
-            shutdown_timeout: None,
-            pid: PathBuf::from("/run/nginx.pid"),
-            error_log: ErrorLogs::default(),
-        }
-    }
-}
 
 const ONE_PROCESS: &str = "the program is one process in its container";
 const PLATFORM: &str = "the runtime chooses how it waits for events";
@@ -50,6 +19,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Block(|scope, directive, children| {
             scope.settings.core.error_log = scope.draft.main.error_log.clone();
             scope.draft.http_end.clone_from(&directive.close);
+            log::begin(scope, &directive.name.at);
             walk_block(
                 children,
                 Contexts::HTTP,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::proxy::ProxyTo;
 use rustls::sign::CertifiedKey;
 
-use super::{Contexts, Effect, MANY, Spec, listen, ssl};
+use super::{listen, ssl};
 use crate::conf::Problem;
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};

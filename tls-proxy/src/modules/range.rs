@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::message::head::Version;
 use crate::request::Request;

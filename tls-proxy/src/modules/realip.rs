@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::forwarded_for::Trust;
-use super::{Contexts, Spec};
 use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::net::UNSPECIFIED;
 use crate::net::cidr::Network;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::vars::{Evaluate, write};

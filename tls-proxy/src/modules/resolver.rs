@@ -5,9 +5,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Contexts, MANY, Scope, Spec, listen};
+use super::listen;
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::upstream::dns::resolver::Resolver;
 

@@ -2,8 +2,8 @@
 //! in given shares.
 
 use super::map::variable_name;
-use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::request::Request;
 use crate::vars::registry::Computed;
 use crate::vars::template::Template;

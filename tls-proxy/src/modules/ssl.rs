@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::request::Request;

@@ -1,8 +1,8 @@
 //! The part of `ngx_http_ssl_module` that asks clients for certificates. What
 //! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
 
-use super::{Contexts, Effect, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::Level;

@@ -1,9 +1,9 @@
 //! `ssl_conf_command`: OpenSSL's own settings, as far as they mean something
 //! here.
 
-use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::draft::Paths;
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::modules::ssl;
 use crate::tls::settings::{File, ServerSettings};
 

@@ -2,8 +2,8 @@
 //! it stands in `tls/sessions.rs` and `tls/tickets.rs`.
 
 use super::ssl::add_file;
-use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::modules::ssl;
 use crate::tls::settings::{Cache, File};

@@ -1,7 +1,7 @@
 //! The part of `ngx_http_ssl_module` about OCSP stapling. The file is read in
 //! `tls/stapling.rs`.
 
-use super::{Contexts, Effect, Spec};
+use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::modules::ssl;

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::document_root::{self, Documents};
-use super::{Contexts, Effect, MANY, Spec, types};
+use super::types;
 use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
 use crate::log::level::{Level, shown};

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec};
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Spec};
 use crate::metrics::{Sums, sums};
 use crate::request::Request;
 use crate::request::content_result::ContentResult;

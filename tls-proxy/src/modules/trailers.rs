@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Contexts, Spec};
+use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
 use crate::log::level::Level;

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Contexts, MANY, Scope, Spec, document_root};
+use super::document_root;
 use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::message::internal_path;
 use crate::modules::static_files;
 use crate::request::Request;

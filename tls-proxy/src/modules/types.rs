@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;

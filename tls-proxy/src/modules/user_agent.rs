@@ -1,9 +1,9 @@
 //! `keepalive_disable`, `msie_padding` and what else of nginx's core module
 //! goes by the browser.
 
-use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::Problem;
 use crate::config::core::NoKeepalive;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 
 pub(crate) const DIRECTIVES: &[Spec] = &[

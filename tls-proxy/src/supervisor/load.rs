@@ -7,8 +7,8 @@ use super::sources::Origin;
 use crate::cli::Options;
 use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity};
 use crate::config::Config;
-use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
+use crate::configure::{Built, build};
 use crate::log::files::OpenError;
 
 /// nginx's own place for the main configuration.

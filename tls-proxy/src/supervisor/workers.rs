@@ -15,6 +15,7 @@ use crate::cli::Options;
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::log::sinks::Reopened;
+use crate::modules::limit_zone;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::{Order, Prepared, WorkerHandle};
 
@@ -169,7 +170,7 @@ impl Workers {
     /// All that the workers need to serve `config`. Nothing has changed where
     /// that cannot be had.
     fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
-        config.zones.adopt(&self.config.zones)?;
+        limit_zone::keep_tables(config, &self.config)?;
         let listens = config.listens.iter().map(|own| &own.listen);
         let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-use super::super::Scope;
 use crate::conf::{Directive, Problem};
+use crate::config::spec::Scope;
 use crate::message::fields::Fields;
 use crate::modules::proxy;
 

@@ -2,8 +2,8 @@
 //! client's pace as the limit; what is left of the sizes is the longest head,
 //! and nginx's rules for how they fit together.
 
-use super::super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Position, Problem};
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 

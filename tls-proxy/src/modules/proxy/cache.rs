@@ -2,8 +2,8 @@
 //! matter beside one are read for their errors; what would turn it on is
 //! refused.
 
-use super::super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, units};
+use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::vars::template::Template;
 

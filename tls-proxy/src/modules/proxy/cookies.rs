@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::super::{Contexts, Scope, Spec};
 use super::redirect::{Found, duplicate};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::request::Request;

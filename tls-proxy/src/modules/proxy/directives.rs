@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::{Contexts, Effect, MANY, Scope, Spec};
 use super::accel::set_ignored;
 use super::next_upstream::parse_next_upstream;
 use super::pass::parse_pass;
 use super::redirect::set_redirect;
 use crate::conf::{Directive, Problem};
+use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::message::head::Version;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::{Contexts, Scope, listen, upstream};
+use super::super::{listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::config::group;
+use crate::config::spec::{Contexts, Scope};
 use crate::modules::proxy;
 use crate::modules::resolver;
 use crate::request::Request;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::Scope;
 use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::spec::Scope;
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::request::Request;

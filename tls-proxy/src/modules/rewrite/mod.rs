@@ -12,12 +12,14 @@ use bytes::Bytes;
 
 use self::condition::Test;
 use self::rule::{Flag, Outcome, Rule};
+use super::blocks;
 use super::map::variable_name;
-use super::{Contexts, Effect, Scope, Spec, types};
+use super::types;
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
-use crate::config::build::walk_block;
 use crate::config::settings::{Inside, ModuleSettings};
+use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
+use crate::config::walk::walk_block;
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::request::Request;
@@ -223,10 +225,10 @@ fn open_if(
         context,
         &mut settings,
         scope.draft,
-        &mut super::Place::default(),
+        &mut Place::default(),
     );
     let steps: Arc<[_]> = std::mem::take(&mut settings.of_mut::<Settings>().steps).into();
-    let location = in_location.then(|| scope.draft.add_location(settings, Vec::new()));
+    let location = in_location.then(|| blocks::add_location(scope.draft, settings, Vec::new()));
     push(
         scope,
         Step::If {

@@ -1,9 +1,9 @@
 //! `least_conn`, `ip_hash`, `hash`, `random`.
 
-use super::super::{Contexts, Effect, Scope, Spec};
-use super::Allowed;
+use super::{Allowed, Draft};
 use crate::conf::{Directive, Problem};
 use crate::config::method::{Method, Ring};
+use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
 use crate::vars::template::Template;
 
@@ -70,7 +70,7 @@ fn choose(
     method: Method,
     backup: bool,
 ) -> Result<(), Problem> {
-    let own = &mut scope.place.upstream;
+    let own = scope.place.parts.get_mut::<Draft>();
     if !matches!(own.group.method, Method::RoundRobin) {
         let message = "load balancing method redefined";
         let problem = Problem::warn(&directive.name.at, message);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 pub(crate) mod method;
 
-use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
-use crate::config::build::walk_block;
 use crate::config::group::{Address, Peer, Upstream, Zone};
 use crate::config::method::{Method, Ring};
+use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
+use crate::config::walk::walk_block;
 use crate::directive::arguments;
 
 /// An `upstream` block while it is read.
@@ -64,7 +64,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 2),
         |scope, directive| {
-            let own = &mut scope.place.upstream.group;
+            let own = &mut scope.place.parts.get_mut::<Draft>().group;
             let word = arguments::first(directive);
             own.keepalive = word.text.parse().map_err(|_| {
                 let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
@@ -86,7 +86,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.upstream.group.keepalive_timeout = arguments::time(directive, word)?;
+            scope.place.parts.get_mut::<Draft>().group.keepalive_timeout =
+                arguments::time(directive, word)?;
             Ok(())
         },
     )
@@ -97,7 +98,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 1),
         |scope, directive| {
-            scope.place.upstream.group.keepalive_requests = arguments::number(directive)? as u64;
+            scope
+                .place
+                .parts
+                .get_mut::<Draft>()
+                .group
+                .keepalive_requests = arguments::number(directive)? as u64;
             Ok(())
         },
     )
@@ -109,7 +115,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.upstream.group.keepalive_time = arguments::time(directive, word)?;
+            scope.place.parts.get_mut::<Draft>().group.keepalive_time =
+                arguments::time(directive, word)?;
             Ok(())
         },
     )
@@ -126,7 +133,7 @@ fn open_upstream(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let name = &arguments::first(directive).text;
-    let mut place = super::Place::default();
+    let mut place = Place::default();
     let settings = &mut scope.settings.clone();
     walk_block(
         children,
@@ -136,13 +143,13 @@ fn open_upstream(
         &mut place,
     );
     let has_servers = children.iter().any(|line| line.name.text == "server");
-    if place.upstream.group.peers.is_empty() && !has_servers {
+    if place.parts.get_mut::<Draft>().group.peers.is_empty() && !has_servers {
         return Err(Problem::emerg(
             &directive.end,
             "no servers are inside upstream",
         ));
     }
-    let mut peers = place.upstream.group.peers.iter();
+    let mut peers = place.parts.get_mut::<Draft>().group.peers.iter();
     if peers.len() > 0 && peers.all(|peer| peer.backup) {
         let message = format!("no servers in upstream \"{name}\"");
         return Err(Problem::emerg(&directive.end, message)
@@ -162,7 +169,7 @@ fn open_upstream(
     scope
         .draft
         .upstreams
-        .push(Arc::new(place.upstream.build(name)));
+        .push(Arc::new(place.parts.take::<Draft>().build(name)));
     Ok(())
 }
 
@@ -173,9 +180,13 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         let mut peer = Peer::at(address);
         peer.server = word.text.as_str().into();
         for option in &directive.args[1..] {
-            set_option(&mut peer, option, scope.place.upstream.allowed)?;
+            set_option(
+                &mut peer,
+                option,
+                scope.place.parts.get_mut::<Draft>().allowed,
+            )?;
         }
-        scope.place.upstream.group.peers.push(peer);
+        scope.place.parts.get_mut::<Draft>().group.peers.push(peer);
     }
     Ok(())
 }

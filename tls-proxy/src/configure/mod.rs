@@ -1,22 +1,25 @@
-//! From directives to a [`Config`]: walks the tree, hands each directive to
-//! its home, and checks what only the whole can show.
+//! From directives to a [`Config`]: walks the tree and checks what only the whole
+//! can show.
 
-use std::collections::{HashMap, HashSet};
+mod problems;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::draft::{Draft, FinishedServer, Paths};
-use super::group::Zone;
-use super::listen::{Endpoint, Listen};
-use super::names::{Names, ServerName};
-use super::settle::settle;
-use super::{Address, Config, Server, ServerId};
-use crate::conf::{Directive, Loaded, Position, Problem, Severity};
-use crate::config::settings::Settings;
+use self::problems::in_order;
+use crate::conf::{Loaded, Problem, Severity};
+use crate::config::draft::{Draft, FinishedServer, Paths};
+use crate::config::group::Zone;
+use crate::config::listen::{Endpoint, Listen};
+use crate::config::names::{Names, ServerName};
+use crate::config::spec::{Contexts, Place};
+use crate::config::walk::walk_block;
+use crate::config::{Address, Config, Server, ServerId};
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
-use crate::log::form::Form;
-use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Spec, log_format, proxy, ssl};
+use crate::modules::limit_zone::Zones;
+use crate::modules::{self, proxy, ssl};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
 /// What came of a configuration's text.
@@ -32,7 +35,7 @@ pub(crate) struct Built {
 /// Turns what was read into a configuration, or says everything that is wrong
 /// with it.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
-    let mut draft = Draft::new(paths, loaded.problems);
+    let mut draft = Draft::new(modules::TABLES, modules::VARIABLES, paths, loaded.problems);
     draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
     if let Some(path) = draft.paths.error_log.as_deref().and_then(Path::to_str)
         && path != "stderr"
@@ -49,16 +52,16 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         &mut draft,
         &mut Place::default(),
     );
-    settle(&loaded.tree, &mut draft.problems);
+    in_order(&loaded.tree, &mut draft.problems);
     let has_events = loaded.tree.iter().any(|it| it.name.text == "events");
     if !has_events && !is_refused(&draft.problems) {
         let message = "no \"events\" section in configuration";
         let problem = Problem::emerg_nowhere(message).with_help("write `events {}`");
         draft.problems.push(problem);
     }
-    draft
-        .problems
-        .extend(draft.variables.unknown().chain(draft.zones.undefined()));
+    draft.problems.extend(draft.variables.unknown());
+    let zones = draft.parts.get_mut::<Zones>();
+    draft.problems.extend(zones.undefined());
     draft.problems.extend(Zone::check(&draft.upstream_zones));
     let sources = loaded
         .files
@@ -80,127 +83,8 @@ fn is_refused(problems: &[Problem]) -> bool {
         .any(|problem| problem.severity == Severity::Emerg)
 }
 
-/// Applies the directives of one block: first those that change its settings,
-/// then the blocks inside, which start with what came of that. Servers come
-/// last, so that they find every `upstream` and `map`.
-pub(crate) fn walk_block(
-    directives: &[Directive],
-    context: Contexts,
-    settings: &mut Settings,
-    draft: &mut Draft,
-    place: &mut Place,
-) {
-    let mut seen: HashSet<&str> = HashSet::new();
-    let mut blocks = Vec::new();
-    for (order, directive) in directives.iter().enumerate() {
-        let name = directive.name.text.as_str();
-        let Some(spec) = check(directive, context, &mut draft.problems) else {
-            continue;
-        };
-        let first_here = seen.insert(name);
-        if !first_here && !spec.repeats {
-            let message = format!("\"{name}\" directive is duplicate");
-            draft
-                .problems
-                .push(Problem::emerg(&directive.name.at, message));
-            continue;
-        }
-        let mut scope = Scope {
-            context,
-            settings,
-            draft,
-            place,
-            first_here,
-            order,
-        };
-        let result = match spec.effect {
-            Effect::Set(set) => set(&mut scope, directive),
-            Effect::Block(open) => {
-                blocks.push((order, directive, open));
-                Ok(())
-            }
-            Effect::Accepted(_) => spec.value.check(directive),
-            Effect::Refused(help) => {
-                let message = format!("the \"{name}\" directive is not supported");
-                Err(Problem::emerg(&directive.name.at, message).with_help(help))
-            }
-        };
-        draft.problems.extend(result.err());
-    }
-    blocks.sort_by_key(|(_, directive, _)| match directive.name.text.as_str() {
-        // Locations start with a copy of them.
-        "types" => 0,
-        "server" => 2,
-        _ => 1,
-    });
-    for (order, directive, open) in blocks {
-        let children = directive.block.as_deref().unwrap_or_default();
-        let mut scope = Scope {
-            context,
-            settings,
-            draft,
-            place,
-            first_here: true,
-            order,
-        };
-        let result = open(&mut scope, directive, children);
-        draft.problems.extend(result.err());
-    }
-}
-
-/// Finds a directive's entry and checks what the entry says of it.
-fn check(
-    directive: &Directive,
-    context: Contexts,
-    problems: &mut Vec<Problem>,
-) -> Option<&'static Spec> {
-    let name = directive.name.text.as_str();
-    let at = &directive.name.at;
-    let mut refuse = |problem: Problem| {
-        problems.push(problem.with_help_if(directive.missing_semicolon()));
-        None
-    };
-    let Some(spec) = modules::find(name, context) else {
-        return refuse(Problem::emerg(at, format!("unknown directive \"{name}\"")));
-    };
-    if !spec.contexts.meets(context) {
-        let help = format!("it may stand in: {}", spec.contexts.names().join(", "));
-        let message = format!("\"{name}\" directive is not allowed here");
-        problems.push(Problem::emerg(at, message).with_help(help));
-        return None;
-    }
-    if matches!(spec.effect, Effect::Refused(_)) {
-        return Some(spec);
-    }
-    let is_block = matches!(spec.effect, Effect::Block(_));
-    if is_block && directive.block.is_none() {
-        return refuse(Problem::emerg(
-            at,
-            format!("directive \"{name}\" has no opening \"{{\""),
-        ));
-    }
-    if !is_block && directive.block.is_some() {
-        let message = format!("directive \"{name}\" is not terminated by \";\"");
-        return refuse(Problem::emerg(at, message));
-    }
-    let (least, most) = spec.arguments;
-    if directive.args.len() < least || (most != MANY && directive.args.len() > most) {
-        let message = format!("invalid number of arguments in \"{name}\" directive");
-        return refuse(Problem::emerg(at, message));
-    }
-    Some(spec)
-}
-
 fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
-    let start = draft.servers.first().map(|server| server.at.clone());
     let form = draft.paths.form;
-    let at = start.unwrap_or(Position {
-        file: draft.paths.conf.as_path().into(),
-        line: 1,
-        column: 1,
-    });
-    let combined = log_format::Format::predefined(Form::Text, &mut draft.variables, &at);
-    let unnamed = log_format::Format::predefined(form, &mut draft.variables, &at);
     let mut context = TlsContext::new(
         draft.http_end.as_ref().map(|at| at.line),
         std::mem::take(&mut draft.tls_contents),
@@ -270,10 +154,8 @@ fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
         upstreams: [&draft.upstreams[..], &draft.groups].concat(),
         variables: std::mem::take(&mut draft.variables),
         ignores_client_abort,
-        combined,
-        unnamed,
         form,
-        zones: std::mem::take(&mut draft.zones),
+        parts: std::mem::take(&mut draft.parts),
         log_files: draft.log_files.clone(),
         hostname: draft.paths.hostname.clone(),
         html: draft.paths.in_prefix("html"),

@@ -16,7 +16,7 @@ type Starts = BTreeMap<Place, (Place, usize)>;
 
 /// Sorts `problems`, all of which came up while the directives of `tree` were
 /// read, and gives each its line.
-pub(super) fn settle(tree: &[Directive], problems: &mut [Problem]) {
+pub(super) fn in_order(tree: &[Directive], problems: &mut [Problem]) {
     if problems.is_empty() {
         return;
     }
@@ -85,7 +85,7 @@ mod tests {
             Problem::emerg(&b.args[1].at, "b"),
             Problem::emerg(&a.name.at, "a"),
         ];
-        settle(&loaded.tree, &mut problems);
+        in_order(&loaded.tree, &mut problems);
         let shown = problems.map(|problem| problem.to_string());
         assert_eq!(shown, ["t:1: a", "t:3: b", "t:6: c"]);
     }

@@ -1,0 +1,116 @@
+//! Walks the directives of a block and hands each to its home.
+
+use std::collections::HashSet;
+
+use super::draft::Draft;
+use super::settings::Settings;
+use super::spec::{Contexts, Effect, MANY, Place, Scope, Spec, find};
+use crate::conf::{Directive, Problem};
+
+/// Applies the directives of one block: first those that change its settings,
+/// then the blocks inside, which start with what came of that. Servers come
+/// last, so that they find every `upstream` and `map`.
+pub(crate) fn walk_block(
+    directives: &[Directive],
+    context: Contexts,
+    settings: &mut Settings,
+    draft: &mut Draft,
+    place: &mut Place,
+) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut blocks = Vec::new();
+    for (order, directive) in directives.iter().enumerate() {
+        let name = directive.name.text.as_str();
+        let Some(spec) = check(directive, context, draft) else {
+            continue;
+        };
+        let first_here = seen.insert(name);
+        if !first_here && !spec.repeats {
+            let message = format!("\"{name}\" directive is duplicate");
+            draft
+                .problems
+                .push(Problem::emerg(&directive.name.at, message));
+            continue;
+        }
+        let mut scope = Scope {
+            context,
+            settings,
+            draft,
+            place,
+            first_here,
+            order,
+        };
+        let result = match spec.effect {
+            Effect::Set(set) => set(&mut scope, directive),
+            Effect::Block(open) => {
+                blocks.push((order, directive, open));
+                Ok(())
+            }
+            Effect::Accepted(_) => spec.value.check(directive),
+            Effect::Refused(help) => {
+                let message = format!("the \"{name}\" directive is not supported");
+                Err(Problem::emerg(&directive.name.at, message).with_help(help))
+            }
+        };
+        draft.problems.extend(result.err());
+    }
+    blocks.sort_by_key(|(_, directive, _)| match directive.name.text.as_str() {
+        // Locations start with a copy of them.
+        "types" => 0,
+        "server" => 2,
+        _ => 1,
+    });
+    for (order, directive, open) in blocks {
+        let children = directive.block.as_deref().unwrap_or_default();
+        let mut scope = Scope {
+            context,
+            settings,
+            draft,
+            place,
+            first_here: true,
+            order,
+        };
+        let result = open(&mut scope, directive, children);
+        draft.problems.extend(result.err());
+    }
+}
+
+/// Finds a directive's entry and checks what the entry says of it.
+fn check(directive: &Directive, context: Contexts, draft: &mut Draft) -> Option<&'static Spec> {
+    let problems = &mut draft.problems;
+    let name = directive.name.text.as_str();
+    let at = &directive.name.at;
+    let mut refuse = |problem: Problem| {
+        problems.push(problem.with_help_if(directive.missing_semicolon()));
+        None
+    };
+    let Some(spec) = find(draft.directives, name, context) else {
+        return refuse(Problem::emerg(at, format!("unknown directive \"{name}\"")));
+    };
+    if !spec.contexts.meets(context) {
+        let help = format!("it may stand in: {}", spec.contexts.names().join(", "));
+        let message = format!("\"{name}\" directive is not allowed here");
+        problems.push(Problem::emerg(at, message).with_help(help));
+        return None;
+    }
+    if matches!(spec.effect, Effect::Refused(_)) {
+        return Some(spec);
+    }
+    let is_block = matches!(spec.effect, Effect::Block(_));
+    if is_block && directive.block.is_none() {
+        return refuse(Problem::emerg(
+            at,
+            format!("directive \"{name}\" has no opening \"{{\""),
+        ));
+    }
+    if !is_block && directive.block.is_some() {
+        let message = format!("directive \"{name}\" is not terminated by \";\"");
+        return refuse(Problem::emerg(at, message));
+    }
+    let (least, most) = spec.arguments;
+    if directive.args.len() < least || (most != MANY && directive.args.len() > most) {
+        let message = format!("invalid number of arguments in \"{name}\" directive");
+        return refuse(Problem::emerg(at, message));
+    }
+    Some(spec)
+}
