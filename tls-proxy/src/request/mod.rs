@@ -1,6 +1,7 @@
 //! One request, from its head to its line in the access log.
 
 pub(crate) mod conn_config;
+pub(crate) mod connection;
 pub(crate) mod content_result;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
@@ -13,6 +14,7 @@ pub(crate) mod response;
 pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
+pub(crate) mod worker;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -37,8 +39,8 @@ use crate::modules::proxy::ProxyTo;
 use crate::modules::{Settings, limit_conn, log};
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
+use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
-use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;

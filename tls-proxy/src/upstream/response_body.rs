@@ -21,7 +21,7 @@ use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
-use crate::server::worker::Worker;
+use crate::request::worker::Worker;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
 

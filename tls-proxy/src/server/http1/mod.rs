@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout};
 
 use self::head::Next;
 use self::send::Sent;
-use super::connection::Connection;
 use crate::admission::{Permit, Waits};
 use crate::http1::body::Decoder;
 use crate::http1::request_head::Rejection;
@@ -27,6 +26,7 @@ use crate::modules::core::Lingering;
 use crate::net::buffered_stream::BufferedStream;
 use crate::pipeline::phases;
 use crate::request::Request;
+use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::time::cached_time;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
 use crate::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit};
-use crate::server::connection::Connection;
+use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
 /// Header blocks together that `h2` may decode before their requests are accepted,
