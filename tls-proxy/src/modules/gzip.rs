@@ -21,8 +21,7 @@ use crate::message::head::Version;
 use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Next, Source};
-use crate::upstream::response_body::{Frame, ResponseBody};
+use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
@@ -352,7 +351,7 @@ impl Source for Gzip {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         self.inner.answer()
     }
 }

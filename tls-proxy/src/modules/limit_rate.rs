@@ -15,8 +15,7 @@ use crate::log::level::{Level, shown};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Next, Source};
-use crate::upstream::response_body::{Frame, ResponseBody};
+use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 use crate::vars::template::Template;
@@ -159,7 +158,7 @@ impl Source for Slow {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         self.inner.answer()
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod pass;
 pub(crate) mod redirect;
 pub(crate) mod request_head;
 pub(crate) mod response;
+mod response_body;
 
 use std::sync::Arc;
 use std::time::Duration;
