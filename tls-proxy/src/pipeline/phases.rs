@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 
-use super::error_page;
-use super::filters;
+use super::{access, error_page, filters};
 use crate::config::locations::{Found, Tree};
 use crate::config::{LocationId, ServerId};
 use crate::log::level;
@@ -15,7 +14,7 @@ use crate::message::{internal_path, rules, target};
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
-    access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
+    limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -229,7 +228,7 @@ async fn content(request: &mut Request) -> ContentResult {
     if let Err(refusal) = limit_conn::check(request) {
         return ContentResult::Response(Err(refusal));
     }
-    if let Err(refusal) = access::check(request).await {
+    if let Err(refusal) = access::run(request).await {
         return ContentResult::Response(Err(refusal));
     }
     if let Some(step) = try_files(request) {

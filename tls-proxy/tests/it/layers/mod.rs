@@ -43,10 +43,9 @@ const LAYERS: [&str; 27] = [
 /// Imports that still run up: from, to, and how many. The list only becomes shorter.
 /// Configuration and requests hold the settings and the state of each module by its
 /// type, and variables are functions of a request.
-const EXCEPTIONS: [(&str, &str, usize); 4] = [
+const EXCEPTIONS: [(&str, &str, usize); 3] = [
     ("config", "modules", 20),
     ("config", "vars", 8),
-    ("modules", "pipeline", 1),
     ("request", "modules", 5),
 ];
 
