@@ -1,5 +1,5 @@
 //! The phases of a request, nginx's own and in its order: choose the server,
-//! server rewrite, choose the location, rewrite, content, error page.
+//! server rewrite, choose the location, rewrite, content, error page, log.
 
 use bytes::Bytes;
 
@@ -11,10 +11,12 @@ use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
+use crate::metrics;
+use crate::metrics::Ended;
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::{
-    limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
+    limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files, stub_status,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -323,6 +325,24 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
             Box::pin(run(request, false)).await
         }
     }
+}
+
+/// The log phase: a client's request has ended, in whatever way.
+pub(crate) fn log(request: &mut Request) {
+    request.end();
+    log::write(request);
+    let refused = |status| status == Some("REJECTED");
+    metrics::request_ended(Ended {
+        version: request.head.version,
+        status: request.outcome.status,
+        took: request.took.unwrap_or_default(),
+        received: request.received,
+        sent: request.outcome.bytes(),
+        limited: [
+            refused(request.limit_req_status),
+            refused(request.limit_conn_status),
+        ],
+    });
 }
 
 /// A request whose head was refused while it was read.

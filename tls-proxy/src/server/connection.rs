@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::client_request::ClientRequest;
 use super::worker::Server;
 use super::{http1, http2};
 use crate::admission::{Admitted, HTTP2, Holder, Kind, Waits};
@@ -360,6 +361,6 @@ pub(super) async fn closes_idle(connection: &Connection) {
 
 /// A connection that ended inside a request's head: one line for the logs.
 pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = Request::broken(connection, line, Version::Http11);
+    let mut request = ClientRequest::broken(connection, line, Version::Http11);
     request.outcome.status = status;
 }

@@ -30,9 +30,9 @@ use crate::log::level::Level;
 use crate::message::head::{Limits, Version};
 use crate::message::rules;
 use crate::metrics;
-use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::request::error_log;
+use crate::server::client_request::ClientRequest;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{Http2Body, RequestBody};
 
@@ -246,13 +246,13 @@ fn start(
                     (RequestBody::Http2(Box::new(body)), Some(received))
                 }
             };
-            let mut request = Request::new(connection, head, body);
+            let mut request = ClientRequest::new(connection, head, body);
             request.body_received = received;
             request.announced = announced.map_err(Box::new);
             (request, None)
         }
         Err(Fault::TooLarge { line, reason }) => {
-            let mut request = Request::broken(connection, line, Version::Http2);
+            let mut request = ClientRequest::broken(connection, line, Version::Http2);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
             error_log::request(&request, Level::Info, what);
@@ -260,7 +260,7 @@ fn start(
             return false;
         }
         Err(Fault::Invalid { line, flaw }) => {
-            let request = Request::broken(connection, line, Version::Http2);
+            let request = ClientRequest::broken(connection, line, Version::Http2);
             (request, Some(flaw))
         }
     };

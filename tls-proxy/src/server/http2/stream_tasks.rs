@@ -16,15 +16,15 @@ use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
 use crate::lifecycle::drain::Token;
 use crate::message::rules::Flaw;
-use crate::request::Request;
 use crate::request::connection::Connection;
+use crate::server::client_request::ClientRequest;
 use crate::time::cached_time;
 
 /// How often surplus idle tasks are released.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a request stands, one after the other.
-pub(super) type RequestSlot = Box<Option<Request>>;
+pub(super) type RequestSlot = Box<Option<ClientRequest>>;
 
 /// A worker's tasks for streams.
 #[derive(Default)]

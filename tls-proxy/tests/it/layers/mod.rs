@@ -46,7 +46,7 @@ const LAYERS: [&str; 27] = [
 const EXCEPTIONS: [(&str, &str, usize); 3] = [
     ("config", "modules", 20),
     ("config", "vars", 8),
-    ("request", "modules", 5),
+    ("request", "modules", 4),
 ];
 
 /// Files in the largest circle. The figure only becomes smaller, down to four.
