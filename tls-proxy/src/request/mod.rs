@@ -16,6 +16,7 @@ mod slots;
 pub(crate) mod source;
 pub(crate) mod worker;
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,8 +34,7 @@ use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::rules::Flaw;
-use crate::modules::proxy::ProxyTo;
-use crate::modules::{Settings, limit_conn};
+use crate::modules::Settings;
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
@@ -42,6 +42,7 @@ use crate::request::live_config::ConfigHandle;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
+use crate::upstream::target::ProxyTo;
 
 /// A request and everything that becomes known of it.
 pub(crate) struct Request {
@@ -58,8 +59,8 @@ pub(crate) struct Request {
     /// `limit_req` and `limit_conn` have looked at it, and said so.
     pub(crate) limit_req_status: Option<&'static str>,
     pub(crate) limit_conn_status: Option<&'static str>,
-    /// It is counted by `limit_conn` until it ends.
-    pub(crate) guards: Vec<limit_conn::Guard>,
+    /// What `limit_conn` drops when it ends: it is counted until then.
+    pub(crate) counted: Option<Box<dyn Any>>,
     /// `set $limit_rate`.
     pub(crate) limit_rate: Option<Bytes>,
     /// `$request_body`, where there is one, be it empty, that was read whole
@@ -269,7 +270,7 @@ impl Request {
             behind_proxy: false,
             limit_req_status: None,
             limit_conn_status: None,
-            guards: Vec::new(),
+            counted: None,
             limit_rate: None,
             whole_body: None,
             spooled: None,

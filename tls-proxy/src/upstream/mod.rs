@@ -9,4 +9,5 @@ pub(crate) mod dns;
 pub(crate) mod exchange;
 pub(crate) mod pool;
 pub(crate) mod spooled;
+pub(crate) mod target;
 pub(crate) mod tunnel;
