@@ -168,3 +168,40 @@ impl Drop for BodyFlow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, Capacity};
+
+    #[tokio::test]
+    async fn what_is_read_forgotten_or_dropped_is_given_back() {
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 2,
+            memory: None,
+        });
+        let own = admission.for_connection().await.accepted();
+        let unread = Unread::new(admission.nothing_yet(own.account.holder()));
+        let size = 3 * STEP;
+        unread.expect(1);
+        assert_eq!(unread.try_add(1, size + DATA_FRAME), Ok(()));
+        let flow = unread.accept(1, false);
+        assert_eq!(unread.try_add(1, 10), Ok(()));
+        assert!(unread.granted() >= size);
+        flow.taken(size as usize);
+        assert_eq!(unread.held.get(), 10);
+        assert!(unread.granted() < size);
+        // Of a frame that has come in part nothing is padding yet.
+        unread.set_partial(Some((1, 10)));
+        flow.caught_up();
+        assert_eq!(unread.held.get(), 10);
+        unread.expect(3);
+        assert_eq!(unread.try_add(3, 10), Ok(()));
+        unread.forget_others(None);
+        assert_eq!(unread.try_add(3, 10), Ok(()), "h2 throws it away");
+        assert_eq!(unread.held.get(), 10);
+        drop(flow);
+        assert_eq!((unread.held.get(), unread.granted()), (0, 0));
+    }
+}
