@@ -8,6 +8,7 @@
 mod capacity;
 mod holder;
 mod relief;
+mod unread;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 pub(crate) use crate::admission::capacity::*;
 pub(crate) use crate::admission::holder::{Account, Client, Holder, Waits};
+pub(crate) use crate::admission::unread::{BodyFlow, Unread};
 use crate::metrics;
 use crate::time::cached_time;
 
@@ -200,6 +202,12 @@ impl Admission {
     pub(crate) async fn for_connection(self: &Rc<Self>) -> Permit {
         self.acquire(Demand::CONNECTION, None).await;
         self.granted(Demand::CONNECTION, None)
+    }
+
+    /// What a connection is going to be granted beside what it is granted itself; nothing
+    /// so far.
+    pub(crate) fn nothing_yet(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
+        self.granted(Demand::memory(Kind::Transfer, 0), Some(holder.clone()))
     }
 
     /// A place for a connection that is accepted in whatever room there is.

@@ -4,15 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{auth_basic, auth_request};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
-use crate::log::level::Level;
 use crate::net::cidr::Network;
 use crate::request::Request;
-use crate::request::error_log;
 use crate::request::response::Refusal;
 
 /// What the modules keep for each block.
@@ -23,9 +20,9 @@ pub(crate) struct Settings {
     /// A rule stood in this very block already.
     own: bool,
     /// `satisfy any`.
-    any: bool,
+    pub(crate) any: bool,
     /// `auth_delay`: how long a 401 takes.
-    delay: Duration,
+    pub(crate) delay: Duration,
 }
 
 impl Default for Settings {
@@ -124,73 +121,15 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
     Ok(())
 }
 
-/// The access phase, and the pause behind a 401.
-pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
-    let result = check_all(request).await;
-    if matches!(&result, Err(refusal) if refusal.status == 401) {
-        let delay = request.settings().of::<Settings>().delay;
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-    }
-    result
-}
-
-/// Addresses first, then passwords, then whom another location lets in.
-/// Requests on behalf of others have been through it.
-async fn check_all(request: &mut Request) -> Result<(), Refusal> {
-    let config = request.config.clone();
-    let settings = &config.location(request.location).settings;
-    if request.is_inner() {
-        return Ok(());
-    }
-    let any = settings.of::<Settings>().any;
-    let mut refused = None;
-    for check in 0..3 {
-        let result = match check {
-            0 => {
-                let address = (!request.is_unix()).then(|| request.peer.ip());
-                decide(&settings.of::<Settings>().rules, address).map(|allowed| {
-                    if allowed {
-                        Ok(())
-                    } else {
-                        Err(Refusal::new(403))
-                    }
-                })
-            }
-            1 => match settings.of::<auth_basic::Settings>().active() {
-                Some(basic) => Some(auth_basic::check(basic, request).await),
-                None => None,
-            },
-            _ => auth_request::check(settings.of::<auth_request::Settings>(), request).await,
-        };
-        match result {
-            None => {}
-            Some(Ok(())) if any => {
-                request.challenge = None;
-                request.kept_fields.clear();
-                return Ok(());
-            }
-            Some(Ok(())) => {}
-            // A client that may still name itself is asked to.
-            Some(Err(refusal)) if any && matches!(refusal.status, 401 | 403) => {
-                refused = refused.filter(|before| *before == 401);
-                refused = refused.or(Some(refusal.status));
-            }
-            Some(Err(_)) if check == 0 => return Err(forbid(request)),
-            Some(Err(refusal)) => return Err(refusal),
-        }
-    }
-    match refused {
-        None => Ok(()),
-        Some(403) => Err(forbid(request)),
-        Some(status) => Err(Refusal::new(status)),
-    }
-}
-
-fn forbid(request: &Request) -> Refusal {
-    error_log::request(request, Level::Error, "access forbidden by rule");
-    Refusal::new(403)
+/// Whether the client's address is let in; none where no rule is about it.
+pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(), Refusal>> {
+    let address = (!request.is_unix()).then(|| request.peer.ip());
+    let allowed = decide(&settings.rules, address)?;
+    Some(if allowed {
+        Ok(())
+    } else {
+        Err(Refusal::new(403))
+    })
 }
 
 /// What the first rule that fits says; no address is a UNIX socket.

@@ -11,10 +11,9 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
-use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::response::Refusal;
+use crate::request::response::{Refusal, Response};
 use crate::vars::template::Template;
 
 /// What the module keeps for each block.
@@ -54,23 +53,29 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
 ];
 
-/// Asks the location; `None` where there is none to ask.
-pub(crate) async fn check(
-    settings: &Settings,
-    request: &mut Request,
-) -> Option<Result<(), Refusal>> {
+/// The request on behalf of this one whose response decides; `None` where no location
+/// is asked.
+pub(crate) fn subrequest(settings: &Settings, request: &Request) -> Option<Box<Request>> {
     let path = settings.path.as_ref()?;
     // On the heap: the future of every request has room for what it may await.
-    let mut asked = Box::new(Request::on_behalf_of(request, path.as_bytes()));
-    let response = phases::respond_inside(&mut asked).await;
+    Some(Box::new(Request::on_behalf_of(request, path.as_bytes())))
+}
+
+/// What the response to `asked`, the subrequest, means for the request.
+pub(crate) fn decide(
+    settings: &Settings,
+    request: &mut Request,
+    asked: &mut Request,
+    response: Response,
+) -> Result<(), Refusal> {
     let status = response.status;
     asked.outcome.status = status;
     asked.outcome.fields = response.fields;
     for (slot, value) in settings.set.iter().flat_map(|set| set.iter()) {
-        let value = value.evaluate(&asked);
+        let value = value.evaluate(asked);
         rewrite::set(*slot, value, request);
     }
-    Some(match status {
+    match status {
         200..=299 => Ok(()),
         401 => {
             let is_challenge =
@@ -85,5 +90,5 @@ pub(crate) async fn check(
             error_log::request(request, Level::Error, what);
             Err(Refusal::new(500))
         }
-    })
+    }
 }

@@ -21,9 +21,8 @@ use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::pattern::Pattern;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Next, Source};
+use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::request::{Request, user_agent};
-use crate::upstream::response_body::{Frame, ResponseBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 
@@ -356,7 +355,7 @@ impl Source for Gzip {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         self.inner.answer()
     }
 }

@@ -4,6 +4,7 @@
 //! A zone is one table for all workers behind a lock; only requests under a
 //! `limit_conn` take it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,9 +41,12 @@ pub(crate) struct Settings {
 }
 
 /// A request that is counted; dropping it ends that.
-pub(crate) struct Guard {
+struct Guard {
     zone: Arc<Zone<Counts>>,
     key: Bytes,
+    /// By another zone, too.
+    #[expect(dead_code, reason = "held for its drop")]
+    others: Option<Box<dyn Any>>,
 }
 
 const ALL: Contexts = Contexts::ALL;
@@ -184,10 +188,11 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
             true => {
                 request.limit_conn_status = Some("PASSED");
                 let zone = zone.clone();
-                request.guards.push(Guard { zone, key });
+                let others = request.counted.take();
+                request.counted = Some(Box::new(Guard { zone, key, others }));
             }
             false => {
-                request.guards.clear();
+                request.counted = None;
                 let dry = settings.answers.dry_run;
                 let note = if dry { ", dry run," } else { "" };
                 let what = format!("limiting connections{note} by zone \"{}\"", zone.name);

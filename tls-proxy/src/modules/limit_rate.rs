@@ -17,8 +17,7 @@ use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Next, Source};
-use crate::upstream::response_body::{Frame, ResponseBody};
+use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::vars::Evaluate;
 use crate::vars::known::append;
 use crate::vars::template::Template;
@@ -166,7 +165,7 @@ impl Source for Slow {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         self.inner.answer()
     }
 }

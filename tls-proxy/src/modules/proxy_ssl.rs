@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::proxy::ProxyTo;
 use rustls::sign::CertifiedKey;
 
 use super::{listen, ssl};
@@ -14,6 +13,7 @@ use crate::directive::arguments;
 use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};
 use crate::tls::settings::{File, UpstreamSettings};
+use crate::upstream::target::ProxyTo;
 use crate::vars::template::Template;
 
 /// What the directives here say for each block.

@@ -14,9 +14,8 @@ use crate::message::head::Version;
 use crate::request::Request;
 use crate::request::file_body::FileBody;
 use crate::request::response::{Content, Refusal, Response, Validators};
-use crate::request::source::{Next, Source};
+use crate::request::source::{Frame, Next, Source};
 use crate::time::http_date;
-use crate::upstream::response_body::Frame;
 
 /// What the module keeps for each block.
 #[derive(Clone, Copy, Debug)]

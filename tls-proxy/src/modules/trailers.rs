@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
-use crate::upstream::response_body::ResponseBody;
+use crate::request::source::UpstreamBody;
 use crate::vars::template::Template;
 
 /// What the module keeps for each block: `add_trailer`, in order.
@@ -78,7 +78,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
 pub(crate) fn at_end(
     request: &mut Request,
     upstreams: Bytes,
-    answer: Option<&mut ResponseBody>,
+    answer: Option<&mut dyn UpstreamBody>,
 ) -> Bytes {
     let Some(regular) = request.own_trailers else {
         if !upstreams.is_empty() {

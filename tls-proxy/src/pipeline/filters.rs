@@ -7,9 +7,8 @@ use crate::message::head::Version;
 use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
-use crate::request::source::Source as _;
+use crate::request::source::{Frame, Source as _};
 use crate::time::http_date;
-use crate::upstream::response_body::Frame;
 
 /// Files up to this size are read whole, so that they leave with their head
 /// in one write.

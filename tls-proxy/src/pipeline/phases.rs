@@ -1,10 +1,9 @@
 //! The phases of a request, nginx's own and in its order: choose the server,
-//! server rewrite, choose the location, rewrite, content, error page.
+//! server rewrite, choose the location, rewrite, content, error page, log.
 
 use bytes::Bytes;
 
-use super::error_page;
-use super::filters;
+use super::{access, error_page, filters};
 use crate::config::locations::{Found, Tree};
 use crate::config::{LocationId, ServerId};
 use crate::log::level;
@@ -12,13 +11,15 @@ use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
+use crate::metrics;
+use crate::metrics::Ended;
 use crate::modules::http2;
 use crate::modules::proxy;
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
 use crate::modules::try_files;
 use crate::modules::{
-    access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
+    limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files, stub_status,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -246,7 +247,7 @@ async fn content(request: &mut Request) -> ContentResult {
     if let Err(refusal) = limit_conn::check(request) {
         return ContentResult::Response(Err(refusal));
     }
-    if let Err(refusal) = access::check(request).await {
+    if let Err(refusal) = access::run(request).await {
         return ContentResult::Response(Err(refusal));
     }
     if let Some(step) = try_files(request) {
@@ -352,6 +353,24 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
             Box::pin(run(request, false)).await
         }
     }
+}
+
+/// The log phase: a client's request has ended, in whatever way.
+pub(crate) fn log(request: &mut Request) {
+    request.end();
+    log::write(request);
+    let refused = |status| status == Some("REJECTED");
+    metrics::request_ended(Ended {
+        version: request.head.version,
+        status: request.outcome.status,
+        took: request.took.unwrap_or_default(),
+        received: request.received,
+        sent: request.outcome.bytes(),
+        limited: [
+            refused(request.limit_req_status),
+            refused(request.limit_conn_status),
+        ],
+    });
 }
 
 /// A request whose head was refused while it was read.

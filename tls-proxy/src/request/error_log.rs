@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 use super::Request;
+use super::connection::Connection;
 use super::live_config::ConfigHandle;
 use crate::log::error_logs::ErrorLogs;
 use crate::log::form::Line;
 use crate::log::level::{Level, shown};
-use crate::server::connection::Connection;
 
 /// Writes a line about a connection that has no request yet.
 pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {

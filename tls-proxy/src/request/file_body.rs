@@ -11,8 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::source::{Next, Source};
-use crate::upstream::response_body::{Cut, Frame};
+use super::source::{Cut, Frame, Next, Source};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 32 << 10;

@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::source::Source;
-use crate::upstream::response_body::{Cut, Frame};
+use super::source::{Cut, Frame, Source};
 
 /// Bytes that are not held for what may come with them.
 pub(crate) const ENOUGH: usize = 16 * 1024;

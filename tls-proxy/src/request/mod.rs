@@ -1,6 +1,7 @@
-//! One request, from its head to its line in the access log.
+//! One request, and what belongs to it.
 
 pub(crate) mod conn_config;
+pub(crate) mod connection;
 pub(crate) mod content_result;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
@@ -14,7 +15,9 @@ pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
 pub(crate) mod user_agent;
+pub(crate) mod worker;
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,22 +36,16 @@ use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::rules::Flaw;
-use crate::metrics;
-use crate::metrics::{Ended, UnderWay};
-use crate::modules::proxy::ProxyTo;
-use crate::modules::{limit_conn, log};
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
+use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
-use crate::server::connection::Connection;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
+use crate::upstream::target::ProxyTo;
 
 /// A request and everything that becomes known of it.
-///
-/// Dropping it writes its line to the access log: however a request ends, it
-/// ends with one line.
 pub(crate) struct Request {
     pub(crate) connection: Rc<Connection>,
     pub(crate) config: ConfigHandle,
@@ -63,8 +60,8 @@ pub(crate) struct Request {
     /// `limit_req` and `limit_conn` have looked at it, and said so.
     pub(crate) limit_req_status: Option<&'static str>,
     pub(crate) limit_conn_status: Option<&'static str>,
-    /// It is counted by `limit_conn` until it ends.
-    pub(crate) guards: Vec<limit_conn::Guard>,
+    /// What `limit_conn` drops when it ends: it is counted until then.
+    pub(crate) counted: Option<Box<dyn Any>>,
     /// `set $limit_rate`.
     pub(crate) limit_rate: Option<Bytes>,
     /// `$request_body`, where there is one, be it empty, that was read whole
@@ -80,9 +77,6 @@ pub(crate) struct Request {
     pub(crate) ignore_client_abort: IgnoreClientAbort,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
-    /// `stub_status` counts it until it ends.
-    #[expect(dead_code, reason = "held for its drop")]
-    under_way: UnderWay,
     /// `WWW-Authenticate` of a 401.
     pub(crate) challenge: Option<Bytes>,
     /// The status of the error that an answer explains; 0 where there was
@@ -272,17 +266,12 @@ impl Request {
         } = connection.standing();
         let location = config.server(server).root;
         let slots = Slots::new(config.variables.len());
-        let number = connection.requests.get() + 1;
-        connection.requests.set(number);
-        if connection.in_flight.replace(connection.in_flight.get() + 1) == 0 {
-            metrics::becomes_busy();
-        }
         Self {
             peer: connection.peer,
             behind_proxy: false,
             limit_req_status: None,
             limit_conn_status: None,
-            guards: Vec::new(),
+            counted: None,
             limit_rate: None,
             whole_body: None,
             spooled: None,
@@ -290,7 +279,6 @@ impl Request {
             own_trailers: None,
             ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
             id: OnceCell::new(),
-            under_way: UnderWay::new(),
             challenge: None,
             outer_method: None,
             error_status: 0,
@@ -320,7 +308,7 @@ impl Request {
             captured: Captured::default(),
             started: cached_time::now(),
             took: None,
-            number,
+            number: connection.requests.get(),
             pipelined: false,
             received: head.length,
             body_received: None,
@@ -340,15 +328,13 @@ impl Request {
         }
     }
 
-    /// A request for `path` on behalf of `outer`: without a body and without a
-    /// line in the log. The configuration's own variables are theirs together.
+    /// A request for `path` on behalf of `outer`, without a body. The configuration's own variables are theirs together.
     pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
         let head = RequestHead {
             method: Bytes::from_static(b"GET"),
             ..outer.head.clone()
         };
         let mut own = Self::new(&outer.connection, head, RequestBody::None);
-        outer.connection.requests.set(own.number - 1);
         let root = outer.config.server(outer.server).root;
         own.config = outer.config.clone();
         (own.address, own.named) = (outer.address, outer.named);
@@ -369,10 +355,10 @@ impl Request {
     }
 
     /// A request that stands in for those to come, while a handshake asks for the
-    /// values of variables. It leaves no line in the log.
+    /// values of variables.
     pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
         let mut own = Self::broken(connection, Bytes::new(), Version::Http11);
-        connection.requests.set(own.number - 1);
+        own.number = 1;
         own.outer_method = Some(Bytes::new());
         own
     }
@@ -522,17 +508,9 @@ impl Request {
     pub(crate) fn is_head(&self) -> bool {
         &self.head.method[..] == b"HEAD"
     }
-}
 
-impl Drop for Request {
-    fn drop(&mut self) {
-        let in_flight = &self.connection.in_flight;
-        if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
-            metrics::becomes_idle();
-        }
-        if self.is_inner() {
-            return;
-        }
+    /// It has ended: what the log says of it is known from here on.
+    pub(crate) fn end(&mut self) {
         if self.outcome.status == 0 && !self.outcome.dropped {
             // The client has gone, nginx's own status for it; or had to.
             let permit = self.permit.as_ref();
@@ -543,8 +521,7 @@ impl Drop for Request {
             self.said_keep_alive.set(Some(false));
         }
         // Read once, for the log and for the histogram.
-        let took = cached_time::since(self.started);
-        self.took = Some(took);
+        self.took = Some(cached_time::since(self.started));
         if let (true, Some(permit)) = (self.outcome.complete, &self.permit) {
             permit.answered();
         }
@@ -554,18 +531,5 @@ impl Drop for Request {
             // It was given up, or ends with its connection.
             last.ended = Some(cached_time::since(last.began));
         }
-        log::write(self);
-        let refused = |status| status == Some("REJECTED");
-        metrics::request_ended(Ended {
-            version: self.head.version,
-            status: self.outcome.status,
-            took,
-            received: self.received,
-            sent: self.outcome.bytes(),
-            limited: [
-                refused(self.limit_req_status),
-                refused(self.limit_conn_status),
-            ],
-        });
     }
 }

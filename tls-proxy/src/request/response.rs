@@ -6,11 +6,10 @@ use bytes::Bytes;
 use super::Request;
 use super::file_body::FileBody;
 use super::pages;
-use super::source::Source;
+use super::source::{Source, UpstreamBody};
 use crate::decimal;
 use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
-use crate::upstream::response_body::ResponseBody;
 
 /// An answer.
 pub(crate) struct Response {
@@ -61,7 +60,7 @@ pub(crate) enum Content {
     Nothing,
     Empty,
     Memory(Bytes),
-    Upstream(Box<ResponseBody>),
+    Upstream(Box<dyn UpstreamBody>),
     /// A file, before the filters.
     File(FileBody),
     /// What filters made of any other.
@@ -190,7 +189,7 @@ impl Response {
     }
 
     /// An answer that an upstream gives.
-    pub(crate) fn upstream(status: u16, answer: Box<ResponseBody>) -> Self {
+    pub(crate) fn upstream(status: u16, answer: Box<dyn UpstreamBody>) -> Self {
         Self::new(status, Content::Upstream(answer))
     }
 

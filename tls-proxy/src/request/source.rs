@@ -5,8 +5,36 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::Request;
 use super::response::Content;
-use crate::upstream::response_body::{Cut, Frame, ResponseBody};
+use crate::time::timer::Timer;
+use crate::upstream::body::RequestBody;
+
+/// A piece of a body.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    Data(Bytes),
+    /// Trailer field lines, each with its end.
+    Trailers(Bytes),
+}
+
+/// Why an answer stops in the middle; the client's connection is closed, since
+/// nothing else tells it that this is not the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Cut {
+    #[error("upstream prematurely closed connection while reading upstream")]
+    Closed,
+    #[error("upstream sent invalid chunked response while reading upstream")]
+    Invalid,
+    #[error("upstream sent invalid trailer while reading upstream")]
+    Trailer,
+    #[error("upstream sent too big trailers while reading upstream")]
+    Trailers,
+    #[error("upstream timed out (110: Connection timed out) while reading upstream")]
+    TimedOut,
+    #[error("file was truncated while it was sent")]
+    File,
+}
 
 /// A piece of a body; `None` is its end.
 pub(crate) type Next = Option<Result<Frame, Cut>>;
@@ -16,20 +44,30 @@ pub(crate) trait Source {
     /// The next piece.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
 
-    /// The upstream's answer it is made of.
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    /// The body of an upstream's response that it is made of.
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         None
     }
 }
 
-impl Source for ResponseBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        Self::poll_frame(self, cx)
-    }
+/// The body of an upstream's response: while it comes, the request's own body may still
+/// be on its way to the upstream.
+pub(crate) trait UpstreamBody: Source {
+    /// Whether there is no body, whatever its head says of a length.
+    fn is_bodiless(&self) -> bool;
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
-        Some(self)
-    }
+    /// What the client has still to send of its body, once the response has
+    /// ended.
+    fn take_unread(&mut self) -> RequestBody;
+
+    /// A timer that is at hand, for whoever sends the response.
+    fn take_timer(&mut self) -> Timer;
+
+    /// Whether nothing of the client's body is on its way any more.
+    fn has_whole_request(&self) -> bool;
+
+    /// Writes what became of it into the account of the request.
+    fn note_end(&mut self, request: &mut Request);
 }
 
 impl Source for Content {
@@ -48,9 +86,9 @@ impl Source for Content {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut ResponseBody> {
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         match self {
-            Self::Upstream(answer) => Some(answer),
+            Self::Upstream(answer) => Some(&mut **answer),
             Self::Stream(source) => source.answer(),
             _ => None,
         }

@@ -1,22 +1,22 @@
-//! One client connection: what it is, and which protocol it speaks.
+//! Serving one client connection: which protocol it speaks, and its end.
 
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::worker::Worker;
+use super::client_request::ClientRequest;
+use super::worker::Server;
 use super::{http1, http2};
-use crate::admission::{Account, Admitted, HTTP2, Holder, Kind, Permit, Waits};
+use crate::admission::{Admitted, HTTP2, Holder, Kind, Waits};
 use crate::conf::Problem;
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
@@ -31,9 +31,9 @@ use crate::net::proxy_protocol::{Broken, Header};
 use crate::net::{UNSPECIFIED, proxy_protocol};
 use crate::request::Request;
 use crate::request::conn_config::ConnConfig;
+use crate::request::connection::Connection;
 use crate::request::error_log;
-use crate::time::cached_time;
-use crate::time::timer::Timer;
+use crate::request::worker::Worker;
 use crate::tls::accept::{self, Chosen, Failure, TlsInfo};
 use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
@@ -43,148 +43,12 @@ use crate::tls::settings::File;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
-
-/// What is known of a connection while it serves.
-pub(crate) struct Connection {
-    pub(crate) worker: Rc<Worker>,
-    standing: RefCell<ConnConfig>,
-    /// `$connection`.
-    pub(crate) number: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    /// Whether the client came by a UNIX socket, and has no address.
-    pub(crate) is_unix: bool,
-    pub(crate) tls: Option<TlsInfo>,
-    pub(crate) began: Instant,
-    /// `stub_status` counts it while it is open; none for one that stands in for another.
-    open: Option<Open>,
-    /// What a load balancer says of the client (`listen … proxy_protocol`).
-    pub(crate) proxy_header: Option<Header>,
-    /// Clear text on a port for TLS: every request gets nginx's 400.
-    pub(crate) plain_on_tls: bool,
-    /// Requests so far.
-    pub(crate) requests: Cell<u64>,
-    /// Requests being answered; several in HTTP/2.
-    pub(crate) in_flight: Cell<usize>,
-    /// A request of it was rejected for want of memory, and the log says so.
-    pub(crate) is_short_of_memory: Cell<bool>,
-    /// HTTP/1 waits for one thing at a time, so its time-outs share an alarm.
-    pub(crate) timer: Cell<Timer>,
-    /// What it holds itself, and its place among those who may be asked to give up.
-    pub(crate) permit: Permit,
-    pub(crate) account: Account,
-}
-
-impl Connection {
-    /// One of which nothing but its addresses is known, and that no client has yet.
-    fn new(
-        worker: &Rc<Worker>,
-        number: u64,
-        standing: ConnConfig,
-        (peer, local): (SocketAddr, SocketAddr),
-        Admitted { permit, account }: Admitted,
-    ) -> Self {
-        Self {
-            number,
-            worker: worker.clone(),
-            is_unix: standing.listen().listen.address.path().is_some(),
-            standing: RefCell::new(standing),
-            peer,
-            local,
-            tls: None,
-            began: cached_time::now(),
-            open: None,
-            proxy_header: None,
-            plain_on_tls: false,
-            requests: Cell::new(0),
-            in_flight: Cell::new(0),
-            is_short_of_memory: Cell::new(false),
-            timer: Cell::default(),
-            permit,
-            account,
-        }
-    }
-
-    /// Where it stands in the configuration of its next request.
-    pub(crate) fn standing(&self) -> ConnConfig {
-        self.standing.borrow().clone()
-    }
-
-    /// The alarm of its time-outs, for a request of HTTP/1; streams of HTTP/2 have
-    /// their own.
-    pub(crate) fn lend_timer(&self, version: Version) -> Timer {
-        match version {
-            Version::Http2 => Timer::default(),
-            _ => self.timer.take(),
-        }
-    }
-
-    /// Goes over to the configuration in force. `false` where that has no place
-    /// for it: it ends after the request that it is about.
-    pub(crate) fn follow(&self) -> bool {
-        let config = self.worker.config();
-        if config.is(&self.standing.borrow().config) {
-            return true;
-        }
-        let tls = self.tls.as_ref();
-        if tls.is_some_and(|tls| tls.client.is_some()) {
-            // Whether its certificate is still good, a new handshake has to say.
-            return false;
-        }
-        let named = tls.and_then(|tls| tls.server_name.as_deref());
-        let there = self.standing.borrow().in_config(config, named);
-        there.map(|there| self.standing.replace(there)).is_some()
-    }
-
-    /// What a handshake holds is free again, and HTTP/2 takes its own.
-    async fn begins_http(&self, http2: bool) {
-        let permit = &self.permit;
-        if http2 {
-            self.account.holder().goes_on();
-            // A handshake is counted among what ends soon, of which a part is kept, so
-            // that those who wait here cannot stand in each other's way.
-            let held = permit.memory(Kind::Transfer);
-            permit.grow(HTTP2.saturating_sub(held)).await;
-            permit.turn_into(Kind::Transfer, Kind::Connection, HTTP2);
-        }
-        permit.shrink(Kind::Transfer, permit.memory(Kind::Transfer));
-    }
-
-    /// Says that the connection was closed to make room.
-    fn log_eviction(&self) {
-        let holder = self.account.holder();
-        let held = holder.evicted_at().unwrap_or_default() >> 10;
-        let what = format!(
-            "connection closed to free memory: it held {held} KiB while waiting for {}",
-            holder.waits().what()
-        );
-        error_log::connection(self, Level::Warn, what);
-    }
-
-    /// Resolves when it is to close though it is idle: for the drain, to make
-    /// room for another one, or because a new configuration has no place for it.
-    pub(crate) async fn closes_idle(&self) {
-        let worker = &self.worker;
-        loop {
-            let reloaded = worker.reloaded.notified();
-            if !self.follow() {
-                return;
-            }
-            tokio::select! {
-                _ = worker.drain.closes_idle() => return,
-                () = self.account.holder().evicted() => {
-                    metrics::count(|own| &own.made_room);
-                    return;
-                }
-                () = reloaded => {}
-            }
-        }
-    }
-}
+/// How long a connection that was opened just before the end may take to ask.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
-    worker: Rc<Worker>,
+    server: Rc<Server>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
@@ -193,20 +57,21 @@ pub(crate) async fn serve(
 ) {
     // What a handshake and HTTP/2 need has memory of its own: the task of an idle
     // connection of HTTP/1 is small.
-    let beginning = Box::pin(begin(worker, socket, peer, address, admitted));
+    let beginning = Box::pin(begin(&server.worker, socket, peer, address, admitted));
     let Some((connection, stream, http2)) = beginning.await else {
         return;
     };
     let holder = connection.account.holder().clone();
     let ended = if http2 {
-        let serving = Box::pin(http2::serve(connection.clone(), stream, token));
+        let tasks = server.stream_tasks.clone();
+        let serving = Box::pin(http2::serve(connection.clone(), stream, token, tasks));
         unless_evicted(&holder, serving).await
     } else {
         let serving = Box::pin(http1::serve(connection.clone(), stream, token));
         unless_evicted(&holder, serving).await
     };
     if ended.is_none() {
-        connection.log_eviction();
+        log_eviction(&connection);
     }
 }
 
@@ -231,7 +96,7 @@ async fn unless_evicted<T>(
 /// Everything before HTTP. Says whether it is HTTP/2; none where the
 /// connection has ended.
 async fn begin(
-    worker: Rc<Worker>,
+    worker: &Rc<Worker>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
@@ -246,7 +111,7 @@ async fn begin(
     }
     let local = socket.local_addr().unwrap_or(UNSPECIFIED);
     let (number, addresses) = (worker.next_connection(), (peer, local));
-    let mut connection = Connection::new(&worker, number, standing, addresses, admitted);
+    let mut connection = Connection::new(worker, number, standing, addresses, admitted);
     connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
     holder.wait(Waits::FirstWords, 0);
@@ -256,7 +121,7 @@ async fn begin(
     };
     let opening = Box::pin(async {
         let opened = open(&mut connection, stream).await?;
-        connection.begins_http(opened.1).await;
+        begins_http(&connection, opened.1).await;
         Ok(opened)
     });
     let opening = unless_evicted(&holder, opening);
@@ -268,7 +133,7 @@ async fn begin(
         }
         Ok(Some(Err(Closed::Quiet))) => return None,
         Ok(None) => {
-            connection.log_eviction();
+            log_eviction(&connection);
             return None;
         }
         Ok(Some(Err(Closed::NoHeader(broken)))) => (
@@ -317,7 +182,7 @@ async fn open(
                 .on
     };
     let worker = connection.worker.clone();
-    let mut end = std::pin::pin!(worker.closes_silent());
+    let mut end = std::pin::pin!(closes_silent(&worker));
     if listen.listen.proxy_protocol {
         let header = tokio::select! {
             biased;
@@ -392,8 +257,7 @@ async fn open(
         .map_err(Closed::Because)?;
     metrics::handshake_done(info.is_tls13(), info.reused);
     let http2 = info.alpn.as_deref() == Some(b"h2");
-    connection.standing.get_mut().server = server;
-    connection.tls = Some(info);
+    connection.secured(server, info);
     Ok((ClientStream::Tls(Box::new(tls)), http2))
 }
 
@@ -408,14 +272,11 @@ fn named_certificates(
     let worker = &connection.worker;
     let addresses = (connection.peer, connection.local);
     let admitted = worker.admission.uncounted().accepted();
-    let asked = Connection::new(worker, connection.number, standing, addresses, admitted);
-    let asked = Rc::new(Connection {
-        tls: Some(TlsInfo::in_handshake(server_name)),
-        began: connection.began,
-        proxy_header: connection.proxy_header.clone(),
-        ..asked
-    });
-    let request = Request::of_handshake(&asked);
+    let mut asked = Connection::new(worker, connection.number, standing, addresses, admitted);
+    asked.tls = Some(TlsInfo::in_handshake(server_name));
+    asked.began = connection.began;
+    asked.proxy_header.clone_from(&connection.proxy_header);
+    let request = Request::of_handshake(&Rc::new(asked));
     // An empty name is that of the folder, as in nginx, and not a file.
     let folder = || request.config.conf.clone();
     let path = |file: &File| ssl::path_of(file, &request).unwrap_or_else(folder);
@@ -450,8 +311,61 @@ async fn begins_http2(stream: &mut Prefixed) -> bool {
     stream.seen.starts_with(PREFACE)
 }
 
+/// What a handshake holds is free again, and HTTP/2 takes its own.
+async fn begins_http(connection: &Connection, http2: bool) {
+    let permit = &connection.permit;
+    if http2 {
+        connection.account.holder().goes_on();
+        // A handshake is counted among what ends soon, of which a part is kept, so
+        // that those who wait here cannot stand in each other's way.
+        let held = permit.memory(Kind::Transfer);
+        permit.grow(HTTP2.saturating_sub(held)).await;
+        permit.turn_into(Kind::Transfer, Kind::Connection, HTTP2);
+    }
+    permit.shrink(Kind::Transfer, permit.memory(Kind::Transfer));
+}
+
+/// Says that the connection was closed to make room.
+fn log_eviction(connection: &Connection) {
+    let holder = connection.account.holder();
+    let held = holder.evicted_at().unwrap_or_default() >> 10;
+    let what = format!(
+        "connection closed to free memory: it held {held} KiB while waiting for {}",
+        holder.waits().what()
+    );
+    error_log::connection(connection, Level::Warn, what);
+}
+
+/// Resolves when a connection on which nothing has
+/// come yet, is to close for the drain: it is given a moment, since its first
+/// request may be on its way.
+pub(super) async fn closes_silent(worker: &Worker) {
+    worker.drain.closes_idle().await;
+    tokio::time::sleep(FIRST_REQUEST).await;
+}
+
+/// Resolves when a connection is to close though it is idle: for the drain, to make
+/// room for another one, or because a new configuration has no place for it.
+pub(super) async fn closes_idle(connection: &Connection) {
+    let worker = &connection.worker;
+    loop {
+        let reloaded = worker.reloaded.notified();
+        if !connection.follow() {
+            return;
+        }
+        tokio::select! {
+            _ = worker.drain.closes_idle() => return,
+            () = connection.account.holder().evicted() => {
+                metrics::count(|own| &own.made_room);
+                return;
+            }
+            () = reloaded => {}
+        }
+    }
+}
+
 /// A connection that ended inside a request's head: one line for the logs.
 pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = Request::broken(connection, line, Version::Http11);
+    let mut request = ClientRequest::broken(connection, line, Version::Http11);
     request.outcome.status = status;
 }

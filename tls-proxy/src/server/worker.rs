@@ -2,7 +2,6 @@
 //! own connections to upstreams. Workers share the configuration and nothing
 //! else.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -20,46 +19,24 @@ use tokio::task::LocalSet;
 use super::connection;
 use super::http2::stream_tasks::StreamTasks;
 use super::listener::Listener;
-use crate::admission::{Admission, Capacity, Permit};
+use crate::admission::{Capacity, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
-use crate::lifecycle::drain::{Drain, Kind, Phase};
+use crate::lifecycle::drain::{Kind, Phase};
 use crate::log::sinks::{Logs, Reopened};
 use crate::net;
 use crate::request::live_config::ConfigHandle;
-use crate::request::scratch::Scratch;
-use crate::time::clock::Clock;
-use crate::upstream::balance::Balance;
-use crate::upstream::dns;
-use crate::upstream::pool::Pool;
-
-/// How long a connection that was opened just before the end may take to ask.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+use crate::request::worker::Worker;
 
 /// Threads that check passwords (`auth_basic`) for a worker; a flood of logins
 /// waits for them, each on its own connection, and starts no more.
 const HASHERS: usize = 2;
 
-/// A worker's state; all of it belongs to its thread.
-pub(crate) struct Worker {
-    /// From 0.
-    pub(crate) number: usize,
-    config: RefCell<ConfigHandle>,
-    pub(crate) pool: Pool,
-    pub(crate) balance: Balance,
-    pub(crate) names: dns::Names,
-    pub(crate) drain: Drain,
-    pub(crate) clock: Clock,
-    connections: Cell<u64>,
-    /// Of how many workers this is one: connection numbers do not repeat.
-    workers: usize,
-    pub(crate) admission: Rc<Admission>,
-    /// For heads of messages, while they are written.
-    pub(crate) scratch: Scratch,
+/// A worker, and what those who serve its connections have besides.
+pub(crate) struct Server {
+    pub(crate) worker: Rc<Worker>,
     /// Tasks for streams of HTTP/2.
-    pub(crate) stream_tasks: StreamTasks,
-    /// Idle connections hear of a new configuration.
-    pub(crate) reloaded: Notify,
+    pub(crate) stream_tasks: Rc<StreamTasks>,
 }
 
 /// What the main thread tells a worker.
@@ -200,38 +177,28 @@ pub(crate) fn start(
 /// Serves to the end; how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
     net::fit_into(start.capacity.memory);
-    let worker = Rc::new(Worker {
-        number: start.number,
-        workers: start.workers,
-        config: RefCell::new(ConfigHandle::new(first.config, first.logs)),
-        pool: Pool::default(),
-        balance: Balance::default(),
-        names: dns::Names::default(),
-        drain: Drain::new(),
-        clock: Clock::new(),
-        connections: Cell::new(0),
-        admission: Admission::new(start.capacity),
-        scratch: Scratch::default(),
-        stream_tasks: StreamTasks::default(),
-        reloaded: Notify::new(),
+    let config = ConfigHandle::new(first.config, first.logs);
+    let worker = Worker::new(start.number, start.workers, start.capacity, config);
+    let server = Rc::new(Server {
+        worker: Rc::new(worker),
+        stream_tasks: Rc::default(),
     });
+    let worker = &server.worker;
     tokio::task::spawn_local(worker.drain.clone().follow(start.phases));
-    spawn(&worker, |worker| async move { worker.pool.run().await });
-    spawn(
-        &worker,
-        |worker| async move { worker.stream_tasks.run().await },
-    );
-    spawn(&worker, |worker| async move {
+    spawn(&server, async |server| server.worker.pool.run().await);
+    spawn(&server, async |server| server.stream_tasks.run().await);
+    spawn(&server, async |server| {
+        let worker = &server.worker;
         worker.admission.run(|| worker.pool.clear()).await;
     });
     let mut listeners = Listeners::default();
-    listeners.open(&worker, first.listeners);
+    listeners.open(&server, first.listeners);
     let mut closing = worker.drain.closes_idle();
     loop {
         tokio::select! {
             // A reload that was sent before the end began is for every worker.
             biased;
-            Some(order) = orders.recv() => worker.obey(order, &mut listeners),
+            Some(order) = orders.recv() => obey(&server, order, &mut listeners),
             _ = &mut closing => break,
         }
     }
@@ -248,7 +215,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
             // Probes ask, and log files move, to the end.
             Some(order) = orders.recv() => match order {
                 Order::Ping(answer) => acknowledge(answer),
-                Order::Resize(capacity) => worker.resize(capacity),
+                Order::Resize(capacity) => resize(worker, capacity),
                 Order::Reopen(files) => worker.config().logs().replace(files),
                 Order::Reload(..) => {}
             },
@@ -266,58 +233,31 @@ fn acknowledge(answer: oneshot::Sender<()>) {
 }
 
 fn spawn<F: Future<Output = ()> + 'static>(
-    worker: &Rc<Worker>,
-    task: impl FnOnce(Rc<Worker>) -> F,
+    server: &Rc<Server>,
+    task: impl FnOnce(Rc<Server>) -> F,
 ) {
-    tokio::task::spawn_local(task(worker.clone()));
+    tokio::task::spawn_local(task(server.clone()));
 }
 
-impl Worker {
-    /// The present configuration.
-    pub(crate) fn config(&self) -> ConfigHandle {
-        self.config.borrow().clone()
-    }
+fn resize(worker: &Worker, capacity: Capacity) {
+    net::fit_into(capacity.memory);
+    worker.admission.resize(capacity);
+}
 
-    /// The number of a new connection, unlike that of any other worker.
-    pub(crate) fn next_connection(&self) -> u64 {
-        let own = self.connections.get();
-        self.connections.set(own + 1);
-        own * self.workers as u64 + self.number as u64 + 1
-    }
-
-    /// Whether answers tell the client to come back on another connection.
-    pub(crate) fn should_close(&self) -> bool {
-        self.admission.is_crowded() || self.drain.phase().is_ending()
-    }
-
-    /// Resolves when a connection on which nothing has
-    /// come yet, is to close for the drain: it is given a moment, since its first
-    /// request may be on its way.
-    pub(crate) async fn closes_silent(&self) {
-        self.drain.closes_idle().await;
-        tokio::time::sleep(FIRST_REQUEST).await;
-    }
-
-    fn resize(&self, capacity: Capacity) {
-        net::fit_into(capacity.memory);
-        self.admission.resize(capacity);
-    }
-
-    fn obey(self: &Rc<Self>, order: Order, listeners: &mut Listeners) {
-        match order {
-            Order::Ping(answer) => acknowledge(answer),
-            Order::Resize(capacity) => self.resize(capacity),
-            Order::Reopen(files) => self.config().logs().replace(files),
-            Order::Reload(prepared, taken) => {
-                listeners.keep(&prepared.config);
-                let current = ConfigHandle::new(prepared.config, prepared.logs);
-                self.config.replace(current);
-                // Kept for groups of upstreams that are no more.
-                self.pool.clear();
-                listeners.open(self, prepared.listeners);
-                self.reloaded.notify_waiters();
-                acknowledge(taken);
-            }
+fn obey(server: &Rc<Server>, order: Order, listeners: &mut Listeners) {
+    let worker = &server.worker;
+    match order {
+        Order::Ping(answer) => acknowledge(answer),
+        Order::Resize(capacity) => resize(worker, capacity),
+        Order::Reopen(files) => worker.config().logs().replace(files),
+        Order::Reload(prepared, taken) => {
+            listeners.keep(&prepared.config);
+            worker.set_config(ConfigHandle::new(prepared.config, prepared.logs));
+            // Kept for groups of upstreams that are no more.
+            worker.pool.clear();
+            listeners.open(server, prepared.listeners);
+            worker.reloaded.notify_waiters();
+            acknowledge(taken);
         }
     }
 }
@@ -332,10 +272,10 @@ struct Accepting {
 }
 
 impl Listeners {
-    fn open(&mut self, worker: &Rc<Worker>, fresh: Vec<(Endpoint, Listener)>) {
+    fn open(&mut self, server: &Rc<Server>, fresh: Vec<(Endpoint, Listener)>) {
         for (address, listener) in fresh {
             let stop = Rc::new(Notify::new());
-            let task = accept(worker.clone(), listener, address.clone(), stop.clone());
+            let task = accept(server.clone(), listener, address.clone(), stop.clone());
             let task = tokio::task::spawn_local(task);
             self.0.insert(address, Accepting { task, stop });
         }
@@ -364,7 +304,7 @@ impl Listeners {
 
 /// Accepts connections on one address until told to stop; then takes what has
 /// already connected, so that nobody who got through is refused.
-async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
+async fn accept(server: Rc<Server>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
     let mut bounded = false;
     loop {
         // Memory may be limited only later.
@@ -372,7 +312,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
         let permit = tokio::select! {
             biased;
             () = stop.notified() => break,
-            permit = worker.admission.for_connection() => permit,
+            permit = server.worker.admission.for_connection() => permit,
         };
         let accepted = tokio::select! {
             biased;
@@ -380,7 +320,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
             accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => take(&worker, socket, peer, &address, permit),
+            Ok((socket, peer)) => take(&server, socket, peer, &address, permit),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::error!("accept() failed ({})", crate::conf::reason(&error));
@@ -391,8 +331,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, address: Endpoint, stop:
     // A closed socket refuses what waits in its queue.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
-        let permit = worker.admission.uncounted();
-        take(&worker, socket, peer, &address, permit);
+        let permit = server.worker.admission.uncounted();
+        take(&server, socket, peer, &address, permit);
     }
 }
 
@@ -405,13 +345,13 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 }
 
 fn take(
-    worker: &Rc<Worker>,
+    server: &Rc<Server>,
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
     address: &Endpoint,
     permit: Permit,
 ) {
-    let config = worker.config();
+    let config = server.worker.config();
     let Some(index) = config
         .listens
         .iter()
@@ -419,10 +359,10 @@ fn take(
     else {
         return;
     };
-    let token = worker.drain.token(Kind::Connection);
-    let worker = worker.clone();
+    let token = server.worker.drain.token(Kind::Connection);
+    let server = server.clone();
     let admitted = permit.accepted();
     tokio::task::spawn_local(connection::serve(
-        worker, socket, peer, index, token, admitted,
+        server, socket, peer, index, token, admitted,
     ));
 }

@@ -10,11 +10,10 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use super::spooled::Spooled;
-use crate::admission::{Holder, Waits};
+use crate::admission::{BodyFlow, Holder, Waits};
 use crate::http1::body::{Decoder, Step};
 use crate::metrics;
 use crate::net::buffered_stream::BufferedStream;
-use crate::server::http2::inflow::BodyFlow;
 use crate::time::timer::Timer;
 use crate::tls::client_stream::ClientStream;
 

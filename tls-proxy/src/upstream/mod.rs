@@ -1,4 +1,4 @@
-//! Requests to upstreams: a pool of connections, one exchange, its answer.
+//! Requests to upstreams: a pool of connections, and one exchange.
 //!
 //! Everything is the worker's own; the client's TLS is not known here.
 
@@ -8,6 +8,6 @@ pub(crate) mod connection;
 pub(crate) mod dns;
 pub(crate) mod exchange;
 pub(crate) mod pool;
-pub(crate) mod response_body;
 pub(crate) mod spooled;
+pub(crate) mod target;
 pub(crate) mod tunnel;

@@ -15,7 +15,7 @@ use crate::log::level::Level;
 use crate::message::head::Framing;
 use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
-use crate::modules::proxy::{self, Chosen, Scheme, Settings};
+use crate::modules::proxy::{self, Chosen, Settings};
 use crate::modules::proxy_ssl;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
@@ -26,6 +26,7 @@ use crate::upstream::balance::{Ended, Hints, Lease};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
 use crate::upstream::pool::Wanted;
+use crate::upstream::target::Scheme;
 
 /// Room for the head of a request, bytes.
 const LIKELY_HEAD: usize = 1024;

@@ -13,6 +13,7 @@ pub(crate) mod pass;
 pub(crate) mod redirect;
 pub(crate) mod request_head;
 pub(crate) mod response;
+mod response_body;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use crate::vars::template::Template;
 pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use next_upstream::NextUpstream;
-pub(crate) use pass::{Chosen, Pass, PassTarget, ProxyTo, Scheme, choose};
+pub(crate) use pass::{Chosen, Pass, PassTarget, choose};
 pub(crate) use redirect::{Redirect, rewrite_location, rewrite_refresh};
 pub(crate) use request_head::write_head;
 

@@ -9,6 +9,7 @@ use crate::config::spec::{Contexts, Scope};
 use crate::modules::proxy;
 use crate::modules::resolver;
 use crate::request::Request;
+use crate::upstream::target::{ProxyTo, Scheme};
 use crate::vars::template::Template;
 
 /// Where `proxy_pass` leads.
@@ -31,17 +32,6 @@ impl Pass {
     pub(crate) fn may_be_tls(&self) -> bool {
         self.to.scheme == Scheme::Https || matches!(self.target, PassTarget::Template(_))
     }
-}
-
-/// What `$proxy_host` and `$proxy_port` say.
-#[derive(Debug)]
-pub(crate) struct ProxyTo {
-    /// In clear text or over TLS.
-    pub scheme: Scheme,
-    /// Host, and the port where it is not the scheme's own.
-    pub host: String,
-    /// The port.
-    pub port: String,
 }
 
 /// A group of peers, known now or for each request.
@@ -105,13 +95,13 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
         None => {
             let peers = upstream::resolve(address.host, scheme.port(), word)?;
             // The same host by another scheme is another port.
-            let name = scheme.group_name(address.host);
-            let (host, port) = scheme.host_and_port(address.host);
+            let name = group_name(scheme, address.host);
+            let (host, port) = host_and_port(scheme, address.host);
             let own = (host.to_owned(), port.unwrap_or_default());
             scope.draft.group_of_address(&name, own, peers)
         }
     };
-    let to = Arc::new(ProxyTo::of(scheme, address.host));
+    let to = Arc::new(proxy_to(scheme, address.host));
     Ok(Pass {
         target: PassTarget::Group(group),
         to,
@@ -121,43 +111,17 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
     })
 }
 
-/// How an upstream is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    /// In clear text.
-    Http,
-    /// Over TLS.
-    Https,
+/// Host and port of an address.
+fn host_and_port(scheme: Scheme, address: &str) -> (&str, Option<u16>) {
+    let (host, port) = listen::split_port(address);
+    let port = port.map_or(Some(scheme.port()), |port| port.parse().ok());
+    (host, port)
 }
 
-impl Scheme {
-    fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    /// What stands before the host.
-    pub(crate) fn prefix(self) -> &'static str {
-        match self {
-            Self::Http => "http://",
-            Self::Https => "https://",
-        }
-    }
-
-    /// Host and port of an address.
-    fn host_and_port(self, address: &str) -> (&str, Option<u16>) {
-        let (host, port) = listen::split_port(address);
-        let port = port.map_or(Some(self.port()), |port| port.parse().ok());
-        (host, port)
-    }
-
-    fn group_name(self, host: &str) -> String {
-        match self {
-            Self::Https if listen::split_port(host).1.is_none() => format!("{host}:443"),
-            _ => host.to_owned(),
-        }
+fn group_name(scheme: Scheme, host: &str) -> String {
+    match scheme {
+        Scheme::Https if listen::split_port(host).1.is_none() => format!("{host}:443"),
+        _ => host.to_owned(),
     }
 }
 
@@ -189,21 +153,19 @@ fn split_address(rest: &str) -> SplitAddress<'_> {
     }
 }
 
-impl ProxyTo {
-    fn of(scheme: Scheme, host: &str) -> Self {
-        let (name, port) = listen::split_port(host);
-        let own = scheme.port().to_string();
-        let (host, port) = match port {
-            _ if host.starts_with("unix:") => ("localhost", ""),
-            None => (name, own.as_str()),
-            Some(port) if port == own => (name, port),
-            Some(port) => (host, port),
-        };
-        Self {
-            scheme,
-            host: host.to_owned(),
-            port: port.to_owned(),
-        }
+fn proxy_to(scheme: Scheme, host: &str) -> ProxyTo {
+    let (name, port) = listen::split_port(host);
+    let own = scheme.port().to_string();
+    let (host, port) = match port {
+        _ if host.starts_with("unix:") => ("localhost", ""),
+        None => (name, own.as_str()),
+        Some(port) if port == own => (name, port),
+        Some(port) => (host, port),
+    };
+    ProxyTo {
+        scheme,
+        host: host.to_owned(),
+        port: port.to_owned(),
     }
 }
 
@@ -235,7 +197,7 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     let (scheme, rest) =
         split_scheme(&text).ok_or_else(|| (500, format!("invalid URL prefix in \"{text}\"")))?;
     let address = split_address(rest);
-    let to = Arc::new(ProxyTo::of(scheme, address.host));
+    let to = Arc::new(proxy_to(scheme, address.host));
     request.proxy = Some(to.clone());
     let group = match known(&request.config.upstreams, scheme, address.host) {
         Some(group) => group.clone(),
@@ -260,7 +222,7 @@ fn known<'a>(
     scheme: Scheme,
     address: &str,
 ) -> Option<&'a Arc<group::Upstream>> {
-    let (host, port) = scheme.host_and_port(address);
+    let (host, port) = host_and_port(scheme, address);
     groups.iter().find(|group| match &group.address {
         None => group.name.eq_ignore_ascii_case(address),
         Some((own, own_port)) => own.eq_ignore_ascii_case(host) && Some(*own_port) == port,
@@ -333,10 +295,10 @@ mod tests {
 
     #[test]
     fn proxy_host_leaves_out_the_default_port() {
-        assert_eq!(ProxyTo::of(Scheme::Http, "a:80").host, "a");
-        assert_eq!(ProxyTo::of(Scheme::Http, "a:81").host, "a:81");
-        assert_eq!(ProxyTo::of(Scheme::Http, "127.0.0.1").port, "80");
-        assert_eq!(ProxyTo::of(Scheme::Https, "a:443").host, "a");
-        assert_eq!(ProxyTo::of(Scheme::Https, "a:80").host, "a:80");
+        assert_eq!(proxy_to(Scheme::Http, "a:80").host, "a");
+        assert_eq!(proxy_to(Scheme::Http, "a:81").host, "a:81");
+        assert_eq!(proxy_to(Scheme::Http, "127.0.0.1").port, "80");
+        assert_eq!(proxy_to(Scheme::Https, "a:443").host, "a");
+        assert_eq!(proxy_to(Scheme::Https, "a:80").host, "a:80");
     }
 }

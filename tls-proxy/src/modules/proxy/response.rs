@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::response_body::ResponseBody;
 use crate::config::group::Upstream;
 use crate::http1::response_head::{Malformed, ResponseHead};
 use crate::log::level::{Level, shown};
@@ -16,7 +17,6 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
 use crate::upstream::exchange::{Exchange, Failure};
-use crate::upstream::response_body::ResponseBody;
 
 /// Makes the client's answer.
 pub(super) fn translate(

@@ -16,8 +16,9 @@ use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
 use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
+use crate::request::connection::Connection;
 use crate::request::error_log;
-use crate::server::connection::{Connection, note_broken};
+use crate::server::connection::{closes_idle, closes_silent, note_broken};
 use crate::upstream::body::SharedWire;
 
 /// A head that is still coming may be as long as this while its connection is
@@ -178,9 +179,9 @@ async fn something(
     holder.wait(if first { Waits::Head } else { Waits::Idle }, 0);
     let mut draining = pin!(async {
         if first {
-            worker.closes_silent().await;
+            closes_silent(worker).await;
         } else {
-            connection.closes_idle().await;
+            closes_idle(connection).await;
         }
     });
     let came = poll_fn(|cx| {

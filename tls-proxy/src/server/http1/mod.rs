@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use self::head::Next;
 use self::send::Sent;
-use super::connection::Connection;
+use super::client_request::ClientRequest;
 use crate::admission::{Permit, Waits};
 use crate::config::core::Lingering;
 use crate::http1::body::Decoder;
@@ -27,6 +27,7 @@ use crate::message::rules;
 use crate::net::buffered_stream::BufferedStream;
 use crate::pipeline::phases;
 use crate::request::Request;
+use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::time::cached_time;
@@ -115,7 +116,7 @@ async fn refuse_head(connection: &Rc<Connection>, wire: &SharedWire, rejection: 
         line,
         version,
     } = rejection;
-    let mut request = Request::broken(connection, line, version);
+    let mut request = ClientRequest::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
     // Not the client's fault, but that there is no memory.
     let level = match status {
@@ -145,7 +146,7 @@ async fn answer(
     let framing = rules::check(&head, false);
     let framed = *framing.as_ref().unwrap_or(&Framing::None);
     let body = body_of(connection, &head, framed, wire);
-    let mut request = Request::new(connection, head, body);
+    let mut request = ClientRequest::new(connection, head, body);
     request.announced = framing.map_err(Box::new);
     request.pipelined = pipelined;
     request.permit = permit;

@@ -19,10 +19,9 @@ use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::gather::{ENOUGH, Gather, Part, Then};
 use crate::request::response::{Carriage, Content, Response, assemble};
-use crate::request::source::Source;
+use crate::request::source::{Source, UpstreamBody};
 use crate::time::timer::Timer;
 use crate::upstream::body::SharedWire;
-use crate::upstream::response_body::ResponseBody;
 use crate::upstream::tunnel;
 
 /// Room for the head of an answer, bytes.
@@ -102,7 +101,7 @@ pub(super) async fn send(
                 )
                 .await
             };
-            finish(request, &mut answer);
+            finish(request, &mut *answer);
             whole
         }
         _ => flush_all(request, wire, &mut out).await,
@@ -121,7 +120,7 @@ pub(super) async fn send(
 
 /// Notes what became of the upstream, and takes back what the client has
 /// still to send.
-fn finish(request: &mut Request, answer: &mut ResponseBody) {
+fn finish(request: &mut Request, answer: &mut dyn UpstreamBody) {
     let unread = answer.take_unread();
     if !unread.is_done() {
         request.body = unread;

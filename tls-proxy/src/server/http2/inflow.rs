@@ -7,7 +7,7 @@
 //! pass as they come.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::admission::{DATA_FRAME, HEADER_BLOCK, Kind, Permit};
-use crate::server::connection::Connection;
+use crate::admission::{BodyFlow, DATA_FRAME, HEADER_BLOCK, Kind, Permit, Unread};
+use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
 /// Header blocks together that `h2` may decode before their requests are accepted,
@@ -29,8 +29,6 @@ const UNACCEPTED: u32 = 2048;
 /// What is read from a client in one turn, bytes: what it makes `h2` do keeps all other
 /// clients of the worker waiting.
 const TURN: usize = 64 << 10;
-/// What is asked for at once for DATA, bytes.
-const STEP: u64 = 16 << 10;
 /// A request's trailer fields up to this size, as they come, are part of what its
 /// request is counted as, bytes.
 const SMALL_TRAILERS: u32 = 128;
@@ -42,12 +40,8 @@ pub(super) struct Inflow {
     coming: RefCell<VecDeque<Coming>>,
     /// Bytes of their header blocks.
     unaccepted: Cell<u32>,
-    /// Bodies that are coming, by stream.
-    bodies: RefCell<BTreeMap<u32, Body>>,
-    /// What all of them hold, and what the connection has been granted for them,
-    /// bytes.
-    held: Cell<u64>,
-    granted: Cell<u64>,
+    /// The bodies of requests.
+    unread: Rc<Unread>,
     /// Since when a header block of several frames has not ended.
     block: Cell<Option<Instant>>,
     /// The frame, or header block, of which `h2` has a part and waits for the rest.
@@ -69,23 +63,15 @@ struct Coming {
     body: Option<u32>,
 }
 
-#[derive(Default)]
-struct Body {
-    /// Bytes.
-    held: u64,
-    /// Its request has been accepted.
-    accepted: bool,
-}
-
 impl Inflow {
     pub(super) fn new(connection: &Rc<Connection>) -> Rc<Self> {
+        let holder = connection.account.holder();
+        let permit = connection.worker.admission.nothing_yet(holder);
         Rc::new(Self {
             connection: connection.clone(),
             coming: RefCell::default(),
             unaccepted: Cell::new(0),
-            bodies: RefCell::default(),
-            held: Cell::new(0),
-            granted: Cell::new(0),
+            unread: Unread::new(permit),
             block: Cell::new(None),
             partial: Cell::new(None),
             waiting: Cell::new(false),
@@ -129,16 +115,15 @@ impl Inflow {
         self.unaccepted.set(rest.map_or(0, |own| own.size));
         let kept = rest.and_then(|own| own.body);
         drop(coming);
-        let mut given_up = 0;
-        self.bodies.borrow_mut().retain(|stream, body| {
-            let stays = body.accepted || kept == Some(*stream);
-            if !stays {
-                given_up += body.held;
-            }
-            stays
-        });
-        self.give_back(given_up);
+        self.unread.forget_others(kept);
         self.wake();
+    }
+
+    /// `h2` has a part of this frame, or header block, and waits for the rest.
+    fn set_partial(&self, frame: Option<Frame>) {
+        self.partial.set(frame);
+        let of_body = frame.and_then(|frame| Some((frame.stream()?, size_in_body(frame))));
+        self.unread.set_partial(of_body);
     }
 
     fn wake(&self) {
@@ -148,23 +133,8 @@ impl Inflow {
     }
 
     /// The body of a request that has been accepted; `ended` says that it has none.
-    pub(super) fn body(self: &Rc<Self>, stream: u32, ended: bool) -> BodyFlow {
-        if !ended {
-            let mut bodies = self.bodies.borrow_mut();
-            bodies.entry(stream).or_default().accepted = true;
-        }
-        let inflow = self.clone();
-        BodyFlow { inflow, stream }
-    }
-
-    fn give_back(&self, size: u64) {
-        let held = self.held.get() - size;
-        self.held.set(held);
-        let spare = self.granted.get() - held.min(self.granted.get());
-        if spare >= 2 * STEP || (held == 0 && spare > 0) {
-            self.granted.set(self.granted.get() - spare);
-            self.connection.permit.shrink(Kind::Transfer, spare);
-        }
+    pub(super) fn body(&self, stream: u32, ended: bool) -> BodyFlow {
+        self.unread.accept(stream, ended)
     }
 
     /// Whether what a frame makes `h2` hold is granted already.
@@ -186,7 +156,8 @@ impl Inflow {
                 None
             }
             Frame::Trailers { stream, .. } | Frame::Data { stream, .. } => {
-                self.admit_data(stream, size_in_body(frame))
+                let added = self.unread.try_add(stream, size_in_body(frame));
+                added.err().map(Need::Data)
             }
         }
     }
@@ -202,28 +173,11 @@ impl Inflow {
         self.coming.borrow_mut().push_back(coming);
         self.unaccepted.set(self.unaccepted.get() + size);
         if let Some(stream) = body {
-            self.bodies.borrow_mut().insert(stream, Body::default());
+            self.unread.expect(stream);
         }
         if !ends {
             self.block.set(Some(Instant::now()));
         }
-    }
-
-    /// What comes for a stream that nobody reads is thrown away by `h2`.
-    fn admit_data(&self, stream: u32, size: u64) -> Option<Need> {
-        let mut bodies = self.bodies.borrow_mut();
-        let body = bodies.get_mut(&stream)?;
-        let held = self.held.get() + size;
-        if held > self.granted.get() {
-            let more = (held - self.granted.get()).max(STEP);
-            if !self.connection.permit.try_grow(more) {
-                return Some(Need::Data(more));
-            }
-            self.granted.set(self.granted.get() + more);
-        }
-        body.held += size;
-        self.held.set(held);
-        None
     }
 
     /// The header block that had begun is whole; `request` is its size where it is a
@@ -246,48 +200,6 @@ fn size_in_body(frame: Frame) -> u64 {
         Frame::Trailers { size, ends, .. } if ends && size <= SMALL_TRAILERS => 0,
         Frame::Trailers { .. } => HEADER_BLOCK,
         Frame::Data { size, .. } => u64::from(size) + DATA_FRAME,
-    }
-}
-
-/// What has come of one request's body and nobody has read, until it is dropped.
-pub(crate) struct BodyFlow {
-    inflow: Rc<Inflow>,
-    stream: u32,
-}
-
-impl BodyFlow {
-    /// All that has come as a whole has been read: what is still counted beside it was
-    /// padding.
-    pub(crate) fn caught_up(&self) {
-        let mut bodies = self.inflow.bodies.borrow_mut();
-        if let Some(body) = bodies.get_mut(&self.stream) {
-            let partial = self.inflow.partial.get();
-            let partial = partial.filter(|frame| frame.stream() == Some(self.stream));
-            let size = body.held.saturating_sub(partial.map_or(0, size_in_body));
-            if size > 0 {
-                body.held -= size;
-                self.inflow.give_back(size);
-            }
-        }
-    }
-
-    /// One DATA frame of `size` bytes has been read.
-    pub(crate) fn taken(&self, size: usize) {
-        let mut bodies = self.inflow.bodies.borrow_mut();
-        if let Some(body) = bodies.get_mut(&self.stream) {
-            let size = (size as u64 + DATA_FRAME).min(body.held);
-            body.held -= size;
-            self.inflow.give_back(size);
-        }
-    }
-}
-
-impl Drop for BodyFlow {
-    fn drop(&mut self) {
-        let body = self.inflow.bodies.borrow_mut().remove(&self.stream);
-        if let Some(body) = body {
-            self.inflow.give_back(body.held);
-        }
     }
 }
 
@@ -373,11 +285,10 @@ impl Metered {
                     inflow.admitted(permit, size, ends, body);
                 }
                 (Need::Data(more), _) => {
-                    connection.permit.grow(more).await;
-                    inflow.granted.set(inflow.granted.get() + more);
+                    inflow.unread.grow(more).await;
                     inflow.admit(frame);
                     // Its stream may be gone by now.
-                    inflow.give_back(0);
+                    inflow.unread.trim();
                 }
                 _ => {
                     std::future::poll_fn(|cx| {
@@ -403,7 +314,7 @@ impl Metered {
             if self.headers.block_ended() {
                 self.inflow.block_ends(self.headers.request_block());
             }
-            self.inflow.partial.set(self.headers.partial());
+            self.inflow.set_partial(self.headers.partial());
             let Some(frame) = found else { continue };
             if let Some(need) = self.inflow.admit(frame) {
                 self.pending = Some(frame);

@@ -21,9 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::inflow::{Inflow, Metered};
-use super::connection::Connection;
-use super::http2::send_buffer::Chunk;
-use super::http2::stream_tasks::StreamJob;
+use self::send_buffer::Chunk;
+use self::stream_tasks::{StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded, Fault};
 use crate::lifecycle::drain::{Kind, Token};
@@ -32,8 +31,9 @@ use crate::message::head::{Limits, Version};
 use crate::message::rules;
 use crate::metrics;
 use crate::modules::http2;
-use crate::request::Request;
+use crate::request::connection::Connection;
 use crate::request::error_log;
+use crate::server::client_request::ClientRequest;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{Http2Body, RequestBody};
 
@@ -59,7 +59,12 @@ const LEAVE_ROOM: Duration = Duration::from_millis(50);
 type Asked = (http::Request<RecvStream>, SendResponse<Chunk>);
 
 /// Serves streams until the connection ends.
-pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, token: Token) {
+pub(crate) async fn serve(
+    connection: Rc<Connection>,
+    stream: ClientStream,
+    token: Token,
+    tasks: Rc<StreamTasks>,
+) {
     let patience = connection.standing().settings().core.client_header_timeout;
     let inflow = Inflow::new(&connection);
     let stream = Metered::new(stream, inflow.clone());
@@ -67,7 +72,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, toke
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(frames)) = timeout(patience, opening).await {
         connection.account.holder().begins();
-        run(&connection, &inflow, frames).await;
+        run(&connection, &tasks, &inflow, frames).await;
     }
     drop(token);
 }
@@ -97,7 +102,12 @@ fn most_header_list(limits: &Limits) -> u32 {
 }
 
 /// Has each request answered, and says goodbye when it is time.
-async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frames<Metered, Chunk>) {
+async fn run(
+    connection: &Rc<Connection>,
+    tasks: &Rc<StreamTasks>,
+    inflow: &Rc<Inflow>,
+    mut frames: Frames<Metered, Chunk>,
+) {
     let worker = connection.worker.clone();
     let standing = connection.standing();
     let core = &standing.settings().core;
@@ -177,7 +187,7 @@ async fn run(connection: &Rc<Connection>, inflow: &Rc<Inflow>, mut frames: Frame
         let worn_out = match asked {
             Some(asked) => {
                 holder.begins();
-                start(connection, inflow, &mut frames, asked, &quiet)
+                start(connection, tasks, inflow, &mut frames, asked, &quiet)
             }
             None => true,
         };
@@ -210,6 +220,7 @@ async fn leaves(holder: &Holder, patience: Duration) {
 /// `keepalive_timeout 0`, the lame duck).
 fn start(
     connection: &Rc<Connection>,
+    tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
     (asked, mut answer): Asked,
@@ -225,7 +236,7 @@ fn start(
     let account = admission.stream(connection.account.holder());
     let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
     let body = Http2Body::new(body, flow, account.holder().clone());
-    let mut slot = connection.worker.stream_tasks.slot();
+    let mut slot = tasks.slot();
     let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
@@ -236,13 +247,13 @@ fn start(
                     (RequestBody::Http2(Box::new(body)), Some(received))
                 }
             };
-            let mut request = Request::new(connection, head, body);
+            let mut request = ClientRequest::new(connection, head, body);
             request.body_received = received;
             request.announced = announced.map_err(Box::new);
             (request, None)
         }
         Err(Fault::TooLarge { line, reason }) => {
-            let mut request = Request::broken(connection, line, Version::Http2);
+            let mut request = ClientRequest::broken(connection, line, Version::Http2);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
             error_log::request(&request, Level::Info, what);
@@ -250,7 +261,7 @@ fn start(
             return false;
         }
         Err(Fault::Invalid { line, flaw }) => {
-            let request = Request::broken(connection, line, Version::Http2);
+            let request = ClientRequest::broken(connection, line, Version::Http2);
             (request, Some(flaw))
         }
     };
@@ -282,7 +293,7 @@ fn start(
         request.received = block.into();
     }
     *slot = Some(request);
-    connection.worker.stream_tasks.take(StreamJob {
+    tasks.take(StreamJob {
         slot,
         flaw,
         answer,

@@ -16,16 +16,15 @@ use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
 use crate::lifecycle::drain::Token;
 use crate::message::rules::Flaw;
-use crate::request::Request;
-use crate::server::connection::Connection;
-use crate::server::worker::Worker;
+use crate::request::connection::Connection;
+use crate::server::client_request::ClientRequest;
 use crate::time::cached_time;
 
 /// How often surplus idle tasks are released.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a request stands, one after the other.
-pub(super) type RequestSlot = Box<Option<Request>>;
+pub(super) type RequestSlot = Box<Option<ClientRequest>>;
 
 /// A worker's tasks for streams.
 #[derive(Default)]
@@ -55,9 +54,9 @@ impl StreamTasks {
     }
 
     /// Has a stream answered.
-    pub(super) fn take(&self, job: StreamJob) {
+    pub(super) fn take(self: &Rc<Self>, job: StreamJob) {
         if let Some(job) = self.pool.dispatch(job) {
-            let serving = serve(job.connection.worker.clone(), job);
+            let serving = serve(self.clone(), job);
             tokio::task::spawn_local(cached_time::moving(Box::pin(serving)));
         }
     }
@@ -76,7 +75,7 @@ impl StreamTasks {
 }
 
 /// Answers streams, one after the other.
-async fn serve(worker: Rc<Worker>, mut job: StreamJob) {
+async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
     let parked = Rc::new(ParkedTask::default());
     let mut queue = Rc::default();
     loop {
@@ -85,8 +84,8 @@ async fn serve(worker: Rc<Worker>, mut job: StreamJob) {
             // `h2` holds what the client has not taken of a stream that is over.
             queue = Rc::default();
         }
-        worker.stream_tasks.slots.borrow_mut().push(slot);
-        match worker.stream_tasks.pool.next(&parked).await {
+        tasks.slots.borrow_mut().push(slot);
+        match tasks.pool.next(&parked).await {
             Some(next) => job = next,
             None => return,
         }

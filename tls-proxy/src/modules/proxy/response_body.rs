@@ -6,9 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::body::RequestBody;
-use super::connection::UpstreamConnection;
-use super::exchange::Exchange;
 use crate::config::LocationId;
 use crate::config::group::Upstream;
 use crate::http1::body::{Broken, Decoder, Step};
@@ -21,12 +18,16 @@ use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
-use crate::server::worker::Worker;
+use crate::request::source::{Cut, Frame, Next, Source, UpstreamBody};
+use crate::request::worker::Worker;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
+use crate::upstream::body::RequestBody;
+use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::exchange::Exchange;
 
 /// An answer whose head has been read.
-pub(crate) struct ResponseBody {
+pub(super) struct ResponseBody {
     /// Gone once the answer has ended.
     exchange: Option<Exchange>,
     decoder: Decoder,
@@ -43,46 +44,20 @@ pub(crate) struct ResponseBody {
     /// There is no body, whatever its head says of a length.
     bodiless: bool,
     /// The end of the body does not depend on the connection's.
-    pub(crate) announced: bool,
+    pub(super) announced: bool,
     /// What came behind that end.
     surplus: Option<&'static str>,
     /// Where trailers pass (`proxy_pass_trailers`): the location whose settings
     /// say which.
-    pub(crate) passes: Option<(ConfigHandle, LocationId)>,
+    pub(super) passes: Option<(ConfigHandle, LocationId)>,
     /// The fields behind the body, where they pass.
     trailers: Option<Fields>,
     /// The exchange's, once that has ended.
     timer: Timer,
 }
 
-/// A piece of a body.
-#[derive(Debug)]
-pub(crate) enum Frame {
-    Data(Bytes),
-    /// Trailer field lines, each with its end.
-    Trailers(Bytes),
-}
-
-/// Why an answer stops in the middle; the client's connection is closed, since
-/// nothing else tells it that this is not the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Cut {
-    #[error("upstream prematurely closed connection while reading upstream")]
-    Closed,
-    #[error("upstream sent invalid chunked response while reading upstream")]
-    Invalid,
-    #[error("upstream sent invalid trailer while reading upstream")]
-    Trailer,
-    #[error("upstream sent too big trailers while reading upstream")]
-    Trailers,
-    #[error("upstream timed out (110: Connection timed out) while reading upstream")]
-    TimedOut,
-    #[error("file was truncated while it was sent")]
-    File,
-}
-
 impl ResponseBody {
-    pub(crate) fn new(
+    pub(super) fn new(
         exchange: Exchange,
         framing: Framing,
         keepable: bool,
@@ -112,8 +87,76 @@ impl ResponseBody {
         }
     }
 
-    /// The next piece; `None` at the end.
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Cut>>> {
+    /// Reads the lines behind the body as field lines of a head are read; gives
+    /// back those that go on to the client.
+    fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, Cut> {
+        let limits = self.exchange.as_ref().map(|exchange| exchange.limits);
+        let (Some((config, location)), Some(limits)) = (&self.passes, limits) else {
+            return Ok(Bytes::new());
+        };
+        if lines.len() > limits.head {
+            return Err(Cut::Trailers);
+        }
+        let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
+        let settings = config.location(*location).settings.of::<proxy::Settings>();
+        let mut out = Vec::new();
+        for (name, value) in fields.iter() {
+            if !proxy::hides_trailer(settings, name) {
+                for part in [name, b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+        }
+        self.trailers = Some(fields);
+        Ok(out.into())
+    }
+
+    fn cut(&mut self, why: Cut) -> Poll<Next> {
+        metrics::upstream_failed(match why {
+            Cut::Closed | Cut::File => Trouble::Closed,
+            Cut::Invalid | Cut::Trailer | Cut::Trailers => Trouble::Malformed,
+            Cut::TimedOut => Trouble::Timeout,
+        });
+        self.keepable = false;
+        self.finish();
+        Poll::Ready(Some(Err(why)))
+    }
+
+    /// The answer has ended: its connection goes to the pool or is closed.
+    pub(super) fn finish(&mut self) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        self.note(&exchange.link);
+        let Exchange {
+            mut link,
+            upload,
+            timer,
+            ..
+        } = exchange;
+        self.timer = timer;
+        let clean = link.wire.inbound.is_empty() && !link.wire.ended;
+        if self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty() {
+            self.surplus = Some(match self.chunked {
+                true => "upstream sent data after final chunk",
+                false => "upstream sent more data than specified in \"Content-Length\" header",
+            });
+        }
+        if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
+            link.wire.rest();
+            let worker = &self.worker;
+            worker.pool.give(link, &self.group, &worker.admission);
+        }
+        self.unread = upload.into_rest();
+    }
+
+    fn note(&mut self, link: &UpstreamConnection) {
+        (self.sent, self.received) = (link.wire.sent, link.wire.received);
+    }
+}
+
+impl Source for ResponseBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             let Some(exchange) = &mut self.exchange else {
                 return Poll::Ready(None);
@@ -153,98 +196,31 @@ impl ResponseBody {
         }
     }
 
-    /// Reads the lines behind the body as field lines of a head are read; gives
-    /// back those that go on to the client.
-    fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, Cut> {
-        let limits = self.exchange.as_ref().map(|exchange| exchange.limits);
-        let (Some((config, location)), Some(limits)) = (&self.passes, limits) else {
-            return Ok(Bytes::new());
-        };
-        if lines.len() > limits.head {
-            return Err(Cut::Trailers);
-        }
-        let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
-        let settings = config.location(*location).settings.of::<proxy::Settings>();
-        let mut out = Vec::new();
-        for (name, value) in fields.iter() {
-            if !proxy::hides_trailer(settings, name) {
-                for part in [name, b": ", value, b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
-            }
-        }
-        self.trailers = Some(fields);
-        Ok(out.into())
+    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+        Some(self)
     }
+}
 
-    fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame, Cut>>> {
-        metrics::upstream_failed(match why {
-            Cut::Closed | Cut::File => Trouble::Closed,
-            Cut::Invalid | Cut::Trailer | Cut::Trailers => Trouble::Malformed,
-            Cut::TimedOut => Trouble::Timeout,
-        });
-        self.keepable = false;
-        self.finish();
-        Poll::Ready(Some(Err(why)))
-    }
-
-    /// The answer has ended: its connection goes to the pool or is closed.
-    pub(crate) fn finish(&mut self) {
-        let Some(exchange) = self.exchange.take() else {
-            return;
-        };
-        self.note(&exchange.link);
-        let Exchange {
-            mut link,
-            upload,
-            timer,
-            ..
-        } = exchange;
-        self.timer = timer;
-        let clean = link.wire.inbound.is_empty() && !link.wire.ended;
-        if self.announced && self.decoder.is_done() && !link.wire.inbound.is_empty() {
-            self.surplus = Some(match self.chunked {
-                true => "upstream sent data after final chunk",
-                false => "upstream sent more data than specified in \"Content-Length\" header",
-            });
-        }
-        if self.keepable && clean && self.decoder.is_done() && upload.is_done() {
-            link.wire.rest();
-            let worker = &self.worker;
-            worker.pool.give(link, &self.group, &worker.admission);
-        }
-        self.unread = upload.into_rest();
-    }
-
-    /// What the client has still to send of its body, once the answer has
-    /// ended.
-    pub(crate) fn take_unread(&mut self) -> RequestBody {
+impl UpstreamBody for ResponseBody {
+    fn take_unread(&mut self) -> RequestBody {
         self.finish();
         std::mem::replace(&mut self.unread, RequestBody::None)
     }
 
-    /// Whether there is no body, whatever its head says of a length.
-    pub(crate) fn is_bodiless(&self) -> bool {
+    fn is_bodiless(&self) -> bool {
         self.bodiless
     }
 
-    /// A timer that is at hand, for whoever sends the answer.
-    pub(crate) fn take_timer(&mut self) -> Timer {
+    fn take_timer(&mut self) -> Timer {
         std::mem::take(&mut self.timer)
     }
 
-    /// Whether nothing of the client's body is on its way any more.
-    pub(crate) fn has_whole_request(&self) -> bool {
+    fn has_whole_request(&self) -> bool {
         let upload = self.exchange.as_ref().map(|exchange| &exchange.upload);
         upload.is_none_or(|upload| upload.is_done())
     }
 
-    fn note(&mut self, link: &UpstreamConnection) {
-        (self.sent, self.received) = (link.wire.sent, link.wire.received);
-    }
-
-    /// Writes what became of it into the account of the request.
-    pub(crate) fn note_end(&mut self, request: &mut Request) {
+    fn note_end(&mut self, request: &mut Request) {
         if let Some(what) = self.surplus.take() {
             let what = format!("{what} while reading upstream");
             error_log::request(request, Level::Warn, what);

@@ -1,0 +1,207 @@
+//! DATA of HTTP/2 that has come and that nobody has read yet, counted before `h2` is
+//! given it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{DATA_FRAME, Kind, Permit};
+
+/// What is asked for at once, bytes.
+const STEP: u64 = 16 << 10;
+
+/// What the bodies of one connection's requests hold.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// What has been granted for all of them.
+    permit: Permit,
+    /// What all of them hold, bytes.
+    held: Cell<u64>,
+    /// Bodies that are coming, by stream.
+    bodies: RefCell<BTreeMap<u32, Body>>,
+    /// The stream of a frame of which a part has come, and what it is counted as, bytes.
+    partial: Cell<Option<(u32, u64)>>,
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    /// Bytes.
+    held: u64,
+    /// Its request has been accepted.
+    accepted: bool,
+}
+
+impl Unread {
+    /// Nothing so far; `permit` is for nothing else.
+    pub(crate) fn new(permit: Permit) -> Rc<Self> {
+        Rc::new(Self {
+            permit,
+            held: Cell::new(0),
+            bodies: RefCell::default(),
+            partial: Cell::new(None),
+        })
+    }
+
+    /// A body is going to come on a stream.
+    pub(crate) fn expect(&self, stream: u32) {
+        self.bodies.borrow_mut().insert(stream, Body::default());
+    }
+
+    /// The body of a request that has been accepted; `ended` says that it has none.
+    pub(crate) fn accept(self: &Rc<Self>, stream: u32, ended: bool) -> BodyFlow {
+        if !ended {
+            let mut bodies = self.bodies.borrow_mut();
+            bodies.entry(stream).or_default().accepted = true;
+        }
+        let unread = self.clone();
+        BodyFlow { unread, stream }
+    }
+
+    /// Forgets the bodies whose requests have not been accepted, but for that of one
+    /// stream.
+    pub(crate) fn forget_others(&self, kept: Option<u32>) {
+        let mut given_up = 0;
+        self.bodies.borrow_mut().retain(|stream, body| {
+            let stays = body.accepted || kept == Some(*stream);
+            if !stays {
+                given_up += body.held;
+            }
+            stays
+        });
+        self.give_back(given_up);
+    }
+
+    /// Counts `size` bytes more for a stream, where they are granted. What comes for a
+    /// stream that nobody reads is thrown away by `h2`.
+    ///
+    /// # Errors
+    /// How many bytes more are to be granted first.
+    pub(crate) fn try_add(&self, stream: u32, size: u64) -> Result<(), u64> {
+        let mut bodies = self.bodies.borrow_mut();
+        let Some(body) = bodies.get_mut(&stream) else {
+            return Ok(());
+        };
+        let held = self.held.get() + size;
+        let granted = self.granted();
+        if held > granted {
+            let more = (held - granted).max(STEP);
+            if !self.permit.try_grow(more) {
+                return Err(more);
+            }
+        }
+        body.held += size;
+        self.held.set(held);
+        Ok(())
+    }
+
+    /// Waits until `more` bytes are granted.
+    pub(crate) async fn grow(&self, more: u64) {
+        self.permit.grow(more).await;
+    }
+
+    /// Gives back what is granted and not needed.
+    pub(crate) fn trim(&self) {
+        let (granted, held) = (self.granted(), self.held.get());
+        let spare = granted.saturating_sub(held);
+        if spare >= 2 * STEP || (held == 0 && spare > 0) {
+            self.permit.shrink(Kind::Transfer, spare);
+        }
+    }
+
+    /// Notes the frame of which a part has come: its stream, and what it is counted as,
+    /// bytes.
+    pub(crate) fn set_partial(&self, frame: Option<(u32, u64)>) {
+        self.partial.set(frame);
+    }
+
+    fn granted(&self) -> u64 {
+        self.permit.memory(Kind::Transfer)
+    }
+
+    fn give_back(&self, size: u64) {
+        self.held.set(self.held.get() - size);
+        self.trim();
+    }
+}
+
+/// What has come of one request's body and nobody has read, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct BodyFlow {
+    unread: Rc<Unread>,
+    stream: u32,
+}
+
+impl BodyFlow {
+    /// All that has come as a whole has been read: what is still counted beside it was
+    /// padding.
+    pub(crate) fn caught_up(&self) {
+        let mut bodies = self.unread.bodies.borrow_mut();
+        if let Some(body) = bodies.get_mut(&self.stream) {
+            let partial = self.unread.partial.get();
+            let partial = partial.filter(|(stream, _)| *stream == self.stream);
+            let size = body
+                .held
+                .saturating_sub(partial.map_or(0, |(_, size)| size));
+            if size > 0 {
+                body.held -= size;
+                self.unread.give_back(size);
+            }
+        }
+    }
+
+    /// One DATA frame of `size` bytes has been read.
+    pub(crate) fn taken(&self, size: usize) {
+        let mut bodies = self.unread.bodies.borrow_mut();
+        if let Some(body) = bodies.get_mut(&self.stream) {
+            let size = (size as u64 + DATA_FRAME).min(body.held);
+            body.held -= size;
+            self.unread.give_back(size);
+        }
+    }
+}
+
+impl Drop for BodyFlow {
+    fn drop(&mut self) {
+        let body = self.unread.bodies.borrow_mut().remove(&self.stream);
+        if let Some(body) = body {
+            self.unread.give_back(body.held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, Capacity};
+
+    #[tokio::test]
+    async fn what_is_read_forgotten_or_dropped_is_given_back() {
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 2,
+            memory: None,
+        });
+        let own = admission.for_connection().await.accepted();
+        let unread = Unread::new(admission.nothing_yet(own.account.holder()));
+        let size = 3 * STEP;
+        unread.expect(1);
+        assert_eq!(unread.try_add(1, size + DATA_FRAME), Ok(()));
+        let flow = unread.accept(1, false);
+        assert_eq!(unread.try_add(1, 10), Ok(()));
+        assert!(unread.granted() >= size);
+        flow.taken(size as usize);
+        assert_eq!(unread.held.get(), 10);
+        assert!(unread.granted() < size);
+        // Of a frame that has come in part nothing is padding yet.
+        unread.set_partial(Some((1, 10)));
+        flow.caught_up();
+        assert_eq!(unread.held.get(), 10);
+        unread.expect(3);
+        assert_eq!(unread.try_add(3, 10), Ok(()));
+        unread.forget_others(None);
+        assert_eq!(unread.try_add(3, 10), Ok(()), "h2 throws it away");
+        assert_eq!(unread.held.get(), 10);
+        drop(flow);
+        assert_eq!((unread.held.get(), unread.granted()), (0, 0));
+    }
+}

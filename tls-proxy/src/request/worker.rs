@@ -1,0 +1,82 @@
+//! What a worker has, as its connections and requests use it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use super::live_config::ConfigHandle;
+use super::scratch::Scratch;
+use crate::admission::{Admission, Capacity};
+use crate::lifecycle::drain::Drain;
+use crate::time::clock::Clock;
+use crate::upstream::balance::Balance;
+use crate::upstream::dns;
+use crate::upstream::pool::Pool;
+
+/// A worker's state; all of it belongs to its thread.
+pub(crate) struct Worker {
+    /// From 0.
+    pub(crate) number: usize,
+    config: RefCell<ConfigHandle>,
+    pub(crate) pool: Pool,
+    pub(crate) balance: Balance,
+    pub(crate) names: dns::Names,
+    pub(crate) drain: Drain,
+    pub(crate) clock: Clock,
+    connections: Cell<u64>,
+    /// Of how many workers this is one: connection numbers do not repeat.
+    workers: usize,
+    pub(crate) admission: Rc<Admission>,
+    /// For heads of messages, while they are written.
+    pub(crate) scratch: Scratch,
+    /// Idle connections hear of a new configuration.
+    pub(crate) reloaded: Notify,
+}
+
+impl Worker {
+    /// One of `workers`, which has no connection yet; `number` is from 0.
+    pub(crate) fn new(
+        number: usize,
+        workers: usize,
+        capacity: Capacity,
+        config: ConfigHandle,
+    ) -> Self {
+        Self {
+            number,
+            workers,
+            config: RefCell::new(config),
+            pool: Pool::default(),
+            balance: Balance::default(),
+            names: dns::Names::default(),
+            drain: Drain::new(),
+            clock: Clock::new(),
+            connections: Cell::new(0),
+            admission: Admission::new(capacity),
+            scratch: Scratch::default(),
+            reloaded: Notify::new(),
+        }
+    }
+
+    /// The present configuration.
+    pub(crate) fn config(&self) -> ConfigHandle {
+        self.config.borrow().clone()
+    }
+
+    /// Has another configuration hold for the requests to come.
+    pub(crate) fn set_config(&self, config: ConfigHandle) {
+        self.config.replace(config);
+    }
+
+    /// The number of a new connection, unlike that of any other worker.
+    pub(crate) fn next_connection(&self) -> u64 {
+        let own = self.connections.get();
+        self.connections.set(own + 1);
+        own * self.workers as u64 + self.number as u64 + 1
+    }
+
+    /// Whether answers tell the client to come back on another connection.
+    pub(crate) fn should_close(&self) -> bool {
+        self.admission.is_crowded() || self.drain.phase().is_ending()
+    }
+}

@@ -1,0 +1,78 @@
+//! A client's request, from its head to its line in the access log.
+
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::message::head::{RequestHead, Version};
+use crate::metrics;
+use crate::metrics::UnderWay;
+use crate::pipeline::phases;
+use crate::request::Request;
+use crate::request::connection::Connection;
+use crate::upstream::body::RequestBody;
+
+/// A request that a client has sent. Dropping it runs the log phase: however it ends,
+/// it ends with one line.
+pub(super) struct ClientRequest {
+    request: Request,
+    /// `stub_status` counts it until it ends.
+    #[expect(dead_code, reason = "held for its drop")]
+    under_way: UnderWay,
+}
+
+impl ClientRequest {
+    /// A request whose head has been read.
+    pub(super) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+        // Counted first: behind that the request would be copied once more.
+        let under_way = count(connection);
+        Self {
+            request: Request::new(connection, head, body),
+            under_way,
+        }
+    }
+
+    /// A request that never became one: all there is is (part of) its line.
+    pub(super) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+        let under_way = count(connection);
+        Self {
+            request: Request::broken(connection, line, version),
+            under_way,
+        }
+    }
+}
+
+/// Counts one more request of a connection.
+fn count(connection: &Connection) -> UnderWay {
+    connection.requests.set(connection.requests.get() + 1);
+    let in_flight = &connection.in_flight;
+    if in_flight.replace(in_flight.get() + 1) == 0 {
+        metrics::becomes_busy();
+    }
+    UnderWay::new()
+}
+
+impl Deref for ClientRequest {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl DerefMut for ClientRequest {
+    fn deref_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+}
+
+impl Drop for ClientRequest {
+    fn drop(&mut self) {
+        let in_flight = &self.request.connection.in_flight;
+        if in_flight.replace(in_flight.get().saturating_sub(1)) == 1 {
+            metrics::becomes_idle();
+        }
+        phases::log(&mut self.request);
+    }
+}
