@@ -109,7 +109,7 @@ impl Draft {
         Self {
             paths,
             problems,
-            variables: Registry::new(VARIABLES),
+            variables: VARIABLES.registry(),
             ..Self::default()
         }
     }
