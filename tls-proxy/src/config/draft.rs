@@ -17,8 +17,8 @@ use crate::modules::limit_zone::Zones;
 use crate::modules::{Place, Settings, VARIABLES, log, log_format, process};
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
 
 pub(crate) use super::locations::Pattern;
 

@@ -21,7 +21,7 @@ use crate::modules::limit_zone::Zones;
 use crate::modules::{Settings, log_format, process};
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
-use crate::vars::registry::Registry;
+use crate::variables::registry::Registry;
 use locations::Tree;
 use names::Names;
 

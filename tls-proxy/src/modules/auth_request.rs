@@ -14,7 +14,7 @@ use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

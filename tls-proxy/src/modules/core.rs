@@ -14,7 +14,7 @@ use crate::directive::value::Value;
 use crate::log::error_logs::ErrorLogs;
 use crate::message::head::Limits;
 use crate::upstream::spooled::{After, Folder};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]

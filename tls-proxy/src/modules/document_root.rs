@@ -8,7 +8,7 @@ use super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{Evaluate, write};
 
 /// Where files are.

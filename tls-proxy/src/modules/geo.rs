@@ -9,7 +9,7 @@ use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::net::cidr::{Network, parse_address};
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{self, Computed};
 
 /// A table from networks to values.

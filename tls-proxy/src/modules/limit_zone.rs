@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::leaky_bucket::Buckets;
 use super::limit_conn::Counts;
 use crate::conf::{Position, Problem, Word, units};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).
 const SMALLEST: u64 = 8 * 4096;

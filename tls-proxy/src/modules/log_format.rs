@@ -4,8 +4,8 @@ use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
 use crate::request::Request;
-use crate::vars::registry::Registry;
-use crate::vars::template::{Part, Template, Variable};
+use crate::variables::registry::Registry;
+use crate::variables::template::{Part, Template, Variable};
 
 /// One `log_format`.
 #[derive(Debug)]

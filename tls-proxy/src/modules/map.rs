@@ -7,9 +7,9 @@ use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
 use crate::directive::value::Value;
 use crate::request::Request;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
-use crate::vars::template::Template;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
+use crate::variables::template::Template;
 use crate::vars::{self, Computed};
 
 /// A table from strings and patterns to values.

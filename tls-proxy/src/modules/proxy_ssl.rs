@@ -12,7 +12,7 @@ use crate::directive::arguments;
 use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};
 use crate::tls::settings::{File, UpstreamSettings};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the directives here say for each block.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use super::map::variable_name;
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{self, Computed};
 
 /// One `split_clients`.

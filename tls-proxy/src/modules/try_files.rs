@@ -8,7 +8,7 @@ use crate::conf::{Directive, Problem};
 use crate::message::internal_path;
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// One `try_files`; a location does not inherit it.
 #[derive(Debug)]

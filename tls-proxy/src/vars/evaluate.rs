@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 
-use super::matcher::Matcher;
-use super::registry::{Made, Registry, Source};
-use super::template::{Part, Template, Variable};
 use super::{Computed, Family, Fixed};
 use crate::log::level::{self, Level};
 use crate::request::response::Refusal;
 use crate::request::{Request, error_log};
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::{Made, Registry, Source};
+use crate::variables::template::{Part, Template, Variable};
 
 impl Variable {
     /// Writes the value; `false` when there is none.

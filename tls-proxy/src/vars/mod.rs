@@ -1,16 +1,14 @@
-//! nginx's variables, and strings with variables compiled into templates.
+//! The values of nginx's variables for a request. What a configuration keeps of them is in
+//! `variables/`.
 
 mod evaluate;
 pub(crate) mod known;
-pub(crate) mod matcher;
-pub(crate) mod registry;
 mod request_fields;
 mod ssl;
-pub(crate) mod template;
 
-use self::registry::{Definition, Registry};
 use crate::conf::{Position, Problem};
 use crate::request::Request;
+use crate::variables::registry::{Definition, Registry};
 
 /// Writes a variable's value for this request; `false` when it has none.
 pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;

@@ -8,7 +8,7 @@ use super::redirect::{Found, duplicate};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the directives keep for each block.
 #[derive(Clone, Debug, Default)]

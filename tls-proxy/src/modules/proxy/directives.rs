@@ -12,7 +12,7 @@ use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::message::head::Version;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time in [`Settings`].
 macro_rules! plain {

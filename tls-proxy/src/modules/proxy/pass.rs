@@ -6,7 +6,7 @@ use super::super::{Contexts, Scope, listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::config::group;
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// Where `proxy_pass` leads.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
-use crate::vars::template::Template;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
+use crate::variables::template::Template;
 
 /// `proxy_redirect`.
 #[derive(Clone, Debug, Default)]
