@@ -17,6 +17,7 @@ use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::modules::{self, Contexts, Effect, MANY, Place, Scope, Settings, Spec, log_format};
 use crate::tls::server_config::{TlsContext, TlsServer};
+use crate::variables::registry::Registry;
 
 /// What came of a configuration's text.
 pub(crate) struct Built {
@@ -29,9 +30,9 @@ pub(crate) struct Built {
 }
 
 /// Turns what was read into a configuration, or says everything that is wrong
-/// with it.
-pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
-    let mut draft = Draft::new(paths, loaded.problems);
+/// with it. `variables` are those that are there without it.
+pub(crate) fn build(loaded: Loaded, paths: Paths, variables: Registry) -> Built {
+    let mut draft = Draft::new(paths, variables, loaded.problems);
     draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
     if let Some(path) = draft.paths.error_log.as_deref().and_then(Path::to_str)
         && path != "stderr"

@@ -14,7 +14,7 @@ use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::modules::limit_zone::Zones;
-use crate::modules::{Place, Settings, VARIABLES, log, log_format, process};
+use crate::modules::{Place, Settings, log, log_format, process};
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
 use crate::variables::matcher::Matcher;
@@ -104,12 +104,13 @@ pub(crate) struct LocationDraft {
 }
 
 impl Draft {
-    /// One that nothing has been read into; `problems` are those of the files.
-    pub(super) fn new(paths: Paths, problems: Vec<Problem>) -> Self {
+    /// One that nothing has been read into; `variables` are those that are there without
+    /// it, `problems` are those of the files.
+    pub(super) fn new(paths: Paths, variables: Registry, problems: Vec<Problem>) -> Self {
         Self {
             paths,
             problems,
-            variables: VARIABLES.registry(),
+            variables,
             ..Self::default()
         }
     }

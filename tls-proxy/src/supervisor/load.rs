@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
 use crate::log::files::OpenError;
+use crate::modules::VARIABLES;
 
 /// nginx's own place for the main configuration.
 const MAIN: &str = "/etc/nginx/nginx.conf";
@@ -80,7 +81,7 @@ pub fn load(options: &Options) -> Configuration {
         config,
         problems,
         pid,
-    } = build(loaded, paths);
+    } = build(loaded, paths, VARIABLES.registry());
     if let Some(config) = &config {
         origin.files.clone_from(&config.sources);
     }

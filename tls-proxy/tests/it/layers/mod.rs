@@ -45,7 +45,7 @@ const LAYERS: [&str; 28] = [
 /// Configuration and requests hold the settings and the state of each module by its
 /// type.
 const EXCEPTIONS: [(&str, &str, usize); 7] = [
-    ("config", "modules", 20),
+    ("config", "modules", 19),
     ("modules", "pipeline", 1),
     ("request", "modules", 5),
     ("request", "server", 2),
