@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Computed, Family, Fixed};
+use super::{Computed, Evaluate, Family, Fixed};
 use crate::log::level::{self, Level};
 use crate::request::response::Refusal;
 use crate::request::{Request, error_log};
@@ -12,12 +12,18 @@ use crate::variables::registry::{Made, Registry, Source};
 use crate::variables::template::{Part, Template, Variable};
 
 impl Variable {
+    /// What computes it, where it is one of nginx's fixed names.
+    pub(crate) fn fixed(&self) -> Option<Evaluate> {
+        let Self::Known(definition) = self else {
+            return None;
+        };
+        definition.downcast().map(|(_, evaluate): &Fixed| *evaluate)
+    }
+
     /// Writes the value; `false` when there is none.
     pub(crate) fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         match self {
-            Self::Known(definition) => definition
-                .downcast()
-                .is_some_and(|(_, evaluate): &Fixed| evaluate(request, out)),
+            Self::Known(_) => self.fixed().is_some_and(|evaluate| evaluate(request, out)),
             Self::Capture(group) => request.captured.write(*group, out),
             Self::User(slot) => match request.slots.value(*slot) {
                 Some(value) => super::write(value.as_deref(), out),
