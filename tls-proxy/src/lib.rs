@@ -29,6 +29,7 @@ mod supervisor;
 mod time;
 mod tls;
 mod upstream;
+mod variables;
 mod vars;
 
 pub use log::files::LogFile;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::log::error_logs::ErrorLogs;
 use crate::message::head::Limits;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What holds for each block.
 #[derive(Clone, Debug)]

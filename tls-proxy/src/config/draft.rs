@@ -18,9 +18,8 @@ use crate::log::form::Form;
 use crate::log::syslog::Syslog;
 use crate::tls::connector::Connector;
 use crate::tls::files::Files;
-use crate::vars::Tables;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
 
 pub(crate) use super::locations::Pattern;
 
@@ -105,10 +104,11 @@ pub(crate) struct LocationDraft {
 }
 
 impl Draft {
-    /// One that nothing has been read into; `problems` are those of the files.
+    /// One that nothing has been read into; `variables` are those that are there without
+    /// it, `problems` are those of the files.
     pub(crate) fn new(
         directives: SpecTables,
-        variables: Tables,
+        variables: Registry,
         paths: Paths,
         problems: Vec<Problem>,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Draft {
             directives,
             paths,
             problems,
-            variables: Registry::new(variables),
+            variables,
             ..Self::default()
         }
     }

@@ -1,7 +1,7 @@
 //! Choosing a location by path, in nginx's order.
 
 use super::LocationId;
-use crate::vars::matcher::Matcher;
+use crate::variables::matcher::Matcher;
 
 /// The locations of one block, ready to be searched: texts are in the order of
 /// their bytes, so that the search among many is as short as among few.
@@ -212,7 +212,7 @@ mod tests {
             quoted: false,
             at,
         };
-        let mut registry = crate::vars::registry::Registry::default();
+        let mut registry = crate::variables::registry::Registry::default();
         Pattern::Regex {
             matcher: Matcher::compile(text, false, &word, &mut registry).expect("valid"),
             text: text.into(),

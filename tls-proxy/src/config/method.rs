@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::group::Peer;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// How a group's servers are chosen.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,7 @@ use crate::log::files::LogFile;
 use crate::log::form::Form;
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
-use crate::vars::registry::Registry;
+use crate::variables::registry::Registry;
 use locations::Tree;
 use names::Names;
 use parts::Parts;

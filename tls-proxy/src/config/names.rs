@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::ServerId;
 use super::host_key::HostKey;
 use crate::conf::{Problem, Word};
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
 
 /// One name of a server.
 #[derive(Clone, Debug)]

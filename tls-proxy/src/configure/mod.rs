@@ -35,7 +35,12 @@ pub(crate) struct Built {
 /// Turns what was read into a configuration, or says everything that is wrong
 /// with it.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
-    let mut draft = Draft::new(modules::TABLES, modules::VARIABLES, paths, loaded.problems);
+    let mut draft = Draft::new(
+        modules::TABLES,
+        modules::VARIABLES.registry(),
+        paths,
+        loaded.problems,
+    );
     draft.log_files = vec![LogFile::Stdout, LogFile::Stderr];
     if let Some(path) = draft.paths.error_log.as_deref().and_then(Path::to_str)
         && path != "stderr"

@@ -10,8 +10,8 @@ use crate::log::level::{Level, shown};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
+use crate::variables::template::Template;
 use crate::vars::known::credentials;
-use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

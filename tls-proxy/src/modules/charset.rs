@@ -11,7 +11,7 @@ use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;
 use crate::request::response::Response;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

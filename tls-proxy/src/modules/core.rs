@@ -12,7 +12,7 @@ use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::modules::proxy;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time.
 macro_rules! plain {

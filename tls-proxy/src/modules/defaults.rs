@@ -83,12 +83,14 @@ fn settings_after(
 ) -> Option<String> {
     let kinds = [Contexts::MAIN, Contexts::HTTP, Contexts::UPSTREAM];
     let mut kinds = kinds.into_iter();
+    let mut draft = Draft::default();
+    draft.variables = VARIABLES.registry();
     let mut scope = Scope {
         context: kinds
             .find(|kind| spec.contexts.meets(*kind))
             .unwrap_or(Contexts::SERVER),
         settings: &mut settings.clone(),
-        draft: &mut Draft::default(),
+        draft: &mut draft,
         place: &mut Place::default(),
         first_here: true,
         order: 0,

@@ -10,7 +10,7 @@ use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::modules::static_files;
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{Evaluate, write};
 
 /// Where files are.

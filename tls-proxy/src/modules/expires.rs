@@ -6,8 +6,8 @@ use crate::config::spec::{Contexts, Spec};
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;
-use crate::vars::registry::Registry;
-use crate::vars::template::Template;
+use crate::variables::registry::Registry;
+use crate::variables::template::Template;
 
 /// One `expires`.
 #[derive(Clone, Debug, Default)]

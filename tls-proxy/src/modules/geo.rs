@@ -9,8 +9,8 @@ use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::net::cidr::{Network, parse_address};
 use crate::request::Request;
-use crate::vars::registry::Computed;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
+use crate::vars::{self, Computed};
 
 /// A table from networks to values.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ fn define(
     }
     geo.networks
         .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
-    scope.draft.variables.define(name, &made.at, Box::new(geo))
+    vars::define(&mut scope.draft.variables, name, &made.at, geo)
 }
 
 impl Geo {

@@ -8,7 +8,7 @@ use crate::directive::inherited::Inherited;
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block: `add_header`, in order.
 pub(crate) type Settings = Inherited<Addition>;

@@ -19,7 +19,7 @@ use crate::directive::arguments;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{Evaluate, write};
 
 /// What an entry costs besides its key, bytes.

@@ -18,9 +18,9 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Frame, Next, Source, UpstreamBody};
+use crate::variables::template::Template;
 use crate::vars::Evaluate;
 use crate::vars::known::append;
-use crate::vars::template::Template;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

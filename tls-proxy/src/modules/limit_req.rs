@@ -17,7 +17,7 @@ use crate::log::level::Level;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 use crate::vars::{Evaluate, write};
 
 /// One `limit_req`; excesses are thousandths of a request.

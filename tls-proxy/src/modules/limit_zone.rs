@@ -10,7 +10,7 @@ use super::leaky_bucket::Buckets;
 use super::limit_conn::Counts;
 use crate::conf::{Position, Problem, Word, units};
 use crate::config::Config;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).
 const SMALLEST: u64 = 8 * 4096;

@@ -20,7 +20,7 @@ use crate::log::level::{Level, shown};
 use crate::message::internal_path::climbs;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// `buffer=` where `gzip` stands alone, bytes.
 const COMPRESSED: usize = 64 << 10;

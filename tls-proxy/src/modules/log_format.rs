@@ -4,15 +4,24 @@ use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
 use crate::request::Request;
-use crate::vars::Variable;
-use crate::vars::registry::Registry;
-use crate::vars::template::{Part, Template};
+use crate::variables::registry::Registry;
+use crate::variables::template::{Part, Template, Variable};
+use crate::vars::Evaluate;
 
 /// One `log_format`.
 #[derive(Debug)]
 pub(crate) struct Format {
-    line: Template,
+    line: Box<[Piece]>,
     escape: Escape,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(Box<[u8]>),
+    /// One of nginx's fixed variables, as nearly all are: what computes it is looked up
+    /// once, not for each line.
+    Fixed(Evaluate),
+    Variable(Variable),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +57,17 @@ fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
 }
 
 impl Format {
+    fn new(line: &Template, escape: Escape) -> Self {
+        let piece = |part: &Part| match part {
+            Part::Text(text) => Piece::Text(text.clone()),
+            Part::Variable(variable) => variable
+                .fixed()
+                .map_or_else(|| Piece::Variable(variable.clone()), Piece::Fixed),
+        };
+        let line = line.parts().iter().map(piece).collect();
+        Self { line, escape }
+    }
+
     /// The predefined `combined`, or what stands for it in JSON.
     pub(crate) fn predefined(form: Form, variables: &mut Registry, at: &Position) -> Self {
         let (text, escape) = match form {
@@ -60,10 +80,7 @@ impl Format {
             at: at.clone(),
         };
         let line = Template::compile(&word, variables);
-        Self {
-            line: line.unwrap_or_default(),
-            escape,
-        }
+        Self::new(&line.unwrap_or_default(), escape)
     }
 
     pub(crate) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
@@ -91,22 +108,25 @@ impl Format {
             variables,
         )?;
         check_names(&line, at)?;
-        Ok(Self { line, escape })
+        Ok(Self::new(&line, escape))
     }
 
     /// Appends the line of `request`, and its end.
     pub(crate) fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
-        for part in self.line.parts() {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Variable(variable) => {
-                    value.clear();
-                    if variable.evaluate(request, value) {
-                        self.escape.write(value, out);
-                    } else if self.escape == Escape::Default {
-                        out.push(b'-');
-                    }
+        for piece in &self.line {
+            value.clear();
+            let found = match piece {
+                Piece::Text(text) => {
+                    out.extend_from_slice(text);
+                    continue;
                 }
+                Piece::Fixed(evaluate) => evaluate(request, value),
+                Piece::Variable(variable) => variable.evaluate(request, value),
+            };
+            if found {
+                self.escape.write(value, out);
+            } else if self.escape == Escape::Default {
+                out.push(b'-');
             }
         }
         out.push(b'\n');

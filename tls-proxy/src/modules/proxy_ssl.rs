@@ -14,7 +14,7 @@ use crate::request::Request;
 use crate::tls::connector::{Connector, Secured};
 use crate::tls::settings::{File, UpstreamSettings};
 use crate::upstream::target::ProxyTo;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the directives here say for each block.
 #[derive(Clone, Debug, Default)]

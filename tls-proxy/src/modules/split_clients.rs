@@ -5,8 +5,8 @@ use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::request::Request;
-use crate::vars::registry::Computed;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
+use crate::vars::{self, Computed};
 
 /// One `split_clients`.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ fn define(
         let end = u64::from(u32::MAX) * sum / 10_000;
         shares.push((u32::try_from(end).ok(), value));
     }
-    variables.define(name, &directive.args[1].at, Box::new(Split { key, shares }))
+    let split = Split { key, shares };
+    vars::define(variables, name, &directive.args[1].at, split)
 }
 
 /// All shares together, in hundredths of a percent.

@@ -27,7 +27,7 @@ use crate::request::content_result::ContentResult;
 use crate::request::error_log;
 use crate::request::file_body::FileBody;
 use crate::request::response::{Content, Refusal, Response, Validators};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// `directio`: a size, or `off`.
 fn check_directio(directive: &Directive) -> Result<(), Problem> {

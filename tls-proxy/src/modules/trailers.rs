@@ -12,7 +12,7 @@ use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
 use crate::request::source::UpstreamBody;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block: `add_trailer`, in order.
 pub(crate) type Settings = Inherited<Trailer>;

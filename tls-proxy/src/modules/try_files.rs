@@ -11,7 +11,7 @@ use crate::message::internal_path;
 use crate::modules::static_files;
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the module keeps for each block; not inherited.
 #[derive(Clone, Debug, Default)]

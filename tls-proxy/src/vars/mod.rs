@@ -1,16 +1,20 @@
-//! nginx's variables, and strings with variables compiled into templates.
+//! The values of nginx's variables for a request. What a configuration keeps of them is in
+//! `variables/`.
 
+mod evaluate;
 pub(crate) mod known;
-pub(crate) mod matcher;
-pub(crate) mod registry;
 mod request_fields;
 mod ssl;
-pub(crate) mod template;
 
+use crate::conf::{Position, Problem};
 use crate::request::Request;
+use crate::variables::registry::{Definition, Registry};
 
 /// Writes a variable's value for this request; `false` when it has none.
 pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;
+
+/// A fixed variable: its name, and what computes it.
+type Fixed = (&'static str, Evaluate);
 
 /// Variables whose names begin alike and go on as a configuration likes: `$http_NAME`.
 #[derive(Debug)]
@@ -24,40 +28,50 @@ pub(crate) struct Family {
     pub(crate) settles: bool,
 }
 
+/// A variable that a block of the configuration makes and whose value follows from the
+/// request when it is used (`map`, `geo`, `split_clients`).
+pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
+    /// Writes the value; `false` when there is none.
+    fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool;
+
+    /// Computed anew each time (`volatile`), not once for a request.
+    fn is_volatile(&self) -> bool {
+        false
+    }
+}
+
 /// The variables that modules give besides those of every request.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables {
     pub(crate) fixed: &'static [&'static [(&'static str, Evaluate)]],
     pub(crate) families: &'static [&'static Family],
 }
 
-/// One variable, found by name when the configuration was read.
-#[derive(Clone, Debug)]
-pub(crate) enum Variable {
-    /// One of nginx's fixed names.
-    Known(Evaluate),
-    /// One of a family, and how its name goes on.
-    Named(&'static Family, Box<[u8]>),
-    /// `$1` to `$9`: a group of the last regular expression that matched.
-    Capture(usize),
-    /// A variable the configuration itself makes (`set`, `map`, a named
-    /// group), or may make: `$http_NAME` and its like can be set.
-    User(usize),
+impl Tables {
+    /// The registry of a configuration that nothing has been read of: it knows these
+    /// variables and those of every request.
+    pub(crate) fn registry(self) -> Registry {
+        let fixed = known::all().chain(self.fixed.iter().copied().flatten());
+        let families = known::FAMILIES.iter().chain(self.families.iter().copied());
+        Registry::new(
+            fixed.map(|own: &'static Fixed| (own.0, own as &'static dyn Definition)),
+            families.map(|own| (own.prefix, own as &'static dyn Definition)),
+        )
+    }
 }
 
-impl Variable {
-    /// Writes the value; `false` when there is none.
-    pub(crate) fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
-        match self {
-            Self::Known(evaluate) => evaluate(request, out),
-            Self::Named(family, name) => (family.evaluate)(request, name, out),
-            Self::Capture(group) => request.captured.write(*group, out),
-            Self::User(slot) => match request.slots.value(*slot) {
-                Some(value) => write(value.as_deref(), out),
-                None => request.config.variables.compute(*slot, request, out),
-            },
-        }
-    }
+/// Makes a variable that is computed.
+///
+/// # Errors
+/// The name is one of nginx's own.
+pub(crate) fn define(
+    registry: &mut Registry,
+    name: &str,
+    at: &Position,
+    computed: impl Computed + 'static,
+) -> Result<(), Problem> {
+    let computed: Box<dyn Computed> = Box::new(computed);
+    registry.define(name, at, Box::new(computed))
 }
 
 /// Writes what is there.

@@ -5,7 +5,7 @@
 use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 const ALL: Contexts = Contexts::ALL;
 const NO_CACHE: &str = "there is no cache; remove the line";

@@ -9,7 +9,7 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::request::Request;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// What the directives keep for each block.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::modules::proxy;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time in [`Settings`].
 macro_rules! plain {

@@ -23,7 +23,7 @@ use crate::message::fields::{Fields, Names, is_hop_by_hop};
 use crate::message::head::Version;
 use bytes::Bytes;
 
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use next_upstream::NextUpstream;
 pub(crate) use pass::{Chosen, Pass, PassTarget, choose};

@@ -10,7 +10,7 @@ use crate::modules::proxy;
 use crate::modules::resolver;
 use crate::request::Request;
 use crate::upstream::target::{ProxyTo, Scheme};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// Where `proxy_pass` leads.
 #[derive(Debug)]

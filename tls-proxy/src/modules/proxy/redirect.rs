@@ -8,9 +8,9 @@ use crate::config::spec::Scope;
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::request::Request;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
-use crate::vars::template::Template;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
+use crate::variables::template::Template;
 
 /// `proxy_redirect`.
 #[derive(Clone, Debug, Default)]

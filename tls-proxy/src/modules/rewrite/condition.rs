@@ -8,9 +8,9 @@ use crate::conf::{Directive, Problem, Word};
 use crate::log::level::shown;
 use crate::request::Request;
 use crate::request::response::Refusal;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
-use crate::vars::template::Template;
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
+use crate::variables::template::Template;
 
 /// What holds or not.
 #[derive(Debug)]

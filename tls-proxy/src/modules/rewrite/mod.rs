@@ -25,7 +25,7 @@ use crate::log::level::Level;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 /// The program of one block.
 #[derive(Clone, Debug, Default)]

@@ -10,10 +10,9 @@ use crate::log::level::{Level, shown};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
-use crate::vars::Variable;
-use crate::vars::matcher::Matcher;
-use crate::vars::registry::Registry;
-use crate::vars::template::{Part, Template};
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::Registry;
+use crate::variables::template::{Part, Template, Variable};
 
 /// One `rewrite`.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::method::{Method, Ring};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
-use crate::vars::template::Template;
+use crate::variables::template::Template;
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(

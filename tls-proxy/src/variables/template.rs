@@ -1,11 +1,19 @@
 //! Strings with variables, compiled once.
 
-use bytes::Bytes;
-
-use super::Variable;
-use super::registry::Registry;
+use super::registry::{Definition, Registry};
 use crate::conf::{Problem, Word};
-use crate::request::Request;
+
+/// One variable, found by name when the configuration was read.
+#[derive(Clone, Debug)]
+pub(crate) enum Variable {
+    /// One of nginx's fixed names.
+    Known(&'static dyn Definition),
+    /// `$1` to `$9`: a group of the last regular expression that matched.
+    Capture(usize),
+    /// A variable the configuration itself makes (`set`, `map`, a named
+    /// group), or may make: `$http_NAME` and its like can be set.
+    User(usize),
+}
 
 /// A string that may hold variables.
 #[derive(Clone, Debug, Default)]
@@ -51,41 +59,6 @@ impl Template {
     pub(crate) fn has_variables(&self) -> bool {
         let mut parts = self.0.iter();
         parts.any(|part| matches!(part, Part::Variable(_)))
-    }
-
-    /// Writes the string for this request.
-    pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
-        self.settle(request);
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Variable(variable) => {
-                    variable.evaluate(request, out);
-                }
-            }
-        }
-    }
-
-    /// Computes what may try a pattern: nginx measures the whole string before
-    /// it writes any of it, so a `$1` in front means the groups of a `map`
-    /// behind.
-    pub(crate) fn settle(&self, request: &Request) {
-        let is_group = |part: &Part| matches!(part, Part::Variable(Variable::Capture(_)));
-        let Some(first) = self.0.iter().position(is_group) else {
-            return;
-        };
-        for part in &self.0[first..] {
-            if let Part::Variable(variable @ Variable::User(_)) = part {
-                variable.evaluate(request, &mut Vec::new());
-            }
-        }
-    }
-
-    /// The string for this request.
-    pub(crate) fn evaluate(&self, request: &Request) -> Bytes {
-        let mut out = Vec::with_capacity(64);
-        self.write(request, &mut out);
-        out.into()
     }
 }
 

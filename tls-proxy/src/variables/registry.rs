@@ -4,16 +4,12 @@
 //! nginx. So every name it makes gets a slot when it is first seen, and what
 //! no line made is reported at the end.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Debug;
 
-use bytes::Bytes;
-
-use super::template::Template;
-use super::{Evaluate, Tables, Variable, known};
+use super::template::{Template, Variable};
 use crate::conf::{Position, Problem, Word};
-use crate::log::level::Level;
-use crate::request::Request;
-use crate::request::error_log;
 
 /// Fields of answers that nginx has variables of their own for, which cannot be made.
 const FIXED_FIELDS: [&str; 9] = [
@@ -28,77 +24,82 @@ const FIXED_FIELDS: [&str; 9] = [
     "sent_http_transfer_encoding",
 ];
 
-/// The variables a configuration makes.
+/// How a variable gets its value. It is computed from a request, which a configuration
+/// knows nothing of: who defines a variable and who evaluates it agree on the type.
+pub(crate) trait Definition: Any + Debug + Send + Sync {}
+
+impl<T: Any + Debug + Send + Sync> Definition for T {}
+
+impl dyn Definition {
+    /// The definition, where it is of this type.
+    pub(crate) fn downcast<T: Definition>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// The variables of a configuration by their names: those that it makes, and those that are
+/// there without it.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    modules: Tables,
+    /// nginx's own by their names, and by how their names begin.
+    fixed: HashMap<&'static str, &'static dyn Definition>,
+    families: Vec<(&'static str, &'static dyn Definition)>,
     slots: HashMap<String, usize>,
     made: Vec<Made>,
     /// Names of files with variables, for what knows them by number (certificates).
     file_names: Vec<Template>,
 }
 
+/// A variable that has a slot.
 #[derive(Debug)]
-struct Made {
-    name: String,
+pub(crate) struct Made {
+    pub(crate) name: String,
     first_use: Position,
-    source: Source,
+    pub(crate) source: Source,
 }
 
 /// What gives a variable its value.
 #[derive(Debug)]
-enum Source {
+pub(crate) enum Source {
     /// Nothing yet.
     Unknown,
     /// nginx itself, until a line of the configuration gives another.
-    Family(Variable),
+    Known(&'static dyn Definition),
+    /// The same of one of a family, and how its name goes on.
+    Family(&'static dyn Definition, Box<[u8]>),
     /// `set`; using it before is worth a warning.
     Set,
     /// A named group of a regular expression.
     Captured,
     /// `map`, `geo`, `split_clients`.
-    Computed(Box<dyn Computed>),
-}
-
-/// A variable whose value follows from the request when it is used.
-pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
-    /// Writes the value; `false` when there is none.
-    fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool;
-
-    /// Computed anew each time (`volatile`), not once for a request.
-    fn is_volatile(&self) -> bool {
-        false
-    }
+    Computed(Box<dyn Definition>),
 }
 
 impl Registry {
-    /// One that makes nothing yet; modules give these.
-    pub(crate) fn new(modules: Tables) -> Self {
+    /// One that makes nothing yet. `fixed` are nginx's own variables by their names,
+    /// `families` those whose names begin so and go on as a configuration likes.
+    pub(crate) fn new(
+        fixed: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
+        families: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
+    ) -> Self {
         Self {
-            modules,
+            fixed: fixed.collect(),
+            families: families.collect(),
             ..Self::default()
         }
     }
 
-    /// A fixed variable.
-    fn fixed(&self, name: &str) -> Option<Evaluate> {
-        let modules = self.modules.fixed.iter().copied().flatten();
-        known::all()
-            .chain(modules)
-            .find(|(own, _)| *own == name)
-            .map(|(_, evaluate)| *evaluate)
-    }
-
     /// What nginx itself knows by a name that a configuration may use too.
-    fn own(&self, name: &str) -> Option<Variable> {
-        if let Some(evaluate) = self.fixed(name) {
-            return Some(Variable::Known(evaluate));
+    fn own(&self, name: &str) -> Source {
+        if let Some(definition) = self.fixed.get(name) {
+            return Source::Known(*definition);
         }
-        let modules = self.modules.families.iter().copied();
-        known::FAMILIES.iter().chain(modules).find_map(|family| {
-            let rest = name.strip_prefix(family.prefix)?;
-            Some(Variable::Named(family, rest.as_bytes().into()))
-        })
+        let mut families = self.families.iter();
+        let found = families.find_map(|(prefix, definition)| {
+            let rest = name.strip_prefix(prefix)?;
+            Some(Source::Family(*definition, rest.as_bytes().into()))
+        });
+        found.unwrap_or(Source::Unknown)
     }
 
     /// The variable called `name`.
@@ -112,8 +113,8 @@ impl Registry {
     /// The variable called `name`, which is no group.
     pub(crate) fn named(&mut self, name: &str, at: &Position) -> Variable {
         let lower = name.to_ascii_lowercase();
-        match self.fixed(&lower) {
-            Some(evaluate) if !is_changeable(&lower) => Variable::Known(evaluate),
+        match self.fixed.get(&lower[..]) {
+            Some(definition) if !is_changeable(&lower) => Variable::Known(*definition),
             _ => Variable::User(self.slot(&lower, at)),
         }
     }
@@ -124,11 +125,10 @@ impl Registry {
         }
         let slot = self.made.len();
         self.slots.insert(name.to_owned(), slot);
-        let source = self.own(name).map_or(Source::Unknown, Source::Family);
         self.made.push(Made {
             name: name.to_owned(),
             first_use: at.clone(),
-            source,
+            source: self.own(name),
         });
         slot
     }
@@ -136,7 +136,7 @@ impl Registry {
     /// The slot of a variable that a line of the configuration makes.
     fn make(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
-        let fixed = self.fixed(&lower).is_some() || FIXED_FIELDS.contains(&&lower[..]);
+        let fixed = self.fixed.contains_key(&lower[..]) || FIXED_FIELDS.contains(&&lower[..]);
         if fixed && !is_changeable(&lower) && !matches!(&lower[..], "args" | "limit_rate") {
             return Err(Problem::emerg(
                 at,
@@ -167,7 +167,7 @@ impl Registry {
         &mut self,
         name: &str,
         at: &Position,
-        computed: Box<dyn Computed>,
+        computed: Box<dyn Definition>,
     ) -> Result<(), Problem> {
         let slot = self.make(name, at)?;
         self.made[slot].source = Source::Computed(computed);
@@ -205,40 +205,9 @@ impl Registry {
         self.made.len()
     }
 
-    /// The value of a slot nothing has been assigned to.
-    pub(crate) fn compute(&self, slot: usize, request: &Request, out: &mut Vec<u8>) -> bool {
-        let made = &self.made[slot];
-        match &made.source {
-            Source::Unknown | Source::Captured => false,
-            Source::Family(variable @ Variable::Named(family, _)) if family.settles => {
-                let from = out.len();
-                let found = variable.evaluate(request, out);
-                let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
-                request.slots.settle(slot, value);
-                found
-            }
-            Source::Family(variable) => variable.evaluate(request, out),
-            Source::Set => {
-                if request.settings().core.warns_of_unset {
-                    let what = format!("using uninitialized \"{}\" variable", made.name);
-                    error_log::request(request, Level::Warn, what);
-                }
-                request.slots.set(slot, Bytes::new());
-                true
-            }
-            Source::Computed(computed) if computed.is_volatile() => {
-                deeper(request, made, || computed.evaluate(request, out))
-            }
-            Source::Computed(computed) => deeper(request, made, || {
-                let from = out.len();
-                let found = computed.evaluate(request, out);
-                if found {
-                    let value = Bytes::copy_from_slice(&out[from..]);
-                    request.slots.set(slot, value);
-                }
-                found
-            }),
-        }
+    /// What is known of a slot's variable.
+    pub(crate) fn made(&self, slot: usize) -> &Made {
+        &self.made[slot]
     }
 }
 
@@ -247,12 +216,4 @@ fn is_changeable(name: &str) -> bool {
     name.starts_with("ssl_")
         || name.starts_with("proxy_protocol_tlv_")
         || matches!(name, "proxy_host" | "proxy_port")
-}
-
-fn deeper(request: &Request, made: &Made, compute: impl FnOnce() -> bool) -> bool {
-    request.slots.deeper(compute).unwrap_or_else(|| {
-        let what = format!("cycle while evaluating variable \"{}\"", made.name);
-        error_log::request(request, Level::Error, what);
-        false
-    })
 }

@@ -1,0 +1,144 @@
+//! The values of variables, templates and patterns for a request. What a configuration
+//! keeps of them is data and knows no request; here the two meet.
+
+use bytes::Bytes;
+
+use super::{Computed, Evaluate, Family, Fixed};
+use crate::log::level::{self, Level};
+use crate::request::response::Refusal;
+use crate::request::{Request, error_log};
+use crate::variables::matcher::Matcher;
+use crate::variables::registry::{Made, Registry, Source};
+use crate::variables::template::{Part, Template, Variable};
+
+impl Variable {
+    /// What computes it, where it is one of nginx's fixed names.
+    pub(crate) fn fixed(&self) -> Option<Evaluate> {
+        let Self::Known(definition) = self else {
+            return None;
+        };
+        definition.downcast().map(|(_, evaluate): &Fixed| *evaluate)
+    }
+
+    /// Writes the value; `false` when there is none.
+    pub(crate) fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Known(_) => self.fixed().is_some_and(|evaluate| evaluate(request, out)),
+            Self::Capture(group) => request.captured.write(*group, out),
+            Self::User(slot) => match request.slots.value(*slot) {
+                Some(value) => super::write(value.as_deref(), out),
+                None => compute(&request.config.variables, *slot, request, out),
+            },
+        }
+    }
+}
+
+impl Template {
+    /// Writes the string for this request.
+    pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
+        self.settle(request);
+        for part in self.parts() {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Variable(variable) => {
+                    variable.evaluate(request, out);
+                }
+            }
+        }
+    }
+
+    /// Computes what may try a pattern: nginx measures the whole string before
+    /// it writes any of it, so a `$1` in front means the groups of a `map`
+    /// behind.
+    pub(crate) fn settle(&self, request: &Request) {
+        let is_group = |part: &Part| matches!(part, Part::Variable(Variable::Capture(_)));
+        let Some(first) = self.parts().iter().position(is_group) else {
+            return;
+        };
+        for part in &self.parts()[first..] {
+            if let Part::Variable(variable @ Variable::User(_)) = part {
+                variable.evaluate(request, &mut Vec::new());
+            }
+        }
+    }
+
+    /// The string for this request.
+    pub(crate) fn evaluate(&self, request: &Request) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        self.write(request, &mut out);
+        out.into()
+    }
+}
+
+impl Matcher {
+    /// Whether `subject` matches; then its groups are the request's. A match
+    /// that runs away is logged and answered with 500, as in nginx.
+    pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
+        let groups = self.pattern().groups(subject).map_err(|runaway| {
+            let (subject, text) = (level::shown(subject), self.pattern().text());
+            let what = format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
+            error_log::request(request, Level::Alert, what);
+            Refusal::new(500)
+        })?;
+        let Some(groups) = groups else {
+            return Ok(false);
+        };
+        for (slot, group) in self.named() {
+            let text = groups
+                .get(*group)
+                .and_then(|range| subject.get(range.clone()));
+            let text = Bytes::copy_from_slice(text.unwrap_or_default());
+            request.slots.set(*slot, text);
+        }
+        request.captured.keep(subject, groups);
+        Ok(true)
+    }
+}
+
+/// The value of a slot nothing has been assigned to.
+fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8>) -> bool {
+    let made = registry.made(slot);
+    let from = out.len();
+    match &made.source {
+        Source::Unknown | Source::Captured => false,
+        Source::Known(definition) => Variable::Known(*definition).evaluate(request, out),
+        Source::Family(definition, name) => {
+            let Some(family) = definition.downcast::<Family>() else {
+                return false;
+            };
+            let found = (family.evaluate)(request, name, out);
+            if family.settles {
+                let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
+                request.slots.settle(slot, value);
+            }
+            found
+        }
+        Source::Set => {
+            if request.settings().core.warns_of_unset {
+                let what = format!("using uninitialized \"{}\" variable", made.name);
+                error_log::request(request, Level::Warn, what);
+            }
+            request.slots.set(slot, Bytes::new());
+            true
+        }
+        Source::Computed(definition) => {
+            let Some(computed) = definition.downcast::<Box<dyn Computed>>() else {
+                return false;
+            };
+            let found = deeper(request, made, || computed.evaluate(request, out));
+            if found && !computed.is_volatile() {
+                let value = Bytes::copy_from_slice(&out[from..]);
+                request.slots.set(slot, value);
+            }
+            found
+        }
+    }
+}
+
+fn deeper(request: &Request, made: &Made, compute: impl FnOnce() -> bool) -> bool {
+    request.slots.deeper(compute).unwrap_or_else(|| {
+        let what = format!("cycle while evaluating variable \"{}\"", made.name);
+        error_log::request(request, Level::Error, what);
+        false
+    })
+}
