@@ -20,7 +20,7 @@ pub(super) fn add_location(
 ) -> LocationId {
     connect_securely(draft, &mut settings);
     let end = draft.http_end.as_ref();
-    let unfit = end.and_then(|end| settings.of::<proxy::Settings>().buffers.check(end));
+    let unfit = end.and_then(|end| settings.of::<proxy::buffers::Settings>().check(end));
     draft.problems.extend(unfit);
     draft
         .problems

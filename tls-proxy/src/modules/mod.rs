@@ -172,6 +172,8 @@ settings! {
     log: log::Settings,
     not_modified: not_modified::Settings,
     proxy: proxy::Settings,
+    proxy_buffers: proxy::buffers::Settings,
+    proxy_cookies: proxy::cookies::Settings,
     proxy_ssl: proxy_ssl::Settings,
     range: range::Settings,
     realip: realip::Settings,

@@ -76,3 +76,9 @@ impl Drop for ClientRequest {
         phases::log(&mut self.request);
     }
 }
+
+/// A connection that ended inside a request's head: one line for the logs.
+pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
+    let mut request = ClientRequest::broken(connection, line, Version::Http11);
+    request.outcome.status = status;
+}

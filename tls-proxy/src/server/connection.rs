@@ -8,20 +8,19 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::client_request::ClientRequest;
-use super::worker::Server;
+use super::closing::closes_silent;
+use super::http2::stream_tasks::StreamTasks;
 use super::{http1, http2};
 use crate::admission::{Admitted, HTTP2, Holder, Kind, Waits};
 use crate::conf::Problem;
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
 use crate::log::level::Level;
-use crate::message::head::Version;
 use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
@@ -43,8 +42,13 @@ use crate::tls::settings::File;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// How long a connection that was opened just before the end may take to ask.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// A worker, and what those who serve its connections have besides.
+pub(crate) struct Server {
+    pub(crate) worker: Rc<Worker>,
+    /// Tasks for streams of HTTP/2.
+    pub(crate) stream_tasks: Rc<StreamTasks>,
+}
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
@@ -334,38 +338,4 @@ fn log_eviction(connection: &Connection) {
         holder.waits().what()
     );
     error_log::connection(connection, Level::Warn, what);
-}
-
-/// Resolves when a connection on which nothing has
-/// come yet, is to close for the drain: it is given a moment, since its first
-/// request may be on its way.
-pub(super) async fn closes_silent(worker: &Worker) {
-    worker.drain.closes_idle().await;
-    tokio::time::sleep(FIRST_REQUEST).await;
-}
-
-/// Resolves when a connection is to close though it is idle: for the drain, to make
-/// room for another one, or because a new configuration has no place for it.
-pub(super) async fn closes_idle(connection: &Connection) {
-    let worker = &connection.worker;
-    loop {
-        let reloaded = worker.reloaded.notified();
-        if !connection.follow() {
-            return;
-        }
-        tokio::select! {
-            _ = worker.drain.closes_idle() => return,
-            () = connection.account.holder().evicted() => {
-                metrics::count(|own| &own.made_room);
-                return;
-            }
-            () = reloaded => {}
-        }
-    }
-}
-
-/// A connection that ended inside a request's head: one line for the logs.
-pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = ClientRequest::broken(connection, line, Version::Http11);
-    request.outcome.status = status;
 }

@@ -4,6 +4,7 @@
 //! happens on the worker's own thread, so nothing here is shared or locked.
 
 mod client_request;
+mod closing;
 pub(crate) mod connection;
 pub(crate) mod http1;
 pub(crate) mod http2;

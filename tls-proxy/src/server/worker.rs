@@ -16,8 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-use super::connection;
-use super::http2::stream_tasks::StreamTasks;
+use super::connection::{self, Server};
 use super::listener::Listener;
 use crate::admission::{Capacity, Permit};
 use crate::config::Config;
@@ -31,13 +30,6 @@ use crate::request::worker::Worker;
 /// Threads that check passwords (`auth_basic`) for a worker; a flood of logins
 /// waits for them, each on its own connection, and starts no more.
 const HASHERS: usize = 2;
-
-/// A worker, and what those who serve its connections have besides.
-pub(crate) struct Server {
-    pub(crate) worker: Rc<Worker>,
-    /// Tasks for streams of HTTP/2.
-    pub(crate) stream_tasks: Rc<StreamTasks>,
-}
 
 /// What the main thread tells a worker.
 pub(crate) enum Order {

@@ -4,6 +4,9 @@
 use super::der::{self, OBJECT_ID, SEQUENCE, field, fields};
 use super::distinguished_name::Name;
 
+/// SmtpUTF8Mailbox (RFC 9598): an e-mail address beyond ASCII.
+pub(super) const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
+
 /// A name of any kind. The bytes are what stands in the certificate: nothing
 /// says that they are text, or what kind of text.
 #[derive(Clone, Debug, PartialEq, Eq)]

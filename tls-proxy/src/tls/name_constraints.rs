@@ -9,7 +9,7 @@ use super::certificate::Certificate;
 use super::der::{self, SEQUENCE, field, fields};
 use super::distinguished_name::{COMMON_NAME, EMAIL_ADDRESS, IA5, attributes, text};
 use super::flaw::Flaw;
-use super::general_name::GeneralName;
+use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
 use super::subtree_match::matches;
 
 /// Most comparisons of names with constraints for a pair of certificates;
@@ -136,9 +136,6 @@ impl Subtree {
         }
     }
 }
-
-/// SmtpUTF8Mailbox (RFC 9598): an e-mail address beyond ASCII.
-pub(super) const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 
 /// A common name that could be a host's: labels with a dot among them.
 fn host_in(tag: u8, value: &[u8]) -> Result<Option<Vec<u8>>, Flaw> {

@@ -3,8 +3,7 @@
 
 use super::der;
 use super::flaw::Flaw;
-use super::general_name::GeneralName;
-use super::name_constraints::SMTP_UTF8_MAILBOX;
+use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
 
 /// Whether `name` is within `base`, which speaks of names of its kind. What
 /// cannot be compared is an error, so neither permitted nor not excluded.

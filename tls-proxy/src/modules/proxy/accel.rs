@@ -4,9 +4,7 @@
 use bytes::Bytes;
 
 use crate::conf::{Directive, Problem};
-use crate::config::spec::Scope;
 use crate::message::fields::Fields;
-use crate::modules::proxy;
 
 /// Fields of an upstream's answer that are not acted on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,11 +34,13 @@ impl Ignored {
     }
 }
 
-pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let mut own = match scope.first_here {
-        true => Ignored::default(),
-        false => scope.settings.of::<proxy::Settings>().ignored,
-    };
+/// The fields that a line names, besides those `before` it.
+pub(super) fn parse_ignored(
+    directive: &Directive,
+    before: Ignored,
+    problems: &mut Vec<Problem>,
+) -> Result<Ignored, Problem> {
+    let mut own = before;
     for word in &directive.args {
         let named = NAMES
             .iter()
@@ -51,12 +51,11 @@ pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Resul
         };
         if own.0 & (1 << bit) != 0 {
             let message = format!("duplicate value \"{}\"", word.text);
-            scope.draft.problems.push(Problem::warn(&word.at, message));
+            problems.push(Problem::warn(&word.at, message));
         }
         own.0 |= 1 << bit;
     }
-    scope.settings.of_mut::<proxy::Settings>().ignored = own;
-    Ok(())
+    Ok(own)
 }
 
 /// What an answer's fields tell the proxy.

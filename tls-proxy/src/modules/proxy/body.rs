@@ -8,12 +8,12 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
+use super::settings::Settings;
 use crate::admission::TRANSFER;
 use crate::config::core;
 use crate::log::level::Level;
 use crate::message::head::{Framing, Version};
 use crate::modules::client_body;
-use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
@@ -41,7 +41,7 @@ impl Body {
     pub(super) async fn begin(request: &mut Request) -> Result<Self, Refusal> {
         let config = request.config.clone();
         let settings = &config.location(request.location).settings;
-        let (core, proxy) = (&settings.core, settings.of::<proxy::Settings>());
+        let (core, proxy) = (&settings.core, settings.of::<Settings>());
         let files = settings.of::<client_body::Settings>();
         let wanted = proxy.pass_request_body && proxy.body.is_none();
         let buffering = proxy.request_buffering;

@@ -3,9 +3,9 @@
 //! and nginx's rules for how they fit together.
 
 use crate::conf::{Directive, Position, Problem};
+use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
-use crate::modules::proxy;
 
 /// Sizes in bytes; none is nginx's default.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ macro_rules! size {
     ($name:literal, $most:literal, $set:expr) => {
         Spec::set($name, Contexts::ALL, (1, $most), |scope, directive| {
             let size = arguments::size(directive, arguments::first(directive))?;
-            let own = &mut scope.settings.of_mut::<proxy::Settings>().buffers;
+            let own = scope.settings.of_mut::<Settings>();
             own.at = Some(directive.name.at.clone());
             let set: fn(&mut Settings, usize) = $set;
             set(own, size);
@@ -53,6 +53,8 @@ macro_rules! size {
         })
     };
 }
+
+impl ModuleSettings for Settings {}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     size!("proxy_buffer_size", 1, |own, size| own.head = size)
@@ -86,7 +88,7 @@ fn set_buffers(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Probl
             "write a number and a size",
         ));
     }
-    let own = &mut scope.settings.of_mut::<proxy::Settings>().buffers;
+    let own = scope.settings.of_mut::<Settings>();
     (own.number, own.each) = (number, each);
     own.at = Some(directive.name.at.clone());
     Ok(())

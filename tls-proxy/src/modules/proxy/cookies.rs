@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::redirect::{Found, duplicate};
 use crate::conf::{Directive, Problem, Word};
+use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
-use crate::modules::proxy;
 use crate::request::Request;
 use crate::variables::template::Template;
 
@@ -33,6 +33,8 @@ struct Flags {
     flags: Box<[Template]>,
 }
 
+impl ModuleSettings for Settings {}
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "proxy_cookie_domain",
@@ -50,14 +52,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                 };
                 parse_rule(scope, &own, &to, true)
             };
-            let before = scope
-                .settings
-                .of_mut::<proxy::Settings>()
-                .cookies
-                .domains
-                .take();
-            scope.settings.of_mut::<proxy::Settings>().cookies.domains =
-                add(scope, directive, before, rule)?;
+            let before = scope.settings.of_mut::<Settings>().domains.take();
+            scope.settings.of_mut::<Settings>().domains = add(scope, directive, before, rule)?;
             Ok(())
         },
     )
@@ -69,16 +65,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 2),
         |scope, directive| {
-            let before = scope
-                .settings
-                .of_mut::<proxy::Settings>()
-                .cookies
-                .paths
-                .take();
+            let before = scope.settings.of_mut::<Settings>().paths.take();
             let rule =
                 |scope: &mut Scope<'_>, from: &Word, to: &Word| parse_rule(scope, from, to, false);
-            scope.settings.of_mut::<proxy::Settings>().cookies.paths =
-                add(scope, directive, before, rule)?;
+            scope.settings.of_mut::<Settings>().paths = add(scope, directive, before, rule)?;
             Ok(())
         },
     )
@@ -133,13 +123,7 @@ fn add(
 }
 
 fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let before = match scope
-        .settings
-        .of_mut::<proxy::Settings>()
-        .cookies
-        .flags
-        .take()
-    {
+    let before = match scope.settings.of_mut::<Settings>().flags.take() {
         _ if scope.first_here => Vec::new(),
         Some(flags) => flags.to_vec(),
         None => return Err(duplicate(directive)),
@@ -160,7 +144,7 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         }
         [] => None,
     };
-    scope.settings.of_mut::<proxy::Settings>().cookies.flags = flags;
+    scope.settings.of_mut::<Settings>().flags = flags;
     Ok(())
 }
 
@@ -189,11 +173,7 @@ impl Attribute {
 /// `Set-Cookie` as the client should see it; `None` leaves it alone.
 pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
     let config = request.config.clone();
-    let settings = &config
-        .location(request.location)
-        .settings
-        .of::<proxy::Settings>()
-        .cookies;
+    let settings = &config.location(request.location).settings.of::<Settings>();
     if settings.domains.is_none() && settings.paths.is_none() && settings.flags.is_none() {
         return None;
     }

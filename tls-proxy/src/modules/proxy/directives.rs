@@ -3,23 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::accel::set_ignored;
+use super::accel::{Ignored, parse_ignored};
 use super::next_upstream::parse_next_upstream;
 use super::pass::parse_pass;
-use super::redirect::set_redirect;
+use super::rewrite_location::set_redirect;
+use super::settings::Settings;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::message::head::Version;
-use crate::modules::proxy;
 use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time in [`Settings`].
 macro_rules! plain {
     ($name:literal, $field:ident, flag, $default:literal, $about:literal) => {
         Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
-            scope.settings.of_mut::<proxy::Settings>().$field = arguments::flag(directive)?;
+            scope.settings.of_mut::<Settings>().$field = arguments::flag(directive)?;
             Ok(())
         })
         .default($default)
@@ -27,7 +27,7 @@ macro_rules! plain {
     };
     ($name:literal, $field:ident, $reader:ident, $default:literal, $about:literal) => {
         Spec::set($name, Contexts::ALL, (1, 1), |scope, directive| {
-            scope.settings.of_mut::<proxy::Settings>().$field =
+            scope.settings.of_mut::<Settings>().$field =
                 arguments::$reader(directive, arguments::first(directive))?;
             Ok(())
         })
@@ -46,8 +46,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             .or(Contexts::LIMIT_EXCEPT),
         (1, 1),
         |scope, directive| {
-            let pass = parse_pass(scope, arguments::first(directive))?;
-            scope.settings.of_mut::<proxy::Settings>().pass = Some(Arc::new(pass));
+            let has_prefix = scope.settings.of::<Settings>().location.is_some();
+            let pass = parse_pass(scope, arguments::first(directive), has_prefix)?;
+            scope.settings.of_mut::<Settings>().pass = Some(Arc::new(pass));
             Ok(())
         },
     )
@@ -55,7 +56,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_set_header", ALL, (2, 2), |scope, directive| {
         let name = directive.args[0].text.as_str().into();
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
-        let own = &mut scope.settings.of_mut::<proxy::Settings>().set_headers;
+        let own = &mut scope.settings.of_mut::<Settings>().set_headers;
         let inherited = if scope.first_here { &[] } else { &own[..] };
         *own = inherited.iter().cloned().chain([(name, value)]).collect();
         Ok(())
@@ -65,7 +66,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set("proxy_http_version", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.of_mut::<proxy::Settings>().version = match word.text.as_str() {
+        scope.settings.of_mut::<Settings>().version = match word.text.as_str() {
             "1.0" => Version::Http10,
             "1.1" => Version::Http11,
             other => {
@@ -154,7 +155,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 1),
         |scope, directive| {
-            scope.settings.of_mut::<proxy::Settings>().next_tries = arguments::number(directive)?;
+            scope.settings.of_mut::<Settings>().next_tries = arguments::number(directive)?;
             Ok(())
         },
     )
@@ -165,9 +166,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, usize::MAX),
         |scope, directive| {
-            let before = scope.settings.of_mut::<proxy::Settings>().next_upstream;
+            let before = scope.settings.of_mut::<Settings>().next_upstream;
             let before = (!scope.first_here).then_some(before);
-            scope.settings.of_mut::<proxy::Settings>().next_upstream = parse_next_upstream(directive, before)?;
+            scope.settings.of_mut::<Settings>().next_upstream = parse_next_upstream(directive, before)?;
             Ok(())
         },
     )
@@ -176,20 +177,20 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Which failures lead to the next peer."),
     Spec::set("proxy_method", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.of_mut::<proxy::Settings>().method = Some(Template::compile(word, &mut scope.draft.variables)?);
+        scope.settings.of_mut::<Settings>().method = Some(Template::compile(word, &mut scope.draft.variables)?);
         Ok(())
     })
     .about("The method of requests to the upstream."),
     Spec::set("proxy_hide_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
-        add_name(&mut scope.settings.of_mut::<proxy::Settings>().hide, name, scope.first_here);
+        add_name(&mut scope.settings.of_mut::<Settings>().hide, name, scope.first_here);
         Ok(())
     })
     .about("Keeps a field of the upstream's answer from the client.")
     .repeats(),
     Spec::set("proxy_pass_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
-        add_name(&mut scope.settings.of_mut::<proxy::Settings>().show, name, scope.first_here);
+        add_name(&mut scope.settings.of_mut::<Settings>().show, name, scope.first_here);
         Ok(())
     })
     .about("Lets a field through that is hidden otherwise: `Server`, `Date`, `X-Accel-*`.")
@@ -198,7 +199,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .default("default")
         .about("Rewrites `Location` and `Refresh` of the upstream's answers.")
         .repeats(),
-    Spec::set("proxy_ignore_headers", ALL, (1, MANY), set_ignored)
+    Spec::set("proxy_ignore_headers", ALL, (1, MANY), |scope, directive| {
+        let before = match scope.first_here {
+            true => Ignored::default(),
+            false => scope.settings.of::<Settings>().ignored,
+        };
+        let problems = &mut scope.draft.problems;
+        let ignored = parse_ignored(directive, before, problems)?;
+        scope.settings.of_mut::<Settings>().ignored = ignored;
+        Ok(())
+    })
         .about("Fields of the upstream's answer that are not acted on: `X-Accel-*`.")
         .repeats(),
     Spec::new(
@@ -247,7 +257,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             arguments::size(directive, word)?;
         }
         let rate = Template::compile(word, &mut scope.draft.variables)?;
-        scope.settings.of_mut::<proxy::Settings>().limit_rate = Some(rate);
+        scope.settings.of_mut::<Settings>().limit_rate = Some(rate);
         Ok(())
     })
     .default("0")
@@ -255,7 +265,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("proxy_set_body", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let body = Template::compile(word, &mut scope.draft.variables)?;
-        scope.settings.of_mut::<proxy::Settings>().body = Some(body);
+        scope.settings.of_mut::<Settings>().body = Some(body);
         Ok(())
     })
     .about("The body of requests to the upstream, instead of the client's."),
@@ -286,7 +296,7 @@ fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
             _ => arguments::invalid_parameter(option),
         });
     }
-    scope.settings.of_mut::<proxy::Settings>().bind = match word.text.as_str() {
+    scope.settings.of_mut::<Settings>().bind = match word.text.as_str() {
         "off" => None,
         text => {
             if !text.contains('$') && parse_bind(text).is_none() {

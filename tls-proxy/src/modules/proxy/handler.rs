@@ -9,13 +9,14 @@ use bytes::Bytes;
 
 use super::body::{Body, refuse_body};
 use super::response::translate;
+use super::{Chosen, Settings, buffers};
 use crate::config::method::Method;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Framing;
 use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
-use crate::modules::proxy::{self, Chosen, Settings};
+use crate::modules::proxy;
 use crate::modules::proxy_ssl;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
@@ -260,7 +261,7 @@ impl Tries<'_> {
             limits: Limits {
                 send: self.settings.send_timeout,
                 read: self.settings.read_timeout,
-                head: self.settings.buffers.head,
+                head: request.settings().of::<buffers::Settings>().head,
             },
             timer: request.connection.lend_timer(request.head.version),
         };

@@ -6,7 +6,6 @@ use super::super::{listen, upstream};
 use crate::conf::{Position, Problem, Word};
 use crate::config::group;
 use crate::config::spec::{Contexts, Scope};
-use crate::modules::proxy;
 use crate::modules::resolver;
 use crate::request::Request;
 use crate::upstream::target::{ProxyTo, Scheme};
@@ -43,7 +42,11 @@ pub(crate) enum PassTarget {
     Template(Template),
 }
 
-pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Problem> {
+pub(super) fn parse_pass(
+    scope: &mut Scope<'_>,
+    word: &Word,
+    has_prefix: bool,
+) -> Result<Pass, Problem> {
     let text = word.text.as_str();
     if text.contains('$') {
         let template = Template::compile(word, &mut scope.draft.variables)?;
@@ -72,14 +75,7 @@ pub(super) fn parse_pass(scope: &mut Scope<'_>, word: &Word) -> Result<Pass, Pro
         ));
     }
     let nameless = Contexts::IF.or(Contexts::LIMIT_EXCEPT).meets(scope.context);
-    if address.path.is_some()
-        && (nameless
-            || scope
-                .settings
-                .of_mut::<proxy::Settings>()
-                .location
-                .is_none())
-    {
+    if address.path.is_some() && (nameless || !has_prefix) {
         let message = "\"proxy_pass\" cannot have URI part in location given by regular \
                        expression, or inside named location, or inside \"if\" statement, or \
                        inside \"limit_except\" block";

@@ -5,12 +5,11 @@ use crate::http1::outgoing::{passes, write_field, write_framing};
 use crate::message::fields::Names;
 use crate::message::head::{Framing, Version};
 use crate::message::target::{escape_path, push_escaped};
-use crate::modules::proxy;
 use crate::request::Request;
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
 pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, out: &mut Vec<u8>) {
-    let settings = request.settings().of::<proxy::Settings>();
+    let settings = request.settings().of::<Settings>();
     match &settings.method {
         Some(method) => method.write(request, out),
         None => out.extend_from_slice(&request.head.method),
@@ -73,7 +72,7 @@ fn sets(settings: &Settings, name: &[u8]) -> bool {
 /// The target: as the client sent it, or with the location's prefix replaced
 /// by the path of `proxy_pass`.
 fn write_target(request: &Request, chosen: &Chosen, out: &mut Vec<u8>) {
-    let settings = request.settings().of::<proxy::Settings>();
+    let settings = request.settings().of::<Settings>();
     if let Some(target) = &chosen.target {
         for byte in target {
             match byte {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::response_body::ResponseBody;
+use super::settings::Settings;
+use super::{accel, cookies, fields, rewrite_location};
 use crate::config::group::Upstream;
 use crate::http1::response_head::{Malformed, ResponseHead};
 use crate::log::level::{Level, shown};
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
-use crate::modules::proxy::{self, Settings, accel, cookies};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
@@ -38,7 +39,7 @@ pub(super) fn translate(
     response.reason = Some(head.reason.clone());
     response.fields.reserve(head.fields.len());
     for (name, value) in head.fields.slices() {
-        if !proxy::hides(settings, &name) {
+        if !fields::hides(settings, &name) {
             add(request, &mut response, name, value);
         }
     }
@@ -51,7 +52,7 @@ pub(super) fn translate(
 
 /// Ignores duplicates, and says so.
 fn ignore_duplicates(request: &Request, fields: &mut Fields) {
-    for (name, value) in proxy::ignore_duplicates(fields) {
+    for (name, value) in fields::ignore_duplicates(fields) {
         let previous = fields.first(&name).unwrap_or_default();
         let (name, value, previous) = (shown(&name), shown(&value), shown(previous));
         let what = format!(
@@ -70,7 +71,7 @@ fn begin(
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Result<Response, Failure> {
-    let to_head = match &request.settings().of::<proxy::Settings>().method {
+    let to_head = match &request.settings().of::<Settings>().method {
         Some(method) => method.evaluate(request) == b"HEAD"[..],
         None => request.is_head(),
     };
@@ -95,13 +96,13 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
     if name.eq_ignore_ascii_case(b"content-type") {
         response.content_type = Some(value).filter(|value| !value.is_empty());
     } else if name.eq_ignore_ascii_case(b"location") {
-        let rewritten = proxy::rewrite_location(request, &value);
+        let rewritten = rewrite_location::rewrite_location(request, &value);
         response.own_location = rewritten.is_some();
         response.location = Some(rewritten.map_or(value, Bytes::from));
     } else {
         let rewritten = match &name[..] {
             name if name.eq_ignore_ascii_case(b"refresh") => {
-                proxy::rewrite_refresh(request, &value)
+                rewrite_location::rewrite_refresh(request, &value)
             }
             name if name.eq_ignore_ascii_case(b"set-cookie") => cookies::rewrite(request, &value),
             _ => None,

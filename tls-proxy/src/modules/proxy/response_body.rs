@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::fields;
+use super::settings::Settings;
 use crate::config::LocationId;
 use crate::config::group::Upstream;
 use crate::http1::body::{Broken, Decoder, Step};
@@ -14,7 +16,6 @@ use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::metrics;
 use crate::metrics::labels::Upstream as Trouble;
-use crate::modules::proxy;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
@@ -98,10 +99,10 @@ impl ResponseBody {
             return Err(Cut::Trailers);
         }
         let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
-        let settings = config.location(*location).settings.of::<proxy::Settings>();
+        let settings = config.location(*location).settings.of::<Settings>();
         let mut out = Vec::new();
         for (name, value) in fields.iter() {
-            if !proxy::hides_trailer(settings, name) {
+            if !fields::hides_trailer(settings, name) {
                 for part in [name, b": ", value, b"\r\n"] {
                     out.extend_from_slice(part);
                 }

@@ -18,7 +18,8 @@ use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
-use crate::server::connection::{closes_idle, closes_silent, note_broken};
+use crate::server::client_request::note_broken;
+use crate::server::closing::{closes_idle, closes_silent};
 use crate::upstream::body::SharedWire;
 
 /// A head that is still coming may be as long as this while its connection is

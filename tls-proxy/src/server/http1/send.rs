@@ -53,7 +53,7 @@ pub(super) async fn send(
 ) -> Sent {
     let before = wire.borrow().sent;
     let worker = request.connection.worker.clone();
-    let buffer = request.settings().of::<proxy::Settings>().buffers.head as u64;
+    let buffer = request.settings().of::<proxy::buffers::Settings>().head as u64;
     let withheld = if response.unbuffered { 0 } else { buffer };
     let mut out = worker.scratch.take();
     out.reserve(LIKELY_HEAD);

@@ -42,8 +42,8 @@ const LAYERS: [&str; 29] = [
     "main",
 ];
 
-/// Files in the largest circle. The figure only becomes smaller, down to four.
-const LARGEST_CIRCLE: usize = 7;
+/// Files that may import each other, directly or by way of others, at most.
+const LARGEST_CIRCLE: usize = 4;
 
 fn sources() -> Crate {
     Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
@@ -80,10 +80,10 @@ fn imports_run_one_way() {
 }
 
 #[test]
-fn no_circle_of_files_grows() {
+fn circles_of_files_are_small() {
     let found = circles(&sources());
     let largest = found.first().map_or(0, BTreeSet::len);
-    assert_eq!(largest, LARGEST_CIRCLE, "{:?}", found.first());
+    assert!(largest <= LARGEST_CIRCLE, "{:?}", found.first());
 }
 
 fn crate_of(files: &[(&str, &str)]) -> Crate {
