@@ -38,11 +38,12 @@ fn it_accepts_for_a_fifth_of_the_budget_and_says_goodbye() {
     proxy.signal(Signal::QUIT);
     is_lame(&proxy);
     for mut client in [open, proxy.connect()] {
-        let answer = client.fetch("/own");
-        assert_eq!(
-            (answer.status, answer.field("Connection")),
-            (200, Some("close"))
-        );
+        // The worker hears of the phase a moment after the line in the log.
+        eventually("Connection: close", || {
+            let response = client.fetch("/own");
+            assert_eq!(response.status, 200);
+            response.field("Connection") == Some("close")
+        });
         assert!(client.is_closed());
     }
     refuses_connections(&proxy);
