@@ -12,6 +12,7 @@ use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
+use crate::directive::arguments;
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
@@ -119,10 +120,7 @@ pub(crate) fn walk_block(
                 Ok(())
             }
             Effect::Accepted(_) => spec.value.check(directive),
-            Effect::Refused(help) => {
-                let message = format!("the \"{name}\" directive is not supported");
-                Err(Problem::emerg(&directive.name.at, message).with_help(help))
-            }
+            Effect::Refused(help) => Err(arguments::unsupported(directive, help)),
         };
         draft.problems.extend(result.err());
     }
@@ -161,7 +159,7 @@ fn check(
         None
     };
     let Some(spec) = modules::find(name, context) else {
-        return refuse(Problem::emerg(at, format!("unknown directive \"{name}\"")));
+        return refuse(modules::unknown(directive, context));
     };
     if !spec.contexts.meets(context) {
         let help = format!("it may stand in: {}", spec.contexts.names().join(", "));
@@ -284,6 +282,7 @@ fn add_default_listen(server: &mut FinishedServer) {
             proxy_protocol: false,
             backlog: None,
             ipv6_only: true,
+            makes_socket: false,
             at: server.at.clone(),
         });
     }
@@ -304,6 +303,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
             let at = *index.entry(listen.address.clone()).or_insert_with(|| {
                 let first = Listen {
                     default_server: false,
+                    makes_socket: false,
                     ..listen.clone()
                 };
                 addresses.push(Address {
@@ -361,6 +361,11 @@ fn name_servers(
 /// Options of one `listen` hold for the address, whoever writes them.
 fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut Vec<Problem>) {
     let own = &mut address.listen;
+    if own.makes_socket && listen.makes_socket {
+        let message = format!("duplicate listen options for {}", listen.address);
+        problems.push(Problem::emerg(&listen.at, message));
+    }
+    own.makes_socket |= listen.makes_socket;
     own.ssl |= listen.ssl;
     own.http2 |= listen.http2;
     own.proxy_protocol |= listen.proxy_protocol;

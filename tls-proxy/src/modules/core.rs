@@ -521,14 +521,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .takes(Value::Flag),
     Spec::set("client_body_in_file_only", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.core.body_in_file = match word.text.as_str() {
-            "on" => Some(After::Kept),
-            "clean" => Some(After::Removed),
-            "off" => None,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
+        scope.settings.core.body_in_file = {
+            let (kept, removed) = (Some(After::Kept), Some(After::Removed));
+            arguments::choice(word, &[("on", kept), ("clean", removed), ("off", None)])?
         };
         Ok(())
     })

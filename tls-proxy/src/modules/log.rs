@@ -285,7 +285,10 @@ impl Buffer {
                 self.level = level.ok_or_else(|| invalid("compression level", value))?;
             }
             None if word.text == "gzip" => self.level = 1,
-            _ => return Err(arguments::invalid_parameter(word)),
+            _ => {
+                let known = ["buffer=", "flush=", "gzip", "gzip=", "if="];
+                return Err(arguments::unknown_parameter(word, &known));
+            }
         }
         if self.level > 0 && self.size == 0 {
             self.size = COMPRESSED;

@@ -4,7 +4,6 @@
 use bytes::Bytes;
 
 use super::{Contexts, Spec};
-use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::message::fields::members;
 use crate::request::Request;
@@ -29,14 +28,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     (1, 1),
     |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.not_modified = match word.text.as_str() {
-            "off" => Settings::Off,
-            "exact" => Settings::Exact,
-            "before" => Settings::Before,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
+        scope.settings.not_modified = {
+            let known = [
+                ("off", Settings::Off),
+                ("exact", Settings::Exact),
+                ("before", Settings::Before),
+            ];
+            arguments::choice(word, &known)?
         };
         Ok(())
     },

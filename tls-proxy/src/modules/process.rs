@@ -1,5 +1,6 @@
 //! The main context and `events`: the process, not its requests.
 
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ impl Default for Settings {
 }
 
 const ONE_PROCESS: &str = "the program is one process in its container";
+const NO_CORE: &str = "the container runtime decides about core files";
+const NO_DEBUG: &str = "there are no lines of level debug for one client alone";
 const PLATFORM: &str = "the runtime chooses how it waits for events";
 const IDENTITY: &str = "the container's securityContext says who the process is";
 
@@ -253,18 +256,59 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Number),
     Spec::new(
-        "stream",
+        "debug_points",
         Contexts::MAIN,
-        (0, 0),
-        Effect::Refused("plain TCP proxying is not this program's job; keep nginx for it"),
+        (1, 1),
+        Effect::Accepted(NO_CORE),
+    )
+    .takes(Value::EachOf(&["stop", "abort"])),
+    Spec::new(
+        "worker_rlimit_core",
+        Contexts::MAIN,
+        (1, 1),
+        Effect::Accepted(NO_CORE),
+    )
+    .takes(Value::Offset),
+    Spec::new(
+        "working_directory",
+        Contexts::MAIN,
+        (1, 1),
+        Effect::Accepted(NO_CORE),
     ),
     Spec::new(
-        "mail",
+        "ssl_object_cache_inheritable",
         Contexts::MAIN,
-        (0, 0),
-        Effect::Refused("mail proxying is not this program's job; keep nginx for it"),
-    ),
+        (1, 1),
+        Effect::Accepted("a reload reads certificates again where they have changed"),
+    )
+    .takes(Value::Flag),
+    Spec::new(
+        "debug_connection",
+        Contexts::EVENTS,
+        (1, 1),
+        Effect::Accepted(NO_DEBUG),
+    )
+    .takes(Value::Checked(check_client))
+    .repeats(),
+    Spec::new(
+        "epoll_events",
+        Contexts::EVENTS,
+        (1, 1),
+        Effect::Accepted(PLATFORM),
+    )
+    .takes(Value::Number),
 ];
+
+/// `debug_connection`: an address, a network, a name or `unix:`.
+fn check_client(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let host = word.text.split('/').next().unwrap_or_default();
+    if word.text == "unix:" || (host, 0).to_socket_addrs().is_ok() {
+        return Ok(());
+    }
+    let message = format!("host not found in debug_connection \"{}\"", word.text);
+    Err(Problem::emerg(&word.at, message))
+}
 
 /// `worker_priority`: a number that may have a sign.
 fn check_priority(directive: &Directive) -> Result<(), Problem> {

@@ -219,8 +219,7 @@ pub(super) fn protocols(
         let known = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
         let same = |own: &&str| own.eq_ignore_ascii_case(&word.text);
         let version = known.into_iter().find(same);
-        let version = version
-            .ok_or_else(|| Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text)))?;
+        let version = version.ok_or_else(|| arguments::unknown_value(word, &known))?;
         let mut before = directive.args[..index].iter();
         if before.any(|other| other.text.eq_ignore_ascii_case(version)) {
             let message = format!("duplicate value \"{}\"", word.text);

@@ -147,7 +147,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                     Err(crate::conf::Problem::emerg(&word.at, message)
                         .with_help("links are followed; a mounted ConfigMap is made of them"))
                 }
-                _ => Err(arguments::invalid_parameter(word)),
+                _ => Err(arguments::unknown_parameter(
+                    word,
+                    &["off", "on", "if_not_owner"],
+                )),
             }
         }),
     )

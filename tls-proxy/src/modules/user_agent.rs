@@ -37,13 +37,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                 safari: false,
             };
             for word in &directive.args {
-                match word.text.as_str() {
+                match word.text.to_ascii_lowercase().as_str() {
                     "none" => {}
                     "msie6" => set.msie6 = true,
                     "safari" => set.safari = true,
-                    other => {
-                        let message = format!("invalid value \"{other}\"");
-                        return Err(Problem::emerg(&word.at, message));
+                    _ => {
+                        let known = ["none", "msie6", "safari"];
+                        return Err(arguments::unknown_value(word, &known));
                     }
                 }
             }

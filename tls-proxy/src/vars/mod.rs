@@ -25,10 +25,22 @@ pub(crate) struct Family {
 }
 
 /// The variables that modules give besides those of every request.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables {
     pub(crate) fixed: &'static [&'static [(&'static str, Evaluate)]],
     pub(crate) families: &'static [&'static Family],
+    /// What to do instead of using a variable of a module that is not here.
+    pub(crate) instead_of: fn(&str) -> Option<&'static str>,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            fixed: &[],
+            families: &[],
+            instead_of: |_| None,
+        }
+    }
 }
 
 /// One variable, found by name when the configuration was read.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::template::Template;
 use super::{Evaluate, Tables, Variable, known};
-use crate::conf::{Position, Problem, Word};
+use crate::conf::{Position, Problem, Word, did_you_mean};
 use crate::log::level::Level;
 use crate::request::Request;
 use crate::request::error_log;
@@ -99,6 +99,12 @@ impl Registry {
             let rest = name.strip_prefix(family.prefix)?;
             Some(Variable::Named(family, rest.as_bytes().into()))
         })
+    }
+
+    /// Whether nginx itself knows a variable, in lower case, without the configuration.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.own(name).is_some() || FIXED_FIELDS.contains(&name)
     }
 
     /// The variable called `name`.
@@ -192,12 +198,22 @@ impl Registry {
             .made
             .iter()
             .filter(|made| matches!(made.source, Source::Unknown));
-        unknown.map(|made| {
-            Problem::emerg(
-                &made.first_use,
-                format!("unknown \"{}\" variable", made.name),
-            )
-        })
+        unknown.map(|made| self.unknown_one(&made.name, &made.first_use))
+    }
+
+    /// A variable of a module that is not here, or a typing error.
+    fn unknown_one(&self, name: &str, at: &Position) -> Problem {
+        if let Some(instead) = (self.modules.instead_of)(name) {
+            let message = format!("the \"{name}\" variable is not supported");
+            return Problem::emerg(at, message).with_help(instead);
+        }
+        let modules = self.modules.fixed.iter().copied().flatten();
+        let fixed = known::all().chain(modules).map(|(own, _)| *own);
+        let made = self.made.iter();
+        let made = made.filter(|made| !matches!(made.source, Source::Unknown));
+        let known = made.map(|made| made.name.as_str()).chain(fixed);
+        Problem::emerg(at, format!("unknown \"{name}\" variable"))
+            .with_help_if(did_you_mean(name, known.chain(FIXED_FIELDS)))
     }
 
     /// How many slots a request needs.

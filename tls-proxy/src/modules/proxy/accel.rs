@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::super::Scope;
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
 use crate::message::fields::Fields;
 
 /// Fields of an upstream's answer that are not acted on.
@@ -45,8 +46,7 @@ pub(super) fn set_ignored(scope: &mut Scope<'_>, directive: &Directive) -> Resul
             .iter()
             .position(|own| own.eq_ignore_ascii_case(&word.text));
         let Some(bit) = named else {
-            let message = format!("invalid value \"{}\"", word.text);
-            return Err(Problem::emerg(&word.at, message).with_help(NAMES.join(", ")));
+            return Err(arguments::unknown_value(word, &NAMES));
         };
         if own.0 & (1 << bit) != 0 {
             let message = format!("duplicate value \"{}\"", word.text);

@@ -36,6 +36,7 @@ macro_rules! plain {
 }
 
 const ALL: Contexts = Contexts::ALL;
+const KERNEL: Effect = Effect::Accepted("the kernel's own setting serves");
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -238,8 +239,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "proxy_send_lowat",
         ALL,
         (1, 1),
-        Effect::Accepted("the kernel's own setting serves"),
+        KERNEL,
     ),
+    Spec::new("proxy_socket_rcvbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
+    Spec::new("proxy_socket_sndbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::set("proxy_limit_rate", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         if !word.text.contains('$') {
@@ -282,7 +285,7 @@ fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
                 Problem::emerg(&option.at, message)
                     .with_help("it needs rights that a pod does not have; remove `transparent`")
             }
-            _ => arguments::invalid_parameter(option),
+            _ => arguments::unknown_parameter(option, &["transparent"]),
         });
     }
     scope.settings.proxy.bind = match word.text.as_str() {

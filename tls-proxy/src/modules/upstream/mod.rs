@@ -73,7 +73,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             own.keepalive_local = match directive.args.get(1) {
                 None => false,
                 Some(word) if word.text == "local" => true,
-                Some(word) => return Err(arguments::invalid_parameter(word)),
+                Some(word) => return Err(arguments::unknown_parameter(word, &["local"])),
             };
             Ok(())
         },
@@ -204,6 +204,21 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     Ok(())
 }
 
+/// What `server` takes behind the address.
+pub(crate) const OPTIONS: &[&str] = &[
+    "backup",
+    "down",
+    "drain",
+    "fail_timeout=",
+    "max_conns=",
+    "max_fails=",
+    "resolve",
+    "route=",
+    "service=",
+    "slow_start=",
+    "weight=",
+];
+
 fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Problem> {
     let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
     let number = || {
@@ -234,7 +249,15 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
             return Err(arguments::invalid_parameter(option)
                 .with_help("names are resolved when the configuration is read; remove `resolve`"));
         }
-        _ => return Err(arguments::invalid_parameter(option)),
+        "route" | "drain" => {
+            let instead = "sessions are not tied to a server; use ip_hash or hash";
+            return Err(arguments::unsupported_parameter(option, instead));
+        }
+        "slow_start" => {
+            return Err(arguments::invalid_parameter(option)
+                .with_help("only the commercial NGINX Plus knows it: remove the parameter"));
+        }
+        _ => return Err(arguments::unknown_parameter(option, OPTIONS)),
     }
     Ok(())
 }
