@@ -12,7 +12,7 @@ use super::names::{Names, ServerName};
 use super::settle::settle;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
-use crate::directive::arguments;
+use crate::directive::{arguments, differs};
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
@@ -25,6 +25,8 @@ pub(crate) struct Built {
     pub(crate) config: Option<Config>,
     /// Everything that is wrong, warnings too.
     pub(crate) problems: Vec<Problem>,
+    /// What has another effect than in nginx.
+    pub(crate) notices: Vec<Problem>,
     /// `pid`, as far as it could be read.
     pub(crate) pid: PathBuf,
 }
@@ -70,8 +72,34 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     Built {
         pid: draft.main.pid,
         problems: draft.problems,
+        notices: once_each(draft.notices),
         config: config.filter(|_| !refused),
     }
+}
+
+/// The first of each message, with how many more lines say the same.
+fn once_each(notices: Vec<Problem>) -> Vec<Problem> {
+    let mut first: Vec<(Problem, usize)> = Vec::new();
+    for notice in notices {
+        match first
+            .iter_mut()
+            .find(|(own, _)| own.message == notice.message)
+        {
+            Some((_, more)) => *more += 1,
+            None => first.push((notice, 0)),
+        }
+    }
+    let said = first.into_iter().map(|(mut notice, more)| {
+        match more {
+            0 => {}
+            1 => notice.message.push_str(" (and one more line)"),
+            _ => notice
+                .message
+                .push_str(&format!(" (and {more} more lines)")),
+        }
+        notice
+    });
+    said.collect()
 }
 
 fn is_refused(problems: &[Problem]) -> bool {
@@ -97,6 +125,12 @@ pub(crate) fn walk_block(
         let Some(spec) = check(directive, context, &mut draft.problems) else {
             continue;
         };
+        let reason = match spec.effect {
+            Effect::Accepted(why) => why,
+            _ => "",
+        };
+        let notices = differs::of(directive, spec.differs, reason);
+        draft.notices.extend(notices);
         let first_here = seen.insert(name);
         if !first_here && !spec.repeats {
             let message = format!("\"{name}\" directive is duplicate");

@@ -51,6 +51,8 @@ pub(crate) struct Draft {
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
+    /// What has another effect than in nginx.
+    pub(crate) notices: Vec<Problem>,
 }
 
 /// What relative paths are relative to.

@@ -9,6 +9,7 @@ use crate::config::build::walk_block;
 use crate::config::draft::{LocationDraft, Pattern};
 use crate::config::names::ServerName;
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::log::error_logs::ErrorLogs;
@@ -452,6 +453,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(KERNEL),
     )
+    .differs(differs::on, "a connection that timed out is closed, not reset", "connections-that-are-reset")
     .takes(Value::Flag),
     Spec::new(
         "server_names_hash_max_size",
@@ -548,6 +550,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("idle connections end at once when the drain begins"),
     )
+    .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Time),
 ];
 

@@ -107,7 +107,9 @@ fn write_row(spec: &Spec, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::all;
     use super::*;
+    use crate::directive::differs;
 
     #[test]
     fn the_documentation_is_what_the_tables_say() {
@@ -117,6 +119,41 @@ mod tests {
             written == directives(),
             "docs/directives.md is old: run `cargo run -p tls-proxy --example directives`"
         );
+    }
+
+    /// What a heading is called in an address, as GitHub has it.
+    fn anchor(heading: &str) -> String {
+        let lower = heading.to_lowercase();
+        let kept = lower
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
+    #[test]
+    fn what_a_notice_tells_to_read_is_there() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/differences.md");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let anchors: Vec<_> = headings.map(anchor).collect();
+        let variables = differs::VARIABLES.iter().map(|(.., read)| *read);
+        let directives = all().filter_map(|spec| spec.differs).map(|own| own.read);
+        for read in directives.chain(variables) {
+            assert!(anchors.iter().any(|own| own == read), "{read}");
+        }
+    }
+
+    #[test]
+    fn every_difference_has_words() {
+        for spec in all() {
+            let said = matches!(spec.effect, Effect::Accepted(_));
+            let own = spec.differs;
+            assert!(
+                own.is_none_or(|own| said || !own.words.is_empty()),
+                "{}",
+                spec.name
+            );
+        }
     }
 
     #[test]

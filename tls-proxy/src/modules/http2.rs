@@ -3,6 +3,7 @@
 use super::{Contexts, Effect, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
 
@@ -31,6 +32,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.http2.on = arguments::flag(directive)?;
         Ok(())
     })
+    .differs(
+        differs::on,
+        "a request that breaks the rules of HTTP/2 is reset and gets no 400",
+        "malformed-http2-requests",
+    )
     .default("off")
     .about("Serves HTTP/2: by ALPN over TLS, with prior knowledge in clear text."),
     Spec::set(
@@ -51,6 +57,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("frames are as large as the peer allows"),
     )
+    .differs(differs::always, "", "parts-of-http2-that-are-the-librarys")
     .takes(Value::Checked(check_chunk_size)),
     Spec::new(
         "http2_body_preread_size",
@@ -58,6 +65,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("the stream's window bounds what is read ahead"),
     )
+    .differs(differs::always, "", "parts-of-http2-that-are-the-librarys")
     .takes(Value::Checked(check_preread_size)),
     Spec::new(
         "http2_recv_buffer_size",

@@ -25,6 +25,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
+    .differs(has_idle_option, "`deferred`, `fastopen`, `multipath`, `rcvbuf`, `sndbuf` and `so_keepalive` have no effect", "directives-without-effect")
 .default("*:80")
 .about("Address and port (`443-445`: each of these), or `unix:PATH`, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
 .repeats()];
@@ -53,6 +54,21 @@ fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Pr
             ..listen.clone()
         })
         .collect())
+}
+
+/// Whether the line has an option that is only checked.
+fn has_idle_option(directive: &Directive) -> bool {
+    let idle = [
+        "deferred",
+        "fastopen",
+        "multipath",
+        "rcvbuf",
+        "sndbuf",
+        "so_keepalive",
+    ];
+    let name = |word: &Word| word.text.split('=').next().map(str::to_owned);
+    let mut names = directive.args.iter().skip(1).filter_map(name);
+    names.any(|name| idle.contains(&name.as_str()))
 }
 
 /// What `listen` takes behind the address.

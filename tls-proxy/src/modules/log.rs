@@ -10,6 +10,7 @@ use super::log_format::Format;
 use super::{Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
 use crate::log::level::{Level, shown};
@@ -102,6 +103,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL.or(Contexts::IF).or(Contexts::LIMIT_EXCEPT),
         (1, MANY),
         add,
+    )
+    .differs(
+        |it| differs::first(it).contains('$'),
+        "no line is written where the name has `..` in it",
+        "logs-named-by-a-client",
     )
     .default("/dev/stdout combined")
     .about("Where requests are logged, in which format, and `if=` when; also `syslog:` and `gzip`.")

@@ -72,6 +72,7 @@ use std::sync::Arc;
 use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::draft::Draft;
 use crate::directive::arguments;
+use crate::directive::differs::Differs;
 use crate::vars::Tables;
 
 /// The kinds of block a directive may stand in, as a set.
@@ -159,6 +160,8 @@ pub(crate) struct Spec {
     /// What an accepted directive is checked for.
     pub(crate) value: crate::directive::value::Value,
     pub(crate) effect: Effect,
+    /// How its effect differs from nginx's.
+    pub(crate) differs: Option<Differs>,
 }
 
 impl Spec {
@@ -188,6 +191,7 @@ impl Spec {
             repeats: false,
             value: crate::directive::value::Value::Any,
             effect,
+            differs: None,
         }
     }
 
@@ -204,6 +208,19 @@ impl Spec {
     /// Checked for what nginx takes, though it has no effect.
     pub(crate) const fn takes(self, value: crate::directive::value::Value) -> Self {
         Self { value, ..self }
+    }
+
+    /// Accepted, with another effect than in nginx: `-t` says what it is in these words, or
+    /// in those of `Effect::Accepted` if there are none, and which heading of
+    /// `docs/differences.md` to read.
+    pub(crate) const fn differs(
+        self,
+        when: fn(&Directive) -> bool,
+        words: &'static str,
+        read: &'static str,
+    ) -> Self {
+        let differs = Some(Differs { when, words, read });
+        Self { differs, ..self }
     }
 
     /// May be repeated in one block.

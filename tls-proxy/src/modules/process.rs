@@ -8,6 +8,7 @@ use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::build::walk_block;
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 use crate::log::error_logs::ErrorLogs;
 
@@ -117,6 +118,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(
+        differs::always,
+        "it bounds clients' connections, and not those to upstreams",
+        "as-many-connections-as-there-is-room-for",
+    )
     .about(
         "Most client connections of a worker. By default, and at most, as many as the cgroup's \
          memory and the limit on open files allow; beyond it the longest idle one is closed.",
@@ -130,6 +136,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             scope.draft.main.shutdown_timeout = Some(limit);
             Ok(())
         },
+    )
+    .differs(
+        differs::always,
+        "it bounds the end of the program, and not what a reload leaves behind",
+        "connections-that-stay-over-a-reload",
     )
     .about("How long a drain may take before connections are cut."),
     Spec::set("pid", Contexts::MAIN, (1, 1), |scope, directive| {
@@ -159,6 +170,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("it always runs in the foreground"),
     )
+    .differs(differs::on, "", "starting-in-a-container")
     .takes(Value::Flag),
     Spec::new(
         "master_process",
@@ -167,12 +179,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted(ONE_PROCESS),
     )
     .takes(Value::Flag),
-    Spec::new("user", Contexts::MAIN, (1, 2), Effect::Accepted(IDENTITY)),
+    Spec::new("user", Contexts::MAIN, (1, 2), Effect::Accepted(IDENTITY)).differs(
+        differs::always,
+        "",
+        "starting-in-a-container",
+    ),
     Spec::new(
         "worker_rlimit_nofile",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted("the container runtime sets the limit"),
+    )
+    .differs(
+        differs::always,
+        "the limit is raised as far as the container runtime lets it",
+        "as-many-connections-as-there-is-room-for",
     )
     .takes(Value::Number),
     Spec::new(
@@ -181,6 +202,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         Effect::Accepted("the scheduler places threads within the pod's quota"),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Checked(check_affinity)),
     Spec::new(
         "worker_priority",
@@ -188,6 +210,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(IDENTITY),
     )
+    .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Checked(check_priority)),
     Spec::new(
         "pcre_jit",
@@ -261,6 +284,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(NO_CORE),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::EachOf(&["stop", "abort"])),
     Spec::new(
         "worker_rlimit_core",
@@ -268,13 +292,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(NO_CORE),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Offset),
     Spec::new(
         "working_directory",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted(NO_CORE),
-    ),
+    )
+    .differs(differs::always, "", "directives-without-effect"),
     Spec::new(
         "ssl_object_cache_inheritable",
         Contexts::MAIN,
@@ -288,6 +314,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(NO_DEBUG),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Checked(check_client))
     .repeats(),
     Spec::new(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{Contexts, Effect, MANY, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::request::Request;
 use crate::tls::settings::{CertificateCache, File};
@@ -33,6 +34,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         }
         Ok(())
     })
+    .differs(differs::on, "nginx 1.25.1 and later refuse it; write `listen … ssl`", "ssl-on")
     .default("off")
     .about("`on` makes every `listen` of the server a TLS one; nginx dropped it in 1.25.1."),
     Spec::set(
@@ -45,6 +47,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(names_server, "$ssl_server_name is in lower case while the file is looked for", "certificates-named-by-variables")
     .about("The certificate and its chain (PEM), whose name may have variables; once for each kind of key.")
     .repeats(),
     Spec::set(
@@ -57,6 +60,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(names_server, "$ssl_server_name is in lower case while the file is looked for", "certificates-named-by-variables")
     .about("The certificate's private key (PEM: PKCS#8, PKCS#1 or SEC1).")
     .repeats(),
     Spec::set(
@@ -121,6 +125,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("records are as large as what there is to send, up to 16k"),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Size),
     Spec::set("ssl_dhparam", HTTP_SERVER, (1, 1), |scope, directive| {
         scope.settings.ssl.dhparam = Some(File::parse(directive, scope.draft));
@@ -133,6 +138,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("early data is never accepted, since it can be replayed"),
     )
+    .differs(differs::on, "", "directives-without-effect")
     .takes(Value::Flag),
     Spec::new(
         "ssl_certificate_compression",
@@ -140,6 +146,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("certificates are sent as they are"),
     )
+    .differs(differs::on, "", "directives-without-effect")
     .takes(Value::Flag),
     Spec::set("ssl_certificate_cache", HTTP_SERVER, (1, 3), |scope, directive| {
         scope.settings.ssl.certificate_cache = certificate_cache(directive)?;
@@ -207,6 +214,12 @@ pub(crate) fn path_of(file: &File, request: &Request) -> Option<PathBuf> {
     let value = request.config.variables.named_file(name).evaluate(request);
     let path = request.config.conf.join(OsStr::from_bytes(&value));
     (!value.is_empty()).then_some(path)
+}
+
+/// Whether a file's name has the name in it that the client asks for.
+fn names_server(directive: &Directive) -> bool {
+    let mut words = directive.args.iter();
+    words.any(|word| differs::uses(word, "ssl_server_name"))
 }
 
 /// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.

@@ -5,6 +5,7 @@ use super::ssl::add_file;
 use super::{Contexts, Spec};
 use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::tls::settings::{Cache, File};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
@@ -48,6 +49,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             scope.settings.ssl.session.cache = parse_cache(directive)?;
             Ok(())
         },
+    )
+    .differs(
+        |it| differs::first(it) == "none",
+        "it gives no session id",
+        "values-that-other-tls-libraries-know",
     )
     .default("none")
     .about("Sessions of clients without tickets are kept in memory, shared by the workers.")

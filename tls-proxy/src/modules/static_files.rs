@@ -17,6 +17,7 @@ use super::document_root::{self, Documents};
 use super::{Contexts, Effect, MANY, Spec, types};
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::log::level::{Level, shown};
 use crate::message::{internal_path, target::escape_path};
@@ -113,10 +114,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("off")
     .about("Only `off`: folders without an index file get 403."),
-    Spec::new("open_file_cache", ALL, (1, 2), CACHE).takes(Value::Cache(&[
-        ("max", Parameter::Count),
-        ("inactive", Parameter::Seconds),
-    ])),
+    Spec::new("open_file_cache", ALL, (1, 2), CACHE)
+        .differs(differs::not_off, "", "directives-without-effect")
+        .takes(Value::Cache(&[
+            ("max", Parameter::Count),
+            ("inactive", Parameter::Seconds),
+        ])),
     Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE).takes(Value::Seconds),
     Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE).takes(Value::Number),
     Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE).takes(Value::Flag),

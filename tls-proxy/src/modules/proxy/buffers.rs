@@ -5,6 +5,7 @@
 use super::super::{Contexts, Scope, Spec};
 use crate::conf::{Directive, Position, Problem};
 use crate::directive::arguments;
+use crate::directive::differs;
 
 /// Sizes in bytes; none is nginx's default.
 #[derive(Clone, Debug)]
@@ -71,6 +72,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about(STREAMS),
     size!("proxy_max_temp_file_size", 1, |own, size| own.temp_most =
         Some(size))
+    .differs(
+        differs::not_off,
+        "responses are streamed and never written to files",
+        "answers-go-out-as-they-come",
+    )
     .default("1024m")
     .about(STREAMS),
 ];

@@ -10,6 +10,7 @@ use super::pass::parse_pass;
 use super::redirect::set_redirect;
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::vars::template::Template;
@@ -60,6 +61,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         *own = inherited.iter().cloned().chain([(name, value)]).collect();
         Ok(())
     })
+    .differs(|it| it.args.iter().any(|word| differs::uses(word, "ssl_client_cert")), "line breaks of $ssl_client_cert become spaces", "folded-fields")
     .default("Host $proxy_host")
     .about("Sets a field of the request to the upstream; an empty value leaves it out.")
     .repeats(),
@@ -148,7 +150,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         flag,
         "off",
         "Trailer fields of the upstream's answer reach the client."
-    ),
+    )
+    .differs(differs::on, "trailers that frame or route a message are dropped", "trailers-that-would-be-fields"),
     Spec::set(
         "proxy_next_upstream_tries",
         ALL,
@@ -179,6 +182,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.proxy.method = Some(Template::compile(word, &mut scope.draft.variables)?);
         Ok(())
     })
+    .differs(|it| differs::first(it).eq_ignore_ascii_case("HEAD"), "the length of a body that does not come is left out", "lengths-of-bodies-that-never-come")
     .about("The method of requests to the upstream."),
     Spec::set("proxy_hide_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
@@ -220,7 +224,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 4),
         Effect::Accepted("answers are streamed and never written to files"),
-    ),
+    )
+    .differs(differs::always, "", "answers-go-out-as-they-come"),
     plain!(
         "proxy_socket_keepalive",
         socket_keepalive,
