@@ -131,7 +131,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.ssl.dhparam = Some(File::parse(directive, scope.draft));
         Ok(())
     })
-    .about("Without effect: finite-field key exchange is not offered. The file has to exist."),
+    .about("Without effect: finite-field key exchange is not offered. The file has to exist.")
+    .differs(
+        differs::always,
+        "finite-field key exchange is not offered",
+        "directives-without-effect",
+    ),
     Spec::new(
         "ssl_early_data",
         HTTP_SERVER,

@@ -77,6 +77,7 @@ const GEOIP: &str = "GeoIP databases are not read: use geo with the networks you
 const PERL: &str = "no Perl is run: let the application compute it, or use map";
 const JAVASCRIPT: &str = "no JavaScript is run: let the application compute it, or use map";
 const HTTP3: &str = "HTTP/3 is not implemented: use $server_protocol";
+const NO_TRACES: &str = "requests are not traced: pass traceparent on with proxy_set_header";
 const STREAM: &str = "plain TCP and UDP are not proxied: keep nginx for it";
 const MAIL: &str = "mail is not proxied: keep nginx for it";
 const COMMERCIAL: &str = "only the commercial NGINX Plus knows it: remove the line";
@@ -86,7 +87,7 @@ const EXTRA: &str = "it belongs to a module that is not part of nginx: remove th
 pub(crate) const MODULES: &[Module] = &[
     module("ngx_google_perftools_module", "the program has no profiler: remove the line")
         .directives("google_perftools_profiles"),
-    module("ngx_otel_module", "requests are not traced: pass traceparent on with proxy_set_header")
+    module("ngx_otel_module", NO_TRACES)
         .directives(
             "otel_exporter otel_resource_attr otel_service_name otel_span_attr otel_span_name \
              otel_trace otel_trace_context",
@@ -251,15 +252,23 @@ pub(crate) const MODULES: &[Module] = &[
         "modsecurity modsecurity_rules modsecurity_rules_file modsecurity_transaction_id",
     ),
     module("lua", "no Lua is run: let the application compute it, or use map").directives(
-        "access_by_lua access_by_lua_block access_by_lua_file body_filter_by_lua_block \
+        "access_by_lua access_by_lua_block access_by_lua_file balancer_by_lua_block \
+         balancer_by_lua_file body_filter_by_lua_block body_filter_by_lua_file \
          content_by_lua content_by_lua_block content_by_lua_file header_filter_by_lua_block \
          init_by_lua init_by_lua_block init_by_lua_file init_worker_by_lua_block \
          log_by_lua_block lua_code_cache lua_package_cpath lua_package_path lua_shared_dict \
-         rewrite_by_lua_block rewrite_by_lua_file set_by_lua set_by_lua_block",
+         rewrite_by_lua_block rewrite_by_lua_file set_by_lua set_by_lua_block \
+         ssl_certificate_by_lua_block ssl_certificate_by_lua_file",
     ),
     module("set-misc", EXTRA).directives(
         "set_decode_base64 set_encode_base64 set_escape_uri set_md5 set_random set_sha1 \
          set_unescape_uri",
+    ),
+    module("opentelemetry, opentracing", NO_TRACES).directives(
+        "opentelemetry opentelemetry_config opentelemetry_operation_name \
+         opentelemetry_propagate opentelemetry_trust_incoming_spans opentracing \
+         opentracing_load_tracer opentracing_operation_name opentracing_propagate_context \
+         opentracing_tag opentracing_trust_incoming_span",
     ),
     module("others", EXTRA).directives(
         "check fair image_filter_avif pagespeed passenger_enabled rtmp subs_filter \
