@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::draft::{Draft, FinishedServer, Paths};
-use super::group::Zone;
 use super::listen::{Endpoint, Listen};
 use super::names::{Names, ServerName};
 use super::settle::settle;
+use super::zone::Zone;
 use super::{Address, Config, Server, ServerId};
 use crate::conf::{Directive, Loaded, Position, Problem, Severity};
 use crate::directive::{arguments, differs};

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::group::{Address, Upstream, Zone};
+use super::group::{Address, Upstream};
 use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
+use super::zone::Zone;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::files::{LogFile, LogFileId};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{Contexts, MANY, Scope, Spec, listen};
 use crate::conf::{Directive, Problem, Word, units};
+use crate::config::resolver::Resolver;
 use crate::directive::arguments;
 use crate::directive::differs;
-use crate::upstream::dns::resolver::Resolver;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .differs(differs::always, "where one name server fails the next one is asked", "more-than-one-answer-from-name-servers")
-    .about("Name servers for names in `proxy_pass` that come from variables; `valid=`, `ipv4=off`, `ipv6=off`."),
+    .about("Name servers for names in `proxy_pass` that come from variables, and for `server … resolve`; `valid=`, `ipv4=off`, `ipv6=off`."),
     Spec::set("resolver_timeout", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         scope.settings.resolver.timeout = arguments::time(directive, word)?;

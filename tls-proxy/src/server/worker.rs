@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) balance: Balance,
     pub(crate) names: dns::Names,
+    /// Groups of upstreams whose servers are found while it runs.
+    pub(crate) groups: dns::Groups,
     pub(crate) drain: Drain,
     pub(crate) clock: Clock,
     connections: Cell<u64>,
@@ -207,6 +209,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
         pool: Pool::default(),
         balance: Balance::default(),
         names: dns::Names::default(),
+        groups: dns::Groups::default(),
         drain: Drain::new(),
         clock: Clock::new(),
         connections: Cell::new(0),
@@ -224,6 +227,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     spawn(&worker, |worker| async move {
         worker.admission.run(|| worker.pool.clear()).await;
     });
+    worker.follow_names();
     let mut listeners = Listeners::default();
     listeners.open(&worker, first.listeners);
     let mut closing = worker.drain.closes_idle();
@@ -298,6 +302,13 @@ impl Worker {
         tokio::time::sleep(FIRST_REQUEST).await;
     }
 
+    /// Asks for names of upstreams again and again: one worker does it for all.
+    fn follow_names(&self) {
+        if self.number == 0 {
+            dns::follow(&self.config().upstreams);
+        }
+    }
+
     fn resize(&self, capacity: Capacity) {
         net::fit_into(capacity.memory);
         self.admission.resize(capacity);
@@ -314,6 +325,8 @@ impl Worker {
                 self.config.replace(current);
                 // Kept for groups of upstreams that are no more.
                 self.pool.clear();
+                self.groups.clear();
+                self.follow_names();
                 listeners.open(self, prepared.listeners);
                 self.reloaded.notify_waiters();
                 acknowledge(taken);

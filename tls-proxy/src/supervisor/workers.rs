@@ -170,6 +170,7 @@ impl Workers {
     /// that cannot be had.
     fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
         config.zones.adopt(&self.config.zones)?;
+        config.adopt_members(&self.config);
         let listens = config.listens.iter().map(|own| &own.listen);
         let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());

@@ -39,3 +39,4 @@ mod tunnel;
 mod unknown_words;
 mod upstream_failures;
 mod upstream_pool;
+mod upstream_resolve;

@@ -1,6 +1,6 @@
 //! nginx's `ngx_http_upstream_module`: groups of servers a request may go to.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,24 @@ use std::time::Duration;
 pub(crate) mod method;
 
 use super::{Contexts, Effect, Scope, Spec};
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Position, Problem, Word, units};
 use crate::config::build::walk_block;
-use crate::config::group::{Address, Peer, Upstream, Zone};
+use crate::config::group::{Address, Members, Named, Peer, Upstream};
 use crate::config::method::{Method, Ring};
+use crate::config::resolver::Resolver;
+use crate::config::zone::Zone;
 use crate::directive::arguments;
 
 /// An `upstream` block while it is read.
 #[derive(Debug)]
 pub(crate) struct Draft {
     group: Upstream,
+    /// Servers that are found while the program runs.
+    names: Vec<Named>,
+    /// How many `server` lines there were.
+    lines: usize,
+    /// `zone`.
+    is_shared: bool,
     pub(crate) allowed: Allowed,
 }
 
@@ -27,23 +35,66 @@ pub(crate) struct Allowed {
     pub(crate) backup: bool,
 }
 
+/// Who is asked for names, and for how long.
+struct Asking {
+    resolver: Option<Arc<Resolver>>,
+    timeout: Duration,
+}
+
 impl Default for Draft {
     fn default() -> Self {
         Self {
             group: Upstream::default(),
+            names: Vec::new(),
+            lines: 0,
+            is_shared: false,
             allowed: Allowed { backup: true },
         }
     }
 }
 
 impl Draft {
-    fn build(self, name: &str) -> Upstream {
+    fn build(self, name: &str, asking: &Asking) -> Upstream {
         let mut group = self.group;
         group.name = name.to_owned();
         if let Method::Consistent(_, ring) = &mut group.method {
             *ring = Ring::new(&group.peers);
         }
+        if let (false, Some(resolver)) = (self.names.is_empty(), &asking.resolver) {
+            group.identity = Some(Arc::default());
+            let members = Members::new(self.names, resolver.clone(), asking.timeout, &group);
+            group.members = Some(Arc::new(members));
+        }
         group
+    }
+
+    /// Whether nobody is asked first.
+    fn has_backups_alone(&self) -> bool {
+        let names = self.names.iter().map(Named::is_backup);
+        let peers = self.group.peers.iter().map(|peer| peer.backup);
+        let mut all = names.chain(peers).peekable();
+        all.peek().is_some() && all.all(|backup| backup)
+    }
+
+    /// What names that are found while the program runs need.
+    fn check(&self, asking: &Asking, name: &str, at: &Position) -> Option<Problem> {
+        if self.names.is_empty() {
+            return None;
+        }
+        if !self.is_shared {
+            let message = format!(
+                "resolving names at run time requires upstream \"{name}\" in {at} to be in shared memory"
+            );
+            return Some(Problem::emerg(at, message).with_help(format!("add `zone {name} 64k;`")));
+        }
+        if asking.resolver.is_none() {
+            let message =
+                format!("no resolver defined to resolve names at run time in upstream \"{name}\"");
+            let help =
+                "add `resolver ADDRESS;` here or in http, with an address of /etc/resolv.conf";
+            return Some(Problem::emerg(at, message).with_help(help));
+        }
+        None
     }
 }
 
@@ -57,7 +108,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("A named group of servers for `proxy_pass`.")
     .repeats(),
     Spec::set("server", Contexts::UPSTREAM, (1, usize::MAX), add_peer)
-        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `backup`, `down`.")
+        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is asked for again and again.")
         .repeats(),
     Spec::set(
         "keepalive",
@@ -142,8 +193,7 @@ fn open_upstream(
             "no servers are inside upstream",
         ));
     }
-    let mut peers = place.upstream.group.peers.iter();
-    if peers.len() > 0 && peers.all(|peer| peer.backup) {
+    if place.upstream.has_backups_alone() {
         let message = format!("no servers in upstream \"{name}\"");
         return Err(Problem::emerg(&directive.end, message)
             .with_help("at least one server must not be a backup"));
@@ -159,25 +209,54 @@ fn open_upstream(
             format!("duplicate upstream \"{name}\""),
         ));
     }
-    scope
-        .draft
-        .upstreams
-        .push(Arc::new(place.upstream.build(name)));
+    let asking = &Asking {
+        resolver: settings.resolver.resolver.clone(),
+        timeout: settings.resolver.timeout,
+    };
+    let lacking = place.upstream.check(asking, name, &directive.end);
+    scope.draft.problems.extend(lacking);
+    let group = place.upstream.build(name, asking);
+    scope.draft.upstreams.push(Arc::new(group));
     Ok(())
 }
 
 fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let word = arguments::first(directive);
-    let addresses = resolve(&word.text, 80, word)?;
-    for address in addresses {
-        let mut peer = Peer::at(address);
-        peer.server = word.text.as_str().into();
-        for option in &directive.args[1..] {
-            set_option(&mut peer, option, scope.place.upstream.allowed)?;
-        }
-        scope.place.upstream.group.peers.push(peer);
+    let own = &mut scope.place.upstream;
+    let mut like = Peer {
+        server: word.text.as_str().into(),
+        line: own.lines,
+        ..Peer::at(Address::Unix(PathBuf::new()))
+    };
+    own.lines += 1;
+    for option in &directive.args[1..] {
+        set_option(&mut like, option, own.allowed)?;
     }
+    let is_asked_for = directive.args[1..]
+        .iter()
+        .any(|word| word.text == "resolve");
+    if is_asked_for && let Some((name, port)) = name_of(word)? {
+        own.names.push(Named::new(name, port, like));
+        return Ok(());
+    }
+    let addresses = resolve(&word.text, 80, word)?;
+    let peers = addresses.into_iter().map(|address| like.elsewhere(address));
+    own.group.peers.extend(peers);
     Ok(())
+}
+
+/// The name and the port of a server; none where it has an address.
+fn name_of(word: &Word) -> Result<Option<(&str, u16)>, Problem> {
+    let text = word.text.as_str();
+    let (host, port) = super::listen::split_port(text);
+    if text.starts_with("unix:") || text.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return Ok(None);
+    }
+    if host.is_empty() {
+        let message = format!("no host in upstream \"{text}\"");
+        return Err(Problem::emerg(&word.at, message));
+    }
+    Ok(Some((host, port_of(port, 80, word)?)))
 }
 
 /// `zone NAME [SIZE]`.
@@ -196,6 +275,7 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         }
         .map_err(|message| Problem::emerg(&word.at, message))
     });
+    scope.place.upstream.is_shared = true;
     scope.draft.upstream_zones.push(Zone {
         name: name.text.as_str().into(),
         size: size.transpose()?,
@@ -245,9 +325,13 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
         "backup" => peer.backup = true,
         "down" => peer.down = true,
         "max_conns" => peer.max_conns = number()? as usize,
-        "resolve" => {
-            return Err(arguments::invalid_parameter(option)
-                .with_help("names are resolved when the configuration is read; remove `resolve`"));
+        "resolve" if option.text == "resolve" => {}
+        "service" if value.is_empty() => {
+            return Err(Problem::emerg(&option.at, "service is empty"));
+        }
+        "service" => {
+            let instead = "records of kind SRV are not asked for; write the port, and `resolve`";
+            return Err(arguments::unsupported_parameter(option, instead));
         }
         "route" | "drain" => {
             let instead = "sessions are not tied to a server; use ip_hash or hash";
@@ -262,6 +346,16 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
     Ok(())
 }
 
+/// A port, where one is written down.
+fn port_of(port: Option<&str>, default: u16, word: &Word) -> Result<u16, Problem> {
+    let Some(port) = port else {
+        return Ok(default);
+    };
+    let port = port.parse().ok().filter(|port| *port > 0);
+    let invalid = || format!("invalid port in upstream \"{}\"", word.text);
+    port.ok_or_else(|| Problem::emerg(&word.at, invalid()))
+}
+
 /// The addresses of `host[:port]` or `unix:path`.
 pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<Address>, Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
@@ -274,12 +368,7 @@ pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<
         ))]);
     }
     let (host, port) = super::listen::split_port(text);
-    let port = match port {
-        None => default_port,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            Problem::emerg(&word.at, format!("invalid port in upstream \"{text}\""))
-        })?,
-    };
+    let port = port_of(port, default_port, word)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<_> = (host, port)
         .to_socket_addrs()
