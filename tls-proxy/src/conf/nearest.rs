@@ -21,9 +21,13 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     let word = word.to_ascii_lowercase();
     let most = word.len().max(3) / 3;
     let parts = sorted(&word);
-    let distance = |own: &str| match sorted(own) == parts {
-        true => 0,
-        false => errors(word.as_bytes(), own.as_bytes()),
+    let distance = |own: &str| {
+        // The `=` of a parameter stands behind its name.
+        let own = own.trim_end_matches('=');
+        match sorted(own) == parts {
+            true => 0,
+            false => errors(word.as_bytes(), own.as_bytes()),
+        }
     };
     let near = known.into_iter().filter(|own| !own.is_empty());
     near.map(|own| (distance(own), own))

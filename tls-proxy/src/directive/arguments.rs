@@ -14,7 +14,7 @@ pub(crate) fn always(directive: &Directive) -> Result<bool, Problem> {
     match directive.args.get(2) {
         None => Ok(false),
         Some(word) if word.text == "always" => Ok(true),
-        Some(word) => Err(invalid_parameter(word)),
+        Some(word) => Err(unknown_parameter(word, &["always"])),
     }
 }
 
@@ -127,7 +127,13 @@ pub(crate) fn invalid_parameter(word: &Word) -> Problem {
 /// not looked at.
 pub(crate) fn unknown_parameter(word: &Word, known: &[&str]) -> Problem {
     let name = word.text.split('=').next().unwrap_or_default();
-    invalid_parameter(word).with_help_if(did_you_mean(name, known.iter().copied()))
+    let is_known = |own: &&str| own.trim_end_matches('=') == name;
+    // Then its value is wrong.
+    let near = match known.iter().any(is_known) {
+        true => None,
+        false => did_you_mean(name, known.iter().copied()),
+    };
+    invalid_parameter(word).with_help_if(near)
 }
 
 /// A value that is none of these.

@@ -96,7 +96,8 @@ fn check_cache(directive: &Directive, known: &[(&str, Parameter)]) -> Result<(),
             bounded = true;
             continue;
         }
-        let invalid = || arguments::invalid_parameter(word);
+        let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+        let invalid = || arguments::unknown_parameter(word, &names);
         let (name, value) = word.text.split_once('=').ok_or_else(invalid)?;
         let (_, kind) = known
             .iter()

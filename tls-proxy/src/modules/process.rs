@@ -368,7 +368,7 @@ fn check_affinity(directive: &Directive) -> Result<(), Problem> {
 fn check_thread_pool(directive: &Directive) -> Result<(), Problem> {
     let mut has_threads = false;
     for word in &directive.args[1..] {
-        let invalid = || arguments::invalid_parameter(word);
+        let invalid = || arguments::unknown_parameter(word, &["threads=", "max_queue="]);
         let (name, value) = word.text.split_once('=').ok_or_else(invalid)?;
         let number = units::parse_number(value).ok_or_else(invalid)?;
         match name {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Contexts, MANY, Scope, Spec, listen};
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Problem, Word, did_you_mean, units};
 use crate::config::resolver::Resolver;
 use crate::directive::arguments;
 use crate::directive::differs;
@@ -100,8 +100,11 @@ fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     };
     if found.is_empty() {
         let message = format!("host not found in resolver \"{text}\"");
+        let known = ["valid=", "ipv4=", "ipv6="];
+        let name = text.split_once('=').map(|(name, _)| name);
         return Err(Problem::emerg(&word.at, message)
-            .with_help("write the address of a name server, as in /etc/resolv.conf"));
+            .with_help("write the address of a name server, as in /etc/resolv.conf")
+            .with_help_if(name.and_then(|name| did_you_mean(name, known))));
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 
 use super::ssl::add_file;
 use super::{Contexts, Spec};
-use crate::conf::{Directive, Problem, units};
+use crate::conf::{Directive, Problem, did_you_mean, units};
 use crate::directive::arguments;
 use crate::directive::differs;
 use crate::tls::settings::{Cache, File};
@@ -76,9 +76,11 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
     let mut cache = None;
     for word in &directive.args {
         let text = word.text.as_str();
+        let kind = text.split(':').next().unwrap_or_default();
         let invalid = || {
             Problem::emerg(&word.at, format!("invalid session cache \"{text}\""))
                 .with_help("write off, none, builtin or shared:NAME:SIZE, as shared:tls:1m")
+                .with_help_if(did_you_mean(kind, ["off", "none", "builtin", "shared"]))
         };
         match text.split(':').collect::<Vec<_>>()[..] {
             ["off" | "none"] => cache = None,

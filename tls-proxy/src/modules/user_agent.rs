@@ -4,7 +4,7 @@
 
 use memchr::memmem::find;
 
-use super::{Contexts, Effect, MANY, Spec};
+use super::{Contexts, Effect, Spec};
 use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::message::head::Version;
@@ -30,7 +30,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "keepalive_disable",
         Contexts::ALL,
-        (1, MANY),
+        (1, 2),
         |scope, directive| {
             let mut set = NoKeepalive {
                 msie6: false,

@@ -58,6 +58,41 @@ fn typing_errors_lead_to_the_nearest_word() {
             "invalid value \"optinal\"",
             "optional",
         ),
+        (
+            "access_log syslog:server=127.0.0.1,facilty=user;",
+            "unknown syslog parameter \"facilty=user\"",
+            "facility",
+        ),
+        (
+            "access_log syslog:server=127.0.0.1,severity=inf;",
+            "unknown syslog severity \"inf\"",
+            "info",
+        ),
+        (
+            "ssl_session_cache shard:SSL:10m;",
+            "invalid session cache",
+            "shared",
+        ),
+        (
+            "add_header A b alwys;",
+            "invalid parameter \"alwys\"",
+            "always",
+        ),
+        (
+            "open_file_cache max=3 inactiv=1s;",
+            "invalid parameter \"inactiv=1s\"",
+            "inactive",
+        ),
+        (
+            "resolver 127.0.0.1 valdi=5s;",
+            "host not found in resolver \"valdi=5s\"",
+            "valid=",
+        ),
+        (
+            "error_log stderr wran;",
+            "invalid log level \"wran\"",
+            "warn",
+        ),
         ("satisfy al;", "invalid value \"al\"", "all"),
         (
             "location / { proxy_next_upstream eror; }",
