@@ -200,10 +200,18 @@ impl Peer {
 pub(crate) struct Named {
     /// The name that is asked for.
     pub(crate) name: String,
-    /// The port of every address.
-    pub(crate) port: u16,
+    /// The port of every address; none where records of kind SRV say it (`service=`).
+    pub(crate) port: Option<u16>,
     /// What the line says of each of its servers.
     like: Peer,
+}
+
+/// One server that such a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    weight: u32,
+    backup: bool,
 }
 
 /// What a group of such lines is made of. All workers share it.
@@ -218,21 +226,66 @@ pub(crate) struct Members {
     current: Mutex<Arc<Upstream>>,
 }
 
+impl Server {
+    /// Whether a peer is this server.
+    fn is(&self, peer: &Peer) -> bool {
+        peer.address == Address::Tcp(self.address)
+            && (peer.weight, peer.backup) == (self.weight, self.backup)
+    }
+}
+
 impl Named {
     /// A line; `like` is what it says besides.
-    pub(crate) fn new(name: &str, port: u16, like: Peer) -> Self {
+    pub(crate) fn new(name: &str, port: Option<u16>, like: Peer) -> Self {
         Self {
             name: name.to_owned(),
             port,
             like,
         }
     }
-}
 
-impl Named {
     /// Whether its servers are asked where the others have failed.
     pub(crate) fn is_backup(&self) -> bool {
         self.like.backup
+    }
+
+    /// One of its servers, of which nothing is known yet.
+    fn peer(&self, server: &Server) -> Peer {
+        Peer {
+            weight: server.weight,
+            backup: server.backup,
+            ..self.like.elsewhere(Address::Tcp(server.address))
+        }
+    }
+
+    /// A server that is as the line says.
+    pub(crate) fn server(&self, address: SocketAddr) -> Server {
+        Server {
+            address,
+            weight: self.like.weight,
+            backup: self.like.backup,
+        }
+    }
+
+    /// A server that a record of kind SRV names: those of the lowest priority come first,
+    /// the others are backups; there are none behind those of a line that is a backup
+    /// itself. The line's own weight goes before the record's.
+    pub(crate) fn server_of_service(
+        &self,
+        address: SocketAddr,
+        weight: u16,
+        is_first: bool,
+    ) -> Option<Server> {
+        let weight = match self.like.weight {
+            1 => u32::from(weight.max(1)),
+            own => own,
+        };
+        let backup = self.like.backup || !is_first;
+        (is_first || !self.like.backup).then_some(Server {
+            address,
+            weight,
+            backup,
+        })
     }
 }
 
@@ -264,36 +317,31 @@ impl Members {
         self.lock().clone()
     }
 
-    /// A name stands for these addresses from now on. Servers that stay keep what is known
-    /// of them.
-    pub(crate) fn update(&self, named: &Named, addresses: &[SocketAddr]) {
+    /// A name stands for these servers from now on. Those that stay keep what is known of
+    /// them.
+    pub(crate) fn update(&self, named: &Named, mut found: Vec<Server>) {
         let mut current = self.lock();
-        let known = |address: &Address| {
-            let mut peers = current.peers.iter();
-            peers.find(|peer| peer.line == named.like.line && peer.address == *address)
-        };
-        let mut found: Vec<_> = addresses.iter().map(|ip| Address::Tcp(*ip)).collect();
-        found.sort_unstable_by_key(ToString::to_string);
-        found.dedup();
-        let own = current
-            .peers
-            .iter()
-            .filter(|peer| peer.line == named.like.line);
-        if own.clone().count() == found.len() && found.iter().all(|it| known(it).is_some()) {
+        found.sort_unstable_by_key(|server| (server.backup, server.address));
+        let all = current.peers.iter();
+        let (mut own, mut peers): (Vec<&Peer>, Vec<&Peer>) =
+            all.partition(|peer| peer.line == named.like.line);
+        let (mut fresh, mut is_new) = (Vec::new(), false);
+        for server in &found {
+            // Of two records that are the same each is a server.
+            match own.iter().position(|peer| server.is(peer)) {
+                Some(known) => fresh.push(own.swap_remove(known).clone()),
+                None => {
+                    is_new = true;
+                    fresh.push(named.peer(server));
+                }
+            }
+        }
+        if !is_new && own.is_empty() {
             return;
         }
-        let fresh = found.into_iter().map(|address| match known(&address) {
-            Some(peer) => peer.clone(),
-            None => named.like.elsewhere(address),
-        });
-        let fresh: Vec<_> = fresh.collect();
-        let others = current
-            .peers
-            .iter()
-            .filter(|peer| peer.line != named.like.line);
-        let mut peers: Vec<_> = others.cloned().chain(fresh).collect();
+        peers.extend(&fresh);
         peers.sort_by_key(|peer| peer.line);
-        let next = Arc::new(current.with_peers(peers));
+        let next = Arc::new(current.with_peers(peers.into_iter().cloned().collect()));
         *current = next;
         self.generation.fetch_add(1, Release);
     }
@@ -308,12 +356,18 @@ impl Members {
             };
             let peers = before.peers.iter();
             let peers = peers.filter(|peer| peer.line == same.like.line);
-            let addresses = peers.filter_map(|peer| match peer.address {
-                Address::Tcp(address) => Some(SocketAddr::new(address.ip(), named.port)),
-                Address::Unix(_) => None,
+            let servers = peers.filter_map(|peer| match (&peer.address, named.port) {
+                (Address::Tcp(own), Some(port)) => {
+                    Some(named.server(SocketAddr::new(own.ip(), port)))
+                }
+                (Address::Tcp(own), None) => Some(Server {
+                    address: *own,
+                    weight: peer.weight,
+                    backup: peer.backup,
+                }),
+                (Address::Unix(_), _) => None,
             });
-            let addresses: Vec<_> = addresses.collect();
-            self.update(named, &addresses);
+            self.update(named, servers.collect());
         }
     }
 

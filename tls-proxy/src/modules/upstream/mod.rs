@@ -108,7 +108,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("A named group of servers for `proxy_pass`.")
     .repeats(),
     Spec::set("server", Contexts::UPSTREAM, (1, usize::MAX), add_peer)
-        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is asked for again and again.")
+        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is asked for again and again; `service=`: and so is its port (SRV).")
         .repeats(),
     Spec::set(
         "keepalive",
@@ -232,17 +232,46 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     for option in &directive.args[1..] {
         set_option(&mut like, option, own.allowed)?;
     }
-    let is_asked_for = directive.args[1..]
-        .iter()
-        .any(|word| word.text == "resolve");
+    let options = || directive.args[1..].iter();
+    let is_asked_for = options().any(|word| word.text == "resolve");
+    let service = options().find_map(|word| word.text.strip_prefix("service="));
+    if let Some(service) = service {
+        check_service(word, is_asked_for)?;
+        let name = name_of_service(service, &word.text);
+        own.names.push(Named::new(&name, None, like));
+        return Ok(());
+    }
     if is_asked_for && let Some((name, port)) = name_of(word)? {
-        own.names.push(Named::new(name, port, like));
+        own.names.push(Named::new(name, Some(port), like));
         return Ok(());
     }
     let addresses = resolve(&word.text, 80, word)?;
     let peers = addresses.into_iter().map(|address| like.elsewhere(address));
     own.group.peers.extend(peers);
     Ok(())
+}
+
+/// What `service=` wants of the name before it.
+fn check_service(word: &Word, is_asked_for: bool) -> Result<(), Problem> {
+    let text = word.text.as_str();
+    let (host, port) = super::listen::split_port(text);
+    let lacks = match () {
+        () if !is_asked_for => "requires \"resolve\" parameter",
+        () if port.is_some() || text.starts_with("unix:") => "may not have port",
+        () if text.starts_with('[') || host.parse::<IpAddr>().is_ok() => "requires domain name",
+        () => return Ok(()),
+    };
+    let message = format!("service upstream \"{text}\" {lacks}");
+    Err(Problem::emerg(&word.at, message))
+}
+
+/// The name of a service's records (RFC 2782): of `http` it is `_http._tcp.HOST`; one with
+/// dots is written as it is.
+fn name_of_service(service: &str, host: &str) -> String {
+    match service.contains('.') {
+        true => format!("{service}.{host}"),
+        false => format!("_{service}._tcp.{host}"),
+    }
 }
 
 /// The name and the port of a server; none where it has an address.
@@ -326,13 +355,10 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
         "down" => peer.down = true,
         "max_conns" => peer.max_conns = number()? as usize,
         "resolve" if option.text == "resolve" => {}
-        "service" if value.is_empty() => {
+        "service" if option.text == "service=" => {
             return Err(Problem::emerg(&option.at, "service is empty"));
         }
-        "service" => {
-            let instead = "records of kind SRV are not asked for; write the port, and `resolve`";
-            return Err(arguments::unsupported_parameter(option, instead));
-        }
+        "service" if !value.is_empty() => {}
         "route" | "drain" => {
             let instead = "sessions are not tied to a server; use ip_hash or hash";
             return Err(arguments::unsupported_parameter(option, instead));

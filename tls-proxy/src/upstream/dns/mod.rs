@@ -3,7 +3,7 @@
 //! again (`server … resolve`): one worker asks, and what it finds is for all of them.
 //!
 //! A resolver crate was looked at: hickory-resolver alone is larger than what
-//! is left of the image, for two kinds of record.
+//! is left of the image, for three kinds of record.
 
 mod client;
 pub(crate) mod message;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 pub(crate) use client::Failure;
 pub(crate) use message::Kind;
 
-use crate::config::group::{Address, Members, Upstream};
+use crate::config::group::{Address, Members, Named, Server, Upstream};
 use crate::config::resolver::Resolver;
 
 /// Most names that are remembered; beyond it those that end first go.
@@ -149,22 +149,19 @@ async fn follow_name(of: Weak<Members>, index: usize) {
     while let Some(members) = of.upgrade() {
         let named = &members.names[index];
         let resolver = &members.resolver;
-        let kinds = kinds(resolver);
-        let found = client::look_up(&named.name, &resolver.servers, kinds, members.timeout).await;
+        let found = find(named, resolver, members.timeout).await;
         let failure = found.as_ref().err().copied();
         if let Some(failure) = failure.filter(|_| failure != before) {
             tracing::error!("{} could not be resolved ({failure})", named.name);
         }
         before = failure;
         let pause = match found {
-            Ok(found) => {
-                let addresses = found.addresses.iter();
-                let addresses = addresses.map(|ip| SocketAddr::new(*ip, named.port));
-                members.update(named, &addresses.collect::<Vec<_>>());
-                resolver.valid.unwrap_or(found.ttl)
+            Ok((servers, ttl)) => {
+                members.update(named, servers);
+                resolver.valid.unwrap_or(ttl)
             }
             Err(Failure::NotFound) => {
-                members.update(named, &[]);
+                members.update(named, Vec::new());
                 resolver.valid.unwrap_or(AFTER_FAILURE).min(AFTER_FAILURE)
             }
             // Servers that are known stay.
@@ -173,6 +170,33 @@ async fn follow_name(of: Weak<Members>, index: usize) {
         drop(members);
         tokio::time::sleep(pause.max(SHORTEST)).await;
     }
+}
+
+/// The servers behind a name, and for how long that holds.
+async fn find(
+    named: &Named,
+    resolver: &Resolver,
+    limit: Duration,
+) -> Result<(Vec<Server>, Duration), Failure> {
+    let (servers, kinds) = (&resolver.servers, kinds(resolver));
+    if let Some(port) = named.port {
+        let found = client::look_up(&named.name, servers, kinds, limit).await?;
+        let addresses = found.addresses.into_iter();
+        let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
+        return Ok((servers.collect(), found.ttl));
+    }
+    let places = client::look_up_service(&named.name, servers, kinds, limit).await?;
+    let first = places.iter().map(|(service, _)| service.priority).min();
+    let ttl = places.iter().map(|(_, found)| found.ttl).min();
+    let servers = places.into_iter().flat_map(|(service, found)| {
+        let addresses = found.addresses.into_iter();
+        addresses.filter_map(move |ip| {
+            let address = SocketAddr::new(ip, service.port);
+            let is_first = Some(service.priority) == first;
+            named.server_of_service(address, service.weight, is_first)
+        })
+    });
+    Ok((servers.collect(), ttl.unwrap_or(SHORTEST)))
 }
 
 /// The groups as one worker knows them.
