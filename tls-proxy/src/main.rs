@@ -59,6 +59,11 @@ fn show_problems(loaded: &Configuration) {
     );
 }
 
+/// What has another effect than in nginx.
+fn show_notices(loaded: &Configuration) {
+    let _ = conf::render(&loaded.notices, &[], &mut std::io::stderr());
+}
+
 fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
     let loaded = load(options).opened();
     show_problems(&loaded);
@@ -72,6 +77,7 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
         return ExitCode::from(FAILURE);
     }
     if !quiet {
+        show_notices(&loaded);
         say(&format!(
             "nginx: the configuration file {name} syntax is ok\n"
         ));
@@ -139,6 +145,7 @@ fn tell_problems(loaded: &Configuration, form: Form) {
     }
     for problem in &loaded.problems {
         let level = match problem.severity {
+            conf::Severity::Notice => Level::Notice,
             conf::Severity::Warn => Level::Warn,
             conf::Severity::Emerg => Level::Emerg,
         };

@@ -88,7 +88,7 @@ pub(crate) fn meaning(data: &[u8]) {
 pub(crate) fn dns(data: &[u8]) {
     let name = message::encode_name("a.example").expect("a name");
     let other = message::encode_name("b.example").expect("a name");
-    for kind in [Kind::A, Kind::Aaaa] {
+    for kind in [Kind::A, Kind::Aaaa, Kind::Srv] {
         // As it is, and behind the head of an answer, which a fuzzer seldom finds.
         let mut answer = message::question(7, &name, kind);
         assert_eq!(message::parse(&answer, 7, &name, kind), None);
@@ -101,6 +101,7 @@ pub(crate) fn dns(data: &[u8]) {
             };
             // Name, kind, class, time, length, address.
             assert!(read.addresses.len() * 15 <= bytes.len());
+            assert!(read.services.len() * 18 <= bytes.len());
             assert!(
                 read.alias
                     .is_none_or(|alias| (1..=255).contains(&alias.len()))

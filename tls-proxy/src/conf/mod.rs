@@ -4,12 +4,14 @@
 //! Read in this order: `tree` (what comes of it), `lexer` and `word` (bytes to words),
 //! `parse` (words to a tree),
 //! `include` (files, globs, the entry point [`load`]), `problem` and `render`
-//! (what is said when something is wrong), `units` (`10m`, `75s`, `on`).
+//! (what is said when something is wrong), `nearest` (typing errors), `units`
+//! (`10m`, `75s`, `on`).
 //! What a directive means is not known here; `modules` knows.
 
 mod glob;
 mod include;
 mod lexer;
+mod nearest;
 mod parse;
 mod problem;
 mod render;
@@ -19,6 +21,7 @@ mod word;
 
 pub(crate) use include::reason;
 pub use include::{Entry, Loaded, LoadedFile, Main, load};
+pub(crate) use nearest::did_you_mean;
 pub use problem::{Problem, Severity};
 pub use render::render;
 pub use tree::{Directive, Position, Word};

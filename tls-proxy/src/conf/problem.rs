@@ -8,6 +8,8 @@ use super::Position;
 /// How bad it is; nginx's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
+    /// Worth knowing for whoever asks: another effect than in nginx.
+    Notice,
     /// Worth saying; the configuration is used all the same.
     Warn,
     /// The configuration is refused.
@@ -17,6 +19,7 @@ pub enum Severity {
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Notice => "notice",
             Self::Warn => "warn",
             Self::Emerg => "emerg",
         })
@@ -50,6 +53,12 @@ impl Problem {
     #[must_use]
     pub fn warn(at: &Position, message: impl Into<String>) -> Self {
         Self::new(Severity::Warn, Some(at), message.into())
+    }
+
+    /// Something to know, and no problem.
+    #[must_use]
+    pub fn notice(at: &Position, message: impl Into<String>) -> Self {
+        Self::new(Severity::Notice, Some(at), message.into())
     }
 
     /// A problem of no line; the configuration is refused.

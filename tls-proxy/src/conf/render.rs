@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{LoadedFile, Position, Problem};
+use super::{LoadedFile, Position, Problem, Severity};
 
 /// Characters of a source line that are shown; longer ones are clipped
 /// around the column.
@@ -21,7 +21,10 @@ pub fn render(problems: &[Problem], files: &[LoadedFile], out: &mut impl Write) 
             problem.severity,
             escape(&problem.to_string())
         )?;
-        if let Some((line, caret)) = problem.at.as_ref().and_then(|at| excerpt(at, files)) {
+        // What is no problem is one line.
+        let place = problem.at.as_ref();
+        let place = place.filter(|_| problem.severity != Severity::Notice);
+        if let Some((line, caret)) = place.and_then(|at| excerpt(at, files)) {
             writeln!(out, "    {line}\n    {}^", " ".repeat(caret))?;
         }
         if let Some(help) = &problem.help {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::group::{Address, Upstream, Zone};
+use super::group::{Address, Upstream};
 use super::listen::Listen;
 use super::locations::Tree;
 use super::names::ServerName;
 use super::parts::Parts;
 use super::process;
-use super::spec::SpecTables;
+use super::spec::Directives;
+use super::zone::Zone;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::files::{LogFile, LogFileId};
@@ -35,8 +36,8 @@ pub(crate) struct Draft {
     pub(crate) upstream_zones: Vec<Zone>,
     /// What modules keep once.
     pub(crate) parts: Parts,
-    /// What directives there are.
-    pub(crate) directives: SpecTables,
+    /// What directives there are; none in a test of one alone.
+    pub(crate) directives: Option<Directives>,
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
     pub(crate) groups: Vec<Arc<Upstream>>,
@@ -51,6 +52,8 @@ pub(crate) struct Draft {
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
+    /// What has another effect than in nginx.
+    pub(crate) notices: Vec<Problem>,
 }
 
 /// What relative paths are relative to.
@@ -107,13 +110,13 @@ impl Draft {
     /// One that nothing has been read into; `variables` are those that are there without
     /// it, `problems` are those of the files.
     pub(crate) fn new(
-        directives: SpecTables,
+        directives: Directives,
         variables: Registry,
         paths: Paths,
         problems: Vec<Problem>,
     ) -> Self {
         Self {
-            directives,
+            directives: Some(directives),
             paths,
             problems,
             variables,

@@ -1,49 +1,16 @@
-//! Groups of servers that a request may go to.
+//! Groups of servers that a request may go to, and those whose servers are found while
+//! the program runs (`server … resolve`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::method::Method;
-use crate::conf::{Position, Problem};
-
-/// One `zone` of an `upstream` block.
-#[derive(Debug)]
-pub(crate) struct Zone {
-    pub(crate) name: Box<str>,
-    /// Bytes; none where another line says it.
-    pub(crate) size: Option<u64>,
-    pub(crate) at: Position,
-}
-
-impl Zone {
-    /// What nginx says of zones that no line gives a size, or two lines a different one.
-    pub(crate) fn check(zones: &[Self]) -> impl Iterator<Item = Problem> {
-        let size = |name: &str| {
-            let mut same = zones.iter().filter(move |zone| *zone.name == *name);
-            same.find_map(|zone| zone.size)
-        };
-        zones.iter().filter_map(move |zone| {
-            let name = &zone.name;
-            match (size(name), zone.size) {
-                (None, _) => {
-                    let message = format!("zero size shared memory zone \"{name}\"");
-                    Some(Problem::emerg(&zone.at, message).with_help("write a size, as 64k"))
-                }
-                (Some(first), Some(own)) if own != first => {
-                    let message = format!(
-                        "the size {own} of shared memory zone \"{name}\" conflicts with \
-                         already declared size {first}"
-                    );
-                    Some(Problem::emerg(&zone.at, message))
-                }
-                _ => None,
-            }
-        })
-    }
-}
+use super::method::{Method, Ring};
+use super::resolver::Resolver;
 
 /// Where a peer is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,8 +50,10 @@ pub struct Peer {
     pub backup: bool,
     /// `down`.
     pub down: bool,
-    /// What all workers know of it.
-    pub(crate) account: Account,
+    /// Which line of its group it is from.
+    pub(crate) line: usize,
+    /// What all workers know of it, as long as it is there.
+    pub(crate) account: Arc<Account>,
 }
 
 /// What all workers know of a peer, and each may change at any time without waiting for
@@ -102,13 +71,6 @@ pub(crate) struct Account {
     pub(crate) checked: AtomicU64,
     /// Requests under way.
     pub(crate) active: AtomicUsize,
-}
-
-impl Clone for Account {
-    /// Another peer has an account of its own.
-    fn clone(&self) -> Self {
-        Self::default()
-    }
 }
 
 /// A group of peers.
@@ -136,6 +98,10 @@ pub struct Upstream {
     /// Its peers are what a resolver found: nothing is remembered of them when
     /// the request has ended.
     pub transient: bool,
+    /// Its servers are found while the program runs; `peers` are those written down.
+    pub(crate) members: Option<Arc<Members>>,
+    /// What such a group is in all of its generations: connections that are kept are its.
+    pub(crate) identity: Option<Arc<()>>,
 }
 
 impl Default for Upstream {
@@ -151,6 +117,8 @@ impl Default for Upstream {
             keepalive_local: true,
             method: Method::RoundRobin,
             transient: false,
+            members: None,
+            identity: None,
         }
     }
 }
@@ -159,6 +127,23 @@ impl Upstream {
     /// How many of its servers a request may be sent to.
     pub(crate) fn tries(&self) -> usize {
         self.peers.iter().filter(|peer| !peer.down).count()
+    }
+
+    /// The same group with other servers.
+    fn with_peers(&self, peers: Vec<Peer>) -> Self {
+        let method = match &self.method {
+            Method::Consistent(key, _) => Method::Consistent(key.clone(), Ring::new(&peers)),
+            other => other.clone(),
+        };
+        Self {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            identity: self.identity.clone(),
+            peers,
+            method,
+            members: None,
+            ..*self
+        }
     }
 
     /// The group that an address written in `proxy_pass` stands for.
@@ -186,7 +171,17 @@ impl Peer {
             max_conns: 0,
             backup: false,
             down: false,
-            account: Account::default(),
+            line: 0,
+            account: Arc::default(),
+        }
+    }
+
+    /// Another server of the same line.
+    pub(crate) fn elsewhere(&self, address: Address) -> Self {
+        Self {
+            address,
+            account: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -199,3 +194,189 @@ impl Peer {
         }
     }
 }
+
+/// A name of a `server` line, which is asked for again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    /// The name that is asked for.
+    pub(crate) name: String,
+    /// The port of every address; none where records of kind SRV say it (`service=`).
+    pub(crate) port: Option<u16>,
+    /// What the line says of each of its servers.
+    like: Peer,
+}
+
+/// One server that such a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    weight: u32,
+    backup: bool,
+}
+
+/// What a group of such lines is made of. All workers share it.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) names: Vec<Named>,
+    pub(crate) resolver: Arc<Resolver>,
+    /// `resolver_timeout`.
+    pub(crate) timeout: Duration,
+    /// Rises with every change, so that a worker sees one without waiting for anybody.
+    generation: AtomicU64,
+    current: Mutex<Arc<Upstream>>,
+}
+
+impl Server {
+    /// Whether a peer is this server.
+    fn is(&self, peer: &Peer) -> bool {
+        peer.address == Address::Tcp(self.address)
+            && (peer.weight, peer.backup) == (self.weight, self.backup)
+    }
+}
+
+impl Named {
+    /// A line; `like` is what it says besides.
+    pub(crate) fn new(name: &str, port: Option<u16>, like: Peer) -> Self {
+        Self {
+            name: name.to_owned(),
+            port,
+            like,
+        }
+    }
+
+    /// Whether its servers are asked where the others have failed.
+    pub(crate) fn is_backup(&self) -> bool {
+        self.like.backup
+    }
+
+    /// One of its servers, of which nothing is known yet.
+    fn peer(&self, server: &Server) -> Peer {
+        Peer {
+            weight: server.weight,
+            backup: server.backup,
+            ..self.like.elsewhere(Address::Tcp(server.address))
+        }
+    }
+
+    /// A server that is as the line says.
+    pub(crate) fn server(&self, address: SocketAddr) -> Server {
+        Server {
+            address,
+            weight: self.like.weight,
+            backup: self.like.backup,
+        }
+    }
+
+    /// A server that a record of kind SRV names: those of the lowest priority come first,
+    /// the others are backups; there are none behind those of a line that is a backup
+    /// itself. The line's own weight goes before the record's.
+    pub(crate) fn server_of_service(
+        &self,
+        address: SocketAddr,
+        weight: u16,
+        is_first: bool,
+    ) -> Option<Server> {
+        let weight = match self.like.weight {
+            1 => u32::from(weight.max(1)),
+            own => own,
+        };
+        let backup = self.like.backup || !is_first;
+        (is_first || !self.like.backup).then_some(Server {
+            address,
+            weight,
+            backup,
+        })
+    }
+}
+
+impl Members {
+    /// Those of `group`, which has the servers whose addresses are written down.
+    pub(crate) fn new(
+        names: Vec<Named>,
+        resolver: Arc<Resolver>,
+        timeout: Duration,
+        group: &Upstream,
+    ) -> Self {
+        Self {
+            names,
+            resolver,
+            timeout,
+            generation: AtomicU64::new(0),
+            current: Mutex::new(Arc::new(group.with_peers(group.peers.clone()))),
+        }
+    }
+
+    /// A number that is another one after every change.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Acquire)
+    }
+
+    /// The group with its servers of the moment. Waits for whoever changes them: to be
+    /// asked for only when the generation is another one.
+    pub(crate) fn current(&self) -> Arc<Upstream> {
+        self.lock().clone()
+    }
+
+    /// A name stands for these servers from now on. Those that stay keep what is known of
+    /// them.
+    pub(crate) fn update(&self, named: &Named, mut found: Vec<Server>) {
+        let mut current = self.lock();
+        found.sort_unstable_by_key(|server| (server.backup, server.address));
+        let all = current.peers.iter();
+        let (mut own, mut peers): (Vec<&Peer>, Vec<&Peer>) =
+            all.partition(|peer| peer.line == named.like.line);
+        let (mut fresh, mut is_new) = (Vec::new(), false);
+        for server in &found {
+            // Of two records that are the same each is a server.
+            match own.iter().position(|peer| server.is(peer)) {
+                Some(known) => fresh.push(own.swap_remove(known).clone()),
+                None => {
+                    is_new = true;
+                    fresh.push(named.peer(server));
+                }
+            }
+        }
+        if !is_new && own.is_empty() {
+            return;
+        }
+        peers.extend(&fresh);
+        peers.sort_by_key(|peer| peer.line);
+        let next = Arc::new(current.with_peers(peers.into_iter().cloned().collect()));
+        *current = next;
+        self.generation.fetch_add(1, Release);
+    }
+
+    /// Takes over what an earlier configuration has found for the same names.
+    pub(crate) fn adopt(&self, old: &Self) {
+        let before = old.current();
+        for named in &self.names {
+            let mut same = old.names.iter();
+            let Some(same) = same.find(|own| own.name == named.name) else {
+                continue;
+            };
+            let peers = before.peers.iter();
+            let peers = peers.filter(|peer| peer.line == same.like.line);
+            let servers = peers.filter_map(|peer| match (&peer.address, named.port) {
+                (Address::Tcp(own), Some(port)) => {
+                    Some(named.server(SocketAddr::new(own.ip(), port)))
+                }
+                (Address::Tcp(own), None) => Some(Server {
+                    address: *own,
+                    weight: peer.weight,
+                    backup: peer.backup,
+                }),
+                (Address::Unix(_), _) => None,
+            });
+            self.update(named, servers.collect());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Upstream>> {
+        // Nothing is half done where somebody panicked.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

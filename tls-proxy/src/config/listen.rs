@@ -52,6 +52,8 @@ pub struct Listen {
     pub backlog: Option<u32>,
     /// `ipv6only=`.
     pub ipv6_only: bool,
+    /// It says how the socket is made (`backlog=`, `reuseport`); one line of an address may.
+    pub makes_socket: bool,
     /// Where the line stands.
     pub at: Position,
 }

@@ -10,9 +10,11 @@ pub(crate) mod method;
 pub(crate) mod names;
 pub(crate) mod parts;
 pub(crate) mod process;
+pub(crate) mod resolver;
 pub(crate) mod settings;
 pub(crate) mod spec;
 pub(crate) mod walk;
+pub(crate) mod zone;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +113,19 @@ impl Config {
     /// A server by its number.
     pub fn server(&self, id: ServerId) -> &Server {
         &self.servers[id.0]
+    }
+
+    /// Takes over what an earlier configuration has found out of names.
+    pub(crate) fn adopt_members(&self, old: &Self) {
+        let members = |group: &&Arc<Upstream>| group.members.is_some();
+        for group in self.upstreams.iter().filter(members) {
+            let mut same = old.upstreams.iter().filter(members);
+            let same = same.find(|own| own.name == group.name);
+            let same = same.and_then(|own| own.members.as_ref());
+            if let (Some(own), Some(same)) = (&group.members, same) {
+                own.adopt(same);
+            }
+        }
     }
 
     /// How long the certificates in force hold, each file once.

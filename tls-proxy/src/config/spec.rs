@@ -5,6 +5,7 @@ use super::draft::{Draft, LocationDraft, Pattern, ServerDraft};
 use super::parts::Parts;
 use super::settings::Settings;
 use crate::conf::{Directive, Problem};
+use crate::directive::differs::Differs;
 use crate::directive::value::Value;
 
 /// The kinds of block a directive may stand in, as a set.
@@ -92,6 +93,8 @@ pub(crate) struct Spec {
     /// What an accepted directive is checked for.
     pub(crate) value: Value,
     pub(crate) effect: Effect,
+    /// How its effect differs from nginx's.
+    pub(crate) differs: Option<Differs>,
 }
 
 impl Spec {
@@ -121,6 +124,7 @@ impl Spec {
             repeats: false,
             value: Value::Any,
             effect,
+            differs: None,
         }
     }
 
@@ -139,6 +143,19 @@ impl Spec {
         Self { value, ..self }
     }
 
+    /// Accepted, with another effect than in nginx: `-t` says what it is in these words, or
+    /// in those of `Effect::Accepted` if there are none, and which heading of
+    /// `docs/differences.md` to read.
+    pub(crate) const fn differs(
+        self,
+        when: fn(&Directive) -> bool,
+        words: &'static str,
+        read: &'static str,
+    ) -> Self {
+        let differs = Some(Differs { when, words, read });
+        Self { differs, ..self }
+    }
+
     /// May be repeated in one block.
     pub(crate) const fn repeats(self) -> Self {
         Self {
@@ -154,15 +171,13 @@ pub(crate) const MANY: usize = usize::MAX;
 /// Tables of directives, each with its name in the documentation.
 pub(crate) type SpecTables = &'static [(&'static str, &'static [Spec])];
 
-/// Finds a directive by its name and, where two modules share the name, by
-/// where it stands.
-pub(crate) fn find(tables: SpecTables, name: &str, context: Contexts) -> Option<&'static Spec> {
-    let mut named = tables
-        .iter()
-        .flat_map(|(_, table)| table.iter())
-        .filter(|spec| spec.name == name);
-    let first = named.clone().next();
-    named.find(|spec| spec.contexts.meets(context)).or(first)
+/// How the directives that there are are found.
+#[derive(Clone, Copy)]
+pub(crate) struct Directives {
+    /// By name and, where two modules share the name, by where it stands.
+    pub(crate) find: fn(&str, Contexts) -> Option<&'static Spec>,
+    /// What is wrong with one that is not found.
+    pub(crate) unknown: fn(&Directive, Contexts) -> Problem,
 }
 
 /// Where a directive stands while its effect is computed.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::draft::Draft;
 use super::settings::Settings;
-use super::spec::{Contexts, Effect, MANY, Place, Scope, Spec, find};
+use super::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
 use crate::conf::{Directive, Problem};
+use crate::directive::{arguments, differs};
 
 /// Applies the directives of one block: first those that change its settings,
 /// then the blocks inside, which start with what came of that. Servers come
@@ -24,6 +25,12 @@ pub(crate) fn walk_block(
         let Some(spec) = check(directive, context, draft) else {
             continue;
         };
+        let reason = match spec.effect {
+            Effect::Accepted(why) => why,
+            _ => "",
+        };
+        let notices = differs::of(directive, spec.differs, reason);
+        draft.notices.extend(notices);
         let first_here = seen.insert(name);
         if !first_here && !spec.repeats {
             let message = format!("\"{name}\" directive is duplicate");
@@ -47,10 +54,7 @@ pub(crate) fn walk_block(
                 Ok(())
             }
             Effect::Accepted(_) => spec.value.check(directive),
-            Effect::Refused(help) => {
-                let message = format!("the \"{name}\" directive is not supported");
-                Err(Problem::emerg(&directive.name.at, message).with_help(help))
-            }
+            Effect::Refused(help) => Err(arguments::unsupported(directive, help)),
         };
         draft.problems.extend(result.err());
     }
@@ -77,6 +81,7 @@ pub(crate) fn walk_block(
 
 /// Finds a directive's entry and checks what the entry says of it.
 fn check(directive: &Directive, context: Contexts, draft: &mut Draft) -> Option<&'static Spec> {
+    let directives = draft.directives?;
     let problems = &mut draft.problems;
     let name = directive.name.text.as_str();
     let at = &directive.name.at;
@@ -84,8 +89,8 @@ fn check(directive: &Directive, context: Contexts, draft: &mut Draft) -> Option<
         problems.push(problem.with_help_if(directive.missing_semicolon()));
         None
     };
-    let Some(spec) = find(draft.directives, name, context) else {
-        return refuse(Problem::emerg(at, format!("unknown directive \"{name}\"")));
+    let Some(spec) = (directives.find)(name, context) else {
+        return refuse((directives.unknown)(directive, context));
     };
     if !spec.contexts.meets(context) {
         let help = format!("it may stand in: {}", spec.contexts.names().join(", "));

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use self::problems::in_order;
 use crate::conf::{Loaded, Problem, Severity};
 use crate::config::draft::{Draft, FinishedServer, Paths};
-use crate::config::group::Zone;
 use crate::config::listen::{Endpoint, Listen};
 use crate::config::names::{Names, ServerName};
 use crate::config::spec::{Contexts, Place};
 use crate::config::walk::walk_block;
+use crate::config::zone::Zone;
 use crate::config::{Address, Config, Server, ServerId};
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
@@ -28,6 +28,8 @@ pub(crate) struct Built {
     pub(crate) config: Option<Config>,
     /// Everything that is wrong, warnings too.
     pub(crate) problems: Vec<Problem>,
+    /// What has another effect than in nginx.
+    pub(crate) notices: Vec<Problem>,
     /// `pid`, as far as it could be read.
     pub(crate) pid: PathBuf,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Built {
 /// with it.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     let mut draft = Draft::new(
-        modules::TABLES,
+        modules::DIRECTIVES,
         modules::VARIABLES.registry(),
         paths,
         loaded.problems,
@@ -78,8 +80,34 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     Built {
         pid: draft.main.pid,
         problems: draft.problems,
+        notices: once_each(draft.notices),
         config: config.filter(|_| !refused),
     }
+}
+
+/// The first of each message, with how many more lines say the same.
+fn once_each(notices: Vec<Problem>) -> Vec<Problem> {
+    let mut first: Vec<(Problem, usize)> = Vec::new();
+    for notice in notices {
+        match first
+            .iter_mut()
+            .find(|(own, _)| own.message == notice.message)
+        {
+            Some((_, more)) => *more += 1,
+            None => first.push((notice, 0)),
+        }
+    }
+    let said = first.into_iter().map(|(mut notice, more)| {
+        match more {
+            0 => {}
+            1 => notice.message.push_str(" (and one more line)"),
+            _ => notice
+                .message
+                .push_str(&format!(" (and {more} more lines)")),
+        }
+        notice
+    });
+    said.collect()
 }
 
 fn is_refused(problems: &[Problem]) -> bool {
@@ -181,6 +209,7 @@ fn add_default_listen(server: &mut FinishedServer) {
             proxy_protocol: false,
             backlog: None,
             ipv6_only: true,
+            makes_socket: false,
             at: server.at.clone(),
         });
     }
@@ -201,6 +230,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
             let at = *index.entry(listen.address.clone()).or_insert_with(|| {
                 let first = Listen {
                     default_server: false,
+                    makes_socket: false,
                     ..listen.clone()
                 };
                 addresses.push(Address {
@@ -258,6 +288,11 @@ fn name_servers(
 /// Options of one `listen` hold for the address, whoever writes them.
 fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut Vec<Problem>) {
     let own = &mut address.listen;
+    if own.makes_socket && listen.makes_socket {
+        let message = format!("duplicate listen options for {}", listen.address);
+        problems.push(Problem::emerg(&listen.at, message));
+    }
+    own.makes_socket |= listen.makes_socket;
     own.ssl |= listen.ssl;
     own.http2 |= listen.http2;
     own.proxy_protocol |= listen.proxy_protocol;

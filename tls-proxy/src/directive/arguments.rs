@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Problem, Word, did_you_mean, units};
 
 /// The first argument; the table has checked that it is there.
 pub(crate) fn first(directive: &Directive) -> &Word {
@@ -14,7 +14,7 @@ pub(crate) fn always(directive: &Directive) -> Result<bool, Problem> {
     match directive.args.get(2) {
         None => Ok(false),
         Some(word) if word.text == "always" => Ok(true),
-        Some(word) => Err(invalid_parameter(word)),
+        Some(word) => Err(unknown_parameter(word, &["always"])),
     }
 }
 
@@ -114,12 +114,48 @@ pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, P
     let found = found.find(|(name, _)| name.eq_ignore_ascii_case(&word.text));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
-            .with_help(format!("write {}", names.join(" or ")))
+        unknown_value(word, &names)
     })
 }
 
 /// A parameter nobody knows.
 pub(crate) fn invalid_parameter(word: &Word) -> Problem {
     Problem::emerg(&word.at, format!("invalid parameter \"{}\"", word.text))
+}
+
+/// A parameter that is none of these, which may be a typing error; a value behind `=` is
+/// not looked at.
+pub(crate) fn unknown_parameter(word: &Word, known: &[&str]) -> Problem {
+    let name = word.text.split('=').next().unwrap_or_default();
+    let is_known = |own: &&str| own.trim_end_matches('=') == name;
+    // Then its value is wrong.
+    let near = match known.iter().any(is_known) {
+        true => None,
+        false => did_you_mean(name, known.iter().copied()),
+    };
+    invalid_parameter(word).with_help_if(near)
+}
+
+/// A value that is none of these.
+pub(crate) fn unknown_value(word: &Word, known: &[&str]) -> Problem {
+    Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
+        .with_help(one_of(&word.text, known))
+}
+
+/// What may be written: the nearest of the words, or all of them.
+pub(crate) fn one_of(wrong: &str, known: &[&str]) -> String {
+    did_you_mean(wrong, known.iter().copied())
+        .unwrap_or_else(|| format!("write {}", known.join(" or ")))
+}
+
+/// What nginx knows and this program does not do; the words say what to do instead.
+pub(crate) fn unsupported(directive: &Directive, instead: &str) -> Problem {
+    let message = format!("the \"{}\" directive is not supported", directive.name.text);
+    Problem::emerg(&directive.name.at, message).with_help(instead)
+}
+
+/// What nginx knows behind a directive and this program does not do.
+pub(crate) fn unsupported_parameter(word: &Word, instead: &str) -> Problem {
+    let message = format!("the \"{}\" parameter is not supported", word.text);
+    Problem::emerg(&word.at, message).with_help(instead)
 }

@@ -65,15 +65,8 @@ impl<T: Clone> Inherited<T> {
     /// Reads `on`, `off` or `merge`.
     pub(crate) fn set_mode(&mut self, directive: &Directive) -> Result<(), Problem> {
         let word = arguments::first(directive);
-        self.mode = match word.text.as_str() {
-            "on" => Mode::On,
-            "off" => Mode::Off,
-            "merge" => Mode::Merge,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
-        };
+        let known = [("on", Mode::On), ("off", Mode::Off), ("merge", Mode::Merge)];
+        self.mode = arguments::choice(word, &known)?;
         Ok(())
     }
 }

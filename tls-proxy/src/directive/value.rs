@@ -25,6 +25,10 @@ pub(crate) enum Value {
     Buffers,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// Words that are each one of these, in either case.
+    EachOf(&'static [&'static str]),
+    /// `off` or `0`; anything else is refused, and the words say what to do instead.
+    Off(&'static str),
     /// `off`, or `NAME=VALUE` with one of these names, `max` among them.
     Cache(&'static [(&'static str, Parameter)]),
     /// What the function finds right.
@@ -52,6 +56,8 @@ impl Value {
             Self::Time => units::parse_time_ms(&word.text).is_some(),
             Self::Buffers => return arguments::buffers(directive).map(drop),
             Self::OneOf(known) => known.contains(&word.text.as_str()),
+            Self::EachOf(known) => return check_each(directive, known),
+            Self::Off(instead) => return check_off(directive, instead),
             Self::Cache(known) => return check_cache(directive, known),
             Self::Checked(check) => return check(directive),
         };
@@ -59,12 +65,27 @@ impl Value {
             return Ok(());
         }
         let help = match self {
-            Self::OneOf(known) => format!("write {}", known.join(" or ")),
+            Self::OneOf(known) => arguments::one_of(&word.text, known),
             Self::Number => "write a number".to_owned(),
             Self::Seconds | Self::Time => "write a time such as 30s or 1m30s".to_owned(),
             _ => "write a size such as 4096, 8k or 1m".to_owned(),
         };
         Err(arguments::invalid(directive, word, &help))
+    }
+}
+
+fn check_each(directive: &Directive, known: &[&str]) -> Result<(), Problem> {
+    let is_known = |word: &Word| known.iter().any(|own| own.eq_ignore_ascii_case(&word.text));
+    match directive.args.iter().find(|word| !is_known(word)) {
+        None => Ok(()),
+        Some(word) => Err(arguments::unknown_value(word, known)),
+    }
+}
+
+fn check_off(directive: &Directive, instead: &'static str) -> Result<(), Problem> {
+    match &directive.args[..] {
+        [only] if matches!(only.text.as_str(), "off" | "0") => Ok(()),
+        _ => Err(arguments::unsupported(directive, instead)),
     }
 }
 
@@ -75,7 +96,8 @@ fn check_cache(directive: &Directive, known: &[(&str, Parameter)]) -> Result<(),
             bounded = true;
             continue;
         }
-        let invalid = || arguments::invalid_parameter(word);
+        let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+        let invalid = || arguments::unknown_parameter(word, &names);
         let (name, value) = word.text.split_once('=').ok_or_else(invalid)?;
         let (_, kind) = known
             .iter()
@@ -143,6 +165,25 @@ pub(crate) fn check_levels(directive: &Directive) -> Result<(), Problem> {
     }
 }
 
+/// `*_cache_valid`: statuses or `any`, and a time.
+pub(crate) fn check_valid(directive: &Directive) -> Result<(), Problem> {
+    let Some((time, statuses)) = directive.args.split_last() else {
+        return Ok(());
+    };
+    if units::parse_time_ms(&time.text).is_none() {
+        let message = format!("invalid time value \"{}\"", time.text);
+        return Err(Problem::emerg(&time.at, message));
+    }
+    for word in statuses.iter().filter(|word| word.text != "any") {
+        let status = word.text.parse::<u16>().ok();
+        if !status.is_some_and(|status| (100..=599).contains(&status)) {
+            let message = format!("invalid status \"{}\"", word.text);
+            return Err(Problem::emerg(&word.at, message));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +216,10 @@ mod tests {
             (Value::OneOf(&["epoll"]), "epoll", "poll"),
             (CACHE, "max=2 inactive=1m", "inactive=1m"),
             (CACHE, "off", "max=0"),
+            (Value::EachOf(&["error", "off"]), "error OFF", "error x"),
+            (Value::Off("use gzip"), "off", "on"),
+            (Value::Off("use gzip"), "0", "off on"),
+            (Value::Checked(check_valid), "any 200 1m", "1000 1m"),
             (Value::Checked(check_pool_size), "128", "120"),
             (Value::Checked(check_levels), "x 1 2", "x 0"),
         ] {

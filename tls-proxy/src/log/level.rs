@@ -43,6 +43,11 @@ impl Level {
             .map_or("", |(name, _)| name)
     }
 
+    /// What nginx calls them.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The severity that nginx calls so.
     pub(crate) fn named(name: &str) -> Option<Self> {
         let found = NAMES.iter().find(|(own, _)| *own == name);

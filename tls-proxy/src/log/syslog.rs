@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
-use crate::conf::{Problem, Word};
+use crate::conf::{Problem, Word, did_you_mean};
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
@@ -42,6 +42,9 @@ enum Server {
     Unix(PathBuf),
 }
 
+/// What stands behind `syslog:`.
+const PARAMETERS: [&str; 5] = ["server", "facility", "severity", "tag", "nohostname"];
+
 impl Syslog {
     /// Reads what stands behind `syslog:`.
     pub(crate) fn parse(word: &Word, hostname: &str) -> Result<Self, Problem> {
@@ -54,17 +57,20 @@ impl Syslog {
             let twice = match name {
                 "server" => server.replace(parse_server(value).map_err(fail)?).is_some(),
                 "facility" => facility
-                    .replace(find(&FACILITIES, name, value).map_err(fail)?)
+                    .replace(find(&FACILITIES, name, value, word)?)
                     .is_some(),
                 "severity" => severity
-                    .replace(find(&SEVERITIES, name, value).map_err(fail)?)
+                    .replace(find(&SEVERITIES, name, value, word)?)
                     .is_some(),
                 "tag" => tag.replace(check_tag(value).map_err(fail)?).is_some(),
                 "nohostname" if parameter == name => {
                     hostname = None;
                     false
                 }
-                _ => return Err(fail(format!("unknown syslog parameter \"{parameter}\""))),
+                _ => {
+                    let message = format!("unknown syslog parameter \"{parameter}\"");
+                    return Err(fail(message).with_help_if(did_you_mean(name, PARAMETERS)));
+                }
             };
             if twice {
                 return Err(fail(format!("duplicate syslog \"{name}\"")));
@@ -140,9 +146,12 @@ impl Sender {
     }
 }
 
-fn find(known: &[&str], name: &str, value: &str) -> Result<usize, String> {
+fn find(known: &[&str], name: &str, value: &str, word: &Word) -> Result<usize, Problem> {
     let found = known.iter().position(|own| *own == value);
-    found.ok_or_else(|| format!("unknown syslog {name} \"{value}\""))
+    found.ok_or_else(|| {
+        Problem::emerg(&word.at, format!("unknown syslog {name} \"{value}\""))
+            .with_help_if(did_you_mean(value, known.iter().copied()))
+    })
 }
 
 fn check_tag(tag: &str) -> Result<String, String> {

@@ -76,14 +76,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set("satisfy", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.of_mut::<Settings>().any = match word.text.as_str() {
-            "all" => false,
-            "any" => true,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
-        };
+        scope.settings.of_mut::<Settings>().any =
+            arguments::choice(word, &[("all", false), ("any", true)])?;
         Ok(())
     })
     .default("all")

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::conf::{Problem, units};
+use crate::conf::units;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::{arguments, value};
@@ -34,15 +34,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("The folder for bodies beyond `client_body_buffer_size`; without the line they are streamed and not written to files."),
     Spec::set("client_body_in_file_only", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.of_mut::<Settings>().in_file = match word.text.as_str() {
-            "on" => Some(After::Kept),
-            "clean" => Some(After::Removed),
-            "off" => None,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
-        };
+        let (kept, removed) = (Some(After::Kept), Some(After::Removed));
+        let known = [("on", kept), ("clean", removed), ("off", None)];
+        scope.settings.of_mut::<Settings>().in_file = arguments::choice(word, &known)?;
         Ok(())
     })
     .default("off")

@@ -9,6 +9,7 @@ use crate::config::settings::Inside;
 use crate::config::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
 use crate::config::walk::walk_block;
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::modules::proxy;
@@ -311,6 +312,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(KERNEL),
     )
+    .differs(
+        differs::on,
+        "a connection that timed out is closed, not reset",
+        "connections-that-are-reset",
+    )
     .takes(Value::Flag),
     Spec::new(
         "server_names_hash_max_size",
@@ -386,6 +392,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("idle connections end at once when the drain begins"),
     )
+    .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Time),
 ];
 

@@ -1,9 +1,11 @@
 //! The table of `docs/directives.md`, written from the directives' own homes.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use super::TABLES;
+use super::unsupported::{self, MODULES};
 use crate::config::spec::{Effect, MANY, Spec};
+use crate::directive::value::Value;
 
 /// Every directive as Markdown: what the program knows and what it does.
 #[must_use]
@@ -15,7 +17,8 @@ pub fn directives() -> String {
          - **works**: does what nginx's documentation says; `docs/differences.md` lists exceptions.\n\
          - **accepted**: known, checked for its place and arguments, and without effect here.\n\
          - **refused**: `-t` and the start name the line and say what to do instead.\n\n\
-         Any other directive is unknown and refused with its line.\n",
+         What belongs to [modules that are not here](#modules-that-are-not-here) is refused in the same way.\n\
+         Any other directive is unknown: `-t` names the nearest known one.\n",
     );
     for (module, table) in TABLES {
         // Writing into memory does not fail.
@@ -27,7 +30,50 @@ pub fn directives() -> String {
             write_row(spec, &mut out);
         }
     }
+    write_modules(&mut out);
+    write_settings(&mut out);
     out
+}
+
+/// What turns modules on that are not here, and their variables.
+fn write_modules(out: &mut String) {
+    out.push_str(
+        "\n## Modules that are not here\n\n\
+         Their directives and variables are refused with the words on the right.\n\n\
+         | module | directives | variables | instead |\n|---|---|---|---|\n",
+    );
+    for module in MODULES {
+        let directives = in_code(module.directives.split_whitespace(), "");
+        let variables = in_code(module.variables.split_whitespace(), "$");
+        let (name, instead) = (module.name, module.instead);
+        let _ = writeln!(out, "| {name} | {directives} | {variables} | {instead} |");
+    }
+}
+
+/// What adjusts such modules.
+fn write_settings(out: &mut String) {
+    out.push_str(
+        "\n## Settings of modules that are not here\n\n\
+         They are accepted: where nothing turns their module on, they have no effect in nginx either. \
+         Their values are checked. `off` stands behind those that are refused with any other value.\n\n\
+         | settings of | |\n|---|---|\n",
+    );
+    for (name, table) in unsupported::settings::TABLES {
+        let names = table.iter().map(|spec| match spec.value {
+            Value::Off(_) => format!("{} off", spec.name),
+            _ => spec.name.to_owned(),
+        });
+        let _ = writeln!(out, "| {name} | {} |", in_code(names, ""));
+    }
+}
+
+/// Names between backticks, with `before` in front of each.
+fn in_code(names: impl Iterator<Item = impl Display>, before: &str) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{before}{name}`")).collect();
+    match names.is_empty() {
+        true => "—".to_owned(),
+        false => names.join(" "),
+    }
 }
 
 fn write_row(spec: &Spec, out: &mut String) {
@@ -62,7 +108,9 @@ fn write_row(spec: &Spec, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::all;
     use super::*;
+    use crate::directive::differs;
 
     #[test]
     fn the_documentation_is_what_the_tables_say() {
@@ -72,6 +120,41 @@ mod tests {
             written == directives(),
             "docs/directives.md is old: run `cargo run -p tls-proxy --example directives`"
         );
+    }
+
+    /// What a heading is called in an address, as GitHub has it.
+    fn anchor(heading: &str) -> String {
+        let lower = heading.to_lowercase();
+        let kept = lower
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
+    #[test]
+    fn what_a_notice_tells_to_read_is_there() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/differences.md");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let anchors: Vec<_> = headings.map(anchor).collect();
+        let variables = differs::VARIABLES.iter().map(|(.., read)| *read);
+        let directives = all().filter_map(|spec| spec.differs).map(|own| own.read);
+        for read in directives.chain(variables) {
+            assert!(anchors.iter().any(|own| own == read), "{read}");
+        }
+    }
+
+    #[test]
+    fn every_difference_has_words() {
+        for spec in all() {
+            let said = matches!(spec.effect, Effect::Accepted(_));
+            let own = spec.differs;
+            assert!(
+                own.is_none_or(|own| said || !own.words.is_empty()),
+                "{}",
+                spec.name
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `error_log FILE [LEVEL]`.
 
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::draft::Draft;
 use crate::directive::arguments;
 use crate::log::error_logs::{ErrorLog, ErrorLogs};
@@ -38,7 +38,8 @@ fn parse(directive: &Directive, draft: &mut Draft) -> Result<ErrorLog, Problem> 
             None if debug => Level::Debug,
             None => {
                 let message = format!("invalid log level \"{}\"", word.text);
-                return Err(Problem::emerg(&word.at, message));
+                let help = did_you_mean(&word.text, Level::names());
+                return Err(Problem::emerg(&word.at, message).with_help_if(help));
             }
         };
         if level.replace(own).is_some_and(|_| !debug) {

@@ -60,6 +60,7 @@ impl Default for Settings {
 }
 
 const ALL: Contexts = Contexts::ALL;
+const PIECES: &str = "a body is compressed in the pieces it comes in";
 
 impl ModuleSettings for Settings {}
 
@@ -109,13 +110,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Adds `Vary: Accept-Encoding` to answers that could be compressed."),
     Spec::set("gzip_http_version", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
-        scope.settings.of_mut::<Settings>().version = match word.text.as_str() {
-            "1.0" => Version::Http10,
-            "1.1" => Version::Http11,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
+        scope.settings.of_mut::<Settings>().version = {
+            let known = [("1.0", Version::Http10), ("1.1", Version::Http11)];
+            arguments::choice(word, &known)?
         };
         Ok(())
     })
@@ -157,6 +154,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .about("Browsers that get nothing compressed, as regular expressions; `msie6` is MSIE 4 to 6.")
     .repeats(),
+    Spec::new("gzip_no_buffer", ALL, (1, 1), Effect::Accepted(PIECES)).takes(Value::Flag),
+    Spec::new("postpone_gzipping", ALL, (1, 1), Effect::Accepted(PIECES)).takes(Value::Size),
     Spec::new(
         "gzip_window",
         ALL,

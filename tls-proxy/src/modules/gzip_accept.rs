@@ -2,6 +2,7 @@
 //! (`gzip_proxied`).
 
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;
@@ -86,8 +87,10 @@ impl Proxied {
     ) -> Result<Self, Problem> {
         let mut set = before.map_or(0, |before| before.0);
         for word in &directive.args {
-            let found = NAMES.iter().find(|(name, _)| *name == word.text);
-            let invalid = || Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text));
+            let found = NAMES
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(&word.text));
+            let invalid = || arguments::unknown_value(word, &NAMES.map(|(name, _)| name));
             let bit = found.ok_or_else(invalid)?.1;
             if set & bit != 0 {
                 let message = format!("duplicate value \"{}\"", word.text);

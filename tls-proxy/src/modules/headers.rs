@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::conf::Directive;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
@@ -36,6 +37,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(is_forbidden_in_http2, "the field does not reach clients of HTTP/2", "fields-that-http2-forbids")
     .about("Adds a field to answers of 200, 201, 204, 206, 301-304, 307, 308; `always`: to all.")
     .repeats(),
     Spec::set(
@@ -47,6 +49,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("on")
     .about("Whether the outer block's fields are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
 ];
+
+/// Whether the field is about a connection of HTTP/1.
+fn is_forbidden_in_http2(directive: &Directive) -> bool {
+    let name = directive.args.first().map_or("", |word| &word.text);
+    let mut forbidden = ["Connection", "Proxy-Connection", "Upgrade"].iter();
+    forbidden.any(|own| own.eq_ignore_ascii_case(name))
+}
 
 /// Adds what the request's location says to its answer.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {

@@ -4,6 +4,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
 
@@ -34,6 +35,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().on = arguments::flag(directive)?;
         Ok(())
     })
+    .differs(
+        differs::on,
+        "a request that breaks the rules of HTTP/2 is reset and gets no 400",
+        "malformed-http2-requests",
+    )
     .default("off")
     .about("Serves HTTP/2: by ALPN over TLS, with prior knowledge in clear text."),
     Spec::set(
@@ -55,6 +61,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("frames are as large as the peer allows"),
     )
+    .differs(differs::always, "", "parts-of-http2-that-are-the-librarys")
     .takes(Value::Checked(check_chunk_size)),
     Spec::new(
         "http2_body_preread_size",
@@ -62,6 +69,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("the stream's window bounds what is read ahead"),
     )
+    .differs(differs::always, "", "parts-of-http2-that-are-the-librarys")
     .takes(Value::Checked(check_preread_size)),
     Spec::new(
         "http2_recv_buffer_size",

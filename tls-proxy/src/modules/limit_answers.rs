@@ -52,14 +52,6 @@ pub(crate) fn status(directive: &Directive) -> Result<u16, Problem> {
 /// `info`, `notice`, `warn` or `error`.
 pub(crate) fn level(directive: &Directive) -> Result<Level, Problem> {
     let word = arguments::first(directive);
-    match word.text.as_str() {
-        "info" => Ok(Level::Info),
-        "notice" => Ok(Level::Notice),
-        "warn" => Ok(Level::Warn),
-        "error" => Ok(Level::Error),
-        other => Err(Problem::emerg(
-            &word.at,
-            format!("invalid value \"{other}\""),
-        )),
-    }
+    let known = [Level::Info, Level::Notice, Level::Warn, Level::Error];
+    arguments::choice(word, &known.map(|level| (level.name(), level)))
 }

@@ -84,7 +84,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let key = Template::compile(&directive.args[0], &mut scope.draft.variables)?;
     let word = &directive.args[1];
     let Some(value) = word.text.strip_prefix("zone=") else {
-        return Err(arguments::invalid_parameter(word));
+        return Err(arguments::unknown_parameter(word, &["zone="]));
     };
     let (name, size) = zone_size(word, value)?;
     let definition = Definition {

@@ -84,7 +84,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
                     || Problem::emerg(&word.at, format!("invalid rate \"{}\"", word.text));
                 rate = parse_rate(value).ok_or_else(invalid)?;
             }
-            _ => return Err(arguments::invalid_parameter(word)),
+            _ => return Err(arguments::unknown_parameter(word, &["zone=", "rate="])),
         }
     }
     let ((name, size), word) = named.ok_or_else(|| without_zone(directive))?;
@@ -126,6 +126,9 @@ fn without_zone(directive: &Directive) -> Problem {
     Problem::emerg(&name.at, message)
 }
 
+/// What `limit_req` takes.
+const LIMIT: &[&str] = &["burst=", "delay=", "nodelay", "zone="];
+
 fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let (mut zone, mut burst, mut delay) = (None, 0, 0);
     let thousandths = |word: &Word, name: &str, value: &str| {
@@ -150,7 +153,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
             Some(("burst", value)) => burst = thousandths(word, "burst", value)?,
             Some(("delay", value)) => delay = thousandths(word, "delay", value)?,
             None if word.text == "nodelay" => delay = u64::MAX,
-            _ => return Err(arguments::invalid_parameter(word)),
+            _ => return Err(arguments::unknown_parameter(word, LIMIT)),
         }
     }
     let zone = zone.ok_or_else(|| without_zone(directive))?;

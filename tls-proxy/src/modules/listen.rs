@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Directive, Problem, Word, units};
 use crate::config::listen::{Endpoint, Listen};
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
@@ -25,6 +25,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
+    .differs(has_idle_option, "`deferred`, `fastopen`, `multipath`, `rcvbuf`, `sndbuf` and `so_keepalive` have no effect", "directives-without-effect")
 .default("*:80")
 .about("Address and port (`443-445`: each of these), or `unix:PATH`, and `ssl`, `http2`, `default_server`, `proxy_protocol`, `backlog=`.")
 .repeats()];
@@ -40,6 +41,7 @@ fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Pr
         proxy_protocol: false,
         backlog: None,
         ipv6_only: true,
+        makes_socket: false,
         at: word.at.clone(),
     };
     for option in &directive.args[1..] {
@@ -54,12 +56,51 @@ fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Pr
         .collect())
 }
 
+/// Whether the line has an option that is only checked.
+fn has_idle_option(directive: &Directive) -> bool {
+    let idle = [
+        "deferred",
+        "fastopen",
+        "multipath",
+        "rcvbuf",
+        "sndbuf",
+        "so_keepalive",
+    ];
+    let name = |word: &Word| word.text.split('=').next().map(str::to_owned);
+    let mut names = directive.args.iter().skip(1).filter_map(name);
+    names.any(|name| idle.contains(&name.as_str()))
+}
+
+/// What `listen` takes behind the address.
+pub(crate) const OPTIONS: &[&str] = &[
+    "accept_filter=",
+    "backlog=",
+    "bind",
+    "default",
+    "default_server",
+    "deferred",
+    "fastopen=",
+    "http2",
+    "ipv6only=",
+    "multipath",
+    "proxy_protocol",
+    "quic",
+    "rcvbuf=",
+    "reuseport",
+    "sndbuf=",
+    "so_keepalive=",
+    "ssl",
+];
+
 fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Result<(), Problem> {
-    let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
-    match name {
-        "default_server" | "default" => listen.default_server = true,
-        "ssl" => listen.ssl = true,
-        "http2" => {
+    let (name, value) = match option.text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option.text.as_str(), None),
+    };
+    match (name, value) {
+        ("default_server" | "default", None) => listen.default_server = true,
+        ("ssl", None) => listen.ssl = true,
+        ("http2", None) => {
             listen.http2 = true;
             let message = "the \"listen ... http2\" directive is deprecated, \
                            use the \"http2\" directive instead";
@@ -68,33 +109,78 @@ fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Resu
                 .problems
                 .push(Problem::warn(&option.at, message));
         }
-        "proxy_protocol" => listen.proxy_protocol = true,
-        "backlog" => {
-            let backlog = value
-                .parse()
-                .map_err(|_| Problem::emerg(&option.at, format!("invalid backlog \"{value}\"")))?;
-            listen.backlog = Some(backlog);
-        }
-        "ipv6only" => {
-            listen.ipv6_only = match value {
-                "on" => true,
-                "off" => false,
-                _ => {
-                    let message = format!("invalid ipv6only flags \"{value}\"");
-                    return Err(Problem::emerg(&option.at, message));
-                }
-            }
-        }
-        // The kernel's own choices serve; nothing a client sees depends on them.
-        "reuseport" | "bind" | "deferred" | "rcvbuf" | "sndbuf" | "so_keepalive" | "fastopen"
-        | "setfib" | "multipath" => {}
-        "quic" => {
+        ("proxy_protocol", None) => listen.proxy_protocol = true,
+        ("quic", None) => {
             return Err(Problem::emerg(&option.at, "HTTP/3 is not implemented")
                 .with_help("remove the line; HTTP/2 is served by `http2 on;`"));
         }
-        _ => return Err(arguments::invalid_parameter(option)),
+        ("accept_filter", Some(_)) => {
+            let message = format!(
+                "accept filters \"{}\" are not supported on this platform, ignored",
+                option.text
+            );
+            scope
+                .draft
+                .problems
+                .push(Problem::warn(&option.at, message));
+        }
+        _ => {
+            set_socket_option(listen, option, name, value)?;
+            listen.makes_socket = true;
+        }
     }
     Ok(())
+}
+
+/// What is about the socket. Beside `backlog=` and `ipv6only=` the kernel's own choices
+/// serve; nothing a client sees depends on them.
+fn set_socket_option(
+    listen: &mut Listen,
+    option: &Word,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), Problem> {
+    let valid = match (name, value) {
+        ("reuseport" | "bind" | "deferred" | "multipath", None) => true,
+        ("backlog", Some(value)) => {
+            let backlog = units::parse_number(value).filter(|backlog| *backlog > 0);
+            listen.backlog = backlog.and_then(|backlog| u32::try_from(backlog).ok());
+            listen.backlog.is_some()
+        }
+        ("rcvbuf" | "sndbuf", Some(value)) => units::parse_size(value).is_some(),
+        ("fastopen", Some(value)) => units::parse_number(value).is_some(),
+        ("so_keepalive", Some(value)) if !is_keepalive(value) => {
+            let message = format!("invalid so_keepalive value: \"{value}\"");
+            return Err(Problem::emerg(&option.at, message)
+                .with_help("write on, off, or IDLE:INTERVAL:COUNT such as 30m::10"));
+        }
+        ("so_keepalive", Some(_)) => true,
+        ("ipv6only", Some(value @ ("on" | "off"))) => {
+            listen.ipv6_only = value == "on";
+            true
+        }
+        _ => return Err(arguments::unknown_parameter(option, OPTIONS)),
+    };
+    if valid {
+        return Ok(());
+    }
+    let message = format!("invalid {name} \"{}\"", option.text);
+    Err(Problem::emerg(&option.at, message))
+}
+
+/// `on`, `off`, or three parts of which some are there: two times and a number.
+fn is_keepalive(value: &str) -> bool {
+    if matches!(value, "on" | "off") {
+        return true;
+    }
+    let is_time = |text: &str| text.is_empty() || units::parse_time_s(text).is_some();
+    let is_number = |text: &str| text.is_empty() || units::parse_number(text).is_some();
+    match value.split(':').collect::<Vec<_>>()[..] {
+        [idle, interval, count] => {
+            value != "::" && is_time(idle) && is_time(interval) && is_number(count)
+        }
+        _ => false,
+    }
 }
 
 /// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`, each with a range of ports

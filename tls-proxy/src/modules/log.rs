@@ -13,6 +13,7 @@ use crate::config::draft;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
 use crate::log::form::Form;
@@ -123,6 +124,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL.or(Contexts::IF).or(Contexts::LIMIT_EXCEPT),
         (1, MANY),
         add,
+    )
+    .differs(
+        |it| differs::first(it).contains('$'),
+        "no line is written where the name has `..` in it",
+        "logs-named-by-a-client",
     )
     .default("/dev/stdout combined")
     .about("Where requests are logged, in which format, and `if=` when; also `syslog:` and `gzip`.")
@@ -308,7 +314,10 @@ impl Buffer {
                 self.level = level.ok_or_else(|| invalid("compression level", value))?;
             }
             None if word.text == "gzip" => self.level = 1,
-            _ => return Err(arguments::invalid_parameter(word)),
+            _ => {
+                let known = ["buffer=", "flush=", "gzip", "gzip=", "if="];
+                return Err(arguments::unknown_parameter(word, &known));
+            }
         }
         if self.level > 0 && self.size == 0 {
             self.size = COMPRESSED;

@@ -1,6 +1,6 @@
 //! `log_format`: the lines of access logs, and how values are escaped in them.
 
-use crate::conf::{Directive, Position, Problem, Word};
+use crate::conf::{Directive, Position, Problem, Word, did_you_mean};
 use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
 use crate::request::Request;
@@ -93,7 +93,8 @@ impl Format {
                 "none" => Escape::None,
                 other => {
                     let message = format!("unknown log format escaping \"{other}\"");
-                    return Err(Problem::emerg(&word.at, message));
+                    let help = did_you_mean(other, ["default", "json", "none"]);
+                    return Err(Problem::emerg(&word.at, message).with_help_if(help));
                 }
             };
         }

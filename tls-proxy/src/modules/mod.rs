@@ -39,6 +39,8 @@ pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod log_format;
 pub(crate) mod map;
+#[cfg(test)]
+mod names;
 pub(crate) mod not_modified;
 pub(crate) mod passwords;
 pub(crate) mod process;
@@ -63,13 +65,16 @@ pub(crate) mod stub_status;
 pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;
+pub(crate) mod unsupported;
 pub(crate) mod upstream;
 pub(crate) mod user_agent;
 
 use std::sync::Arc;
 
+use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::settings::{Settings, Slot, Stored};
-use crate::config::spec::SpecTables;
+use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
+use crate::directive::arguments;
 use crate::vars::Tables;
 
 /// Every table, in the order of the documentation.
@@ -136,7 +141,43 @@ pub(crate) const VARIABLES: Tables = Tables {
         realip::VARIABLES,
     ],
     families: &[&proxy_protocol::BALANCER_VALUE],
+    instead_of: |name| unsupported::variable(name).map(|module| module.instead),
 };
+
+/// How the configuration finds directives.
+pub(crate) const DIRECTIVES: Directives = Directives { find, unknown };
+
+/// Finds a directive by its name and, where two modules share the name, by
+/// where it stands.
+pub(crate) fn find(name: &str, context: Contexts) -> Option<&'static Spec> {
+    let mut named = all().filter(|spec| spec.name == name);
+    let first = named.clone().next();
+    named.find(|spec| spec.contexts.meets(context)).or(first)
+}
+
+/// Every directive that is accepted in some way, and those refused in their own table.
+fn all() -> impl Iterator<Item = &'static Spec> + Clone {
+    let tables = TABLES.iter().chain(unsupported::settings::TABLES);
+    tables.flat_map(|(_, table)| table.iter())
+}
+
+/// What is wrong with a directive that has no entry: its module is not here, or it is a
+/// typing error.
+pub(crate) fn unknown(directive: &Directive, context: Contexts) -> Problem {
+    let name = directive.name.text.as_str();
+    if let Some(module) = unsupported::directive(name) {
+        return arguments::unsupported(directive, module.instead);
+    }
+    // Of several that are as near, one that may stand here.
+    let works = |spec: &&Spec| !matches!(spec.effect, Effect::Refused(_));
+    let here = all()
+        .filter(works)
+        .filter(|spec| spec.contexts.meets(context));
+    let known = here.chain(all()).map(|spec| spec.name);
+    let known = known.chain(["include"]).chain(unsupported::directives());
+    Problem::emerg(&directive.name.at, format!("unknown directive \"{name}\""))
+        .with_help_if(did_you_mean(name, known))
+}
 
 /// Lists the settings of all modules: each gets its slot.
 macro_rules! settings {

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
@@ -32,14 +31,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     (1, 1),
     |scope, directive| {
         let word = arguments::first(directive);
-        *scope.settings.of_mut::<Settings>() = match word.text.as_str() {
-            "off" => Settings::Off,
-            "exact" => Settings::Exact,
-            "before" => Settings::Before,
-            other => {
-                let message = format!("invalid value \"{other}\"");
-                return Err(Problem::emerg(&word.at, message));
-            }
+        *scope.settings.of_mut::<Settings>() = {
+            let known = [
+                ("off", Settings::Off),
+                ("exact", Settings::Exact),
+                ("before", Settings::Before),
+            ];
+            arguments::choice(word, &known)?
         };
         Ok(())
     },

@@ -1,13 +1,18 @@
 //! The main context and `events`: the process, not its requests.
 
 use super::log;
+use std::net::ToSocketAddrs as _;
+
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::config::walk::walk_block;
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 
 const ONE_PROCESS: &str = "the program is one process in its container";
+const NO_CORE: &str = "the container runtime decides about core files";
+const NO_DEBUG: &str = "there are no lines of level debug for one client alone";
 const PLATFORM: &str = "the runtime chooses how it waits for events";
 const IDENTITY: &str = "the container's securityContext says who the process is";
 
@@ -84,6 +89,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(
+        differs::always,
+        "it bounds clients' connections, and not those to upstreams",
+        "as-many-connections-as-there-is-room-for",
+    )
     .about(
         "Most client connections of a worker. By default, and at most, as many as the cgroup's \
          memory and the limit on open files allow; beyond it the longest idle one is closed.",
@@ -97,6 +107,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             scope.draft.main.shutdown_timeout = Some(limit);
             Ok(())
         },
+    )
+    .differs(
+        differs::always,
+        "it bounds the end of the program, and not what a reload leaves behind",
+        "connections-that-stay-over-a-reload",
     )
     .about("How long a drain may take before connections are cut."),
     Spec::set("pid", Contexts::MAIN, (1, 1), |scope, directive| {
@@ -126,6 +141,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("it always runs in the foreground"),
     )
+    .differs(differs::on, "", "starting-in-a-container")
     .takes(Value::Flag),
     Spec::new(
         "master_process",
@@ -134,12 +150,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted(ONE_PROCESS),
     )
     .takes(Value::Flag),
-    Spec::new("user", Contexts::MAIN, (1, 2), Effect::Accepted(IDENTITY)),
+    Spec::new("user", Contexts::MAIN, (1, 2), Effect::Accepted(IDENTITY)).differs(
+        differs::always,
+        "",
+        "starting-in-a-container",
+    ),
     Spec::new(
         "worker_rlimit_nofile",
         Contexts::MAIN,
         (1, 1),
         Effect::Accepted("the container runtime sets the limit"),
+    )
+    .differs(
+        differs::always,
+        "the limit is raised as far as the container runtime lets it",
+        "as-many-connections-as-there-is-room-for",
     )
     .takes(Value::Number),
     Spec::new(
@@ -148,6 +173,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         Effect::Accepted("the scheduler places threads within the pod's quota"),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Checked(check_affinity)),
     Spec::new(
         "worker_priority",
@@ -155,6 +181,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted(IDENTITY),
     )
+    .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Checked(check_priority)),
     Spec::new(
         "pcre_jit",
@@ -223,18 +250,63 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .takes(Value::Number),
     Spec::new(
-        "stream",
+        "debug_points",
         Contexts::MAIN,
-        (0, 0),
-        Effect::Refused("plain TCP proxying is not this program's job; keep nginx for it"),
-    ),
+        (1, 1),
+        Effect::Accepted(NO_CORE),
+    )
+    .differs(differs::always, "", "directives-without-effect")
+    .takes(Value::EachOf(&["stop", "abort"])),
     Spec::new(
-        "mail",
+        "worker_rlimit_core",
         Contexts::MAIN,
-        (0, 0),
-        Effect::Refused("mail proxying is not this program's job; keep nginx for it"),
-    ),
+        (1, 1),
+        Effect::Accepted(NO_CORE),
+    )
+    .differs(differs::always, "", "directives-without-effect")
+    .takes(Value::Offset),
+    Spec::new(
+        "working_directory",
+        Contexts::MAIN,
+        (1, 1),
+        Effect::Accepted(NO_CORE),
+    )
+    .differs(differs::always, "", "directives-without-effect"),
+    Spec::new(
+        "ssl_object_cache_inheritable",
+        Contexts::MAIN,
+        (1, 1),
+        Effect::Accepted("a reload reads certificates again where they have changed"),
+    )
+    .takes(Value::Flag),
+    Spec::new(
+        "debug_connection",
+        Contexts::EVENTS,
+        (1, 1),
+        Effect::Accepted(NO_DEBUG),
+    )
+    .differs(differs::always, "", "directives-without-effect")
+    .takes(Value::Checked(check_client))
+    .repeats(),
+    Spec::new(
+        "epoll_events",
+        Contexts::EVENTS,
+        (1, 1),
+        Effect::Accepted(PLATFORM),
+    )
+    .takes(Value::Number),
 ];
+
+/// `debug_connection`: an address, a network, a name or `unix:`.
+fn check_client(directive: &Directive) -> Result<(), Problem> {
+    let word = arguments::first(directive);
+    let host = word.text.split('/').next().unwrap_or_default();
+    if word.text == "unix:" || (host, 0).to_socket_addrs().is_ok() {
+        return Ok(());
+    }
+    let message = format!("host not found in debug_connection \"{}\"", word.text);
+    Err(Problem::emerg(&word.at, message))
+}
 
 /// `worker_priority`: a number that may have a sign.
 fn check_priority(directive: &Directive) -> Result<(), Problem> {
@@ -267,7 +339,7 @@ fn check_affinity(directive: &Directive) -> Result<(), Problem> {
 fn check_thread_pool(directive: &Directive) -> Result<(), Problem> {
     let mut has_threads = false;
     for word in &directive.args[1..] {
-        let invalid = || arguments::invalid_parameter(word);
+        let invalid = || arguments::unknown_parameter(word, &["threads=", "max_queue="]);
         let (name, value) = word.text.split_once('=').ok_or_else(invalid)?;
         let number = units::parse_number(value).ok_or_else(invalid)?;
         match name {

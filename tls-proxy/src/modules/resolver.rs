@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listen;
-use crate::conf::{Directive, Problem, Word, units};
+use crate::conf::{Directive, Problem, Word, did_you_mean, units};
+use crate::config::resolver::Resolver;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
-use crate::upstream::dns::resolver::Resolver;
+use crate::directive::differs;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -40,7 +41,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().resolver = Some(Arc::new(resolver));
         Ok(())
     })
-    .about("Name servers for names in `proxy_pass` that come from variables; `valid=`, `ipv4=off`, `ipv6=off`."),
+    .differs(differs::always, "where one name server fails the next one is asked", "more-than-one-answer-from-name-servers")
+    .about("Name servers for names in `proxy_pass` that come from variables, and for `server … resolve`; `valid=`, `ipv4=off`, `ipv6=off`."),
     Spec::set("resolver_timeout", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         scope.settings.of_mut::<Settings>().timeout = arguments::time(directive, word)?;
@@ -102,8 +104,11 @@ fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     };
     if found.is_empty() {
         let message = format!("host not found in resolver \"{text}\"");
+        let known = ["valid=", "ipv4=", "ipv6="];
+        let name = text.split_once('=').map(|(name, _)| name);
         return Err(Problem::emerg(&word.at, message)
-            .with_help("write the address of a name server, as in /etc/resolv.conf"));
+            .with_help("write the address of a name server, as in /etc/resolv.conf")
+            .with_help_if(name.and_then(|name| did_you_mean(name, known))));
     }
     Ok(found)
 }

@@ -11,6 +11,7 @@ use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::request::Request;
 use crate::tls::settings::{CertificateCache, File};
@@ -38,6 +39,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         }
         Ok(())
     })
+    .differs(differs::on, "nginx 1.25.1 and later refuse it; write `listen … ssl`", "ssl-on")
     .default("off")
     .about("`on` makes every `listen` of the server a TLS one; nginx dropped it in 1.25.1."),
     Spec::set(
@@ -50,6 +52,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(names_server, "$ssl_server_name is in lower case while the file is looked for", "certificates-named-by-variables")
     .about("The certificate and its chain (PEM), whose name may have variables; once for each kind of key.")
     .repeats(),
     Spec::set(
@@ -62,6 +65,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(names_server, "$ssl_server_name is in lower case while the file is looked for", "certificates-named-by-variables")
     .about("The certificate's private key (PEM: PKCS#8, PKCS#1 or SEC1).")
     .repeats(),
     Spec::set(
@@ -126,18 +130,25 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("records are as large as what there is to send, up to 16k"),
     )
+    .differs(differs::always, "", "directives-without-effect")
     .takes(Value::Size),
     Spec::set("ssl_dhparam", HTTP_SERVER, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().dhparam = Some(File::parse(directive, scope.draft));
         Ok(())
     })
-    .about("Without effect: finite-field key exchange is not offered. The file has to exist."),
+    .about("Without effect: finite-field key exchange is not offered. The file has to exist.")
+    .differs(
+        differs::always,
+        "finite-field key exchange is not offered",
+        "directives-without-effect",
+    ),
     Spec::new(
         "ssl_early_data",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted("early data is never accepted, since it can be replayed"),
     )
+    .differs(differs::on, "", "directives-without-effect")
     .takes(Value::Flag),
     Spec::new(
         "ssl_certificate_compression",
@@ -145,6 +156,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("certificates are sent as they are"),
     )
+    .differs(differs::on, "", "directives-without-effect")
     .takes(Value::Flag),
     Spec::set("ssl_certificate_cache", HTTP_SERVER, (1, 3), |scope, directive| {
         scope.settings.of_mut::<Settings>().certificate_cache = certificate_cache(directive)?;
@@ -214,6 +226,12 @@ pub(crate) fn path_of(file: &File, request: &Request) -> Option<PathBuf> {
     (!value.is_empty()).then_some(path)
 }
 
+/// Whether a file's name has the name in it that the client asks for.
+fn names_server(directive: &Directive) -> bool {
+    let mut words = directive.args.iter();
+    words.any(|word| differs::uses(word, "ssl_server_name"))
+}
+
 /// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.
 pub(super) fn protocols(
     directive: &Directive,
@@ -224,8 +242,7 @@ pub(super) fn protocols(
         let known = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
         let same = |own: &&str| own.eq_ignore_ascii_case(&word.text);
         let version = known.into_iter().find(same);
-        let version = version
-            .ok_or_else(|| Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text)))?;
+        let version = version.ok_or_else(|| arguments::unknown_value(word, &known))?;
         let mut before = directive.args[..index].iter();
         if before.any(|other| other.text.eq_ignore_ascii_case(version)) {
             let message = format!("duplicate value \"{}\"", word.text);

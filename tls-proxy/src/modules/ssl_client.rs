@@ -4,6 +4,7 @@
 use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 use crate::log::level::Level;
 use crate::modules::ssl;
@@ -46,6 +47,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             )?;
             Ok(())
         },
+    )
+    .differs(
+        differs::not_off,
+        "some certificates are judged otherwise than by OpenSSL",
+        "client-certificates",
     )
     .default("off")
     .about("Asks clients for certificates; what is missing or wrong is answered with 400."),
@@ -97,6 +103,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         Effect::Accepted("no responder is asked"),
     )
+    .differs(differs::not_off, "", "ocsp")
     .takes(Value::Checked(check_ocsp_cache)),
 ];
 

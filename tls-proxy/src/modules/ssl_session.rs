@@ -2,9 +2,10 @@
 //! it stands in `tls/sessions.rs` and `tls/tickets.rs`.
 
 use super::ssl::add_file;
-use crate::conf::{Directive, Problem, units};
+use crate::conf::{Directive, Problem, did_you_mean, units};
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::modules::ssl;
 use crate::tls::settings::{Cache, File};
 
@@ -50,6 +51,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
+    .differs(
+        |it| differs::first(it) == "none",
+        "it gives no session id",
+        "values-that-other-tls-libraries-know",
+    )
     .default("none")
     .about("Sessions of clients without tickets are kept in memory, shared by the workers.")
     .repeats(),
@@ -71,9 +77,11 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
     let mut cache = None;
     for word in &directive.args {
         let text = word.text.as_str();
+        let kind = text.split(':').next().unwrap_or_default();
         let invalid = || {
             Problem::emerg(&word.at, format!("invalid session cache \"{text}\""))
                 .with_help("write off, none, builtin or shared:NAME:SIZE, as shared:tls:1m")
+                .with_help_if(did_you_mean(kind, ["off", "none", "builtin", "shared"]))
         };
         match text.split(':').collect::<Vec<_>>()[..] {
             ["off" | "none"] => cache = None,

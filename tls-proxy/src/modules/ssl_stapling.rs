@@ -3,6 +3,7 @@
 
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 use crate::modules::ssl;
 use crate::tls::settings::File;
@@ -35,12 +36,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted(NOT_ASKED),
-    ),
+    )
+    .differs(differs::always, "", "ocsp"),
     Spec::new(
         "ssl_stapling_verify",
         HTTP_SERVER,
         (1, 1),
         Effect::Accepted(NOT_ASKED),
     )
+    .differs(differs::on, "", "ocsp")
     .takes(Value::Flag),
 ];

@@ -19,6 +19,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
 use crate::log::level::{Level, shown};
 use crate::message::{internal_path, target::escape_path};
@@ -126,10 +127,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .default("off")
     .about("Only `off`: folders without an index file get 403."),
-    Spec::new("open_file_cache", ALL, (1, 2), CACHE).takes(Value::Cache(&[
-        ("max", Parameter::Count),
-        ("inactive", Parameter::Seconds),
-    ])),
+    Spec::new("open_file_cache", ALL, (1, 2), CACHE)
+        .differs(differs::not_off, "", "directives-without-effect")
+        .takes(Value::Cache(&[
+            ("max", Parameter::Count),
+            ("inactive", Parameter::Seconds),
+        ])),
     Spec::new("open_file_cache_valid", ALL, (1, 1), CACHE).takes(Value::Seconds),
     Spec::new("open_file_cache_min_uses", ALL, (1, 1), CACHE).takes(Value::Number),
     Spec::new("open_file_cache_errors", ALL, (1, 1), CACHE).takes(Value::Flag),
@@ -160,7 +163,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                     Err(crate::conf::Problem::emerg(&word.at, message)
                         .with_help("links are followed; a mounted ConfigMap is made of them"))
                 }
-                _ => Err(arguments::invalid_parameter(word)),
+                _ => Err(arguments::unknown_parameter(
+                    word,
+                    &["off", "on", "if_not_owner"],
+                )),
             }
         }),
     )

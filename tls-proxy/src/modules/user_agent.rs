@@ -3,27 +3,27 @@
 
 use crate::conf::Problem;
 use crate::config::core::NoKeepalive;
-use crate::config::spec::{Contexts, Effect, MANY, Spec};
+use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "keepalive_disable",
         Contexts::ALL,
-        (1, MANY),
+        (1, 2),
         |scope, directive| {
             let mut set = NoKeepalive {
                 msie6: false,
                 safari: false,
             };
             for word in &directive.args {
-                match word.text.as_str() {
+                match word.text.to_ascii_lowercase().as_str() {
                     "none" => {}
                     "msie6" => set.msie6 = true,
                     "safari" => set.safari = true,
-                    other => {
-                        let message = format!("invalid value \"{other}\"");
-                        return Err(Problem::emerg(&word.at, message));
+                    _ => {
+                        let known = ["none", "msie6", "safari"];
+                        return Err(arguments::unknown_value(word, &known));
                     }
                 }
             }

@@ -22,6 +22,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) balance: Balance,
     pub(crate) names: dns::Names,
+    /// Groups of upstreams whose servers are found while it runs.
+    pub(crate) groups: dns::Groups,
     pub(crate) drain: Drain,
     pub(crate) clock: Clock,
     connections: Cell<u64>,
@@ -49,6 +51,7 @@ impl Worker {
             pool: Pool::default(),
             balance: Balance::default(),
             names: dns::Names::default(),
+            groups: dns::Groups::default(),
             drain: Drain::new(),
             clock: Clock::new(),
             connections: Cell::new(0),

@@ -26,6 +26,7 @@ use crate::log::sinks::{Logs, Reopened};
 use crate::net;
 use crate::request::live_config::ConfigHandle;
 use crate::request::worker::Worker;
+use crate::upstream::dns;
 
 /// Threads that check passwords (`auth_basic`) for a worker; a flood of logins
 /// waits for them, each on its own connection, and starts no more.
@@ -183,6 +184,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
         let worker = &server.worker;
         worker.admission.run(|| worker.pool.clear()).await;
     });
+    follow_names(&server.worker);
     let mut listeners = Listeners::default();
     listeners.open(&server, first.listeners);
     let mut closing = worker.drain.closes_idle();
@@ -236,6 +238,13 @@ fn resize(worker: &Worker, capacity: Capacity) {
     worker.admission.resize(capacity);
 }
 
+/// Asks for names of upstreams again and again: one worker does it for all.
+fn follow_names(worker: &Worker) {
+    if worker.number == 0 {
+        dns::follow(&worker.config().upstreams);
+    }
+}
+
 fn obey(server: &Rc<Server>, order: Order, listeners: &mut Listeners) {
     let worker = &server.worker;
     match order {
@@ -247,6 +256,8 @@ fn obey(server: &Rc<Server>, order: Order, listeners: &mut Listeners) {
             worker.set_config(ConfigHandle::new(prepared.config, prepared.logs));
             // Kept for groups of upstreams that are no more.
             worker.pool.clear();
+            worker.groups.clear();
+            follow_names(worker);
             listeners.open(server, prepared.listeners);
             worker.reloaded.notify_waiters();
             acknowledge(taken);

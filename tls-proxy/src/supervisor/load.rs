@@ -24,6 +24,8 @@ pub struct Configuration {
     pub config: Option<Config>,
     /// Everything that is wrong, warnings too.
     pub problems: Vec<Problem>,
+    /// What has another effect than in nginx, for who asks with `-t`.
+    pub notices: Vec<Problem>,
     /// What it was read from, for `-T`, for showing lines, and to be watched.
     pub origin: Origin,
     /// `pid`, as far as it could be read.
@@ -79,6 +81,7 @@ pub fn load(options: &Options) -> Configuration {
     let Built {
         config,
         problems,
+        notices,
         pid,
     } = build(loaded, paths);
     if let Some(config) = &config {
@@ -87,6 +90,7 @@ pub fn load(options: &Options) -> Configuration {
     Configuration {
         config,
         problems,
+        notices,
         pid,
         origin,
         name,

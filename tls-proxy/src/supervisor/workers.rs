@@ -171,6 +171,7 @@ impl Workers {
     /// that cannot be had.
     fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
         limit_zone::keep_tables(config, &self.config)?;
+        config.adopt_members(&self.config);
         let listens = config.listens.iter().map(|own| &own.listen);
         let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());

@@ -130,5 +130,8 @@ impl Pool {
 }
 
 fn key(group: &Arc<Upstream>) -> usize {
-    Arc::as_ptr(group).addr()
+    match &group.identity {
+        Some(identity) => Arc::as_ptr(identity).addr(),
+        None => Arc::as_ptr(group).addr(),
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use super::template::{Template, Variable};
-use crate::conf::{Position, Problem, Word};
+use crate::conf::{Position, Problem, Word, did_you_mean};
 
 /// Fields of answers that nginx has variables of their own for, which cannot be made.
 const FIXED_FIELDS: [&str; 9] = [
@@ -44,6 +44,8 @@ pub(crate) struct Registry {
     /// nginx's own by their names, and by how their names begin.
     fixed: HashMap<&'static str, &'static dyn Definition>,
     families: Vec<(&'static str, &'static dyn Definition)>,
+    /// What to do instead of using a variable of a module that is not here.
+    instead_of: Option<fn(&str) -> Option<&'static str>>,
     slots: HashMap<String, usize>,
     made: Vec<Made>,
     /// Names of files with variables, for what knows them by number (certificates).
@@ -78,13 +80,16 @@ pub(crate) enum Source {
 impl Registry {
     /// One that makes nothing yet. `fixed` are nginx's own variables by their names,
     /// `families` those whose names begin so and go on as a configuration likes.
+    /// `instead_of` says what to do instead of using one of a module that is not here.
     pub(crate) fn new(
         fixed: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
         families: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
+        instead_of: fn(&str) -> Option<&'static str>,
     ) -> Self {
         Self {
             fixed: fixed.collect(),
             families: families.collect(),
+            instead_of: Some(instead_of),
             ..Self::default()
         }
     }
@@ -100,6 +105,12 @@ impl Registry {
             Some(Source::Family(*definition, rest.as_bytes().into()))
         });
         found.unwrap_or(Source::Unknown)
+    }
+
+    /// Whether nginx itself knows a variable, in lower case, without the configuration.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        !matches!(self.own(name), Source::Unknown) || FIXED_FIELDS.contains(&name)
     }
 
     /// The variable called `name`.
@@ -192,12 +203,21 @@ impl Registry {
             .made
             .iter()
             .filter(|made| matches!(made.source, Source::Unknown));
-        unknown.map(|made| {
-            Problem::emerg(
-                &made.first_use,
-                format!("unknown \"{}\" variable", made.name),
-            )
-        })
+        unknown.map(|made| self.unknown_one(&made.name, &made.first_use))
+    }
+
+    /// A variable of a module that is not here, or a typing error.
+    fn unknown_one(&self, name: &str, at: &Position) -> Problem {
+        if let Some(instead) = self.instead_of.and_then(|instead_of| instead_of(name)) {
+            let message = format!("the \"{name}\" variable is not supported");
+            return Problem::emerg(at, message).with_help(instead);
+        }
+        let fixed = self.fixed.keys().copied();
+        let made = self.made.iter();
+        let made = made.filter(|made| !matches!(made.source, Source::Unknown));
+        let known = made.map(|made| made.name.as_str()).chain(fixed);
+        Problem::emerg(at, format!("unknown \"{name}\" variable"))
+            .with_help_if(did_you_mean(name, known.chain(FIXED_FIELDS)))
     }
 
     /// How many slots a request needs.

@@ -45,6 +45,8 @@ pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
 pub(crate) struct Tables {
     pub(crate) fixed: &'static [&'static [(&'static str, Evaluate)]],
     pub(crate) families: &'static [&'static Family],
+    /// What to do instead of using a variable of a module that is not here.
+    pub(crate) instead_of: fn(&str) -> Option<&'static str>,
 }
 
 impl Tables {
@@ -56,6 +58,7 @@ impl Tables {
         Registry::new(
             fixed.map(|own: &'static Fixed| (own.0, own as &'static dyn Definition)),
             families.map(|own| (own.prefix, own as &'static dyn Definition)),
+            self.instead_of,
         )
     }
 }

@@ -31,6 +31,64 @@ fn a_good_configuration_passes_the_test() {
 }
 
 #[test]
+fn a_test_says_what_differs_from_nginx() {
+    let place = Place::new("differs");
+    let conf = place.write(
+        "nginx.conf",
+        "user nobody;\nworker_rlimit_nofile 100;\nevents {}\nhttp {\n\
+         reset_timedout_connection on;\nserver {\nlisten {plain} rcvbuf=8k;\n\
+         reset_timedout_connection on;\nreturn 200 $ssl_session_id;\n}\n\
+         server {\nlisten {tls};\nreset_timedout_connection off;\n}\n}\n",
+    );
+    let conf = conf.to_str().unwrap();
+    for arguments in [["-t", "-c", conf], ["-T", "-c", conf]] {
+        let tested = output(&place, &arguments);
+        assert_eq!(tested.status.code(), Some(0));
+        let said = stderr(&tested);
+        let (notices, verdict): (Vec<_>, Vec<_>) = said
+            .lines()
+            .partition(|line| line.starts_with("nginx: [notice] "));
+        assert_eq!(
+            verdict,
+            [
+                format!("nginx: the configuration file {conf} syntax is ok"),
+                format!("nginx: configuration file {conf} test is successful"),
+            ]
+        );
+        for (at, what, read) in [
+            (
+                1,
+                "\"user\" differs from nginx: ",
+                "starting-in-a-container",
+            ),
+            (2, "\"worker_rlimit_nofile\" differs", "as-many-connections"),
+            (
+                5,
+                "closed, not reset",
+                "connections-that-are-reset (and one more line)",
+            ),
+            (7, "\"listen\" differs", "directives-without-effect"),
+            (9, "$ssl_session_id differs", "ssl_session_id"),
+        ] {
+            let place = format!("{conf}:{at}: ");
+            let mut here = notices.iter().filter(|line| line.contains(&place));
+            let line = here.next().unwrap_or_else(|| panic!("{at}: {said}"));
+            assert!(line.contains(what), "{line}");
+            assert!(
+                line.contains(&format!("; see docs/differences.md#{read}")),
+                "{line}"
+            );
+        }
+        assert_eq!(notices.len(), 5, "{said}");
+    }
+    let quiet = output(&place, &["-t", "-q", "-c", conf]);
+    assert_eq!(
+        (quiet.status.code(), stderr(&quiet).as_str()),
+        (Some(0), "")
+    );
+}
+
+#[test]
 fn the_dump_shows_every_file() {
     let place = Place::new("dump");
     place.write("more.conf", "server { listen {plain}; }\n");

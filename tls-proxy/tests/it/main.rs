@@ -36,5 +36,7 @@ mod tls_certificates;
 mod tls_records;
 mod tls_sessions;
 mod tunnel;
+mod unknown_words;
 mod upstream_failures;
 mod upstream_pool;
+mod upstream_resolve;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
 use crate::message::fields::Fields;
 
 /// Fields of an upstream's answer that are not acted on.
@@ -46,8 +47,7 @@ pub(super) fn parse_ignored(
             .iter()
             .position(|own| own.eq_ignore_ascii_case(&word.text));
         let Some(bit) = named else {
-            let message = format!("invalid value \"{}\"", word.text);
-            return Err(Problem::emerg(&word.at, message).with_help(NAMES.join(", ")));
+            return Err(arguments::unknown_value(word, &NAMES));
         };
         if own.0 & (1 << bit) != 0 {
             let message = format!("duplicate value \"{}\"", word.text);

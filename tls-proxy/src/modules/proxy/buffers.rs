@@ -6,6 +6,7 @@ use crate::conf::{Directive, Position, Problem};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 
 /// Sizes in bytes; none is nginx's default.
 #[derive(Clone, Debug)]
@@ -74,6 +75,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about(STREAMS),
     size!("proxy_max_temp_file_size", 1, |own, size| own.temp_most =
         Some(size))
+    .differs(
+        differs::not_off,
+        "responses are streamed and never written to files",
+        "answers-go-out-as-they-come",
+    )
     .default("1024m")
     .about(STREAMS),
 ];

@@ -2,9 +2,10 @@
 //! matter beside one are read for their errors; what would turn it on is
 //! refused.
 
-use crate::conf::{Directive, Problem, units};
+use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
+use crate::directive::value::{self, Value};
 use crate::variables::template::Template;
 
 const ALL: Contexts = Contexts::ALL;
@@ -42,7 +43,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     idle("proxy_cache_bypass", (1, MANY), templates).repeats(),
     idle("proxy_no_cache", (1, MANY), templates).repeats(),
     idle("proxy_cache_key", (1, 1), templates),
-    idle("proxy_cache_valid", (1, MANY), check_valid).repeats(),
+    idle("proxy_cache_valid", (1, MANY), |_, directive| {
+        value::check_valid(directive)
+    })
+    .repeats(),
     idle("proxy_cache_min_uses", (1, 1), |_, directive| {
         let word = arguments::first(directive);
         let invalid = || {
@@ -52,15 +56,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         word.text.parse::<u32>().map(drop).map_err(|_| invalid())
     }),
     idle("proxy_cache_methods", (1, MANY), |_, directive| {
-        one_of(directive, |word| {
-            ["GET", "HEAD", "POST"]
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(word))
-        })
+        Value::EachOf(&["GET", "HEAD", "POST"]).check(directive)
     })
     .repeats(),
     idle("proxy_cache_use_stale", (1, MANY), |_, directive| {
-        const KINDS: [&str; 12] = [
+        const KINDS: &[&str] = &[
             "error",
             "timeout",
             "invalid_header",
@@ -74,9 +74,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             "http_404",
             "http_429",
         ];
-        one_of(directive, |word| {
-            KINDS.iter().any(|own| own.eq_ignore_ascii_case(word))
-        })
+        Value::EachOf(KINDS).check(directive)
     })
     .repeats(),
     idle("proxy_cache_lock", (1, 1), flag),
@@ -96,9 +94,7 @@ fn only_off(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     if word.text == "off" {
         return Ok(());
     }
-    let name = &directive.name.text;
-    let message = format!("the \"{name}\" directive is not supported");
-    Err(Problem::emerg(&directive.name.at, message).with_help(NO_CACHE))
+    Err(arguments::unsupported(directive, NO_CACHE))
 }
 
 fn templates(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -123,23 +119,4 @@ fn flag(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
 
 fn time(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     arguments::time(directive, arguments::first(directive)).map(drop)
-}
-
-/// Statuses or `any`, and a time.
-fn check_valid(_: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let Some((time, statuses)) = directive.args.split_last() else {
-        return Ok(());
-    };
-    if units::parse_time_ms(&time.text).is_none() {
-        let message = format!("invalid time value \"{}\"", time.text);
-        return Err(Problem::emerg(&time.at, message));
-    }
-    for word in statuses.iter().filter(|word| word.text != "any") {
-        let status = word.text.parse::<u16>().ok();
-        if !status.is_some_and(|status| (100..=599).contains(&status)) {
-            let message = format!("invalid status \"{}\"", word.text);
-            return Err(Problem::emerg(&word.at, message));
-        }
-    }
-    Ok(())
 }

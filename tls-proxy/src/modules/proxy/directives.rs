@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
+use crate::directive::differs;
 use crate::directive::value::Value;
 use crate::message::head::Version;
 use crate::variables::template::Template;
@@ -37,6 +38,7 @@ macro_rules! plain {
 }
 
 const ALL: Contexts = Contexts::ALL;
+const KERNEL: Effect = Effect::Accepted("the kernel's own setting serves");
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -61,6 +63,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         *own = inherited.iter().cloned().chain([(name, value)]).collect();
         Ok(())
     })
+    .differs(|it| it.args.iter().any(|word| differs::uses(word, "ssl_client_cert")), "line breaks of $ssl_client_cert become spaces", "folded-fields")
     .default("Host $proxy_host")
     .about("Sets a field of the request to the upstream; an empty value leaves it out.")
     .repeats(),
@@ -149,7 +152,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         flag,
         "off",
         "Trailer fields of the upstream's answer reach the client."
-    ),
+    )
+    .differs(differs::on, "trailers that frame or route a message are dropped", "trailers-that-would-be-fields"),
     Spec::set(
         "proxy_next_upstream_tries",
         ALL,
@@ -180,6 +184,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().method = Some(Template::compile(word, &mut scope.draft.variables)?);
         Ok(())
     })
+    .differs(|it| differs::first(it).eq_ignore_ascii_case("HEAD"), "the length of a body that does not come is left out", "lengths-of-bodies-that-never-come")
     .about("The method of requests to the upstream."),
     Spec::set("proxy_hide_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
@@ -230,7 +235,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         ALL,
         (1, 4),
         Effect::Accepted("answers are streamed and never written to files"),
-    ),
+    )
+    .differs(differs::always, "", "answers-go-out-as-they-come"),
     plain!(
         "proxy_socket_keepalive",
         socket_keepalive,
@@ -249,8 +255,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "proxy_send_lowat",
         ALL,
         (1, 1),
-        Effect::Accepted("the kernel's own setting serves"),
+        KERNEL,
     ),
+    Spec::new("proxy_socket_rcvbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
+    Spec::new("proxy_socket_sndbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::set("proxy_limit_rate", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         if !word.text.contains('$') {
@@ -293,7 +301,7 @@ fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
                 Problem::emerg(&option.at, message)
                     .with_help("it needs rights that a pod does not have; remove `transparent`")
             }
-            _ => arguments::invalid_parameter(option),
+            _ => arguments::unknown_parameter(option, &["transparent"]),
         });
     }
     scope.settings.of_mut::<Settings>().bind = match word.text.as_str() {

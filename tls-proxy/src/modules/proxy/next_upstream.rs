@@ -1,6 +1,7 @@
 //! `proxy_next_upstream`: which failures lead to another peer.
 
 use crate::conf::{Directive, Problem};
+use crate::directive::arguments;
 
 /// `proxy_next_upstream`: which failures lead to another peer.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,21 @@ impl Default for NextUpstream {
     }
 }
 
+const KNOWN: &[&str] = &[
+    "error",
+    "timeout",
+    "invalid_header",
+    "non_idempotent",
+    "http_500",
+    "http_502",
+    "http_503",
+    "http_504",
+    "http_403",
+    "http_404",
+    "http_429",
+    "off",
+];
+
 /// Reads a line; several lines of a block are one.
 pub(super) fn parse_next_upstream(
     directive: &Directive,
@@ -79,8 +95,7 @@ pub(super) fn parse_next_upstream(
                     .strip_prefix("http_")
                     .and_then(|code| code.parse().ok());
                 if !status.is_some_and(|status| next.statuses.add(status)) {
-                    let message = format!("invalid value \"{}\"", word.text);
-                    return Err(Problem::emerg(&word.at, message));
+                    return Err(arguments::unknown_value(word, KNOWN));
                 }
             }
         }

@@ -181,7 +181,7 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     let template = match &pass.target {
         PassTarget::Group(group) => {
             return Ok(Chosen {
-                group: group.clone(),
+                group: request.connection.worker.groups.current(group),
                 to: pass.to.clone(),
                 target: None,
             });
@@ -196,7 +196,7 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
     let to = Arc::new(proxy_to(scheme, address.host));
     request.proxy = Some(to.clone());
     let group = match known(&request.config.upstreams, scheme, address.host) {
-        Some(group) => group.clone(),
+        Some(group) => request.connection.worker.groups.current(group),
         // A lookup takes 10 KiB, which the future of every request would have.
         None => Box::pin(look_up(scheme, address.host, request))
             .await

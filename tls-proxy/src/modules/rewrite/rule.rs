@@ -65,7 +65,10 @@ impl Rule {
             Some("break") => Flag::Break,
             Some("redirect") => Flag::Redirect(302),
             Some("permanent") => Flag::Redirect(301),
-            Some(_) => return Err(arguments::invalid_parameter(&directive.args[2])),
+            Some(_) => {
+                let known = ["last", "break", "redirect", "permanent"];
+                return Err(arguments::unknown_parameter(&directive.args[2], &known));
+            }
         };
         let (path, args) = match text.split_once('?') {
             Some((path, args)) => (path, Some(args)),

@@ -7,6 +7,8 @@ use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::arguments;
 use crate::variables::template::Template;
 
+const NO_TIMES: &str = "response times are not compared; use least_conn";
+
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
         "least_conn",
@@ -26,7 +28,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let method = match directive.args.get(1) {
             None => Method::Hash(key),
             Some(word) if word.text == "consistent" => Method::Consistent(key, Ring::default()),
-            Some(word) => return Err(arguments::invalid_parameter(word)),
+            Some(word) => return Err(arguments::unknown_parameter(word, &["consistent"])),
         };
         choose(scope, directive, method, false)
     })
@@ -42,8 +44,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             [] => false,
             ["two"] | ["two", "least_conn"] => true,
             [first, ..] => {
-                let wrong = usize::from(*first == "two");
-                return Err(arguments::invalid_parameter(&directive.args[wrong]));
+                let wrong = &directive.args[usize::from(*first == "two")];
+                return Err(match wrong.text.starts_with("least_time") {
+                    true => arguments::unsupported_parameter(wrong, NO_TIMES),
+                    false => arguments::unknown_parameter(wrong, &["two", "least_conn"]),
+                });
             }
         };
         choose(scope, directive, Method::Random { two }, false)
@@ -60,7 +65,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "least_time",
         Contexts::UPSTREAM,
         (1, 2),
-        Effect::Refused("response times are not compared; use least_conn"),
+        Effect::Refused(NO_TIMES),
     ),
 ];
 

@@ -1,23 +1,32 @@
 //! nginx's `ngx_http_upstream_module`: groups of servers a request may go to.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) mod method;
 
-use crate::conf::{Directive, Problem, Word, units};
-use crate::config::group::{Address, Peer, Upstream, Zone};
+use crate::conf::{Directive, Position, Problem, Word, units};
+use crate::config::group::{Address, Members, Named, Peer, Upstream};
 use crate::config::method::{Method, Ring};
+use crate::config::resolver::Resolver;
 use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
 use crate::config::walk::walk_block;
+use crate::config::zone::Zone;
 use crate::directive::arguments;
+use crate::modules::resolver;
 
 /// An `upstream` block while it is read.
 #[derive(Debug)]
 pub(crate) struct Draft {
     group: Upstream,
+    /// Servers that are found while the program runs.
+    names: Vec<Named>,
+    /// How many `server` lines there were.
+    lines: usize,
+    /// `zone`.
+    is_shared: bool,
     pub(crate) allowed: Allowed,
 }
 
@@ -27,23 +36,66 @@ pub(crate) struct Allowed {
     pub(crate) backup: bool,
 }
 
+/// Who is asked for names, and for how long.
+struct Asking {
+    resolver: Option<Arc<Resolver>>,
+    timeout: Duration,
+}
+
 impl Default for Draft {
     fn default() -> Self {
         Self {
             group: Upstream::default(),
+            names: Vec::new(),
+            lines: 0,
+            is_shared: false,
             allowed: Allowed { backup: true },
         }
     }
 }
 
 impl Draft {
-    fn build(self, name: &str) -> Upstream {
+    fn build(self, name: &str, asking: &Asking) -> Upstream {
         let mut group = self.group;
         group.name = name.to_owned();
         if let Method::Consistent(_, ring) = &mut group.method {
             *ring = Ring::new(&group.peers);
         }
+        if let (false, Some(resolver)) = (self.names.is_empty(), &asking.resolver) {
+            group.identity = Some(Arc::default());
+            let members = Members::new(self.names, resolver.clone(), asking.timeout, &group);
+            group.members = Some(Arc::new(members));
+        }
         group
+    }
+
+    /// Whether nobody is asked first.
+    fn has_backups_alone(&self) -> bool {
+        let names = self.names.iter().map(Named::is_backup);
+        let peers = self.group.peers.iter().map(|peer| peer.backup);
+        let mut all = names.chain(peers).peekable();
+        all.peek().is_some() && all.all(|backup| backup)
+    }
+
+    /// What names that are found while the program runs need.
+    fn check(&self, asking: &Asking, name: &str, at: &Position) -> Option<Problem> {
+        if self.names.is_empty() {
+            return None;
+        }
+        if !self.is_shared {
+            let message = format!(
+                "resolving names at run time requires upstream \"{name}\" in {at} to be in shared memory"
+            );
+            return Some(Problem::emerg(at, message).with_help(format!("add `zone {name} 64k;`")));
+        }
+        if asking.resolver.is_none() {
+            let message =
+                format!("no resolver defined to resolve names at run time in upstream \"{name}\"");
+            let help =
+                "add `resolver ADDRESS;` here or in http, with an address of /etc/resolv.conf";
+            return Some(Problem::emerg(at, message).with_help(help));
+        }
+        None
     }
 }
 
@@ -57,7 +109,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("A named group of servers for `proxy_pass`.")
     .repeats(),
     Spec::set("server", Contexts::UPSTREAM, (1, usize::MAX), add_peer)
-        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `backup`, `down`.")
+        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is asked for again and again; `service=`: and so is its port (SRV).")
         .repeats(),
     Spec::set(
         "keepalive",
@@ -73,7 +125,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             own.keepalive_local = match directive.args.get(1) {
                 None => false,
                 Some(word) if word.text == "local" => true,
-                Some(word) => return Err(arguments::invalid_parameter(word)),
+                Some(word) => return Err(arguments::unknown_parameter(word, &["local"])),
             };
             Ok(())
         },
@@ -149,8 +201,8 @@ fn open_upstream(
             "no servers are inside upstream",
         ));
     }
-    let mut peers = place.parts.get_mut::<Draft>().group.peers.iter();
-    if peers.len() > 0 && peers.all(|peer| peer.backup) {
+    let own = place.parts.take::<Draft>();
+    if own.has_backups_alone() {
         let message = format!("no servers in upstream \"{name}\"");
         return Err(Problem::emerg(&directive.end, message)
             .with_help("at least one server must not be a backup"));
@@ -166,29 +218,83 @@ fn open_upstream(
             format!("duplicate upstream \"{name}\""),
         ));
     }
-    scope
-        .draft
-        .upstreams
-        .push(Arc::new(place.parts.take::<Draft>().build(name)));
+    let asking = &Asking {
+        resolver: settings.of::<resolver::Settings>().resolver.clone(),
+        timeout: settings.of::<resolver::Settings>().timeout,
+    };
+    let lacking = own.check(asking, name, &directive.end);
+    scope.draft.problems.extend(lacking);
+    let group = own.build(name, asking);
+    scope.draft.upstreams.push(Arc::new(group));
     Ok(())
 }
 
 fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let word = arguments::first(directive);
-    let addresses = resolve(&word.text, 80, word)?;
-    for address in addresses {
-        let mut peer = Peer::at(address);
-        peer.server = word.text.as_str().into();
-        for option in &directive.args[1..] {
-            set_option(
-                &mut peer,
-                option,
-                scope.place.parts.get_mut::<Draft>().allowed,
-            )?;
-        }
-        scope.place.parts.get_mut::<Draft>().group.peers.push(peer);
+    let own = &mut scope.place.parts.get_mut::<Draft>();
+    let mut like = Peer {
+        server: word.text.as_str().into(),
+        line: own.lines,
+        ..Peer::at(Address::Unix(PathBuf::new()))
+    };
+    own.lines += 1;
+    for option in &directive.args[1..] {
+        set_option(&mut like, option, own.allowed)?;
     }
+    let options = || directive.args[1..].iter();
+    let is_asked_for = options().any(|word| word.text == "resolve");
+    let service = options().find_map(|word| word.text.strip_prefix("service="));
+    if let Some(service) = service {
+        check_service(word, is_asked_for)?;
+        let name = name_of_service(service, &word.text);
+        own.names.push(Named::new(&name, None, like));
+        return Ok(());
+    }
+    if is_asked_for && let Some((name, port)) = name_of(word)? {
+        own.names.push(Named::new(name, Some(port), like));
+        return Ok(());
+    }
+    let addresses = resolve(&word.text, 80, word)?;
+    let peers = addresses.into_iter().map(|address| like.elsewhere(address));
+    own.group.peers.extend(peers);
     Ok(())
+}
+
+/// What `service=` wants of the name before it.
+fn check_service(word: &Word, is_asked_for: bool) -> Result<(), Problem> {
+    let text = word.text.as_str();
+    let (host, port) = super::listen::split_port(text);
+    let lacks = match () {
+        () if !is_asked_for => "requires \"resolve\" parameter",
+        () if port.is_some() || text.starts_with("unix:") => "may not have port",
+        () if text.starts_with('[') || host.parse::<IpAddr>().is_ok() => "requires domain name",
+        () => return Ok(()),
+    };
+    let message = format!("service upstream \"{text}\" {lacks}");
+    Err(Problem::emerg(&word.at, message))
+}
+
+/// The name of a service's records (RFC 2782): of `http` it is `_http._tcp.HOST`; one with
+/// dots is written as it is.
+fn name_of_service(service: &str, host: &str) -> String {
+    match service.contains('.') {
+        true => format!("{service}.{host}"),
+        false => format!("_{service}._tcp.{host}"),
+    }
+}
+
+/// The name and the port of a server; none where it has an address.
+fn name_of(word: &Word) -> Result<Option<(&str, u16)>, Problem> {
+    let text = word.text.as_str();
+    let (host, port) = super::listen::split_port(text);
+    if text.starts_with("unix:") || text.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return Ok(None);
+    }
+    if host.is_empty() {
+        let message = format!("no host in upstream \"{text}\"");
+        return Err(Problem::emerg(&word.at, message));
+    }
+    Ok(Some((host, port_of(port, 80, word)?)))
 }
 
 /// `zone NAME [SIZE]`.
@@ -207,6 +313,7 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         }
         .map_err(|message| Problem::emerg(&word.at, message))
     });
+    scope.place.parts.get_mut::<Draft>().is_shared = true;
     scope.draft.upstream_zones.push(Zone {
         name: name.text.as_str().into(),
         size: size.transpose()?,
@@ -214,6 +321,21 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     });
     Ok(())
 }
+
+/// What `server` takes behind the address.
+pub(crate) const OPTIONS: &[&str] = &[
+    "backup",
+    "down",
+    "drain",
+    "fail_timeout=",
+    "max_conns=",
+    "max_fails=",
+    "resolve",
+    "route=",
+    "service=",
+    "slow_start=",
+    "weight=",
+];
 
 fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Problem> {
     let (name, value) = option.text.split_once('=').unwrap_or((&option.text, ""));
@@ -241,13 +363,32 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
         "backup" => peer.backup = true,
         "down" => peer.down = true,
         "max_conns" => peer.max_conns = number()? as usize,
-        "resolve" => {
-            return Err(arguments::invalid_parameter(option)
-                .with_help("names are resolved when the configuration is read; remove `resolve`"));
+        "resolve" if option.text == "resolve" => {}
+        "service" if option.text == "service=" => {
+            return Err(Problem::emerg(&option.at, "service is empty"));
         }
-        _ => return Err(arguments::invalid_parameter(option)),
+        "service" if !value.is_empty() => {}
+        "route" | "drain" => {
+            let instead = "sessions are not tied to a server; use ip_hash or hash";
+            return Err(arguments::unsupported_parameter(option, instead));
+        }
+        "slow_start" => {
+            return Err(arguments::invalid_parameter(option)
+                .with_help("only the commercial NGINX Plus knows it: remove the parameter"));
+        }
+        _ => return Err(arguments::unknown_parameter(option, OPTIONS)),
     }
     Ok(())
+}
+
+/// A port, where one is written down.
+fn port_of(port: Option<&str>, default: u16, word: &Word) -> Result<u16, Problem> {
+    let Some(port) = port else {
+        return Ok(default);
+    };
+    let port = port.parse().ok().filter(|port| *port > 0);
+    let invalid = || format!("invalid port in upstream \"{}\"", word.text);
+    port.ok_or_else(|| Problem::emerg(&word.at, invalid()))
 }
 
 /// The addresses of `host[:port]` or `unix:path`.
@@ -262,12 +403,7 @@ pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<
         ))]);
     }
     let (host, port) = super::listen::split_port(text);
-    let port = match port {
-        None => default_port,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            Problem::emerg(&word.at, format!("invalid port in upstream \"{text}\""))
-        })?,
-    };
+    let port = port_of(port, default_port, word)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<_> = (host, port)
         .to_socket_addrs()

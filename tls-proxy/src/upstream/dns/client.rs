@@ -9,13 +9,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::message::{self, Answer, Kind};
+use super::message::{self, Answer, Kind, Service};
 
 /// A server that says nothing is asked again, or the next one, after this
 /// (nginx's own time).
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Names that lead to other names, one after the other.
 const MOST_ALIASES: usize = 10;
+/// Places of one service.
+const MOST_PLACES: usize = 256;
 
 /// Addresses, and for how long they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,59 @@ impl Failure {
             5 => Self::Refused,
             _ => Self::Server,
         }
+    }
+}
+
+/// Asks where a service is (RFC 2782), and for the addresses of each place; `limit` at
+/// most.
+pub(crate) async fn look_up_service(
+    name: &str,
+    servers: &[SocketAddr],
+    kinds: &[Kind],
+    limit: Duration,
+) -> Result<Vec<(Service, Found)>, Failure> {
+    let Some(name) = message::encode_name(name) else {
+        return Err(Failure::NotFound);
+    };
+    timeout(limit, ask_for_service(&name, servers, kinds))
+        .await
+        .unwrap_or(Err(Failure::TimedOut))
+}
+
+async fn ask_for_service(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kinds: &[Kind],
+) -> Result<Vec<(Service, Found)>, Failure> {
+    let mut name = name.to_vec();
+    let mut ttl = u32::MAX;
+    let mut services = Vec::new();
+    for _ in 0..MOST_ALIASES {
+        let answer = ask(&name, servers, Kind::Srv).await?;
+        ttl = ttl.min(answer.ttl);
+        match answer.alias {
+            Some(alias) if answer.services.is_empty() => name = alias,
+            _ => {
+                services = answer.services;
+                break;
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for service in services.into_iter().take(MOST_PLACES) {
+        match ask_all(&service.target, servers, kinds).await {
+            Ok(mut own) => {
+                own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
+                found.push((service, own));
+            }
+            // A place that is no more.
+            Err(Failure::NotFound) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    match found.is_empty() {
+        true => Err(Failure::NotFound),
+        false => Ok(found),
     }
 }
 

@@ -14,6 +14,7 @@ const INTERNET: u16 = 1;
 pub(crate) enum Kind {
     A,
     Aaaa,
+    Srv,
 }
 
 impl Kind {
@@ -21,6 +22,7 @@ impl Kind {
         match self {
             Self::A => 1,
             Self::Aaaa => 28,
+            Self::Srv => 33,
         }
     }
 }
@@ -28,6 +30,17 @@ impl Kind {
 const CNAME: u16 = 5;
 /// Names that lead to one another within one message.
 const MOST_NAMES: usize = 16;
+
+/// Where a service is (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The lowest ones are asked first.
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) port: u16,
+    /// A name in wire form.
+    pub(crate) target: Vec<u8>,
+}
 
 /// What a server says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +50,7 @@ pub(crate) struct Answer {
     /// There is more, over TCP.
     pub(crate) truncated: bool,
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) services: Vec<Service>,
     /// For how long, seconds; the least of all records.
     pub(crate) ttl: u32,
     /// Another name leads on, in wire form.
@@ -90,6 +104,7 @@ pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<
         code: (flags & 0xf) as u8,
         truncated: flags & 0x200 != 0,
         addresses: Vec::new(),
+        services: Vec::new(),
         ttl: u32::MAX,
         alias: None,
     };
@@ -183,11 +198,28 @@ impl Reader<'_> {
             return self.skip(length);
         }
         if kind == wanted.code() {
-            let address = match wanted {
-                Kind::A => Ipv4Addr::from(<[u8; 4]>::try_from(self.take(length)?).ok()?).into(),
-                Kind::Aaaa => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(length)?).ok()?).into(),
-            };
-            answer.addresses.push(address);
+            match wanted {
+                Kind::A => {
+                    let bytes = <[u8; 4]>::try_from(self.take(length)?).ok()?;
+                    answer.addresses.push(Ipv4Addr::from(bytes).into());
+                }
+                Kind::Aaaa => {
+                    let bytes = <[u8; 16]>::try_from(self.take(length)?).ok()?;
+                    answer.addresses.push(Ipv6Addr::from(bytes).into());
+                }
+                Kind::Srv => {
+                    let service = Service {
+                        priority: self.u16()?,
+                        weight: self.u16()?,
+                        port: self.u16()?,
+                        target: self.name()?,
+                    };
+                    if self.at != start + length {
+                        return None;
+                    }
+                    answer.services.push(service);
+                }
+            }
             answer.ttl = answer.ttl.min(ttl);
         } else if kind == CNAME {
             let alias = self.name()?;
@@ -231,6 +263,29 @@ mod tests {
         assert_eq!(found.addresses, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(found.ttl, 9);
         assert_eq!(found.alias, encode_name("b.example"));
+    }
+
+    #[test]
+    fn services_are_read() {
+        let name = encode_name("_http._tcp.a.example").expect("a name");
+        let mut message = question(7, &name, Kind::Srv);
+        message[2] = 0x81;
+        message[7] = 1;
+        // Priority 1, weight 5, port 8080, a target that ends behind the question's labels.
+        let record = [0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 9, 0, 10];
+        let data = [0, 1, 0, 5, 0x1f, 0x90, 1, b'b', 0xc0, 23];
+        message.extend([&record[..], &data].concat());
+        let read = parse(&message, 7, &name, Kind::Srv).expect("an answer");
+        let expected = Service {
+            priority: 1,
+            weight: 5,
+            port: 8080,
+            target: encode_name("b.a.example").expect("a name"),
+        };
+        assert_eq!((read.services, read.ttl), (vec![expected], 9));
+        // Its length is another one.
+        message[name.len() + 12 + 4 + 11] = 9;
+        assert_eq!(parse(&message, 7, &name, Kind::Srv), None);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Names that only a request knows (`resolver`): a worker's own small client
-//! and what it remembers.
+//! and what it remembers. And names of `upstream` blocks that are asked for again and
+//! again (`server … resolve`): one worker asks, and what it finds is for all of them.
 //!
 //! A resolver crate was looked at: hickory-resolver alone is larger than what
-//! is left of the image, for two kinds of record.
+//! is left of the image, for three kinds of record.
 
 mod client;
 pub(crate) mod message;
-pub(crate) mod resolver;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 pub(crate) use client::Failure;
 pub(crate) use message::Kind;
 
-use self::resolver::Resolver;
-use crate::config::group::{Address, Upstream};
+use crate::config::group::{Address, Members, Named, Server, Upstream};
+use crate::config::resolver::Resolver;
 
 /// Most names that are remembered; beyond it those that end first go.
 const MOST_NAMES: usize = 256;
@@ -32,6 +32,15 @@ const MOST_LOOKUPS: usize = 64;
 pub(crate) struct Names {
     known: RefCell<HashMap<Key, Known>>,
     lookups: Semaphore,
+}
+
+/// The kinds of address that are asked for.
+fn kinds(resolver: &Resolver) -> &'static [Kind] {
+    match (resolver.ipv4, resolver.ipv6) {
+        (true, true) => &[Kind::A, Kind::Aaaa],
+        (true, false) => &[Kind::A],
+        (false, _) => &[Kind::Aaaa],
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +90,7 @@ impl Names {
         if let Some(group) = self.remembered(&key) {
             return Ok(group);
         }
-        let kinds = resolver.kinds();
+        let kinds = kinds(resolver);
         let found = client::look_up(name, &resolver.servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
         let addresses = addresses.map(|ip| Address::Tcp(SocketAddr::new(ip, port)));
@@ -118,5 +127,124 @@ impl Names {
             until,
         };
         known.insert(key, entry);
+    }
+}
+
+/// The shortest time between two questions for a name.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// The time after which a name is asked for again that nobody knows.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Asks for the names of these groups as long as they are there, in tasks of the worker.
+pub(crate) fn follow(groups: &[Arc<Upstream>]) {
+    for members in groups.iter().filter_map(|group| group.members.as_ref()) {
+        for index in 0..members.names.len() {
+            tokio::task::spawn_local(follow_name(Arc::downgrade(members), index));
+        }
+    }
+}
+
+async fn follow_name(of: Weak<Members>, index: usize) {
+    let mut before = None;
+    while let Some(members) = of.upgrade() {
+        let named = &members.names[index];
+        let resolver = &members.resolver;
+        let found = find(named, resolver, members.timeout).await;
+        let failure = found.as_ref().err().copied();
+        if let Some(failure) = failure.filter(|_| failure != before) {
+            tracing::error!("{} could not be resolved ({failure})", named.name);
+        }
+        before = failure;
+        let pause = match found {
+            Ok((servers, ttl)) => {
+                members.update(named, servers);
+                resolver.valid.unwrap_or(ttl)
+            }
+            Err(Failure::NotFound) => {
+                members.update(named, Vec::new());
+                resolver.valid.unwrap_or(AFTER_FAILURE).min(AFTER_FAILURE)
+            }
+            // Servers that are known stay.
+            Err(_) => members.timeout.min(AFTER_FAILURE),
+        };
+        drop(members);
+        tokio::time::sleep(pause.max(SHORTEST)).await;
+    }
+}
+
+/// The servers behind a name, and for how long that holds.
+async fn find(
+    named: &Named,
+    resolver: &Resolver,
+    limit: Duration,
+) -> Result<(Vec<Server>, Duration), Failure> {
+    let (servers, kinds) = (&resolver.servers, kinds(resolver));
+    if let Some(port) = named.port {
+        let found = client::look_up(&named.name, servers, kinds, limit).await?;
+        let addresses = found.addresses.into_iter();
+        let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
+        return Ok((servers.collect(), found.ttl));
+    }
+    let places = client::look_up_service(&named.name, servers, kinds, limit).await?;
+    let first = places.iter().map(|(service, _)| service.priority).min();
+    let ttl = places.iter().map(|(_, found)| found.ttl).min();
+    let servers = places.into_iter().flat_map(|(service, found)| {
+        let addresses = found.addresses.into_iter();
+        addresses.filter_map(move |ip| {
+            let address = SocketAddr::new(ip, service.port);
+            let is_first = Some(service.priority) == first;
+            named.server_of_service(address, service.weight, is_first)
+        })
+    });
+    Ok((servers.collect(), ttl.unwrap_or(SHORTEST)))
+}
+
+/// The groups as one worker knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(RefCell<Vec<Latest>>);
+
+/// What a worker has seen last of a group's servers.
+#[derive(Debug)]
+struct Latest {
+    members: Arc<Members>,
+    generation: u64,
+    group: Arc<Upstream>,
+}
+
+impl Groups {
+    /// A group with its servers of the moment.
+    pub(crate) fn current(&self, group: &Arc<Upstream>) -> Arc<Upstream> {
+        match &group.members {
+            None => group.clone(),
+            Some(members) => self.latest(members),
+        }
+    }
+
+    /// Looks at the number alone; the lock is for whoever sees another one first.
+    fn latest(&self, members: &Arc<Members>) -> Arc<Upstream> {
+        let generation = members.generation();
+        let mut known = self.0.borrow_mut();
+        let mut same = known.iter_mut();
+        match same.find(|own| Arc::ptr_eq(&own.members, members)) {
+            Some(own) if own.generation == generation => own.group.clone(),
+            Some(own) => {
+                (own.generation, own.group) = (generation, members.current());
+                own.group.clone()
+            }
+            None => {
+                let group = members.current();
+                known.push(Latest {
+                    members: members.clone(),
+                    generation,
+                    group: group.clone(),
+                });
+                group
+            }
+        }
+    }
+
+    /// Forgets those of earlier configurations.
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().clear();
     }
 }

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Kind;
-
 /// One line of `resolver`.
 #[derive(Debug)]
 pub(crate) struct Resolver {
@@ -14,15 +12,4 @@ pub(crate) struct Resolver {
     pub valid: Option<Duration>,
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,
-}
-
-impl Resolver {
-    /// The kinds of address that are asked for.
-    pub(crate) fn kinds(&self) -> &'static [Kind] {
-        match (self.ipv4, self.ipv6) {
-            (true, true) => &[Kind::A, Kind::Aaaa],
-            (true, false) => &[Kind::A],
-            (false, _) => &[Kind::Aaaa],
-        }
-    }
 }

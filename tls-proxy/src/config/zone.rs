@@ -1,0 +1,39 @@
+//! `zone` of an `upstream` block: checked, and without another effect.
+
+use crate::conf::{Position, Problem};
+
+/// One `zone` of an `upstream` block.
+#[derive(Debug)]
+pub(crate) struct Zone {
+    pub(crate) name: Box<str>,
+    /// Bytes; none where another line says it.
+    pub(crate) size: Option<u64>,
+    pub(crate) at: Position,
+}
+
+impl Zone {
+    /// What nginx says of zones that no line gives a size, or two lines a different one.
+    pub(crate) fn check(zones: &[Self]) -> impl Iterator<Item = Problem> {
+        let size = |name: &str| {
+            let mut same = zones.iter().filter(move |zone| *zone.name == *name);
+            same.find_map(|zone| zone.size)
+        };
+        zones.iter().filter_map(move |zone| {
+            let name = &zone.name;
+            match (size(name), zone.size) {
+                (None, _) => {
+                    let message = format!("zero size shared memory zone \"{name}\"");
+                    Some(Problem::emerg(&zone.at, message).with_help("write a size, as 64k"))
+                }
+                (Some(first), Some(own)) if own != first => {
+                    let message = format!(
+                        "the size {own} of shared memory zone \"{name}\" conflicts with \
+                         already declared size {first}"
+                    );
+                    Some(Problem::emerg(&zone.at, message))
+                }
+                _ => None,
+            }
+        })
+    }
+}

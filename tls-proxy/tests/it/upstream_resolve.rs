@@ -1,0 +1,118 @@
+//! `server … resolve`: servers of an `upstream` block that come and go with the answers of
+//! a name server, for all workers and over a reload.
+
+use std::net::{IpAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use crate::support::proxy::around;
+use crate::support::{Place, Proxy, Upstream, eventually};
+
+/// What the name server says: a code, and addresses.
+type Answer = Arc<Mutex<(u8, Vec<[u8; 4]>)>>;
+
+/// A name server that says the same of every name, and of every service that it is at
+/// the upstream's port.
+fn name_server(place: &Place) -> Answer {
+    let socket = UdpSocket::bind(place.address(5353)).unwrap();
+    let answer = Answer::default();
+    let own = answer.clone();
+    let port = place.upstream().port();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((size, peer)) = socket.recv_from(&mut question) {
+            let (code, addresses) = own.lock().unwrap().clone();
+            let mut message = question[..size].to_vec();
+            let is_about_a_service = message.ends_with(&[0, 33, 0, 1]);
+            let addresses = match is_about_a_service {
+                true => Vec::new(),
+                false => addresses,
+            };
+            message[2..4].copy_from_slice(&[0x81, 0x80 | code]);
+            message[7] = addresses.len() as u8;
+            for address in addresses {
+                // The name in the question, A, IN, an hour, four bytes.
+                message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]);
+                message.extend(address);
+            }
+            if is_about_a_service {
+                message[7] = 1;
+                // SRV, IN, an hour, 14 bytes: priority, weight, port, `a.test`.
+                message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 14, 16, 0, 14, 0, 1, 0, 5]);
+                message.extend(port.to_be_bytes());
+                message.extend(b"\x01a\x04test\0");
+            }
+            let _ = socket.send_to(&message, peer);
+        }
+    });
+    answer
+}
+
+fn octets(place: &Place) -> [u8; 4] {
+    match place.address(5353).ip() {
+        IpAddr::V4(own) => own.octets(),
+        IpAddr::V6(_) => panic!("a place has an IPv4 address"),
+    }
+}
+
+/// Whether as many connections as reach every worker get this status.
+fn all_say(proxy: &Proxy, status: u16) -> bool {
+    (0..12).all(|_| proxy.connect().fetch("/").status == status)
+}
+
+#[test]
+fn servers_come_and_go_with_their_name() {
+    let place = Place::new("resolve");
+    let own = octets(&place);
+    let answer = name_server(&place);
+    let upstream = Upstream::echo(&place);
+    let port = place.upstream().port();
+    let http = format!(
+        "resolver {{ip}}:5353 ipv6=off valid=1s;\n\
+         upstream app {{ zone app 64k; server app.test:{port} resolve max_fails=0; }}\n\
+         server {{ listen {{plain}}; location / {{ proxy_pass http://app; }} }}"
+    );
+    let conf = around(&http).replace("worker_processes 1", "worker_processes 3");
+    let proxy = Proxy::start_whole(place, &conf);
+    assert_eq!(proxy.connect().fetch("/").status, 502, "nobody is known");
+
+    answer.lock().unwrap().1 = vec![own];
+    eventually("every worker knows the server", || all_say(&proxy, 200));
+    // What is known stays where the name server fails, and over a reload.
+    *answer.lock().unwrap() = (2, Vec::new());
+    eventually("the failure is told", || {
+        let log = proxy.place.read("error.log");
+        log.contains("app.test could not be resolved (2: Server failure)")
+    });
+    assert!(all_say(&proxy, 200));
+    assert!(proxy.send("reload").status.success());
+    eventually("a reload", || {
+        proxy
+            .place
+            .read("error.log")
+            .contains("configuration reloaded")
+    });
+    assert!(all_say(&proxy, 200));
+    // There is no such name any more.
+    *answer.lock().unwrap() = (3, Vec::new());
+    eventually("nobody is known any more", || all_say(&proxy, 502));
+    *answer.lock().unwrap() = (0, vec![own]);
+    eventually("the server is back", || all_say(&proxy, 200));
+    drop(upstream);
+}
+
+#[test]
+fn a_service_says_its_port() {
+    let place = Place::new("service");
+    let own = octets(&place);
+    let answer = name_server(&place);
+    answer.lock().unwrap().1 = vec![own];
+    let upstream = Upstream::echo(&place);
+    let http = "resolver {ip}:5353 ipv6=off valid=1s;\n\
+        upstream app { zone app 64k; server app.test service=http resolve max_fails=0; }\n\
+        server { listen {plain}; location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    eventually("the server is known", || all_say(&proxy, 200));
+    answer.lock().unwrap().1 = Vec::new();
+    eventually("nobody is there any more", || all_say(&proxy, 502));
+    drop(upstream);
+}
