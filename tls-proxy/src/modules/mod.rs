@@ -12,6 +12,7 @@ pub(crate) mod access;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
 pub(crate) mod charset;
+pub(crate) mod content_types;
 pub(crate) mod core;
 #[cfg(test)]
 mod defaults;

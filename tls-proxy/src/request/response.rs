@@ -235,6 +235,18 @@ impl Response {
         fields
     }
 
+    /// Makes its `ETag` a weak one: what is sent is no longer what it was made of, byte for byte.
+    pub(crate) fn weaken_etag(&mut self) {
+        self.fields.retain_mut(|(name, value)| {
+            if !name.eq_ignore_ascii_case(b"etag") || value.starts_with(b"W/") {
+                return true;
+            }
+            // What stands in no quotes is no tag and cannot be made a weak one.
+            *value = [b"W/", &value[..]].concat().into();
+            value.starts_with(b"W/\"")
+        });
+    }
+
     /// An error page with what some browsers want of it (`msie_padding`).
     pub(crate) fn padded(mut self, wanted: bool) -> Self {
         if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {
