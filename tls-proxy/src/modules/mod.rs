@@ -59,6 +59,8 @@ pub(crate) mod ssl_session;
 pub(crate) mod ssl_stapling;
 pub(crate) mod static_files;
 pub(crate) mod stub_status;
+pub(crate) mod sub;
+mod sub_search;
 pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;
@@ -259,6 +261,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("trailers", trailers::DIRECTIVES),
     ("gzip", gzip::DIRECTIVES),
     ("charset", charset::DIRECTIVES),
+    ("sub", sub::DIRECTIVES),
     ("split_clients", split_clients::DIRECTIVES),
     ("stub_status", stub_status::DIRECTIVES),
 ];
@@ -342,6 +345,8 @@ pub struct Settings {
     pub trailers: trailers::Settings,
     /// Compression.
     pub gzip: gzip::Settings,
+    /// Texts that are replaced.
+    pub sub: sub::Settings,
     /// What a text's encoding is called.
     pub charset: charset::Settings,
     /// Answers with counts; not inherited.

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use crate::message::head::Version;
-use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
+use crate::modules::{
+    charset, expires, gzip, headers, limit_rate, not_modified, range, sub, trailers,
+};
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::Source as _;
@@ -62,6 +64,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     let settings = &config.location(request.location).settings;
     expires::apply(&settings.expires, request, response);
     headers::apply(&settings.headers, request, response);
+    sub::apply(&settings.sub, request, response)?;
     charset::apply(&settings.charset, request, response);
     gzip::apply(&settings.gzip, request, response);
     range::apply(request, response)?;

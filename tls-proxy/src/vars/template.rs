@@ -53,6 +53,16 @@ impl Template {
         parts.any(|part| matches!(part, Part::Variable(_)))
     }
 
+    /// The string, where it has no variables.
+    pub(crate) fn fixed(&self) -> Option<Bytes> {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => Some(&text[..]),
+            Part::Variable(_) => None,
+        });
+        let texts: Option<Vec<&[u8]>> = parts.collect();
+        texts.map(|texts| texts.concat().into())
+    }
+
     /// Writes the string for this request.
     pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
         self.settle(request);
