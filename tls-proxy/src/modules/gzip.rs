@@ -34,7 +34,7 @@ pub struct Settings {
     types: ContentTypes,
     level: u32,
     min_length: u64,
-    vary: bool,
+    pub(crate) vary: bool,
     version: Version,
     proxied: Proxied,
     /// `gzip_disable`.
@@ -188,17 +188,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         return;
     }
     response.vary = settings.vary;
-    let accepted = request
-        .head
-        .fields
-        .first(b"accept-encoding")
-        .is_some_and(accepts);
-    let old = request.head.version < settings.version;
-    if !accepted
-        || old
-        || !may_for_proxy(settings.proxied, request, response)
-        || settings.excludes(request)
-    {
+    if !is_for(settings, request, Some(response)) {
         return;
     }
     if !request.is_head() && !request.try_reserve(COMPRESSOR) {
@@ -226,6 +216,15 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
     }));
+}
+
+/// Whether a client gets what is compressed, of a response that may be there already.
+pub(crate) fn is_for(settings: &Settings, request: &Request, response: Option<&Response>) -> bool {
+    let encodings = request.head.fields.first(b"accept-encoding");
+    encodings.is_some_and(accepts)
+        && request.head.version >= settings.version
+        && may_for_proxy(settings.proxied, request, response)
+        && !settings.excludes(request)
 }
 
 impl Settings {

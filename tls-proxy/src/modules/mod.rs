@@ -25,6 +25,7 @@ pub(crate) mod geo;
 pub(crate) mod geo_ranges;
 pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
+pub(crate) mod gzip_static;
 pub(crate) mod headers;
 pub(crate) mod http2;
 pub(crate) mod leaky_bucket;
@@ -260,6 +261,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("expires", expires::DIRECTIVES),
     ("trailers", trailers::DIRECTIVES),
     ("gzip", gzip::DIRECTIVES),
+    ("gzip_static", gzip_static::DIRECTIVES),
     ("charset", charset::DIRECTIVES),
     ("sub", sub::DIRECTIVES),
     ("split_clients", split_clients::DIRECTIVES),
@@ -345,6 +347,8 @@ pub struct Settings {
     pub trailers: trailers::Settings,
     /// Compression.
     pub gzip: gzip::Settings,
+    /// Files that are compressed already.
+    pub gzip_static: gzip_static::Settings,
     /// Texts that are replaced.
     pub sub: sub::Settings,
     /// What a text's encoding is called.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::document_root::{self, Documents};
-use super::{Contexts, Effect, MANY, Spec, types};
+use super::{Contexts, Effect, MANY, Spec, gzip_static, types};
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::directive::value::{Parameter, Value};
@@ -170,8 +170,11 @@ pub(crate) fn serve(request: &mut Request) -> ContentResult {
     if request.path.ends_with(b"/") {
         return open_index(request);
     }
+    let beside = gzip_static::find(request);
+    request.varies = beside.varies;
     let path = document_root::file(request);
-    match open(&path) {
+    let is_packed = beside.packed.is_some();
+    match beside.packed.map_or_else(|| open(&path), Ok) {
         Ok((_, meta)) if meta.is_dir() => ContentResult::Response(Ok(to_folder(request))),
         Ok((_, meta)) if !meta.is_file() => {
             let what = format!("\"{}\" is not a regular file", path.display());
@@ -179,13 +182,24 @@ pub(crate) fn serve(request: &mut Request) -> ContentResult {
             ContentResult::refuse(404)
         }
         Ok(_) if method == b"POST" => ContentResult::refuse(405),
-        Ok((file, meta)) => ContentResult::Response(Ok(answer(request, file, &meta))),
+        Ok((file, meta)) => {
+            let mut response = answer(request, file, &meta);
+            if is_packed {
+                let encoding = (
+                    Bytes::from_static(b"Content-Encoding"),
+                    Bytes::from_static(b"gzip"),
+                );
+                response.fields.push(encoding);
+                response.names_encoding = true;
+            }
+            ContentResult::Response(Ok(response))
+        }
         Err(error) => ContentResult::Response(Err(refuse(request, "open()", &path, &error))),
     }
 }
 
 /// Opens without waiting for the other end of a pipe.
-fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new()
         .read(true)

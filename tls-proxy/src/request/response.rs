@@ -357,7 +357,7 @@ pub(crate) fn assemble(
     if !response.names_date {
         push("Date", request.connection.worker.clock.now().http.clone());
     }
-    if response.vary {
+    if response.vary || request.varies && request.settings().gzip.vary {
         push("Vary", Bytes::from_static(b"Accept-Encoding"));
     }
     // nginx's variables know nothing of what it says for itself.

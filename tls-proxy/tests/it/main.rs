@@ -23,6 +23,7 @@ mod lame_duck;
 mod layers;
 mod log_format;
 mod log_targets;
+mod packed_files;
 mod pauses;
 mod published;
 mod quit_waits;
