@@ -11,6 +11,8 @@
 pub(crate) mod access;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
+pub(crate) mod autoindex;
+mod autoindex_page;
 pub(crate) mod charset;
 pub(crate) mod content_types;
 pub(crate) mod core;
@@ -245,6 +247,7 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("types", types::DIRECTIVES),
     ("document_root", document_root::DIRECTIVES),
     ("static_files", static_files::DIRECTIVES),
+    ("autoindex", autoindex::DIRECTIVES),
     ("not_modified", not_modified::DIRECTIVES),
     ("range", range::DIRECTIVES),
     ("try_files", try_files::DIRECTIVES),
@@ -319,6 +322,8 @@ pub struct Settings {
     pub types: types::Settings,
     /// Files.
     pub static_files: static_files::Settings,
+    /// Lists of files.
+    pub autoindex: autoindex::Settings,
     /// Conditional requests.
     pub not_modified: not_modified::Settings,
     /// Parts of files.

@@ -14,8 +14,10 @@ use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
+use crate::modules::static_files::Served;
 use crate::modules::{
-    access, limit_conn, limit_except, limit_req, realip, ssl_client, static_files, stub_status,
+    access, autoindex, limit_conn, limit_except, limit_req, realip, ssl_client, static_files,
+    stub_status,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -242,7 +244,10 @@ async fn content(request: &mut Request) -> ContentResult {
     if request.settings().stub_status {
         return stub_status::serve(request);
     }
-    static_files::serve(request)
+    match static_files::serve(request) {
+        Served::Result(result) => result,
+        Served::Folder(folder) => Box::pin(autoindex::serve(request, folder)).await,
+    }
 }
 
 /// The upstream names another place (`X-Accel-Redirect`): its own answer is

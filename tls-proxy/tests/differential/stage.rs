@@ -5,6 +5,7 @@ use super::case::Case;
 use super::places::Places;
 use super::program::Program;
 use super::transcript::Transcript;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// A refusal that names no line: nginx has some, and any line is as good.
@@ -51,6 +52,14 @@ pub(crate) fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
             .append(true)
             .open(&path)?
             .set_modified(modified)?;
+    }
+    // Folders, too, once nothing is added to them (`autoindex`).
+    for (name, _) in &case.files {
+        let path = places.folder.join(name);
+        let inside = |folder: &&Path| *folder != places.folder;
+        for folder in path.ancestors().skip(1).take_while(inside) {
+            std::fs::File::open(folder)?.set_modified(modified)?;
+        }
     }
     Ok(())
 }

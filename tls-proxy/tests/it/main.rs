@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod autoindex;
 mod backpressure;
 mod bodies;
 mod command_line;
