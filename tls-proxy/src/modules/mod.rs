@@ -282,6 +282,7 @@ pub(crate) const VARIABLES: Tables = Tables {
         referer::VARIABLES,
         request_facts::VARIABLES,
         stub_status::VARIABLES,
+        user_agent::VARIABLES,
         proxy_protocol::VARIABLES,
         realip::VARIABLES,
     ],

@@ -9,6 +9,7 @@ use crate::conf::Problem;
 use crate::directive::arguments;
 use crate::message::head::Version;
 use crate::request::Request;
+use crate::vars::{Evaluate, write};
 
 /// `keepalive_disable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,12 @@ fn msie(text: &[u8]) -> Option<bool> {
     };
     Some(old && *dot == b'.')
 }
+
+/// `$msie` of nginx's browser module.
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("msie", |request, out| {
+    let is_msie = Browser::of(request).msie;
+    write(Some(if is_msie { b"1" } else { b"" }), out)
+})];
 
 /// Whether an error page is padded for this client.
 pub(crate) fn wants_padding(request: &Request) -> bool {
