@@ -389,7 +389,6 @@ impl Settings {
         let mut own = self.for_block_inside();
         own.proxy.pass = None;
         own.proxy_ssl.connector = None;
-        own.core.internal = false;
         own
     }
 }
