@@ -79,13 +79,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// Adds the name to a text's content type.
-pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
+pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let Some(kind) = &response.content_type else {
         return;
     };
     // Old browsers took it for the charset of the page they were led to.
     if matches!(response.status, 301 | 302) {
         return;
+    }
+    if settings.name.as_ref().is_some_and(Template::has_variables) {
+        response.show(request);
     }
     if let Some(name) = of(settings, request, kind) {
         response.content_type = Some(Bytes::from([kind, &b"; charset="[..], &name[..]].concat()));

@@ -156,7 +156,7 @@ pub(crate) fn apply(
         return Ok(());
     }
     if pairs.list.iter().any(Pair::has_variables) {
-        request.outcome.fields = response.fields_so_far();
+        response.show(request);
     }
     let Some((search, replacements, computed)) = pairs.compute(request) else {
         return Ok(());

@@ -223,7 +223,7 @@ impl Response {
 
     /// Content type, length, address and all other fields, before those about
     /// the connection are known.
-    pub(crate) fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
+    fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
         let mut fields = self.fields.clone();
         let mut push = |name: &'static str, value: Option<Bytes>| {
             fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
@@ -245,6 +245,12 @@ impl Response {
             *value = [b"W/", &value[..]].concat().into();
             value.starts_with(b"W/\"")
         });
+    }
+
+    /// Lets variables tell of the response as it is so far (`$status`, `$sent_http_…`).
+    pub(crate) fn show(&self, request: &mut Request) {
+        request.outcome.status = self.status;
+        request.outcome.fields = self.fields_so_far();
     }
 
     /// An error page with what some browsers want of it (`msie_padding`).
