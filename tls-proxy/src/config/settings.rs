@@ -102,11 +102,9 @@ impl Settings {
             .modules
             .iter()
             .map(|own| own.inside(inside).unwrap_or_else(|| own.clone()));
-        let mut own = Self {
+        Self {
             core: self.core.clone(),
             modules: modules.collect(),
-        };
-        own.core.internal &= inside != Inside::Location;
-        own
+        }
     }
 }

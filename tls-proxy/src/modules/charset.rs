@@ -82,24 +82,30 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// Adds the name to a text's content type.
-pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
-    let (Some(name), Some(kind)) = (&settings.name, &response.content_type) else {
+pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
+    let Some(kind) = &response.content_type else {
         return;
     };
     // Old browsers took it for the charset of the page they were led to.
     if matches!(response.status, 301 | 302) {
         return;
     }
+    if settings.name.as_ref().is_some_and(Template::has_variables) {
+        response.show(request);
+    }
+    if let Some(name) = of(settings, request, kind) {
+        response.content_type = Some(Bytes::from([kind, &b"; charset="[..], &name[..]].concat()));
+    }
+}
+
+/// What the encoding of a text of this type is called.
+pub(super) fn of(settings: &Settings, request: &Request, kind: &[u8]) -> Option<Bytes> {
+    let name = settings.name.as_ref()?;
     let known = |own: &str| kind.eq_ignore_ascii_case(own.as_bytes());
     let listed = match &settings.types {
         None => TYPES.iter().any(|own| known(own)),
         Some(types) => known("text/html") || types.iter().any(|own| known(own) || &**own == "*"),
     };
-    if !listed {
-        return;
-    }
-    let name = name.evaluate(request);
-    if !name.is_empty() {
-        response.content_type = Some(Bytes::from([kind, &b"; charset="[..], &name[..]].concat()));
-    }
+    let name = listed.then(|| name.evaluate(request));
+    name.filter(|name| !name.is_empty())
 }

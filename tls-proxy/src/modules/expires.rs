@@ -93,7 +93,7 @@ fn parse(text: &str, modified: bool) -> Option<Settings> {
 }
 
 /// Adds the fields to an answer that may be kept.
-pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
+pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     if !matches!(
         response.status,
         200 | 201 | 204 | 206 | 301..=304 | 307 | 308
@@ -104,6 +104,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     // A value that means nothing is none, as in nginx.
     let settings = match settings {
         Settings::Computed { modified, value } => {
+            response.show(request);
             let value = value.evaluate(request);
             let text = std::str::from_utf8(&value).ok();
             &text

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
+use super::content_types::{ContentTypes, without_charset};
 use super::gzip_accept::{Proxied, accepts, may_for_proxy};
 use crate::admission::COMPRESSOR;
 use crate::conf::Problem;
@@ -30,11 +31,10 @@ use crate::vars::known::append;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     on: bool,
-    /// `gzip_types`, besides text/html; none is `*`.
-    types: Option<Arc<[Box<str>]>>,
+    types: ContentTypes,
     level: u32,
     min_length: u64,
-    vary: bool,
+    pub(crate) vary: bool,
     version: Version,
     proxied: Proxied,
     /// `gzip_disable`.
@@ -47,7 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             on: false,
-            types: Some(Arc::new([])),
+            types: ContentTypes::default(),
             level: 1,
             min_length: 20,
             vary: false,
@@ -72,12 +72,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("off")
     .about("Compresses answers for clients that understand it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
-        let all = directive.args.iter().any(|word| word.text == "*");
-        let own = &mut scope.settings.of_mut::<Settings>().types;
-        let before = own.take().filter(|_| !scope.first_here);
-        let before = before.as_deref().unwrap_or_default();
-        let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);
-        *own = (!all).then(|| kinds.into());
+        let problems = &mut scope.draft.problems;
+        scope
+            .settings
+            .of_mut::<Settings>()
+            .types
+            .add(directive, scope.first_here, problems);
         Ok(())
     })
     .default("text/html")
@@ -181,42 +181,25 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         .length
         .is_some_and(|length| length < settings.min_length);
     let empty = matches!(response.content, Content::Empty | Content::Tunnel(_));
+    let kind = response.content_type.as_deref();
     if response.names_encoding
         || short
-        || !settings.has_type(response.content_type.as_deref())
+        || !settings.types.has(kind.map(without_charset))
         || (empty && !request.is_head())
     {
         return;
     }
     response.vary = settings.vary;
-    let accepted = request
-        .head
-        .fields
-        .first(b"accept-encoding")
-        .is_some_and(accepts);
-    let old = request.head.version < settings.version;
-    if !accepted
-        || old
-        || !may_for_proxy(settings.proxied, request, response)
-        || settings.excludes(request)
-    {
+    if !is_for(settings, request, Some(response)) {
         return;
     }
     if !request.is_head() && !request.try_reserve(COMPRESSOR) {
         // Sent as it is: there is memory for the response, not for compressing it.
         return;
     }
-    response.fields.retain_mut(|(name, value)| {
-        if name.eq_ignore_ascii_case(b"accept-ranges") {
-            return false;
-        }
-        if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
-            // What stands in no quotes is no tag and cannot be made a weak one.
-            *value = [b"W/", &value[..]].concat().into();
-            return value.starts_with(b"W/\"");
-        }
-        true
-    });
+    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
+    response.fields.retain(|(name, _)| !is_ranges(name));
+    response.weaken_etag();
     response.fields.push((
         Bytes::from_static(b"Content-Encoding"),
         Bytes::from_static(b"gzip"),
@@ -237,6 +220,15 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     }));
 }
 
+/// Whether a client gets what is compressed, of a response that may be there already.
+pub(crate) fn is_for(settings: &Settings, request: &Request, response: Option<&Response>) -> bool {
+    let encodings = request.head.fields.first(b"accept-encoding");
+    encodings.is_some_and(accepts)
+        && request.head.version >= settings.version
+        && may_for_proxy(settings.proxied, request, response)
+        && !settings.excludes(request)
+}
+
 impl Settings {
     /// Whether the browser is one that gets nothing compressed.
     fn excludes(&self, request: &Request) -> bool {
@@ -248,20 +240,6 @@ impl Settings {
                     .iter()
                     .any(|own| own.is_match(name).unwrap_or(true))
             })
-    }
-
-    fn has_type(&self, kind: Option<&[u8]>) -> bool {
-        // `*` is for what has no type as well.
-        let Some(kind) = kind else {
-            return self.types.is_none();
-        };
-        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-        let kind = kind.trim_ascii().to_ascii_lowercase();
-        kind == b"text/html"
-            || self
-                .types
-                .as_ref()
-                .is_none_or(|types| types.iter().any(|own| own.as_bytes() == &kind[..]))
     }
 }
 

@@ -109,12 +109,12 @@ impl Proxied {
 /// Whether an answer may be compressed for a request that came by a proxy, in
 /// the order of nginx's questions (`ngx_http_gzip_ok`): what an answer says of
 /// its age decides before the absence of anything else does.
-pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: &Response) -> bool {
+pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: Option<&Response>) -> bool {
     if request.head.fields.first(b"via").is_none() || set.has(ANY) {
         return true;
     }
     let all = |name: &'static [u8]| {
-        let named = response.fields.iter();
+        let named = response.into_iter().flat_map(|response| &response.fields);
         named.filter(move |(own, _)| own.eq_ignore_ascii_case(name))
     };
     let has = |name: &'static [u8]| all(name).next().is_some();
@@ -141,7 +141,7 @@ pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: &Response
             || (set.has(PRIVATE) && says(b"private"));
     }
     // A file's time is no field yet when nginx looks.
-    let modified = has(b"last-modified") && response.validators.is_none();
+    let modified = has(b"last-modified") && response.is_some_and(|it| it.validators.is_none());
     let forbidden = set.has(NO_LAST_MODIFIED) && modified || set.has(NO_ETAG) && has(b"etag");
     !forbidden
 }

@@ -70,7 +70,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     for addition in additions {
         if addition.value.has_variables() {
             // What the value may name: the response as it is so far, with the lines before.
-            request.outcome.fields = response.fields_so_far();
+            response.show(request);
         }
         let value = addition.value.evaluate(request);
         add(response, &addition.name, value);

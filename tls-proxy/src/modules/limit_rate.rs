@@ -96,6 +96,10 @@ fn upstream_rate(request: &Request, response: &Response) -> u64 {
 
 /// Slows an answer down that is longer than its first second's share.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
+    let own = request.settings().of::<Settings>().rate.as_ref();
+    if own.is_some_and(Template::has_variables) {
+        response.show(request);
+    }
     let rate = match (rate(request), upstream_rate(request, response)) {
         (0, other) | (other, 0) => other,
         (own, other) => own.min(other),

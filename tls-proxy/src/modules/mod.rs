@@ -11,9 +11,12 @@
 pub(crate) mod access;
 pub(crate) mod auth_basic;
 pub(crate) mod auth_request;
+pub(crate) mod autoindex;
+mod autoindex_page;
 mod blocks;
 pub(crate) mod charset;
 pub(crate) mod client_body;
+pub(crate) mod content_types;
 pub(crate) mod core;
 #[cfg(test)]
 mod defaults;
@@ -26,6 +29,7 @@ pub(crate) mod geo;
 pub(crate) mod geo_ranges;
 pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
+pub(crate) mod gzip_static;
 pub(crate) mod headers;
 pub(crate) mod http2;
 pub(crate) mod leaky_bucket;
@@ -62,6 +66,8 @@ pub(crate) mod ssl_session;
 pub(crate) mod ssl_stapling;
 pub(crate) mod static_files;
 pub(crate) mod stub_status;
+pub(crate) mod sub;
+mod sub_search;
 pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;
@@ -105,6 +111,7 @@ pub(crate) const TABLES: SpecTables = &[
     ("types", types::DIRECTIVES),
     ("document_root", document_root::DIRECTIVES),
     ("static_files", static_files::DIRECTIVES),
+    ("autoindex", autoindex::DIRECTIVES),
     ("not_modified", not_modified::DIRECTIVES),
     ("range", range::DIRECTIVES),
     ("try_files", try_files::DIRECTIVES),
@@ -121,7 +128,9 @@ pub(crate) const TABLES: SpecTables = &[
     ("expires", expires::DIRECTIVES),
     ("trailers", trailers::DIRECTIVES),
     ("gzip", gzip::DIRECTIVES),
+    ("gzip_static", gzip_static::DIRECTIVES),
     ("charset", charset::DIRECTIVES),
+    ("sub", sub::DIRECTIVES),
     ("split_clients", split_clients::DIRECTIVES),
     ("stub_status", stub_status::DIRECTIVES),
 ];
@@ -137,6 +146,7 @@ pub(crate) const VARIABLES: Tables = Tables {
         referer::VARIABLES,
         request_facts::VARIABLES,
         stub_status::VARIABLES,
+        user_agent::VARIABLES,
         proxy_protocol::VARIABLES,
         realip::VARIABLES,
     ],
@@ -200,10 +210,12 @@ settings! {
     access: access::Settings,
     auth_basic: auth_basic::Settings,
     auth_request: auth_request::Settings,
+    autoindex: autoindex::Settings,
     charset: charset::Settings,
     client_body: client_body::Settings,
     expires: expires::Settings,
     gzip: gzip::Settings,
+    gzip_static: gzip_static::Settings,
     headers: headers::Settings,
     http2: http2::Settings,
     limit_conn: limit_conn::Settings,
@@ -224,6 +236,7 @@ settings! {
     ssl: ssl::Settings,
     static_files: static_files::Settings,
     stub_status: stub_status::Settings,
+    sub: sub::Settings,
     trailers: trailers::Settings,
     try_files: try_files::Settings,
     types: types::Settings,

@@ -60,6 +60,8 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         304 => {
             response.status = 304;
             response.content = Content::Empty;
+            let encoding = |name: &Bytes| name.eq_ignore_ascii_case(b"content-encoding");
+            response.fields.retain(|(name, _)| !encoding(name));
             response.content_type = None;
             response.length = None;
         }

@@ -2,6 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::net::tcp_info;
+use crate::net::tcp_info::TcpInfo;
+use crate::request::Request;
 use crate::time::cached_time;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, write};
@@ -21,6 +24,8 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
         append(out, format_args!("{seconds}.{millis:03}"))
     }),
+    ("date_gmt", |request, out| date(request, "GMT", out)),
+    ("date_local", |request, out| date(request, "UTC", out)),
     ("request_body", |request, out| {
         write(request.whole_body.as_deref(), out)
     }),
@@ -38,4 +43,47 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         });
         append(out, format_args!("{id:032x}"))
     }),
+    ("tcpinfo_rcv_space", |request, out| {
+        tcp_info(request, |info| info.rcv_space, out)
+    }),
+    ("tcpinfo_rtt", |request, out| {
+        tcp_info(request, |info| info.rtt, out)
+    }),
+    ("tcpinfo_rttvar", |request, out| {
+        tcp_info(request, |info| info.rttvar, out)
+    }),
+    ("tcpinfo_snd_cwnd", |request, out| {
+        tcp_info(request, |info| info.snd_cwnd, out)
+    }),
 ];
+
+/// A figure of the client's connection.
+fn tcp_info(request: &Request, figure: fn(TcpInfo) -> u32, out: &mut Vec<u8>) -> bool {
+    let connection = &request.connection;
+    if connection.is_unix {
+        return false;
+    }
+    match tcp_info::of(connection.local, connection.peer) {
+        Some(info) => append(out, format_args!("{}", figure(info))),
+        None => false,
+    }
+}
+
+/// The present second as nginx's SSI writes it: `Sunday, 29-Nov-2026 02:43:11 GMT`.
+fn date(request: &Request, zone: &str, out: &mut Vec<u8>) -> bool {
+    let now = request.connection.worker.clock.now();
+    let weekday = match now.http.first_chunk() {
+        Some(b"Mon") => "Monday",
+        Some(b"Tue") => "Tuesday",
+        Some(b"Wed") => "Wednesday",
+        Some(b"Thu") => "Thursday",
+        Some(b"Fri") => "Friday",
+        Some(b"Sat") => "Saturday",
+        _ => "Sunday",
+    };
+    // `29/Nov/2026:02:43:11 +0000`
+    let (date, time) = now.local.split_once(':').unwrap_or_default();
+    let time = time.get(..8).unwrap_or_default();
+    let date = date.replace('/', "-");
+    append(out, format_args!("{weekday}, {date} {time} {zone}"))
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::document_root::{self, Documents};
-use super::types;
+use super::{autoindex, gzip_static, types};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
@@ -111,22 +111,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     })
     .default("on")
     .about("Missing files stand in the error log."),
-    Spec::new(
-        "autoindex",
-        ALL,
-        (1, 1),
-        Effect::Set(|_, directive| {
-            let word = arguments::first(directive);
-            if !arguments::flag(directive)? {
-                return Ok(());
-            }
-            let message = "the \"autoindex on\" directive is not supported";
-            Err(crate::conf::Problem::emerg(&word.at, message)
-                .with_help("lists of files are not made; name an index file"))
-        }),
-    )
-    .default("off")
-    .about("Only `off`: folders without an index file get 403."),
     Spec::new("open_file_cache", ALL, (1, 2), CACHE)
         .differs(differs::not_off, "", "directives-without-effect")
         .takes(Value::Cache(&[
@@ -174,23 +158,38 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Only `off`: links are followed; a mounted ConfigMap is made of them."),
 ];
 
+/// What became of a request for a file.
+pub(crate) enum Served {
+    Result(ContentResult),
+    /// It is a folder without an index file, which is listed (`autoindex`).
+    Folder(PathBuf),
+}
+
 /// Answers a request with a file.
-pub(crate) fn serve(request: &mut Request) -> ContentResult {
+pub(crate) fn serve(request: &mut Request) -> Served {
     let method = &request.head.method[..];
     if !matches!(method, b"GET" | b"HEAD" | b"POST") {
-        return ContentResult::refuse(405);
+        return Served::Result(ContentResult::refuse(405));
     }
     let replaced = request.settings().of::<Settings>().documents.replaced();
     if internal_path::climbs(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);
-        return ContentResult::refuse(404);
+        return Served::Result(ContentResult::refuse(404));
     }
     if request.path.ends_with(b"/") {
         return open_index(request);
     }
+    Served::Result(serve_file(request))
+}
+
+fn serve_file(request: &mut Request) -> ContentResult {
+    let method = &request.head.method[..];
+    let beside = gzip_static::find(request);
+    request.varies = beside.varies;
     let path = document_root::file(request);
-    match open(&path) {
+    let is_packed = beside.packed.is_some();
+    match beside.packed.map_or_else(|| open(&path), Ok) {
         Ok((_, meta)) if meta.is_dir() => ContentResult::Response(Ok(to_folder(request))),
         Ok((_, meta)) if !meta.is_file() => {
             let what = format!("\"{}\" is not a regular file", path.display());
@@ -198,13 +197,24 @@ pub(crate) fn serve(request: &mut Request) -> ContentResult {
             ContentResult::refuse(404)
         }
         Ok(_) if method == b"POST" => ContentResult::refuse(405),
-        Ok((file, meta)) => ContentResult::Response(Ok(answer(request, file, &meta))),
+        Ok((file, meta)) => {
+            let mut response = answer(request, file, &meta);
+            if is_packed {
+                let encoding = (
+                    Bytes::from_static(b"Content-Encoding"),
+                    Bytes::from_static(b"gzip"),
+                );
+                response.fields.push(encoding);
+                response.names_encoding = true;
+            }
+            ContentResult::Response(Ok(response))
+        }
         Err(error) => ContentResult::Response(Err(refuse(request, "open()", &path, &error))),
     }
 }
 
 /// Opens without waiting for the other end of a pipe.
-fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new()
         .read(true)
@@ -240,7 +250,7 @@ fn to_folder(request: &Request) -> Response {
 }
 
 /// What the file system says, as a status and a line in the error log.
-fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refusal {
+pub(super) fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refusal {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
     let (status, level) = match error.kind() {
         NotFound | NotADirectory | InvalidFilename => (404, Level::Error),
@@ -260,7 +270,7 @@ fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refu
 }
 
 /// A folder: the first index file that is there is where the request goes on.
-fn open_index(request: &mut Request) -> ContentResult {
+fn open_index(request: &mut Request) -> Served {
     let folder = document_root::file(request);
     let config = request.config.clone();
     let index = &config
@@ -274,27 +284,32 @@ fn open_index(request: &mut Request) -> ContentResult {
     };
     for name in names {
         if name.starts_with(b"/") {
-            return go_on(request, name.to_vec());
+            return Served::Result(go_on(request, name.to_vec()));
         }
         let path = joined(&folder, &name);
         match std::fs::metadata(&path) {
             Ok(_) => {
                 let target = [&request.path[..], &name].concat();
-                return go_on(request, target);
+                return Served::Result(go_on(request, target));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {}
             Err(error) => {
                 let reason = crate::conf::reason(&error);
                 let refusal = refuse(request, "open()", &path, &error);
                 tracing::debug!("{}: {reason}", path.display());
-                return ContentResult::Response(Err(refusal));
+                return Served::Result(ContentResult::Response(Err(refusal)));
             }
         }
+    }
+    if request.settings().of::<autoindex::Settings>().on
+        && matches!(&request.head.method[..], b"GET" | b"HEAD")
+    {
+        return Served::Folder(folder);
     }
     let path = shown(folder.as_os_str().as_bytes());
     let what = format!("directory index of \"{path}\" is forbidden");
     error_log::request(request, Level::Error, what);
-    ContentResult::refuse(403)
+    Served::Result(ContentResult::refuse(403))
 }
 
 fn joined(folder: &Path, name: &[u8]) -> PathBuf {

@@ -5,6 +5,8 @@ use crate::conf::Problem;
 use crate::config::core::NoKeepalive;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
+use crate::request::user_agent;
+use crate::vars::{Evaluate, write};
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -56,3 +58,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("off")
     .about("Only `off`: redirects are redirects for every browser."),
 ];
+
+/// `$msie` of nginx's browser module.
+pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("msie", |request, out| {
+    write(
+        Some(if user_agent::is_msie(request) {
+            b"1"
+        } else {
+            b""
+        }),
+        out,
+    )
+})];

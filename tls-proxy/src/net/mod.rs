@@ -9,6 +9,7 @@ pub(crate) mod prefixed;
 pub(crate) mod proxy_protocol;
 pub(crate) mod read_size;
 pub(crate) mod socket_buffers;
+pub(crate) mod tcp_info;
 
 /// Says how much memory this thread's worker may use, bytes, if that is limited.
 pub(crate) fn fit_into(memory: Option<u64>) {

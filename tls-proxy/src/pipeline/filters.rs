@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use crate::message::head::Version;
-use crate::modules::{charset, expires, gzip, headers, limit_rate, not_modified, range, trailers};
+use crate::modules::{
+    charset, expires, gzip, headers, limit_rate, not_modified, range, sub, trailers,
+};
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::{Frame, Source as _};
@@ -61,8 +63,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     let settings = &config.location(request.location).settings;
     expires::apply(settings.of::<expires::Settings>(), request, response);
     headers::apply(settings.of::<headers::Settings>(), request, response);
+    sub::apply(settings.of::<sub::Settings>(), request, response)?;
     charset::apply(settings.of::<charset::Settings>(), request, response);
     gzip::apply(settings.of::<gzip::Settings>(), request, response);
+    response.vary |= request.varies && settings.of::<gzip::Settings>().vary;
     range::apply(request, response)?;
     settle(request, response);
     trailers::apply(request, response);

@@ -17,9 +17,11 @@ use crate::modules::http2;
 use crate::modules::proxy;
 use crate::modules::proxy::handler;
 use crate::modules::rewrite::{self, Flow};
+use crate::modules::static_files::Served;
 use crate::modules::try_files;
 use crate::modules::{
-    limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files, stub_status,
+    autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
+    stub_status,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -260,7 +262,10 @@ async fn content(request: &mut Request) -> ContentResult {
     if request.settings().of::<stub_status::Settings>().on {
         return stub_status::serve(request);
     }
-    static_files::serve(request)
+    match static_files::serve(request) {
+        Served::Result(result) => result,
+        Served::Folder(folder) => Box::pin(autoindex::serve(request, folder)).await,
+    }
 }
 
 /// The upstream names another place (`X-Accel-Redirect`): its own answer is

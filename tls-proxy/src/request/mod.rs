@@ -71,6 +71,8 @@ pub(crate) struct Request {
     pub(crate) spooled: Option<Rc<Spooled>>,
     /// `$gzip_ratio`: bytes before and after, as they become known.
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
+    /// Another client gets the packed one of two files (`gzip_static`).
+    pub(crate) varies: bool,
     /// Its response has trailers of this server's own; whether those without
     /// `always` are among them.
     pub(crate) own_trailers: Option<bool>,
@@ -276,6 +278,7 @@ impl Request {
             whole_body: None,
             spooled: None,
             gzipped: OnceCell::new(),
+            varies: false,
             own_trailers: None,
             ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
             id: OnceCell::new(),

@@ -222,7 +222,7 @@ impl Response {
 
     /// Content type, length, address and all other fields, before those about
     /// the connection are known.
-    pub(crate) fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
+    fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
         let mut fields = self.fields.clone();
         let mut push = |name: &'static str, value: Option<Bytes>| {
             fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
@@ -232,6 +232,24 @@ impl Response {
         push("Content-Length", length);
         push("Location", self.location.clone());
         fields
+    }
+
+    /// Makes its `ETag` a weak one: what is sent is no longer what it was made of, byte for byte.
+    pub(crate) fn weaken_etag(&mut self) {
+        self.fields.retain_mut(|(name, value)| {
+            if !name.eq_ignore_ascii_case(b"etag") || value.starts_with(b"W/") {
+                return true;
+            }
+            // What stands in no quotes is no tag and cannot be made a weak one.
+            *value = [b"W/", &value[..]].concat().into();
+            value.starts_with(b"W/\"")
+        });
+    }
+
+    /// Lets variables tell of the response as it is so far (`$status`, `$sent_http_…`).
+    pub(crate) fn show(&self, request: &mut Request) {
+        request.outcome.status = self.status;
+        request.outcome.fields = self.fields_so_far();
     }
 
     /// An error page with what some browsers want of it (`msie_padding`).

@@ -63,6 +63,11 @@ pub(crate) fn wants_padding(request: &Request) -> bool {
     (browser.msie || browser.chrome) && request.head.version > Version::Http09
 }
 
+/// Whether it is an MSIE (`$msie`).
+pub(crate) fn is_msie(request: &Request) -> bool {
+    Browser::of(request).msie
+}
+
 /// Whether the client is an MSIE that gzip is not for (`gzip_disable msie6`).
 pub(crate) fn is_msie6(request: &Request) -> bool {
     Browser::of(request).msie6

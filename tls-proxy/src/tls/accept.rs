@@ -56,7 +56,8 @@ pub(crate) struct Offered {
     pub(crate) ciphers: Vec<CipherSuite>,
     /// `$ssl_curves`.
     pub(crate) curves: Vec<NamedGroup>,
-    schemes: Vec<SignatureScheme>,
+    /// `$ssl_sigalgs`.
+    pub(crate) schemes: Vec<SignatureScheme>,
 }
 
 impl Offered {

@@ -1,6 +1,8 @@
 //! Strings with variables, compiled once.
 
 use super::registry::{Definition, Registry};
+use bytes::Bytes;
+
 use crate::conf::{Problem, Word};
 
 /// One variable, found by name when the configuration was read.
@@ -59,6 +61,16 @@ impl Template {
     pub(crate) fn has_variables(&self) -> bool {
         let mut parts = self.0.iter();
         parts.any(|part| matches!(part, Part::Variable(_)))
+    }
+
+    /// The string, where it has no variables.
+    pub(crate) fn fixed(&self) -> Option<Bytes> {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => Some(&text[..]),
+            Part::Variable(_) => None,
+        });
+        let texts: Option<Vec<&[u8]>> = parts.collect();
+        texts.map(|texts| texts.concat().into())
     }
 }
 

@@ -76,6 +76,9 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     }),
     // Early data is never accepted.
     ("ssl_early_data", |_, _| false),
+    // Nor is a ClientHello encrypted, in this program or in nginx with OpenSSL 3.
+    ("ssl_ech_outer_server_name", |_, _| false),
+    ("ssl_ech_status", |_, _| false),
     ("ssl_protocol", |request, out| {
         write(tls(request).map(|tls| tls.protocol.as_bytes()), out)
     }),
@@ -95,6 +98,12 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     ("ssl_sigalg", |request, out| {
         let scheme = tls(request).and_then(|tls| tls.scheme);
         write(scheme.and_then(scheme_name).map(str::as_bytes), out)
+    }),
+    // Numbers, as in nginx with OpenSSL 3.
+    ("ssl_sigalgs", |request, out| {
+        let offered = tls(request).map(|tls| &tls.offered.schemes[..]);
+        let number = |scheme| format!("0x{:04x}", u16::from(scheme));
+        list(offered.unwrap_or_default(), number, out)
     }),
 ];
 

@@ -109,6 +109,13 @@ impl Options {
         self.value(key).and_then(|value| value.parse().ok())
     }
 
+    /// The same for another server of the case.
+    pub(crate) fn at_port(&self, number: usize) -> Self {
+        let mut options = self.clone();
+        options.values.insert("port".to_owned(), number.to_string());
+        options
+    }
+
     pub(crate) fn milliseconds(&self, key: &str) -> Option<Duration> {
         self.number(key)
             .map(|number| Duration::from_millis(number as u64))

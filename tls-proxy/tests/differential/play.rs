@@ -48,6 +48,7 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
         transcript,
         wire: None,
         beside: Vec::new(),
+        is_old: case.oracle.is_some(),
         methods: Vec::new(),
         tunnel: false,
     };
@@ -80,6 +81,8 @@ struct Player<'a> {
     /// Connections that stay open while others are used.
     beside: Vec<Wire>,
     /// Methods sent on the connection whose answers have not come yet.
+    /// Compared with an older nginx, which speaks one version on a port without TLS.
+    is_old: bool,
     methods: Vec<String>,
     tunnel: bool,
 }
@@ -115,7 +118,10 @@ impl Player<'_> {
                 self.open(options)?;
                 self.exchange(&parts, options);
                 self.transcript.push("  over HTTP/2");
-                self.open(options)?;
+                match self.is_old {
+                    true => self.open(&options.at_port(2))?,
+                    false => self.open(options)?,
+                }
                 let lines = self.exchange_frames(&write_request(&text)?, options);
                 // A malformed request may be answered or reset (RFC 9113, section 8.1.1).
                 if lines.iter().any(|line| is_refusal(line)) {

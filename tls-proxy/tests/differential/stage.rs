@@ -5,6 +5,7 @@ use super::case::Case;
 use super::places::Places;
 use super::program::Program;
 use super::transcript::Transcript;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// A refusal that names no line: nginx has some, and any line is as good.
@@ -52,6 +53,14 @@ pub(crate) fn prepare(case: &Case, places: &Places) -> std::io::Result<()> {
             .open(&path)?
             .set_modified(modified)?;
     }
+    // Folders, too, once nothing is added to them (`autoindex`).
+    for (name, _) in &case.files {
+        let path = places.folder.join(name);
+        let inside = |folder: &&Path| *folder != places.folder;
+        for folder in path.ancestors().skip(1).take_while(inside) {
+            std::fs::File::open(folder)?.set_modified(modified)?;
+        }
+    }
     Ok(())
 }
 
@@ -85,10 +94,11 @@ pub(crate) fn read_logs(transcript: &mut Transcript, places: &Places) {
     let errors = std::fs::read(places.folder.join("error.log")).unwrap_or_default();
     let errors = String::from_utf8_lossy(&errors);
     // Whether a body goes through a file is nobody's business, nor what OpenSSL has left in its
-    // queue of errors.
+    // queue of errors, nor that a line for an older nginx has become another one.
     let passed_over = |line: &&str| {
         line.contains("is buffered to a temporary file")
             || line.contains("ignoring stale global SSL error")
+            || line.contains("\"listen ... http2\" directive is deprecated")
     };
     let errors = errors
         .lines()

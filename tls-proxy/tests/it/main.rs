@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod autoindex;
 mod backpressure;
 mod bodies;
 mod command_line;
@@ -23,6 +24,7 @@ mod lame_duck;
 mod layers;
 mod log_format;
 mod log_targets;
+mod packed_files;
 mod pauses;
 mod published;
 mod quit_waits;

@@ -173,7 +173,7 @@ impl Attribute {
 /// `Set-Cookie` as the client should see it; `None` leaves it alone.
 pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
     let config = request.config.clone();
-    let settings = &config.location(request.location).settings.of::<Settings>();
+    let settings = config.location(request.location).settings.of::<Settings>();
     if settings.domains.is_none() && settings.paths.is_none() && settings.flags.is_none() {
         return None;
     }

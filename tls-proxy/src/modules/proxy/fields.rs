@@ -61,9 +61,9 @@ pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
     match hidden {
         // About the connection, whatever the configuration says.
         Some(0..4) => true,
-        _ if settings.hide.iter().any(|own| is(own)) => true,
-        Some(_) => !settings.show.iter().any(|own| is(own)),
-        None => false,
+        // What is passed on is not hidden, whichever block says so.
+        None if !settings.hide.iter().any(|own| is(own)) => false,
+        _ => !settings.show.iter().any(|own| is(own)),
     }
 }
 

@@ -1,0 +1,93 @@
+//! nginx's `ngx_http_gzip_static_module`: a file that is sent as the packed one
+//! beside it, whose name has `.gz` more.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::{document_root, gzip, static_files};
+use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Spec};
+use crate::directive::arguments;
+use crate::log::level::{Level, shown};
+use crate::request::{Request, error_log};
+
+/// `gzip_static`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Settings {
+    /// Nobody looks for it.
+    #[default]
+    Off,
+    /// For clients that understand it.
+    On,
+    /// For all of them.
+    Always,
+}
+
+const CHOICES: [(&str, Settings); 3] = [
+    ("off", Settings::Off),
+    ("on", Settings::On),
+    ("always", Settings::Always),
+];
+
+impl ModuleSettings for Settings {}
+
+pub(crate) const DIRECTIVES: &[Spec] =
+    &[
+        Spec::set("gzip_static", Contexts::ALL, (1, 1), |scope, directive| {
+            let word = arguments::first(directive);
+            *scope.settings.of_mut::<Settings>() = arguments::choice(word, &CHOICES)?;
+            Ok(())
+        })
+        .default("off")
+        .about("Sends the packed file beside the one that is asked for, `.gz` behind its name: to clients that understand it (`on`), or to all (`always`)."),
+    ];
+
+/// What is there beside a file.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// What is sent instead; it may be no regular file.
+    pub(super) packed: Option<(File, Metadata)>,
+    /// Another client gets another one.
+    pub(super) varies: bool,
+}
+
+/// Looks for the packed file of a request for one.
+pub(super) fn find(request: &Request) -> Beside {
+    let settings = request.settings();
+    let nothing = Beside::default();
+    if *settings.of::<Settings>() == Settings::Off
+        || !matches!(&request.head.method[..], b"GET" | b"HEAD")
+    {
+        return nothing;
+    }
+    let always = *settings.of::<Settings>() == Settings::Always;
+    let wanted = always || gzip::is_for(settings.of::<gzip::Settings>(), request, None);
+    // `Vary` is for those who do not get it as well.
+    if !wanted && !settings.of::<gzip::Settings>().vary {
+        return nothing;
+    }
+    let mut name = document_root::file_name(request, &request.path);
+    name.extend_from_slice(b".gz");
+    let path = document_root::path(name);
+    let opened = match static_files::open(&path) {
+        Ok(opened) => opened,
+        Err(error) => {
+            use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+            let level = match error.kind() {
+                NotFound | NotADirectory | InvalidFilename => return nothing,
+                PermissionDenied => Level::Error,
+                _ => Level::Crit,
+            };
+            let path = shown(path.as_os_str().as_bytes());
+            let reason = crate::conf::reason(&error);
+            let what = format!("open() \"{path}\" failed ({reason})");
+            error_log::request(request, level, what);
+            return nothing;
+        }
+    };
+    Beside {
+        packed: Some(opened).filter(|(_, meta)| wanted && !meta.is_dir()),
+        varies: !always,
+    }
+}
