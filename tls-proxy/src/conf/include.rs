@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::parse::{Kind, MOST_PROBLEMS, parse};
-use super::{Directive, Problem, Severity, Word, glob};
+use super::{Directive, Problem, Severity, Word, glob, standard};
 
 /// Files within files. nginx has no bound and crashes on a file that
 /// includes itself.
@@ -209,8 +209,12 @@ impl Files {
     }
 }
 
-/// The bytes of a file, or nginx's words for why not.
+/// The bytes of a file, or nginx's words for why not. What nginx's image would have there
+/// is known without it.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if let (Some(text), Ok(false)) = (standard::included(path), path.try_exists()) {
+        return Ok(text.as_bytes().to_vec());
+    }
     let shown = path.display();
     let file =
         File::open(path).map_err(|e| format!("open() \"{shown}\" failed ({})", reason(&e)))?;

@@ -2,8 +2,9 @@
 //! word with its position, and from a problem to text a person can act on.
 //!
 //! Read in this order: `lexer` and `word` (bytes to words), `parse` (words to a tree),
-//! `include` (files, globs, the entry point [`load`]), `problem` and `render`
-//! (what is said when something is wrong), `units` (`10m`, `75s`, `on`).
+//! `include` (files, globs, the entry point [`load`]), `standard` (files of nginx's image),
+//! `problem` and `render` (what is said when something is wrong), `units` (`10m`, `75s`,
+//! `on`).
 //! What a directive means is not known here; `modules` knows.
 
 mod glob;
@@ -12,6 +13,7 @@ mod lexer;
 mod parse;
 mod problem;
 mod render;
+pub mod standard;
 pub mod units;
 mod word;
 

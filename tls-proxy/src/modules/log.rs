@@ -85,7 +85,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, MANY),
         |scope, directive| {
             let name = &arguments::first(directive).text;
-            let format = Format::parse(directive, &mut scope.draft.variables)?;
+            let form = scope.draft.paths.form;
+            let format = Format::parse(directive, form, &mut scope.draft.variables)?;
             if name == "combined" || scope.draft.formats.contains_key(name) {
                 let message = format!("duplicate \"log_format\" name \"{name}\"");
                 return Err(Problem::emerg(&directive.name.at, message));

@@ -5,18 +5,11 @@ use std::time::SystemTime;
 
 use super::sources::Origin;
 use crate::cli::Options;
-use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity};
+use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, standard};
 use crate::config::Config;
 use crate::config::build::{Built, build};
 use crate::config::draft::Paths;
 use crate::log::files::OpenError;
-
-/// nginx's own place for the main configuration.
-const MAIN: &str = "/etc/nginx/nginx.conf";
-
-/// What serves where there is no main configuration: the pod's mounted files
-/// are enough.
-const BUILT_IN: &str = "events {}\nhttp {\n    include conf.d/*.conf;\n}\n";
 
 /// The result of [`load`].
 pub struct Configuration {
@@ -36,7 +29,7 @@ pub struct Configuration {
 pub fn load(options: &Options) -> Configuration {
     let main = options
         .named_conf()
-        .or_else(|| Some(PathBuf::from(MAIN)).filter(|it| it.exists()));
+        .or_else(|| Some(PathBuf::from(standard::MAIN)).filter(|it| it.exists()));
     let (main, folder, name) = match main {
         Some(path) => {
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -46,7 +39,7 @@ pub fn load(options: &Options) -> Configuration {
         None => {
             let name = "built-in configuration".to_owned();
             let folder = options.prefix().to_owned();
-            let text = BUILT_IN.to_owned();
+            let text = standard::main_configuration();
             (
                 Main::BuiltIn {
                     name: name.clone(),
