@@ -10,6 +10,7 @@ pub mod conf;
 mod config;
 mod decimal;
 mod directive;
+pub mod entry_point;
 mod http1;
 mod http2;
 pub mod lifecycle;

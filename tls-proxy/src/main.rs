@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use tls_proxy::admin::Address;
 use tls_proxy::cli::{self, Command, Options};
+use tls_proxy::entry_point::EntryPoint;
 use tls_proxy::lifecycle::control;
 use tls_proxy::lifecycle::signals::Signals;
 use tls_proxy::log::diagnostics::{self, Diagnostics};
@@ -81,13 +82,11 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
     }
     if dump {
         let mut out = std::io::stdout().lock();
-        for file in loaded.origin.texts.iter().filter(|file| file.on_disk) {
-            let _ = write!(
-                out,
-                "# configuration file {}:\n{}\n\n",
-                file.path.display(),
-                file.text
-            );
+        for file in &loaded.origin.texts {
+            if let Some(path) = file.included() {
+                let (path, text) = (path.display(), &file.text);
+                let _ = write!(out, "# configuration file {path}:\n{text}\n\n");
+            }
         }
     }
     ExitCode::SUCCESS
@@ -159,6 +158,13 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
     let signals = runtime
         .block_on(async { Signals::install() })
         .map_err(|error| format!("no signal handlers: {error}"))?;
+    if let Some(line) = options
+        .entry_point
+        .as_ref()
+        .and_then(|_| EntryPoint::scripts())
+    {
+        complain(options.log_format, Level::Warn, &line);
+    }
     let loaded = load(options).opened();
     tell_problems(&loaded, options.log_format);
     let Some(config) = loaded.config else {

@@ -2,8 +2,8 @@
 //! word with its position, and from a problem to text a person can act on.
 //!
 //! Read in this order: `lexer` and `word` (bytes to words), `parse` (words to a tree),
-//! `include` (files, globs, the entry point [`load`]), `standard` (files of nginx's image),
-//! `problem` and `render` (what is said when something is wrong), `units` (`10m`, `75s`,
+//! `include` (files, globs, the entry point [`load`]), `standard` and
+//! `templates` (what nginx's image has or makes), `problem` and `render` (what is said when something is wrong), `units` (`10m`, `75s`,
 //! `on`).
 //! What a directive means is not known here; `modules` knows.
 
@@ -14,6 +14,7 @@ mod parse;
 mod problem;
 mod render;
 pub mod standard;
+pub mod templates;
 pub mod units;
 mod word;
 
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use include::reason;
-pub use include::{Entry, Loaded, LoadedFile, Main, load};
+pub use include::{Entry, Loaded, LoadedFile, Main, Source, load, load_with};
 pub use problem::{Problem, Severity};
 pub use render::render;
 

@@ -10,11 +10,12 @@ use self::circles::circles;
 use self::imports::Crate;
 
 /// The folders, and files beside them, each above those that it may import.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 28] = [
     "lib",
     "properties",
     "supervisor",
     "cli",
+    "entry_point",
     "admin",
     "server",
     "pipeline",
