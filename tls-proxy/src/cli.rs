@@ -13,6 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::admin;
+use crate::build_info::version;
 use crate::conf::units::parse_time_ms;
 use crate::entry_point::EntryPoint;
 use crate::lifecycle::control::Signal;
@@ -299,25 +300,6 @@ fn wants(option: char) -> &'static str {
         'p' => "directory name",
         _ => "parameter",
     }
-}
-
-/// What `-v` prints, to standard error as nginx does.
-#[must_use]
-pub fn version() -> String {
-    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    format!("nginx version: {name}/{version}\n")
-}
-
-/// What `-V` prints.
-#[must_use]
-pub fn build_info() -> String {
-    let built_by = option_env!("BUILT_BY").unwrap_or("cargo");
-    format!(
-        "{}built by {built_by} for {}\nbuilt with rustls and aws-lc-rs\nTLS SNI support enabled\n\
-         speaks the configuration of nginx 1.31\n",
-        version(),
-        std::env::consts::ARCH
-    )
 }
 
 /// What `-h` prints.

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub(crate) mod admission;
+pub mod build_info;
 pub mod cli;
 pub mod conf;
 mod config;

@@ -12,7 +12,7 @@ use tls_proxy::lifecycle::signals::Signals;
 use tls_proxy::log::diagnostics::{self, Diagnostics};
 use tls_proxy::log::form::Form;
 use tls_proxy::log::level::Level;
-use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
+use tls_proxy::{Configuration, Exit, LogFile, bind, build_info, conf, load, run, try_addresses};
 
 /// glibc's keeps what it once had: after a flood tens of MiB would stay.
 #[global_allocator]
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Version => say(&cli::version()),
-        Command::BuildInfo => say(&cli::build_info()),
+        Command::Version => say(&build_info::version()),
+        Command::BuildInfo => say(&build_info::build_info()),
         Command::Help => say(&cli::help()),
         Command::Test {
             options,

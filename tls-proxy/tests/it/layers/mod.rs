@@ -10,12 +10,13 @@ use self::circles::circles;
 use self::imports::Crate;
 
 /// The folders, and files beside them, each above those that it may import.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 29] = [
     "lib",
     "properties",
     "supervisor",
     "cli",
     "entry_point",
+    "build_info",
     "admin",
     "server",
     "pipeline",
