@@ -3,6 +3,7 @@ namespaces, mounts and chroot, in a tenth of a second where an engine takes a wh
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -84,6 +85,8 @@ def nginx_root(folder, unprivileged=False):
     shutil.copy(shutil.which("busybox"), folder / "bin/busybox")
     for applet in ("sh", "sleep", "cat", "sed"):
         (folder / "bin" / applet).symlink_to("busybox")
+    for program in ("envsubst", "bash"):
+        copy_program(Path(shutil.which(program)), folder)
     for name in ("mime.types", "fastcgi_params", "uwsgi_params", "scgi_params"):
         shutil.copy(common / "etc/nginx" / name, folder / "etc/nginx")
     (folder / "etc/nginx/modules").symlink_to("/usr/lib/nginx/modules")
@@ -109,6 +112,14 @@ def nginx_root(folder, unprivileged=False):
     program = ["/usr/sbin/nginx", "-p", "/var/cache/nginx/", "-e", "/var/log/nginx/error.log",
                "-c", "/etc/nginx/nginx.conf"]
     return Root(folder, program, ENTRY_POINT)
+
+
+def copy_program(program, folder):
+    """Into /bin, with the libraries that it wants."""
+    shutil.copy(program, folder / "bin")
+    for library in re.findall(r"(/\S+) \(", run("ldd", program).stdout):
+        (folder / library[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, folder / library[1:])
 
 
 class PodNetwork:

@@ -133,6 +133,9 @@ def test_the_proxy_has_what_a_configuration_for_nginx_s_image_names(images, name
     assert files["var/log/nginx/error.log"].linkname == "/dev/stderr"
     assert files["var/cache/nginx"].isdir() and files["run"].isdir()
     assert b"nginx:x:101:101:" in images[name].contents["etc/passwd"]
+    if name != "tls-proxy-static":
+        assert files["usr/sbin/envsubst"].linkname == "tls-proxy" and files["bin/bash"].mode & 0o111
+        assert files["docker-entrypoint.sh"].mode & 0o111
 
 
 def test_the_unprivileged_variant_differs_where_nginx_s_does(images):

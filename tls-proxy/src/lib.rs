@@ -12,6 +12,7 @@ mod config;
 mod decimal;
 mod directive;
 pub mod entry_point;
+pub mod envsubst;
 mod http1;
 mod http2;
 pub mod lifecycle;

@@ -12,7 +12,9 @@ use tls_proxy::lifecycle::signals::Signals;
 use tls_proxy::log::diagnostics::{self, Diagnostics};
 use tls_proxy::log::form::Form;
 use tls_proxy::log::level::Level;
-use tls_proxy::{Configuration, Exit, LogFile, bind, build_info, conf, load, run, try_addresses};
+use tls_proxy::{
+    Configuration, Exit, LogFile, bind, build_info, conf, envsubst, load, run, try_addresses,
+};
 
 /// glibc's keeps what it once had: after a flood tens of MiB would stay.
 #[global_allocator]
@@ -24,6 +26,9 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(code) = envsubst::run(std::env::args_os()) {
+        return code;
+    }
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {

@@ -72,7 +72,8 @@ impl Templates {
     }
 
     pub(super) fn expand(&self, text: &[u8]) -> Vec<u8> {
-        expand(text, &self.settings.variables)
+        let variables = &self.settings.variables;
+        expand(text, |name| variables.get(name).map(Vec::as_slice))
     }
 
     /// Searches the folder at `inside`, a path below that of the settings.
@@ -110,16 +111,15 @@ impl Templates {
     }
 }
 
-/// What GNU's `envsubst` writes when it is told these variables.
-fn expand(text: &[u8], variables: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+/// Replaces `$NAME` and `${NAME}` where there is a value, by the rules of GNU's `envsubst`.
+pub fn expand<'a>(text: &[u8], mut value: impl FnMut(&[u8]) -> Option<&'a [u8]>) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = memchr::memchr(b'$', rest) {
         let (before, reference) = rest.split_at(dollar);
         out.extend_from_slice(before);
-        let value =
-            named(&reference[1..]).and_then(|(name, after)| Some((variables.get(name)?, after)));
-        rest = match value {
+        let found = named(&reference[1..]).and_then(|(name, after)| Some((value(name)?, after)));
+        rest = match found {
             Some((value, after)) => {
                 out.extend_from_slice(value);
                 after
@@ -166,7 +166,7 @@ mod tests {
     fn what_is_not_defined_is_left_as_it_is() {
         let variables = [("A", "1"), ("EMPTY", ""), ("A_B", "2"), ("LINES", "x\ny")];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
-        let variables = BTreeMap::from(variables);
+        let variables: BTreeMap<Vec<u8>, Vec<u8>> = variables.into();
         for (text, expected) in [
             ("$A ${A} $A_B $A-B", "1 1 2 1-B"),
             ("$AB ${AB} $host", "$AB ${AB} $host"),
@@ -177,7 +177,8 @@ mod tests {
             ("$LINES", "x\ny"),
             ("a\0\u{fc}$A", "a\0\u{fc}1"),
         ] {
-            let expanded = expand(text.as_bytes(), &variables);
+            let value = |name: &[u8]| variables.get(name).map(Vec::as_slice);
+            let expanded = expand(text.as_bytes(), value);
             assert_eq!(String::from_utf8_lossy(&expanded), expected, "{text}");
         }
     }
