@@ -40,6 +40,9 @@ events { worker_connections 1024; }
 http {
   proxy_temp_path /tmp/proxy_temp;
   client_body_temp_path /tmp/client_temp;
+  fastcgi_temp_path /tmp/fastcgi_temp;
+  uwsgi_temp_path /tmp/uwsgi_temp;
+  scgi_temp_path /tmp/scgi_temp;
   include /etc/nginx/mime.types;
   default_type application/octet-stream;
   log_format main '$remote_addr - $remote_user [$time_local] "$request" $status';
@@ -225,6 +228,9 @@ server {
         (80, "/a"), files={"/config": {"site.template": TEMPLATE}}, environment=VARIABLES, empty=(CONF_D,),
         command=("bash", "-c", "set -e\nenvsubst '$APP_HOST ${APP_PORT},$LISTEN $SERVER_NAME' </config/site.template "
                  f">{CONF_D}/site.conf && exec nginx %s -g 'daemon off;'")),
+    "parameters of FastCGI that are not used": SetUp((80, "/"), files={CONF_D: {
+        "default.conf": "server { listen 80; include fastcgi_params; include /etc/nginx/uwsgi_params; "
+        "include scgi_params; return 200 hello; }\n"}}),
     "unprivileged: nothing at all": SetUp((8080, "/missing"), unprivileged=True),
     "unprivileged: its main configuration": SetUp((8080, "/"), unprivileged=True, files={
         "/etc/nginx/nginx.conf": UNPRIVILEGED, CONF_D: {"default.conf": PROXY % 8080}}),
