@@ -1,13 +1,15 @@
-# Both images, from scratch:
-#   docker build --target monolith  -t docker.io/securemonolith/monolith:1.0.0 .
-#   docker build --target tls-proxy -t docker.io/securemonolith/tls-proxy:1.0.0 .
+# The images, from scratch:
+#   docker build --target monolith               -t docker.io/securemonolith/monolith:1.0.0 .
+#   docker build --target tls-proxy              -t docker.io/securemonolith/tls-proxy:1.0.0 .
+#   docker build --target tls-proxy-unprivileged -t docker.io/securemonolith/tls-proxy:1.0.0-unprivileged .
+#   docker build --target tls-proxy-static       -t docker.io/securemonolith/tls-proxy:1.0.0-static .
 # `make images` needs no registry: it hands the stage `build` in, ready made. It also
 # says what the labels tell of the source: scripts/provenance.sh.
 
 # The one place that names the toolchain of the images, the published figures and
 # tls-proxy's profile: scripts/name-toolchain says so where there is another one.
 FROM rust:1.95-bookworm AS build
-# The shell of the images; whichever version the release has.
+# The shell of three images; whichever version the release has.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends busybox-static \
@@ -38,7 +40,8 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/monolith"]
 
-FROM scratch AS tls-proxy
+# What the variants of tls-proxy have in common.
+FROM scratch AS tls-proxy-settings
 ARG SOURCE REVISION CREATED
 LABEL org.opencontainers.image.title="tls-proxy" \
       org.opencontainers.image.description="A TLS proxy that takes the place of nginx in a pod" \
@@ -48,14 +51,33 @@ LABEL org.opencontainers.image.title="tls-proxy" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED"
-COPY --from=build /rootfs/tls-proxy/ /
 # Less than a pod's 30 seconds of grace, the preStop hook included.
 ENV PATH=/usr/sbin:/usr/bin:/bin \
     TLS_PROXY_SHUTDOWN_BUDGET=25s
-EXPOSE 80 443
-USER 65532:65532
 # As nginx's image has it. tls-proxy drains on SIGTERM just the same.
 STOPSIGNAL SIGQUIT
 # No ENTRYPOINT, so that a pod's `args: ["nginx", "-g", "daemon off;"]`, which
 # nginx's image takes, starts the proxy here too.
 CMD ["/usr/sbin/nginx"]
+
+# For who had `nginx:…`: it starts as root, for ports below 1024 and for files that only
+# root may read.
+FROM tls-proxy-settings AS tls-proxy
+COPY --from=build /rootfs/tls-proxy/ /
+EXPOSE 80 443
+# hadolint ignore=DL3002
+USER 0:0
+
+# For who had `nginxinc/nginx-unprivileged:…`. By number, as `runAsNonRoot` wants it. Any
+# other user will do.
+FROM tls-proxy-settings AS tls-proxy-unprivileged
+COPY --from=build /rootfs/tls-proxy-unprivileged/ /
+EXPOSE 8080
+USER 101:101
+
+# The program alone.
+FROM tls-proxy-settings AS tls-proxy-static
+LABEL org.opencontainers.image.licenses="(MIT OR Apache-2.0) AND LGPL-2.1-or-later"
+COPY --from=build /rootfs/tls-proxy-static/ /
+EXPOSE 80 443
+USER 65532:65532

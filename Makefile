@@ -45,7 +45,7 @@ help:
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
 	@echo 'make bench-quick BEFORE=HEAD   tls-proxy of a commit beside that of the working tree'
 	@echo 'make profile  find out anew what requests walk through, for the compiler'
-	@echo 'make images   both images as target/images/*.tar'
+	@echo 'make images   every image as target/images/*.tar'
 	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
 
@@ -122,7 +122,7 @@ publish:
 	@scripts/publish-images '$(NAMESPACE)' '$(VERSION)'
 
 image-names:
-	@printf '%s\n' $(MONOLITH_IMAGE) $(TLS_PROXY_IMAGE)
+	@bash -c '. scripts/images.sh; for target in "$${image_targets[@]}"; do image_name "$$target"; done'
 
 clean:
 	rm -rf target

@@ -76,6 +76,12 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"measured: {figure}")
 
 
+def image_names():
+    """{target of the Dockerfile: name of the image}"""
+    targets = run("bash", "-c", '. scripts/images.sh; echo "${image_targets[@]}"').stdout.split()
+    return dict(zip(targets, run("make", "--no-print-directory", "image-names").stdout.split(), strict=True))
+
+
 @pytest.fixture
 def tls(tmp_path):
     """A folder of its own with tls/'s script, still without certificates."""

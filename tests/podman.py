@@ -12,7 +12,7 @@ import yaml
 
 import pytest
 
-from conftest import ROOT, run
+from conftest import ROOT, image_names, run
 
 MOST_TRIES = 10
 # For an image on its own, as Docker has it without being asked.
@@ -49,7 +49,7 @@ class Podman:
         self.folder = Path(tempfile.mkdtemp(prefix="walkthrough-"))  # short: holds sockets
         self.network = self.folder.name
         self("network", "create", self.network)
-        for name in ("monolith", "tls-proxy"):
+        for name in image_names():
             self("load", "--quiet", "--input", ROOT / "target/images" / f"{name}.tar")
 
     def command(self, *words):

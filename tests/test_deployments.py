@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 import fleet
-from conftest import ROOT, run
+from conftest import ROOT, image_names, run
 from pod_security import violations
-from test_manifests import image_names, shutdown_budgets
+from test_manifests import images_of, shutdown_budgets
 
 LABELS = {"app.kubernetes.io/name": "monolith", "app.kubernetes.io/instance": "secure-monolith"}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -79,9 +79,10 @@ def test_no_secret_is_part_of_the_repository():
 
 def test_images_are_set_in_one_place(containers):
     kustomization = (fleet.FOLDER / "kustomization.yaml").read_text()
-    for name, image in image_names().items():
-        assert containers[name]["image"] == image
-        assert containers[name]["imagePullPolicy"] == "IfNotPresent"
+    for name, container in containers.items():
+        image = images_of(image_names())[name]
+        assert container["image"] == image
+        assert container["imagePullPolicy"] == "IfNotPresent"
         assert kustomization.count(image.rpartition(":")[0]) == 1
     others = [f for f in fleet.FOLDER.rglob("*.yaml") if f.name != "kustomization.yaml"]
     assert not any("securemonolith/" in f.read_text() for f in others)

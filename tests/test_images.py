@@ -10,11 +10,14 @@ from io import BytesIO
 
 import pytest
 
-from conftest import ROOT, run
+from conftest import ROOT, image_names, run
 
 MB = 1_000_000
-LIMITS = {"monolith": 8 * MB, "tls-proxy": 14 * MB}
+PROXIES = ("tls-proxy", "tls-proxy-unprivileged", "tls-proxy-static")
+LIMITS = {"monolith": 8 * MB, **dict.fromkeys(PROXIES, 14 * MB)}
 every_image = pytest.mark.parametrize("name", LIMITS)
+every_proxy = pytest.mark.parametrize("name", PROXIES)
+with_shell = pytest.mark.parametrize("name", [name for name in LIMITS if name != "tls-proxy-static"])
 
 
 class Image:
@@ -61,17 +64,18 @@ def test_building_again_gives_the_same_ids(images):
 
 
 def test_names_are_those_that_the_manifests_ask_for(images):
-    expected = run("make", "--no-print-directory", "image-names").stdout.split()
-    assert [name for image in images.values() for name in image.names] == expected
+    assert {name: image.names for name, image in images.items()} == {
+        target: [name] for target, name in image_names().items()}
 
 
 @every_image
 def test_labels_tell_what_it_is(images, name):
     labels = {key.removeprefix("org.opencontainers.image."): value
               for key, value in images[name].config["Labels"].items()}
-    assert labels["title"] == name
+    assert labels["title"] == ("monolith" if name == "monolith" else "tls-proxy")
     assert labels["version"] == "1.0.0"
-    assert labels["licenses"] == "(MIT OR Apache-2.0) AND GPL-2.0-only AND LGPL-2.1-or-later"
+    busybox = "" if name == "tls-proxy-static" else " AND GPL-2.0-only"
+    assert labels["licenses"] == f"(MIT OR Apache-2.0){busybox} AND LGPL-2.1-or-later"
     assert labels["base.name"] == "scratch"
     assert labels["description"]
     assert labels["source"] == "" or labels["source"].startswith("https://")
@@ -91,7 +95,10 @@ def test_has_the_licences_of_what_is_in_it(images, name):
     folder = "usr/share/licenses"
     for file in ("LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md"):
         assert images[name].contents[f"{folder}/secure-monolith/{file}"] == (ROOT / file).read_bytes()
-    for part, licence in (("busybox", "GPL-2"), ("glibc", "LGPL-2.1")):
+    parts = {"busybox": "GPL-2", "glibc": "LGPL-2.1"}
+    if name == "tls-proxy-static":
+        del parts["busybox"]
+    for part, licence in parts.items():
         assert b"GNU" in images[name].contents[f"{folder}/{part}/{licence}"]
         assert images[name].contents[f"{folder}/{part}/copyright"]
         assert b"https://snapshot.debian.org/package/" in images[name].contents[f"{folder}/{part}/SOURCE"]
@@ -104,16 +111,49 @@ def test_the_monolith_takes_the_walkthroughs_arguments(images):
     assert set(config["ExposedPorts"]) == {"80/tcp", "81/tcp"}
 
 
-def test_the_proxy_starts_as_nginx_does(images):
-    image = images["tls-proxy"]
+@every_proxy
+def test_the_proxy_starts_as_nginx_does(images, name):
+    image = images[name]
     assert "Entrypoint" not in image.config and image.config["Cmd"] == ["/usr/sbin/nginx"]
     assert image.config["StopSignal"] == "SIGQUIT"
-    assert set(image.config["ExposedPorts"]) == {"80/tcp", "443/tcp"}
-    assert image.files["usr/sbin/nginx"].linkname == "tls-proxy"
-    assert "etc/nginx/conf.d/default.conf" in image.files
+    ports = {"8080/tcp"} if name == "tls-proxy-unprivileged" else {"80/tcp", "443/tcp"}
+    assert set(image.config["ExposedPorts"]) == ports
+    for link in ("nginx", "nginx-debug"):
+        assert image.files[f"usr/sbin/{link}"].linkname == "tls-proxy"
 
 
-@every_image
+@every_proxy
+def test_the_proxy_has_what_a_configuration_for_nginx_s_image_names(images, name):
+    files = images[name].files
+    for path in ("nginx.conf", "mime.types", "conf.d/default.conf", "fastcgi_params", "uwsgi_params", "scgi_params"):
+        assert files[f"etc/nginx/{path}"].isfile()
+    assert files["etc/nginx/modules"].linkname == "/usr/lib/nginx/modules"
+    assert files["usr/share/nginx/html/index.html"].isfile() and files["usr/share/nginx/html/50x.html"].isfile()
+    assert files["var/log/nginx/access.log"].linkname == "/dev/stdout"
+    assert files["var/log/nginx/error.log"].linkname == "/dev/stderr"
+    assert files["var/cache/nginx"].isdir() and files["run"].isdir()
+    assert b"nginx:x:101:101:" in images[name].contents["etc/passwd"]
+    if name != "tls-proxy-static":
+        assert files["usr/sbin/envsubst"].linkname == "tls-proxy" and files["bin/bash"].mode & 0o111
+        assert files["docker-entrypoint.sh"].mode & 0o111
+
+
+def test_the_unprivileged_variant_differs_where_nginx_s_does(images):
+    contents = images["tls-proxy-unprivileged"].contents
+    assert b"listen 8080;" in contents["etc/nginx/conf.d/default.conf"]
+    assert b"pid /tmp/nginx.pid;" in contents["etc/nginx/nginx.conf"]
+    assert b"user nginx" not in contents["etc/nginx/nginx.conf"]
+    assert b"listen 80;" in images["tls-proxy"].contents["etc/nginx/conf.d/default.conf"]
+
+
+def test_the_static_variant_is_the_program_alone(images):
+    image = images["tls-proxy-static"]
+    programs = {path for path, content in image.contents.items() if content.startswith(b"\x7fELF")}
+    assert programs == {"usr/sbin/tls-proxy"}
+    assert not any(path.startswith("bin") or path == "docker-entrypoint.sh" for path in image.files)
+
+
+@with_shell
 def test_has_a_shell_to_look_around_with(images, name):
     for applet in ("sh", "ls", "cat", "wget", "ps"):
         assert images[name].files[f"bin/{applet}"].linkname == "busybox"
@@ -145,11 +185,12 @@ def test_belongs_to_root_and_grants_nothing(images, name):
     assert images[name].files["tmp"].mode & 0o7777 == images[name].files["run"].mode & 0o7777 == 0o1777
 
 
-@every_image
-def test_runs_as_a_user_by_number(images, name):
+@pytest.mark.parametrize(("name", "user"), [
+    ("monolith", 65532), ("tls-proxy", 0), ("tls-proxy-unprivileged", 101), ("tls-proxy-static", 65532)])
+def test_runs_as_a_user_by_number(images, name, user):
     """`runAsNonRoot` cannot tell whether a name is root's."""
-    assert images[name].config["User"] == "65532:65532"
-    assert b"nonroot:x:65532:65532:" in images[name].contents["etc/passwd"]
+    assert images[name].config["User"] == f"{user}:{user}"
+    assert b":x:%d:%d:" % (user, user) in images[name].contents["etc/passwd"]
 
 
 @every_image

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT, run
 
 NAMES = {"MONOLITH_IMAGE": "example/monolith:1", "TLS_PROXY_IMAGE": "example/tls-proxy:1"}
+TARGETS = ("monolith", "tls-proxy", "tls-proxy-unprivileged", "tls-proxy-static")
+IMAGES = ("monolith:1", "tls-proxy:1", "tls-proxy:1-unprivileged", "tls-proxy:1-static")
 
 
 # What scripts/provenance.sh would ask git for, and what it makes of that.
@@ -58,12 +60,13 @@ def archives():
     ("podman", "podman load --quiet --input"),
     ("docker", "docker load --quiet --input"),
 ])
-def test_loads_both_archives_into_what_is_there(tools, tool, command):
+def test_loads_every_archive_into_what_is_there(tools, tool, command):
     tools.add(tool)
     done = tools.run("load-images")
     assert done.returncode == 0, done.stderr
-    assert tools.calls()[-2:] == [f"{command} monolith.tar", f"{command} tls-proxy.tar"]
-    assert done.stdout.startswith("load: example/monolith:1 and example/tls-proxy:1 are in ")
+    assert tools.calls()[-4:] == [f"{command} {target}.tar" for target in TARGETS]
+    assert [line.partition(" is in ")[0] for line in done.stdout.splitlines()] == [
+        f"load: example/{image}" for image in IMAGES]
 
 
 def test_loads_into_every_kind_cluster(tools):
@@ -72,7 +75,7 @@ def test_loads_into_every_kind_cluster(tools):
     assert done.returncode == 0, done.stderr
     assert tools.calls()[1:] == [
         f"kind load image-archive --name {cluster} {name}.tar"
-        for cluster in ("one", "two") for name in ("monolith", "tls-proxy")]
+        for cluster in ("one", "two") for name in TARGETS]
 
 
 def test_what_is_installed_but_does_not_run_is_passed_over(tools):
@@ -81,7 +84,7 @@ def test_what_is_installed_but_does_not_run_is_passed_over(tools):
     tools.add("podman")
     done = tools.run("load-images")
     assert done.returncode == 0
-    assert done.stdout == "load: example/monolith:1 and example/tls-proxy:1 are in podman\n"
+    assert done.stdout == "".join(f"load: example/{image} is in podman\n" for image in IMAGES)
 
 
 def test_a_refused_archive_is_an_error(tools):
@@ -98,13 +101,13 @@ def test_nowhere_to_load_to_is_an_error(tools):
     assert done.stderr == "load: none of kind, minikube, k3s, containerd, podman and docker runs here\n"
 
 
-def test_publishes_both_images_for_both_platforms_with_docker(tools):
+def test_publishes_every_image_for_both_platforms_with_docker(tools):
     tools.add("docker")
     done = tools.run("publish-images", "docker.io/you/", "1.0.0")
     assert done.returncode == 0, done.stderr
     assert tools.calls()[1:] == [
-        f"docker buildx build --platform linux/amd64,linux/arm64 {LABELS} --target {name} "
-        f"--tag docker.io/you/{name}:1.0.0 --push ." for name in ("monolith", "tls-proxy")]
+        f"docker buildx build --platform linux/amd64,linux/arm64 {LABELS} --target {target} "
+        f"--tag docker.io/you/{image.replace(':1', ':1.0.0')} --push ." for target, image in zip(TARGETS, IMAGES)]
 
 
 def test_publishes_with_buildah_where_docker_is_missing(tools):

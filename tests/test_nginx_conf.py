@@ -1,4 +1,4 @@
-"""nginx/*.conf mean the same to nginx 1.22, to nginx 1.31 and to tls-proxy."""
+"""nginx/*.conf and the configuration of the image mean the same to nginx 1.22, to nginx 1.31 and to tls-proxy."""
 
 import http.server
 import os
@@ -12,6 +12,7 @@ from conftest import REFUSED, ROOT, own_address, run, wait_for
 
 NGINX_1_22 = ROOT / "target/tools/nginx-1.22/usr/sbin/nginx"
 NGINX_1_31 = ROOT / "target/tools/nginx-1.31"
+IMAGE = ROOT / "tls-proxy/image"
 TLS_PROXY = ROOT / os.environ["PROGRAMS"] / "tls-proxy"
 
 every_server = pytest.mark.parametrize(
@@ -19,9 +20,9 @@ every_server = pytest.mark.parametrize(
 )
 
 
-def main_file(folder, name, *replacements):
-    """A main configuration around nginx/NAME, with the pod's places replaced."""
-    text = (ROOT / "nginx" / name).read_text()
+def main_file(folder, path, *replacements):
+    """A main configuration around the file, with the pod's places replaced."""
+    name, text = path.name, path.read_text()
     for old, new in replacements:
         assert old in text
         text = text.replace(old, new)
@@ -93,21 +94,27 @@ def upstream():
 @every_server
 def test_proxy_conf_is_accepted_without_a_warning(server, tls, tmp_path):
     run(tls / "update-tls.sh")
-    done = check(server, main_file(tmp_path, "proxy.conf", ("/etc/tls", str(tls))))
+    done = check(server, main_file(tmp_path, ROOT / "nginx/proxy.conf", ("/etc/tls", str(tls))))
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr and "[emerg]" not in done.stderr
 
 
 @every_server
-def test_default_conf_is_accepted_without_a_warning(server, tmp_path):
-    done = check(server, main_file(tmp_path, "default.conf"))
+def test_the_main_configuration_of_the_image_is_accepted(server, tmp_path):
+    text = (IMAGE / "etc/nginx/nginx.conf").read_text()
+    for old, new in (("user nginx;", ""), ("/etc/nginx", str(IMAGE / "etc/nginx")),
+                     ("/var/log/nginx", str(tmp_path)), ("/run", str(tmp_path))):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "nginx.conf").write_text(text)
+    done = check(server, tmp_path / "nginx.conf")
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr
 
 
 @every_server
 def test_a_missing_certificate_is_refused_by_name(server, tmp_path):
-    done = check(server, main_file(tmp_path, "proxy.conf", ("/etc/tls", str(tmp_path / "no"))))
+    done = check(server, main_file(tmp_path, ROOT / "nginx/proxy.conf", ("/etc/tls", str(tmp_path / "no"))))
     assert done.returncode != 0
     assert f"{tmp_path}/no/cert.pem" in done.stderr
 
@@ -117,7 +124,7 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
     run(tls / "update-tls.sh")
     address = own_address()
     main = main_file(
-        tmp_path, "proxy.conf", ("/etc/tls", str(tls)),
+        tmp_path, ROOT / "nginx/proxy.conf", ("/etc/tls", str(tls)),
         ("listen 443 ssl", f"listen {address}:8443 ssl"),
         ("127.0.0.1:80;", f"127.0.0.1:{upstream};"),
     )
@@ -140,18 +147,18 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
 @every_server
 def test_default_conf_serves_the_welcome_page(server, tmp_path, serve):
     address = own_address()
-    main = main_file(tmp_path, "default.conf", ("listen 80", f"listen {address}:8080"))
+    main = main_file(tmp_path, IMAGE / "etc/nginx/conf.d/default.conf", ("listen 80", f"listen {address}:8080"),
+                     ("/usr", str(IMAGE / "usr")))
     serve(server, main, (address, 8080))
     page = run("curl", "-sSi", f"http://{address}:8080/").stdout
     assert page.startswith("HTTP/1.1 200 OK")
-    assert "Content-Type: text/html" in page
     assert "<h1>Welcome to tls-proxy</h1>" in page
 
 
 def test_a_broken_certificate_is_refused_in_the_words_that_e2e_waits_for(tls, tmp_path, serve):
     run(tls / "update-tls.sh")
     address, log = own_address(), tmp_path / "stderr"
-    main = main_file(tmp_path, "proxy.conf", ("/etc/tls", str(tls)),
+    main = main_file(tmp_path, ROOT / "nginx/proxy.conf", ("/etc/tls", str(tls)),
                      ("listen 443 ssl", f"listen {address}:8443 ssl"))
     with log.open("w") as stderr:
         serve(TLS_PROXY, main, (address, 8443), stderr=stderr)

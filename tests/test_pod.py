@@ -141,10 +141,10 @@ def test_the_monolith_has_its_real_cpu_limit(pod):
 
 
 def test_no_container_can_write_or_gain_powers(pod):
-    for name in (NGINX, MONOLITH):
+    for name, user in ((NGINX, "101"), (MONOLITH, "65532")):
         state = dict(line.split(":\t", 1) for line in
                      pod.podman("exec", name, "cat", "/proc/1/status").stdout.splitlines() if ":\t" in line)
-        assert state["Uid"].split() == ["65532"] * 4
+        assert state["Uid"].split() == [user] * 4
         assert int(state["CapEff"], 16) == int(state["CapBnd"], 16) == 0
         assert state["NoNewPrivs"] == "1"
         done = pod.podman("exec", name, "sh", "-c", "touch /etc/written", check=False)
@@ -300,25 +300,43 @@ def test_the_pod_works_as_whatever_user_the_platform_chooses(podman, certificate
 @pytest.mark.parametrize(("image", "arguments", "flag"), [
     ("monolith", (), "--http"), ("monolith", ("-http=0.0.0.0:8080",), "--health"), ("tls-proxy", (), "0.0.0.0:80")])
 def test_a_port_that_needs_a_sysctl_says_so(podman, image, arguments, flag):
-    done = podman("run", "--rm", "--network", podman.network, f"docker.io/securemonolith/{image}:1.0.0", *arguments,
-                  check=False)
+    done = podman("run", "--rm", "--user", "65532", "--network", podman.network,
+                  f"docker.io/securemonolith/{image}:1.0.0", *arguments, check=False)
     assert done.returncode == 1
     line = next(line for line in done.stderr.splitlines() if flag in line)
     assert "choose a port from 1024" in line and "net.ipv4.ip_unprivileged_port_start" in line, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("nginx", "-g", "daemon off;")], ids=["plain", "as-with-nginx"])
-def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, arguments):
+@pytest.mark.parametrize(("variant", "port", "arguments"), [
+    ("", 80, ()), ("", 80, ("nginx", "-g", "daemon off;")), ("", 80, ("nginx-debug", "-g", "daemon off;")),
+    ("", 80, ("/docker-entrypoint.sh", "nginx")), ("", 80, ("sh", "-c", "nginx -t && exec nginx -g 'daemon off;'")),
+    ("-unprivileged", 8080, ()), ("-static", 80, ())])
+def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, variant, port, arguments):
+    image = f"docker.io/securemonolith/tls-proxy:1.0.0{variant}"
+
     def start(ports):
-        return podman("run", "--detach", "--name", "welcome", LOW_PORTS,
-                      "--publish", f"127.0.0.1:{ports[0]}:80", "--network", podman.network, "docker.io/securemonolith/tls-proxy:1.0.0", *arguments,
+        return podman("run", "--detach", "--name", "welcome", LOW_PORTS, "--read-only", "--cap-drop=all",
+                      "--publish", f"127.0.0.1:{ports[0]}:{port}", "--network", podman.network, image, *arguments,
                       check=False)
 
-    port, = on_free_ports(1, start, lambda: podman("rm", "--force", "--time", "0", "welcome", check=False))
-    url = f"http://127.0.0.1:{port}/"
+    published, = on_free_ports(1, start, lambda: podman("rm", "--force", "--time", "0", "welcome", check=False))
+    url = f"http://127.0.0.1:{published}/"
     wait_for(lambda: run("curl", "-sf", "-m", "2", url, check=False).returncode == 0, "welcome page")
     assert "<h1>Welcome to tls-proxy</h1>" in run("curl", "-sf", url).stdout
+    assert '"GET / HTTP/1.1" 200' in podman("logs", "welcome").stdout
     podman("rm", "--force", "--time", "0", "welcome")
+
+
+def test_a_hook_of_the_shell_drains(podman):
+    """What people's pods have as preStop, and a hook without a shell."""
+    for variant, hook in (("", ("sh", "-c", "sleep 1; nginx -s quit")), ("-static", ("/usr/sbin/nginx", "-s", "quit"))):
+        podman("run", "--detach", "--name", "hooked", LOW_PORTS, "--network", podman.network,
+               f"docker.io/securemonolith/tls-proxy:1.0.0{variant}")
+        wait_for(lambda: "listening on" in podman("logs", "hooked").stderr, "the first line of the log")
+        podman("exec", "hooked", *hook, check=False)
+        wait_for(lambda: not podman.is_running("hooked"), "end of the proxy")
+        assert podman.inspect("hooked")["State"]["ExitCode"] == 0
+        podman("rm", "--force", "hooked")
 
 
 @pytest.mark.parametrize("name", ["monolith", "healthy-monolith"])

@@ -12,6 +12,9 @@ import pytest
 
 from conftest import ROOT, run
 
+# By the Dockerfile's targets: repository, and what the tag ends with.
+TARGETS = {"monolith": ("monolith", ""), "tls-proxy": ("tls-proxy", ""),
+           "tls-proxy-unprivileged": ("tls-proxy", "-unprivileged"), "tls-proxy-static": ("tls-proxy", "-static")}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -24,7 +27,7 @@ class Copy:
         self.bin.mkdir()
         self.log = folder / "log"
         self.log.write_text("")
-        for path in ("scripts/release", "scripts/pin", "Cargo.toml", "Dockerfile", "CHANGELOG.md", "Makefile"):
+        for path in ("scripts/release", "scripts/images.sh", "scripts/pin", "Cargo.toml", "Dockerfile", "CHANGELOG.md", "Makefile"):
             self.copy(path)
         for workflow in (ROOT / ".github/workflows").iterdir():
             self.copy(workflow.relative_to(ROOT))
@@ -69,9 +72,10 @@ def release(copy):
         folder.mkdir(parents=True)
         for program in ("monolith", "tls-proxy"):
             (folder / f"{program}-2.3.4-linux-{architecture}").write_text("program")
-            (folder / f"{program}.spdx.json").write_text("{}")
+        for target in TARGETS:
+            (folder / f"{target}.spdx.json").write_text("{}")
             index = json.dumps({"manifests": [{"digest": "sha256:" + "a" * 64}]}).replace(" ", "").encode()
-            with tarfile.open(folder / f"{program}.oci.tar", "w") as archive:
+            with tarfile.open(folder / f"{target}.oci.tar", "w") as archive:
                 entry = tarfile.TarInfo("index.json")
                 entry.size = len(index)
                 archive.addfile(entry, BytesIO(index))
@@ -84,13 +88,13 @@ def test_pushes_each_image_under_each_tag_to_each_registry(release):
     done = release.run("release", "push", "docker.io/you", "ghcr.io/you")
     assert done.returncode == 0, done.stderr
     pushed = [call.split()[-1] for call in release.calls() if "manifest push" in call]
-    assert pushed == [f"docker://{registry}/{program}:{tag}" for program in ("monolith", "tls-proxy")
+    assert pushed == [f"docker://{registry}/{program}:{tag}{variant}" for program, variant in TARGETS.values()
                       for registry in ("docker.io/you", "ghcr.io/you") for tag in ("2.3.4", "2.3", "2", "latest")]
     added = [call.split()[-1] for call in release.calls() if "manifest add" in call]
-    assert added == [f"oci-archive:target/release-files/{architecture}/{program}.oci.tar"
-                     for program in ("monolith", "tls-proxy") for architecture in ("amd64", "arm64")]
+    assert added == [f"oci-archive:target/release-files/{architecture}/{target}.oci.tar"
+                     for target in TARGETS for architecture in ("amd64", "arm64")]
     files = release.root / "target/release-files"
-    assert (files / "digests").read_text() == "monolith=sha256:abc\ntls-proxy=sha256:abc\n"
+    assert (files / "digests").read_text() == "".join(f"{target}=sha256:abc\n" for target in TARGETS)
     assert (files / "pushed").read_text().splitlines()[0] == "docker.io/you/monolith@sha256:abc"
     assert "- News." in (files / "notes.md").read_text()
     names = {line.split()[1] for line in (files / "page/SHA256SUMS").read_text().splitlines()}
@@ -105,7 +109,8 @@ def test_a_preview_has_no_other_tag_than_its_own(release):
     release.git("tag", "v2.3.4-rc.1")
     done = release.run("release", "push", "docker.io/you")
     assert done.returncode == 0, done.stderr
-    assert {call.rpartition(":")[2] for call in release.calls() if "manifest push" in call} == {"2.3.4-rc.1"}
+    assert {call.rpartition(":")[2] for call in release.calls() if "manifest push" in call} == {
+        f"2.3.4-rc.1{variant}" for _, variant in TARGETS.values()}
 
 
 def test_nothing_is_pushed_without_the_tag_or_the_notes(release):

@@ -5,7 +5,7 @@
 //! can express all of it; only the messages are put into nginx's words here.
 //! What a command does is `main`'s.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::admin;
+use crate::build_info::version;
 use crate::conf::units::parse_time_ms;
+use crate::entry_point::EntryPoint;
 use crate::lifecycle::control::Signal;
 use crate::log::form::Form;
 
@@ -71,6 +73,8 @@ pub struct Options {
     pub admin: Option<admin::Address>,
     /// `--log-format`.
     pub log_format: Form,
+    /// What the environment asks of nginx's image; none where this is not `nginx`.
+    pub entry_point: Option<EntryPoint>,
 }
 
 impl Options {
@@ -112,6 +116,9 @@ pub enum UsageError {
     /// A form of logs that is none.
     #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]
     LogFormat(String),
+    /// A filter of variables for templates that is no regular expression.
+    #[error("{0}")]
+    Filter(String),
     /// `-g` with bytes that no configuration can have.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
@@ -122,6 +129,8 @@ pub enum UsageError {
 /// # Errors
 /// When nginx would refuse it.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let mut args = args.peekable();
+    let entry_point = entry_point(args.peek().map(OsString::as_os_str).unwrap_or_default())?;
     // A lone dash is an empty group of options to nginx.
     let args = args
         .enumerate()
@@ -143,12 +152,19 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
         log_format: matches
             .get_one::<String>(LOG_FORMAT)
             .map_or(Ok(Form::default()), |text| form(text))?,
+        entry_point,
     };
     let signal = matches
         .get_one::<String>("s")
         .map(|name| Signal::named(name).ok_or_else(|| UsageError::Invalid(format!("-s {name}"))));
     let signal = signal.transpose()?;
     Ok(choose(&matches, options, signal))
+}
+
+fn entry_point(program: &OsStr) -> Result<Option<EntryPoint>, UsageError> {
+    let name_servers = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    EntryPoint::of(program, std::env::vars_os(), name_servers)
+        .map_err(|problem| UsageError::Filter(problem.to_string()))
 }
 
 /// A time as the configuration writes it, more than none.
@@ -286,25 +302,6 @@ fn wants(option: char) -> &'static str {
     }
 }
 
-/// What `-v` prints, to standard error as nginx does.
-#[must_use]
-pub fn version() -> String {
-    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    format!("nginx version: {name}/{version}\n")
-}
-
-/// What `-V` prints.
-#[must_use]
-pub fn build_info() -> String {
-    let built_by = option_env!("BUILT_BY").unwrap_or("cargo");
-    format!(
-        "{}built by {built_by} for {}\nbuilt with rustls and aws-lc-rs\nTLS SNI support enabled\n\
-         speaks the configuration of nginx 1.31\n",
-        version(),
-        std::env::consts::ARCH
-    )
-}
-
 /// What `-h` prints.
 #[must_use]
 pub fn help() -> String {
@@ -332,7 +329,7 @@ mod tests {
 
     fn parsed(line: &[&str]) -> Result<Command, UsageError> {
         parse(
-            std::iter::once("nginx")
+            std::iter::once("tls-proxy")
                 .chain(line.iter().copied())
                 .map(OsString::from),
         )

@@ -5,12 +5,15 @@
 
 pub mod admin;
 pub(crate) mod admission;
+pub mod build_info;
 pub mod cli;
 pub mod conf;
 mod config;
 mod configure;
 mod decimal;
 mod directive;
+pub mod entry_point;
+pub mod envsubst;
 mod http1;
 mod http2;
 pub mod lifecycle;

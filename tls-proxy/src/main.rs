@@ -6,12 +6,15 @@ use std::process::ExitCode;
 
 use tls_proxy::admin::Address;
 use tls_proxy::cli::{self, Command, Options};
+use tls_proxy::entry_point::EntryPoint;
 use tls_proxy::lifecycle::control;
 use tls_proxy::lifecycle::signals::Signals;
 use tls_proxy::log::diagnostics::{self, Diagnostics};
 use tls_proxy::log::form::Form;
 use tls_proxy::log::level::Level;
-use tls_proxy::{Configuration, Exit, LogFile, bind, conf, load, run, try_addresses};
+use tls_proxy::{
+    Configuration, Exit, LogFile, bind, build_info, conf, envsubst, load, run, try_addresses,
+};
 
 /// glibc's keeps what it once had: after a flood tens of MiB would stay.
 #[global_allocator]
@@ -23,6 +26,9 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(code) = envsubst::run(std::env::args_os()) {
+        return code;
+    }
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {
@@ -31,8 +37,8 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Version => say(&cli::version()),
-        Command::BuildInfo => say(&cli::build_info()),
+        Command::Version => say(&build_info::version()),
+        Command::BuildInfo => say(&build_info::build_info()),
         Command::Help => say(&cli::help()),
         Command::Test {
             options,
@@ -87,13 +93,11 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
     }
     if dump {
         let mut out = std::io::stdout().lock();
-        for file in loaded.origin.texts.iter().filter(|file| file.on_disk) {
-            let _ = write!(
-                out,
-                "# configuration file {}:\n{}\n\n",
-                file.path.display(),
-                file.text
-            );
+        for file in &loaded.origin.texts {
+            if let Some(path) = file.included() {
+                let (path, text) = (path.display(), &file.text);
+                let _ = write!(out, "# configuration file {path}:\n{text}\n\n");
+            }
         }
     }
     ExitCode::SUCCESS
@@ -166,6 +170,13 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
     let signals = runtime
         .block_on(async { Signals::install() })
         .map_err(|error| format!("no signal handlers: {error}"))?;
+    if let Some(line) = options
+        .entry_point
+        .as_ref()
+        .and_then(|_| EntryPoint::scripts())
+    {
+        complain(options.log_format, Level::Warn, &line);
+    }
     let loaded = load(options).opened();
     tell_problems(&loaded, options.log_format);
     let Some(config) = loaded.config else {

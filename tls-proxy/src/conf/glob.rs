@@ -36,6 +36,22 @@ pub(super) fn find(pattern: &str, searched: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     found
 }
 
+/// Whether an absolute path, there or not, matches the absolute `pattern`.
+pub(super) fn matches_path(pattern: &str, path: &Path) -> bool {
+    let mut names = path.iter().skip(1);
+    let mut parts = pattern.split('/').filter(|part| !part.is_empty());
+    loop {
+        let (part, name) = match (parts.next(), names.next()) {
+            (Some(part), Some(name)) => (part.as_bytes(), name.as_bytes()),
+            (part, name) => return part.is_none() && name.is_none(),
+        };
+        let hidden = name.first() == Some(&b'.') && part.first() != Some(&b'.');
+        if hidden || !matches(part, name) {
+            return false;
+        }
+    }
+}
+
 fn matching(folder: &Path, pattern: &[u8]) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -157,6 +173,21 @@ mod tests {
             let matched = matches(pattern.as_bytes(), name.as_bytes());
             assert_eq!(matched, expected, "{pattern} on {name}");
         }
+    }
+
+    #[test]
+    fn a_path_matches_part_by_part() {
+        let path = Path::new("/etc/nginx/conf.d/sub/a.conf");
+        for (pattern, expected) in [
+            ("/etc/nginx/conf.d/*/*.conf", true),
+            ("/etc//nginx/conf.d/sub/a.conf", true),
+            ("/etc/nginx/conf.d/*.conf", false),
+            ("/etc/nginx/conf.d/sub/*.conf/b", false),
+            ("/etc/nginx/*", false),
+        ] {
+            assert_eq!(matches_path(pattern, path), expected, "{pattern}");
+        }
+        assert!(!matches_path("/a/*", Path::new("/a/.hidden")));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::parse::{Kind, MOST_PROBLEMS, parse};
-use super::{Directive, Problem, Severity, Word, glob};
+use super::templates::Templates;
+use super::{Directive, Problem, Severity, Word, glob, standard};
 
 /// Files within files. nginx has no bound and crashes on a file that
 /// includes itself.
@@ -51,8 +52,36 @@ pub struct LoadedFile {
     pub path: Arc<Path>,
     /// Its text; bytes that are not UTF-8 are replaced.
     pub text: String,
-    /// Whether there is such a file: to be watched, and shown by `-T`.
-    pub on_disk: bool,
+    /// Where it is from.
+    pub source: Source,
+}
+
+/// Where a text is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line, or the program itself.
+    Own,
+    /// A file, or what is known of one that is missing.
+    File,
+    /// A template that stands for this file.
+    Template(PathBuf),
+}
+
+impl LoadedFile {
+    /// The file that is read, to be watched.
+    #[must_use]
+    pub fn read(&self) -> Option<&Path> {
+        (self.source != Source::Own).then_some(&self.path)
+    }
+
+    /// The file that the configuration includes, to be shown by `-T`.
+    #[must_use]
+    pub fn included(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Template(file) => Some(file),
+            _ => self.read(),
+        }
+    }
 }
 
 /// The result of [`load`].
@@ -81,6 +110,12 @@ impl Loaded {
 /// Parses `entry` and everything it includes, and collects every problem.
 #[must_use]
 pub fn load(entry: &Entry) -> Loaded {
+    load_with(entry, Templates::default())
+}
+
+/// [`load`], where templates stand for files.
+#[must_use]
+pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
     let folder = match &entry.main {
         Main::File(path) => path.parent().unwrap_or(Path::new("")),
         Main::BuiltIn { folder, .. } => folder,
@@ -89,9 +124,10 @@ pub fn load(entry: &Entry) -> Loaded {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let mut files = Files {
         folder,
-        problems: Vec::new(),
+        problems: std::mem::take(&mut templates.problems),
         files: Vec::new(),
-        folders: Vec::new(),
+        folders: std::mem::take(&mut templates.folders),
+        templates,
         reading: Vec::new(),
         read: 0,
     };
@@ -125,6 +161,7 @@ pub(super) struct Files {
     pub(super) problems: Vec<Problem>,
     files: Vec<LoadedFile>,
     folders: Vec<PathBuf>,
+    templates: Templates,
     /// The file being read, and those that include it.
     reading: Vec<Arc<Path>>,
     read: usize,
@@ -143,7 +180,7 @@ impl Files {
         };
         let path = self.folder.join(&name.text);
         let paths = match path.to_str() {
-            Some(pattern) if glob::is_pattern(&name.text) => glob::find(pattern, &mut self.folders),
+            Some(pattern) if glob::is_pattern(&name.text) => self.find(pattern),
             _ => vec![path],
         };
         let mut found = Vec::new();
@@ -156,8 +193,27 @@ impl Files {
         found
     }
 
+    /// The files that match a pattern, in the order of their names.
+    fn find(&mut self, pattern: &str) -> Vec<PathBuf> {
+        let mut found = glob::find(pattern, &mut self.folders);
+        let before = found.len();
+        found.extend(self.templates.matching(pattern));
+        if found.len() > before {
+            found.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+            found.dedup();
+        }
+        found
+    }
+
     fn file(&mut self, path: &Path, include: Option<&Word>, depth: usize) -> Vec<Directive> {
-        let bytes = match self.refuse(path).map_or_else(|| read(path), Err) {
+        let refused = self.refuse(path);
+        let template = self.templates.template(path).map(Path::to_owned);
+        let (path, source) = match &template {
+            Some(template) => (template.as_path(), Source::Template(path.to_owned())),
+            None => (path, Source::File),
+        };
+        let bytes = match refused.map_or_else(|| read(path), Err) {
+            Ok(bytes) if template.is_some() => self.templates.expand(&bytes),
             Ok(bytes) => bytes,
             Err(message) => {
                 self.problems.push(match include {
@@ -167,7 +223,7 @@ impl Files {
                 return Vec::new();
             }
         };
-        let path = self.remember(path, &bytes, true);
+        let path = self.remember(path, &bytes, source);
         self.reading.push(path.clone());
         let tree = parse(self, &path, &bytes, Kind::File, depth);
         self.reading.pop();
@@ -175,7 +231,7 @@ impl Files {
     }
 
     fn text(&mut self, name: &Path, text: &str, kind: Kind) -> Vec<Directive> {
-        let name = self.remember(name, text.as_bytes(), false);
+        let name = self.remember(name, text.as_bytes(), Source::Own);
         parse(self, &name, text.as_bytes(), kind, 0)
     }
 
@@ -194,7 +250,7 @@ impl Files {
         (self.read > MOST).then(|| format!("more than {MOST} files are included"))
     }
 
-    fn remember(&mut self, path: &Path, bytes: &[u8], on_disk: bool) -> Arc<Path> {
+    fn remember(&mut self, path: &Path, bytes: &[u8], source: Source) -> Arc<Path> {
         if let Some(known) = self.files.iter().find(|file| *file.path == *path) {
             return known.path.clone();
         }
@@ -203,14 +259,18 @@ impl Files {
         self.files.push(LoadedFile {
             path: path.clone(),
             text,
-            on_disk,
+            source,
         });
         path
     }
 }
 
-/// The bytes of a file, or nginx's words for why not.
+/// The bytes of a file, or nginx's words for why not. What nginx's image would have there
+/// is known without it.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if let (Some(text), Ok(false)) = (standard::included(path), path.try_exists()) {
+        return Ok(text.as_bytes().to_vec());
+    }
     let shown = path.display();
     let file =
         File::open(path).map_err(|e| format!("open() \"{shown}\" failed ({})", reason(&e)))?;

@@ -3,7 +3,8 @@
 //!
 //! Read in this order: `tree` (what comes of it), `lexer` and `word` (bytes to words),
 //! `parse` (words to a tree),
-//! `include` (files, globs, the entry point [`load`]), `problem` and `render`
+//! `include` (files, globs, the entry point [`load`]), `standard` and `templates` (what
+//! nginx's image has or makes), `problem` and `render`
 //! (what is said when something is wrong), `nearest` (typing errors), `units`
 //! (`10m`, `75s`, `on`).
 //! What a directive means is not known here; `modules` knows.
@@ -15,12 +16,14 @@ mod nearest;
 mod parse;
 mod problem;
 mod render;
+pub mod standard;
+pub mod templates;
 mod tree;
 pub mod units;
 mod word;
 
 pub(crate) use include::reason;
-pub use include::{Entry, Loaded, LoadedFile, Main, load};
+pub use include::{Entry, Loaded, LoadedFile, Main, Source, load, load_with};
 pub(crate) use nearest::did_you_mean;
 pub use problem::{Problem, Severity};
 pub use render::render;

@@ -99,7 +99,7 @@ mod tests {
         let files = [LoadedFile {
             path,
             text: text.to_owned(),
-            on_disk: true,
+            source: crate::conf::Source::File,
         }];
         let mut out = Vec::new();
         render(&[problem(&at)], &files, &mut out).unwrap();

@@ -73,8 +73,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     let sources = loaded
         .files
         .iter()
-        .filter(|file| file.on_disk)
-        .map(|file| file.path.to_path_buf());
+        .filter_map(|file| file.read().map(Path::to_owned));
     let config = finish(&mut draft, sources.collect());
     let refused = is_refused(&draft.problems);
     Built {

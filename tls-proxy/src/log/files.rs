@@ -53,12 +53,20 @@ pub struct Compressed {
 }
 
 impl LogFile {
-    /// The log file a configuration calls `path`.
+    /// The log file a configuration calls `path`. The image, as nginx's, links its log
+    /// files to the standard streams.
     pub(crate) fn named(path: &Path) -> Self {
-        match path.to_str() {
-            Some("/dev/stdout" | "/proc/self/fd/1" | "/dev/fd/1") => Self::Stdout,
-            Some("/dev/stderr" | "/proc/self/fd/2" | "/dev/fd/2") => Self::Stderr,
-            _ => Self::Path(path.to_owned()),
+        let linked = || Self::standard(&std::fs::read_link(path).ok()?);
+        Self::standard(path)
+            .or_else(linked)
+            .unwrap_or_else(|| Self::Path(path.to_owned()))
+    }
+
+    fn standard(path: &Path) -> Option<Self> {
+        match path.to_str()? {
+            "/dev/stdout" | "/proc/self/fd/1" | "/dev/fd/1" => Some(Self::Stdout),
+            "/dev/stderr" | "/proc/self/fd/2" | "/dev/fd/2" => Some(Self::Stderr),
+            _ => None,
         }
     }
 
@@ -80,11 +88,7 @@ impl LogFile {
             // A path under /dev would fail where the descriptor is a socket.
             Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
             Self::Stderr => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
-            // nginx's image links its log files to the standard streams.
-            Self::Path(path) => match std::fs::read_link(path).as_deref().map(Self::named) {
-                Ok(standard @ (Self::Stdout | Self::Stderr)) => standard.open(),
-                _ => append_to(path),
-            },
+            Self::Path(path) => append_to(path),
             Self::Compressed(compressed) => append_to(&compressed.path),
             Self::Syslog(_) => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -106,7 +106,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (2, MANY),
         |scope, directive| {
             let name = &arguments::first(directive).text;
-            let format = Format::parse(directive, &mut scope.draft.variables)?;
+            let form = scope.draft.paths.form;
+            let format = Format::parse(directive, form, &mut scope.draft.variables)?;
             let known = &mut scope.draft.parts.get_mut::<Draft>().formats;
             if name == "combined" || known.contains_key(name) {
                 let message = format!("duplicate \"log_format\" name \"{name}\"");

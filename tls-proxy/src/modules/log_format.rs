@@ -37,6 +37,11 @@ enum Escape {
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
                         $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
+/// `main` of nginx's image, and of ours.
+const MAIN: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
+                    $body_bytes_sent \"$http_referer\" \"$http_user_agent\" \
+                    \"$http_x_forwarded_for\"";
+
 /// The same with names, and how long it took.
 const COMBINED_JSON: &str = "{\"time\":\"$time_iso8601\",\"connection\":$connection,\
     \"client\":\"$remote_addr\",\"user\":\"$remote_user\",\"request\":\"$request\",\
@@ -83,7 +88,12 @@ impl Format {
         Self::new(&line.unwrap_or_default(), escape)
     }
 
-    pub(crate) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
+    /// `log_format`. Where lines are JSON, the image's `main` is: nobody has chosen it.
+    pub(crate) fn parse(
+        directive: &Directive,
+        form: Form,
+        variables: &mut Registry,
+    ) -> Result<Self, Problem> {
         let mut words = directive.args[1..].iter().peekable();
         let mut escape = Escape::Default;
         if let Some(word) = words.next_if(|word| word.text.starts_with("escape=")) {
@@ -99,7 +109,10 @@ impl Format {
             };
         }
         let at = &directive.args[0].at;
-        let text = words.map(|word| word.text.as_str()).collect();
+        let text: String = words.map(|word| word.text.as_str()).collect();
+        if form == Form::Json && text == MAIN {
+            return Ok(Self::predefined(form, variables, at));
+        }
         let line = Template::compile(
             &Word {
                 text,
@@ -204,6 +217,15 @@ mod tests {
         let mut out = Vec::new();
         escape.write(value, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn main_is_the_one_of_the_image() {
+        let text = crate::conf::standard::main_configuration();
+        let (_, format) = text.split_once("log_format main").unwrap();
+        let (format, _) = format.split_once(';').unwrap();
+        let format: String = format.split('\'').skip(1).step_by(2).collect();
+        assert_eq!(format, MAIN);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::sources::Origin;
 use crate::cli::Options;
+use crate::conf::Source;
 use crate::config::Config;
 use crate::tls::lifetime::{Lifetime, Urgency};
 
@@ -66,6 +68,19 @@ pub(crate) fn warn_of_ends(all: &[Lifetime]) {
         };
         let (file, name, end) = (own.file.display(), shown(&own.name), own.end());
         tracing::warn!("certificate \"{file}\" of {name} {what}: it holds until {end}; renew it");
+    }
+}
+
+/// Which template stands for which file.
+pub(crate) fn templates(options: &Options, origin: &Origin) {
+    if options.entry_point.as_ref().is_none_or(|it| it.quiet) {
+        return;
+    }
+    for text in &origin.texts {
+        if let Source::Template(file) = &text.source {
+            let (template, file) = (text.path.display(), file.display());
+            tracing::info!("{template} stands for {file}");
+        }
     }
 }
 

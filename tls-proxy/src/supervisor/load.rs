@@ -5,18 +5,12 @@ use std::time::SystemTime;
 
 use super::sources::Origin;
 use crate::cli::Options;
-use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity};
+use crate::conf::templates::Templates;
+use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, standard};
 use crate::config::Config;
 use crate::config::draft::Paths;
 use crate::configure::{Built, build};
 use crate::log::files::OpenError;
-
-/// nginx's own place for the main configuration.
-const MAIN: &str = "/etc/nginx/nginx.conf";
-
-/// What serves where there is no main configuration: the pod's mounted files
-/// are enough.
-const BUILT_IN: &str = "events {}\nhttp {\n    include conf.d/*.conf;\n}\n";
 
 /// The result of [`load`].
 pub struct Configuration {
@@ -36,9 +30,13 @@ pub struct Configuration {
 
 /// Reads the configuration that `options` ask for.
 pub fn load(options: &Options) -> Configuration {
-    let main = options
-        .named_conf()
-        .or_else(|| Some(PathBuf::from(MAIN)).filter(|it| it.exists()));
+    let entry_point = options.entry_point.as_ref();
+    let templates =
+        entry_point.map_or_else(Templates::default, |it| Templates::find(&it.templates));
+    let main = options.named_conf().or_else(|| {
+        let main = PathBuf::from(standard::MAIN);
+        (main.exists() || templates.stand_for(&main)).then_some(main)
+    });
     let (main, folder, name) = match main {
         Some(path) => {
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -48,7 +46,7 @@ pub fn load(options: &Options) -> Configuration {
         None => {
             let name = "built-in configuration".to_owned();
             let folder = options.prefix().to_owned();
-            let text = BUILT_IN.to_owned();
+            let text = standard::main_configuration();
             (
                 Main::BuiltIn {
                     name: name.clone(),
@@ -61,10 +59,11 @@ pub fn load(options: &Options) -> Configuration {
         }
     };
     let began = SystemTime::now();
-    let loaded = conf::load(&Entry {
+    let entry = Entry {
         main,
         globals: options.globals.clone(),
-    });
+    };
+    let loaded = conf::load_with(&entry, templates);
     let paths = Paths {
         conf: std::path::absolute(&folder).unwrap_or(folder),
         prefix: options.prefix().to_owned(),
@@ -79,12 +78,16 @@ pub fn load(options: &Options) -> Configuration {
         folders: loaded.folders.clone(),
     };
     let Built {
-        config,
+        mut config,
         problems,
         notices,
         pid,
     } = build(loaded, paths);
-    if let Some(config) = &config {
+    if let Some(config) = &mut config {
+        // In nginx's image a script writes the number into nginx's own main configuration.
+        if options.conf.is_none() && entry_point.is_some_and(|it| it.tune_workers) {
+            config.main.workers = None;
+        }
         origin.files.clone_from(&config.sources);
     }
     Configuration {
@@ -99,8 +102,8 @@ pub fn load(options: &Options) -> Configuration {
 
 /// The files among the texts.
 fn on_disk(texts: &[LoadedFile]) -> Vec<PathBuf> {
-    let files = texts.iter().filter(|text| text.on_disk);
-    files.map(|file| file.path.to_path_buf()).collect()
+    let files = texts.iter().filter_map(LoadedFile::read);
+    files.map(Path::to_owned).collect()
 }
 
 impl Configuration {

@@ -179,6 +179,7 @@ pub async fn run(
     let line = announce::start(options, &config, &lifetimes, count, most);
     tracing::info!("{line}");
     announce::warn_of_ends(&lifetimes);
+    announce::templates(options, workers.sources.origin());
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(
             "{} is mounted by itself (subPath): Kubernetes never renews it; mount the folder of its volume",

@@ -34,6 +34,7 @@ mod rotation;
 mod signals;
 mod slow_clients;
 mod start_line;
+mod templates;
 mod tls_certificates;
 mod tls_records;
 mod tls_sessions;

@@ -93,9 +93,16 @@ impl Proxy {
 
     /// The same with more on the command line.
     pub(crate) fn start_with(place: Place, configuration: &str, arguments: &[&str]) -> Self {
+        let command = command(&place, arguments);
+        Self::start_by(place, configuration, command)
+    }
+
+    /// The same by a command that says nothing of the configuration.
+    pub(crate) fn start_by(place: Place, configuration: &str, mut command: Command) -> Self {
         let path = place.write("nginx.conf", configuration);
-        let mut child = command(&place, &["-c", path.to_str().unwrap()])
-            .args(arguments)
+        let mut child = command
+            .arg("-c")
+            .arg(path)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(place.path("stderr")).unwrap())
             .spawn()

@@ -10,11 +10,14 @@ use self::circles::circles;
 use self::imports::Crate;
 
 /// The folders, and files beside them, each above those that it may import.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 32] = [
     "lib",
     "properties",
     "supervisor",
     "cli",
+    "entry_point",
+    "build_info",
+    "envsubst",
     "admin",
     "server",
     "pipeline",

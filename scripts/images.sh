@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Which images there are and what they are called: for the scripts that build, load and
+# publish them, to be sourced. `make` says what MONOLITH_IMAGE and TLS_PROXY_IMAGE are.
+
+# Targets of the Dockerfile, folders of target/rootfs, archives of target/images.
+# shellcheck disable=SC2034 # whoever sources this uses it
+image_targets=(monolith tls-proxy tls-proxy-unprivileged tls-proxy-static)
+
+# tls-proxy-static is the variant `-static` of tls-proxy: a tag of its repository.
+image_program() { # target
+  case $1 in
+    tls-proxy*) echo tls-proxy ;;
+    *) echo "$1" ;;
+  esac
+}
+
+image_variant() { # target
+  local program
+  program=$(image_program "$1")
+  echo "${1#"$program"}"
+}
+
+image_name() { # target
+  case $1 in
+    monolith) echo "$MONOLITH_IMAGE" ;;
+    *) echo "$TLS_PROXY_IMAGE$(image_variant "$1")" ;;
+  esac
+}

@@ -1,0 +1,69 @@
+//! Files of nginx's image, which are in ours, too (`tls-proxy/image`), and built into the
+//! program for where a volume hides them.
+
+use std::path::Path;
+
+/// nginx's own place for the main configuration.
+pub const MAIN: &str = "/etc/nginx/nginx.conf";
+
+/// What a configuration includes without bringing it: the name below `/etc/nginx`, the text.
+const INCLUDED: [(&str, &str); 4] = [
+    (
+        "mime.types",
+        include_str!("../../image/etc/nginx/mime.types"),
+    ),
+    (
+        "fastcgi_params",
+        include_str!("../../image/etc/nginx/fastcgi_params"),
+    ),
+    (
+        "uwsgi_params",
+        include_str!("../../image/etc/nginx/uwsgi_params"),
+    ),
+    (
+        "scgi_params",
+        include_str!("../../image/etc/nginx/scgi_params"),
+    ),
+];
+
+/// The main configuration where there is none: the image's, but with `conf.d` below the
+/// prefix, and with the standard streams for logs, which need no folder.
+#[must_use]
+pub fn main_configuration() -> String {
+    include_str!("../../image/etc/nginx/nginx.conf")
+        .replace("/etc/nginx/conf.d/", "conf.d/")
+        .replace("/var/log/nginx/access.log", "/dev/stdout")
+        .replace("/var/log/nginx/error.log", "/dev/stderr")
+}
+
+/// The text of a file that nginx's image has at `path`. Nowhere else: what is missing in
+/// another folder is missing for nginx, too.
+pub(super) fn included(path: &Path) -> Option<&'static str> {
+    let name = path.strip_prefix("/etc/nginx").ok()?;
+    let known = INCLUDED.iter().find(|(known, _)| name == Path::new(known));
+    known.map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nginx_s_own_folder_has_them() {
+        assert!(included(Path::new("/etc/nginx/mime.types")).is_some());
+        for path in [
+            "/srv/mime.types",
+            "/etc/nginx/conf.d/mime.types",
+            "mime.types",
+        ] {
+            assert!(included(Path::new(path)).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_main_configuration_names_no_folder_that_may_be_missing() {
+        let text = main_configuration();
+        assert!(text.contains("include conf.d/*.conf;"));
+        assert!(!text.contains("/var/log"));
+    }
+}
