@@ -83,8 +83,10 @@ fn settings_after(
 ) -> Option<String> {
     let kinds = [Contexts::MAIN, Contexts::HTTP, Contexts::UPSTREAM];
     let mut kinds = kinds.into_iter();
-    let mut draft = Draft::default();
-    draft.variables = VARIABLES.registry();
+    let mut draft = Draft {
+        variables: VARIABLES.registry(),
+        ..Draft::default()
+    };
     let mut scope = Scope {
         context: kinds
             .find(|kind| spec.contexts.meets(*kind))
