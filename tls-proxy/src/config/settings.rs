@@ -26,11 +26,21 @@ pub(crate) trait ModuleSettings: Any + Clone + Debug + Default + Send + Sync {
     fn inside(&self, _: Inside) -> Option<Self> {
         None
     }
+
+    /// Whether they ask for anything. Where they do not, the module is passed by
+    /// without a look at them.
+    fn is_used(&self) -> bool {
+        true
+    }
 }
 
 impl<T: Any + Clone + Debug + Send + Sync> ModuleSettings for Inherited<T> {
     fn inside(&self, _: Inside) -> Option<Self> {
         Some(self.inherited())
+    }
+
+    fn is_used(&self) -> bool {
+        self.iter().next().is_some()
     }
 }
 
@@ -43,12 +53,17 @@ pub(crate) trait Slot: ModuleSettings {
 /// Settings of one module, of whatever type.
 pub(crate) trait Stored: Any + Debug + Send + Sync {
     fn inside(&self, inside: Inside) -> Option<Arc<dyn Stored>>;
+    fn is_used(&self) -> bool;
 }
 
 impl<T: ModuleSettings> Stored for T {
     fn inside(&self, inside: Inside) -> Option<Arc<dyn Stored>> {
         let own = ModuleSettings::inside(self, inside)?;
         Some(Arc::new(own))
+    }
+
+    fn is_used(&self) -> bool {
+        ModuleSettings::is_used(self)
     }
 }
 
@@ -58,6 +73,8 @@ pub struct Settings {
     /// Limits, time-outs and what belongs to no other module.
     pub(crate) core: core::Settings,
     modules: Box<[Arc<dyn Stored>]>,
+    /// Slots of those that ask for something, once the block has been read.
+    used: u64,
 }
 
 impl Settings {
@@ -66,6 +83,7 @@ impl Settings {
         Self {
             core: core::Settings::default(),
             modules: modules.into_iter().collect(),
+            used: 0,
         }
     }
 
@@ -96,6 +114,23 @@ impl Settings {
             .expect("a slot holds its own module's settings")
     }
 
+    /// Notes which modules have something to do here: the block has been read.
+    pub(crate) fn finish(&mut self) {
+        let used = |own: &Arc<dyn Stored>| u64::from(own.is_used());
+        let modules = self.modules.iter().enumerate();
+        self.used = modules.fold(0, |bits, (slot, own)| bits | used(own) << slot);
+    }
+
+    /// Whether a module has something to do here.
+    pub(crate) fn uses<T: Slot>(&self) -> bool {
+        self.used & (1 << T::SLOT) != 0
+    }
+
+    /// What a module keeps here, where it has something to do.
+    pub(crate) fn used<T: Slot>(&self) -> Option<&T> {
+        self.uses::<T>().then(|| self.of())
+    }
+
     /// What a block inside starts with.
     pub(crate) fn inside(&self, inside: Inside) -> Self {
         let modules = self
@@ -105,6 +140,7 @@ impl Settings {
         Self {
             core: self.core.clone(),
             modules: modules.collect(),
+            used: 0,
         }
     }
 }

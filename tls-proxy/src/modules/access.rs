@@ -43,6 +43,10 @@ impl ModuleSettings for Settings {
             ..self.clone()
         })
     }
+
+    fn is_used(&self) -> bool {
+        !self.rules.is_empty()
+    }
 }
 
 /// One line.

@@ -22,16 +22,13 @@ pub(crate) struct Settings {
     file: Option<Template>,
 }
 
-impl Settings {
-    /// The settings where a password is asked for.
-    pub(crate) fn active(&self) -> Option<&Self> {
-        (self.realm.is_some() && self.file.is_some()).then_some(self)
-    }
-}
-
 const PLACES: Contexts = Contexts::ALL.or(Contexts::LIMIT_EXCEPT);
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.realm.is_some() && self.file.is_some()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("auth_basic", PLACES, (1, 1), |scope, directive| {

@@ -25,7 +25,11 @@ pub(crate) struct Settings {
     set: Option<Arc<[(Slot, Template)]>>,
 }
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.path.is_some()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("auth_request", Contexts::ALL, (1, 1), |scope, directive| {

@@ -60,7 +60,11 @@ const FORMATS: [(&str, Written); 4] = [
 
 const ALL: Contexts = Contexts::ALL;
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.on
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("autoindex", ALL, (1, 1), |scope, directive| {

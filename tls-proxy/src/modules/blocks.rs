@@ -26,6 +26,7 @@ pub(super) fn add_location(
         .problems
         .extend(settings.of::<referer::Settings>().check());
     let tree = grow(draft, inside);
+    settings.finish();
     draft.locations.push(Location { settings, tree });
     LocationId(draft.locations.len() - 1)
 }

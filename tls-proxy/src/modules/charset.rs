@@ -30,7 +30,11 @@ const TYPES: [&str; 6] = [
     "application/rss+xml",
 ];
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.name.is_some()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(

@@ -37,7 +37,11 @@ pub(crate) enum Settings {
 /// A hundred years, seconds: beyond it dates have five digits.
 const LONGEST: u64 = 3_153_600_000;
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
     "expires",

@@ -62,7 +62,11 @@ impl Default for Settings {
 const ALL: Contexts = Contexts::ALL;
 const PIECES: &str = "a body is compressed in the pieces it comes in";
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.on
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("gzip", ALL.or(Contexts::IF), (1, 1), |scope, directive| {

@@ -30,7 +30,11 @@ const CHOICES: [(&str, Settings); 3] = [
     ("always", Settings::Always),
 ];
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        *self != Self::Off
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] =
     &[
@@ -56,9 +60,7 @@ pub(super) struct Beside {
 pub(super) fn find(request: &Request) -> Beside {
     let settings = request.settings();
     let nothing = Beside::default();
-    if *settings.of::<Settings>() == Settings::Off
-        || !matches!(&request.head.method[..], b"GET" | b"HEAD")
-    {
+    if !settings.uses::<Settings>() || !matches!(&request.head.method[..], b"GET" | b"HEAD") {
         return nothing;
     }
     let always = *settings.of::<Settings>() == Settings::Always;

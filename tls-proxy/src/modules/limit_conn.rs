@@ -51,7 +51,11 @@ struct Guard {
 
 const ALL: Contexts = Contexts::ALL;
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        !self.limits.is_empty()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_conn_zone", Contexts::HTTP, (2, 2), add_zone)
@@ -170,9 +174,12 @@ impl Drop for Guard {
 
 /// Lets the request in or not.
 pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
+    if !request.settings().uses::<Settings>() {
+        return Ok(());
+    }
     let config = request.config.clone();
     let settings = config.location(request.location).settings.of::<Settings>();
-    if settings.limits.is_empty() || request.limit_conn_status.is_some() {
+    if request.limit_conn_status.is_some() {
         return Ok(());
     }
     for (zone, most) in settings.limits.iter() {

@@ -19,6 +19,10 @@ impl ModuleSettings for Settings {
     fn inside(&self, _: Inside) -> Option<Self> {
         self.0.as_ref().map(|_| Self::default())
     }
+
+    fn is_used(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// One `limit_except`.
@@ -83,6 +87,9 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
 
 /// Sends a request whose method is not named to the settings for it.
 pub(crate) fn apply(request: &mut Request) {
+    if !request.settings().uses::<Settings>() {
+        return;
+    }
     let config = request.config.clone();
     let Some(limit) = &config
         .location(request.location)

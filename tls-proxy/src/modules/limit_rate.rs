@@ -33,7 +33,11 @@ pub(crate) struct Settings {
 
 const PLACES: Contexts = Contexts::ALL.or(Contexts::IF);
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.rate.is_some()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_rate", PLACES, (1, 1), |scope, directive| {
@@ -71,10 +75,10 @@ fn value(request: &Request, text: &[u8]) -> u64 {
 /// Bytes in a second for this request; 0 is no limit. From here on
 /// `$limit_rate` tells it.
 fn rate(request: &mut Request) -> u64 {
-    if let (None, Some(rate)) = (
-        &request.limit_rate,
-        &request.settings().of::<Settings>().rate,
-    ) {
+    if request.limit_rate.is_none()
+        && let Some(own) = request.settings().used::<Settings>()
+        && let Some(rate) = &own.rate
+    {
         request.limit_rate = Some(rate.evaluate(request));
     }
     match &request.limit_rate {
@@ -96,8 +100,9 @@ fn upstream_rate(request: &Request, response: &Response) -> u64 {
 
 /// Slows an answer down that is longer than its first second's share.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
-    let own = request.settings().of::<Settings>().rate.as_ref();
-    if own.is_some_and(Template::has_variables) {
+    if let Some(own) = request.settings().used::<Settings>()
+        && own.rate.as_ref().is_some_and(Template::has_variables)
+    {
         response.show(request);
     }
     let rate = match (rate(request), upstream_rate(request, response)) {

@@ -44,7 +44,11 @@ struct Wait<'a> {
 
 const ALL: Contexts = Contexts::ALL;
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        !self.limits.is_empty()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_req_zone", Contexts::HTTP, (3, 3), add_zone)
@@ -198,7 +202,7 @@ impl Limit {
 pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
     let settings = config.location(request.location).settings.of::<Settings>();
-    if settings.limits.is_empty() || request.limit_req_status.is_some() {
+    if request.limit_req_status.is_some() {
         return Ok(());
     }
     match settings.ask(request) {

@@ -196,7 +196,10 @@ macro_rules! settings {
         enum Slots { $($name),* }
 
         $(impl Slot for $settings {
-            const SLOT: usize = Slots::$name as usize;
+            const SLOT: usize = {
+                assert!((Slots::$name as usize) < 64, "one bit for each");
+                Slots::$name as usize
+            };
         })*
 
         /// What holds before the first line of a configuration.

@@ -42,7 +42,11 @@ impl Default for Settings {
     }
 }
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        !self.trusted.is_empty()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -114,9 +118,12 @@ fn lookup(name: &str) -> Option<Vec<Network>> {
 
 /// Puts the client's own address in the place of the proxy's.
 pub(crate) fn apply(request: &mut Request) {
+    if !request.settings().uses::<Settings>() {
+        return;
+    }
     let config = request.config.clone();
     let settings = config.location(request.location).settings.of::<Settings>();
-    if settings.trusted.is_empty() || request.behind_proxy {
+    if request.behind_proxy {
         return;
     }
     let peer = request.connection.peer;

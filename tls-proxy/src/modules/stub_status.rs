@@ -22,6 +22,10 @@ impl ModuleSettings for Settings {
     fn inside(&self, _: Inside) -> Option<Self> {
         self.on.then(Self::default)
     }
+
+    fn is_used(&self) -> bool {
+        self.on
+    }
 }
 
 pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(

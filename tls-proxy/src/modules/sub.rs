@@ -59,7 +59,11 @@ struct Pair {
     fixed: Option<Bytes>,
 }
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.pairs.is_some()
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("sub_filter", Contexts::ALL, (2, 2), add_pair)

@@ -51,9 +51,6 @@ Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope,
 /// Has trailers follow the body, which is then sent in chunks.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let trailers = request.settings().of::<Settings>();
-    if trailers.iter().next().is_none() {
-        return;
-    }
     let regular = response.is_regular();
     let none = !trailers.iter().any(|trailer| trailer.always || regular);
     let plain = request.head.version < Version::Http11

@@ -21,6 +21,10 @@ impl ModuleSettings for Settings {
     fn inside(&self, _: Inside) -> Option<Self> {
         self.0.as_ref().map(|_| Self::default())
     }
+
+    fn is_used(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// One `try_files`.

@@ -22,17 +22,21 @@ pub(super) async fn run(request: &mut Request) -> Result<(), Refusal> {
 
 /// Requests on behalf of others have been through it.
 async fn check_all(request: &mut Request) -> Result<(), Refusal> {
-    let config = request.config.clone();
-    let settings = &config.location(request.location).settings;
-    if request.is_inner() {
+    let settings = request.settings();
+    let is_asked = settings.uses::<access::Settings>()
+        || settings.uses::<auth_basic::Settings>()
+        || settings.uses::<auth_request::Settings>();
+    if request.is_inner() || !is_asked {
         return Ok(());
     }
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
     let any = settings.of::<access::Settings>().any;
     let mut refused = None;
     for check in 0..3 {
         let result = match check {
             0 => access::check(settings.of::<access::Settings>(), request),
-            1 => match settings.of::<auth_basic::Settings>().active() {
+            1 => match settings.used::<auth_basic::Settings>() {
                 Some(basic) => Some(auth_basic::check(basic, request).await),
                 None => None,
             },

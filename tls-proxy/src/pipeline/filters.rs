@@ -61,15 +61,27 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     response.note_own_fields();
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
-    expires::apply(settings.of::<expires::Settings>(), request, response);
-    headers::apply(settings.of::<headers::Settings>(), request, response);
-    sub::apply(settings.of::<sub::Settings>(), request, response)?;
-    charset::apply(settings.of::<charset::Settings>(), request, response);
-    gzip::apply(settings.of::<gzip::Settings>(), request, response);
+    if let Some(own) = settings.used::<expires::Settings>() {
+        expires::apply(own, request, response);
+    }
+    if let Some(own) = settings.used::<headers::Settings>() {
+        headers::apply(own, request, response);
+    }
+    if let Some(own) = settings.used::<sub::Settings>() {
+        sub::apply(own, request, response)?;
+    }
+    if let Some(own) = settings.used::<charset::Settings>() {
+        charset::apply(own, request, response);
+    }
+    if let Some(own) = settings.used::<gzip::Settings>() {
+        gzip::apply(own, request, response);
+    }
     response.vary |= request.varies && settings.of::<gzip::Settings>().vary;
     range::apply(request, response)?;
     settle(request, response);
-    trailers::apply(request, response);
+    if settings.uses::<trailers::Settings>() {
+        trailers::apply(request, response);
+    }
     limit_rate::apply(request, response);
     Ok(())
 }

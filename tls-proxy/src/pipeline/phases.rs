@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{access, error_page, filters};
 use crate::config::locations::{Found, Tree};
-use crate::config::{LocationId, ServerId};
+use crate::config::{Location, LocationId, ServerId};
 use crate::log::level;
 use crate::log::level::Level;
 use crate::message::fields::Fields;
@@ -147,14 +147,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
             request.behind_alias = false;
             let root = config.server(request.server).root;
             request.location = root;
-            match rewrite::run(
-                &config
-                    .location(root)
-                    .settings
-                    .of::<rewrite::Settings>()
-                    .steps,
-                request,
-            ) {
+            match rewrites(config.location(root), request) {
                 Flow::Answer(result) => return *result,
                 Flow::Continue | Flow::Relocate => {}
             }
@@ -168,14 +161,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         }
         check_length(request)?;
         let location = request.location;
-        enters = match rewrite::run(
-            &config
-                .location(location)
-                .settings
-                .of::<rewrite::Settings>()
-                .steps,
-            request,
-        ) {
+        enters = match rewrites(config.location(location), request) {
             Flow::Answer(result) => return *result,
             Flow::Continue => match content(request).await {
                 ContentResult::Response(result) => return result,
@@ -185,6 +171,14 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
             Flow::Relocate => false,
         };
         count_redirect(request)?;
+    }
+}
+
+/// The program of a block, where it has one.
+fn rewrites(location: &Location, request: &mut Request) -> Flow {
+    match location.settings.used::<rewrite::Settings>() {
+        Some(own) => rewrite::run(&own.steps, request),
+        None => Flow::Continue,
     }
 }
 
@@ -243,7 +237,9 @@ fn check_length(request: &Request) -> Result<(), Refusal> {
 /// What the location itself does.
 async fn content(request: &mut Request) -> ContentResult {
     realip::apply(request);
-    if let Err(refusal) = limit_req::check(request).await {
+    if request.settings().uses::<limit_req::Settings>()
+        && let Err(refusal) = limit_req::check(request).await
+    {
         return ContentResult::Response(Err(refusal));
     }
     if let Err(refusal) = limit_conn::check(request) {
@@ -259,7 +255,7 @@ async fn content(request: &mut Request) -> ContentResult {
         let result = handler::forward(request).await;
         return hand_on(request).unwrap_or(ContentResult::Response(result));
     }
-    if request.settings().of::<stub_status::Settings>().on {
+    if request.settings().uses::<stub_status::Settings>() {
         return stub_status::serve(request);
     }
     match static_files::serve(request) {
@@ -292,6 +288,9 @@ fn hand_on(request: &mut Request) -> Option<ContentResult> {
 }
 
 fn try_files(request: &mut Request) -> Option<ContentResult> {
+    if !request.settings().uses::<try_files::Settings>() {
+        return None;
+    }
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     settings
@@ -336,14 +335,7 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     count_redirect(request)?;
     request.location = location;
     request.behind_alias = false;
-    match rewrite::run(
-        &config
-            .location(location)
-            .settings
-            .of::<rewrite::Settings>()
-            .steps,
-        request,
-    ) {
+    match rewrites(config.location(location), request) {
         Flow::Answer(result) => *result,
         Flow::Continue => match content(request).await {
             ContentResult::Response(result) => result,

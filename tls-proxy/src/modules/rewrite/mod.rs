@@ -43,6 +43,10 @@ impl ModuleSettings for Settings {
             ..*self
         })
     }
+
+    fn is_used(&self) -> bool {
+        !self.steps.is_empty()
+    }
 }
 
 /// One directive of the program.
