@@ -116,14 +116,17 @@ pub(crate) fn dns(data: &[u8]) {
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 fn folder() -> PathBuf {
-    let name = format!("tls-proxy-meaning-{}", std::process::id());
+    // The same one for every run of a user: nobody removes it.
+    let name = format!("tls-proxy-meaning-{}", rustix::process::getuid().as_raw());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     for (name, text) in [
         ("a.conf", "tcp_nodelay on;\nadd_header A b;\n"),
         ("b.conf", "server {\n    listen 127.0.0.1:1;\n}\n"),
     ] {
-        std::fs::write(folder.join(name), text).expect("a file to include");
+        let new = folder.join(format!("{name}.{}", std::process::id()));
+        std::fs::write(&new, text).expect("a file to include");
+        std::fs::rename(new, folder.join(name)).expect("a file to include");
     }
     folder
 }
