@@ -52,7 +52,7 @@ def pages(tmp_path_factory):
     address = own_address()
     https, admin, http, health = (f"{address}:{port}" for port in (8443, 9113, 8080, 8081))
     main = main_file(
-        folder, "proxy.conf", ("/etc/tls", str(folder / "tls")),
+        folder, ROOT / "nginx/proxy.conf", ("/etc/tls", str(folder / "tls")),
         ("listen 443 ssl", f"listen {https} ssl"),
         ("127.0.0.1:80;", f"{http};"),
     )
