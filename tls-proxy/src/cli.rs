@@ -111,7 +111,7 @@ pub enum UsageError {
     )]
     Budget(String),
     /// An admin port that is no address.
-    #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Invalid)]
+    #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Error)]
     Admin(String),
     /// A form of logs that is none.
     #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]

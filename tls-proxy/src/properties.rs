@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::cli::{self, Command};
 use crate::conf::{self, Entry, Main};
-use crate::http1::body::{Broken, Decoder, Step};
+use crate::http1::body::{self, Decoder, Step};
 use crate::http1::request_head;
 use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::{Framing, Limits, RequestHead};
@@ -323,7 +323,7 @@ impl<'a> Pieces<'a> {
 #[derive(Debug, PartialEq)]
 struct Body {
     bytes: Vec<u8>,
-    end: Result<Bytes, Broken>,
+    end: Result<Bytes, body::Error>,
     /// What follows it on the connection, where the body came to its end.
     behind: Option<Vec<u8>>,
 }
@@ -352,7 +352,7 @@ fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
 }
 
 /// All that is understood of a head, and its body; `None` where it is refused
-/// or never ends. Which fault is reported may depend on what came first.
+/// or never ends. Which error is reported may depend on what came first.
 type Understood = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Option<Body>)>;
 
 fn read_request(data: &[u8], size: usize) -> Understood {
@@ -362,8 +362,8 @@ fn read_request(data: &[u8], size: usize) -> Understood {
             Ok(Some(head)) => break head,
             Ok(None) if pieces.is_at_end() => return None,
             Ok(None) => pieces.read(),
-            Err(rejection) => {
-                assert!((400..=505).contains(&rejection.status));
+            Err(error) => {
+                assert!((400..=505).contains(&error.status));
                 return None;
             }
         }
@@ -376,7 +376,7 @@ fn read_request(data: &[u8], size: usize) -> Understood {
         head.method,
         head.target,
         head.authority,
-        framing.as_ref().map_err(|rejection| rejection.status),
+        framing.as_ref().map_err(|error| error.status),
         head.wants_keep_alive(),
         head.expects_continue(),
         head.upgrade(),

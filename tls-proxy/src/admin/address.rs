@@ -21,7 +21,7 @@ pub struct Address {
 /// An address that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write HOST:PORT, such as 127.0.0.1:9113, [::1]:9113, or :9113 for every address")]
-pub struct Invalid;
+pub struct Error;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -36,18 +36,18 @@ pub struct BindError {
 }
 
 impl FromStr for Address {
-    type Err = Invalid;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (host, port) = text.rsplit_once(':').ok_or(Invalid)?;
-        let port = port.parse().map_err(|_| Invalid)?;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (host, port) = text.rsplit_once(':').ok_or(Error)?;
+        let port = port.parse().map_err(|_| Error)?;
         let bracketed = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         let known = match bracketed {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
             None => !host.contains([':', '[', ']', '/', ' ']),
         };
         if !known || port == 0 {
-            return Err(Invalid);
+            return Err(Error);
         }
         let host = bracketed.unwrap_or(host).to_owned();
         Ok(Self { host, port })
@@ -152,7 +152,7 @@ mod tests {
             "a:-1",
             "http://a:1",
         ] {
-            assert_eq!(text.parse::<Address>(), Err(Invalid), "{text}");
+            assert_eq!(text.parse::<Address>(), Err(Error), "{text}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Step {
 
 /// Why a body cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum Error {
     #[error("invalid chunked body")]
     Chunk,
     #[error("prematurely closed connection")]
@@ -50,7 +50,7 @@ impl Decoder {
     }
 
     /// Takes what it can from `input`; `eof` says that no more will follow.
-    pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Step, Broken> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Step, Error> {
         let step = match self {
             Self::Done => return Ok(Step::End(Bytes::new())),
             Self::Length(left) if !input.is_empty() => {
@@ -69,7 +69,7 @@ impl Decoder {
                 Step::End(Bytes::new())
             }
             Self::Length(_) | Self::UntilClose => Step::Starved,
-            Self::Chunked(decoder) => match decoder.step(input).map_err(|_| Broken::Chunk)? {
+            Self::Chunked(decoder) => match decoder.step(input).map_err(|_| Error::Chunk)? {
                 chunked::Step::Data(data) => Step::Data(data),
                 chunked::Step::Starved => Step::Starved,
                 chunked::Step::End(trailers) => {
@@ -79,7 +79,7 @@ impl Decoder {
             },
         };
         if eof && matches!(step, Step::Starved) {
-            return Err(Broken::Truncated);
+            return Err(Error::Truncated);
         }
         Ok(step)
     }

@@ -38,7 +38,7 @@ pub(crate) enum Step {
 /// The coding is broken; what follows on the connection means nothing.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("invalid chunked body")]
-pub(crate) struct Invalid;
+pub(crate) struct Error;
 
 impl Decoder {
     pub(crate) fn new() -> Self {
@@ -49,7 +49,7 @@ impl Decoder {
     }
 
     /// Takes from `input` what it can.
-    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Invalid> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Error> {
         loop {
             match self.state {
                 State::Size => match take_line(input, LINE_LIMIT)? {
@@ -79,7 +79,7 @@ impl Decoder {
                         input.advance(2);
                         self.state = State::Size;
                     }
-                    Some(_) => return Err(Invalid),
+                    Some(_) => return Err(Error),
                 },
                 State::Trailer => match take_line(input, TRAILER_LIMIT)? {
                     None => return Ok(Step::Starved),
@@ -89,7 +89,7 @@ impl Decoder {
                     }
                     Some(line) => {
                         if self.trailers.len() + line.len() > TRAILER_LIMIT {
-                            return Err(Invalid);
+                            return Err(Error);
                         }
                         self.trailers.extend_from_slice(&line);
                         self.trailers.extend_from_slice(b"\r\n");
@@ -102,47 +102,47 @@ impl Decoder {
 }
 
 /// One line without its end, or `None` when the end is not there yet.
-fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Invalid> {
+fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Error> {
     let Some(end) = memchr::memchr(b'\n', input) else {
         return if input.len() > limit {
-            Err(Invalid)
+            Err(Error)
         } else {
             Ok(None)
         };
     };
     if end > limit {
-        return Err(Invalid);
+        return Err(Error);
     }
     let mut line = input.split_to(end + 1);
     // A bare line feed is no line end here: peers disagree about it.
     if end == 0 || line[end - 1] != b'\r' {
-        return Err(Invalid);
+        return Err(Error);
     }
     line.truncate(end - 1);
     if line.contains(&b'\r') {
-        return Err(Invalid);
+        return Err(Error);
     }
     Ok(Some(line))
 }
 
 /// The size of a chunk, in bytes, from its line; extensions are read over.
-fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
+fn parse_size(line: &[u8]) -> Result<u64, Error> {
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
     let zeros = line.iter().take_while(|byte| **byte == b'0').count();
     if digits == 0 || digits - zeros.min(digits) > 15 {
-        return Err(Invalid);
+        return Err(Error);
     }
     let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
     let blanks = line[digits..].iter().take_while(is_blank).count();
     let rest = &line[digits + blanks..];
     if !rest.is_empty() && rest[0] != b';' || rest.contains(&0) {
-        return Err(Invalid);
+        return Err(Error);
     }
-    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Invalid)?;
-    u64::from_str_radix(text, 16).map_err(|_| Invalid)
+    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Error)?;
+    u64::from_str_radix(text, 16).map_err(|_| Error)
 }
 
 /// Writes one chunk around `data`; an empty chunk would end the body and is
@@ -182,7 +182,7 @@ pub(crate) fn encode_end(trailers: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn decode(input: &[u8]) -> Result<(Vec<u8>, Bytes), Invalid> {
+    fn decode(input: &[u8]) -> Result<(Vec<u8>, Bytes), Error> {
         let (mut decoder, mut body) = (Decoder::new(), Vec::new());
         let mut held = BytesMut::new();
         for byte in input {
@@ -195,7 +195,7 @@ mod tests {
                 }
             }
         }
-        Err(Invalid)
+        Err(Error)
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused_at_its_limit() {
         let mut held = BytesMut::from(&vec![b'1'; LINE_LIMIT + 1][..]);
-        assert_eq!(Decoder::new().step(&mut held), Err(Invalid));
+        assert_eq!(Decoder::new().step(&mut held), Err(Error));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::message::head::Version;
 use crate::metrics::counter::Merge;
 pub(crate) use crate::metrics::counter::{BOUNDS, Counter, Histogram};
-use crate::metrics::labels::{Handshake, Relief, Upstream};
+use crate::metrics::labels::{Handshake, Relief, UpstreamError};
 
 /// One worker's counters.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ pub(crate) fn upstream_answered(status: u16) {
 }
 
 /// Counts a fault of an upstream.
-pub(crate) fn upstream_failed(why: Upstream) {
+pub(crate) fn upstream_failed(why: UpstreamError) {
     count(|own| &own.upstream_errors[why as usize]);
 }
 

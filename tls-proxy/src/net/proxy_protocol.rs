@@ -48,7 +48,7 @@ impl Place {
 /// It is no header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("broken header: \"{0}\"")]
-pub(crate) struct Broken(String);
+pub(crate) struct Error(String);
 
 impl Header {
     /// A value of version 2 by its type.
@@ -81,7 +81,7 @@ pub(crate) fn find(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
 }
 
 /// Takes a header off the beginning of `seen`; `None` while it is not whole.
-pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
+pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     let begins = |start: &[u8]| seen.starts_with(start) || start.starts_with(seen);
     if begins(SIGNATURE) {
         return if seen.len() < FIXED_V2 {
@@ -105,9 +105,9 @@ pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
     }
 }
 
-fn broken(bytes: &[u8]) -> Broken {
+fn broken(bytes: &[u8]) -> Error {
     let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
-    Broken(crate::log::level::shown(&bytes[..end.min(LONGEST_V1)]))
+    Error(crate::log::level::shown(&bytes[..end.min(LONGEST_V1)]))
 }
 
 /// A line without its line feed.
@@ -143,8 +143,8 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
     })
 }
 
-fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
-    let refuse = |why: String| Err(Broken(why));
+fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
+    let refuse = |why: String| Err(Error(why));
     let (version, family) = (seen[12], seen[13]);
     if version >> 4 != 2 {
         return refuse(format!("unknown PROXY protocol version: {}", version >> 4));
@@ -208,7 +208,7 @@ fn pair_v6(body: &[u8]) -> Option<(SocketAddr, SocketAddr, usize)> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Option<String>, Broken> {
+    fn read(bytes: &[u8]) -> Result<Option<String>, Error> {
         let mut seen = BytesMut::from(bytes);
         let header = parse(&mut seen)?;
         Ok(header.map(|header| {

@@ -71,7 +71,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             request.args_known = !request.args.is_empty();
             request.path = normal.path;
         }
-        Err(target::Invalid) => {
+        Err(target::Error) => {
             // nginx stops at the line and knows of no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
@@ -83,7 +83,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     match rules::host(&request.head) {
         Ok(host) => request.host = host,
-        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+        Err(error) => return refuse(request, error.status, &error.reason),
     }
     choose_server(request)?;
     let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
@@ -97,7 +97,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
         Ok(framing) => request.framing = framing,
-        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+        Err(error) => return refuse(request, error.status, &error.reason),
     }
     if request.connection.plain_on_tls {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::source::{Cut, Frame, Source};
+use super::source::{self, Frame, Source};
 
 /// Bytes that are not held for what may come with them.
 pub(crate) const ENOUGH: usize = 16 * 1024;
@@ -39,7 +39,7 @@ pub(crate) enum Then {
     /// The end, with trailer field lines or without.
     End(Bytes),
     /// The body stops before its end.
-    Cut(Cut),
+    Cut(source::Error),
 }
 
 impl Gather {
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(parts(vec![data(1), data(2)]), [Some((3, "end"))]);
         let trailers = Some(Some(Ok(Frame::Trailers("A: 1\r\n".into()))));
         assert_eq!(parts(vec![data(1), trailers]), [Some((1, "trailers"))]);
-        let cut = Some(Some(Err(Cut::Closed)));
+        let cut = Some(Some(Err(source::Error::Closed)));
         assert_eq!(parts(vec![data(1), cut]), [Some((1, "cut"))]);
     }
 

@@ -35,7 +35,7 @@ use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
-use crate::message::rules::Flaw;
+use crate::message::rules;
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
@@ -103,7 +103,7 @@ pub(crate) struct Request {
     pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
     /// What the head says of its body, until the phases have looked at it.
-    pub(crate) announced: Result<Framing, Box<Flaw>>,
+    pub(crate) announced: Result<Framing, Box<rules::Error>>,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
     /// What an upstream has been sent of the body already: another one gets

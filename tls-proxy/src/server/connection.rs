@@ -25,15 +25,15 @@ use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
 use crate::modules::{self, ssl};
+use crate::net::UNSPECIFIED;
 use crate::net::prefixed::Prefixed;
-use crate::net::proxy_protocol::{Broken, Header};
-use crate::net::{UNSPECIFIED, proxy_protocol};
+use crate::net::proxy_protocol::{self, Header};
 use crate::request::Request;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::worker::Worker;
-use crate::tls::accept::{self, Chosen, Failure, TlsInfo};
+use crate::tls::accept::{self, Chosen, TlsInfo};
 use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
 use crate::tls::settings::File;
@@ -144,9 +144,9 @@ async fn begin(
             Level::Error,
             format!("{broken} while reading PROXY protocol"),
         ),
-        Ok(Some(Err(Closed::Because(failure)))) => {
-            metrics::handshake_failed(failure.reason());
-            (Level::Info, format!("{failure} while SSL handshaking"))
+        Ok(Some(Err(Closed::Because(error)))) => {
+            metrics::handshake_failed(error.reason());
+            (Level::Info, format!("{error} while SSL handshaking"))
         }
         Err(_) => {
             let ssl = connection.standing().listen().listen.ssl;
@@ -164,8 +164,8 @@ async fn begin(
 /// Why a connection ended before HTTP began.
 enum Closed {
     Quiet,
-    NoHeader(Broken),
-    Because(Failure),
+    NoHeader(proxy_protocol::Error),
+    Because(accept::Error),
 }
 
 /// Looks at the first bytes and opens what they ask for. Says whether HTTP/2

@@ -86,7 +86,7 @@ impl Offered {
 
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum Error {
     /// The client's side of it.
     #[error("SSL_do_handshake() failed ({0})")]
     Handshake(#[from] io::Error),
@@ -111,7 +111,7 @@ pub(crate) async fn accept(
     mut stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<Chosen>,
     reserve: impl AsyncFn(u64),
-) -> Result<(TlsStream, TlsInfo), Failure> {
+) -> Result<(TlsStream, TlsInfo), Error> {
     let accepted = read_hello(&mut stream, &reserve).await?;
     reserve(HANDSHAKE).await;
     let hello = accepted.client_hello();
@@ -128,7 +128,7 @@ pub(crate) async fn accept(
         io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
             .await?;
         io.shutdown().await?;
-        return Err(Failure::Rejected);
+        return Err(Error::Rejected);
     };
     let config = if http2 {
         server.http2.clone()

@@ -7,15 +7,15 @@ use aws_lc_rs::digest;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::flaw::Flaw;
 use super::names;
+use super::verify_error::VerifyError;
 
 /// What a client has shown, and what came of it.
 #[derive(Debug)]
 pub(crate) struct ClientCertificate {
     der: CertificateDer<'static>,
     /// What the server's own rules say of it.
-    pub(crate) verdict: Result<(), Flaw>,
+    pub(crate) verdict: Result<(), VerifyError>,
     /// Made when a variable asks for it, once for a connection.
     told: OnceCell<Told>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Told {
 }
 
 impl ClientCertificate {
-    pub(super) fn new(der: CertificateDer<'static>, verdict: Result<(), Flaw>) -> Self {
+    pub(super) fn new(der: CertificateDer<'static>, verdict: Result<(), VerifyError>) -> Self {
         Self {
             der,
             verdict,
@@ -46,7 +46,7 @@ impl ClientCertificate {
     pub(crate) fn verify(&self) -> String {
         match self.verdict {
             Ok(()) => "SUCCESS".to_owned(),
-            Err(flaw) => format!("FAILED:{flaw}"),
+            Err(error) => format!("FAILED:{error}"),
         }
     }
 

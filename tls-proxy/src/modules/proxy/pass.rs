@@ -264,7 +264,7 @@ async fn look_up(
         .names
         .find(resolver, name, port, settings.timeout)
         .await;
-    found.map_err(|failure| (502, format!("{name} could not be resolved ({failure})")))
+    found.map_err(|error| (502, format!("{name} could not be resolved ({error})")))
 }
 
 fn group_of(host: &str, address: group::Address) -> Arc<group::Upstream> {

@@ -28,7 +28,7 @@ pub(crate) struct Found {
 
 /// Why there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum Error {
     #[error("1: Format error")]
     Format,
     #[error("2: Server failure")]
@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     TimedOut,
 }
 
-impl Failure {
+impl Error {
     fn of(code: u8) -> Self {
         match code {
             1 => Self::Format,
@@ -62,20 +62,20 @@ pub(crate) async fn look_up_service(
     servers: &[SocketAddr],
     kinds: &[Kind],
     limit: Duration,
-) -> Result<Vec<(Service, Found)>, Failure> {
+) -> Result<Vec<(Service, Found)>, Error> {
     let Some(name) = message::encode_name(name) else {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     };
     timeout(limit, ask_for_service(&name, servers, kinds))
         .await
-        .unwrap_or(Err(Failure::TimedOut))
+        .unwrap_or(Err(Error::TimedOut))
 }
 
 async fn ask_for_service(
     name: &[u8],
     servers: &[SocketAddr],
     kinds: &[Kind],
-) -> Result<Vec<(Service, Found)>, Failure> {
+) -> Result<Vec<(Service, Found)>, Error> {
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
@@ -98,12 +98,12 @@ async fn ask_for_service(
                 found.push((service, own));
             }
             // A place that is no more.
-            Err(Failure::NotFound) => {}
-            Err(failure) => return Err(failure),
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
         }
     }
     match found.is_empty() {
-        true => Err(Failure::NotFound),
+        true => Err(Error::NotFound),
         false => Ok(found),
     }
 }
@@ -114,16 +114,16 @@ pub(crate) async fn look_up(
     servers: &[SocketAddr],
     kinds: &[Kind],
     limit: Duration,
-) -> Result<Found, Failure> {
+) -> Result<Found, Error> {
     let Some(name) = message::encode_name(name) else {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     };
     timeout(limit, ask_all(&name, servers, kinds))
         .await
-        .unwrap_or(Err(Failure::TimedOut))
+        .unwrap_or(Err(Error::TimedOut))
 }
 
-async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<Found, Failure> {
+async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<Found, Error> {
     let first = |index: usize| kinds.get(index).copied();
     let (one, two) = tokio::join!(
         follow(name, servers, first(0)),
@@ -133,18 +133,18 @@ async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<
         addresses: Vec::new(),
         ttl: Duration::MAX,
     };
-    let mut failure = Failure::NotFound;
+    let mut error = Error::NotFound;
     for result in [one, two].into_iter().flatten() {
         match result {
             Ok(more) => {
                 found.addresses.extend(more.addresses);
                 found.ttl = found.ttl.min(more.ttl);
             }
-            Err(other) => failure = other,
+            Err(other) => error = other,
         }
     }
     if found.addresses.is_empty() {
-        return Err(failure);
+        return Err(error);
     }
     Ok(found)
 }
@@ -155,14 +155,14 @@ async fn follow(
     name: &[u8],
     servers: &[SocketAddr],
     kind: Option<Kind>,
-) -> Option<Result<Found, Failure>> {
+) -> Option<Result<Found, Error>> {
     let kind = kind?;
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     for _ in 0..MOST_ALIASES {
         let answer = match ask(&name, servers, kind).await {
             Ok(answer) => answer,
-            Err(failure) => return Some(Err(failure)),
+            Err(error) => return Some(Err(error)),
         };
         ttl = ttl.min(answer.ttl);
         match answer.alias {
@@ -175,11 +175,11 @@ async fn follow(
             }
         }
     }
-    Some(Err(Failure::NotFound))
+    Some(Err(Error::NotFound))
 }
 
-async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, Failure> {
-    let mut last = Failure::TimedOut;
+async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, Error> {
+    let mut last = Error::TimedOut;
     // The whole has its own time-out; a server that fails is not asked again.
     let mut failed = vec![false; servers.len()];
     loop {
@@ -191,9 +191,9 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, 
             match timeout(PATIENCE, ask_one(name, *server, kind)).await {
                 Ok(Ok(answer)) => match answer.code {
                     0 => return Ok(answer),
-                    3 => return Err(Failure::NotFound),
+                    3 => return Err(Error::NotFound),
                     code => {
-                        last = Failure::of(code);
+                        last = Error::of(code);
                         *failed = true;
                     }
                 },
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    async fn find(server: SocketAddr) -> Result<Found, Failure> {
+    async fn find(server: SocketAddr) -> Result<Found, Error> {
         look_up("a.example", &[server], &[Kind::A], Duration::from_secs(60)).await
     }
 
@@ -311,7 +311,7 @@ mod tests {
             vec![answer(question, [0x81, 0x83], b"")]
         });
         let (found, ()) = tokio::join!(find(address), reply);
-        assert_eq!(found, Err(Failure::NotFound));
+        assert_eq!(found, Err(Error::NotFound));
     }
 
     #[tokio::test]
@@ -345,6 +345,6 @@ mod tests {
         let (_socket, address) = server().await;
         let limit = Duration::from_millis(50);
         let found = look_up("a.example", &[address], &[Kind::A], limit).await;
-        assert_eq!(found, Err(Failure::TimedOut));
+        assert_eq!(found, Err(Error::TimedOut));
     }
 }

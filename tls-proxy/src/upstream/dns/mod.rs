@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub(crate) use client::Failure;
+pub(crate) use client::Error;
 pub(crate) use message::Kind;
 
 use crate::config::group::{Address, Members, Named, Server, Upstream};
@@ -76,7 +76,7 @@ impl Names {
         name: &str,
         port: u16,
         limit: Duration,
-    ) -> Result<Arc<Upstream>, Failure> {
+    ) -> Result<Arc<Upstream>, Error> {
         let key = Key {
             resolver: Arc::as_ptr(resolver).addr(),
             name: name.to_ascii_lowercase(),
@@ -150,17 +150,17 @@ async fn follow_name(of: Weak<Members>, index: usize) {
         let named = &members.names[index];
         let resolver = &members.resolver;
         let found = find(named, resolver, members.timeout).await;
-        let failure = found.as_ref().err().copied();
-        if let Some(failure) = failure.filter(|_| failure != before) {
-            tracing::error!("{} could not be resolved ({failure})", named.name);
+        let error = found.as_ref().err().copied();
+        if let Some(error) = error.filter(|_| error != before) {
+            tracing::error!("{} could not be resolved ({error})", named.name);
         }
-        before = failure;
+        before = error;
         let pause = match found {
             Ok((servers, ttl)) => {
                 members.update(named, servers);
                 resolver.valid.unwrap_or(ttl)
             }
-            Err(Failure::NotFound) => {
+            Err(Error::NotFound) => {
                 members.update(named, Vec::new());
                 resolver.valid.unwrap_or(AFTER_FAILURE).min(AFTER_FAILURE)
             }
@@ -177,7 +177,7 @@ async fn find(
     named: &Named,
     resolver: &Resolver,
     limit: Duration,
-) -> Result<(Vec<Server>, Duration), Failure> {
+) -> Result<(Vec<Server>, Duration), Error> {
     let (servers, kinds) = (&resolver.servers, kinds(resolver));
     if let Some(port) = named.port {
         let found = client::look_up(&named.name, servers, kinds, limit).await?;
