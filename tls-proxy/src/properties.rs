@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::cli::{self, Command};
 use crate::conf::{self, Entry, Main};
-use crate::http1::body::{self, Decoder, Step};
+use crate::http1::body::{self, Decoder, Progress};
 use crate::http1::request_head;
 use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::{Framing, Limits, RequestHead};
@@ -19,12 +19,12 @@ use crate::message::rules;
 use crate::message::{host, target as request_target};
 use crate::net::proxy_protocol;
 pub(crate) use crate::tls::chain_properties::{chain, constraints};
-use crate::upstream::dns::message::{self, Kind};
+use crate::upstream::dns::message::{self, RecordType};
 
 #[path = "properties/asked.rs"]
 mod asked;
 
-use asked::Asked;
+use asked::ParsedRequest;
 pub(crate) use asked::http2_request;
 
 /// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
@@ -88,7 +88,7 @@ pub(crate) fn meaning(data: &[u8]) {
 pub(crate) fn dns(data: &[u8]) {
     let name = message::encode_name("a.example").expect("a name");
     let other = message::encode_name("b.example").expect("a name");
-    for kind in [Kind::A, Kind::Aaaa, Kind::Srv] {
+    for kind in [RecordType::A, RecordType::Aaaa, RecordType::Srv] {
         // As it is, and behind the head of an answer, which a fuzzer seldom finds.
         let mut answer = message::question(7, &name, kind);
         assert_eq!(message::parse(&answer, 7, &name, kind), None);
@@ -186,7 +186,11 @@ pub(crate) fn request(data: &[u8]) {
     let whole = read_request(data, usize::MAX);
     let mut input = BytesMut::from(data);
     let head = request_head::parse(&mut input, &LIMITS, |_| None);
-    if let Some(asked) = head.ok().flatten().and_then(|head| Asked::of(head, false)) {
+    if let Some(asked) = head
+        .ok()
+        .flatten()
+        .and_then(|head| ParsedRequest::of(head, false))
+    {
         asked.means_the_same_upstream();
     }
     for size in [1, 7] {
@@ -334,12 +338,12 @@ fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
     let end = loop {
         let eof = pieces.is_at_end();
         match decoder.step(&mut pieces.input, eof) {
-            Ok(Step::Data(data)) => {
+            Ok(Progress::Data(data)) => {
                 assert!(!data.is_empty());
                 bytes.extend_from_slice(&data);
             }
-            Ok(Step::End(trailers)) => break Ok(trailers),
-            Ok(Step::Starved) => {
+            Ok(Progress::End(trailers)) => break Ok(trailers),
+            Ok(Progress::Starved) => {
                 assert!(!eof);
                 pieces.read();
             }

@@ -12,7 +12,7 @@ const BACKLOG: i32 = 128;
 
 /// `HOST:PORT`, `[ADDRESS]:PORT`, or `:PORT` for every address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct AdminAddress {
     /// Empty for every address.
     host: String,
     port: u16,
@@ -31,11 +31,11 @@ pub struct Error;
     hint(source, address.port)
 )]
 pub struct BindError {
-    address: Address,
+    address: AdminAddress,
     source: io::Error,
 }
 
-impl FromStr for Address {
+impl FromStr for AdminAddress {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -54,7 +54,7 @@ impl FromStr for Address {
     }
 }
 
-impl Display for Address {
+impl Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host[..] {
             "" => write!(f, "*:{}", self.port),
@@ -64,7 +64,7 @@ impl Display for Address {
     }
 }
 
-impl Address {
+impl AdminAddress {
     /// Listens.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ mod tests {
             ("[::1]:9113", "[::1]:9113"),
             ("localhost:1", "localhost:1"),
         ] {
-            let address: Address = text.parse().unwrap();
+            let address: AdminAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             "a:-1",
             "http://a:1",
         ] {
-            assert_eq!(text.parse::<Address>(), Err(Error), "{text}");
+            assert_eq!(text.parse::<AdminAddress>(), Err(Error), "{text}");
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn one_that_is_taken_is_refused_by_name() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let address: Address = format!("127.0.0.1:{port}").parse().unwrap();
+        let address: AdminAddress = format!("127.0.0.1:{port}").parse().unwrap();
         let error = address.bind().unwrap_err().to_string();
         assert!(
             error.contains("--admin") && error.contains(&port.to_string()),

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Site;
-use super::answer::{Answer, answer};
+use super::answer::{AdminResponse, answer};
 use crate::http1::request_head::{self};
 use crate::message::head::{Limits, RequestHead};
 
@@ -31,9 +31,9 @@ const LIMITS: Limits = Limits {
 pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
     let answer = match timeout(HEAD, read_head(&mut socket)).await {
         Ok(Some(Ok(head))) => answer(&head, site).await,
-        Ok(Some(Err(error))) => Answer::refusal(error.status),
+        Ok(Some(Err(error))) => AdminResponse::refusal(error.status),
         Ok(None) => return,
-        Err(_) => Answer::refusal(408),
+        Err(_) => AdminResponse::refusal(408),
     };
     let text = answer.into_bytes();
     let sending = async {

@@ -12,9 +12,9 @@ use crate::server::worker::Order;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The workers, as who asks them sees them.
-pub(super) struct WorkerProbe(Vec<Asked>);
+pub(super) struct WorkerProbe(Vec<ProbedWorker>);
 
-struct Asked {
+struct ProbedWorker {
     orders: mpsc::UnboundedSender<Order>,
     /// A question that is not answered yet; no second one is sent before.
     waiting: Option<oneshot::Receiver<()>>,
@@ -31,7 +31,7 @@ pub(super) enum Error {
 
 impl WorkerProbe {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
-        let asked = |orders| Asked {
+        let asked = |orders| ProbedWorker {
             orders,
             waiting: None,
         };
@@ -61,7 +61,7 @@ impl WorkerProbe {
     }
 }
 
-impl Asked {
+impl ProbedWorker {
     fn ask(&mut self) {
         if self.waiting.is_none() {
             let (answer, waiting) = oneshot::channel();

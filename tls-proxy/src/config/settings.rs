@@ -35,7 +35,7 @@ impl<T: Any + Clone + Debug + Send + Sync> ModuleSettings for Inherited<T> {
 }
 
 /// Settings that have a slot.
-pub(crate) trait Slot: ModuleSettings {
+pub(crate) trait SettingsSlot: ModuleSettings {
     /// Its number.
     const SLOT: usize;
 }
@@ -73,7 +73,7 @@ impl Settings {
     ///
     /// # Panics
     /// Where `T` is not in the list that these settings were made from.
-    pub(crate) fn of<T: Slot>(&self) -> &T {
+    pub(crate) fn of<T: SettingsSlot>(&self) -> &T {
         let stored: &dyn Any = &*self.modules[T::SLOT];
         stored
             .downcast_ref()
@@ -81,7 +81,7 @@ impl Settings {
     }
 
     /// The same, to change it for this block alone.
-    pub(crate) fn of_mut<T: Slot>(&mut self) -> &mut T {
+    pub(crate) fn of_mut<T: SettingsSlot>(&mut self) -> &mut T {
         let slot = &mut self.modules[T::SLOT];
         if Arc::get_mut(slot).is_none() {
             let shared: &dyn Any = &**slot;

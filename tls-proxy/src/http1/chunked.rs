@@ -26,7 +26,7 @@ enum State {
 
 /// What a step of the decoder found.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum Progress {
     /// Bytes of the body.
     Data(Bytes),
     /// The last chunk and the trailer section, its lines as they came.
@@ -49,11 +49,11 @@ impl Decoder {
     }
 
     /// Takes from `input` what it can.
-    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Progress, Error> {
         loop {
             match self.state {
                 State::Size => match take_line(input, LINE_LIMIT)? {
-                    None => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
                     Some(line) => match parse_size(&line)? {
                         0 => self.state = State::Trailer,
                         size => self.state = State::Data(size),
@@ -61,7 +61,7 @@ impl Decoder {
                 },
                 State::Data(left) => {
                     if input.is_empty() {
-                        return Ok(Step::Starved);
+                        return Ok(Progress::Starved);
                     }
                     let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                     let left = left - take as u64;
@@ -70,11 +70,11 @@ impl Decoder {
                     } else {
                         State::Data(left)
                     };
-                    return Ok(Step::Data(input.split_to(take).freeze()));
+                    return Ok(Progress::Data(input.split_to(take).freeze()));
                 }
                 State::DataEnd => match input.first() {
-                    None => return Ok(Step::Starved),
-                    Some(b'\r') if input.len() < 2 => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
+                    Some(b'\r') if input.len() < 2 => return Ok(Progress::Starved),
                     Some(b'\r') if input[1] == b'\n' => {
                         input.advance(2);
                         self.state = State::Size;
@@ -82,10 +82,12 @@ impl Decoder {
                     Some(_) => return Err(Error),
                 },
                 State::Trailer => match take_line(input, TRAILER_LIMIT)? {
-                    None => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
                     Some(line) if line.is_empty() => {
                         self.state = State::Done;
-                        return Ok(Step::End(Bytes::from(std::mem::take(&mut self.trailers))));
+                        return Ok(Progress::End(Bytes::from(std::mem::take(
+                            &mut self.trailers,
+                        ))));
                     }
                     Some(line) => {
                         if self.trailers.len() + line.len() > TRAILER_LIMIT {
@@ -95,7 +97,7 @@ impl Decoder {
                         self.trailers.extend_from_slice(b"\r\n");
                     }
                 },
-                State::Done => return Ok(Step::Starved),
+                State::Done => return Ok(Progress::Starved),
             }
         }
     }
@@ -189,9 +191,9 @@ mod tests {
             held.extend_from_slice(&[*byte]);
             loop {
                 match decoder.step(&mut held)? {
-                    Step::Data(data) => body.extend_from_slice(&data),
-                    Step::End(trailers) => return Ok((body, trailers)),
-                    Step::Starved => break,
+                    Progress::Data(data) => body.extend_from_slice(&data),
+                    Progress::End(trailers) => return Ok((body, trailers)),
+                    Progress::Starved => break,
                 }
             }
         }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
 use crate::message::fields::Span;
 use crate::message::head::{Limits, RequestHead, Version};
-use crate::message::rules::{self, Name, is_method_byte};
+use crate::message::rules::{self, FieldNameCheck, is_method_byte};
 
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
@@ -127,7 +127,7 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-type Found = (Vec<Span>, usize);
+type ParsedFields = (Vec<Span>, usize);
 
 /// The field lines from `start` to the empty line; the offset behind it.
 fn parse_fields(
@@ -135,7 +135,7 @@ fn parse_fields(
     start: usize,
     mut limits: Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<Found>, (u16, Cow<'static, str>)> {
+) -> Result<Option<ParsedFields>, (u16, Cow<'static, str>)> {
     let mut spans = Vec::with_capacity(16);
     let (mut at, mut lines) = (start, 0);
     loop {
@@ -189,9 +189,9 @@ fn parse_field(
 ) -> Result<Option<(usize, std::ops::Range<usize>)>, InvalidLine> {
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
     let kept = match rules::name(&line[..name], Version::Http11, limits) {
-        Name::Kept => true,
-        Name::Ignored => false,
-        Name::Broken => return Err(InvalidLine),
+        FieldNameCheck::Kept => true,
+        FieldNameCheck::Ignored => false,
+        FieldNameCheck::Broken => return Err(InvalidLine),
     };
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];

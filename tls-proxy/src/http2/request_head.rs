@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::message::fields::{Fields, Span, append};
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
-use crate::message::rules::{self, Name};
+use crate::message::rules::{self, FieldNameCheck};
 
 /// A head as its fields say it: decoded, and not judged. `fields` are the regular
 /// ones, from the first each time it is called.
@@ -199,15 +199,15 @@ where
                 continue;
             }
             match rules::name(name, Version::Http2, limits) {
-                Name::Kept => {
+                FieldNameCheck::Kept => {
                     let name = append(text, name);
                     let value = append(text, value);
                     spans.push(Span { name, value });
                 }
                 // What is left out has to be in order, too.
-                Name::Ignored if rules::stays_on_its_line(value) => {}
-                Name::Ignored => return Err(LINE_BREAK),
-                Name::Broken => {
+                FieldNameCheck::Ignored if rules::stays_on_its_line(value) => {}
+                FieldNameCheck::Ignored => return Err(LINE_BREAK),
+                FieldNameCheck::Broken => {
                     return Err(rules::Error::new(400, "client sent invalid header name"));
                 }
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::head::{Framing, Limits, RequestHead, Version};
-use crate::message::fields::Names;
+use crate::message::fields::FieldNameFilter;
 use crate::message::host;
 
 /// Why a request is refused: the status for the client, and for the error log what
@@ -55,11 +55,11 @@ const CONNECTION_SPECIFIC: [&str; 5] = [
     "upgrade",
 ];
 
-const CONNECTION_SPECIFIC_NAMES: Names = Names::of(&CONNECTION_SPECIFIC);
+const CONNECTION_SPECIFIC_NAMES: FieldNameFilter = FieldNameFilter::of(&CONNECTION_SPECIFIC);
 
 /// What becomes of a field because of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
+pub(crate) enum FieldNameCheck {
     Kept,
     /// It is left out (`ignore_invalid_headers`).
     Ignored,
@@ -71,7 +71,7 @@ pub(crate) enum Name {
 /// request, as capitals do over HTTP/2 (RFC 9113, section 8.2.1); what is merely
 /// unusual is left to `limits`.
 #[inline]
-pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> Name {
+pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> FieldNameCheck {
     let capitals = version < Version::Http2;
     let is_regular = |byte: &u8| {
         byte.is_ascii_lowercase()
@@ -84,13 +84,13 @@ pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> Name {
         *byte <= b' ' || matches!(byte, b':' | 0x7f) || (!capitals && byte.is_ascii_uppercase())
     };
     if !name.is_empty() && name.iter().all(is_regular) {
-        Name::Kept
+        FieldNameCheck::Kept
     } else if name.is_empty() || name.iter().any(is_broken) {
-        Name::Broken
+        FieldNameCheck::Broken
     } else if limits.ignore_invalid {
-        Name::Ignored
+        FieldNameCheck::Ignored
     } else {
-        Name::Kept
+        FieldNameCheck::Kept
     }
 }
 
@@ -332,13 +332,13 @@ mod tests {
             ignore_invalid: true,
         };
         for (text, http1, http2) in [
-            ("x-1", Name::Kept, Name::Kept),
-            ("X", Name::Kept, Name::Broken),
-            ("x_y", Name::Ignored, Name::Ignored),
-            ("x.y", Name::Ignored, Name::Ignored),
-            ("x y", Name::Broken, Name::Broken),
-            (":x", Name::Broken, Name::Broken),
-            ("", Name::Broken, Name::Broken),
+            ("x-1", FieldNameCheck::Kept, FieldNameCheck::Kept),
+            ("X", FieldNameCheck::Kept, FieldNameCheck::Broken),
+            ("x_y", FieldNameCheck::Ignored, FieldNameCheck::Ignored),
+            ("x.y", FieldNameCheck::Ignored, FieldNameCheck::Ignored),
+            ("x y", FieldNameCheck::Broken, FieldNameCheck::Broken),
+            (":x", FieldNameCheck::Broken, FieldNameCheck::Broken),
+            ("", FieldNameCheck::Broken, FieldNameCheck::Broken),
         ] {
             let judged = |version| name(text.as_bytes(), version, &limits);
             let both = (judged(Version::Http11), judged(Version::Http2));

@@ -69,7 +69,7 @@ pub(crate) fn count(which: impl FnOnce(&Counters) -> &Counter) {
 
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
+pub(crate) struct FinishedRequest {
     pub(crate) version: Version,
     pub(crate) status: u16,
     pub(crate) took: Duration,
@@ -81,7 +81,7 @@ pub(crate) struct Ended {
 }
 
 /// Counts a client's request.
-pub(crate) fn request_ended(request: Ended) {
+pub(crate) fn request_ended(request: FinishedRequest) {
     OWN.with(|own| {
         own.ended[labels::protocol(request.version)][labels::code(request.status)].add(1);
         // How long a tunnel stands says nothing of how fast anybody answers.

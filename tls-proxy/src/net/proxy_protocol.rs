@@ -23,9 +23,9 @@ const FIXED_V2: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The client; none for `UNKNOWN` and `LOCAL`.
-    pub(crate) source: Option<Place>,
+    pub(crate) source: Option<HeaderAddress>,
     /// The address the client connected to.
-    pub(crate) target: Option<Place>,
+    pub(crate) target: Option<HeaderAddress>,
     /// Version 2: further values, as type, length, value.
     tlvs: Bytes,
 }
@@ -33,12 +33,12 @@ pub(crate) struct Header {
 /// An address as the header writes it. Version 1 may write what is none; it is
 /// passed on as it stands and nobody's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct HeaderAddress {
     pub(crate) text: Box<str>,
     pub(crate) port: u16,
 }
 
-impl Place {
+impl HeaderAddress {
     /// The address, where the text is one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(parse_address(&self.text)?, self.port))
@@ -134,7 +134,7 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
     let (source_port, target_port) = (port()?, port()?);
     let place = |text: &str, port| {
         let text = text.into();
-        Some(Place { text, port })
+        Some(HeaderAddress { text, port })
     };
     words.next().is_none().then(|| Header {
         source: place(source, source_port),
@@ -170,7 +170,7 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     let place = |address: SocketAddr| {
         let text = address.ip().to_string().into();
         let port = address.port();
-        Some(Place { text, port })
+        Some(HeaderAddress { text, port })
     };
     Ok(Some(Header {
         source: place(source),
@@ -212,7 +212,7 @@ mod tests {
         let mut seen = BytesMut::from(bytes);
         let header = parse(&mut seen)?;
         Ok(header.map(|header| {
-            let show = |it: Option<Place>| {
+            let show = |it: Option<HeaderAddress>| {
                 it.map_or("-".to_owned(), |it| format!("{}:{}", it.text, it.port))
             };
             let rest = String::from_utf8_lossy(&seen).into_owned();

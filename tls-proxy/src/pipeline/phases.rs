@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{access, error_page, filters};
-use crate::config::locations::{Found, Tree};
+use crate::config::locations::{LocationMatch, LocationTree};
 use crate::config::{LocationId, ServerId};
 use crate::log::level;
 use crate::log::level::Level;
@@ -12,7 +12,7 @@ use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
 use crate::metrics;
-use crate::metrics::Ended;
+use crate::metrics::FinishedRequest;
 use crate::modules::http2;
 use crate::modules::proxy;
 use crate::modules::proxy::handler;
@@ -199,18 +199,18 @@ fn too_many_redirects(request: &Request) -> Refusal {
 fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
     let config = request.config.clone();
     let server = config.server(request.server);
-    let inside = |id: LocationId| -> &Tree { &config.location(id).tree };
+    let inside = |id: LocationId| -> &LocationTree { &config.location(id).tree };
     let path = &request.path;
     let found = server
         .tree
         .find(path, &inside, &|pattern| pattern.matches(request, path))?;
     match found {
-        Some(Found::Location(id)) => {
+        Some(LocationMatch::Location(id)) => {
             request.location = id;
             limit_except::apply(request);
         }
         None => request.location = server.root,
-        Some(Found::Redirect(id)) => {
+        Some(LocationMatch::Redirect(id)) => {
             request.location = id;
             let mut address = Vec::with_capacity(request.path.len() + 1);
             target::escape_path(&request.path, &mut address);
@@ -365,7 +365,7 @@ pub(crate) fn log(request: &mut Request) {
     request.end();
     log::write(request);
     let refused = |status| status == Some("REJECTED");
-    metrics::request_ended(Ended {
+    metrics::request_ended(FinishedRequest {
         version: request.head.version,
         status: request.outcome.status,
         took: request.took.unwrap_or_default(),

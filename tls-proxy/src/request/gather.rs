@@ -23,13 +23,13 @@ pub(crate) struct Gather {
 
 /// What goes out next.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct OutgoingPart {
     /// Empty only in front of an end.
     pub(crate) data: Bytes,
     pub(crate) then: Then,
 }
 
-/// What follows a [`Part`].
+/// What follows a [`OutgoingPart`].
 #[derive(Debug)]
 pub(crate) enum Then {
     /// Perhaps more at once.
@@ -44,7 +44,11 @@ pub(crate) enum Then {
 
 impl Gather {
     /// The next part. While there is nothing new, there is none.
-    pub(crate) fn poll(&mut self, source: &mut dyn Source, cx: &mut Context<'_>) -> Poll<Part> {
+    pub(crate) fn poll(
+        &mut self,
+        source: &mut dyn Source,
+        cx: &mut Context<'_>,
+    ) -> Poll<OutgoingPart> {
         self.one = std::mem::take(&mut self.next);
         let then = loop {
             if self.size() >= ENOUGH {
@@ -68,7 +72,7 @@ impl Gather {
             true => std::mem::take(&mut self.one),
             false => self.several.split().freeze(),
         };
-        Poll::Ready(Part { data, then })
+        Poll::Ready(OutgoingPart { data, then })
     }
 
     /// Bytes that are held.

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use self::ignore_client_abort::IgnoreClientAbort;
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
-use crate::config::group::Address;
+use crate::config::group::PeerAddress;
 use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
@@ -181,7 +181,7 @@ pub(crate) struct Attempt {
 /// What was tried.
 #[derive(Clone, Debug)]
 pub(crate) enum Tried {
-    Peer(Address),
+    Peer(PeerAddress),
     /// The group has no peer that could be asked.
     Group(String),
     /// No upstream, but the mark between those of two locations.
@@ -466,7 +466,7 @@ impl Request {
     }
 
     /// The address it came in by.
-    pub(crate) fn listen(&self) -> &config::Address {
+    pub(crate) fn listen(&self) -> &config::ListenAddress {
         &self.config.listens[self.address]
     }
 

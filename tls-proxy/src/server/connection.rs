@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::closing::closes_silent;
 use super::http2::stream_tasks::StreamTasks;
 use super::{http1, http2};
-use crate::admission::{Admitted, HTTP2, Holder, Kind, Waits};
+use crate::admission::{Admitted, HTTP2, Holder, MemoryUse, Waits};
 use crate::conf::Problem;
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
@@ -33,7 +33,7 @@ use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::worker::Worker;
-use crate::tls::accept::{self, Chosen, TlsInfo};
+use crate::tls::accept::{self, SelectedServer, TlsInfo};
 use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
 use crate::tls::settings::File;
@@ -44,7 +44,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HANDSHAKE: u8 = 0x16;
 
 /// A worker, and what those who serve its connections have besides.
-pub(crate) struct Server {
+pub(crate) struct WorkerContext {
     pub(crate) worker: Rc<Worker>,
     /// Tasks for streams of HTTP/2.
     pub(crate) stream_tasks: Rc<StreamTasks>,
@@ -52,7 +52,7 @@ pub(crate) struct Server {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
-    server: Rc<Server>,
+    server: Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
@@ -244,7 +244,7 @@ async fn open(
             }
             None => None,
         };
-        Some(Chosen {
+        Some(SelectedServer {
             server: tls.clone(),
             http2: http2_on(server),
             certificates,
@@ -322,11 +322,11 @@ async fn begins_http(connection: &Connection, http2: bool) {
         connection.account.holder().goes_on();
         // A handshake is counted among what ends soon, of which a part is kept, so
         // that those who wait here cannot stand in each other's way.
-        let held = permit.memory(Kind::Transfer);
+        let held = permit.memory(MemoryUse::Transfer);
         permit.grow(HTTP2.saturating_sub(held)).await;
-        permit.turn_into(Kind::Transfer, Kind::Connection, HTTP2);
+        permit.turn_into(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
     }
-    permit.shrink(Kind::Transfer, permit.memory(Kind::Transfer));
+    permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }
 
 /// Says that the connection was closed to make room.

@@ -96,7 +96,7 @@ pub(crate) enum Error {
 }
 
 /// Whom a ClientHello is for.
-pub(crate) struct Chosen {
+pub(crate) struct SelectedServer {
     pub(crate) server: Arc<TlsServer>,
     /// HTTP/2 is offered.
     pub(crate) http2: bool,
@@ -109,7 +109,7 @@ pub(crate) struct Chosen {
 /// asks `reserve` for first, in bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
-    choose: impl FnOnce(Option<&str>) -> Option<Chosen>,
+    choose: impl FnOnce(Option<&str>) -> Option<SelectedServer>,
     reserve: impl AsyncFn(u64),
 ) -> Result<(TlsStream, TlsInfo), Error> {
     let accepted = read_hello(&mut stream, &reserve).await?;
@@ -117,7 +117,7 @@ pub(crate) async fn accept(
     let hello = accepted.client_hello();
     let server_name = hello.server_name().map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|chosen| !chosen.server.rejects);
-    let Some(Chosen {
+    let Some(SelectedServer {
         server,
         http2,
         certificates,

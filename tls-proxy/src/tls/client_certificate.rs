@@ -17,12 +17,12 @@ pub(crate) struct ClientCertificate {
     /// What the server's own rules say of it.
     pub(crate) verdict: Result<(), VerifyError>,
     /// Made when a variable asks for it, once for a connection.
-    told: OnceCell<Told>,
+    told: OnceCell<CertificateText>,
 }
 
 /// The certificate in words.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct CertificateText {
     pub(crate) subject: String,
     pub(crate) issuer: String,
     pub(crate) subject_legacy: String,
@@ -51,9 +51,9 @@ impl ClientCertificate {
     }
 
     /// What the certificate says.
-    pub(crate) fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &CertificateText {
         self.told
-            .get_or_init(|| Told::of(&self.der).unwrap_or_default())
+            .get_or_init(|| CertificateText::of(&self.der).unwrap_or_default())
     }
 
     /// `$ssl_client_v_remain`: whole days until it ends.
@@ -104,7 +104,7 @@ impl ClientCertificate {
     }
 }
 
-impl Told {
+impl CertificateText {
     fn of(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();

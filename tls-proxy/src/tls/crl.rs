@@ -149,7 +149,7 @@ impl Crl {
     /// The last of the errors that OpenSSL would find.
     fn check(
         &self,
-        asked: &Asked<'_>,
+        asked: &RevocationContext<'_>,
         issuer: &Certificate,
         serial: &[u8],
     ) -> Result<(), VerifyError> {
@@ -170,7 +170,7 @@ impl Crl {
         Ok(())
     }
 
-    fn is_signed_by(&self, issuer: &Certificate, asked: &Asked<'_>) -> bool {
+    fn is_signed_by(&self, issuer: &Certificate, asked: &RevocationContext<'_>) -> bool {
         let key = PublicKey::parse(&issuer.key);
         key.is_some_and(|key| is_signed_by(&self.der, key, asked.algorithms))
     }
@@ -191,7 +191,7 @@ impl Crl {
 }
 
 /// What lists are asked about, besides a certificate.
-pub(super) struct Asked<'a> {
+pub(super) struct RevocationContext<'a> {
     pub(super) lists: &'a [Crl],
     pub(super) now: i64,
     pub(super) algorithms: &'a WebPkiSupportedAlgorithms,
@@ -204,7 +204,7 @@ pub(super) struct Asked<'a> {
 /// A delta list is never enough, and hides nothing: what it revokes is revoked
 /// besides. OpenSSL takes it for a complete one.
 pub(super) fn check(
-    asked: &Asked<'_>,
+    asked: &RevocationContext<'_>,
     certificate: &Certificate,
     above: &[&Certificate],
 ) -> Result<(), VerifyError> {

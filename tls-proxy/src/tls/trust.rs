@@ -11,7 +11,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Authority, Certificate};
-use super::crl::{self, Asked, Crl};
+use super::crl::{self, Crl, RevocationContext};
 use super::signature::{PublicKey, has_weak_hash, is_signed_by, is_weak_key};
 use super::verify_error::VerifyError;
 
@@ -149,7 +149,7 @@ impl Trust {
         if self.lists.is_empty() {
             return;
         }
-        let asked = Asked {
+        let asked = RevocationContext {
             lists: &self.lists,
             now,
             algorithms: &self.algorithms,

@@ -11,7 +11,7 @@ use h2::RecvStream;
 
 use super::spooled::Spooled;
 use crate::admission::{BodyFlow, Holder, Waits};
-use crate::http1::body::{Decoder, Step};
+use crate::http1::body::{Decoder, Progress};
 use crate::metrics;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
@@ -228,16 +228,16 @@ impl Http1Body {
             let step = self.decoder.step(&mut wire.inbound, ended);
             self.whole.set(self.decoder.is_done());
             match step {
-                Ok(Step::Data(data)) => {
+                Ok(Progress::Data(data)) => {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
-                Ok(Step::End(_)) => {
+                Ok(Progress::End(_)) => {
                     self.meter.holder.goes_on();
                     return Poll::Ready(None);
                 }
                 Err(_) if ended => return Poll::Ready(Some(Err(Error::Gone))),
                 Err(_) => return Poll::Ready(Some(Err(Error::Invalid))),
-                Ok(Step::Starved) => match wire.poll_fill(cx) {
+                Ok(Progress::Starved) => match wire.poll_fill(cx) {
                     // The end of the stream shows in the next step.
                     Poll::Ready(_) => {}
                     Poll::Pending => {

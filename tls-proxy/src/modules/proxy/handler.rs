@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::body::{Body, refuse_body};
 use super::response::translate;
-use super::{Chosen, Settings, buffers};
+use super::{SelectedUpstream, Settings, buffers};
 use crate::config::method::Method;
 use crate::http1::chunked;
 use crate::log::level::Level;
@@ -23,7 +23,7 @@ use crate::request::response::{Refusal, Response};
 use crate::request::source::Source as _;
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
-use crate::upstream::balance::{Ended, Hints, Lease};
+use crate::upstream::balance::{Hints, Lease, PeerResult};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{self, Exchange, Limits, Upload};
 use crate::upstream::pool::Wanted;
@@ -83,7 +83,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
 
 /// The head for the upstream, in no more memory than it takes: it is kept until
 /// there is an answer.
-fn head_of(request: &Request, chosen: &Chosen, framing: Framing) -> Box<[u8]> {
+fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Box<[u8]> {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
     out.reserve(LIKELY_HEAD);
@@ -96,7 +96,7 @@ fn head_of(request: &Request, chosen: &Chosen, framing: Framing) -> Box<[u8]> {
 /// The tries of one request.
 struct Tries<'a> {
     settings: &'a Settings,
-    chosen: Chosen,
+    chosen: SelectedUpstream,
     /// The same for all tries.
     head: Box<[u8]>,
     body: Body,
@@ -134,11 +134,13 @@ impl Tries<'_> {
             let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
             let ended = match &result {
                 // What a peer does not find or allow says nothing of its health.
-                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => Ended::Badly,
-                Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
-                    Ended::Well
+                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => {
+                    PeerResult::Badly
                 }
-                Err(_) => Ended::Badly,
+                Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
+                    PeerResult::Well
+                }
+                Err(_) => PeerResult::Badly,
             };
             if worker.balance.report(&self.chosen.group, peer, ended) {
                 let what = "upstream server temporarily disabled while connecting to upstream";

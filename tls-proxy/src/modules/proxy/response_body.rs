@@ -10,7 +10,7 @@ use super::fields;
 use super::settings::Settings;
 use crate::config::LocationId;
 use crate::config::group::Upstream;
-use crate::http1::body::{self, Decoder, Step};
+use crate::http1::body::{self, Decoder, Progress};
 use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
@@ -170,14 +170,14 @@ impl Source for ResponseBody {
             let wire = &mut exchange.link.wire;
             let ended = wire.ended;
             match self.decoder.step(&mut wire.inbound, ended) {
-                Ok(Step::Data(data)) => {
+                Ok(Progress::Data(data)) => {
                     exchange.timer.progress();
                     if self.decoder.is_done() {
                         self.finish();
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                Ok(Step::End(lines)) => match self.take_trailers(lines) {
+                Ok(Progress::End(lines)) => match self.take_trailers(lines) {
                     Ok(lines) => {
                         self.finish();
                         let frame = (!lines.is_empty()).then_some(Ok(Frame::Trailers(lines)));
@@ -185,7 +185,7 @@ impl Source for ResponseBody {
                     }
                     Err(why) => return self.cut(why),
                 },
-                Ok(Step::Starved) => {}
+                Ok(Progress::Starved) => {}
                 Err(body::Error::Chunk) => return self.cut(source::Error::Invalid),
                 Err(body::Error::Truncated) => return self.cut(source::Error::Closed),
             }

@@ -20,7 +20,7 @@ use crate::admission::{Permit, Waits};
 use crate::config::core::Lingering;
 use crate::http1::body::Decoder;
 use crate::http1::request_head;
-use crate::lifecycle::drain::{Kind, Token};
+use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
 use crate::message::head::{Framing, RequestHead};
 use crate::message::rules;
@@ -88,7 +88,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
                 pipelined,
                 permit,
             } => {
-                let _in_flight = connection.worker.drain.token(Kind::Request);
+                let _in_flight = connection.worker.drain.token(TokenKind::Request);
                 let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
                 cached_time::moving(Box::pin(answering)).await
             }
@@ -173,7 +173,7 @@ async fn answer(
             Sent::Cut
         }
         Content::Tunnel(_) => {
-            token.turn_into(Kind::Tunnel);
+            token.turn_into(TokenKind::Tunnel);
             send::open_tunnel(&mut request, wire, response).await;
             Sent::Cut
         }

@@ -25,7 +25,7 @@ use self::send_buffer::Chunk;
 use self::stream_tasks::{StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
-use crate::lifecycle::drain::{Kind, Token};
+use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
 use crate::message::head::{Limits, Version};
 use crate::message::rules;
@@ -56,7 +56,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 const LEAVE_ROOM: Duration = Duration::from_millis(50);
 
 /// A request that has come: its head, its body, and where its answer goes.
-type Asked = (http::Request<RecvStream>, SendResponse<Chunk>);
+type IncomingRequest = (http::Request<RecvStream>, SendResponse<Chunk>);
 
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(
@@ -223,7 +223,7 @@ fn start(
     tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
-    (asked, mut answer): Asked,
+    (asked, mut answer): IncomingRequest,
     quiet: &Rc<Notify>,
 ) -> bool {
     let follows = connection.follow();
@@ -299,7 +299,7 @@ fn start(
         answer,
         account,
         connection: connection.clone(),
-        in_flight: connection.worker.drain.token(Kind::Request),
+        in_flight: connection.worker.drain.token(TokenKind::Request),
         quiet: quiet.clone(),
     });
     worn_out

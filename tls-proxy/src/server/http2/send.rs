@@ -20,7 +20,7 @@ use crate::modules::proxy;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::gather::{Gather, Part, Then};
+use crate::request::gather::{Gather, OutgoingPart, Then};
 use crate::request::response::Content;
 use crate::request::source::Source as _;
 use crate::time::timer::Timer;
@@ -81,7 +81,7 @@ impl Sender {
             own_trailers || request.settings().of::<proxy::Settings>().pass_trailers;
         let mut gather = Gather::default();
         loop {
-            let Part { data, then } = self.next(&mut gather, content).await?;
+            let OutgoingPart { data, then } = self.next(&mut gather, content).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
@@ -132,7 +132,11 @@ impl Sender {
     }
 
     /// The next part of the body.
-    async fn next(&mut self, gather: &mut Gather, content: &mut Content) -> Result<Part, Error> {
+    async fn next(
+        &mut self,
+        gather: &mut Gather,
+        content: &mut Content,
+    ) -> Result<OutgoingPart, Error> {
         poll_fn(|cx| match gather.poll(content, cx) {
             // Whether the client has left, who writes the part finds out.
             Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),

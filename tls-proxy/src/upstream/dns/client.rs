@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::message::{self, Answer, Kind, Service};
+use super::message::{self, DnsResponse, RecordType, Service};
 
 /// A server that says nothing is asked again, or the next one, after this
 /// (nginx's own time).
@@ -21,7 +21,7 @@ const MOST_PLACES: usize = 256;
 
 /// Addresses, and for how long they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Resolved {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
 }
@@ -60,9 +60,9 @@ impl Error {
 pub(crate) async fn look_up_service(
     name: &str,
     servers: &[SocketAddr],
-    kinds: &[Kind],
+    kinds: &[RecordType],
     limit: Duration,
-) -> Result<Vec<(Service, Found)>, Error> {
+) -> Result<Vec<(Service, Resolved)>, Error> {
     let Some(name) = message::encode_name(name) else {
         return Err(Error::NotFound);
     };
@@ -74,13 +74,13 @@ pub(crate) async fn look_up_service(
 async fn ask_for_service(
     name: &[u8],
     servers: &[SocketAddr],
-    kinds: &[Kind],
-) -> Result<Vec<(Service, Found)>, Error> {
+    kinds: &[RecordType],
+) -> Result<Vec<(Service, Resolved)>, Error> {
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
     for _ in 0..MOST_ALIASES {
-        let answer = ask(&name, servers, Kind::Srv).await?;
+        let answer = ask(&name, servers, RecordType::Srv).await?;
         ttl = ttl.min(answer.ttl);
         match answer.alias {
             Some(alias) if answer.services.is_empty() => name = alias,
@@ -112,9 +112,9 @@ async fn ask_for_service(
 pub(crate) async fn look_up(
     name: &str,
     servers: &[SocketAddr],
-    kinds: &[Kind],
+    kinds: &[RecordType],
     limit: Duration,
-) -> Result<Found, Error> {
+) -> Result<Resolved, Error> {
     let Some(name) = message::encode_name(name) else {
         return Err(Error::NotFound);
     };
@@ -123,13 +123,17 @@ pub(crate) async fn look_up(
         .unwrap_or(Err(Error::TimedOut))
 }
 
-async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<Found, Error> {
+async fn ask_all(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kinds: &[RecordType],
+) -> Result<Resolved, Error> {
     let first = |index: usize| kinds.get(index).copied();
     let (one, two) = tokio::join!(
         follow(name, servers, first(0)),
         follow(name, servers, first(1))
     );
-    let mut found = Found {
+    let mut found = Resolved {
         addresses: Vec::new(),
         ttl: Duration::MAX,
     };
@@ -154,8 +158,8 @@ async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<
 async fn follow(
     name: &[u8],
     servers: &[SocketAddr],
-    kind: Option<Kind>,
-) -> Option<Result<Found, Error>> {
+    kind: Option<RecordType>,
+) -> Option<Result<Resolved, Error>> {
     let kind = kind?;
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
@@ -168,7 +172,7 @@ async fn follow(
         match answer.alias {
             Some(alias) if answer.addresses.is_empty() => name = alias,
             _ => {
-                return Some(Ok(Found {
+                return Some(Ok(Resolved {
                     addresses: answer.addresses,
                     ttl: Duration::from_secs(ttl.into()),
                 }));
@@ -178,7 +182,7 @@ async fn follow(
     Some(Err(Error::NotFound))
 }
 
-async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, Error> {
+async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<DnsResponse, Error> {
     let mut last = Error::TimedOut;
     // The whole has its own time-out; a server that fails is not asked again.
     let mut failed = vec![false; servers.len()];
@@ -208,7 +212,7 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, 
     }
 }
 
-async fn ask_one(name: &[u8], server: SocketAddr, kind: Kind) -> io::Result<Answer> {
+async fn ask_one(name: &[u8], server: SocketAddr, kind: RecordType) -> io::Result<DnsResponse> {
     let mut id = [0; 2];
     aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
     let id = u16::from_ne_bytes(id);
@@ -240,8 +244,8 @@ async fn ask_over_tcp(
     id: u16,
     name: &[u8],
     server: SocketAddr,
-    kind: Kind,
-) -> io::Result<Answer> {
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
     let mut stream = TcpStream::connect(server).await?;
     let mut out = Vec::with_capacity(question.len() + 2);
     out.extend_from_slice(&(question.len() as u16).to_be_bytes());
@@ -282,8 +286,14 @@ mod tests {
         }
     }
 
-    async fn find(server: SocketAddr) -> Result<Found, Error> {
-        look_up("a.example", &[server], &[Kind::A], Duration::from_secs(60)).await
+    async fn find(server: SocketAddr) -> Result<Resolved, Error> {
+        look_up(
+            "a.example",
+            &[server],
+            &[RecordType::A],
+            Duration::from_secs(60),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -344,7 +354,7 @@ mod tests {
     async fn silence_ends() {
         let (_socket, address) = server().await;
         let limit = Duration::from_millis(50);
-        let found = look_up("a.example", &[address], &[Kind::A], limit).await;
+        let found = look_up("a.example", &[address], &[RecordType::A], limit).await;
         assert_eq!(found, Err(Error::TimedOut));
     }
 }
