@@ -70,7 +70,7 @@ pub struct Options {
     /// lame duck and no limit, as in nginx.
     pub shutdown_budget: Option<Duration>,
     /// `--admin`: where probes and metrics are answered; nowhere without it.
-    pub admin: Option<admin::Address>,
+    pub admin: Option<admin::AdminAddress>,
     /// `--log-format`.
     pub log_format: Form,
     /// What the environment asks of nginx's image; none where this is not `nginx`.
@@ -111,7 +111,7 @@ pub enum UsageError {
     )]
     Budget(String),
     /// An admin port that is no address.
-    #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Invalid)]
+    #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Error)]
     Admin(String),
     /// A form of logs that is none.
     #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]
@@ -176,7 +176,7 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// An address; without a word there is none.
-fn address(text: &str) -> Result<Option<admin::Address>, UsageError> {
+fn address(text: &str) -> Result<Option<admin::AdminAddress>, UsageError> {
     if text.is_empty() {
         return Ok(None);
     }

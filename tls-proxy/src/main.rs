@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use tls_proxy::admin::Address;
+use tls_proxy::admin::AdminAddress;
 use tls_proxy::cli::{self, Command, Options};
 use tls_proxy::entry_point::EntryPoint;
 use tls_proxy::lifecycle::control;
@@ -195,7 +195,7 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
         }
     }
     let bound = bind(&config).map_err(|error| error.to_string())?;
-    let admin = options.admin.as_ref().map(Address::bind);
+    let admin = options.admin.as_ref().map(AdminAddress::bind);
     let admin = admin.transpose().map_err(|error| error.to_string())?;
     let serving = run(options, config, loaded.origin, bound, admin, signals);
     Ok(runtime.block_on(serving))

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::cli::{self, Command};
 use crate::conf::{self, Entry, Main};
-use crate::http1::body::{Broken, Decoder, Step};
+use crate::http1::body::{self, Decoder, Progress};
 use crate::http1::request_head;
 use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::{Framing, Limits, RequestHead};
@@ -19,12 +19,12 @@ use crate::message::rules;
 use crate::message::{host, target as request_target};
 use crate::net::proxy_protocol;
 pub(crate) use crate::tls::chain_properties::{chain, constraints};
-use crate::upstream::dns::message::{self, Kind};
+use crate::upstream::dns::message::{self, RecordType};
 
 #[path = "properties/asked.rs"]
 mod asked;
 
-use asked::Asked;
+use asked::ParsedRequest;
 pub(crate) use asked::http2_request;
 
 /// nginx's own limits, and fewer fields, so that a fuzzer reaches the end.
@@ -88,7 +88,7 @@ pub(crate) fn meaning(data: &[u8]) {
 pub(crate) fn dns(data: &[u8]) {
     let name = message::encode_name("a.example").expect("a name");
     let other = message::encode_name("b.example").expect("a name");
-    for kind in [Kind::A, Kind::Aaaa, Kind::Srv] {
+    for kind in [RecordType::A, RecordType::Aaaa, RecordType::Srv] {
         // As it is, and behind the head of an answer, which a fuzzer seldom finds.
         let mut answer = message::question(7, &name, kind);
         assert_eq!(message::parse(&answer, 7, &name, kind), None);
@@ -189,7 +189,11 @@ pub(crate) fn request(data: &[u8]) {
     let whole = read_request(data, usize::MAX);
     let mut input = BytesMut::from(data);
     let head = request_head::parse(&mut input, &LIMITS, |_| None);
-    if let Some(asked) = head.ok().flatten().and_then(|head| Asked::of(head, false)) {
+    if let Some(asked) = head
+        .ok()
+        .flatten()
+        .and_then(|head| ParsedRequest::of(head, false))
+    {
         asked.means_the_same_upstream();
     }
     for size in [1, 7] {
@@ -326,7 +330,7 @@ impl<'a> Pieces<'a> {
 #[derive(Debug, PartialEq)]
 struct Body {
     bytes: Vec<u8>,
-    end: Result<Bytes, Broken>,
+    end: Result<Bytes, body::Error>,
     /// What follows it on the connection, where the body came to its end.
     behind: Option<Vec<u8>>,
 }
@@ -337,12 +341,12 @@ fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
     let end = loop {
         let eof = pieces.is_at_end();
         match decoder.step(&mut pieces.input, eof) {
-            Ok(Step::Data(data)) => {
+            Ok(Progress::Data(data)) => {
                 assert!(!data.is_empty());
                 bytes.extend_from_slice(&data);
             }
-            Ok(Step::End(trailers)) => break Ok(trailers),
-            Ok(Step::Starved) => {
+            Ok(Progress::End(trailers)) => break Ok(trailers),
+            Ok(Progress::Starved) => {
                 assert!(!eof);
                 pieces.read();
             }
@@ -355,7 +359,7 @@ fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
 }
 
 /// All that is understood of a head, and its body; `None` where it is refused
-/// or never ends. Which fault is reported may depend on what came first.
+/// or never ends. Which error is reported may depend on what came first.
 type Understood = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Option<Body>)>;
 
 fn read_request(data: &[u8], size: usize) -> Understood {
@@ -365,8 +369,8 @@ fn read_request(data: &[u8], size: usize) -> Understood {
             Ok(Some(head)) => break head,
             Ok(None) if pieces.is_at_end() => return None,
             Ok(None) => pieces.read(),
-            Err(rejection) => {
-                assert!((400..=505).contains(&rejection.status));
+            Err(error) => {
+                assert!((400..=505).contains(&error.status));
                 return None;
             }
         }
@@ -379,7 +383,7 @@ fn read_request(data: &[u8], size: usize) -> Understood {
         head.method,
         head.target,
         head.authority,
-        framing.as_ref().map_err(|rejection| rejection.status),
+        framing.as_ref().map_err(|error| error.status),
         head.wants_keep_alive(),
         head.expects_continue(),
         head.upgrade(),

@@ -12,7 +12,7 @@ const BACKLOG: i32 = 128;
 
 /// `HOST:PORT`, `[ADDRESS]:PORT`, or `:PORT` for every address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct AdminAddress {
     /// Empty for every address.
     host: String,
     port: u16,
@@ -21,7 +21,7 @@ pub struct Address {
 /// An address that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write HOST:PORT, such as 127.0.0.1:9113, [::1]:9113, or :9113 for every address")]
-pub struct Invalid;
+pub struct Error;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -31,30 +31,30 @@ pub struct Invalid;
     hint(source, address.port)
 )]
 pub struct BindError {
-    address: Address,
+    address: AdminAddress,
     source: io::Error,
 }
 
-impl FromStr for Address {
-    type Err = Invalid;
+impl FromStr for AdminAddress {
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (host, port) = text.rsplit_once(':').ok_or(Invalid)?;
-        let port = port.parse().map_err(|_| Invalid)?;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (host, port) = text.rsplit_once(':').ok_or(Error)?;
+        let port = port.parse().map_err(|_| Error)?;
         let bracketed = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         let known = match bracketed {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
             None => !host.contains([':', '[', ']', '/', ' ']),
         };
         if !known || port == 0 {
-            return Err(Invalid);
+            return Err(Error);
         }
         let host = bracketed.unwrap_or(host).to_owned();
         Ok(Self { host, port })
     }
 }
 
-impl Display for Address {
+impl Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host[..] {
             "" => write!(f, "*:{}", self.port),
@@ -64,7 +64,7 @@ impl Display for Address {
     }
 }
 
-impl Address {
+impl AdminAddress {
     /// Listens.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ mod tests {
             ("[::1]:9113", "[::1]:9113"),
             ("localhost:1", "localhost:1"),
         ] {
-            let address: Address = text.parse().unwrap();
+            let address: AdminAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             "a:-1",
             "http://a:1",
         ] {
-            assert_eq!(text.parse::<Address>(), Err(Invalid), "{text}");
+            assert_eq!(text.parse::<AdminAddress>(), Err(Error), "{text}");
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn one_that_is_taken_is_refused_by_name() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let address: Address = format!("127.0.0.1:{port}").parse().unwrap();
+        let address: AdminAddress = format!("127.0.0.1:{port}").parse().unwrap();
         let error = address.bind().unwrap_err().to_string();
         assert!(
             error.contains("--admin") && error.contains(&port.to_string()),

@@ -10,7 +10,7 @@ use crate::time::clock::Stamp;
 
 /// An answer of this port.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AdminResponse {
     status: u16,
     kind: &'static str,
     body: String,
@@ -18,7 +18,7 @@ pub(super) struct Answer {
     bodiless: bool,
 }
 
-impl Answer {
+impl AdminResponse {
     fn text(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
@@ -65,43 +65,43 @@ fn words(status: u16) -> &'static str {
 }
 
 /// Answers a request.
-pub(super) async fn answer(head: &RequestHead, site: &Site) -> Answer {
+pub(super) async fn answer(head: &RequestHead, site: &Site) -> AdminResponse {
     let path = head.target.split(|byte| *byte == b'?').next();
     let known = matches!(path, Some(b"/healthz" | b"/readiness" | b"/metrics"));
     if !known {
-        return Answer::refusal(404);
+        return AdminResponse::refusal(404);
     }
     let bodiless = match &head.method[..] {
         b"GET" => false,
         b"HEAD" => true,
-        _ => return Answer::refusal(405),
+        _ => return AdminResponse::refusal(405),
     };
     let answer = match path {
         Some(b"/healthz") => healthz(site).await,
         Some(b"/readiness") => readiness(*site.phase.borrow()),
         _ => metrics(site),
     };
-    Answer { bodiless, ..answer }
+    AdminResponse { bodiless, ..answer }
 }
 
-async fn healthz(site: &Site) -> Answer {
+async fn healthz(site: &Site) -> AdminResponse {
     let phase = *site.phase.borrow();
     match site.probe.lock().await.check(phase).await {
-        Ok(()) => Answer::text(200, "ok\n"),
-        Err(ill) => Answer::text(503, format!("{ill}\n")),
+        Ok(()) => AdminResponse::text(200, "ok\n"),
+        Err(ill) => AdminResponse::text(503, format!("{ill}\n")),
     }
 }
 
-fn readiness(phase: Phase) -> Answer {
+fn readiness(phase: Phase) -> AdminResponse {
     if phase.is_ending() {
-        Answer::text(503, format!("{}\n", phase.meaning()))
+        AdminResponse::text(503, format!("{}\n", phase.meaning()))
     } else {
-        Answer::text(200, "ok\n")
+        AdminResponse::text(200, "ok\n")
     }
 }
 
-fn metrics(site: &Site) -> Answer {
-    Answer {
+fn metrics(site: &Site) -> AdminResponse {
+    AdminResponse {
         status: 200,
         kind: exposition::CONTENT_TYPE,
         body: page::page(&site.status.facts(), *site.phase.borrow()),
@@ -123,9 +123,9 @@ mod tests {
 
     #[test]
     fn a_head_gets_the_length_of_the_body_it_does_not_get() {
-        let answer = Answer {
+        let answer = AdminResponse {
             bodiless: true,
-            ..Answer::text(200, "ok\n")
+            ..AdminResponse::text(200, "ok\n")
         };
         let text = String::from_utf8(answer.into_bytes()).unwrap();
         assert!(text.contains("Content-Length: 3\r\n") && text.ends_with("\r\n\r\n"));
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn who_may_not_ask_so_is_told_how() {
-        let text = String::from_utf8(Answer::refusal(405).into_bytes()).unwrap();
+        let text = String::from_utf8(AdminResponse::refusal(405).into_bytes()).unwrap();
         assert!(text.contains("Allow: GET, HEAD\r\n"), "{text}");
-        assert_eq!(Answer::refusal(494).status, 431);
+        assert_eq!(AdminResponse::refusal(494).status, 431);
     }
 }

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Site;
-use super::answer::{Answer, answer};
-use crate::http1::request_head::{self, Rejection};
+use super::answer::{AdminResponse, answer};
+use crate::http1::request_head::{self};
 use crate::message::head::{Limits, RequestHead};
 
 /// How long a head may take, and how long an answer may.
@@ -31,9 +31,9 @@ const LIMITS: Limits = Limits {
 pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
     let answer = match timeout(HEAD, read_head(&mut socket)).await {
         Ok(Some(Ok(head))) => answer(&head, site).await,
-        Ok(Some(Err(rejection))) => Answer::refusal(rejection.status),
+        Ok(Some(Err(error))) => AdminResponse::refusal(error.status),
         Ok(None) => return,
-        Err(_) => Answer::refusal(408),
+        Err(_) => AdminResponse::refusal(408),
     };
     let text = answer.into_bytes();
     let sending = async {
@@ -46,13 +46,13 @@ pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
 }
 
 /// `None` where the client has left.
-async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, Rejection>> {
+async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, request_head::Error>> {
     let mut input = BytesMut::with_capacity(1024);
     loop {
         match request_head::parse(&mut input, &LIMITS, |_| None) {
             Ok(Some(head)) => return Some(Ok(head)),
             Ok(None) => {}
-            Err(rejection) => return Some(Err(rejection)),
+            Err(error) => return Some(Err(error)),
         }
         match socket.read_buf(&mut input).await {
             Ok(size) if size > 0 => {}

@@ -12,9 +12,9 @@ use crate::server::worker::Order;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The workers, as who asks them sees them.
-pub(super) struct WorkerProbe(Vec<Asked>);
+pub(super) struct WorkerProbe(Vec<ProbedWorker>);
 
-struct Asked {
+struct ProbedWorker {
     orders: mpsc::UnboundedSender<Order>,
     /// A question that is not answered yet; no second one is sent before.
     waiting: Option<oneshot::Receiver<()>>,
@@ -22,7 +22,7 @@ struct Asked {
 
 /// A worker that is not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unhealthy {
+pub(super) enum Error {
     #[error("worker {0} does not answer")]
     Silent(usize),
     #[error("worker {0} has ended")]
@@ -31,7 +31,7 @@ pub(super) enum Unhealthy {
 
 impl WorkerProbe {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
-        let asked = |orders| Asked {
+        let asked = |orders| ProbedWorker {
             orders,
             waiting: None,
         };
@@ -40,7 +40,7 @@ impl WorkerProbe {
 
     /// Asks every worker; the first that is ill. In the drain one that has
     /// ended is done.
-    pub(super) async fn check(&mut self, phase: Phase) -> Result<(), Unhealthy> {
+    pub(super) async fn check(&mut self, phase: Phase) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         for worker in &mut self.0 {
             worker.ask();
@@ -50,18 +50,18 @@ impl WorkerProbe {
                 continue;
             };
             let Ok(answered) = timeout_at(deadline, answer).await else {
-                return Err(Unhealthy::Silent(number));
+                return Err(Error::Silent(number));
             };
             worker.waiting = None;
             if answered.is_err() && !phase.closes_idle() {
-                return Err(Unhealthy::Ended(number));
+                return Err(Error::Ended(number));
             }
         }
         Ok(())
     }
 }
 
-impl Asked {
+impl ProbedWorker {
     fn ask(&mut self) {
         if self.waiting.is_none() {
             let (answer, waiting) = oneshot::channel();
@@ -91,7 +91,7 @@ mod tests {
         let (stuck, mut never) = worker();
         let mut probe = WorkerProbe::new(vec![good, stuck]);
         for _ in 0..2 {
-            assert_eq!(probe.check(Phase::Serving).await, Err(Unhealthy::Silent(1)));
+            assert_eq!(probe.check(Phase::Serving).await, Err(Error::Silent(1)));
         }
         let Ok(Order::Ping(answer)) = never.try_recv() else {
             panic!("was asked");
@@ -106,7 +106,7 @@ mod tests {
         let (gone, orders) = worker();
         drop(orders);
         let mut probe = WorkerProbe::new(vec![gone]);
-        assert_eq!(probe.check(Phase::Serving).await, Err(Unhealthy::Ended(0)));
+        assert_eq!(probe.check(Phase::Serving).await, Err(Error::Ended(0)));
         assert_eq!(probe.check(Phase::Draining).await, Ok(()));
     }
 }

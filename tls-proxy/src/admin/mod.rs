@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use self::address::{Address, BindError};
+pub use self::address::{AdminAddress, BindError};
 use self::status::Status;
 use crate::admin::liveness::WorkerProbe;
 use crate::lifecycle::drain::Phase;
@@ -33,7 +33,7 @@ const MOST: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What there is to tell.
-pub(crate) struct Told {
+pub(crate) struct AdminState {
     /// What the main thread knows.
     pub(crate) status: Arc<Status>,
     /// How far the end has come.
@@ -53,7 +53,7 @@ struct Site {
 ///
 /// # Errors
 /// When there is no thread or no runtime.
-pub(crate) fn start(listener: TcpListener, told: Told) -> io::Result<()> {
+pub(crate) fn start(listener: TcpListener, told: AdminState) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -67,7 +67,7 @@ pub(crate) fn start(listener: TcpListener, told: Told) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve(listener: tokio::net::TcpListener, told: Told) {
+async fn serve(listener: tokio::net::TcpListener, told: AdminState) {
     let site = Arc::new(Site {
         status: told.status,
         phase: told.phase,

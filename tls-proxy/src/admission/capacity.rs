@@ -59,7 +59,7 @@ pub(crate) struct Capacity {
 /// What memory is for. A part of it is kept for each, so that none of them takes all
 /// that the others need to come to their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MemoryUse {
     /// Connections as long as they last.
     Connection,
     /// Requests until they are answered.
@@ -68,14 +68,14 @@ pub(crate) enum Kind {
     Transfer,
 }
 
-impl Kind {
+impl MemoryUse {
     pub(super) const ALL: [Self; 3] = [Self::Connection, Self::Request, Self::Transfer];
 }
 
 impl Capacity {
     /// Idle connections that fit.
     pub(crate) fn most_connections(self) -> usize {
-        let others = self.kept(Kind::Request) + self.kept(Kind::Transfer);
+        let others = self.kept(MemoryUse::Request) + self.kept(MemoryUse::Transfer);
         let fit = (self.memory() - others) / CONNECTION;
         let fit = usize::try_from(fit).unwrap_or(usize::MAX);
         self.connections.min(self.descriptors / 2).min(fit)
@@ -94,11 +94,11 @@ impl Capacity {
     }
 
     /// What is kept for one kind, bytes.
-    pub(super) fn kept(self, kind: Kind) -> u64 {
+    pub(super) fn kept(self, kind: MemoryUse) -> u64 {
         let Some(_) = self.memory else { return 0 };
         let part = match kind {
-            Kind::Connection | Kind::Transfer => 10,
-            Kind::Request => 12,
+            MemoryUse::Connection | MemoryUse::Transfer => 10,
+            MemoryUse::Request => 12,
         };
         self.memory() / part
     }

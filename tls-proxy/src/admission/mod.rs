@@ -68,7 +68,7 @@ pub(crate) struct Admission {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 struct Demand {
-    kind: Kind,
+    kind: MemoryUse,
     connections: u32,
     descriptors: u32,
     /// Bytes.
@@ -78,7 +78,7 @@ struct Demand {
 impl Demand {
     /// A connection, with the descriptor of its first request's upstream.
     const CONNECTION: Self = Self {
-        kind: Kind::Connection,
+        kind: MemoryUse::Connection,
         connections: 1,
         descriptors: 2,
         memory: CONNECTION,
@@ -86,13 +86,13 @@ impl Demand {
 
     /// A stream's request, with the descriptor of its upstream.
     const STREAM: Self = Self {
-        kind: Kind::Request,
+        kind: MemoryUse::Request,
         connections: 0,
         descriptors: 1,
         memory: REQUEST,
     };
 
-    fn memory(kind: Kind, memory: u64) -> Self {
+    fn memory(kind: MemoryUse, memory: u64) -> Self {
         Self {
             kind,
             connections: 0,
@@ -150,7 +150,7 @@ impl Admission {
     pub(crate) fn new(capacity: Capacity) -> Rc<Self> {
         let own = Self {
             capacity: Cell::new(capacity),
-            kept: Kind::ALL.map(|kind| Cell::new(capacity.kept(kind))),
+            kept: MemoryUse::ALL.map(|kind| Cell::new(capacity.kept(kind))),
             connections: Cell::new(to_signed(capacity.connections as u64)),
             descriptors: Cell::new(to_signed(capacity.descriptors as u64)),
             memory: Cell::new(to_signed(capacity.memory())),
@@ -184,7 +184,7 @@ impl Admission {
             descriptors(before),
         );
         more(&self.memory, capacity.memory(), before.memory());
-        for kind in Kind::ALL {
+        for kind in MemoryUse::ALL {
             self.kept[kind as usize].set(capacity.kept(kind));
         }
         metrics::memory_budget(capacity.budget());
@@ -207,12 +207,12 @@ impl Admission {
     /// What a connection is going to be granted beside what it is granted itself; nothing
     /// so far.
     pub(crate) fn nothing_yet(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
-        self.granted(Demand::memory(Kind::Transfer, 0), Some(holder.clone()))
+        self.granted(Demand::memory(MemoryUse::Transfer, 0), Some(holder.clone()))
     }
 
     /// A place for a connection that is accepted in whatever room there is.
     pub(crate) fn uncounted(self: &Rc<Self>) -> Permit {
-        self.granted(Demand::memory(Kind::Connection, 0), None)
+        self.granted(Demand::memory(MemoryUse::Connection, 0), None)
     }
 
     /// A stream of a connection, which can be asked to give up by itself.
@@ -222,7 +222,7 @@ impl Admission {
 
     /// A place for one more request of a connection or stream.
     pub(crate) async fn for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
-        let demand = Demand::memory(Kind::Request, REQUEST);
+        let demand = Demand::memory(MemoryUse::Request, REQUEST);
         self.acquire(demand, Some(holder)).await;
         self.granted(demand, Some(holder.clone()))
     }
@@ -242,7 +242,7 @@ impl Admission {
     pub(crate) fn try_for_idle_upstream(self: &Rc<Self>) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
-            ..Demand::memory(Kind::Connection, IDLE_UPSTREAM)
+            ..Demand::memory(MemoryUse::Connection, IDLE_UPSTREAM)
         };
         self.try_for(demand, None)
     }
@@ -252,7 +252,7 @@ impl Admission {
     pub(crate) fn try_for_file(self: &Rc<Self>) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
-            ..Demand::memory(Kind::Transfer, 0)
+            ..Demand::memory(MemoryUse::Transfer, 0)
         };
         let there = !self.wants_descriptors() && self.try_take(&demand);
         there.then(|| self.granted(demand, None))
@@ -405,8 +405,8 @@ impl Admission {
     }
 
     /// What one kind has to leave to the others, bytes.
-    fn kept_from(&self, kind: Kind) -> u64 {
-        let unused = Kind::ALL.map(|other| match other == kind {
+    fn kept_from(&self, kind: MemoryUse) -> u64 {
+        let unused = MemoryUse::ALL.map(|other| match other == kind {
             true => 0,
             false => {
                 let used = self.used[other as usize].get();
@@ -530,14 +530,14 @@ impl Permit {
 
     /// Waits for so many bytes more, for a body or another thing that soon ends.
     pub(crate) async fn grow(&self, memory: u64) {
-        let demand = Demand::memory(Kind::Transfer, memory);
+        let demand = Demand::memory(MemoryUse::Transfer, memory);
         self.admission.acquire(demand, self.holder.as_ref()).await;
         self.add(memory);
     }
 
     /// Takes so many bytes more, where they are there and nobody waits.
     pub(crate) fn try_grow(&self, memory: u64) -> bool {
-        let demand = Demand::memory(Kind::Transfer, memory);
+        let demand = Demand::memory(MemoryUse::Transfer, memory);
         let there = self.admission.take_now(&demand);
         if there {
             self.add(memory);
@@ -546,7 +546,7 @@ impl Permit {
     }
 
     fn add(&self, memory: u64) {
-        let own = &self.memory[Kind::Transfer as usize];
+        let own = &self.memory[MemoryUse::Transfer as usize];
         own.set(own.get() + memory);
         if let Some(holder) = &self.holder {
             holder.add(memory);
@@ -554,7 +554,7 @@ impl Permit {
     }
 
     /// Gives back so many bytes of one kind, or as many as there are.
-    pub(crate) fn shrink(&self, kind: Kind, memory: u64) {
+    pub(crate) fn shrink(&self, kind: MemoryUse, memory: u64) {
         let own = &self.memory[kind as usize];
         let less = memory.min(own.get());
         own.set(own.get() - less);
@@ -567,7 +567,7 @@ impl Permit {
     }
 
     /// What it holds of one kind counts as another one from now on.
-    pub(crate) fn turn_into(&self, before: Kind, now: Kind, memory: u64) {
+    pub(crate) fn turn_into(&self, before: MemoryUse, now: MemoryUse, memory: u64) {
         let moved = memory.min(self.memory(before));
         let used = &self.admission.used;
         for table in [&self.memory, used] {
@@ -605,7 +605,7 @@ impl Permit {
     }
 
     /// What it stands for of one kind, bytes.
-    pub(crate) fn memory(&self, kind: Kind) -> u64 {
+    pub(crate) fn memory(&self, kind: MemoryUse) -> u64 {
         self.memory[kind as usize].get()
     }
 }

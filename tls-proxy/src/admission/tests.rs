@@ -102,7 +102,7 @@ async fn a_newcomer_comes_before_those_who_hold_more() {
     let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
     assert!(waits(first.as_mut()).await && waits(newcomer.as_mut()).await);
     let last = held.len() - 1;
-    held[last].1.shrink(Kind::Transfer, TRANSFER);
+    held[last].1.shrink(MemoryUse::Transfer, TRANSFER);
     let _newcomer = newcomer.await;
     assert!(waits(first.as_mut()).await);
 }
@@ -359,7 +359,7 @@ async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
     let mut request = pin!(admission.for_request(own.account.holder()));
     let mut later = pin!(connected(&admission));
     assert!(waits(request.as_mut()).await && waits(later.as_mut()).await);
-    held[0].1.shrink(Kind::Transfer, REQUEST);
+    held[0].1.shrink(MemoryUse::Transfer, REQUEST);
     let _request = request.await;
     assert!(waits(later.as_mut()).await);
 }

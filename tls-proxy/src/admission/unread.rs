@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{DATA_FRAME, Kind, Permit};
+use super::{DATA_FRAME, MemoryUse, Permit};
 
 /// What is asked for at once, bytes.
 const STEP: u64 = 16 << 10;
@@ -104,7 +104,7 @@ impl Unread {
         let (granted, held) = (self.granted(), self.held.get());
         let spare = granted.saturating_sub(held);
         if spare >= 2 * STEP || (held == 0 && spare > 0) {
-            self.permit.shrink(Kind::Transfer, spare);
+            self.permit.shrink(MemoryUse::Transfer, spare);
         }
     }
 
@@ -115,7 +115,7 @@ impl Unread {
     }
 
     fn granted(&self) -> u64 {
-        self.permit.memory(Kind::Transfer)
+        self.permit.memory(MemoryUse::Transfer)
     }
 
     fn give_back(&self, size: u64) {

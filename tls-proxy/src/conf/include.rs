@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::parse::{Kind, MOST_PROBLEMS, parse};
+use super::parse::{MOST_PROBLEMS, TextKind, parse};
 use super::templates::Templates;
 use super::{Directive, Problem, Severity, Word, glob, standard};
 
@@ -133,11 +133,11 @@ pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
     };
     let mut tree = Vec::new();
     if let Some(text) = &entry.globals {
-        tree = files.text(Path::new("command line"), text, Kind::CommandLine);
+        tree = files.text(Path::new("command line"), text, TextKind::CommandLine);
     }
     tree.extend(match &entry.main {
         Main::File(path) => files.file(path, None, 0),
-        Main::BuiltIn { name, text, .. } => files.text(Path::new(name), text, Kind::File),
+        Main::BuiltIn { name, text, .. } => files.text(Path::new(name), text, TextKind::File),
     });
     files.folders.sort();
     files.folders.dedup();
@@ -225,12 +225,12 @@ impl Files {
         };
         let path = self.remember(path, &bytes, source);
         self.reading.push(path.clone());
-        let tree = parse(self, &path, &bytes, Kind::File, depth);
+        let tree = parse(self, &path, &bytes, TextKind::File, depth);
         self.reading.pop();
         tree
     }
 
-    fn text(&mut self, name: &Path, text: &str, kind: Kind) -> Vec<Directive> {
+    fn text(&mut self, name: &Path, text: &str, kind: TextKind) -> Vec<Directive> {
         let name = self.remember(name, text.as_bytes(), Source::Own);
         parse(self, &name, text.as_bytes(), kind, 0)
     }

@@ -58,12 +58,12 @@ pub(super) struct Lexer<'a> {
 }
 
 /// A statement on its way.
-struct Draft {
+struct PartialStatement {
     words: Vec<Word>,
     broken: bool,
 }
 
-impl Draft {
+impl PartialStatement {
     fn end(self, end: End, end_at: Position) -> Statement {
         let Self { words, broken } = self;
         Statement {
@@ -98,7 +98,7 @@ impl<'a> Lexer<'a> {
 
     /// Reads up to the next `;`, `{`, `}` or the end.
     pub(super) fn next(&mut self, problems: &mut Vec<Problem>) -> Statement {
-        let mut draft = Draft {
+        let mut draft = PartialStatement {
             words: Vec::new(),
             broken: false,
         };
@@ -158,7 +158,7 @@ impl<'a> Lexer<'a> {
 
     fn end_of_text(
         &self,
-        mut draft: Draft,
+        mut draft: PartialStatement,
         state: State,
         problems: &mut Vec<Problem>,
     ) -> Statement {
@@ -175,7 +175,13 @@ impl<'a> Lexer<'a> {
 
     /// Puts the finished word on the list. A refused one keeps its place, so
     /// that the statement keeps its shape.
-    fn finish(&self, word: &Reading, to: usize, draft: &mut Draft, problems: &mut Vec<Problem>) {
+    fn finish(
+        &self,
+        word: &Reading,
+        to: usize,
+        draft: &mut PartialStatement,
+        problems: &mut Vec<Problem>,
+    ) {
         let raw = self.bytes.get(word.from..to).unwrap_or_default();
         let at = word.at.clone();
         let refused = match String::from_utf8(unescape(raw)) {

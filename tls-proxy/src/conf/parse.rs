@@ -18,7 +18,7 @@ pub(super) const MOST_PROBLEMS: usize = 100;
 
 /// What a text is, which decides a few of nginx's rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TextKind {
     /// Configuration, from a file or built in.
     File,
     /// `-g`: no blocks, no limit on a word.
@@ -35,12 +35,12 @@ struct OpenBlock {
 
 /// What has been parsed so far of one text.
 #[derive(Default)]
-struct Tree {
+struct TreeBuilder {
     blocks: Vec<OpenBlock>,
     top: Vec<Directive>,
 }
 
-impl Tree {
+impl TreeBuilder {
     /// Where the next directive goes.
     fn level(&mut self) -> &mut Vec<Directive> {
         self.blocks
@@ -78,11 +78,11 @@ pub(super) fn parse(
     files: &mut Files,
     file: &Arc<Path>,
     bytes: &[u8],
-    kind: Kind,
+    kind: TextKind,
     depth: usize,
 ) -> Vec<Directive> {
-    let mut lexer = Lexer::new(file.clone(), bytes, kind == Kind::File);
-    let mut tree = Tree::default();
+    let mut lexer = Lexer::new(file.clone(), bytes, kind == TextKind::File);
+    let mut tree = TreeBuilder::default();
     while files.problems.len() < MOST_PROBLEMS {
         let statement = lexer.next(&mut files.problems);
         let inside = depth + tree.blocks.len();
@@ -160,14 +160,14 @@ fn directive(statement: &Statement) -> Option<Directive> {
     })
 }
 
-fn open(files: &mut Files, statement: Statement, kind: Kind) -> OpenBlock {
+fn open(files: &mut Files, statement: Statement, kind: TextKind) -> OpenBlock {
     let Statement {
         words, end_at: at, ..
     } = statement;
     let mut words = words.into_iter();
     let head = words.next().map(|name| (name, words.collect()));
     match &head {
-        _ if kind == Kind::CommandLine => {
+        _ if kind == TextKind::CommandLine => {
             let message = "block directives are not supported in -g option";
             files.problems.push(Problem::emerg(&at, message));
         }
@@ -190,14 +190,14 @@ fn open(files: &mut Files, statement: Statement, kind: Kind) -> OpenBlock {
     }
 }
 
-fn end_of_text(files: &mut Files, last: &Statement, kind: Kind, block: Option<&OpenBlock>) {
+fn end_of_text(files: &mut Files, last: &Statement, kind: TextKind, block: Option<&OpenBlock>) {
     if last.words.is_empty() && block.is_none() {
         return;
     }
     let message = match kind {
-        Kind::CommandLine => "unexpected end of parameter, expecting \";\"",
-        Kind::File if last.words.is_empty() => "unexpected end of file, expecting \"}\"",
-        Kind::File => "unexpected end of file, expecting \";\" or \"}\"",
+        TextKind::CommandLine => "unexpected end of parameter, expecting \";\"",
+        TextKind::File if last.words.is_empty() => "unexpected end of file, expecting \"}\"",
+        TextKind::File => "unexpected end of file, expecting \";\" or \"}\"",
     };
     let help = match (&last.open_quote, last.words.last(), block) {
         (Some(quote), ..) => Some(format!(

@@ -79,7 +79,7 @@ enum Precision {
 
 /// Where in the falling order of units the text has come to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+enum Unit {
     Start,
     Year,
     Month,
@@ -96,7 +96,7 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
     const DAY: u64 = 24 * 3600;
     let in_ms = precision == Precision::Milliseconds;
     let per_second = if in_ms { 1000 } else { 1 };
-    let mut step = if in_ms { Step::Month } else { Step::Start };
+    let mut step = if in_ms { Unit::Month } else { Unit::Start };
     let (mut total, mut value, mut digits) = (0_u64, 0_u64, false);
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -107,23 +107,23 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
             continue;
         }
         let (unit, seconds) = match byte {
-            b'y' => (Step::Year, 365 * DAY),
-            b'M' => (Step::Month, 30 * DAY),
-            b'w' => (Step::Week, 7 * DAY),
-            b'd' => (Step::Day, DAY),
-            b'h' => (Step::Hour, 3600),
-            b'm' if rest.first() == Some(&b's') => (Step::Millisecond, 0),
-            b'm' => (Step::Minute, 60),
-            b's' => (Step::Second, 1),
+            b'y' => (Unit::Year, 365 * DAY),
+            b'M' => (Unit::Month, 30 * DAY),
+            b'w' => (Unit::Week, 7 * DAY),
+            b'd' => (Unit::Day, DAY),
+            b'h' => (Unit::Hour, 3600),
+            b'm' if rest.first() == Some(&b's') => (Unit::Millisecond, 0),
+            b'm' => (Unit::Minute, 60),
+            b's' => (Unit::Second, 1),
             // `1h 30`: what follows a bare number and a space is in seconds.
-            b' ' if step < Step::Second => (Step::Last, 1),
+            b' ' if step < Unit::Second => (Unit::Last, 1),
             _ => return None,
         };
-        if step >= unit || (unit == Step::Millisecond && !in_ms) {
+        if step >= unit || (unit == Unit::Millisecond && !in_ms) {
             return None;
         }
         let scale = match unit {
-            Step::Millisecond => {
+            Unit::Millisecond => {
                 rest = rest.get(1..)?;
                 1
             }

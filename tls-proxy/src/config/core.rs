@@ -87,14 +87,14 @@ pub(crate) struct ErrorPage {
     /// The status it stands in for.
     pub status: u16,
     /// The status to answer with instead.
-    pub answer: Answer,
+    pub answer: ErrorPageStatus,
     /// A path, a named location (`@…`) or an address.
     pub target: Template,
 }
 
 /// The status an `error_page` answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ErrorPageStatus {
     /// The status that led here.
     Same,
     /// `=200`.

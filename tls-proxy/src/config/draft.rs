@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::group::{Address, Upstream};
+use super::group::{PeerAddress, Upstream};
 use super::listen::Listen;
-use super::locations::Tree;
+use super::locations::LocationTree;
 use super::names::ServerName;
 use super::parts::Parts;
 use super::process;
 use super::spec::Directives;
-use super::zone::Zone;
+use super::zone::UpstreamZone;
 use super::{Location, LocationId};
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::files::{LogFile, LogFileId};
@@ -22,18 +22,18 @@ use crate::tls::files::Files;
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
 
-pub(crate) use super::locations::Pattern;
+pub(crate) use super::locations::LocationPattern;
 
 /// The configuration so far.
 #[derive(Default)]
-pub(crate) struct Draft {
+pub(crate) struct ConfigDraft {
     pub(crate) main: process::Settings,
     pub(crate) paths: Paths,
     pub(crate) variables: Registry,
     pub(crate) log_files: Vec<LogFile>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// `zone` of those blocks.
-    pub(crate) upstream_zones: Vec<Zone>,
+    pub(crate) upstream_zones: Vec<UpstreamZone>,
     /// What modules keep once.
     pub(crate) parts: Parts,
     /// What directives there are; none in a test of one alone.
@@ -96,17 +96,17 @@ pub(crate) struct ServerDraft {
 pub(crate) struct FinishedServer {
     pub(crate) draft: ServerDraft,
     pub(crate) root: LocationId,
-    pub(crate) tree: Tree,
+    pub(crate) tree: LocationTree,
     pub(crate) at: Position,
 }
 
 /// A `location` block that has been read.
 pub(crate) struct LocationDraft {
-    pub(crate) pattern: Pattern,
+    pub(crate) pattern: LocationPattern,
     pub(crate) id: LocationId,
 }
 
-impl Draft {
+impl ConfigDraft {
     /// One that nothing has been read into; `variables` are those that are there without
     /// it, `problems` are those of the files.
     pub(crate) fn new(
@@ -153,7 +153,7 @@ impl Draft {
         &mut self,
         name: &str,
         address: (String, u16),
-        peers: Vec<Address>,
+        peers: Vec<PeerAddress>,
     ) -> Arc<Upstream> {
         if let Some(group) = self.groups.iter().find(|group| group.name == name) {
             return group.clone();
@@ -167,7 +167,7 @@ impl Draft {
     }
 }
 
-impl Pattern {
+impl LocationPattern {
     /// Reads what stands between `location` and `{`.
     pub(crate) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
         let (modifier, word) = match &directive.args[..] {

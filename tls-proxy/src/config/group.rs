@@ -14,14 +14,14 @@ use super::resolver::Resolver;
 
 /// Where a peer is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum PeerAddress {
     /// TCP.
     Tcp(SocketAddr),
     /// A UNIX socket.
     Unix(PathBuf),
 }
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for PeerAddress {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => write!(out, "{address}"),
@@ -34,7 +34,7 @@ impl std::fmt::Display for Address {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Where it is.
-    pub address: Address,
+    pub address: PeerAddress,
     /// As the configuration writes it.
     pub server: Arc<str>,
     /// `weight=`.
@@ -147,7 +147,7 @@ impl Upstream {
     }
 
     /// The group that an address written in `proxy_pass` stands for.
-    pub(crate) fn of_address(name: &str, addresses: Vec<Address>) -> Self {
+    pub(crate) fn of_address(name: &str, addresses: Vec<PeerAddress>) -> Self {
         Self {
             name: name.to_owned(),
             peers: addresses.into_iter().map(Peer::at).collect(),
@@ -161,7 +161,7 @@ impl Upstream {
 
 impl Peer {
     /// One with nginx's defaults.
-    pub(crate) fn at(address: Address) -> Self {
+    pub(crate) fn at(address: PeerAddress) -> Self {
         Self {
             server: address.to_string().into(),
             address,
@@ -177,7 +177,7 @@ impl Peer {
     }
 
     /// Another server of the same line.
-    pub(crate) fn elsewhere(&self, address: Address) -> Self {
+    pub(crate) fn elsewhere(&self, address: PeerAddress) -> Self {
         Self {
             address,
             account: Arc::default(),
@@ -190,7 +190,7 @@ impl Peer {
     pub(crate) fn at_server(server: &str) -> Self {
         Self {
             server: server.into(),
-            ..Self::at(Address::Unix(PathBuf::new()))
+            ..Self::at(PeerAddress::Unix(PathBuf::new()))
         }
     }
 }
@@ -208,7 +208,7 @@ pub(crate) struct Named {
 
 /// One server that such a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Server {
+pub(crate) struct ResolvedServer {
     address: SocketAddr,
     weight: u32,
     backup: bool,
@@ -226,10 +226,10 @@ pub(crate) struct Members {
     current: Mutex<Arc<Upstream>>,
 }
 
-impl Server {
+impl ResolvedServer {
     /// Whether a peer is this server.
     fn is(&self, peer: &Peer) -> bool {
-        peer.address == Address::Tcp(self.address)
+        peer.address == PeerAddress::Tcp(self.address)
             && (peer.weight, peer.backup) == (self.weight, self.backup)
     }
 }
@@ -250,17 +250,17 @@ impl Named {
     }
 
     /// One of its servers, of which nothing is known yet.
-    fn peer(&self, server: &Server) -> Peer {
+    fn peer(&self, server: &ResolvedServer) -> Peer {
         Peer {
             weight: server.weight,
             backup: server.backup,
-            ..self.like.elsewhere(Address::Tcp(server.address))
+            ..self.like.elsewhere(PeerAddress::Tcp(server.address))
         }
     }
 
     /// A server that is as the line says.
-    pub(crate) fn server(&self, address: SocketAddr) -> Server {
-        Server {
+    pub(crate) fn server(&self, address: SocketAddr) -> ResolvedServer {
+        ResolvedServer {
             address,
             weight: self.like.weight,
             backup: self.like.backup,
@@ -275,13 +275,13 @@ impl Named {
         address: SocketAddr,
         weight: u16,
         is_first: bool,
-    ) -> Option<Server> {
+    ) -> Option<ResolvedServer> {
         let weight = match self.like.weight {
             1 => u32::from(weight.max(1)),
             own => own,
         };
         let backup = self.like.backup || !is_first;
-        (is_first || !self.like.backup).then_some(Server {
+        (is_first || !self.like.backup).then_some(ResolvedServer {
             address,
             weight,
             backup,
@@ -319,7 +319,7 @@ impl Members {
 
     /// A name stands for these servers from now on. Those that stay keep what is known of
     /// them.
-    pub(crate) fn update(&self, named: &Named, mut found: Vec<Server>) {
+    pub(crate) fn update(&self, named: &Named, mut found: Vec<ResolvedServer>) {
         let mut current = self.lock();
         found.sort_unstable_by_key(|server| (server.backup, server.address));
         let all = current.peers.iter();
@@ -357,15 +357,15 @@ impl Members {
             let peers = before.peers.iter();
             let peers = peers.filter(|peer| peer.line == same.like.line);
             let servers = peers.filter_map(|peer| match (&peer.address, named.port) {
-                (Address::Tcp(own), Some(port)) => {
+                (PeerAddress::Tcp(own), Some(port)) => {
                     Some(named.server(SocketAddr::new(own.ip(), port)))
                 }
-                (Address::Tcp(own), None) => Some(Server {
+                (PeerAddress::Tcp(own), None) => Some(ResolvedServer {
                     address: *own,
                     weight: peer.weight,
                     backup: peer.backup,
                 }),
-                (Address::Unix(_), _) => None,
+                (PeerAddress::Unix(_), _) => None,
             });
             self.update(named, servers.collect());
         }

@@ -11,7 +11,7 @@ fn at(text: &str) -> SocketAddr {
 fn peer(address: &str, line: usize) -> Peer {
     Peer {
         line,
-        ..Peer::at(Address::Tcp(at(address)))
+        ..Peer::at(PeerAddress::Tcp(at(address)))
     }
 }
 

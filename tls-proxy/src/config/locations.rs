@@ -6,7 +6,7 @@ use crate::variables::matcher::Matcher;
 /// The locations of one block, ready to be searched: texts are in the order of
 /// their bytes, so that the search among many is as short as among few.
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub(crate) struct LocationTree {
     exact: Vec<(Box<[u8]>, LocationId)>,
     prefixes: Vec<Prefix>,
     /// Paths that are redirected: prefixes without their last slash
@@ -26,7 +26,7 @@ struct Prefix {
 
 /// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum LocationMatch {
     /// This location.
     Location(LocationId),
     /// This location begins with the path and a slash.
@@ -35,14 +35,14 @@ pub(crate) enum Found {
 
 /// What a location matches.
 #[derive(Clone, Debug)]
-pub(crate) enum Pattern {
+pub(crate) enum LocationPattern {
     Exact(String),
     Prefix { text: String, final_: bool },
     Regex { matcher: Matcher, text: String },
     Named(String),
 }
 
-impl Pattern {
+impl LocationPattern {
     /// Whether nginx refuses one of the two beside the other. It does not look
     /// at patterns, nor at names, of which the first counts.
     pub(crate) fn equals(&self, other: &Self) -> bool {
@@ -92,14 +92,14 @@ impl Pattern {
     }
 }
 
-impl Tree {
+impl LocationTree {
     /// Adds a location.
-    pub(crate) fn add(&mut self, pattern: &Pattern, id: LocationId, proxied: bool) {
+    pub(crate) fn add(&mut self, pattern: &LocationPattern, id: LocationId, proxied: bool) {
         match pattern {
-            Pattern::Exact(text) => insert(&mut self.exact, text.as_bytes(), id),
-            Pattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
-            Pattern::Regex { matcher, .. } => self.patterns.push((matcher.clone(), id)),
-            Pattern::Prefix { text, final_ } => {
+            LocationPattern::Exact(text) => insert(&mut self.exact, text.as_bytes(), id),
+            LocationPattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
+            LocationPattern::Regex { matcher, .. } => self.patterns.push((matcher.clone(), id)),
+            LocationPattern::Prefix { text, final_ } => {
                 let bare = text.strip_suffix('/').filter(|bare| !bare.is_empty());
                 if let (true, Some(bare)) = (proxied, bare) {
                     insert(&mut self.slashed, bare.as_bytes(), id);
@@ -130,14 +130,14 @@ impl Tree {
     pub(crate) fn find<'a, E>(
         &'a self,
         path: &[u8],
-        inside: &impl Fn(LocationId) -> &'a Tree,
+        inside: &impl Fn(LocationId) -> &'a LocationTree,
         matches: &impl Fn(&Matcher) -> Result<bool, E>,
-    ) -> Result<Option<Found>, E> {
+    ) -> Result<Option<LocationMatch>, E> {
         if let Some(id) = search(&self.exact, path) {
-            return Ok(Some(Found::Location(id)));
+            return Ok(Some(LocationMatch::Location(id)));
         }
         if let Some(id) = search(&self.slashed, path) {
-            return Ok(Some(Found::Redirect(id)));
+            return Ok(Some(LocationMatch::Redirect(id)));
         }
         let prefix = self.longest(path);
         if let Some(prefix) = prefix {
@@ -146,16 +146,16 @@ impl Tree {
                 return Ok(found);
             }
             if prefix.final_ {
-                return Ok(Some(Found::Location(prefix.id)));
+                return Ok(Some(LocationMatch::Location(prefix.id)));
             }
         }
         for (matcher, id) in &self.patterns {
             if matches(matcher)? {
                 let found = inside(*id).find(path, inside, matches)?;
-                return Ok(found.or(Some(Found::Location(*id))));
+                return Ok(found.or(Some(LocationMatch::Location(*id))));
             }
         }
-        Ok(prefix.map(|prefix| Found::Location(prefix.id)))
+        Ok(prefix.map(|prefix| LocationMatch::Location(prefix.id)))
     }
 
     /// The longest prefix of `path`. It stands at or before the path's own place in
@@ -190,22 +190,22 @@ fn search(places: &[(Box<[u8]>, LocationId)], path: &[u8]) -> Option<LocationId>
 mod tests {
     use super::*;
 
-    fn tree(patterns: &[Pattern]) -> Tree {
-        let mut tree = Tree::default();
+    fn tree(patterns: &[LocationPattern]) -> LocationTree {
+        let mut tree = LocationTree::default();
         for (index, pattern) in patterns.iter().enumerate() {
             tree.add(pattern, LocationId(index), true);
         }
         tree
     }
 
-    fn prefix(text: &str, final_: bool) -> Pattern {
-        Pattern::Prefix {
+    fn prefix(text: &str, final_: bool) -> LocationPattern {
+        LocationPattern::Prefix {
             text: text.into(),
             final_,
         }
     }
 
-    fn regex(text: &str) -> Pattern {
+    fn regex(text: &str) -> LocationPattern {
         let at = crate::conf::Position::in_a_test();
         let word = crate::conf::Word {
             text: text.into(),
@@ -213,7 +213,7 @@ mod tests {
             at,
         };
         let mut registry = crate::variables::registry::Registry::default();
-        Pattern::Regex {
+        LocationPattern::Regex {
             matcher: Matcher::compile(text, false, &word, &mut registry).expect("valid"),
             text: text.into(),
         }
@@ -226,9 +226,9 @@ mod tests {
             prefix("/api/", false),
             prefix("/static/", true),
             regex(r"\.png$"),
-            Pattern::Exact("/api/x.png".into()),
+            LocationPattern::Exact("/api/x.png".into()),
         ]);
-        let empty = Tree::default();
+        let empty = LocationTree::default();
         for (path, expected) in [
             ("/", 0),
             ("/a", 0),
@@ -241,12 +241,12 @@ mod tests {
             let found = tree.find(path.as_bytes(), &|_| &empty, &matches);
             assert_eq!(
                 found.expect("bounded"),
-                Some(Found::Location(LocationId(expected))),
+                Some(LocationMatch::Location(LocationId(expected))),
                 "{path}"
             );
         }
         let redirect = tree.find(b"/api", &|_| &empty, &|_| Ok::<_, ()>(false));
-        assert_eq!(redirect, Ok(Some(Found::Redirect(LocationId(1)))));
+        assert_eq!(redirect, Ok(Some(LocationMatch::Redirect(LocationId(1)))));
     }
 
     #[test]

@@ -26,8 +26,8 @@ use crate::log::form::Form;
 use crate::tls::lifetime::Lifetime;
 use crate::tls::server_config::TlsServer;
 use crate::variables::registry::Registry;
-use locations::Tree;
-use names::Names;
+use locations::LocationTree;
+use names::ServerNames;
 use parts::Parts;
 use settings::Settings;
 
@@ -37,7 +37,7 @@ pub struct Config {
     /// What concerns the process.
     pub main: process::Settings,
     /// Every address, once.
-    pub listens: Vec<Address>,
+    pub listens: Vec<ListenAddress>,
     /// The servers, in order.
     pub(crate) servers: Vec<Server>,
     /// The locations of all servers.
@@ -76,13 +76,13 @@ pub struct LocationId(pub(crate) usize);
 
 /// An address that is listened on, and the servers behind it.
 #[derive(Debug)]
-pub struct Address {
+pub struct ListenAddress {
     /// The address, and the options of all `listen` lines for it together.
     pub listen: Listen,
     /// The server for whom no name matches.
     pub default: ServerId,
     /// The servers by name.
-    pub(crate) names: Names,
+    pub(crate) names: ServerNames,
     /// Not all of them take heads of the same size and form.
     pub(crate) limits_differ: bool,
 }
@@ -95,7 +95,7 @@ pub struct Server {
     /// Settings where no location matches.
     pub root: LocationId,
     /// Its locations.
-    pub(crate) tree: Tree,
+    pub(crate) tree: LocationTree,
     /// TLS for connections to it; none where it has no certificate.
     pub(crate) tls: Option<Arc<TlsServer>>,
 }
@@ -106,7 +106,7 @@ pub struct Location {
     /// What holds here.
     pub settings: Settings,
     /// Locations inside.
-    pub(crate) tree: Tree,
+    pub(crate) tree: LocationTree,
 }
 
 impl Config {

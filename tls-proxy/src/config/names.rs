@@ -77,14 +77,14 @@ impl ServerName {
 
 /// The servers of one address, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct ServerNames {
     exact: HashMap<String, ServerId>,
     suffixes: Vec<(String, ServerId)>,
     prefixes: Vec<(String, ServerId)>,
     patterns: Vec<(Matcher, ServerId)>,
 }
 
-impl Names {
+impl ServerNames {
     /// The servers that a name chooses; one for each name.
     pub(crate) fn servers(&self) -> impl Iterator<Item = ServerId> {
         let wild = self.suffixes.iter().chain(&self.prefixes);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_most_exact_name_wins() {
-        let mut names = Names::default();
+        let mut names = ServerNames::default();
         for (index, text) in ["~^a", "a.*", "*.b.c", "*.c", "a.b.c", ".d"]
             .iter()
             .enumerate()
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_name_is_given_away_once() {
-        let mut names = Names::default();
+        let mut names = ServerNames::default();
         let own = name("a").expect("valid");
         assert!(names.add(&own, ServerId(0)));
         assert!(!names.add(&own, ServerId(1)));

@@ -3,12 +3,12 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 
-type Part = Box<dyn Any + Send + Sync>;
+type AnyPart = Box<dyn Any + Send + Sync>;
 
 /// Values by their type, at most one of each. For what is asked for seldom: on the way
 /// of a request stand [`Settings`](super::settings::Settings).
 #[derive(Debug, Default)]
-pub(crate) struct Parts(HashMap<TypeId, Part>);
+pub(crate) struct Parts(HashMap<TypeId, AnyPart>);
 
 impl Parts {
     /// What is kept under this type, if anything is.

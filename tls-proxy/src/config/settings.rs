@@ -45,7 +45,7 @@ impl<T: Any + Clone + Debug + Send + Sync> ModuleSettings for Inherited<T> {
 }
 
 /// Settings that have a slot.
-pub(crate) trait Slot: ModuleSettings {
+pub(crate) trait SettingsSlot: ModuleSettings {
     /// Its number.
     const SLOT: usize;
 }
@@ -91,7 +91,7 @@ impl Settings {
     ///
     /// # Panics
     /// Where `T` is not in the list that these settings were made from.
-    pub(crate) fn of<T: Slot>(&self) -> &T {
+    pub(crate) fn of<T: SettingsSlot>(&self) -> &T {
         let stored: &dyn Any = &*self.modules[T::SLOT];
         stored
             .downcast_ref()
@@ -99,7 +99,7 @@ impl Settings {
     }
 
     /// The same, to change it for this block alone.
-    pub(crate) fn of_mut<T: Slot>(&mut self) -> &mut T {
+    pub(crate) fn of_mut<T: SettingsSlot>(&mut self) -> &mut T {
         let slot = &mut self.modules[T::SLOT];
         if Arc::get_mut(slot).is_none() {
             let shared: &dyn Any = &**slot;
@@ -122,12 +122,12 @@ impl Settings {
     }
 
     /// Whether a module has something to do here.
-    pub(crate) fn uses<T: Slot>(&self) -> bool {
+    pub(crate) fn uses<T: SettingsSlot>(&self) -> bool {
         self.used & (1 << T::SLOT) != 0
     }
 
     /// What a module keeps here, where it has something to do.
-    pub(crate) fn used<T: Slot>(&self) -> Option<&T> {
+    pub(crate) fn used<T: SettingsSlot>(&self) -> Option<&T> {
         self.uses::<T>().then(|| self.of())
     }
 

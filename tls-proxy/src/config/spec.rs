@@ -1,7 +1,7 @@
 //! What a directive is: its name, where it may stand, what it may say and what it
 //! does. Modules have a table of them each.
 
-use super::draft::{Draft, LocationDraft, Pattern, ServerDraft};
+use super::draft::{ConfigDraft, LocationDraft, LocationPattern, ServerDraft};
 use super::parts::Parts;
 use super::settings::Settings;
 use crate::conf::{Directive, Problem};
@@ -187,9 +187,9 @@ pub(crate) struct Scope<'a> {
     /// The block's settings so far.
     pub(crate) settings: &'a mut Settings,
     /// What the whole configuration has collected so far.
-    pub(crate) draft: &'a mut Draft,
+    pub(crate) draft: &'a mut ConfigDraft,
     /// What the block itself is made of besides settings.
-    pub(crate) place: &'a mut Place,
+    pub(crate) place: &'a mut BlockDraft,
     /// No directive of this name stood in this block before: a list that is
     /// inherited as a whole starts anew.
     pub(crate) first_here: bool,
@@ -199,12 +199,12 @@ pub(crate) struct Scope<'a> {
 
 /// What only one kind of block collects.
 #[derive(Default)]
-pub(crate) struct Place {
+pub(crate) struct BlockDraft {
     pub(crate) server: ServerDraft,
     /// What modules collect.
     pub(crate) parts: Parts,
     /// What this location matches; none in a server.
-    pub(crate) location: Option<Pattern>,
+    pub(crate) location: Option<LocationPattern>,
     /// Locations directly inside this server or location.
     pub(crate) locations: Vec<LocationDraft>,
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::draft::Draft;
+use super::draft::ConfigDraft;
 use super::settings::Settings;
-use super::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
+use super::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::directive::{arguments, differs};
 
@@ -15,8 +15,8 @@ pub(crate) fn walk_block(
     directives: &[Directive],
     context: Contexts,
     settings: &mut Settings,
-    draft: &mut Draft,
-    place: &mut Place,
+    draft: &mut ConfigDraft,
+    place: &mut BlockDraft,
 ) {
     let mut seen: HashSet<&str> = HashSet::new();
     let mut blocks = Vec::new();
@@ -80,7 +80,11 @@ pub(crate) fn walk_block(
 }
 
 /// Finds a directive's entry and checks what the entry says of it.
-fn check(directive: &Directive, context: Contexts, draft: &mut Draft) -> Option<&'static Spec> {
+fn check(
+    directive: &Directive,
+    context: Contexts,
+    draft: &mut ConfigDraft,
+) -> Option<&'static Spec> {
     let directives = draft.directives?;
     let problems = &mut draft.problems;
     let name = directive.name.text.as_str();

@@ -4,14 +4,14 @@ use crate::conf::{Position, Problem};
 
 /// One `zone` of an `upstream` block.
 #[derive(Debug)]
-pub(crate) struct Zone {
+pub(crate) struct UpstreamZone {
     pub(crate) name: Box<str>,
     /// Bytes; none where another line says it.
     pub(crate) size: Option<u64>,
     pub(crate) at: Position,
 }
 
-impl Zone {
+impl UpstreamZone {
     /// What nginx says of zones that no line gives a size, or two lines a different one.
     pub(crate) fn check(zones: &[Self]) -> impl Iterator<Item = Problem> {
         let size = |name: &str| {

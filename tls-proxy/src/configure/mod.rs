@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use self::problems::in_order;
 use crate::conf::{Loaded, Problem, Severity};
-use crate::config::draft::{Draft, FinishedServer, Paths};
+use crate::config::draft::{ConfigDraft, FinishedServer, Paths};
 use crate::config::listen::{Endpoint, Listen};
-use crate::config::names::{Names, ServerName};
-use crate::config::spec::{Contexts, Place};
+use crate::config::names::{ServerName, ServerNames};
+use crate::config::spec::{BlockDraft, Contexts};
 use crate::config::walk::walk_block;
-use crate::config::zone::Zone;
-use crate::config::{Address, Config, Server, ServerId};
+use crate::config::zone::UpstreamZone;
+use crate::config::{Config, ListenAddress, Server, ServerId};
 use crate::log::error_logs::ErrorLogs;
 use crate::log::files::{LogFile, LogFileId};
 use crate::modules::limit_zone::Zones;
@@ -37,7 +37,7 @@ pub(crate) struct Built {
 /// Turns what was read into a configuration, or says everything that is wrong
 /// with it.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
-    let mut draft = Draft::new(
+    let mut draft = ConfigDraft::new(
         modules::DIRECTIVES,
         modules::VARIABLES.registry(),
         paths,
@@ -57,7 +57,7 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
         Contexts::MAIN,
         settings,
         &mut draft,
-        &mut Place::default(),
+        &mut BlockDraft::default(),
     );
     in_order(&loaded.tree, &mut draft.problems);
     let has_events = loaded.tree.iter().any(|it| it.name.text == "events");
@@ -69,7 +69,9 @@ pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     draft.problems.extend(draft.variables.unknown());
     let zones = draft.parts.get_mut::<Zones>();
     draft.problems.extend(zones.undefined());
-    draft.problems.extend(Zone::check(&draft.upstream_zones));
+    draft
+        .problems
+        .extend(UpstreamZone::check(&draft.upstream_zones));
     let sources = loaded
         .files
         .iter()
@@ -115,7 +117,7 @@ fn is_refused(problems: &[Problem]) -> bool {
         .any(|problem| problem.severity == Severity::Emerg)
 }
 
-fn finish(draft: &mut Draft, mut sources: Vec<PathBuf>) -> Option<Config> {
+fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> {
     let form = draft.paths.form;
     let mut context = TlsContext::new(
         draft.http_end.as_ref().map(|at| at.line),
@@ -220,8 +222,8 @@ fn add_default_listen(server: &mut FinishedServer) {
 }
 
 /// Every address once, with the servers that listen on it.
-fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> Vec<Address> {
-    let mut addresses: Vec<Address> = Vec::new();
+fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> Vec<ListenAddress> {
+    let mut addresses: Vec<ListenAddress> = Vec::new();
     let mut members: Vec<Vec<(ServerId, &FinishedServer)>> = Vec::new();
     let mut index = HashMap::new();
     for (id, server) in servers.iter().enumerate() {
@@ -232,10 +234,10 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
                     makes_socket: false,
                     ..listen.clone()
                 };
-                addresses.push(Address {
+                addresses.push(ListenAddress {
                     listen: first,
                     default: ServerId(id),
-                    names: Names::default(),
+                    names: ServerNames::default(),
                     limits_differ: false,
                 });
                 members.push(Vec::new());
@@ -254,7 +256,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
 /// Finds the servers of one address by name. nginx does not look at the names
 /// of a server that is alone, and so has nothing to say of them.
 fn name_servers(
-    address: &mut Address,
+    address: &mut ListenAddress,
     members: &[(ServerId, &FinishedServer)],
     problems: &mut Vec<Problem>,
 ) {
@@ -285,7 +287,12 @@ fn name_servers(
 }
 
 /// Options of one `listen` hold for the address, whoever writes them.
-fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut Vec<Problem>) {
+fn join(
+    address: &mut ListenAddress,
+    listen: &Listen,
+    server: ServerId,
+    problems: &mut Vec<Problem>,
+) {
     let own = &mut address.listen;
     if own.makes_socket && listen.makes_socket {
         let message = format!("duplicate listen options for {}", listen.address);
@@ -309,7 +316,7 @@ fn join(address: &mut Address, listen: &Listen, server: ServerId, problems: &mut
 
 /// Without a certificate of its default server an address cannot serve TLS to
 /// clients that name no server.
-fn check_certificates(listens: &[Address], servers: &[Server], problems: &mut Vec<Problem>) {
+fn check_certificates(listens: &[ListenAddress], servers: &[Server], problems: &mut Vec<Problem>) {
     let failed = is_refused(problems);
     for address in listens
         .iter()

@@ -8,11 +8,11 @@ use std::path::Path;
 use crate::conf::{Directive, Position, Problem};
 
 /// Line and column.
-type Place = (u32, u32);
+type LineColumn = (u32, u32);
 
 /// Where the directives of one file begin, where each ends, and its number in
 /// the order of reading.
-type Starts = BTreeMap<Place, (Place, usize)>;
+type Starts = BTreeMap<LineColumn, (LineColumn, usize)>;
 
 /// Sorts `problems`, all of which came up while the directives of `tree` were
 /// read, and gives each its line.
@@ -51,12 +51,12 @@ fn number<'a>(
 }
 
 /// End and number of the directive that begins at or next before `at`.
-fn before(files: &HashMap<&Path, Starts>, at: &Position) -> Option<(Place, usize)> {
+fn before(files: &HashMap<&Path, Starts>, at: &Position) -> Option<(LineColumn, usize)> {
     let mut earlier = files.get(&*at.file)?.range(..=place(at));
     earlier.next_back().map(|(_, found)| *found)
 }
 
-fn place(at: &Position) -> Place {
+fn place(at: &Position) -> LineColumn {
     (at.line, at.column)
 }
 

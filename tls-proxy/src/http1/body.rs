@@ -16,7 +16,7 @@ pub(crate) enum Decoder {
 
 /// What a step of the decoder found.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum Progress {
     /// Bytes of the body.
     Data(Bytes),
     /// The end of the body, and trailer field lines if there were any.
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 
 /// Why a body cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum Error {
     #[error("invalid chunked body")]
     Chunk,
     #[error("prematurely closed connection")]
@@ -50,9 +50,9 @@ impl Decoder {
     }
 
     /// Takes what it can from `input`; `eof` says that no more will follow.
-    pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Step, Broken> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Progress, Error> {
         let step = match self {
-            Self::Done => return Ok(Step::End(Bytes::new())),
+            Self::Done => return Ok(Progress::End(Bytes::new())),
             Self::Length(left) if !input.is_empty() => {
                 let take = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
@@ -61,25 +61,25 @@ impl Decoder {
                 if *left == 0 {
                     *self = Self::Done;
                 }
-                Step::Data(input.split_to(take).freeze())
+                Progress::Data(input.split_to(take).freeze())
             }
-            Self::UntilClose if !input.is_empty() => Step::Data(input.split().freeze()),
+            Self::UntilClose if !input.is_empty() => Progress::Data(input.split().freeze()),
             Self::UntilClose if eof => {
                 *self = Self::Done;
-                Step::End(Bytes::new())
+                Progress::End(Bytes::new())
             }
-            Self::Length(_) | Self::UntilClose => Step::Starved,
-            Self::Chunked(decoder) => match decoder.step(input).map_err(|_| Broken::Chunk)? {
-                chunked::Step::Data(data) => Step::Data(data),
-                chunked::Step::Starved => Step::Starved,
-                chunked::Step::End(trailers) => {
+            Self::Length(_) | Self::UntilClose => Progress::Starved,
+            Self::Chunked(decoder) => match decoder.step(input).map_err(|_| Error::Chunk)? {
+                chunked::Progress::Data(data) => Progress::Data(data),
+                chunked::Progress::Starved => Progress::Starved,
+                chunked::Progress::End(trailers) => {
                     *self = Self::Done;
-                    Step::End(trailers)
+                    Progress::End(trailers)
                 }
             },
         };
-        if eof && matches!(step, Step::Starved) {
-            return Err(Broken::Truncated);
+        if eof && matches!(step, Progress::Starved) {
+            return Err(Error::Truncated);
         }
         Ok(step)
     }

@@ -26,7 +26,7 @@ enum State {
 
 /// What a step of the decoder found.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum Progress {
     /// Bytes of the body.
     Data(Bytes),
     /// The last chunk and the trailer section, its lines as they came.
@@ -38,7 +38,7 @@ pub(crate) enum Step {
 /// The coding is broken; what follows on the connection means nothing.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("invalid chunked body")]
-pub(crate) struct Invalid;
+pub(crate) struct Error;
 
 impl Decoder {
     pub(crate) fn new() -> Self {
@@ -49,11 +49,11 @@ impl Decoder {
     }
 
     /// Takes from `input` what it can.
-    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, Invalid> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Progress, Error> {
         loop {
             match self.state {
                 State::Size => match take_line(input, LINE_LIMIT)? {
-                    None => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
                     Some(line) => match parse_size(&line)? {
                         0 => self.state = State::Trailer,
                         size => self.state = State::Data(size),
@@ -61,7 +61,7 @@ impl Decoder {
                 },
                 State::Data(left) => {
                     if input.is_empty() {
-                        return Ok(Step::Starved);
+                        return Ok(Progress::Starved);
                     }
                     let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                     let left = left - take as u64;
@@ -70,79 +70,81 @@ impl Decoder {
                     } else {
                         State::Data(left)
                     };
-                    return Ok(Step::Data(input.split_to(take).freeze()));
+                    return Ok(Progress::Data(input.split_to(take).freeze()));
                 }
                 State::DataEnd => match input.first() {
-                    None => return Ok(Step::Starved),
-                    Some(b'\r') if input.len() < 2 => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
+                    Some(b'\r') if input.len() < 2 => return Ok(Progress::Starved),
                     Some(b'\r') if input[1] == b'\n' => {
                         input.advance(2);
                         self.state = State::Size;
                     }
-                    Some(_) => return Err(Invalid),
+                    Some(_) => return Err(Error),
                 },
                 State::Trailer => match take_line(input, TRAILER_LIMIT)? {
-                    None => return Ok(Step::Starved),
+                    None => return Ok(Progress::Starved),
                     Some(line) if line.is_empty() => {
                         self.state = State::Done;
-                        return Ok(Step::End(Bytes::from(std::mem::take(&mut self.trailers))));
+                        return Ok(Progress::End(Bytes::from(std::mem::take(
+                            &mut self.trailers,
+                        ))));
                     }
                     Some(line) => {
                         if self.trailers.len() + line.len() > TRAILER_LIMIT {
-                            return Err(Invalid);
+                            return Err(Error);
                         }
                         self.trailers.extend_from_slice(&line);
                         self.trailers.extend_from_slice(b"\r\n");
                     }
                 },
-                State::Done => return Ok(Step::Starved),
+                State::Done => return Ok(Progress::Starved),
             }
         }
     }
 }
 
 /// One line without its end, or `None` when the end is not there yet.
-fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Invalid> {
+fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Error> {
     let Some(end) = memchr::memchr(b'\n', input) else {
         return if input.len() > limit {
-            Err(Invalid)
+            Err(Error)
         } else {
             Ok(None)
         };
     };
     if end > limit {
-        return Err(Invalid);
+        return Err(Error);
     }
     let mut line = input.split_to(end + 1);
     // A bare line feed is no line end here: peers disagree about it.
     if end == 0 || line[end - 1] != b'\r' {
-        return Err(Invalid);
+        return Err(Error);
     }
     line.truncate(end - 1);
     if line.contains(&b'\r') {
-        return Err(Invalid);
+        return Err(Error);
     }
     Ok(Some(line))
 }
 
 /// The size of a chunk, in bytes, from its line; extensions are read over.
-fn parse_size(line: &[u8]) -> Result<u64, Invalid> {
+fn parse_size(line: &[u8]) -> Result<u64, Error> {
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
     let zeros = line.iter().take_while(|byte| **byte == b'0').count();
     if digits == 0 || digits - zeros.min(digits) > 15 {
-        return Err(Invalid);
+        return Err(Error);
     }
     let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
     let blanks = line[digits..].iter().take_while(is_blank).count();
     let rest = &line[digits + blanks..];
     if !rest.is_empty() && rest[0] != b';' || rest.contains(&0) {
-        return Err(Invalid);
+        return Err(Error);
     }
-    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Invalid)?;
-    u64::from_str_radix(text, 16).map_err(|_| Invalid)
+    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Error)?;
+    u64::from_str_radix(text, 16).map_err(|_| Error)
 }
 
 /// Writes one chunk around `data`; an empty chunk would end the body and is
@@ -182,20 +184,20 @@ pub(crate) fn encode_end(trailers: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn decode(input: &[u8]) -> Result<(Vec<u8>, Bytes), Invalid> {
+    fn decode(input: &[u8]) -> Result<(Vec<u8>, Bytes), Error> {
         let (mut decoder, mut body) = (Decoder::new(), Vec::new());
         let mut held = BytesMut::new();
         for byte in input {
             held.extend_from_slice(&[*byte]);
             loop {
                 match decoder.step(&mut held)? {
-                    Step::Data(data) => body.extend_from_slice(&data),
-                    Step::End(trailers) => return Ok((body, trailers)),
-                    Step::Starved => break,
+                    Progress::Data(data) => body.extend_from_slice(&data),
+                    Progress::End(trailers) => return Ok((body, trailers)),
+                    Progress::Starved => break,
                 }
             }
         }
-        Err(Invalid)
+        Err(Error)
     }
 
     #[test]
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused_at_its_limit() {
         let mut held = BytesMut::from(&vec![b'1'; LINE_LIMIT + 1][..]);
-        assert_eq!(Decoder::new().step(&mut held), Err(Invalid));
+        assert_eq!(Decoder::new().step(&mut held), Err(Error));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! from the client's and not from the configuration.
 
 use crate::decimal;
-use crate::message::fields::Names;
+use crate::message::fields::FieldNameFilter;
 use crate::message::head::Framing;
 
 /// Fields of the client's that never go upstream as they are: they are about
@@ -19,7 +19,7 @@ const REPLACED: [&str; 9] = [
     "proxy-connection",
 ];
 
-const REPLACED_NAMES: Names = Names::of(&REPLACED);
+const REPLACED_NAMES: FieldNameFilter = FieldNameFilter::of(&REPLACED);
 
 /// Whether a field of the client's goes upstream as it is.
 pub(crate) fn passes(name: &[u8]) -> bool {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
 use crate::message::fields::Span;
 use crate::message::head::{Limits, RequestHead, Version};
-use crate::message::rules::{self, Name, is_method_byte};
+use crate::message::rules::{self, FieldNameCheck, is_method_byte};
 
 /// As much of a refused request line as the logs show, bytes (nginx: what its
 /// first buffer holds).
@@ -15,7 +15,7 @@ const SHOWN: usize = 1024;
 
 /// Why a head is refused, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rejection {
+pub(crate) struct Error {
     /// The status; 494 is nginx's own, answered as a 400 with a page that says so.
     pub status: u16,
     /// What the client did, for the error log.
@@ -34,20 +34,20 @@ pub(crate) fn parse(
     input: &mut BytesMut,
     limits: &Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<RequestHead>, Rejection> {
+) -> Result<Option<RequestHead>, Error> {
     skip_empty_lines(input);
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         return check_partial_line(input, limits).map(|()| None);
     };
     if line_end > limits.line {
-        return Err(rejection(
+        return Err(reject(
             414,
             "client sent too long URI",
             &input[..limits.line],
         ));
     }
     let line = parse_line(trim_line(&input[..line_end]))
-        .map_err(|(status, reason)| rejection(status, reason, input))?;
+        .map_err(|(status, reason)| reject(status, reason, input))?;
     let (spans, end) = if line.version == Version::Http09 {
         (Vec::new(), line_end + 1)
     } else {
@@ -56,7 +56,7 @@ pub(crate) fn parse(
         match parse_fields(input, line_end + 1, limits, of_host) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
-            Err((status, reason)) => return Err(rejection(status, reason, input)),
+            Err((status, reason)) => return Err(reject(status, reason, input)),
         }
     };
     let text = input.split_to(end).freeze();
@@ -84,12 +84,12 @@ fn trim_field_line(line: &[u8]) -> &[u8] {
     &line[..line.len() - ends.count()]
 }
 
-fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Rejection {
+fn reject(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Error {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
     let reason = reason.into();
     let old = reason == INVALID_OLD_METHOD.1;
     let shown = if status == 414 { input.len() } else { SHOWN };
-    Rejection {
+    Error {
         status,
         reason,
         line: Bytes::copy_from_slice(&input[..end.min(shown)]),
@@ -103,9 +103,9 @@ fn rejection(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) ->
 
 /// A line that is not whole yet can already be wrong; whoever sends garbage
 /// learns it at once instead of at the time-out.
-fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Rejection> {
+fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     if input.len() > limits.line {
-        return Err(rejection(
+        return Err(reject(
             414,
             "client sent too long URI",
             &input[..limits.line],
@@ -116,18 +116,18 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Rejection> {
         .take_while(|byte| is_method_byte(**byte))
         .count();
     if method < input.len() && (input[method] != b' ' || method == 0) {
-        return Err(rejection(400, "client sent invalid method", input));
+        return Err(reject(400, "client sent invalid method", input));
     }
     if input[method..]
         .iter()
         .any(|byte| is_control(*byte) && *byte != b'\r')
     {
-        return Err(rejection(400, "client sent invalid request", input));
+        return Err(reject(400, "client sent invalid request", input));
     }
     Ok(())
 }
 
-type Found = (Vec<Span>, usize);
+type ParsedFields = (Vec<Span>, usize);
 
 /// The field lines from `start` to the empty line; the offset behind it.
 fn parse_fields(
@@ -135,7 +135,7 @@ fn parse_fields(
     start: usize,
     mut limits: Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<Found>, (u16, Cow<'static, str>)> {
+) -> Result<Option<ParsedFields>, (u16, Cow<'static, str>)> {
     let mut spans = Vec::with_capacity(16);
     let (mut at, mut lines) = (start, 0);
     loop {
@@ -167,7 +167,7 @@ fn parse_fields(
                 });
             }
             Ok(None) => {}
-            Err(Invalid) => {
+            Err(InvalidLine) => {
                 let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
                 return Err((
                     400,
@@ -179,24 +179,24 @@ fn parse_fields(
     }
 }
 
-struct Invalid;
+struct InvalidLine;
 
 /// Length of the name and range of the value; `None` for a line that is
 /// ignored (`ignore_invalid_headers`).
 fn parse_field(
     line: &[u8],
     limits: &Limits,
-) -> Result<Option<(usize, std::ops::Range<usize>)>, Invalid> {
+) -> Result<Option<(usize, std::ops::Range<usize>)>, InvalidLine> {
     let name = memchr::memchr(b':', line).unwrap_or(line.len());
     let kept = match rules::name(&line[..name], Version::Http11, limits) {
-        Name::Kept => true,
-        Name::Ignored => false,
-        Name::Broken => return Err(Invalid),
+        FieldNameCheck::Kept => true,
+        FieldNameCheck::Ignored => false,
+        FieldNameCheck::Broken => return Err(InvalidLine),
     };
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];
     if !rules::stays_on_its_line(raw) {
-        return Err(Invalid);
+        return Err(InvalidLine);
     }
     let leading = raw.iter().take_while(|byte| **byte == b' ').count();
     let trailing = raw[leading..]
@@ -228,12 +228,12 @@ mod tests {
         match parse(&mut input, &LIMITS, |_| None) {
             Ok(Some(head)) => Ok(head),
             Ok(None) => Err(0),
-            Err(rejection) => Err(rejection.status),
+            Err(error) => Err(error.status),
         }
     }
 
     fn framing(text: &str) -> Result<Framing, u16> {
-        rules::check(&head(text)?, false).map_err(|flaw| flaw.status)
+        rules::check(&head(text)?, false).map_err(|error| error.status)
     }
 
     #[test]

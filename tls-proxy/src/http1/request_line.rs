@@ -10,7 +10,7 @@ use crate::message::host;
 use crate::message::rules::{self, is_method_byte};
 
 /// The parts of a request line, as ranges of it.
-pub(super) struct Line {
+pub(super) struct RequestLine {
     method: usize,
     target: Range<usize>,
     /// The target had an authority and an empty path.
@@ -20,13 +20,13 @@ pub(super) struct Line {
     length: usize,
 }
 
-pub(super) type Fault = (u16, &'static str);
+pub(super) type Error = (u16, &'static str);
 
-const INVALID_REQUEST: Fault = (400, "client sent invalid request");
-pub(super) const INVALID_OLD_METHOD: Fault =
+const INVALID_REQUEST: Error = (400, "client sent invalid request");
+pub(super) const INVALID_OLD_METHOD: Error =
     (400, "client sent invalid method in HTTP/0.9 request");
 
-pub(super) fn parse_line(line: &[u8]) -> Result<Line, Fault> {
+pub(super) fn parse_line(line: &[u8]) -> Result<RequestLine, Error> {
     let method = line
         .iter()
         .take_while(|byte| is_method_byte(**byte))
@@ -55,7 +55,7 @@ pub(super) fn parse_line(line: &[u8]) -> Result<Line, Fault> {
         return Err(INVALID_OLD_METHOD);
     }
     let empty_path = line.get(target_start) != Some(&b'/') || target.is_empty();
-    Ok(Line {
+    Ok(RequestLine {
         method,
         target,
         empty_path,
@@ -70,7 +70,7 @@ fn skip_spaces(line: &[u8], at: usize) -> usize {
 }
 
 /// The authority of `scheme://authority/…`, a target in absolute form.
-fn authority_of_uri(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+fn authority_of_uri(line: &[u8], start: usize) -> Result<Range<usize>, Error> {
     let text = &line[start..];
     let scheme = memchr::memchr(b':', text).ok_or(INVALID_REQUEST)?;
     if !rules::is_scheme(&text[..scheme]) || !text[scheme..].starts_with(b"://") {
@@ -84,7 +84,7 @@ fn authority_of_uri(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
 }
 
 /// The target of CONNECT: an authority alone, with a port (RFC 9112, section 3.2.3).
-fn authority_of_connect(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+fn authority_of_connect(line: &[u8], start: usize) -> Result<Range<usize>, Error> {
     let named = authority(line, start)?;
     let host = host::find(&line[named.clone()]).ok_or(INVALID_REQUEST)?;
     let has_port = line[named.end - 1].is_ascii_digit() && host.len() < named.len();
@@ -94,12 +94,12 @@ fn authority_of_connect(line: &[u8], start: usize) -> Result<Range<usize>, Fault
     }
 }
 
-fn authority(line: &[u8], start: usize) -> Result<Range<usize>, Fault> {
+fn authority(line: &[u8], start: usize) -> Result<Range<usize>, Error> {
     let length = host::length_in_target(&line[start..]).ok_or(INVALID_REQUEST)?;
     Ok(start..start + length)
 }
 
-fn parse_version(line: &[u8], at: usize) -> Result<Version, Fault> {
+fn parse_version(line: &[u8], at: usize) -> Result<Version, Error> {
     let text = &line[at..];
     if text.is_empty() {
         return Ok(Version::Http09);
@@ -129,7 +129,7 @@ fn parse_version(line: &[u8], at: usize) -> Result<Version, Fault> {
     })
 }
 
-impl Line {
+impl RequestLine {
     pub(super) fn into_head(self, text: Bytes, spans: Vec<Span>) -> RequestHead {
         let target = match (self.empty_path, self.target.is_empty()) {
             (true, true) => Bytes::from_static(b"/"),

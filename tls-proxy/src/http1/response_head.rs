@@ -19,7 +19,7 @@ pub(crate) struct ResponseHead {
 
 /// What is wrong with an answer; nginx says 502 to all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub(crate) enum Error {
     #[error("upstream sent no valid HTTP/1.0 header")]
     NoHttp,
     #[error("upstream sent too big header")]
@@ -42,12 +42,12 @@ pub(crate) enum Malformed {
 
 /// Takes one head off `input`; `Ok(None)` when more is needed. `limit` is in
 /// bytes (`proxy_buffer_size`).
-pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Malformed> {
+pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Error> {
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         let start = &input[..input.len().min(5)];
         return match () {
-            () if !b"HTTP/".starts_with(start) => Err(Malformed::NoHttp),
-            () if input.len() >= limit => Err(Malformed::TooBig),
+            () if !b"HTTP/".starts_with(start) => Err(Error::NoHttp),
+            () if input.len() >= limit => Err(Error::TooBig),
             () => Ok(None),
         };
     };
@@ -62,7 +62,7 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
     loop {
         let Some(end) = memchr::memchr(b'\n', &input[at..]) else {
             return if input.len() >= limit {
-                Err(Malformed::TooBig)
+                Err(Error::TooBig)
             } else {
                 Ok(None)
             };
@@ -71,7 +71,7 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let next = at + end + 1;
         if next > limit {
-            return Err(Malformed::TooBig);
+            return Err(Error::TooBig);
         }
         if line.is_empty() {
             let text = input.split_to(next).freeze();
@@ -93,13 +93,13 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
 
 /// Version, status and where the rest begins, the reason and its space; IIS
 /// writes `403.1 ` and the like.
-fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
-    let rest = line.strip_prefix(b"HTTP/").ok_or(Malformed::NoHttp)?;
+fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Error> {
+    let rest = line.strip_prefix(b"HTTP/").ok_or(Error::NoHttp)?;
     if rest.starts_with(b"0") {
-        return Err(Malformed::NoHttp);
+        return Err(Error::NoHttp);
     }
     let (major, rest) = split_number(rest)?;
-    let (minor, rest) = split_number(rest.strip_prefix(b".").ok_or(Malformed::NoHttp)?)?;
+    let (minor, rest) = split_number(rest.strip_prefix(b".").ok_or(Error::NoHttp)?)?;
     let version = if (major, minor) < (1, 1) {
         Version::Http10
     } else {
@@ -108,11 +108,11 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     let (status, behind) = rest[spaces..]
         .split_first_chunk::<3>()
-        .ok_or(Malformed::NoHttp)?;
+        .ok_or(Error::NoHttp)?;
     let valid = spaces > 0 && status.iter().all(u8::is_ascii_digit);
     let ends = matches!(behind.first(), None | Some(b' ' | b'.'));
     if !valid || !ends || status[0] == b'0' || behind.contains(&b'\r') {
-        return Err(Malformed::NoHttp);
+        return Err(Error::NoHttp);
     }
     let status = status
         .iter()
@@ -122,11 +122,11 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Malformed> {
 
 /// The number that the text begins with, of three digits at most, and what
 /// follows it.
-fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Malformed> {
+fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Error> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     let (number, rest) = text.split_at(digits.count());
     if !matches!(number.len(), 1..=3) {
-        return Err(Malformed::NoHttp);
+        return Err(Error::NoHttp);
     }
     let value = |sum, digit: &u8| sum * 10 + u16::from(digit - b'0');
     Ok((number.iter().fold(0, value), rest))
@@ -136,7 +136,7 @@ fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Malformed> {
 /// no colon is a name without a value; `None` is a second status line, which
 /// IIS may send. All of it as nginx reads it.
 #[inline]
-fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
+fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Error> {
     if line.starts_with(b"HTTP/") {
         return Ok(None);
     }
@@ -149,7 +149,7 @@ fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
         .iter()
         .any(|byte| *byte <= 0x20 || *byte == 0x7f);
     if name == 0 || invalid_name || line[name..].iter().any(|byte| matches!(byte, 0 | b'\r')) {
-        return Err(Malformed::Field);
+        return Err(Error::Field);
     }
     let value = (name + 1).min(line.len());
     let raw = &line[value..];
@@ -173,7 +173,7 @@ fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Malformed> {
 
 impl Fields {
     /// Field lines behind a body, each with its end.
-    pub(crate) fn parse(text: Bytes) -> Result<Self, Malformed> {
+    pub(crate) fn parse(text: Bytes) -> Result<Self, Error> {
         let (mut spans, mut at) = (Vec::new(), 0);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let length = line.len();
@@ -187,23 +187,23 @@ impl Fields {
 impl ResponseHead {
     /// Finds the end of the body (RFC 9112, section 6.3). `to_head` says that
     /// the request was a `HEAD`.
-    pub(crate) fn framing(&self, to_head: bool) -> Result<Framing, Malformed> {
+    pub(crate) fn framing(&self, to_head: bool) -> Result<Framing, Error> {
         for name in [&b"content-length"[..], b"transfer-encoding"] {
             if self.fields.repeats(name) {
-                return Err(Malformed::Duplicate);
+                return Err(Error::Duplicate);
             }
         }
         let coding = self.fields.first(b"transfer-encoding");
         let length = self.fields.first(b"content-length");
         if coding.is_some() && length.is_some() {
-            return Err(Malformed::Both);
+            return Err(Error::Both);
         }
         let length = match length {
-            Some(value) => Some(parse_length(value).ok_or(Malformed::Length)?),
+            Some(value) => Some(parse_length(value).ok_or(Error::Length)?),
             None => None,
         };
         if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
-            return Err(Malformed::Coding);
+            return Err(Error::Coding);
         }
         Ok(match (coding, length) {
             _ if to_head || matches!(self.status, 100..=199 | 204 | 304) => Framing::None,
@@ -225,7 +225,7 @@ impl ResponseHead {
 mod tests {
     use super::*;
 
-    fn head(text: &str) -> Result<Option<ResponseHead>, Malformed> {
+    fn head(text: &str) -> Result<Option<ResponseHead>, Error> {
         parse(&mut BytesMut::from(text.as_bytes()), 4096)
     }
 
@@ -266,14 +266,14 @@ mod tests {
             "HTTP/1.1000 200 OK\r\n\r\n",
             "HTTP/1.1 200 a\rb\r\n\r\n",
         ] {
-            assert!(matches!(head(text), Err(Malformed::NoHttp)), "{text:?}");
+            assert!(matches!(head(text), Err(Error::NoHttp)), "{text:?}");
         }
         assert!(matches!(
             head("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
-            Err(Malformed::Field)
+            Err(Error::Field)
         ));
         let big = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(5000));
-        assert!(matches!(head(&big), Err(Malformed::TooBig)));
+        assert!(matches!(head(&big), Err(Error::TooBig)));
     }
 
     #[test]
@@ -310,14 +310,14 @@ mod tests {
         };
         assert_eq!(
             framing("Content-Length: 1\r\nTransfer-Encoding: chunked"),
-            Err(Malformed::Both)
+            Err(Error::Both)
         );
         assert_eq!(
             framing("Content-Length: 1\r\nContent-Length: 2"),
-            Err(Malformed::Duplicate)
+            Err(Error::Duplicate)
         );
-        assert_eq!(framing("Content-Length: x"), Err(Malformed::Length));
-        assert_eq!(framing("Transfer-Encoding: gzip"), Err(Malformed::Coding));
+        assert_eq!(framing("Content-Length: x"), Err(Error::Length));
+        assert_eq!(framing("Transfer-Encoding: gzip"), Err(Error::Coding));
         assert_eq!(framing("Transfer-Encoding: Chunked"), Ok(Framing::Chunked));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::message::fields::{Fields, Span, append};
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
-use crate::message::rules::{self, Flaw, Name};
+use crate::message::rules::{self, FieldNameCheck};
 
 /// A head as its fields say it: decoded, and not judged. `fields` are the regular
 /// ones, from the first each time it is called.
@@ -21,7 +21,7 @@ pub(crate) struct Decoded<'a, F> {
 
 /// What is wrong with a head.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum Error {
     /// More than `large_client_header_buffers` allow: nginx ends the connection.
     TooLarge {
         /// As much of the request line as nginx knows by then.
@@ -30,23 +30,23 @@ pub(crate) enum Fault {
     },
     /// It is answered with an error, and nothing is known of the request but
     /// its line.
-    Invalid { line: Bytes, flaw: Flaw },
+    Invalid { line: Bytes, error: rules::Error },
 }
 
-const LINE_BREAK: Flaw = Flaw::new(400, "client sent a line break in a header");
+const LINE_BREAK: rules::Error = rules::Error::new(400, "client sent a line break in a header");
 
 /// A pseudo-field is none: to nginx the request has no line.
-fn invalid(reason: &'static str) -> Fault {
+fn invalid(reason: &'static str) -> Error {
     let line = Bytes::new();
-    let flaw = Flaw::new(400, reason);
-    Fault::Invalid { line, flaw }
+    let error = rules::Error::new(400, reason);
+    Error::Invalid { line, error }
 }
 
 /// Reads a head.
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
     limits: &Limits,
-) -> Result<RequestHead, Fault>
+) -> Result<RequestHead, Error>
 where
     F: Fn() -> I,
     I: Iterator<Item = (&'a [u8], &'a [u8])>,
@@ -73,13 +73,16 @@ where
     if authority.is_some_and(|authority| host::find(authority).is_none()) {
         return Err(invalid("client sent invalid \":authority\" header"));
     }
-    let refuse = |flaw| {
+    let refuse = |error| {
         let line = decoded.line();
-        Fault::Invalid { line, flaw }
+        Error::Invalid { line, error }
     };
     // nginx counts cookies apart from other fields.
     if fields > limits.fields {
-        return Err(refuse(Flaw::new(494, "client sent too many header lines")));
+        return Err(refuse(rules::Error::new(
+            494,
+            "client sent too many header lines",
+        )));
     }
     // Line, authority and fields are slices of one piece of memory. Between them
     // stands no more than `measure` has counted for the pseudo-fields' names.
@@ -144,7 +147,7 @@ where
 
     /// nginx holds the size of one buffer against each name and each value, and
     /// that of all against their sum.
-    fn measure(&self, limits: &Limits) -> Result<Measured, Fault> {
+    fn measure(&self, limits: &Limits) -> Result<Measured, Error> {
         let pseudo = [
             (":method", self.method),
             (":scheme", self.scheme.unwrap_or(b"http")),
@@ -169,7 +172,7 @@ where
             };
             // As much of it as nginx knows by then.
             let line = if known { self.line() } else { Bytes::new() };
-            return Err(Fault::TooLarge { line, reason });
+            return Err(Error::TooLarge { line, reason });
         }
         Ok(Measured { size, fields })
     }
@@ -182,7 +185,7 @@ where
         fields: usize,
         authority: Option<(u32, u32)>,
         text: &mut Vec<u8>,
-    ) -> Result<Vec<Span>, Flaw> {
+    ) -> Result<Vec<Span>, rules::Error> {
         let mut spans = Vec::with_capacity(fields + 2);
         // A `Host` beside `:authority` has to say the same, which is looked at when
         // the server is chosen.
@@ -196,15 +199,17 @@ where
                 continue;
             }
             match rules::name(name, Version::Http2, limits) {
-                Name::Kept => {
+                FieldNameCheck::Kept => {
                     let name = append(text, name);
                     let value = append(text, value);
                     spans.push(Span { name, value });
                 }
                 // What is left out has to be in order, too.
-                Name::Ignored if rules::stays_on_its_line(value) => {}
-                Name::Ignored => return Err(LINE_BREAK),
-                Name::Broken => return Err(Flaw::new(400, "client sent invalid header name")),
+                FieldNameCheck::Ignored if rules::stays_on_its_line(value) => {}
+                FieldNameCheck::Ignored => return Err(LINE_BREAK),
+                FieldNameCheck::Broken => {
+                    return Err(rules::Error::new(400, "client sent invalid header name"));
+                }
             }
         }
         let mut cookies = self.cookies();

@@ -98,11 +98,11 @@ pub enum ControlError {
 /// # Errors
 /// When there is nobody to signal.
 pub fn send(signal: Signal, pid_file: &Path) -> Result<(), ControlError> {
-    let server = match Server::named_by(pid_file) {
+    let server = match RunningServer::named_by(pid_file) {
         Ok(server) => server,
-        Err(error) => Server::first_of_container().ok_or(error)?,
+        Err(error) => RunningServer::first_of_container().ok_or(error)?,
     };
-    let server = match (server.signal(signal), Server::first_of_container()) {
+    let server = match (server.signal(signal), RunningServer::first_of_container()) {
         (Ok(()), _) => server,
         // Left behind by a server that was killed.
         (Err(error), Some(first)) if server.is_gone() => {
@@ -120,7 +120,7 @@ pub fn send(signal: Signal, pid_file: &Path) -> Result<(), ControlError> {
 }
 
 /// A running server.
-struct Server {
+struct RunningServer {
     pid: Pid,
     /// Tells it from a later process with the same pid.
     started: Option<String>,
@@ -128,7 +128,7 @@ struct Server {
     file: Option<(File, PathBuf)>,
 }
 
-impl Server {
+impl RunningServer {
     fn named_by(path: &Path) -> Result<Self, ControlError> {
         let open = |source| ControlError::Open {
             path: path.to_owned(),
@@ -250,7 +250,7 @@ mod tests {
         assert!(started(pid).is_some());
         let started = Some("0".to_owned());
         assert!(
-            !Server {
+            !RunningServer {
                 pid,
                 started,
                 file: None

@@ -17,7 +17,7 @@ use super::wakers::Wakers;
 
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// A client's connection.
     Connection,
     /// A request in flight.
@@ -140,7 +140,7 @@ impl Drain {
 
     /// Counts one more, until the token is dropped.
     #[must_use]
-    pub fn token(&self, kind: Kind) -> Token {
+    pub fn token(&self, kind: TokenKind) -> Token {
         self.state.count(kind, 1);
         Token {
             state: self.state.clone(),
@@ -170,12 +170,12 @@ impl Drain {
 }
 
 impl State {
-    fn count(&self, kind: Kind, by: isize) {
+    fn count(&self, kind: TokenKind, by: isize) {
         let mut counts = self.counts.get();
         let count = match kind {
-            Kind::Connection => &mut counts.connections,
-            Kind::Request => &mut counts.requests,
-            Kind::Tunnel => &mut counts.tunnels,
+            TokenKind::Connection => &mut counts.connections,
+            TokenKind::Request => &mut counts.requests,
+            TokenKind::Tunnel => &mut counts.tunnels,
         };
         *count = count.saturating_add_signed(by);
         self.counts.set(counts);
@@ -195,12 +195,12 @@ impl Counts {
 #[derive(Debug)]
 pub struct Token {
     state: Rc<State>,
-    kind: Kind,
+    kind: TokenKind,
 }
 
 impl Token {
     /// The same work is now of another kind: a connection was upgraded.
-    pub fn turn_into(&mut self, kind: Kind) {
+    pub fn turn_into(&mut self, kind: TokenKind) {
         // The new one first, so that nobody sees none.
         self.state.count(kind, 1);
         self.state.count(self.kind, -1);
@@ -355,12 +355,12 @@ mod tests {
         locally(async {
             let drain = Drain::new();
             drain.drained().await;
-            let request = drain.token(Kind::Request);
+            let request = drain.token(TokenKind::Request);
             drain.drained().await;
-            let first = drain.token(Kind::Connection);
-            let mut second = drain.token(Kind::Connection);
+            let first = drain.token(TokenKind::Connection);
+            let mut second = drain.token(TokenKind::Connection);
             let waiting = spawn_local(drain.drained());
-            second.turn_into(Kind::Tunnel);
+            second.turn_into(TokenKind::Tunnel);
             assert_eq!(
                 drain.counts(),
                 Counts {

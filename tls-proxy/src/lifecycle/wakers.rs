@@ -7,16 +7,16 @@ use std::task::Waker;
 /// The waiting tasks.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
-    slots: RefCell<Slots>,
+    slots: RefCell<WakerSlots>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
+struct WakerSlots {
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
-impl Slots {
+impl WakerSlots {
     fn take(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.wakers.push(None);

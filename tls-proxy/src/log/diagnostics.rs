@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::files::LogFile;
-use super::form::{Form, Line};
+use super::form::{ErrorLogLine, Form};
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
@@ -31,7 +31,7 @@ impl Diagnostics {
 /// A line about the process itself, with its end.
 #[must_use]
 pub fn line(form: Form, level: Level, message: &str) -> String {
-    let line = Line {
+    let line = ErrorLogLine {
         level,
         worker: 0,
         connection: None,

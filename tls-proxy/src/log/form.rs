@@ -16,7 +16,7 @@ pub enum Form {
 }
 
 /// A line of `error_log`.
-pub(crate) struct Line<'a> {
+pub(crate) struct ErrorLogLine<'a> {
     pub(crate) level: Level,
     pub(crate) worker: usize,
     /// The number of the client's connection.
@@ -26,7 +26,7 @@ pub(crate) struct Line<'a> {
     pub(crate) facts: &'a [(&'static str, String)],
 }
 
-impl Line<'_> {
+impl ErrorLogLine<'_> {
     /// The line with its end.
     pub(crate) fn written(&self, form: Form, now: &Stamp) -> String {
         match form {
@@ -106,8 +106,8 @@ pub(crate) fn push_json(value: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn line() -> Line<'static> {
-        Line {
+    fn line() -> ErrorLogLine<'static> {
+        ErrorLogLine {
             level: Level::Error,
             worker: 1,
             connection: Some(7),
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn text_is_that_of_nginx() {
         let facts = [("client", "127.0.0.1".to_owned()), ("host", "a".to_owned())];
-        let line = Line {
+        let line = ErrorLogLine {
             facts: &facts,
             ..line()
         };

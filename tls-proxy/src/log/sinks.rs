@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::files::{Compressed, LogFile, LogFileId, OpenError};
-use super::syslog::Sender;
+use super::syslog::SyslogSender;
 use crate::log::level::Level;
 
 /// Lines are written at once when this many bytes wait.
@@ -45,7 +45,7 @@ struct Sink {
 enum To {
     File(File),
     Compressed(File, Compressed),
-    Syslog(Sender),
+    Syslog(SyslogSender),
 }
 
 impl Logs {

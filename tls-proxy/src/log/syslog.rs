@@ -27,7 +27,7 @@ const SEVERITIES: [&str; 8] = [
 /// One `syslog:` parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {
-    server: Server,
+    server: SyslogServer,
     facility: usize,
     /// Of lines that have none of their own.
     severity: usize,
@@ -37,7 +37,7 @@ pub struct Syslog {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Server {
+enum SyslogServer {
     Udp(SocketAddr),
     Unix(PathBuf),
 }
@@ -97,17 +97,17 @@ impl Syslog {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn open(&self) -> io::Result<Sender> {
+    pub(crate) fn open(&self) -> io::Result<SyslogSender> {
         let socket = match &self.server {
-            Server::Udp(SocketAddr::V4(_)) => Socket::Udp(UdpSocket::bind("0.0.0.0:0")?),
-            Server::Udp(SocketAddr::V6(_)) => Socket::Udp(UdpSocket::bind("[::]:0")?),
-            Server::Unix(_) => Socket::Unix(UnixDatagram::unbound()?),
+            SyslogServer::Udp(SocketAddr::V4(_)) => Socket::Udp(UdpSocket::bind("0.0.0.0:0")?),
+            SyslogServer::Udp(SocketAddr::V6(_)) => Socket::Udp(UdpSocket::bind("[::]:0")?),
+            SyslogServer::Unix(_) => Socket::Unix(UnixDatagram::unbound()?),
         };
         match &socket {
             Socket::Udp(socket) => socket.set_nonblocking(true)?,
             Socket::Unix(socket) => socket.set_nonblocking(true)?,
         }
-        Ok(Sender {
+        Ok(SyslogSender {
             syslog: self.clone(),
             socket,
         })
@@ -116,7 +116,7 @@ impl Syslog {
 
 /// A socket and whom it sends to.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct SyslogSender {
     syslog: Syslog,
     socket: Socket,
 }
@@ -127,7 +127,7 @@ enum Socket {
     Unix(UnixDatagram),
 }
 
-impl Sender {
+impl SyslogSender {
     /// Sends a line; `level` is that of an error.
     pub(crate) fn send(&self, level: Option<Level>, line: &[u8]) {
         let severity = level.map_or(self.syslog.severity, |level| {
@@ -139,8 +139,8 @@ impl Sender {
         let datagram = [header.as_bytes(), line].concat();
         // Nobody listens, or the queue is full: the line is lost, as in nginx.
         let _ = match (&self.socket, &self.syslog.server) {
-            (Socket::Udp(socket), Server::Udp(to)) => socket.send_to(&datagram, to),
-            (Socket::Unix(socket), Server::Unix(to)) => socket.send_to(&datagram, to),
+            (Socket::Udp(socket), SyslogServer::Udp(to)) => socket.send_to(&datagram, to),
+            (Socket::Unix(socket), SyslogServer::Unix(to)) => socket.send_to(&datagram, to),
             _ => Ok(0),
         };
     }
@@ -166,9 +166,9 @@ fn check_tag(tag: &str) -> Result<String, String> {
     Ok(tag.to_owned())
 }
 
-fn parse_server(text: &str) -> Result<Server, String> {
+fn parse_server(text: &str) -> Result<SyslogServer, String> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(Server::Unix(path.into()));
+        return Ok(SyslogServer::Unix(path.into()));
     }
     let named = |name: &str| name.to_socket_addrs().ok()?.next();
     let found = text
@@ -177,7 +177,7 @@ fn parse_server(text: &str) -> Result<Server, String> {
         .or_else(|| named(text))
         .or_else(|| named(&format!("{text}:{PORT}")));
     found
-        .map(Server::Udp)
+        .map(SyslogServer::Udp)
         .ok_or_else(|| format!("host not found in syslog server \"{text}\""))
 }
 
@@ -198,7 +198,10 @@ mod tests {
     #[test]
     fn a_line_has_priority_time_host_and_tag() {
         let plain = parse("syslog:server=127.0.0.1").expect("valid");
-        assert_eq!(plain.server, Server::Udp(([127, 0, 0, 1], 514).into()));
+        assert_eq!(
+            plain.server,
+            SyslogServer::Udp(([127, 0, 0, 1], 514).into())
+        );
         assert_eq!(
             plain.header(plain.severity, "Nov  2 01:02:03"),
             "<190>Nov  2 01:02:03 pod nginx: "

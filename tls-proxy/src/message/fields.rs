@@ -11,7 +11,7 @@ pub(crate) struct Fields {
     text: Bytes,
     spans: Vec<Span>,
     /// Most questions are for fields that are not there.
-    names: Names,
+    names: FieldNameFilter,
     /// Two of them may have the same name; few messages have such.
     repeats: bool,
 }
@@ -34,9 +34,9 @@ pub(crate) fn of_lines(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 impl Fields {
     /// Fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {
-        let (mut names, mut repeats) = (Names::default(), false);
+        let (mut names, mut repeats) = (FieldNameFilter::default(), false);
         for span in &spans {
-            let bit = Names::bit(slice_of(&text, span.name));
+            let bit = FieldNameFilter::bit(slice_of(&text, span.name));
             repeats |= names.0 & bit != 0;
             names.0 |= bit;
         }
@@ -74,7 +74,7 @@ impl Fields {
 
     /// `false` where certainly none has a name of the set.
     #[inline]
-    pub(crate) fn may_have_any(&self, names: Names) -> bool {
+    pub(crate) fn may_have_any(&self, names: FieldNameFilter) -> bool {
         self.names.0 & names.0 != 0
     }
 
@@ -86,7 +86,11 @@ impl Fields {
 
     /// Keeps the first field of each of these names alone, which `names` is the set
     /// of; what is left out, in order.
-    pub(crate) fn keep_first(&mut self, of: &[&str], names: Names) -> Vec<(Bytes, Bytes)> {
+    pub(crate) fn keep_first(
+        &mut self,
+        of: &[&str],
+        names: FieldNameFilter,
+    ) -> Vec<(Bytes, Bytes)> {
         if !self.repeats || !self.may_repeat_any(names) {
             return Vec::new();
         }
@@ -114,10 +118,10 @@ impl Fields {
     }
 
     /// `false` where there are certainly no two of any of these names.
-    fn may_repeat_any(&self, names: Names) -> bool {
+    fn may_repeat_any(&self, names: FieldNameFilter) -> bool {
         let mut seen = 0;
         self.spans.iter().any(|span| {
-            let bit = Names::bit(self.at(span.name)) & names.0;
+            let bit = FieldNameFilter::bit(self.at(span.name)) & names.0;
             let again = seen & bit != 0;
             seen |= bit;
             again
@@ -189,9 +193,9 @@ fn slice_of(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
 /// name for one of its own that is not: one bit stands for all names of the
 /// same length, first and last letter, and for some others.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Names(u64);
+pub(crate) struct FieldNameFilter(u64);
 
-impl Names {
+impl FieldNameFilter {
     /// The set of these names.
     pub(crate) const fn of(names: &[&str]) -> Self {
         let (mut set, mut at) = (0, 0);
@@ -220,7 +224,7 @@ impl Names {
     }
 }
 
-impl<'a> FromIterator<&'a [u8]> for Names {
+impl<'a> FromIterator<&'a [u8]> for FieldNameFilter {
     fn from_iter<I: IntoIterator<Item = &'a [u8]>>(names: I) -> Self {
         Self(names.into_iter().fold(0, |set, name| set | Self::bit(name)))
     }
@@ -263,7 +267,7 @@ pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    const NAMES: Names = Names::of(&HOP_BY_HOP);
+    const NAMES: FieldNameFilter = FieldNameFilter::of(&HOP_BY_HOP);
     let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
     NAMES.may_have(name) && HOP_BY_HOP.iter().any(is)
 }
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_set_of_names_has_all_of_them_in_any_case() {
-        const SOME: Names = Names::of(&["host", "x-a", "a"]);
+        const SOME: FieldNameFilter = FieldNameFilter::of(&["host", "x-a", "a"]);
         for name in ["host", "HOST", "X-a", "A"] {
             assert!(SOME.may_have(name.as_bytes()), "{name}");
         }
@@ -304,7 +308,7 @@ mod tests {
         ];
         let bytes = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut fields = Fields::collect(bytes.into_iter());
-        let left_out = fields.keep_first(&SOME, Names::of(&SOME));
+        let left_out = fields.keep_first(&SOME, FieldNameFilter::of(&SOME));
         let left_out: Vec<_> = left_out.iter().map(|(_, value)| &value[..]).collect();
         assert_eq!(left_out, [&b"b"[..], b""]);
         assert_eq!(fields.len(), 3);

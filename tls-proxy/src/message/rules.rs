@@ -8,18 +8,18 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::head::{Framing, Limits, RequestHead, Version};
-use crate::message::fields::Names;
+use crate::message::fields::FieldNameFilter;
 use crate::message::host;
 
 /// Why a request is refused: the status for the client, and for the error log what
 /// the client did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub(crate) struct Error {
     pub(crate) status: u16,
     pub(crate) reason: Cow<'static, str>,
 }
 
-impl Flaw {
+impl Error {
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self {
             status,
@@ -55,11 +55,11 @@ const CONNECTION_SPECIFIC: [&str; 5] = [
     "upgrade",
 ];
 
-const CONNECTION_SPECIFIC_NAMES: Names = Names::of(&CONNECTION_SPECIFIC);
+const CONNECTION_SPECIFIC_NAMES: FieldNameFilter = FieldNameFilter::of(&CONNECTION_SPECIFIC);
 
 /// What becomes of a field because of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
+pub(crate) enum FieldNameCheck {
     Kept,
     /// It is left out (`ignore_invalid_headers`).
     Ignored,
@@ -71,7 +71,7 @@ pub(crate) enum Name {
 /// request, as capitals do over HTTP/2 (RFC 9113, section 8.2.1); what is merely
 /// unusual is left to `limits`.
 #[inline]
-pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> Name {
+pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> FieldNameCheck {
     let capitals = version < Version::Http2;
     let is_regular = |byte: &u8| {
         byte.is_ascii_lowercase()
@@ -84,13 +84,13 @@ pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> Name {
         *byte <= b' ' || matches!(byte, b':' | 0x7f) || (!capitals && byte.is_ascii_uppercase())
     };
     if !name.is_empty() && name.iter().all(is_regular) {
-        Name::Kept
+        FieldNameCheck::Kept
     } else if name.is_empty() || name.iter().any(is_broken) {
-        Name::Broken
+        FieldNameCheck::Broken
     } else if limits.ignore_invalid {
-        Name::Ignored
+        FieldNameCheck::Ignored
     } else {
-        Name::Kept
+        FieldNameCheck::Kept
     }
 }
 
@@ -124,8 +124,8 @@ pub(crate) fn is_scheme(text: &[u8]) -> bool {
 /// The host that a request is for, as `$host` tells it; empty where the request
 /// names none. What the target names goes before `Host`, which has to be a valid
 /// one nevertheless (RFC 9112, section 3.2.2).
-pub(crate) fn host(head: &RequestHead) -> Result<Bytes, Flaw> {
-    const INVALID: Flaw = Flaw::new(400, "client sent invalid host header");
+pub(crate) fn host(head: &RequestHead) -> Result<Bytes, Error> {
+    const INVALID: Error = Error::new(400, "client sent invalid host header");
     let field = head.fields.first_slice(b"host");
     let Some(authority) = &head.authority else {
         return field.map_or(Ok(Bytes::new()), |it| host::parse(&it).ok_or(INVALID));
@@ -139,10 +139,10 @@ pub(crate) fn host(head: &RequestHead) -> Result<Bytes, Flaw> {
 
 /// Checks what a head says as a whole, and finds the end of its body (RFC 9112,
 /// section 6.3). `ended` tells whether nothing follows the head; only HTTP/2 knows.
-pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Flaw> {
+pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Error> {
     check_repeats(head)?;
     let length = match head.fields.first(b"content-length") {
-        Some(value) => Some(parse_length(value).ok_or(Flaw::new(
+        Some(value) => Some(parse_length(value).ok_or(Error::new(
             400,
             "client sent invalid \"Content-Length\" header",
         ))?),
@@ -156,13 +156,13 @@ pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Flaw> {
         _ => framing_of_http1(head, length)?,
     };
     match &head.method[..] {
-        b"CONNECT" => Err(Flaw::new(405, "client sent CONNECT method")),
-        b"TRACE" => Err(Flaw::new(405, "client sent TRACE method")),
+        b"CONNECT" => Err(Error::new(405, "client sent CONNECT method")),
+        b"TRACE" => Err(Error::new(405, "client sent TRACE method")),
         _ => Ok(framing),
     }
 }
 
-fn check_repeats(head: &RequestHead) -> Result<(), Flaw> {
+fn check_repeats(head: &RequestHead) -> Result<(), Error> {
     if !head.fields.may_repeat() {
         return Ok(());
     }
@@ -170,7 +170,7 @@ fn check_repeats(head: &RequestHead) -> Result<(), Flaw> {
         .iter()
         .find(|name| head.fields.repeats(name.as_bytes()))
     {
-        Some(name) => Err(Flaw {
+        Some(name) => Err(Error {
             status: 400,
             reason: format!("client sent duplicate header line: \"{name}\"").into(),
         }),
@@ -178,9 +178,9 @@ fn check_repeats(head: &RequestHead) -> Result<(), Flaw> {
     }
 }
 
-fn framing_of_http1(head: &RequestHead, length: Option<u64>) -> Result<Framing, Flaw> {
+fn framing_of_http1(head: &RequestHead, length: Option<u64>) -> Result<Framing, Error> {
     if head.version == Version::Http11 && head.fields.first(b"host").is_none() {
-        return Err(Flaw::new(
+        return Err(Error::new(
             400,
             "client sent HTTP/1.1 request without \"Host\" header",
         ));
@@ -188,41 +188,41 @@ fn framing_of_http1(head: &RequestHead, length: Option<u64>) -> Result<Framing, 
     match (head.fields.first(b"transfer-encoding"), length) {
         (None, None) => Ok(Framing::None),
         (None, Some(length)) => Ok(Framing::Length(length)),
-        (Some(_), _) if head.version < Version::Http11 => Err(Flaw::new(
+        (Some(_), _) if head.version < Version::Http11 => Err(Error::new(
             400,
             "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
         )),
         (Some(coding), _) if !coding.eq_ignore_ascii_case(b"chunked") => {
-            Err(Flaw::new(501, "client sent unknown \"Transfer-Encoding\""))
+            Err(Error::new(501, "client sent unknown \"Transfer-Encoding\""))
         }
         (Some(_), None) => Ok(Framing::Chunked),
-        (Some(_), Some(_)) => Err(Flaw::new(
+        (Some(_), Some(_)) => Err(Error::new(
             400,
             "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
         )),
     }
 }
 
-fn framing_of_http2(length: Option<u64>, ended: bool) -> Result<Framing, Flaw> {
+fn framing_of_http2(length: Option<u64>, ended: bool) -> Result<Framing, Error> {
     match (length, ended) {
         (None, true) => Ok(Framing::None),
         (None, false) => Ok(Framing::Chunked),
-        (Some(1..), true) => Err(Flaw::new(400, "client prematurely closed stream")),
+        (Some(1..), true) => Err(Error::new(400, "client prematurely closed stream")),
         (Some(length), _) => Ok(Framing::Length(length)),
     }
 }
 
 /// A request over HTTP/2 names its host exactly once (RFC 9113, section 8.3.1) and
 /// says nothing about the connection (section 8.2.2).
-fn check_http2(head: &RequestHead) -> Result<(), Flaw> {
+fn check_http2(head: &RequestHead) -> Result<(), Error> {
     match (head.fields.first(b"host"), &head.authority) {
         (None, _) => {
             let reason = "client sent neither \":authority\" nor \"Host\" header";
-            return Err(Flaw::new(400, reason));
+            return Err(Error::new(400, reason));
         }
         (Some(field), Some(authority)) if field != authority => {
             let reason = "client sent \":authority\" and \"Host\" headers with different values";
-            return Err(Flaw::new(400, reason));
+            return Err(Error::new(400, reason));
         }
         _ => {}
     }
@@ -232,7 +232,7 @@ fn check_http2(head: &RequestHead) -> Result<(), Flaw> {
             .iter()
             .find(|name| fields.first(name.as_bytes()).is_some())
     {
-        return Err(Flaw {
+        return Err(Error {
             status: 400,
             reason: format!("client sent \"{name}\" header").into(),
         });
@@ -241,7 +241,7 @@ fn check_http2(head: &RequestHead) -> Result<(), Flaw> {
     match (te.next(), te.next()) {
         (None, _) => Ok(()),
         (Some(te), None) if te.eq_ignore_ascii_case(b"trailers") => Ok(()),
-        _ => Err(Flaw::new(400, "client sent invalid \"TE\" header")),
+        _ => Err(Error::new(400, "client sent invalid \"TE\" header")),
     }
 }
 
@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn status(head: &RequestHead) -> u16 {
-        check(head, false).map_or_else(|flaw| flaw.status, |_| 200)
+        check(head, false).map_or_else(|error| error.status, |_| 200)
     }
 
     #[test]
@@ -332,13 +332,13 @@ mod tests {
             ignore_invalid: true,
         };
         for (text, http1, http2) in [
-            ("x-1", Name::Kept, Name::Kept),
-            ("X", Name::Kept, Name::Broken),
-            ("x_y", Name::Ignored, Name::Ignored),
-            ("x.y", Name::Ignored, Name::Ignored),
-            ("x y", Name::Broken, Name::Broken),
-            (":x", Name::Broken, Name::Broken),
-            ("", Name::Broken, Name::Broken),
+            ("x-1", FieldNameCheck::Kept, FieldNameCheck::Kept),
+            ("X", FieldNameCheck::Kept, FieldNameCheck::Broken),
+            ("x_y", FieldNameCheck::Ignored, FieldNameCheck::Ignored),
+            ("x.y", FieldNameCheck::Ignored, FieldNameCheck::Ignored),
+            ("x y", FieldNameCheck::Broken, FieldNameCheck::Broken),
+            (":x", FieldNameCheck::Broken, FieldNameCheck::Broken),
+            ("", FieldNameCheck::Broken, FieldNameCheck::Broken),
         ] {
             let judged = |version| name(text.as_bytes(), version, &limits);
             let both = (judged(Version::Http11), judged(Version::Http2));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 /// holds a NUL or a broken percent-encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid request target")]
-pub(crate) struct Invalid;
+pub(crate) struct Error;
 
 /// A normalised target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Normal {
 
 /// Normalises an origin-form target (nginx: `ngx_http_parse_complex_uri`'s
 /// rules, `merge_slashes`).
-pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Invalid> {
+pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Error> {
     let end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
     if is_normal(&raw[..end]) && !raw[end..].contains(&b'#') {
         return Ok(Normal {
@@ -49,7 +49,7 @@ pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Inva
             }
             b'#' => break,
             b'%' => {
-                let byte = decode_pair(raw.get(at + 1..at + 3).ok_or(Invalid)?)?;
+                let byte = decode_pair(raw.get(at + 1..at + 3).ok_or(Error)?)?;
                 quoted = true;
                 at += 2;
                 byte
@@ -58,7 +58,7 @@ pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Inva
         };
         at += 1;
         if byte == 0 {
-            return Err(Invalid);
+            return Err(Error);
         }
         if byte == b'/' {
             end_segment(&mut path, merge_slashes, true)?;
@@ -87,10 +87,10 @@ fn is_normal(path: &[u8]) -> bool {
 
 /// Resolves the segment that has just been written and starts the next one
 /// where a slash follows.
-fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Invalid> {
+fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Error> {
     let Some(start) = memchr::memrchr(b'/', path) else {
         if !path.is_empty() {
-            return Err(Invalid);
+            return Err(Error);
         }
         path.push(b'/');
         return Ok(());
@@ -98,7 +98,7 @@ fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Inval
     match &path[start + 1..] {
         b"." => path.truncate(start + 1),
         b".." => {
-            let parent = memchr::memrchr(b'/', &path[..start]).ok_or(Invalid)?;
+            let parent = memchr::memrchr(b'/', &path[..start]).ok_or(Error)?;
             path.truncate(parent + 1);
         }
         b"" if merge => {}
@@ -108,9 +108,9 @@ fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Inval
     Ok(())
 }
 
-fn decode_pair(pair: &[u8]) -> Result<u8, Invalid> {
-    let high = (pair[0] as char).to_digit(16).ok_or(Invalid)?;
-    let low = (pair[1] as char).to_digit(16).ok_or(Invalid)?;
+fn decode_pair(pair: &[u8]) -> Result<u8, Error> {
+    let high = (pair[0] as char).to_digit(16).ok_or(Error)?;
+    let low = (pair[1] as char).to_digit(16).ok_or(Error)?;
     Ok((high * 16 + low) as u8)
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn push_escaped(byte: u8, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn path(raw: &str) -> Result<String, Invalid> {
+    fn path(raw: &str) -> Result<String, Error> {
         normalise(&Bytes::copy_from_slice(raw.as_bytes()), true)
             .map(|it| String::from_utf8_lossy(&it.path).into_owned())
     }
@@ -175,7 +175,7 @@ mod tests {
         ] {
             match path(raw) {
                 Ok(found) => assert_eq!(found, expected, "{raw}"),
-                Err(Invalid) => assert_eq!("!", expected, "{raw}"),
+                Err(Error) => assert_eq!("!", expected, "{raw}"),
             }
         }
     }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_climbs_or_is_broken_is_refused() {
         for raw in ["/..", "/a/../..", "/%2e%2e", "/%", "/%4", "/%zz", "/a%00b"] {
-            assert_eq!(path(raw), Err(Invalid), "{raw}");
+            assert_eq!(path(raw), Err(Error), "{raw}");
         }
     }
 

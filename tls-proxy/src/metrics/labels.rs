@@ -142,7 +142,7 @@ pub(crate) const HANDSHAKES: [&str; 11] = [
 
 /// What went wrong with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upstream {
+pub(crate) enum UpstreamError {
     /// No connection, or no TLS on it.
     Connect,
     /// `proxy_connect_timeout`, `proxy_send_timeout`, `proxy_read_timeout`.
@@ -159,7 +159,7 @@ pub(crate) enum Upstream {
     Resolve,
 }
 
-/// The words for [`Upstream`], in its order.
+/// The words for [`UpstreamError`], in its order.
 pub(crate) const UPSTREAM_ERRORS: [&str; 7] = [
     "connect",
     "timeout",
@@ -191,6 +191,6 @@ mod tests {
     fn reasons_and_words_are_as_many() {
         assert_eq!(HANDSHAKES[Handshake::Other as usize], "other");
         assert_eq!(HANDSHAKES[Handshake::PlainHttp as usize], "plain_http");
-        assert_eq!(UPSTREAM_ERRORS[Upstream::Resolve as usize], "resolve");
+        assert_eq!(UPSTREAM_ERRORS[UpstreamError::Resolve as usize], "resolve");
     }
 }

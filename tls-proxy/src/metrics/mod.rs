@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::message::head::Version;
 use crate::metrics::counter::Merge;
 pub(crate) use crate::metrics::counter::{BOUNDS, Counter, Histogram};
-use crate::metrics::labels::{Handshake, Relief, Upstream};
+use crate::metrics::labels::{Handshake, Relief, UpstreamError};
 
 /// One worker's counters.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub(crate) fn count(which: impl FnOnce(&Counters) -> &Counter) {
 
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
+pub(crate) struct FinishedRequest {
     pub(crate) version: Version,
     pub(crate) status: u16,
     pub(crate) took: Duration,
@@ -81,7 +81,7 @@ pub(crate) struct Ended {
 }
 
 /// Counts a client's request.
-pub(crate) fn request_ended(request: Ended) {
+pub(crate) fn request_ended(request: FinishedRequest) {
     OWN.with(|own| {
         own.ended[labels::protocol(request.version)][labels::code(request.status)].add(1);
         // How long a tunnel stands says nothing of how fast anybody answers.
@@ -135,7 +135,7 @@ pub(crate) fn upstream_answered(status: u16) {
 }
 
 /// Counts a fault of an upstream.
-pub(crate) fn upstream_failed(why: Upstream) {
+pub(crate) fn upstream_failed(why: UpstreamError) {
     count(|own| &own.upstream_errors[why as usize]);
 }
 

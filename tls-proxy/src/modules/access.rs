@@ -16,7 +16,7 @@ use crate::request::response::Refusal;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `allow` and `deny`, in order.
-    rules: Arc<[Rule]>,
+    rules: Arc<[AccessRule]>,
     /// A rule stood in this very block already.
     own: bool,
     /// `satisfy any`.
@@ -51,7 +51,7 @@ impl ModuleSettings for Settings {
 
 /// One line.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
+struct AccessRule {
     allow: bool,
     whom: Whom,
 }
@@ -113,7 +113,10 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
     let access = scope.settings.of_mut::<Settings>();
     // The two directives are one list: either of them begins it anew.
     let inherited = if access.own { &access.rules[..] } else { &[] };
-    let rules = inherited.iter().copied().chain([Rule { allow, whom }]);
+    let rules = inherited
+        .iter()
+        .copied()
+        .chain([AccessRule { allow, whom }]);
     access.rules = rules.collect();
     access.own = true;
     Ok(())
@@ -131,8 +134,8 @@ pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(),
 }
 
 /// What the first rule that fits says; no address is a UNIX socket.
-fn decide(rules: &[Rule], address: Option<IpAddr>) -> Option<bool> {
-    let fits = |rule: &&Rule| match rule.whom {
+fn decide(rules: &[AccessRule], address: Option<IpAddr>) -> Option<bool> {
+    let fits = |rule: &&AccessRule| match rule.whom {
         Whom::All => true,
         Whom::Unix => address.is_none(),
         Whom::Network(network) => address.is_some_and(|address| network.has(address)),

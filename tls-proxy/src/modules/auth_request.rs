@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::map::variable_name;
-use super::rewrite::{self, Slot};
+use super::rewrite::{self, SetTarget};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// `auth_request`: the path that is asked; none is off.
     path: Option<Arc<str>>,
     /// `auth_request_set`: slots and the values they get.
-    set: Option<Arc<[(Slot, Template)]>>,
+    set: Option<Arc<[(SetTarget, Template)]>>,
 }
 
 impl ModuleSettings for Settings {
@@ -46,7 +46,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let value = Template::compile(&directive.args[1], variables)?;
         // Not `assign`: where nothing was asked the variable is not found, and nobody
         // is warned of that.
-        let slot = Slot::of(name, variables.capture(name, &word.at)?);
+        let slot = SetTarget::of(name, variables.capture(name, &word.at)?);
         let own = &mut scope.settings.of_mut::<Settings>().set;
         let before = own.take().filter(|_| !scope.first_here);
         let before = before.iter().flat_map(|before| before.iter().cloned());

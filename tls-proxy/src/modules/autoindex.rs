@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::autoindex_page::{Entry, Format, Kind, Page};
+use super::autoindex_page::{Entry, EntryKind, Format, Page};
 use super::{charset, static_files};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, Spec};
@@ -231,9 +231,9 @@ fn look(request: &Request, path: &Path) -> Result<Option<Metadata>, Refusal> {
 
 fn entry(name: &[u8], meta: &Metadata) -> Entry {
     let kind = match meta.file_type() {
-        kind if kind.is_dir() => Kind::Folder,
-        kind if kind.is_file() => Kind::File,
-        _ => Kind::Other,
+        kind if kind.is_dir() => EntryKind::Folder,
+        kind if kind.is_file() => EntryKind::File,
+        _ => EntryKind::Other,
     };
     Entry {
         name: name.into(),

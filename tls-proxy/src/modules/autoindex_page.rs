@@ -13,7 +13,7 @@ use crate::time::clock::Stamp;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: Box<[u8]>,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     /// Seconds since 1970.
     pub(super) modified: u64,
     /// Bytes.
@@ -21,7 +21,7 @@ pub(super) struct Entry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Folder,
     File,
     Other,
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 impl Entry {
     /// Folders come first.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        let is_file = |entry: &Self| entry.kind != Kind::Folder;
+        let is_file = |entry: &Self| entry.kind != EntryKind::Folder;
         let kinds = is_file(self).cmp(&is_file(other));
         kinds.then_with(|| self.name.cmp(&other.name))
     }
@@ -145,7 +145,7 @@ fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 fn write_html(entry: &Entry, exact: bool, utf8: bool, out: &mut Vec<u8>) {
-    let is_folder = entry.kind == Kind::Folder;
+    let is_folder = entry.kind == EntryKind::Folder;
     let slash = if is_folder { "/" } else { "" };
     out.extend_from_slice(b"<a href=\"");
     escape_component(&entry.name, out);
@@ -197,7 +197,7 @@ fn write_xml(entry: &Entry, out: &mut Vec<u8>) {
     let kind = name_of(entry.kind);
     let time = Stamp::of(entry.modified).rfc3339();
     append(out, format_args!("<{kind} mtime=\"{time}\""));
-    if entry.kind == Kind::File {
+    if entry.kind == EntryKind::File {
         append(out, format_args!(" size=\"{}\"", entry.size));
     }
     out.push(b'>');
@@ -212,17 +212,17 @@ fn write_json(entry: &Entry, out: &mut Vec<u8>) {
     append(out, format_args!("\", \"type\":\"{kind}\", \"mtime\":\""));
     out.extend_from_slice(&Stamp::of(entry.modified).http);
     out.push(b'"');
-    if entry.kind == Kind::File {
+    if entry.kind == EntryKind::File {
         append(out, format_args!(", \"size\":{}", entry.size));
     }
     out.extend_from_slice(b" }");
 }
 
-fn name_of(kind: Kind) -> &'static str {
+fn name_of(kind: EntryKind) -> &'static str {
     match kind {
-        Kind::Folder => "directory",
-        Kind::File => "file",
-        Kind::Other => "other",
+        EntryKind::Folder => "directory",
+        EntryKind::File => "file",
+        EntryKind::Other => "other",
     }
 }
 
@@ -287,7 +287,7 @@ mod tests {
     fn a_list_of_any_length_comes_in_pieces() {
         let entry = |number: usize| Entry {
             name: format!("{number:05}").into_bytes().into(),
-            kind: Kind::File,
+            kind: EntryKind::File,
             modified: 0,
             size: 1,
         };

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::{proxy, proxy_ssl, referer};
 use crate::conf::{Position, Problem};
-use crate::config::draft::{Draft, FinishedServer, LocationDraft};
-use crate::config::locations::Tree;
+use crate::config::draft::{ConfigDraft, FinishedServer, LocationDraft};
+use crate::config::locations::LocationTree;
 use crate::config::settings::Settings;
-use crate::config::spec::Place;
+use crate::config::spec::BlockDraft;
 use crate::config::{Location, LocationId};
 use crate::tls::connector::Connector;
 
 /// Keeps a finished location.
 pub(super) fn add_location(
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
     mut settings: Settings,
     inside: Vec<LocationDraft>,
 ) -> LocationId {
@@ -33,7 +33,7 @@ pub(super) fn add_location(
 
 /// Prepares TLS to upstreams where `proxy_pass` asks for it; locations
 /// with the same settings share it, and with it connections and sessions.
-fn connect_securely(draft: &mut Draft, settings: &mut Settings) {
+fn connect_securely(draft: &mut ConfigDraft, settings: &mut Settings) {
     let Some(pass) = settings
         .of::<proxy::Settings>()
         .pass
@@ -63,7 +63,12 @@ fn connect_securely(draft: &mut Draft, settings: &mut Settings) {
 }
 
 /// Keeps a finished server.
-pub(super) fn add_server(draft: &mut Draft, place: Place, settings: Settings, at: &Position) {
+pub(super) fn add_server(
+    draft: &mut ConfigDraft,
+    place: BlockDraft,
+    settings: Settings,
+    at: &Position,
+) {
     if settings.core.head.line < settings.core.connection_pool_size {
         let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
         // nginx sees it when it has read all of `http`.
@@ -83,8 +88,8 @@ pub(super) fn add_server(draft: &mut Draft, place: Place, settings: Settings, at
     });
 }
 
-fn grow(draft: &Draft, locations: Vec<LocationDraft>) -> Tree {
-    let mut tree = Tree::default();
+fn grow(draft: &ConfigDraft, locations: Vec<LocationDraft>) -> LocationTree {
+    let mut tree = LocationTree::default();
     for location in locations {
         let proxied = draft.locations[location.id.0]
             .settings

@@ -2,11 +2,11 @@
 
 use super::blocks;
 use crate::conf::{Directive, Problem};
-use crate::config::core::{Answer, ErrorPage, Lingering};
-use crate::config::draft::{LocationDraft, Pattern};
+use crate::config::core::{ErrorPage, ErrorPageStatus, Lingering};
+use crate::config::draft::{LocationDraft, LocationPattern};
 use crate::config::names::ServerName;
 use crate::config::settings::Inside;
-use crate::config::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
+use crate::config::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
 use crate::config::walk::walk_block;
 use crate::directive::arguments;
 use crate::directive::differs;
@@ -406,7 +406,7 @@ fn open_server(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let mut settings = scope.settings.inside(Inside::Other);
-    let mut place = Place::default();
+    let mut place = BlockDraft::default();
     walk_block(
         children,
         Contexts::SERVER,
@@ -423,7 +423,7 @@ fn open_location(
     directive: &Directive,
     children: &[Directive],
 ) -> Result<(), Problem> {
-    let pattern = Pattern::parse(directive, &mut scope.draft.variables)?;
+    let pattern = LocationPattern::parse(directive, &mut scope.draft.variables)?;
     if let Some(twin) = scope
         .place
         .locations
@@ -437,7 +437,7 @@ fn open_location(
         let misplaced = pattern.misplaced_in(around);
         misplaced.map_or(Ok(()), |why| Err(Problem::emerg(&directive.name.at, why)))?;
     }
-    let named = matches!(pattern, Pattern::Named(_));
+    let named = matches!(pattern, LocationPattern::Named(_));
     let mut inside = children.iter();
     if let Some(alias) = inside.find(|child| named && child.name.text == "alias") {
         let message = "the \"alias\" directive cannot be used inside the named location";
@@ -445,9 +445,9 @@ fn open_location(
     }
     let mut settings = scope.settings.inside(Inside::Location);
     settings.of_mut::<proxy::Settings>().location = pattern.prefix().map(Into::into);
-    let mut place = Place {
+    let mut place = BlockDraft {
         location: Some(pattern.clone()),
-        ..Place::default()
+        ..BlockDraft::default()
     };
     walk_block(
         children,
@@ -471,12 +471,12 @@ fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Pr
     let (answer, codes) = match codes.split_last() {
         Some((word, rest)) if word.text.starts_with('=') => {
             let answer = match &word.text[1..] {
-                "" => Answer::FromPage,
-                code => Answer::Fixed(code.parse().map_err(|_| invalid_value(word))?),
+                "" => ErrorPageStatus::FromPage,
+                code => ErrorPageStatus::Fixed(code.parse().map_err(|_| invalid_value(word))?),
             };
             (answer, rest)
         }
-        _ => (Answer::Same, codes),
+        _ => (ErrorPageStatus::Same, codes),
     };
     if codes.is_empty() {
         return Err(invalid_value(

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{TABLES, VARIABLES, upstream};
 use crate::conf::{Directive, Entry, Main, load};
-use crate::config::draft::Draft;
+use crate::config::draft::ConfigDraft;
 use crate::config::settings::Settings;
-use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
+use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
 use crate::vars::known;
 
 /// Directives whose settings know whether somebody has written them (`None`, an empty list, a
@@ -83,9 +83,9 @@ fn settings_after(
 ) -> Option<String> {
     let kinds = [Contexts::MAIN, Contexts::HTTP, Contexts::UPSTREAM];
     let mut kinds = kinds.into_iter();
-    let mut draft = Draft {
+    let mut draft = ConfigDraft {
         variables: VARIABLES.registry(),
-        ..Draft::default()
+        ..ConfigDraft::default()
     };
     let mut scope = Scope {
         context: kinds
@@ -93,12 +93,12 @@ fn settings_after(
             .unwrap_or(Contexts::SERVER),
         settings: &mut settings.clone(),
         draft: &mut draft,
-        place: &mut Place::default(),
+        place: &mut BlockDraft::default(),
         first_here: true,
         order: 0,
     };
     let accepted = apply(&mut scope);
-    let upstream = scope.place.parts.get_mut::<upstream::Draft>();
+    let upstream = scope.place.parts.get_mut::<upstream::UpstreamDraft>();
     let main = &scope.draft.main;
     accepted.then(|| format!("{:?}{main:?}{upstream:?}", scope.settings))
 }

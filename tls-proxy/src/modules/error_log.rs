@@ -1,7 +1,7 @@
 //! `error_log FILE [LEVEL]`.
 
 use crate::conf::{Directive, Problem, did_you_mean};
-use crate::config::draft::Draft;
+use crate::config::draft::ConfigDraft;
 use crate::directive::arguments;
 use crate::log::error_logs::{ErrorLog, ErrorLogs};
 use crate::log::level::Level;
@@ -22,13 +22,13 @@ pub(crate) fn add(
     logs: &mut ErrorLogs,
     first_here: bool,
     directive: &Directive,
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
 ) -> Result<(), Problem> {
     logs.add(first_here, parse(directive, draft)?);
     Ok(())
 }
 
-fn parse(directive: &Directive, draft: &mut Draft) -> Result<ErrorLog, Problem> {
+fn parse(directive: &Directive, draft: &mut ConfigDraft) -> Result<ErrorLog, Problem> {
     let file = draft.log_file(arguments::first(directive))?;
     let mut level = None;
     for word in directive.args.iter().skip(1) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::forwarded_for::Trust;
-use super::geo_ranges::{Flaw, Ranges};
+use super::geo_ranges::{self, Ranges};
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
@@ -92,10 +92,10 @@ impl Geo {
                 let network = read_network(value, &mut warn).map_err(fail)?;
                 self.networks.retain(|(own, _)| *own != network);
             }
-            text if self.by_range => self.ranges.add(text, value).map_err(|flaw| {
-                fail(match flaw {
-                    Flaw::Invalid => format!("invalid range \"{text}\""),
-                    Flaw::Overlaps => format!("range \"{text}\" overlaps another one"),
+            text if self.by_range => self.ranges.add(text, value).map_err(|error| {
+                fail(match error {
+                    geo_ranges::Error::Invalid => format!("invalid range \"{text}\""),
+                    geo_ranges::Error::Overlaps => format!("range \"{text}\" overlaps another one"),
                 })
             })?,
             text => {

@@ -18,7 +18,7 @@ struct Range {
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub(crate) enum Error {
     /// It is no range.
     Invalid,
     /// It lies partly in another one.
@@ -27,8 +27,8 @@ pub(crate) enum Flaw {
 
 impl Ranges {
     /// Gives a range its value.
-    pub(crate) fn add(&mut self, text: &str, value: &str) -> Result<(), Flaw> {
-        let (from, to) = parse(text).ok_or(Flaw::Invalid)?;
+    pub(crate) fn add(&mut self, text: &str, value: &str) -> Result<(), Error> {
+        let (from, to) = parse(text).ok_or(Error::Invalid)?;
         let new = Range {
             from,
             to,
@@ -40,7 +40,7 @@ impl Ranges {
             return Ok(());
         };
         if from < own.from || to > own.to {
-            return Err(Flaw::Overlaps);
+            return Err(Error::Overlaps);
         }
         let part = |from, to| Range {
             from,
@@ -55,8 +55,8 @@ impl Ranges {
     }
 
     /// Takes a range away; `Ok(false)` where there is none from here to there.
-    pub(crate) fn delete(&mut self, text: &str) -> Result<bool, Flaw> {
-        let (from, to) = parse(text).ok_or(Flaw::Invalid)?;
+    pub(crate) fn delete(&mut self, text: &str) -> Result<bool, Error> {
+        let (from, to) = parse(text).ok_or(Error::Invalid)?;
         let count = self.0.len();
         self.0.retain(|own| (own.from, own.to) != (from, to));
         Ok(self.0.len() < count)
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(ranges.find(text.parse().expect("valid")), value, "{text}");
         }
         for text in ["2.0.0.0-1.0.0.0", "1.0.0.0", "::1-::2", "1.0.0.0-"] {
-            assert_eq!(ranges.add(text, ""), Err(Flaw::Invalid), "{text}");
+            assert_eq!(ranges.add(text, ""), Err(Error::Invalid), "{text}");
         }
     }
 
@@ -111,8 +111,8 @@ mod tests {
         let mut ranges = Ranges::default();
         assert_eq!(ranges.add("0.0.0.2-0.0.0.8", "a"), Ok(()));
         assert_eq!(ranges.add("0.0.0.4-0.0.0.5", "b"), Ok(()));
-        assert_eq!(ranges.add("0.0.0.7-0.0.0.9", "c"), Err(Flaw::Overlaps));
-        assert_eq!(ranges.add("0.0.0.1-0.0.0.2", "c"), Err(Flaw::Overlaps));
+        assert_eq!(ranges.add("0.0.0.7-0.0.0.9", "c"), Err(Error::Overlaps));
+        assert_eq!(ranges.add("0.0.0.1-0.0.0.2", "c"), Err(Error::Overlaps));
         let values = |ranges: &Ranges| -> String {
             let value = |last: u8| ranges.find(IpAddr::from([0, 0, 0, last])).unwrap_or("-");
             (1..10).map(|last| value(last).to_owned()).collect()

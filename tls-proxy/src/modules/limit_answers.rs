@@ -8,13 +8,13 @@ use crate::request::response::Refusal;
 
 /// What a request beyond a limit gets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Rejection {
     pub(crate) status: u16,
     pub(crate) level: Level,
     pub(crate) dry_run: bool,
 }
 
-impl Default for Answers {
+impl Default for Rejection {
     fn default() -> Self {
         Self {
             status: 503,
@@ -24,7 +24,7 @@ impl Default for Answers {
     }
 }
 
-impl Answers {
+impl Rejection {
     /// The refusal, or none in a dry run.
     pub(crate) fn refuse(self) -> Result<(), Refusal> {
         if self.dry_run {

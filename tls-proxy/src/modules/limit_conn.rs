@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::limit_answers::{self, Answers};
-use super::limit_zone::{Definition, Zone, Zones, zone_size};
+use super::limit_answers::{self, Rejection};
+use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
@@ -36,13 +36,13 @@ pub(crate) struct Counts {
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    limits: Arc<[(Arc<Zone<Counts>>, usize)]>,
-    answers: Answers,
+    limits: Arc<[(Arc<LimitZone<Counts>>, usize)]>,
+    answers: Rejection,
 }
 
 /// A request that is counted; dropping it ends that.
 struct Guard {
-    zone: Arc<Zone<Counts>>,
+    zone: Arc<LimitZone<Counts>>,
     key: Bytes,
     /// By another zone, too.
     #[expect(dead_code, reason = "held for its drop")]
@@ -91,7 +91,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         return Err(arguments::unknown_parameter(word, &["zone="]));
     };
     let (name, size) = zone_size(word, value)?;
-    let definition = Definition {
+    let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
         size,

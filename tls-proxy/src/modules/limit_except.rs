@@ -7,7 +7,7 @@ use super::blocks;
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::settings::{Inside, ModuleSettings};
-use crate::config::spec::{Contexts, Effect, MANY, Place, Scope, Spec};
+use crate::config::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
 use crate::config::walk::walk_block;
 use crate::request::Request;
 
@@ -72,7 +72,7 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
         methods.push(method);
     }
     let mut settings = scope.settings.inside(Inside::Other);
-    let place = &mut Place::default();
+    let place = &mut BlockDraft::default();
     walk_block(
         lines,
         Contexts::LIMIT_EXCEPT,

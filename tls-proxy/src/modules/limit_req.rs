@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leaky_bucket::{self, Buckets, Measure};
-use super::limit_answers::{self, Answers};
-use super::limit_zone::{Definition, Zone, Zones, zone_size};
+use super::limit_answers::{self, Rejection};
+use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
@@ -23,7 +23,7 @@ use crate::vars::{Evaluate, write};
 /// One `limit_req`; excesses are thousandths of a request.
 #[derive(Clone, Debug)]
 struct Limit {
-    zone: Arc<Zone<Buckets>>,
+    zone: Arc<LimitZone<Buckets>>,
     burst: u64,
     delay: u64,
 }
@@ -32,14 +32,14 @@ struct Limit {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     limits: Arc<[Limit]>,
-    answers: Answers,
+    answers: Rejection,
 }
 
 /// The longest wait that a limit asks for.
 struct Wait<'a> {
     excess: u64,
     milliseconds: u64,
-    zone: &'a Zone<Buckets>,
+    zone: &'a LimitZone<Buckets>,
 }
 
 const ALL: Contexts = Contexts::ALL;
@@ -92,7 +92,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         }
     }
     let ((name, size), word) = named.ok_or_else(|| without_zone(directive))?;
-    let definition = Definition {
+    let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
         size,
@@ -261,7 +261,7 @@ impl Settings {
     fn reject(
         &self,
         request: &mut Request,
-        zone: &Zone<Buckets>,
+        zone: &LimitZone<Buckets>,
         excess: u64,
     ) -> Result<(), Refusal> {
         let (whole, part, name) = (excess / 1000, excess % 1000, &zone.name);

@@ -17,17 +17,17 @@ const SMALLEST: u64 = 8 * 4096;
 
 /// A zone and its table.
 #[derive(Debug)]
-pub(crate) struct Zone<T> {
+pub(crate) struct LimitZone<T> {
     pub(crate) name: Box<str>,
     first_use: Position,
-    definition: OnceLock<Definition>,
+    definition: OnceLock<ZoneDefinition>,
     /// Shared with the zone it takes the place of after a reload.
     table: OnceLock<Arc<Mutex<T>>>,
 }
 
 /// What the line that defines a zone says.
 #[derive(Debug)]
-pub(crate) struct Definition {
+pub(crate) struct ZoneDefinition {
     pub(crate) key: Template,
     /// The key as it is written.
     pub(crate) text: Box<str>,
@@ -40,13 +40,13 @@ pub(crate) struct Definition {
 /// Every zone of a configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Zones {
-    requests: Vec<Arc<Zone<Buckets>>>,
-    connections: Vec<Arc<Zone<Counts>>>,
+    requests: Vec<Arc<LimitZone<Buckets>>>,
+    connections: Vec<Arc<LimitZone<Counts>>>,
 }
 
-impl<T: Default> Zone<T> {
+impl<T: Default> LimitZone<T> {
     /// What defines it; none only while the configuration is read.
-    pub(crate) fn definition(&self) -> Option<&Definition> {
+    pub(crate) fn definition(&self) -> Option<&ZoneDefinition> {
         self.definition.get()
     }
 
@@ -61,7 +61,7 @@ impl<T: Default> Zone<T> {
         &self,
         directive: &str,
         word: &Word,
-        definition: Definition,
+        definition: ZoneDefinition,
     ) -> Result<(), Problem> {
         self.definition.set(definition).map_err(|_| {
             let bound = self.definition().map_or("", |own| &own.text);
@@ -100,7 +100,7 @@ impl Zones {
         &mut self,
         name: &str,
         at: &Position,
-    ) -> Result<Arc<Zone<Buckets>>, Problem> {
+    ) -> Result<Arc<LimitZone<Buckets>>, Problem> {
         find(&mut self.requests, &self.connections, name, at)
     }
 
@@ -109,7 +109,7 @@ impl Zones {
         &mut self,
         name: &str,
         at: &Position,
-    ) -> Result<Arc<Zone<Counts>>, Problem> {
+    ) -> Result<Arc<LimitZone<Counts>>, Problem> {
         find(&mut self.connections, &self.requests, name, at)
     }
 
@@ -142,11 +142,11 @@ pub(crate) fn keep_tables(config: &Config, before: &Config) -> Result<(), String
 }
 
 fn find<T: Default, U>(
-    own: &mut Vec<Arc<Zone<T>>>,
-    others: &[Arc<Zone<U>>],
+    own: &mut Vec<Arc<LimitZone<T>>>,
+    others: &[Arc<LimitZone<U>>],
     name: &str,
     at: &Position,
-) -> Result<Arc<Zone<T>>, Problem> {
+) -> Result<Arc<LimitZone<T>>, Problem> {
     if others.iter().any(|other| *other.name == *name) {
         let message =
             format!("the shared memory zone \"{name}\" is already declared for a different use");
@@ -155,7 +155,7 @@ fn find<T: Default, U>(
     if let Some(known) = own.iter().find(|known| *known.name == *name) {
         return Ok(known.clone());
     }
-    let zone = Arc::new(Zone {
+    let zone = Arc::new(LimitZone {
         name: name.into(),
         first_use: at.clone(),
         definition: OnceLock::new(),
@@ -165,7 +165,10 @@ fn find<T: Default, U>(
     Ok(zone)
 }
 
-fn undefined<T: Default>(zones: &[Arc<Zone<T>>], directive: &str) -> impl Iterator<Item = Problem> {
+fn undefined<T: Default>(
+    zones: &[Arc<LimitZone<T>>],
+    directive: &str,
+) -> impl Iterator<Item = Problem> {
     let missing = zones.iter().filter(|zone| zone.definition().is_none());
     missing.map(move |zone| {
         let message = format!("zero size shared memory zone \"{}\"", zone.name);
@@ -175,8 +178,8 @@ fn undefined<T: Default>(zones: &[Arc<Zone<T>>], directive: &str) -> impl Iterat
 
 fn adopt<T: Default>(
     what: &str,
-    zones: &[Arc<Zone<T>>],
-    old: &[Arc<Zone<T>>],
+    zones: &[Arc<LimitZone<T>>],
+    old: &[Arc<LimitZone<T>>],
 ) -> Result<(), String> {
     for zone in zones {
         if let Some(before) = old.iter().find(|before| before.name == zone.name) {
@@ -218,7 +221,7 @@ mod tests {
             quoted: false,
             at,
         };
-        let definition = Definition {
+        let definition = ZoneDefinition {
             key: Template::default(),
             text: key.into(),
             size,

@@ -46,7 +46,7 @@ struct AccessLog {
 
 /// What the module keeps while a configuration is read.
 #[derive(Default)]
-struct Draft {
+struct LogDraft {
     /// `log_format`, by name; and the one where none is named.
     formats: HashMap<String, Arc<Format>>,
     unnamed: Option<Arc<Format>>,
@@ -55,18 +55,18 @@ struct Draft {
 }
 
 /// The format called `combined`, which nobody has to define.
-fn combined(draft: &mut draft::Draft, at: &Position) -> Arc<Format> {
-    let known = &mut draft.parts.get_mut::<Draft>().formats;
+fn combined(draft: &mut draft::ConfigDraft, at: &Position) -> Arc<Format> {
+    let known = &mut draft.parts.get_mut::<LogDraft>().formats;
     let combined = known.entry("combined".to_owned());
     let new = || Arc::new(Format::predefined(Form::Text, &mut draft.variables, at));
     combined.or_insert_with(new).clone()
 }
 
 /// The format of a log that names none.
-fn unnamed(draft: &mut draft::Draft, at: &Position) -> Arc<Format> {
+fn unnamed(draft: &mut draft::ConfigDraft, at: &Position) -> Arc<Format> {
     let form = draft.paths.form;
     let new = || Arc::new(Format::predefined(form, &mut draft.variables, at));
-    let known = &mut draft.parts.get_mut::<Draft>().unnamed;
+    let known = &mut draft.parts.get_mut::<LogDraft>().unnamed;
     known.get_or_insert_with(new).clone()
 }
 
@@ -108,7 +108,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             let name = &arguments::first(directive).text;
             let form = scope.draft.paths.form;
             let format = Format::parse(directive, form, &mut scope.draft.variables)?;
-            let known = &mut scope.draft.parts.get_mut::<Draft>().formats;
+            let known = &mut scope.draft.parts.get_mut::<LogDraft>().formats;
             if name == "combined" || known.contains_key(name) {
                 let message = format!("duplicate \"log_format\" name \"{name}\"");
                 return Err(Problem::emerg(&directive.name.at, message));
@@ -178,7 +178,7 @@ impl AccessLog {
             None => unnamed(scope.draft, &name.at),
             Some(word) if word.text == "combined" => combined(scope.draft, &word.at),
             Some(word) => {
-                let known = &scope.draft.parts.get_mut::<Draft>().formats;
+                let known = &scope.draft.parts.get_mut::<LogDraft>().formats;
                 let unknown = || format!("unknown log format \"{}\"", word.text);
                 let known = known.get(&word.text).cloned();
                 known.ok_or_else(|| Problem::emerg(&word.at, unknown()))?
@@ -268,7 +268,7 @@ impl To {
         let path: PathBuf = draft.paths.in_prefix(&word.text);
         let known = *draft
             .parts
-            .get_mut::<Draft>()
+            .get_mut::<LogDraft>()
             .buffers
             .entry(path.clone())
             .or_insert(buffer);

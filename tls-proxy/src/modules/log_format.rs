@@ -5,7 +5,7 @@ use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
 use crate::request::Request;
 use crate::variables::registry::Registry;
-use crate::variables::template::{Part, Template, Variable};
+use crate::variables::template::{Template, TemplatePart, Variable};
 use crate::vars::Evaluate;
 
 /// One `log_format`.
@@ -51,7 +51,7 @@ const COMBINED_JSON: &str = "{\"time\":\"$time_iso8601\",\"connection\":$connect
 /// nginx knows no groups of regular expressions here.
 fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
     let group = line.parts().iter().find_map(|part| match part {
-        Part::Variable(Variable::Capture(group)) => Some(group),
+        TemplatePart::Variable(Variable::Capture(group)) => Some(group),
         _ => None,
     });
     match group {
@@ -63,9 +63,9 @@ fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
 
 impl Format {
     fn new(line: &Template, escape: Escape) -> Self {
-        let piece = |part: &Part| match part {
-            Part::Text(text) => Piece::Text(text.clone()),
-            Part::Variable(variable) => variable
+        let piece = |part: &TemplatePart| match part {
+            TemplatePart::Text(text) => Piece::Text(text.clone()),
+            TemplatePart::Variable(variable) => variable
                 .fixed()
                 .map_or_else(|| Piece::Variable(variable.clone()), Piece::Fixed),
         };

@@ -78,7 +78,7 @@ pub(crate) mod user_agent;
 use std::sync::Arc;
 
 use crate::conf::{Directive, Problem, did_you_mean};
-use crate::config::settings::{Settings, Slot, Stored};
+use crate::config::settings::{Settings, SettingsSlot, Stored};
 use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
 use crate::directive::arguments;
 use crate::vars::Tables;
@@ -193,12 +193,12 @@ pub(crate) fn unknown(directive: &Directive, context: Contexts) -> Problem {
 macro_rules! settings {
     ($($name:ident: $settings:ty,)*) => {
         #[allow(non_camel_case_types)]
-        enum Slots { $($name),* }
+        enum SettingsIndex { $($name),* }
 
-        $(impl Slot for $settings {
+        $(impl SettingsSlot for $settings {
             const SLOT: usize = {
-                assert!((Slots::$name as usize) < 64, "one bit for each");
-                Slots::$name as usize
+                assert!((SettingsIndex::$name as usize) < 64, "one bit for each");
+                SettingsIndex::$name as usize
             };
         })*
 

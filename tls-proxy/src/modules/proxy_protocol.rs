@@ -1,6 +1,6 @@
 //! `$proxy_protocol_…`: what a load balancer's PROXY header says.
 
-use crate::net::proxy_protocol::{Header, Place, find};
+use crate::net::proxy_protocol::{Header, HeaderAddress, find};
 use crate::request::Request;
 use crate::vars::known::append;
 use crate::vars::{Evaluate, Family, write};
@@ -38,7 +38,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     }),
 ];
 
-type Which = fn(&Header) -> Option<&Place>;
+type Which = fn(&Header) -> Option<&HeaderAddress>;
 
 fn address(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
     let place = request.connection.proxy_header.as_ref().and_then(which);

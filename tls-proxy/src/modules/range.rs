@@ -48,7 +48,7 @@ static BOUNDARY: AtomicU64 = AtomicU64::new(1);
 
 /// What a `Range` field asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum RequestedRanges {
     Whole,
     Nothing,
     Parts(Vec<Range<u64>>),
@@ -68,16 +68,16 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     let fields = &request.head.fields;
     let asked = match fields.first(b"range") {
         Some(range) if is_current(fields.first(b"if-range"), known) => parse(range, length, most),
-        _ => Asked::Whole,
+        _ => RequestedRanges::Whole,
     };
     match asked {
-        Asked::Whole => {
+        RequestedRanges::Whole => {
             let bytes = Bytes::from_static(b"bytes");
             response
                 .fields
                 .push((Bytes::from_static(b"Accept-Ranges"), bytes));
         }
-        Asked::Nothing => {
+        RequestedRanges::Nothing => {
             // The fields that stand already are not taken back, as in nginx.
             request.kept_fields = std::mem::take(&mut response.fields);
             let kept = &mut request.kept_fields;
@@ -86,8 +86,9 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
             return Err(Refusal::new(416));
         }
         // There may be thousands: where there is no memory for them, it is the whole file.
-        Asked::Parts(parts) if !request.try_reserve(2 * size_of_val(&parts[..]) as u64) => {}
-        Asked::Parts(parts) => {
+        RequestedRanges::Parts(parts)
+            if !request.try_reserve(2 * size_of_val(&parts[..]) as u64) => {}
+        RequestedRanges::Parts(parts) => {
             let file = file.clone();
             cut(response, &file, parts, length);
         }
@@ -193,35 +194,35 @@ fn value(part: &Range<u64>, length: u64) -> String {
 }
 
 /// Reads `bytes=0-1,-5`; parts that are no part of the file are left out.
-fn parse(field: &[u8], length: u64, most: usize) -> Asked {
+fn parse(field: &[u8], length: u64, most: usize) -> RequestedRanges {
     let Some(list) = field
         .split_at_checked(6)
         .filter(|(unit, list)| unit.eq_ignore_ascii_case(b"bytes=") && !list.is_empty())
         .and_then(|(_, list)| std::str::from_utf8(list).ok())
     else {
-        return Asked::Whole;
+        return RequestedRanges::Whole;
     };
     let mut parts = Vec::new();
     for text in list.split(',') {
         let Some(part) = parse_part(text.trim_matches(' '), length) else {
-            return Asked::Nothing;
+            return RequestedRanges::Nothing;
         };
         if part.start < part.end {
             parts.push(part);
         } else if part.start == 0 {
-            return Asked::Whole;
+            return RequestedRanges::Whole;
         }
         if parts.len() > most {
-            return Asked::Whole;
+            return RequestedRanges::Whole;
         }
     }
     if parts.is_empty() {
-        return Asked::Nothing;
+        return RequestedRanges::Nothing;
     }
     if parts.iter().map(|part| part.end - part.start).sum::<u64>() > length {
-        return Asked::Whole;
+        return RequestedRanges::Whole;
     }
-    Asked::Parts(parts)
+    RequestedRanges::Parts(parts)
 }
 
 fn parse_part(text: &str, length: u64) -> Option<Range<u64>> {
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn ranges_are_read_as_nginx_reads_them() {
         let parts = |list: &[(u64, u64)]| {
-            Asked::Parts(list.iter().map(|(start, end)| *start..*end).collect())
+            RequestedRanges::Parts(list.iter().map(|(start, end)| *start..*end).collect())
         };
         for (field, expected) in [
             ("bytes=2-4", parts(&[(2, 5)])),
@@ -256,18 +257,18 @@ mod tests {
             ("bytes=-30", parts(&[(0, 10)])),
             ("bytes=8-", parts(&[(8, 10)])),
             ("bytes=0-1, 4-5", parts(&[(0, 2), (4, 6)])),
-            ("bytes=90-", Asked::Nothing),
+            ("bytes=90-", RequestedRanges::Nothing),
             ("bytes=90-95,1-1", parts(&[(1, 2)])),
-            ("bytes=a-", Asked::Nothing),
-            ("", Asked::Whole),
-            ("x", Asked::Whole),
-            ("bytes", Asked::Whole),
-            ("bytes=", Asked::Whole),
-            ("bytes=-", Asked::Nothing),
-            ("bytes=0-9,0-9", Asked::Whole),
-            ("bytes=0-0,1-1,2-2", Asked::Whole),
-            ("bytes=-0", Asked::Nothing),
-            ("lines=1-2", Asked::Whole),
+            ("bytes=a-", RequestedRanges::Nothing),
+            ("", RequestedRanges::Whole),
+            ("x", RequestedRanges::Whole),
+            ("bytes", RequestedRanges::Whole),
+            ("bytes=", RequestedRanges::Whole),
+            ("bytes=-", RequestedRanges::Nothing),
+            ("bytes=0-9,0-9", RequestedRanges::Whole),
+            ("bytes=0-0,1-1,2-2", RequestedRanges::Whole),
+            ("bytes=-0", RequestedRanges::Nothing),
+            ("lines=1-2", RequestedRanges::Whole),
             ("bytes=0-18446744073709551615", parts(&[(0, 10)])),
         ] {
             assert_eq!(parse(field.as_bytes(), 10, 2), expected, "{field}");

@@ -173,7 +173,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 impl File {
-    pub(super) fn parse(directive: &Directive, draft: &crate::config::draft::Draft) -> Self {
+    pub(super) fn parse(directive: &Directive, draft: &crate::config::draft::ConfigDraft) -> Self {
         let word = arguments::first(directive);
         Self::fixed(draft.paths.in_conf(&word.text), word.at.clone())
     }
@@ -182,7 +182,7 @@ impl File {
     /// file.
     pub(super) fn parse_named(
         directive: &Directive,
-        draft: &mut crate::config::draft::Draft,
+        draft: &mut crate::config::draft::ConfigDraft,
     ) -> Result<Self, Problem> {
         let word = arguments::first(directive);
         let others = ["data:", "engine:", "store:"];
@@ -201,7 +201,7 @@ impl File {
     /// A file that must be there when the line is read.
     pub(super) fn parse_readable(
         directive: &Directive,
-        draft: &mut crate::config::draft::Draft,
+        draft: &mut crate::config::draft::ConfigDraft,
     ) -> Result<Self, Problem> {
         let file = Self::parse(directive, draft);
         match draft.tls_contents.read(&file.path) {

@@ -154,12 +154,12 @@ pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
     if verify == Verify::Off {
         return Ok(());
     }
-    let flaw = tls.client.as_ref().and_then(|it| it.verdict.err());
-    let flaw = flaw.filter(|flaw| verify != Verify::OptionalNoCa || !flaw.is_about_trust());
-    if let Some(flaw) = flaw {
+    let error = tls.client.as_ref().and_then(|it| it.verdict.err());
+    let error = error.filter(|error| verify != Verify::OptionalNoCa || !error.is_about_trust());
+    if let Some(error) = error {
         let what = format!(
-            "client SSL certificate verify error: ({}:{flaw}) while reading client request headers",
-            flaw.number()
+            "client SSL certificate verify error: ({}:{error}) while reading client request headers",
+            error.number()
         );
         error_log::request(request, Level::Info, what);
         return Err(Refusal::closing(495));

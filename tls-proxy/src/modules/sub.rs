@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 
 use super::content_types::{ContentTypes, without_charset};
-use super::sub_search::{Found, Search};
+use super::sub_search::{Search, SearchResult};
 use crate::admission::SMALL_BODY;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
@@ -271,7 +271,7 @@ impl Substitution {
             let found = self.search.find(&self.held, &self.data, &self.replaced);
             let before = self.take(found.start());
             match found {
-                Found::Whole { start: _, which } => {
+                SearchResult::Whole { start: _, which } => {
                     self.skip(self.search.length(which));
                     self.next = Some(self.replacements[which].clone());
                     if let Some(left) = &mut self.left {
@@ -279,11 +279,11 @@ impl Substitution {
                         *left -= 1;
                     }
                 }
-                Found::Beginning(_) => {
+                SearchResult::Beginning(_) => {
                     self.held.extend_from_slice(&self.data);
                     self.data = Bytes::new();
                 }
-                Found::Nothing(_) => {}
+                SearchResult::Nothing(_) => {}
             }
             if !before.is_empty() {
                 return Some(before);

@@ -18,7 +18,7 @@ pub(super) struct Search {
 
 /// Where a search came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SearchResult {
     /// A text stands there.
     Whole { start: usize, which: usize },
     /// What is left may be the beginning of a text.
@@ -27,7 +27,7 @@ pub(super) enum Found {
     Nothing(usize),
 }
 
-impl Found {
+impl SearchResult {
     /// How many bytes in front of it are no part of anything.
     pub(super) fn start(self) -> usize {
         match self {
@@ -79,7 +79,7 @@ impl Search {
     /// The first text in `held` and `data` behind it, but for those that are
     /// passed over. While there is something in `held`, only texts that begin in it
     /// are looked for.
-    pub(super) fn find(&self, held: &[u8], data: &[u8], passed: &[bool]) -> Found {
+    pub(super) fn find(&self, held: &[u8], data: &[u8], passed: &[bool]) -> SearchResult {
         if held.is_empty() {
             return self.scan(data.len(), data.len(), passed, |at| data[at]);
         }
@@ -97,7 +97,7 @@ impl Search {
         until: usize,
         passed: &[bool],
         at: impl Fn(usize) -> u8,
-    ) -> Found {
+    ) -> SearchResult {
         let mut start = 0;
         while start < until {
             let last = start + self.shortest - 1;
@@ -112,14 +112,14 @@ impl Search {
             let texts = self.texts.iter().zip(passed).enumerate();
             for (which, (text, _)) in texts.filter(|(_, (_, passed))| !**passed) {
                 match compare(text, length - start, |offset| at(start + offset)) {
-                    Match::Whole => return Found::Whole { start, which },
-                    Match::Beginning => return Found::Beginning(start),
+                    Match::Whole => return SearchResult::Whole { start, which },
+                    Match::Beginning => return SearchResult::Beginning(start),
                     Match::None => {}
                 }
             }
             start += 1;
         }
-        Found::Nothing(until)
+        SearchResult::Nothing(until)
     }
 }
 
@@ -149,14 +149,14 @@ mod tests {
         let find = |texts: &[&'static str], data: &str| {
             search(texts).find(b"", data.as_bytes(), &vec![false; texts.len()])
         };
-        let whole = |start, which| Found::Whole { start, which };
+        let whole = |start, which| SearchResult::Whole { start, which };
         assert_eq!(find(&["bc", "abcd"], "xabcd"), whole(1, 1));
         assert_eq!(find(&["abcd", "abc"], "xABCe"), whole(1, 1));
         assert_eq!(find(&["abc", "abcd"], "abcd"), whole(0, 0));
-        assert_eq!(find(&["abcd", "bc"], "xabc"), Found::Beginning(1));
-        assert_eq!(find(&["abcd", "xyz"], "xabe"), Found::Nothing(4));
-        assert_eq!(find(&["abcd"], "abca"), Found::Beginning(3));
-        assert_eq!(find(&["a"], ""), Found::Nothing(0));
+        assert_eq!(find(&["abcd", "bc"], "xabc"), SearchResult::Beginning(1));
+        assert_eq!(find(&["abcd", "xyz"], "xabe"), SearchResult::Nothing(4));
+        assert_eq!(find(&["abcd"], "abca"), SearchResult::Beginning(3));
+        assert_eq!(find(&["a"], ""), SearchResult::Nothing(0));
     }
 
     /// All places where a text could stand are looked at, however far apart.
@@ -170,20 +170,20 @@ mod tests {
                 texts.iter().enumerate().find_map(|(which, text)| {
                     let rest = &data[start..];
                     if rest.starts_with(text.as_bytes()) {
-                        Some(Found::Whole { start, which })
+                        Some(SearchResult::Whole { start, which })
                     } else {
                         text.as_bytes()
                             .starts_with(rest)
-                            .then_some(Found::Beginning(start))
+                            .then_some(SearchResult::Beginning(start))
                     }
                 })
             });
-            assert_eq!(found, plain.unwrap_or(Found::Nothing(9)), "{data:?}");
+            assert_eq!(found, plain.unwrap_or(SearchResult::Nothing(9)), "{data:?}");
             for held in 1..8 {
                 let split = search(&texts).find(&data[..held], &data[held..], &[false; 3]);
                 let expected = match found.start() < held {
                     true => found,
-                    false => Found::Nothing(held),
+                    false => SearchResult::Nothing(held),
                 };
                 assert_eq!(split, expected, "{data:?} {held}");
             }

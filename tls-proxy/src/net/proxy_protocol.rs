@@ -23,9 +23,9 @@ const FIXED_V2: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The client; none for `UNKNOWN` and `LOCAL`.
-    pub(crate) source: Option<Place>,
+    pub(crate) source: Option<HeaderAddress>,
     /// The address the client connected to.
-    pub(crate) target: Option<Place>,
+    pub(crate) target: Option<HeaderAddress>,
     /// Version 2: further values, as type, length, value.
     tlvs: Bytes,
 }
@@ -33,12 +33,12 @@ pub(crate) struct Header {
 /// An address as the header writes it. Version 1 may write what is none; it is
 /// passed on as it stands and nobody's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct HeaderAddress {
     pub(crate) text: Box<str>,
     pub(crate) port: u16,
 }
 
-impl Place {
+impl HeaderAddress {
     /// The address, where the text is one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(parse_address(&self.text)?, self.port))
@@ -48,7 +48,7 @@ impl Place {
 /// It is no header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("broken header: \"{0}\"")]
-pub(crate) struct Broken(String);
+pub(crate) struct Error(String);
 
 impl Header {
     /// A value of version 2 by its type.
@@ -81,7 +81,7 @@ pub(crate) fn find(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
 }
 
 /// Takes a header off the beginning of `seen`; `None` while it is not whole.
-pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
+pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     let begins = |start: &[u8]| seen.starts_with(start) || start.starts_with(seen);
     if begins(SIGNATURE) {
         return if seen.len() < FIXED_V2 {
@@ -105,9 +105,9 @@ pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
     }
 }
 
-fn broken(bytes: &[u8]) -> Broken {
+fn broken(bytes: &[u8]) -> Error {
     let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
-    Broken(crate::log::level::shown(&bytes[..end.min(LONGEST_V1)]))
+    Error(crate::log::level::shown(&bytes[..end.min(LONGEST_V1)]))
 }
 
 /// A line without its line feed.
@@ -134,7 +134,7 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
     let (source_port, target_port) = (port()?, port()?);
     let place = |text: &str, port| {
         let text = text.into();
-        Some(Place { text, port })
+        Some(HeaderAddress { text, port })
     };
     words.next().is_none().then(|| Header {
         source: place(source, source_port),
@@ -143,8 +143,8 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
     })
 }
 
-fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
-    let refuse = |why: String| Err(Broken(why));
+fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
+    let refuse = |why: String| Err(Error(why));
     let (version, family) = (seen[12], seen[13]);
     if version >> 4 != 2 {
         return refuse(format!("unknown PROXY protocol version: {}", version >> 4));
@@ -170,7 +170,7 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Broken> {
     let place = |address: SocketAddr| {
         let text = address.ip().to_string().into();
         let port = address.port();
-        Some(Place { text, port })
+        Some(HeaderAddress { text, port })
     };
     Ok(Some(Header {
         source: place(source),
@@ -208,11 +208,11 @@ fn pair_v6(body: &[u8]) -> Option<(SocketAddr, SocketAddr, usize)> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Option<String>, Broken> {
+    fn read(bytes: &[u8]) -> Result<Option<String>, Error> {
         let mut seen = BytesMut::from(bytes);
         let header = parse(&mut seen)?;
         Ok(header.map(|header| {
-            let show = |it: Option<Place>| {
+            let show = |it: Option<HeaderAddress>| {
                 it.map_or("-".to_owned(), |it| format!("{}:{}", it.text, it.port))
             };
             let rest = String::from_utf8_lossy(&seen).into_owned();

@@ -35,7 +35,7 @@ pub(crate) type Groups = Vec<Range<usize>>;
 /// is no text for a pattern that begins with `(*UTF)`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{} ({})", .0.code(), reason(.0))]
-pub(crate) struct Runaway(pcre2::Error);
+pub(crate) struct Error(pcre2::Error);
 
 impl Pattern {
     /// Compiles `text`; `word` is where it stands.
@@ -72,13 +72,13 @@ impl Pattern {
     }
 
     /// Whether `subject` matches.
-    pub(crate) fn is_match(&self, subject: &[u8]) -> Result<bool, Runaway> {
+    pub(crate) fn is_match(&self, subject: &[u8]) -> Result<bool, Error> {
         let found = scratch::lend(&self.0.regex, self.0.groups, subject, |_| ());
-        Ok(found.map_err(Runaway)?.is_some())
+        Ok(found.map_err(Error)?.is_some())
     }
 
     /// The groups of the first match.
-    pub(crate) fn groups(&self, subject: &[u8]) -> Result<Option<Groups>, Runaway> {
+    pub(crate) fn groups(&self, subject: &[u8]) -> Result<Option<Groups>, Error> {
         let inner = &*self.0;
         let found = scratch::lend(&inner.regex, inner.groups, subject, |locations| {
             if inner.groups == 1 {
@@ -87,7 +87,7 @@ impl Pattern {
             let range = |group| locations.get(group).map_or(0..0, |(from, to)| from..to);
             (0..inner.groups).map(range).collect()
         });
-        found.map_err(Runaway)
+        found.map_err(Error)
     }
 }
 

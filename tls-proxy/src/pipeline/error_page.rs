@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use super::phases;
-use crate::config::core::{Answer, ErrorPage};
+use crate::config::core::{ErrorPage, ErrorPageStatus};
 use crate::message::internal_path;
 use crate::modules::proxy;
 use crate::request::response::{Content, Refusal, Response};
@@ -109,9 +109,9 @@ fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
 /// Runs what an `error_page` names, with the status it asks for.
 async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
     request.error_status = match page.answer {
-        Answer::Same => sent_as(status),
-        Answer::Fixed(code) => code,
-        Answer::FromPage => 0,
+        ErrorPageStatus::Same => sent_as(status),
+        ErrorPageStatus::Fixed(code) => code,
+        ErrorPageStatus::FromPage => 0,
     };
     let target = page.target.evaluate(request);
     if target.starts_with(b"@") {
@@ -125,7 +125,11 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
         return phases::redirect(request, path, args).await;
     }
     let code = match request.error_status {
-        code @ (301 | 302 | 303 | 307 | 308) if matches!(page.answer, Answer::Fixed(_)) => code,
+        code @ (301 | 302 | 303 | 307 | 308)
+            if matches!(page.answer, ErrorPageStatus::Fixed(_)) =>
+        {
+            code
+        }
         _ => 302,
     };
     request.error_status = code;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{access, error_page, filters};
-use crate::config::locations::{Found, Tree};
+use crate::config::locations::{LocationMatch, LocationTree};
 use crate::config::{Location, LocationId, ServerId};
 use crate::log::level;
 use crate::log::level::Level;
@@ -12,7 +12,7 @@ use crate::message::fields::Fields;
 use crate::message::head::{Framing, Version};
 use crate::message::{internal_path, rules, target};
 use crate::metrics;
-use crate::metrics::Ended;
+use crate::metrics::FinishedRequest;
 use crate::modules::http2;
 use crate::modules::proxy;
 use crate::modules::proxy::handler;
@@ -71,7 +71,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             request.args_known = !request.args.is_empty();
             request.path = normal.path;
         }
-        Err(target::Invalid) => {
+        Err(target::Error) => {
             // nginx stops at the line and knows of no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
@@ -83,7 +83,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     match rules::host(&request.head) {
         Ok(host) => request.host = host,
-        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+        Err(error) => return refuse(request, error.status, &error.reason),
     }
     choose_server(request)?;
     let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
@@ -97,7 +97,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     match std::mem::replace(&mut request.announced, Ok(Framing::None)) {
         Ok(framing) => request.framing = framing,
-        Err(flaw) => return refuse(request, flaw.status, &flaw.reason),
+        Err(error) => return refuse(request, error.status, &error.reason),
     }
     if request.connection.plain_on_tls {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
@@ -193,18 +193,18 @@ fn too_many_redirects(request: &Request) -> Refusal {
 fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
     let config = request.config.clone();
     let server = config.server(request.server);
-    let inside = |id: LocationId| -> &Tree { &config.location(id).tree };
+    let inside = |id: LocationId| -> &LocationTree { &config.location(id).tree };
     let path = &request.path;
     let found = server
         .tree
         .find(path, &inside, &|pattern| pattern.matches(request, path))?;
     match found {
-        Some(Found::Location(id)) => {
+        Some(LocationMatch::Location(id)) => {
             request.location = id;
             limit_except::apply(request);
         }
         None => request.location = server.root,
-        Some(Found::Redirect(id)) => {
+        Some(LocationMatch::Redirect(id)) => {
             request.location = id;
             let mut address = Vec::with_capacity(request.path.len() + 1);
             target::escape_path(&request.path, &mut address);
@@ -357,7 +357,7 @@ pub(crate) fn log(request: &mut Request) {
     request.end();
     log::write(request);
     let refused = |status| status == Some("REJECTED");
-    metrics::request_ended(Ended {
+    metrics::request_ended(FinishedRequest {
         version: request.head.version,
         status: request.outcome.status,
         took: request.took.unwrap_or_default(),

@@ -44,7 +44,7 @@ pub(crate) fn http2_request(data: &[u8]) {
         ..WIDE
     };
     let head = http2::request_head::read(&decoded, &limits).ok();
-    let Some(asked) = head.and_then(|head| Asked::of(head, is(0))) else {
+    let Some(asked) = head.and_then(|head| ParsedRequest::of(head, is(0))) else {
         return;
     };
     asked.means_the_same_upstream();
@@ -56,7 +56,7 @@ pub(crate) fn http2_request(data: &[u8]) {
         write_field(name, value, &mut text);
     }
     text.extend_from_slice(b"\r\n");
-    let twin = Asked::read(&text, &limits).expect("a request over HTTP/1, too");
+    let twin = ParsedRequest::read(&text, &limits).expect("a request over HTTP/1, too");
     assert_eq!(twin.host, asked.host);
     assert_eq!(twin.path, asked.path);
     assert_eq!(twin.head.method, asked.head.method);
@@ -73,14 +73,14 @@ const WIDE: Limits = Limits {
 };
 
 /// A request that all rules let pass.
-pub(super) struct Asked {
+pub(super) struct ParsedRequest {
     head: RequestHead,
     framing: Framing,
     host: Bytes,
     path: Bytes,
 }
 
-impl Asked {
+impl ParsedRequest {
     pub(super) fn of(head: RequestHead, ended: bool) -> Option<Self> {
         let framing = rules::check(&head, ended).ok()?;
         let host = rules::host(&head).ok()?;

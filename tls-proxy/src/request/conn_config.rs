@@ -2,7 +2,7 @@
 
 use super::live_config::ConfigHandle;
 use crate::config::settings::Settings;
-use crate::config::{Address, ServerId};
+use crate::config::{ListenAddress, ServerId};
 
 /// Where a connection stands in a configuration: what holds for its next
 /// request. A request keeps the one it began with.
@@ -28,7 +28,7 @@ impl ConnConfig {
     }
 
     /// The address it came in by.
-    pub(crate) fn listen(&self) -> &Address {
+    pub(crate) fn listen(&self) -> &ListenAddress {
         &self.config.listens[self.address]
     }
 

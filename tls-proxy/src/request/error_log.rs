@@ -6,7 +6,7 @@ use super::Request;
 use super::connection::Connection;
 use super::live_config::ConfigHandle;
 use crate::log::error_logs::ErrorLogs;
-use crate::log::form::Line;
+use crate::log::form::ErrorLogLine;
 use crate::log::level::{Level, shown};
 
 /// Writes a line about a connection that has no request yet.
@@ -72,7 +72,7 @@ fn line(
     facts: &[(&'static str, String)],
 ) {
     let worker = &connection.worker;
-    let line = Line {
+    let line = ErrorLogLine {
         level,
         worker: worker.number,
         connection: Some(connection.number),

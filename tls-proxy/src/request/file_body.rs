@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::source::{Cut, Frame, Next, Source};
+use super::source::{self, Frame, Next, Source};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 32 << 10;
@@ -63,6 +63,10 @@ impl Source for FileBody {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(self.read().map(Frame::Data).map_err(|_| Cut::File)))
+        Poll::Ready(Some(
+            self.read()
+                .map(Frame::Data)
+                .map_err(|_| source::Error::File),
+        ))
     }
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::source::{Cut, Frame, Source};
+use super::source::{self, Frame, Source};
 
 /// Bytes that are not held for what may come with them.
 pub(crate) const ENOUGH: usize = 16 * 1024;
@@ -23,13 +23,13 @@ pub(crate) struct Gather {
 
 /// What goes out next.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct OutgoingPart {
     /// Empty only in front of an end.
     pub(crate) data: Bytes,
     pub(crate) then: Then,
 }
 
-/// What follows a [`Part`].
+/// What follows a [`OutgoingPart`].
 #[derive(Debug)]
 pub(crate) enum Then {
     /// Perhaps more at once.
@@ -39,12 +39,16 @@ pub(crate) enum Then {
     /// The end, with trailer field lines or without.
     End(Bytes),
     /// The body stops before its end.
-    Cut(Cut),
+    Cut(source::Error),
 }
 
 impl Gather {
     /// The next part. While there is nothing new, there is none.
-    pub(crate) fn poll(&mut self, source: &mut dyn Source, cx: &mut Context<'_>) -> Poll<Part> {
+    pub(crate) fn poll(
+        &mut self,
+        source: &mut dyn Source,
+        cx: &mut Context<'_>,
+    ) -> Poll<OutgoingPart> {
         self.one = std::mem::take(&mut self.next);
         let then = loop {
             if self.size() >= ENOUGH {
@@ -68,7 +72,7 @@ impl Gather {
             true => std::mem::take(&mut self.one),
             false => self.several.split().freeze(),
         };
-        Poll::Ready(Part { data, then })
+        Poll::Ready(OutgoingPart { data, then })
     }
 
     /// Bytes that are held.
@@ -124,7 +128,7 @@ mod tests {
         assert_eq!(parts(vec![data(1), data(2)]), [Some((3, "end"))]);
         let trailers = Some(Some(Ok(Frame::Trailers("A: 1\r\n".into()))));
         assert_eq!(parts(vec![data(1), trailers]), [Some((1, "trailers"))]);
-        let cut = Some(Some(Err(Cut::Closed)));
+        let cut = Some(Some(Err(source::Error::Closed)));
         assert_eq!(parts(vec![data(1), cut]), [Some((1, "cut"))]);
     }
 

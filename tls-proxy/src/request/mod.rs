@@ -30,12 +30,12 @@ use bytes::Bytes;
 use self::ignore_client_abort::IgnoreClientAbort;
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
-use crate::config::group::Address;
+use crate::config::group::PeerAddress;
 use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
-use crate::message::rules::Flaw;
+use crate::message::rules;
 use crate::pattern::captured::Captured;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
@@ -103,7 +103,7 @@ pub(crate) struct Request {
     pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
     /// What the head says of its body, until the phases have looked at it.
-    pub(crate) announced: Result<Framing, Box<Flaw>>,
+    pub(crate) announced: Result<Framing, Box<rules::Error>>,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
     /// What an upstream has been sent of the body already: another one gets
@@ -181,7 +181,7 @@ pub(crate) struct Attempt {
 /// What was tried.
 #[derive(Clone, Debug)]
 pub(crate) enum Tried {
-    Peer(Address),
+    Peer(PeerAddress),
     /// The group has no peer that could be asked.
     Group(String),
     /// No upstream, but the mark between those of two locations.
@@ -466,7 +466,7 @@ impl Request {
     }
 
     /// The address it came in by.
-    pub(crate) fn listen(&self) -> &config::Address {
+    pub(crate) fn listen(&self) -> &config::ListenAddress {
         &self.config.listens[self.address]
     }
 

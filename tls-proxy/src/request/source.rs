@@ -21,7 +21,7 @@ pub(crate) enum Frame {
 /// Why an answer stops in the middle; the client's connection is closed, since
 /// nothing else tells it that this is not the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Cut {
+pub(crate) enum Error {
     #[error("upstream prematurely closed connection while reading upstream")]
     Closed,
     #[error("upstream sent invalid chunked response while reading upstream")]
@@ -37,7 +37,7 @@ pub(crate) enum Cut {
 }
 
 /// A piece of a body; `None` is its end.
-pub(crate) type Next = Option<Result<Frame, Cut>>;
+pub(crate) type Next = Option<Result<Frame, Error>>;
 
 /// A body that comes in pieces.
 pub(crate) trait Source {

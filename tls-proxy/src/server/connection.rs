@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::closing::closes_silent;
 use super::http2::stream_tasks::StreamTasks;
 use super::{http1, http2};
-use crate::admission::{Admitted, HTTP2, Holder, Kind, Waits};
+use crate::admission::{Admitted, HTTP2, Holder, MemoryUse, Waits};
 use crate::conf::Problem;
 use crate::config::ServerId;
 use crate::lifecycle::drain::Token;
@@ -25,15 +25,15 @@ use crate::metrics;
 use crate::metrics::Open;
 use crate::metrics::labels::Handshake;
 use crate::modules::{self, ssl};
+use crate::net::UNSPECIFIED;
 use crate::net::prefixed::Prefixed;
-use crate::net::proxy_protocol::{Broken, Header};
-use crate::net::{UNSPECIFIED, proxy_protocol};
+use crate::net::proxy_protocol::{self, Header};
 use crate::request::Request;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::worker::Worker;
-use crate::tls::accept::{self, Chosen, Failure, TlsInfo};
+use crate::tls::accept::{self, SelectedServer, TlsInfo};
 use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
 use crate::tls::settings::File;
@@ -44,7 +44,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HANDSHAKE: u8 = 0x16;
 
 /// A worker, and what those who serve its connections have besides.
-pub(crate) struct Server {
+pub(crate) struct WorkerContext {
     pub(crate) worker: Rc<Worker>,
     /// Tasks for streams of HTTP/2.
     pub(crate) stream_tasks: Rc<StreamTasks>,
@@ -52,7 +52,7 @@ pub(crate) struct Server {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
-    server: Rc<Server>,
+    server: Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
@@ -144,9 +144,9 @@ async fn begin(
             Level::Error,
             format!("{broken} while reading PROXY protocol"),
         ),
-        Ok(Some(Err(Closed::Because(failure)))) => {
-            metrics::handshake_failed(failure.reason());
-            (Level::Info, format!("{failure} while SSL handshaking"))
+        Ok(Some(Err(Closed::Because(error)))) => {
+            metrics::handshake_failed(error.reason());
+            (Level::Info, format!("{error} while SSL handshaking"))
         }
         Err(_) => {
             let ssl = connection.standing().listen().listen.ssl;
@@ -164,8 +164,8 @@ async fn begin(
 /// Why a connection ended before HTTP began.
 enum Closed {
     Quiet,
-    NoHeader(Broken),
-    Because(Failure),
+    NoHeader(proxy_protocol::Error),
+    Because(accept::Error),
 }
 
 /// Looks at the first bytes and opens what they ask for. Says whether HTTP/2
@@ -244,7 +244,7 @@ async fn open(
             }
             None => None,
         };
-        Some(Chosen {
+        Some(SelectedServer {
             server: tls.clone(),
             http2: http2_on(server),
             certificates,
@@ -322,11 +322,11 @@ async fn begins_http(connection: &Connection, http2: bool) {
         connection.account.holder().goes_on();
         // A handshake is counted among what ends soon, of which a part is kept, so
         // that those who wait here cannot stand in each other's way.
-        let held = permit.memory(Kind::Transfer);
+        let held = permit.memory(MemoryUse::Transfer);
         permit.grow(HTTP2.saturating_sub(held)).await;
-        permit.turn_into(Kind::Transfer, Kind::Connection, HTTP2);
+        permit.turn_into(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
     }
-    permit.shrink(Kind::Transfer, permit.memory(Kind::Transfer));
+    permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }
 
 /// Says that the connection was closed to make room.

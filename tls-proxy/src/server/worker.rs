@@ -16,12 +16,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-use super::connection::{self, Server};
+use super::connection::{self, WorkerContext};
 use super::listener::Listener;
 use crate::admission::{Capacity, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
-use crate::lifecycle::drain::{Kind, Phase};
+use crate::lifecycle::drain::{Phase, TokenKind};
 use crate::log::sinks::{Logs, Reopened};
 use crate::net;
 use crate::request::live_config::ConfigHandle;
@@ -172,7 +172,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     net::fit_into(start.capacity.memory);
     let config = ConfigHandle::new(first.config, first.logs);
     let worker = Worker::new(start.number, start.workers, start.capacity, config);
-    let server = Rc::new(Server {
+    let server = Rc::new(WorkerContext {
         worker: Rc::new(worker),
         stream_tasks: Rc::default(),
     });
@@ -227,8 +227,8 @@ fn acknowledge(answer: oneshot::Sender<()>) {
 }
 
 fn spawn<F: Future<Output = ()> + 'static>(
-    server: &Rc<Server>,
-    task: impl FnOnce(Rc<Server>) -> F,
+    server: &Rc<WorkerContext>,
+    task: impl FnOnce(Rc<WorkerContext>) -> F,
 ) {
     tokio::task::spawn_local(task(server.clone()));
 }
@@ -245,7 +245,7 @@ fn follow_names(worker: &Worker) {
     }
 }
 
-fn obey(server: &Rc<Server>, order: Order, listeners: &mut Listeners) {
+fn obey(server: &Rc<WorkerContext>, order: Order, listeners: &mut Listeners) {
     let worker = &server.worker;
     match order {
         Order::Ping(answer) => acknowledge(answer),
@@ -275,7 +275,7 @@ struct Accepting {
 }
 
 impl Listeners {
-    fn open(&mut self, server: &Rc<Server>, fresh: Vec<(Endpoint, Listener)>) {
+    fn open(&mut self, server: &Rc<WorkerContext>, fresh: Vec<(Endpoint, Listener)>) {
         for (address, listener) in fresh {
             let stop = Rc::new(Notify::new());
             let task = accept(server.clone(), listener, address.clone(), stop.clone());
@@ -307,7 +307,12 @@ impl Listeners {
 
 /// Accepts connections on one address until told to stop; then takes what has
 /// already connected, so that nobody who got through is refused.
-async fn accept(server: Rc<Server>, listener: Listener, address: Endpoint, stop: Rc<Notify>) {
+async fn accept(
+    server: Rc<WorkerContext>,
+    listener: Listener,
+    address: Endpoint,
+    stop: Rc<Notify>,
+) {
     let mut bounded = false;
     loop {
         // Memory may be limited only later.
@@ -348,7 +353,7 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 }
 
 fn take(
-    server: &Rc<Server>,
+    server: &Rc<WorkerContext>,
     socket: tokio::net::TcpStream,
     peer: SocketAddr,
     address: &Endpoint,
@@ -362,7 +367,7 @@ fn take(
     else {
         return;
     };
-    let token = server.worker.drain.token(Kind::Connection);
+    let token = server.worker.drain.token(TokenKind::Connection);
     let server = server.clone();
     let admitted = permit.accepted();
     tokio::task::spawn_local(connection::serve(

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
-use crate::admin::{self, Told};
+use crate::admin::{self, AdminState};
 use crate::admission::{Capacity, FEWEST};
 use crate::cli::Options;
 use crate::config::Config;
@@ -158,7 +158,7 @@ pub async fn run(
         }
     }
     if let Some(listener) = admin {
-        let told = Told {
+        let told = AdminState {
             status,
             phase: drain_controller.subscribe(),
             workers: workers.orders(),

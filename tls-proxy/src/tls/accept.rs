@@ -86,7 +86,7 @@ impl Offered {
 
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum Error {
     /// The client's side of it.
     #[error("SSL_do_handshake() failed ({0})")]
     Handshake(#[from] io::Error),
@@ -96,7 +96,7 @@ pub(crate) enum Failure {
 }
 
 /// Whom a ClientHello is for.
-pub(crate) struct Chosen {
+pub(crate) struct SelectedServer {
     pub(crate) server: Arc<TlsServer>,
     /// HTTP/2 is offered.
     pub(crate) http2: bool,
@@ -109,15 +109,15 @@ pub(crate) struct Chosen {
 /// asks `reserve` for first, in bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
-    choose: impl FnOnce(Option<&str>) -> Option<Chosen>,
+    choose: impl FnOnce(Option<&str>) -> Option<SelectedServer>,
     reserve: impl AsyncFn(u64),
-) -> Result<(TlsStream, TlsInfo), Failure> {
+) -> Result<(TlsStream, TlsInfo), Error> {
     let accepted = read_hello(&mut stream, &reserve).await?;
     reserve(HANDSHAKE).await;
     let hello = accepted.client_hello();
     let server_name = hello.server_name().map(str::to_ascii_lowercase);
     let chosen = choose(server_name.as_deref()).filter(|chosen| !chosen.server.rejects);
-    let Some(Chosen {
+    let Some(SelectedServer {
         server,
         http2,
         certificates,
@@ -128,7 +128,7 @@ pub(crate) async fn accept(
         io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
             .await?;
         io.shutdown().await?;
-        return Err(Failure::Rejected);
+        return Err(Error::Rejected);
     };
     let config = if http2 {
         server.http2.clone()

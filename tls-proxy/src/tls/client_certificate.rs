@@ -7,22 +7,22 @@ use aws_lc_rs::digest;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::flaw::Flaw;
 use super::names;
+use super::verify_error::VerifyError;
 
 /// What a client has shown, and what came of it.
 #[derive(Debug)]
 pub(crate) struct ClientCertificate {
     der: CertificateDer<'static>,
     /// What the server's own rules say of it.
-    pub(crate) verdict: Result<(), Flaw>,
+    pub(crate) verdict: Result<(), VerifyError>,
     /// Made when a variable asks for it, once for a connection.
-    told: OnceCell<Told>,
+    told: OnceCell<CertificateText>,
 }
 
 /// The certificate in words.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct CertificateText {
     pub(crate) subject: String,
     pub(crate) issuer: String,
     pub(crate) subject_legacy: String,
@@ -34,7 +34,7 @@ pub(crate) struct Told {
 }
 
 impl ClientCertificate {
-    pub(super) fn new(der: CertificateDer<'static>, verdict: Result<(), Flaw>) -> Self {
+    pub(super) fn new(der: CertificateDer<'static>, verdict: Result<(), VerifyError>) -> Self {
         Self {
             der,
             verdict,
@@ -46,14 +46,14 @@ impl ClientCertificate {
     pub(crate) fn verify(&self) -> String {
         match self.verdict {
             Ok(()) => "SUCCESS".to_owned(),
-            Err(flaw) => format!("FAILED:{flaw}"),
+            Err(error) => format!("FAILED:{error}"),
         }
     }
 
     /// What the certificate says.
-    pub(crate) fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &CertificateText {
         self.told
-            .get_or_init(|| Told::of(&self.der).unwrap_or_default())
+            .get_or_init(|| CertificateText::of(&self.der).unwrap_or_default())
     }
 
     /// `$ssl_client_v_remain`: whole days until it ends.
@@ -104,7 +104,7 @@ impl ClientCertificate {
     }
 }
 
-impl Told {
+impl CertificateText {
     fn of(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();

@@ -166,9 +166,9 @@ fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>
 fn check(trust: &Trust, shown: &[CertificateDer<'_>], name: &str) -> Result<(), String> {
     trust
         .examine(shown, Purpose::Server, UnixTime::now())
-        .map_err(|flaw| {
-            let number = flaw.number();
-            format!("upstream SSL certificate verify error: ({number}:{flaw})")
+        .map_err(|error| {
+            let number = error.number();
+            format!("upstream SSL certificate verify error: ({number}:{error})")
         })?;
     if shown
         .first()

@@ -11,10 +11,10 @@ use super::der::{self, BOOLEAN, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE, fiel
 use super::distinguished_name::Name;
 use super::distribution_point::{EVERY_REASON, IssuingPoint, Reasons, reasons_for};
 use super::extensions::{AUTHORITY_KEY_ID, KeyIdentifier};
-use super::flaw::Flaw;
 use super::general_name::GeneralName;
 use super::signature::{PublicKey, is_signed_by};
 use super::time;
+use super::verify_error::VerifyError;
 
 /// One authority's list.
 #[derive(Debug)]
@@ -133,39 +133,44 @@ impl Crl {
         fitting.next().copied()
     }
 
-    fn check_time(&self, now: i64) -> Result<(), Flaw> {
+    fn check_time(&self, now: i64) -> Result<(), VerifyError> {
         match self.next_update {
-            Some(None) => return Err(Flaw::CrlNextUpdateFormat),
-            Some(Some(next)) if next < now => return Err(Flaw::CrlExpired),
+            Some(None) => return Err(VerifyError::CrlNextUpdateFormat),
+            Some(Some(next)) if next < now => return Err(VerifyError::CrlExpired),
             _ => {}
         }
         match self.this_update {
-            None => Err(Flaw::CrlLastUpdateFormat),
-            Some(from) if from > now => Err(Flaw::CrlNotYetValid),
+            None => Err(VerifyError::CrlLastUpdateFormat),
+            Some(from) if from > now => Err(VerifyError::CrlNotYetValid),
             Some(_) => Ok(()),
         }
     }
 
-    /// The last of the flaws that OpenSSL would find.
-    fn check(&self, asked: &Asked<'_>, issuer: &Certificate, serial: &[u8]) -> Result<(), Flaw> {
+    /// The last of the errors that OpenSSL would find.
+    fn check(
+        &self,
+        asked: &RevocationContext<'_>,
+        issuer: &Certificate,
+        serial: &[u8],
+    ) -> Result<(), VerifyError> {
         if self.serials.contains(serial) {
-            return Err(Flaw::Revoked);
+            return Err(VerifyError::Revoked);
         }
         if self.unhandled {
-            return Err(Flaw::CrlCriticalExtension);
+            return Err(VerifyError::CrlCriticalExtension);
         }
         if !self.is_signed_by(issuer, asked) {
-            return Err(Flaw::CrlSignature);
+            return Err(VerifyError::CrlSignature);
         }
         self.check_time(asked.now)?;
         let usage = issuer.extensions.key_usage;
         if usage.is_some_and(|usage| !usage.signs_crls) {
-            return Err(Flaw::NoCrlSigning);
+            return Err(VerifyError::NoCrlSigning);
         }
         Ok(())
     }
 
-    fn is_signed_by(&self, issuer: &Certificate, asked: &Asked<'_>) -> bool {
+    fn is_signed_by(&self, issuer: &Certificate, asked: &RevocationContext<'_>) -> bool {
         let key = PublicKey::parse(&issuer.key);
         key.is_some_and(|key| is_signed_by(&self.der, key, asked.algorithms))
     }
@@ -186,7 +191,7 @@ impl Crl {
 }
 
 /// What lists are asked about, besides a certificate.
-pub(super) struct Asked<'a> {
+pub(super) struct RevocationContext<'a> {
     pub(super) lists: &'a [Crl],
     pub(super) now: i64,
     pub(super) algorithms: &'a WebPkiSupportedAlgorithms,
@@ -199,10 +204,10 @@ pub(super) struct Asked<'a> {
 /// A delta list is never enough, and hides nothing: what it revokes is revoked
 /// besides. OpenSSL takes it for a complete one.
 pub(super) fn check(
-    asked: &Asked<'_>,
+    asked: &RevocationContext<'_>,
     certificate: &Certificate,
     above: &[&Certificate],
-) -> Result<(), Flaw> {
+) -> Result<(), VerifyError> {
     let mut result = Ok(());
     let mut reasons: Reasons = 0;
     while reasons != EVERY_REASON {
@@ -218,14 +223,14 @@ pub(super) fn check(
             Reverse((!list.unhandled, in_force, is_direct, list.this_update))
         });
         let Some((list, issuer, about)) = best else {
-            return Err(Flaw::NoCrl);
+            return Err(VerifyError::NoCrl);
         };
         result = list.check(asked, issuer, &certificate.serial).and(result);
         let mut changes = asked.lists.iter().filter(|own| own.changes(list));
         if changes
             .any(|own| own.serials.contains(&certificate.serial) && own.is_signed_by(issuer, asked))
         {
-            result = Err(Flaw::Revoked);
+            result = Err(VerifyError::Revoked);
         }
         reasons |= about;
     }

@@ -13,7 +13,7 @@ use super::der::{self, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE};
 
 /// Why a key cannot be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum Error {
     #[error("its form is not understood")]
     Malformed,
     #[error("it is encrypted in a way that is not supported")]
@@ -42,28 +42,28 @@ struct Scheme<'a> {
 
 /// Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3) with the first of
 /// `passwords` that fits.
-pub(super) fn decrypt(info: &[u8], passwords: &[Vec<u8>]) -> Result<Vec<u8>, Failure> {
-    let mut rest = der::only(info, SEQUENCE).ok_or(Failure::Malformed)?;
-    let algorithm = der::next(&mut rest, SEQUENCE).ok_or(Failure::Malformed)?;
-    let sealed = der::next(&mut rest, OCTET_STRING).ok_or(Failure::Malformed)?;
+pub(super) fn decrypt(info: &[u8], passwords: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+    let mut rest = der::only(info, SEQUENCE).ok_or(Error::Malformed)?;
+    let algorithm = der::next(&mut rest, SEQUENCE).ok_or(Error::Malformed)?;
+    let sealed = der::next(&mut rest, OCTET_STRING).ok_or(Error::Malformed)?;
     let scheme = Scheme::parse(algorithm)?;
     let opened = passwords
         .iter()
         .find_map(|password| scheme.open(password, sealed));
-    opened.ok_or(Failure::WrongPassword)
+    opened.ok_or(Error::WrongPassword)
 }
 
 impl<'a> Scheme<'a> {
-    fn parse(mut algorithm: &'a [u8]) -> Result<Self, Failure> {
+    fn parse(mut algorithm: &'a [u8]) -> Result<Self, Error> {
         if der::next(&mut algorithm, OBJECT_ID) != Some(PBES2) {
-            return Err(Failure::Unsupported);
+            return Err(Error::Unsupported);
         }
-        let malformed = Failure::Malformed;
+        let malformed = Error::Malformed;
         let mut parts = der::next(&mut algorithm, SEQUENCE).ok_or(malformed)?;
         let mut derivation = der::next(&mut parts, SEQUENCE).ok_or(malformed)?;
         let mut cipher = der::next(&mut parts, SEQUENCE).ok_or(malformed)?;
         if der::next(&mut derivation, OBJECT_ID) != Some(PBKDF2) {
-            return Err(Failure::Unsupported);
+            return Err(Error::Unsupported);
         }
         let mut how = der::next(&mut derivation, SEQUENCE).ok_or(malformed)?;
         let salt = der::next(&mut how, OCTET_STRING).ok_or(malformed)?;
@@ -109,22 +109,22 @@ fn number(digits: &[u8]) -> Option<NonZeroU32> {
     NonZeroU32::new(value).filter(|_| fits)
 }
 
-fn hmac(id: Option<&[u8]>) -> Result<pbkdf2::Algorithm, Failure> {
+fn hmac(id: Option<&[u8]>) -> Result<pbkdf2::Algorithm, Error> {
     match id.map(|id| id.strip_prefix(HMAC)) {
         None | Some(Some([7])) => Ok(pbkdf2::PBKDF2_HMAC_SHA1),
         Some(Some([9])) => Ok(pbkdf2::PBKDF2_HMAC_SHA256),
         Some(Some([10])) => Ok(pbkdf2::PBKDF2_HMAC_SHA384),
         Some(Some([11])) => Ok(pbkdf2::PBKDF2_HMAC_SHA512),
-        _ => Err(Failure::Unsupported),
+        _ => Err(Error::Unsupported),
     }
 }
 
-fn aes(id: &[u8]) -> Result<(&'static Algorithm, usize), Failure> {
+fn aes(id: &[u8]) -> Result<(&'static Algorithm, usize), Error> {
     match id.strip_prefix(AES) {
         Some([2]) => Ok((&AES_128, 16)),
         Some([22]) => Ok((&AES_192, 24)),
         Some([42]) => Ok((&AES_256, 32)),
-        _ => Err(Failure::Unsupported),
+        _ => Err(Error::Unsupported),
     }
 }
 
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         for bytes in [&b""[..], b"\x30\x00", b"\x30\x04\x30\x02\x04\x00"] {
-            assert_eq!(decrypt(bytes, &[]), Err(Failure::Malformed));
+            assert_eq!(decrypt(bytes, &[]), Err(Error::Malformed));
         }
         let other = b"\x30\x07\x30\x03\x06\x01\x2a\x04\x00";
-        assert_eq!(decrypt(other, &[]), Err(Failure::Unsupported));
+        assert_eq!(decrypt(other, &[]), Err(Error::Unsupported));
     }
 }

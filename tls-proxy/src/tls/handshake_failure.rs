@@ -4,10 +4,10 @@ use std::io;
 
 use rustls::{AlertDescription, Error, PeerIncompatible};
 
-use super::accept::Failure;
+use super::accept;
 use crate::metrics::labels::Handshake;
 
-impl Failure {
+impl accept::Error {
     /// What is counted.
     pub(crate) fn reason(&self) -> Handshake {
         match self {
@@ -101,11 +101,11 @@ mod tests {
             (Error::NoApplicationProtocol, Handshake::NoProtocol),
             (Error::General("x".to_owned()), Handshake::Other),
         ] {
-            let failure = Failure::Handshake(io::Error::new(io::ErrorKind::InvalidData, error));
-            assert_eq!(failure.reason(), expected);
+            let error = accept::Error::Handshake(io::Error::new(io::ErrorKind::InvalidData, error));
+            assert_eq!(error.reason(), expected);
         }
-        let gone = Failure::Handshake(io::ErrorKind::UnexpectedEof.into());
+        let gone = accept::Error::Handshake(io::ErrorKind::UnexpectedEof.into());
         assert_eq!(gone.reason(), Handshake::ClientClosed);
-        assert_eq!(Failure::Rejected.reason(), Handshake::Rejected);
+        assert_eq!(accept::Error::Rejected.reason(), Handshake::Rejected);
     }
 }

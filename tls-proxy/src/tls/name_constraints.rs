@@ -8,9 +8,9 @@
 use super::certificate::Certificate;
 use super::der::{self, SEQUENCE, field, fields};
 use super::distinguished_name::{COMMON_NAME, EMAIL_ADDRESS, IA5, attributes, text};
-use super::flaw::Flaw;
 use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
 use super::subtree_match::matches;
+use super::verify_error::VerifyError;
 
 /// Most comparisons of names with constraints for a pair of certificates;
 /// OpenSSL's limit.
@@ -50,19 +50,19 @@ impl NameConstraints {
 
     /// Whether the names of a certificate below are within the constraints.
     /// `is_peer`: it is the peer's own.
-    pub(super) fn check(&self, below: &Certificate, is_peer: bool) -> Result<(), Flaw> {
-        let attributes = attributes(&below.raw_subject).ok_or(Flaw::NameSyntax)?;
+    pub(super) fn check(&self, below: &Certificate, is_peer: bool) -> Result<(), VerifyError> {
+        let attributes = attributes(&below.raw_subject).ok_or(VerifyError::NameSyntax)?;
         let names = attributes.len() + below.extensions.alternative_names.len();
         let constraints = self.permitted.len() + self.excluded.len();
         if names.saturating_mul(constraints) > MOST_COMPARISONS {
-            return Err(Flaw::Unreadable);
+            return Err(VerifyError::Unreadable);
         }
         if !below.subject.is_empty() {
             self.admit(&GeneralName::Directory(below.subject.clone()))?;
         }
         for own in attributes.iter().filter(|own| own.id == EMAIL_ADDRESS) {
             if own.tag != IA5 {
-                return Err(Flaw::NameSyntax);
+                return Err(VerifyError::NameSyntax);
             }
             self.admit(&GeneralName::Email(own.value.to_vec()))?;
         }
@@ -83,19 +83,19 @@ impl NameConstraints {
 
     /// One name: within a permitted subtree, where there is one of its kind,
     /// and in no excluded one.
-    fn admit(&self, name: &GeneralName) -> Result<(), Flaw> {
+    fn admit(&self, name: &GeneralName) -> Result<(), VerifyError> {
         let mut permitted = None;
         for subtree in self.permitted.iter().filter(|it| it.is_about(name)) {
             subtree.check_bounds()?;
             permitted = Some(permitted == Some(true) || matches(name, &subtree.base)?);
         }
         if permitted == Some(false) {
-            return Err(Flaw::NotPermitted);
+            return Err(VerifyError::NotPermitted);
         }
         for subtree in self.excluded.iter().filter(|it| it.is_about(name)) {
             subtree.check_bounds()?;
             if matches(name, &subtree.base)? {
-                return Err(Flaw::Excluded);
+                return Err(VerifyError::Excluded);
             }
         }
         Ok(())
@@ -116,9 +116,9 @@ impl Subtree {
         })
     }
 
-    fn check_bounds(&self) -> Result<(), Flaw> {
+    fn check_bounds(&self) -> Result<(), VerifyError> {
         if self.bounded {
-            Err(Flaw::SubtreeBounds)
+            Err(VerifyError::SubtreeBounds)
         } else {
             Ok(())
         }
@@ -138,11 +138,11 @@ impl Subtree {
 }
 
 /// A common name that could be a host's: labels with a dot among them.
-fn host_in(tag: u8, value: &[u8]) -> Result<Option<Vec<u8>>, Flaw> {
-    let text = text(tag, value).ok_or(Flaw::NameSyntax)?;
+fn host_in(tag: u8, value: &[u8]) -> Result<Option<Vec<u8>>, VerifyError> {
+    let text = text(tag, value).ok_or(VerifyError::NameSyntax)?;
     let host = text.trim_end_matches('\0').as_bytes();
     if host.contains(&0) {
-        return Err(Flaw::NameSyntax);
+        return Err(VerifyError::NameSyntax);
     }
     let is_inner = |index: usize| index > 0 && index + 1 < host.len();
     let is_fit = host.iter().enumerate().all(|(index, byte)| match byte {
@@ -175,7 +175,7 @@ mod tests {
         ] {
             assert_eq!(host(name.as_bytes()), Ok(None), "{name}");
         }
-        assert_eq!(host(b"a.b\0c"), Err(Flaw::NameSyntax));
-        assert_eq!(host_in(4, b"a.b"), Err(Flaw::NameSyntax));
+        assert_eq!(host(b"a.b\0c"), Err(VerifyError::NameSyntax));
+        assert_eq!(host_in(4, b"a.b"), Err(VerifyError::NameSyntax));
     }
 }

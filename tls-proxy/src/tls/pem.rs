@@ -29,7 +29,7 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 
 /// A sentence for the log.
 pub(super) fn describe(error: &Error) -> String {
-    let flaw = match error {
+    let error = match error {
         Error::MissingSectionEnd { .. } => {
             "\"-----BEGIN …-----\" without \"-----END …-----\" on a line of its own"
         }
@@ -40,7 +40,7 @@ pub(super) fn describe(error: &Error) -> String {
         Error::NoItemsFound => "nothing of this kind in it",
         other => return format!("PEM: {other}"),
     };
-    format!("PEM: {flaw}")
+    format!("PEM: {error}")
 }
 
 #[cfg(test)]

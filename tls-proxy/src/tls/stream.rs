@@ -68,7 +68,7 @@ pub(crate) struct TlsStream {
 
 /// Where a session stands when it has looked at what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum ReadState {
     /// It waits for bytes.
     Hungry,
     /// Clear text has come out.
@@ -147,7 +147,7 @@ impl TlsStream {
         &mut self,
         cx: &mut Context<'_>,
         into: Option<&mut ReadBuf<'_>>,
-    ) -> Poll<io::Result<Step>> {
+    ) -> Poll<io::Result<ReadState>> {
         COMMON.with_borrow_mut(|common| {
             let kept = self.inward.len();
             // What finds no room in `into` would have to be kept. `kept` is less
@@ -174,7 +174,7 @@ impl TlsStream {
 
     /// Decrypts what is kept: as much clear text as fits `into` there, or all
     /// of it to be kept.
-    fn decrypt_rest(&mut self, into: Option<&mut ReadBuf<'_>>) -> io::Result<Step> {
+    fn decrypt_rest(&mut self, into: Option<&mut ReadBuf<'_>>) -> io::Result<ReadState> {
         let mut records = std::mem::take(&mut self.inward);
         let mut used = 0;
         let step = self.decrypt(&mut records, &mut used, into);
@@ -193,19 +193,19 @@ impl TlsStream {
         records: &mut [u8],
         used: &mut usize,
         mut into: Option<&mut ReadBuf<'_>>,
-    ) -> io::Result<Step> {
-        let mut came = Step::Hungry;
+    ) -> io::Result<ReadState> {
+        let mut came = ReadState::Hungry;
         loop {
             match self.decrypt_next(records, used, into.as_deref_mut())? {
-                Step::Data => came = Step::Data,
-                Step::Hungry => return Ok(came),
-                Step::Ended => return Ok(Step::Ended),
+                ReadState::Data => came = ReadState::Data,
+                ReadState::Hungry => return Ok(came),
+                ReadState::Ended => return Ok(ReadState::Ended),
             }
             if into
                 .as_deref()
                 .is_some_and(|into| into.remaining() < FRAGMENT)
             {
-                return Ok(Step::Data);
+                return Ok(ReadState::Data);
             }
         }
     }
@@ -217,7 +217,7 @@ impl TlsStream {
         records: &mut [u8],
         used: &mut usize,
         mut into: Option<&mut ReadBuf<'_>>,
-    ) -> io::Result<Step> {
+    ) -> io::Result<ReadState> {
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.session.process_tls_records(&mut records[*used..]);
@@ -233,7 +233,7 @@ impl TlsStream {
                         }
                         self.clear.extend_from_slice(&record.payload[fits..]);
                     }
-                    Some(Step::Data)
+                    Some(ReadState::Data)
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => {
                     encode(data, &mut self.outward)?;
@@ -244,9 +244,9 @@ impl TlsStream {
                     data.done();
                     None
                 }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Step::Ended),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(ReadState::Ended),
                 // Early data is not offered, so this is all there is.
-                Ok(_) => Some(Step::Hungry),
+                Ok(_) => Some(ReadState::Hungry),
                 Err(error) => {
                     *used += discard;
                     self.encode_alert(&mut records[*used..]);
@@ -255,7 +255,7 @@ impl TlsStream {
             };
             *used += discard;
             if let Some(step) = step {
-                self.ended |= step == Step::Ended;
+                self.ended |= step == ReadState::Ended;
                 return Ok(step);
             }
         }
@@ -399,11 +399,11 @@ impl AsyncRead for TlsStream {
             if this.ended || into.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
-            let mut step = Poll::Ready(Ok(Step::Hungry));
+            let mut step = Poll::Ready(Ok(ReadState::Hungry));
             if !this.inward.is_empty() {
                 step = Poll::Ready(this.decrypt_rest(Some(into)));
             }
-            if matches!(step, Poll::Ready(Ok(Step::Hungry))) {
+            if matches!(step, Poll::Ready(Ok(ReadState::Hungry))) {
                 step = if this.inward.len() < RECORD {
                     this.poll_fresh(cx, Some(into))
                 } else {

@@ -2,12 +2,12 @@
 //! section 4.2.1.10, as OpenSSL reads it).
 
 use super::der;
-use super::flaw::Flaw;
 use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
+use super::verify_error::VerifyError;
 
 /// Whether `name` is within `base`, which speaks of names of its kind. What
 /// cannot be compared is an error, so neither permitted nor not excluded.
-pub(super) fn matches(name: &GeneralName, base: &GeneralName) -> Result<bool, Flaw> {
+pub(super) fn matches(name: &GeneralName, base: &GeneralName) -> Result<bool, VerifyError> {
     use GeneralName::{Directory, Dns, Email, Ip, Other, Uri};
     match (name, base) {
         (Directory(name), Directory(base)) => Ok(name.is_within(base)),
@@ -18,7 +18,7 @@ pub(super) fn matches(name: &GeneralName, base: &GeneralName) -> Result<bool, Fl
         }
         (Uri(name), Uri(base)) => is_uri_within(name, base),
         (Ip(name), Ip(base)) => is_ip_within(name, base),
-        _ => Err(Flaw::ConstraintType),
+        _ => Err(VerifyError::ConstraintType),
     }
 }
 
@@ -33,8 +33,8 @@ fn is_dns_within(name: &[u8], base: &[u8]) -> bool {
 }
 
 /// A mailbox, a host, or with a dot in front the hosts of a domain.
-fn is_email_within(name: &[u8], base: &[u8]) -> Result<bool, Flaw> {
-    let (local, host) = split_email(name).ok_or(Flaw::NameSyntax)?;
+fn is_email_within(name: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
+    let (local, host) = split_email(name).ok_or(VerifyError::NameSyntax)?;
     let Some((own, domain)) = split_email(base) else {
         let own = if base.starts_with(b".") { name } else { host };
         return Ok(is_host_within(own, base));
@@ -46,19 +46,19 @@ fn is_email_within(name: &[u8], base: &[u8]) -> Result<bool, Flaw> {
         return Ok(false);
     }
     if own.contains(&0) || local.contains(&0) {
-        return Err(Flaw::NameSyntax);
+        return Err(VerifyError::NameSyntax);
     }
     Ok(own == local && host.eq_ignore_ascii_case(domain))
 }
 
 /// The same for an address beyond ASCII. A base with encoded labels
 /// (`xn--`) would have to be decoded first; nobody is let in by one.
-fn is_international_email_within(value: &[u8], base: &[u8]) -> Result<bool, Flaw> {
+fn is_international_email_within(value: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     const UTF8_STRING: u8 = 0x0c;
-    let name = der::only(value, UTF8_STRING).ok_or(Flaw::NameSyntax)?;
+    let name = der::only(value, UTF8_STRING).ok_or(VerifyError::NameSyntax)?;
     let lower = base.to_ascii_lowercase();
     if base.contains(&0) || lower.windows(4).any(|part| part == b"xn--") {
-        return Err(Flaw::NameSyntax);
+        return Err(VerifyError::NameSyntax);
     }
     is_email_within(name, base)
 }
@@ -81,8 +81,8 @@ fn is_host_within(host: &[u8], base: &[u8]) -> bool {
     host.eq_ignore_ascii_case(base)
 }
 
-fn is_uri_within(uri: &[u8], base: &[u8]) -> Result<bool, Flaw> {
-    let host = host_of(uri).ok_or(Flaw::NameSyntax)?;
+fn is_uri_within(uri: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
+    let host = host_of(uri).ok_or(VerifyError::NameSyntax)?;
     Ok(is_host_within(host, base))
 }
 
@@ -109,9 +109,9 @@ fn host_of(uri: &[u8]) -> Option<&[u8]> {
 }
 
 /// An address and a mask.
-fn is_ip_within(address: &[u8], base: &[u8]) -> Result<bool, Flaw> {
+fn is_ip_within(address: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     if !matches!(address.len(), 4 | 16) || !matches!(base.len(), 8 | 32) {
-        return Err(Flaw::NameSyntax);
+        return Err(VerifyError::NameSyntax);
     }
     if address.len() * 2 != base.len() {
         return Ok(false);
@@ -171,7 +171,10 @@ mod tests {
         ] {
             assert_eq!(within(name, base), Ok(false), "{name} {base}");
         }
-        assert_eq!(within("b.example", "b.example"), Err(Flaw::NameSyntax));
+        assert_eq!(
+            within("b.example", "b.example"),
+            Err(VerifyError::NameSyntax)
+        );
     }
 
     #[test]
@@ -208,10 +211,13 @@ mod tests {
         assert_eq!(is_ip_within(&[10, 1, 2, 3], &base), Ok(true));
         assert_eq!(is_ip_within(&[11, 1, 2, 3], &base), Ok(false));
         assert_eq!(is_ip_within(&[0; 16], &base), Ok(false));
-        assert_eq!(is_ip_within(&[10, 1, 2], &base), Err(Flaw::NameSyntax));
+        assert_eq!(
+            is_ip_within(&[10, 1, 2], &base),
+            Err(VerifyError::NameSyntax)
+        );
         assert_eq!(
             is_ip_within(&[10, 1, 2, 3], &base[..4]),
-            Err(Flaw::NameSyntax)
+            Err(VerifyError::NameSyntax)
         );
     }
 }

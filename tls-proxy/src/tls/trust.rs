@@ -2,7 +2,7 @@
 //!
 //! The chain is built and judged here as OpenSSL does it for nginx: trusted
 //! certificates first, up to one that signed itself. nginx lets every check
-//! run, and tells the last flaw that was found; so does this. Where OpenSSL
+//! run, and reports the last error found; so does this. Where OpenSSL
 //! and this differ, `docs/client-certificates.md` says so.
 
 use std::cmp::Reverse;
@@ -11,9 +11,9 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Authority, Certificate};
-use super::crl::{self, Asked, Crl};
-use super::flaw::Flaw;
+use super::crl::{self, Crl, RevocationContext};
 use super::signature::{PublicKey, has_weak_hash, is_signed_by, is_weak_key};
+use super::verify_error::VerifyError;
 
 /// Who may vouch for a peer, and what is known against it.
 #[derive(Debug)]
@@ -32,18 +32,18 @@ pub(crate) enum Purpose {
     Server,
 }
 
-/// The last flaw that was found, which is the one that nginx tells.
+/// The last error found, which is the one that nginx reports.
 #[derive(Default)]
-struct Findings(Option<Flaw>);
+struct Findings(Option<VerifyError>);
 
 impl Findings {
-    fn add(&mut self, is_wrong: bool, flaw: Flaw) {
+    fn add(&mut self, is_wrong: bool, error: VerifyError) {
         if is_wrong {
-            self.0 = Some(flaw);
+            self.0 = Some(error);
         }
     }
 
-    fn add_result(&mut self, result: Result<(), Flaw>) {
+    fn add_result(&mut self, result: Result<(), VerifyError>) {
         self.0 = result.err().or(self.0);
     }
 }
@@ -64,11 +64,11 @@ impl Trust {
         shown: &[CertificateDer<'_>],
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<(), Flaw> {
+    ) -> Result<(), VerifyError> {
         let read: Option<Vec<_>> = shown.iter().map(|der| Certificate::parse(der)).collect();
         let read = read
             .filter(|read| !read.is_empty())
-            .ok_or(Flaw::Unreadable)?;
+            .ok_or(VerifyError::Unreadable)?;
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let mut found = Findings::default();
         let chain = self.build(&read, now, &mut found);
@@ -95,11 +95,11 @@ impl Trust {
             if top.is_self_signed() {
                 let mut authorities = self.authorities.iter();
                 let known = trusted > 0 || (is_room && authorities.any(|own| own.der == top.der));
-                let flaw = match chain.len() {
-                    1 => Flaw::SelfSigned,
-                    _ => Flaw::SelfSignedInChain,
+                let error = match chain.len() {
+                    1 => VerifyError::SelfSigned,
+                    _ => VerifyError::SelfSignedInChain,
                 };
-                found.add(!known, flaw);
+                found.add(!known, error);
                 return chain;
             }
             let own = is_room.then(|| self.find_authority(top, &chain, now));
@@ -116,8 +116,8 @@ impl Trust {
                 chain.push(issuer);
                 continue;
             }
-            found.add(trusted == 0, Flaw::NoLocalIssuer);
-            found.add(trusted > 0, Flaw::NoIssuer);
+            found.add(trusted == 0, VerifyError::NoLocalIssuer);
+            found.add(trusted > 0, VerifyError::NoIssuer);
             return chain;
         }
     }
@@ -149,7 +149,7 @@ impl Trust {
         if self.lists.is_empty() {
             return;
         }
-        let asked = Asked {
+        let asked = RevocationContext {
             lists: &self.lists,
             now,
             algorithms: &self.algorithms,
@@ -165,25 +165,28 @@ impl Trust {
     fn check_signatures(&self, chain: &[&Certificate], now: i64, found: &mut Findings) {
         let last = chain.len() - 1;
         let is_whole = chain[last].is_self_signed();
-        found.add(!is_whole && last == 0, Flaw::FirstUnverified);
+        found.add(!is_whole && last == 0, VerifyError::FirstUnverified);
         for (index, certificate) in chain.iter().enumerate().rev() {
             if let Some(issuer) = chain.get(index + 1) {
                 let usage = issuer.extensions.key_usage;
                 let signs = usage.is_none_or(|usage| usage.signs_certificates);
-                found.add(!signs, Flaw::NoCertificateSigning);
+                found.add(!signs, VerifyError::NoCertificateSigning);
                 // What is weak has been noted, and is unknown to rustls.
                 let weak = is_weak_key(&issuer.key) || has_weak_hash(&certificate.der);
                 let signed = certificate.is_consistent && self.signed(certificate, issuer);
-                found.add(!weak && !signed, Flaw::Signature);
+                found.add(!weak && !signed, VerifyError::Signature);
             } else if !is_whole && last > 0 {
                 // Without its issuer nothing of it counts.
                 continue;
             }
             let (from, to) = (certificate.not_before, certificate.not_after);
-            found.add(from.is_none(), Flaw::NotBeforeFormat);
-            found.add(from.is_some_and(|time| time > now), Flaw::NotYetValid);
-            found.add(to.is_none(), Flaw::NotAfterFormat);
-            found.add(to.is_some_and(|time| time < now), Flaw::Expired);
+            found.add(from.is_none(), VerifyError::NotBeforeFormat);
+            found.add(
+                from.is_some_and(|time| time > now),
+                VerifyError::NotYetValid,
+            );
+            found.add(to.is_none(), VerifyError::NotAfterFormat);
+            found.add(to.is_some_and(|time| time < now), VerifyError::Expired);
         }
     }
 }
@@ -204,18 +207,18 @@ fn check_extensions(chain: &[&Certificate], purpose: Purpose, found: &mut Findin
     let mut below = 0;
     for (index, certificate) in chain.iter().enumerate() {
         let own = &certificate.extensions;
-        found.add(own.unhandled, Flaw::CriticalExtension);
-        found.add(own.proxy, Flaw::Proxy);
+        found.add(own.unhandled, VerifyError::CriticalExtension);
+        found.add(own.proxy, VerifyError::Proxy);
         let authority = certificate.authority();
         let is_between = index > 0 && index + 1 < chain.len();
         let is_old = authority == Authority::ByOldRules;
         let is_none = index > 0 && authority == Authority::No;
-        found.add(is_none || (is_between && is_old), Flaw::InvalidCa);
+        found.add(is_none || (is_between && is_old), VerifyError::InvalidCa);
         let serves = serves(certificate, purpose, index == 0);
-        found.add((is_none || !serves) && !own.invalid, Flaw::Purpose);
+        found.add((is_none || !serves) && !own.invalid, VerifyError::Purpose);
         if index > 0 {
             let longest = own.path_length.unwrap_or(u32::MAX);
-            found.add(below > longest, Flaw::PathLength);
+            found.add(below > longest, VerifyError::PathLength);
             below += u32::from(!certificate.is_self_issued());
         }
     }
@@ -243,9 +246,15 @@ fn serves(certificate: &Certificate, purpose: Purpose, is_peer: bool) -> bool {
 /// Keys of authorities, and the hashes that they sign.
 fn check_strength(chain: &[&Certificate], found: &mut Findings) {
     for (index, certificate) in chain.iter().enumerate() {
-        found.add(index > 0 && is_weak_key(&certificate.key), Flaw::WeakKey);
+        found.add(
+            index > 0 && is_weak_key(&certificate.key),
+            VerifyError::WeakKey,
+        );
         let is_last = index + 1 == chain.len();
-        found.add(!is_last && has_weak_hash(&certificate.der), Flaw::WeakHash);
+        found.add(
+            !is_last && has_weak_hash(&certificate.der),
+            VerifyError::WeakHash,
+        );
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::group::{Address, Peer, Upstream};
+use crate::config::group::{Peer, PeerAddress, Upstream};
 use crate::config::method;
 use crate::config::method::Method;
 
@@ -41,7 +41,7 @@ pub(crate) struct Hints {
 
 /// How a try with a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum PeerResult {
     Well,
     /// It counts against the peer (`max_fails`).
     Badly,
@@ -114,17 +114,17 @@ impl Balance {
 
     /// A try with the peer has ended; `true` when it is left alone from now
     /// on.
-    pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: Ended) -> bool {
+    pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: PeerResult) -> bool {
         if group.peers.len() == 1 {
             return false;
         }
         if group.transient {
-            return ended == Ended::Badly;
+            return ended == PeerResult::Badly;
         }
         let own = &group.peers[peer];
         let account = &own.account;
         match ended {
-            Ended::Badly => {
+            PeerResult::Badly => {
                 let now = now();
                 account.failed.store(now, Relaxed);
                 account.checked.store(now, Relaxed);
@@ -136,7 +136,7 @@ impl Balance {
                 let _ = account.lowered.fetch_update(Relaxed, Relaxed, lower);
                 fails >= own.max_fails
             }
-            Ended::Well => {
+            PeerResult::Well => {
                 if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
                     account.fails.store(0, Relaxed);
                 }
@@ -173,7 +173,7 @@ fn next_of_family(
     tried: &[usize],
     random: impl FnOnce() -> usize,
 ) -> Option<usize> {
-    let is_ipv4 = |peer: &Peer| matches!(&peer.address, Address::Tcp(own) if own.is_ipv4());
+    let is_ipv4 = |peer: &Peer| matches!(&peer.address, PeerAddress::Tcp(own) if own.is_ipv4());
     let first_ipv6 = group.peers.partition_point(is_ipv4);
     let (start, end) = match tried.len() < first_ipv6 {
         true => (0, first_ipv6),
@@ -350,7 +350,7 @@ mod tests {
             "[2001:db8::1]:80",
             "[2001:db8::2]:80",
         ];
-        let found = found.map(|text| Address::Tcp(text.parse().expect("an address")));
+        let found = found.map(|text| PeerAddress::Tcp(text.parse().expect("an address")));
         let group = Upstream::of_address("name", found.into());
         for (random, expected) in [(0, [0, 1, 2, 3]), (1, [1, 0, 3, 2])] {
             let mut tried = Vec::new();

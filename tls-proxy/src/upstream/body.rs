@@ -11,7 +11,7 @@ use h2::RecvStream;
 
 use super::spooled::Spooled;
 use crate::admission::{BodyFlow, Holder, Waits};
-use crate::http1::body::{Decoder, Step};
+use crate::http1::body::{Decoder, Progress};
 use crate::metrics;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
@@ -37,12 +37,12 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    fn poll_data(&mut self) -> Poll<Option<Result<Bytes, Fault>>> {
+    fn poll_data(&mut self) -> Poll<Option<Result<Bytes, Error>>> {
         if self.at >= self.file.length() {
             return Poll::Ready(None);
         }
         let read = self.file.read(self.at);
-        Poll::Ready(Some(read.map_err(|_| Fault::Lost).inspect(|data| {
+        Poll::Ready(Some(read.map_err(|_| Error::Lost).inspect(|data| {
             self.at += data.len() as u64;
         })))
     }
@@ -50,7 +50,7 @@ impl FileReader {
 
 /// Why the rest of a body will not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum Error {
     #[error("client sent invalid chunked body")]
     Invalid,
     #[error("client prematurely closed connection")]
@@ -63,7 +63,7 @@ pub(crate) enum Fault {
     Lost,
 }
 
-impl Fault {
+impl Error {
     /// nginx's status for it.
     pub(crate) fn status(self) -> u16 {
         match self {
@@ -119,7 +119,7 @@ impl RequestBody {
     }
 
     /// The next piece; `None` at the end.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
             Self::None => Poll::Ready(None),
             Self::Http1(body) => body.poll_data(cx),
@@ -162,19 +162,19 @@ impl Meter {
         }
     }
 
-    fn count(&mut self, data: &Bytes) -> Result<(), Fault> {
+    fn count(&mut self, data: &Bytes) -> Result<(), Error> {
         self.timer.progress();
         self.holder.goes_on();
         self.taken += data.len() as u64;
         let fits = self.bounds.size == 0 || self.taken <= self.bounds.size;
-        if fits { Ok(()) } else { Err(Fault::TooLarge) }
+        if fits { Ok(()) } else { Err(Error::TooLarge) }
     }
 
     /// Nothing has come yet: how long is that fine?
-    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         self.holder.wait(Waits::Body, self.taken);
         ready!(self.timer.poll(cx, self.bounds.pause));
-        Poll::Ready(Some(Err(Fault::TimedOut)))
+        Poll::Ready(Some(Err(Error::TimedOut)))
     }
 }
 
@@ -211,11 +211,11 @@ impl Http1Body {
         self.go_ahead.is_some()
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let mut wire = self.wire.borrow_mut();
         if let Some(text) = &mut self.go_ahead {
             if ready!(wire.poll_send(cx, text)).is_err() {
-                return Poll::Ready(Some(Err(Fault::Gone)));
+                return Poll::Ready(Some(Err(Error::Gone)));
             }
             self.go_ahead = None;
         }
@@ -228,16 +228,16 @@ impl Http1Body {
             let step = self.decoder.step(&mut wire.inbound, ended);
             self.whole.set(self.decoder.is_done());
             match step {
-                Ok(Step::Data(data)) => {
+                Ok(Progress::Data(data)) => {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
-                Ok(Step::End(_)) => {
+                Ok(Progress::End(_)) => {
                     self.meter.holder.goes_on();
                     return Poll::Ready(None);
                 }
-                Err(_) if ended => return Poll::Ready(Some(Err(Fault::Gone))),
-                Err(_) => return Poll::Ready(Some(Err(Fault::Invalid))),
-                Ok(Step::Starved) => match wire.poll_fill(cx) {
+                Err(_) if ended => return Poll::Ready(Some(Err(Error::Gone))),
+                Err(_) => return Poll::Ready(Some(Err(Error::Invalid))),
+                Ok(Progress::Starved) => match wire.poll_fill(cx) {
                     // The end of the stream shows in the next step.
                     Poll::Ready(_) => {}
                     Poll::Pending => {
@@ -284,7 +284,7 @@ impl Http2Body {
     }
 
     /// Trailer fields of requests are not asked for: they end here, as in nginx.
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         if self.done {
             return Poll::Ready(None);
         }
@@ -298,7 +298,7 @@ impl Http2Body {
                 self.meter.holder.goes_on();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Fault::Gone))),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Error::Gone))),
             Poll::Ready(Some(Ok(data))) => {
                 // The client may send as much again. It fails where the stream
                 // has been reset, which the next look tells.

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::balance::Lease;
 use crate::config::LocationId;
-use crate::config::group::Address;
+use crate::config::group::PeerAddress;
 use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
@@ -22,7 +22,7 @@ use crate::tls::connector::Secured;
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
     pub(crate) wire: BufferedStream<UpstreamStream>,
-    pub(crate) address: Address,
+    pub(crate) address: PeerAddress,
     /// How it is secured; none in clear text.
     pub(crate) secured: Option<Secured>,
     /// Requests it has carried.
@@ -74,18 +74,18 @@ pub(crate) enum UpstreamStream {
 impl UpstreamConnection {
     /// Connects to a peer.
     pub(crate) async fn connect(
-        address: &Address,
+        address: &PeerAddress,
         secured: Option<Secured>,
         location: LocationId,
         outgoing: Outgoing,
     ) -> io::Result<Self> {
         let mut stream = match address {
-            Address::Tcp(address) => {
+            PeerAddress::Tcp(address) => {
                 let stream = outgoing.connect(*address).await?;
                 stream.set_nodelay(true)?;
                 UpstreamStream::Tcp(stream)
             }
-            Address::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
+            PeerAddress::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
         };
         if let Some(secured) = &secured {
             let tls = secured

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::body::{Fault, RequestBody};
+use super::body::{self, RequestBody};
 use super::connection::UpstreamConnection;
 use crate::http1::chunked;
-use crate::http1::response_head::{self, Malformed, ResponseHead};
+use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::Version;
 use crate::time::timer::Timer;
 
@@ -36,12 +36,12 @@ pub(crate) struct Upload {
     refused: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The client's own fault.
+pub(crate) enum Error {
+    /// The client caused it.
     #[error(transparent)]
-    Client(#[from] Fault),
+    Client(#[from] body::Error),
     #[error("{0}")]
     Io(io::Error),
     /// The proxy's own certificate, which the request names, cannot be used.
@@ -52,7 +52,7 @@ pub(crate) enum Failure {
     #[error("upstream timed out (110: Connection timed out) while {0}")]
     TimedOut(&'static str),
     #[error("{0} while reading response header from upstream")]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] response_head::Error),
 }
 
 /// The time-outs of an exchange.
@@ -115,7 +115,7 @@ impl Upload {
         &mut self,
         link: &mut UpstreamConnection,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Fault>> {
+    ) -> Poll<Result<(), body::Error>> {
         while !self.done {
             if self.sending {
                 match ready!(link.wire.poll_send(cx, &mut self.out)) {
@@ -138,7 +138,7 @@ impl Upload {
                     out.into()
                 }
                 Some(Ok(data)) => data,
-                Some(Err(fault)) => return Poll::Ready(Err(fault)),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
                 None if self.chunked => {
                     self.chunked = false;
                     Bytes::from_static(b"0\r\n\r\n")
@@ -159,7 +159,7 @@ impl Upload {
 impl Exchange {
     /// Sends the request and reads the head of the response; interim responses
     /// (RFC 9110, section 15.2) but `101` are read over.
-    pub(crate) async fn head(&mut self) -> Result<ResponseHead, Failure> {
+    pub(crate) async fn head(&mut self) -> Result<ResponseHead, Error> {
         for _ in 0..=MOST_INTERIM {
             let head = poll_fn(|cx| self.poll_head(cx)).await?;
             if head.status == 101 || head.status >= 200 {
@@ -167,16 +167,16 @@ impl Exchange {
                 return Ok(head);
             }
             if head.version < Version::Http11 {
-                return Err(Malformed::Interim.into());
+                return Err(response_head::Error::Interim.into());
             }
         }
-        Err(Malformed::Interims.into())
+        Err(response_head::Error::Interims.into())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
         let sent = self.link.wire.sent;
-        if let Poll::Ready(Err(fault)) = self.upload.poll(&mut self.link, cx) {
-            return Poll::Ready(Err(fault.into()));
+        if let Poll::Ready(Err(error)) = self.upload.poll(&mut self.link, cx) {
+            return Poll::Ready(Err(error.into()));
         }
         if self.link.wire.sent != sent {
             self.timer.progress();
@@ -187,11 +187,11 @@ impl Exchange {
                 return Poll::Ready(Ok(head));
             }
             match self.link.wire.poll_fill(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Failure::Closed)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Closed)),
                 // As in nginx the head has its time as a whole, or it could come
                 // byte by byte for ever.
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Io(error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Io(error))),
                 Poll::Pending => break,
             }
         }
@@ -204,6 +204,6 @@ impl Exchange {
             (self.limits.send, "sending request to upstream")
         };
         ready!(self.timer.poll(cx, limit));
-        Poll::Ready(Err(Failure::TimedOut(doing)))
+        Poll::Ready(Err(Error::TimedOut(doing)))
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::connection::UpstreamConnection;
 use crate::admission::{Admission, Permit};
 use crate::config::LocationId;
-use crate::config::group::{Address, Upstream};
+use crate::config::group::{PeerAddress, Upstream};
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
 
@@ -40,7 +40,7 @@ struct Idle {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) group: &'a Arc<Upstream>,
-    pub(crate) address: &'a Address,
+    pub(crate) address: &'a PeerAddress,
     /// Clear text, and each way of TLS, keep to themselves.
     pub(crate) secured: Option<&'a Secured>,
     /// A group's connections are each location's own (`keepalive … local`).

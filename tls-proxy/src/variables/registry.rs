@@ -26,13 +26,13 @@ const FIXED_FIELDS: [&str; 9] = [
 
 /// How a variable gets its value. It is computed from a request, which a configuration
 /// knows nothing of: who defines a variable and who evaluates it agree on the type.
-pub(crate) trait Definition: Any + Debug + Send + Sync {}
+pub(crate) trait VariableDefinition: Any + Debug + Send + Sync {}
 
-impl<T: Any + Debug + Send + Sync> Definition for T {}
+impl<T: Any + Debug + Send + Sync> VariableDefinition for T {}
 
-impl dyn Definition {
+impl dyn VariableDefinition {
     /// The definition, where it is of this type.
-    pub(crate) fn downcast<T: Definition>(&self) -> Option<&T> {
+    pub(crate) fn downcast<T: VariableDefinition>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }
 }
@@ -42,8 +42,8 @@ impl dyn Definition {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     /// nginx's own by their names, and by how their names begin.
-    fixed: HashMap<&'static str, &'static dyn Definition>,
-    families: Vec<(&'static str, &'static dyn Definition)>,
+    fixed: HashMap<&'static str, &'static dyn VariableDefinition>,
+    families: Vec<(&'static str, &'static dyn VariableDefinition)>,
     /// What to do instead of using a variable of a module that is not here.
     instead_of: Option<fn(&str) -> Option<&'static str>>,
     slots: HashMap<String, usize>,
@@ -66,15 +66,15 @@ pub(crate) enum Source {
     /// Nothing yet.
     Unknown,
     /// nginx itself, until a line of the configuration gives another.
-    Known(&'static dyn Definition),
+    Known(&'static dyn VariableDefinition),
     /// The same of one of a family, and how its name goes on.
-    Family(&'static dyn Definition, Box<[u8]>),
+    Family(&'static dyn VariableDefinition, Box<[u8]>),
     /// `set`; using it before is worth a warning.
     Set,
     /// A named group of a regular expression.
     Captured,
     /// `map`, `geo`, `split_clients`.
-    Computed(Box<dyn Definition>),
+    Computed(Box<dyn VariableDefinition>),
 }
 
 impl Registry {
@@ -82,8 +82,8 @@ impl Registry {
     /// `families` those whose names begin so and go on as a configuration likes.
     /// `instead_of` says what to do instead of using one of a module that is not here.
     pub(crate) fn new(
-        fixed: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
-        families: impl Iterator<Item = (&'static str, &'static dyn Definition)>,
+        fixed: impl Iterator<Item = (&'static str, &'static dyn VariableDefinition)>,
+        families: impl Iterator<Item = (&'static str, &'static dyn VariableDefinition)>,
         instead_of: fn(&str) -> Option<&'static str>,
     ) -> Self {
         Self {
@@ -178,7 +178,7 @@ impl Registry {
         &mut self,
         name: &str,
         at: &Position,
-        computed: Box<dyn Definition>,
+        computed: Box<dyn VariableDefinition>,
     ) -> Result<(), Problem> {
         let slot = self.make(name, at)?;
         self.made[slot].source = Source::Computed(computed);

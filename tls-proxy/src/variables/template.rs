@@ -1,6 +1,6 @@
 //! Strings with variables, compiled once.
 
-use super::registry::{Definition, Registry};
+use super::registry::{Registry, VariableDefinition};
 use bytes::Bytes;
 
 use crate::conf::{Problem, Word};
@@ -9,7 +9,7 @@ use crate::conf::{Problem, Word};
 #[derive(Clone, Debug)]
 pub(crate) enum Variable {
     /// One of nginx's fixed names.
-    Known(&'static dyn Definition),
+    Known(&'static dyn VariableDefinition),
     /// `$1` to `$9`: a group of the last regular expression that matched.
     Capture(usize),
     /// A variable the configuration itself makes (`set`, `map`, a named
@@ -19,10 +19,10 @@ pub(crate) enum Variable {
 
 /// A string that may hold variables.
 #[derive(Clone, Debug, Default)]
-pub struct Template(Box<[Part]>);
+pub struct Template(Box<[TemplatePart]>);
 
 #[derive(Clone, Debug)]
-pub(crate) enum Part {
+pub(crate) enum TemplatePart {
     Text(Box<[u8]>),
     Variable(Variable),
 }
@@ -40,7 +40,7 @@ impl Template {
                     format!("invalid variable name in \"{}\"", word.text),
                 )
             })?;
-            parts.push(Part::Variable(registry.resolve(name, &word.at)));
+            parts.push(TemplatePart::Variable(registry.resolve(name, &word.at)));
             rest = after;
         }
         push_text(&mut parts, rest);
@@ -49,34 +49,34 @@ impl Template {
 
     /// A variable alone.
     pub(crate) fn variable(variable: Variable) -> Self {
-        Self([Part::Variable(variable)].into())
+        Self([TemplatePart::Variable(variable)].into())
     }
 
     /// The parts, for those who treat text and values differently.
-    pub(crate) fn parts(&self) -> &[Part] {
+    pub(crate) fn parts(&self) -> &[TemplatePart] {
         &self.0
     }
 
     /// Whether its value depends on the request.
     pub(crate) fn has_variables(&self) -> bool {
         let mut parts = self.0.iter();
-        parts.any(|part| matches!(part, Part::Variable(_)))
+        parts.any(|part| matches!(part, TemplatePart::Variable(_)))
     }
 
     /// The string, where it has no variables.
     pub(crate) fn fixed(&self) -> Option<Bytes> {
         let parts = self.0.iter().map(|part| match part {
-            Part::Text(text) => Some(&text[..]),
-            Part::Variable(_) => None,
+            TemplatePart::Text(text) => Some(&text[..]),
+            TemplatePart::Variable(_) => None,
         });
         let texts: Option<Vec<&[u8]>> = parts.collect();
         texts.map(|texts| texts.concat().into())
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     if !text.is_empty() {
-        parts.push(Part::Text(text.as_bytes().into()));
+        parts.push(TemplatePart::Text(text.as_bytes().into()));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::request::response::Refusal;
 use crate::request::{Request, error_log};
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::{Made, Registry, Source};
-use crate::variables::template::{Part, Template, Variable};
+use crate::variables::template::{Template, TemplatePart, Variable};
 
 impl Variable {
     /// What computes it, where it is one of nginx's fixed names.
@@ -39,8 +39,8 @@ impl Template {
         self.settle(request);
         for part in self.parts() {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Variable(variable) => {
+                TemplatePart::Text(text) => out.extend_from_slice(text),
+                TemplatePart::Variable(variable) => {
                     variable.evaluate(request, out);
                 }
             }
@@ -51,12 +51,13 @@ impl Template {
     /// it writes any of it, so a `$1` in front means the groups of a `map`
     /// behind.
     pub(crate) fn settle(&self, request: &Request) {
-        let is_group = |part: &Part| matches!(part, Part::Variable(Variable::Capture(_)));
+        let is_group =
+            |part: &TemplatePart| matches!(part, TemplatePart::Variable(Variable::Capture(_)));
         let Some(first) = self.parts().iter().position(is_group) else {
             return;
         };
         for part in &self.parts()[first..] {
-            if let Part::Variable(variable @ Variable::User(_)) = part {
+            if let TemplatePart::Variable(variable @ Variable::User(_)) = part {
                 variable.evaluate(request, &mut Vec::new());
             }
         }

@@ -8,7 +8,7 @@ mod ssl;
 
 use crate::conf::{Position, Problem};
 use crate::request::Request;
-use crate::variables::registry::{Definition, Registry};
+use crate::variables::registry::{Registry, VariableDefinition};
 
 /// Writes a variable's value for this request; `false` when it has none.
 pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;
@@ -56,8 +56,8 @@ impl Tables {
         let fixed = known::all().chain(self.fixed.iter().copied().flatten());
         let families = known::FAMILIES.iter().chain(self.families.iter().copied());
         Registry::new(
-            fixed.map(|own: &'static Fixed| (own.0, own as &'static dyn Definition)),
-            families.map(|own| (own.prefix, own as &'static dyn Definition)),
+            fixed.map(|own: &'static Fixed| (own.0, own as &'static dyn VariableDefinition)),
+            families.map(|own| (own.prefix, own as &'static dyn VariableDefinition)),
             self.instead_of,
         )
     }

@@ -60,7 +60,7 @@ pub(super) fn parse_ignored(
 
 /// What an answer's fields tell the proxy.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct AccelFields {
     /// `X-Accel-Redirect`: a path or a named location to serve instead.
     pub(crate) redirect: Option<Bytes>,
     /// `X-Accel-Limit-Rate`: bytes in a second.
@@ -72,11 +72,11 @@ pub(crate) struct Told {
 }
 
 /// Reads what an answer tells the proxy.
-pub(crate) fn read(fields: &Fields, ignored: Ignored) -> Told {
+pub(crate) fn read(fields: &Fields, ignored: Ignored) -> AccelFields {
     let own = |value: &[u8]| Bytes::copy_from_slice(value);
     let first = |name| ignored.heard(name, fields).next().map(own);
     let buffering = ignored.heard("X-Accel-Buffering", fields);
-    Told {
+    AccelFields {
         redirect: first("X-Accel-Redirect"),
         rate: first("X-Accel-Limit-Rate").filter(|value| is_number(value)),
         buffering: buffering.filter_map(yes_or_no).last(),

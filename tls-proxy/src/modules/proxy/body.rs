@@ -17,7 +17,7 @@ use crate::modules::client_body;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
-use crate::upstream::body::{Bounds, Fault, RequestBody};
+use crate::upstream::body::{self, Bounds, RequestBody};
 use crate::upstream::spooled::{After, Folder, Spooled};
 
 /// Bytes of a body that are looked at before an unbuffered request is sent.
@@ -79,7 +79,7 @@ impl Body {
             _ if buffering || whole => read_up_to(request, &mut rest, room, &mut begun).await,
             _ => read_at_hand(&mut rest, &mut begun).await,
         };
-        read.map_err(|fault| refuse_body(request, fault))?;
+        read.map_err(|error| refuse_body(request, error))?;
         if spools && !rest.is_done() {
             if let Some(file) = create_file(request, Level::Warn) {
                 request.body = rest;
@@ -88,7 +88,7 @@ impl Body {
             }
             if whole {
                 let read = read_up_to(request, &mut rest, u64::MAX, &mut begun).await;
-                read.map_err(|fault| refuse_body(request, fault))?;
+                read.map_err(|error| refuse_body(request, error))?;
             }
         }
         let framing = match request.framing {
@@ -213,7 +213,7 @@ async fn write_to(
     body.bound(bounds(core));
     let mut next = Some(Ok(begun.freeze()));
     while let Some(piece) = next {
-        let piece = piece.map_err(|fault| refuse_body(request, fault))?;
+        let piece = piece.map_err(|error| refuse_body(request, error))?;
         file.append(&piece).map_err(|error| {
             let reason = crate::conf::reason(&error);
             let what = format!("write() \"{}\" failed ({reason})", file.path().display());
@@ -236,7 +236,7 @@ async fn read_up_to(
     body: &mut RequestBody,
     room: u64,
     begun: &mut BytesMut,
-) -> Result<(), Fault> {
+) -> Result<(), body::Error> {
     let mut counted = TRANSFER;
     while (begun.len() as u64) < room && !body.is_done() {
         // With as much again, since it is copied while it grows.
@@ -248,7 +248,7 @@ async fn read_up_to(
         }
         match poll_fn(|cx| body.poll_data(cx)).await {
             Some(Ok(data)) => begun.extend_from_slice(&data),
-            Some(Err(fault)) => return Err(fault),
+            Some(Err(error)) => return Err(error),
             None => break,
         }
     }
@@ -256,12 +256,12 @@ async fn read_up_to(
 }
 
 /// Takes what has come of the body already and waits for nothing.
-async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<(), Fault> {
+async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<(), body::Error> {
     poll_fn(|cx| {
         while !body.is_done() && begun.len() < AT_HAND {
             match body.poll_data(cx) {
                 Poll::Ready(Some(Ok(data))) => begun.extend_from_slice(&data),
-                Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
@@ -271,14 +271,16 @@ async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<()
 }
 
 /// The client's body cannot be read.
-pub(super) fn refuse_body(request: &Request, fault: Fault) -> Refusal {
-    let level = match fault {
-        Fault::Gone | Fault::TimedOut => Level::Info,
-        Fault::Invalid | Fault::TooLarge | Fault::Lost => Level::Error,
+pub(super) fn refuse_body(request: &Request, error: body::Error) -> Refusal {
+    let level = match error {
+        body::Error::Gone | body::Error::TimedOut => Level::Info,
+        body::Error::Invalid | body::Error::TooLarge | body::Error::Lost => Level::Error,
     };
-    error_log::request(request, level, fault);
-    match fault {
-        Fault::Gone | Fault::TimedOut => Refusal::silent(fault.status()),
-        Fault::Invalid | Fault::TooLarge | Fault::Lost => Refusal::closing(fault.status()),
+    error_log::request(request, level, error);
+    match error {
+        body::Error::Gone | body::Error::TimedOut => Refusal::silent(error.status()),
+        body::Error::Invalid | body::Error::TooLarge | body::Error::Lost => {
+            Refusal::closing(error.status())
+        }
     }
 }

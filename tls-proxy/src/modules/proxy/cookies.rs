@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::redirect::{Found, duplicate};
+use super::redirect::{RewritePattern, duplicate};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
@@ -14,22 +14,22 @@ use crate::variables::template::Template;
 /// What the directives keep for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    domains: Option<Arc<[Rule]>>,
-    paths: Option<Arc<[Rule]>>,
+    domains: Option<Arc<[CookieRule]>>,
+    paths: Option<Arc<[CookieRule]>>,
     flags: Option<Arc<[Flags]>>,
 }
 
 /// A line of `proxy_cookie_domain` or `proxy_cookie_path`.
 #[derive(Clone, Debug)]
-struct Rule {
-    found: Found,
+struct CookieRule {
+    found: RewritePattern,
     to: Template,
 }
 
 /// A line of `proxy_cookie_flags`.
 #[derive(Clone, Debug)]
 struct Flags {
-    name: Found,
+    name: RewritePattern,
     flags: Box<[Template]>,
 }
 
@@ -90,22 +90,22 @@ fn parse_rule(
     from: &Word,
     to: &Word,
     caseless: bool,
-) -> Result<Rule, Problem> {
+) -> Result<CookieRule, Problem> {
     let variables = &mut scope.draft.variables;
-    let found = Found::parse(from, caseless, variables)?;
+    let found = RewritePattern::parse(from, caseless, variables)?;
     let to = Template::compile(to, variables)?;
-    Ok(Rule { found, to })
+    Ok(CookieRule { found, to })
 }
 
-type ParseRule = fn(&mut Scope<'_>, &Word, &Word) -> Result<Rule, Problem>;
+type ParseRule = fn(&mut Scope<'_>, &Word, &Word) -> Result<CookieRule, Problem>;
 
 /// The lines so far and this one; none is `off`.
 fn add(
     scope: &mut Scope<'_>,
     directive: &Directive,
-    before: Option<Arc<[Rule]>>,
+    before: Option<Arc<[CookieRule]>>,
     rule: ParseRule,
-) -> Result<Option<Arc<[Rule]>>, Problem> {
+) -> Result<Option<Arc<[CookieRule]>>, Problem> {
     let before = match before {
         _ if scope.first_here => Vec::new(),
         Some(rules) => rules.to_vec(),
@@ -134,7 +134,7 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         [word] if word.text == "off" => return Err(duplicate(directive)),
         [word] => return Err(arguments::invalid_parameter(word)),
         [name, flags @ ..] => {
-            let name = Found::parse(name, true, variables)?;
+            let name = RewritePattern::parse(name, true, variables)?;
             let flags = flags.iter().map(|word| Template::compile(word, variables));
             let line = Flags {
                 name,
@@ -202,15 +202,21 @@ pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Domains are compared whole, in any case and without a leading dot.
-fn replace_domain(rules: Option<&[Rule]>, request: &Request, value: &[u8]) -> Option<Vec<u8>> {
+fn replace_domain(
+    rules: Option<&[CookieRule]>,
+    request: &Request,
+    value: &[u8],
+) -> Option<Vec<u8>> {
     let mut rules = rules?.iter();
     let bare = value.strip_prefix(b".").unwrap_or(value);
     rules.find_map(|rule| match &rule.found {
-        Found::Prefix(from) => from.evaluate(request).eq_ignore_ascii_case(bare).then(|| {
-            let dot = &value[..value.len() - bare.len()];
-            [dot, &rule.to.evaluate(request)].concat()
-        }),
-        Found::Pattern(_) => rule.found.replace(&rule.to, request, value),
+        RewritePattern::Prefix(from) => {
+            from.evaluate(request).eq_ignore_ascii_case(bare).then(|| {
+                let dot = &value[..value.len() - bare.len()];
+                [dot, &rule.to.evaluate(request)].concat()
+            })
+        }
+        RewritePattern::Pattern(_) => rule.found.replace(&rule.to, request, value),
     })
 }
 
@@ -219,8 +225,8 @@ fn change_flags(rules: Option<&[Flags]>, request: &Request, parts: &mut Vec<Attr
         return false;
     };
     let found = rules.iter().find(|rule| match &rule.name {
-        Found::Prefix(name) => name.evaluate(request).eq_ignore_ascii_case(&cookie.name),
-        Found::Pattern(matcher) => matcher.matches(request, &cookie.name).unwrap_or(false),
+        RewritePattern::Prefix(name) => name.evaluate(request).eq_ignore_ascii_case(&cookie.name),
+        RewritePattern::Pattern(matcher) => matcher.matches(request, &cookie.name).unwrap_or(false),
     });
     let Some(found) = found else { return false };
     let wanted = found.flags.iter().map(|flag| flag.evaluate(request));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::settings::Settings;
-use crate::message::fields::{Fields, Names, is_hop_by_hop};
+use crate::message::fields::{FieldNameFilter, Fields, is_hop_by_hop};
 
 /// Fields of which nginx takes the first and ignores the others; a second
 /// `Content-Length` or `Transfer-Encoding` makes the response invalid.
@@ -25,7 +25,7 @@ const SENT_ONCE: [&str; 12] = [
 /// Takes out of a response's fields what nginx ignores: the second and later ones
 /// of those that a response has once.
 pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Vec<(Bytes, Bytes)> {
-    const NAMES: Names = Names::of(&SENT_ONCE);
+    const NAMES: FieldNameFilter = FieldNameFilter::of(&SENT_ONCE);
     fields.keep_first(&SENT_ONCE, NAMES)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
         "x-accel-buffering",
         "x-accel-charset",
     ];
-    const HIDDEN_NAMES: Names = Names::of(&HIDDEN);
+    const HIDDEN_NAMES: FieldNameFilter = FieldNameFilter::of(&HIDDEN);
     let is = |own: &str| own.as_bytes().eq_ignore_ascii_case(name);
     let hidden = match HIDDEN_NAMES.may_have(name) {
         true => HIDDEN.iter().position(|own| is(own)),

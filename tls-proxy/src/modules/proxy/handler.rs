@@ -9,13 +9,13 @@ use bytes::Bytes;
 
 use super::body::{Body, refuse_body};
 use super::response::translate;
-use super::{Chosen, Settings, buffers};
+use super::{SelectedUpstream, Settings, buffers};
 use crate::config::method::Method;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Framing;
 use crate::metrics;
-use crate::metrics::labels::Upstream as Trouble;
+use crate::metrics::labels::UpstreamError;
 use crate::modules::proxy;
 use crate::modules::proxy_ssl;
 use crate::request::error_log;
@@ -23,9 +23,9 @@ use crate::request::response::{Refusal, Response};
 use crate::request::source::Source as _;
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
-use crate::upstream::balance::{Ended, Hints, Lease};
+use crate::upstream::balance::{Hints, Lease, PeerResult};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
-use crate::upstream::exchange::{Exchange, Failure, Limits, Upload};
+use crate::upstream::exchange::{self, Exchange, Limits, Upload};
 use crate::upstream::pool::Wanted;
 use crate::upstream::target::Scheme;
 
@@ -45,7 +45,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     request.proxy = Some(pass.to.clone());
     let chosen = proxy::choose(pass, request).await;
     let chosen = chosen.map_err(|(status, reason)| {
-        metrics::upstream_failed(Trouble::Resolve);
+        metrics::upstream_failed(UpstreamError::Resolve);
         error_log::request(request, Level::Error, reason);
         Refusal::new(status)
     })?;
@@ -83,7 +83,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
 
 /// The head for the upstream, in no more memory than it takes: it is kept until
 /// there is an answer.
-fn head_of(request: &Request, chosen: &Chosen, framing: Framing) -> Box<[u8]> {
+fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Box<[u8]> {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
     out.reserve(LIKELY_HEAD);
@@ -96,7 +96,7 @@ fn head_of(request: &Request, chosen: &Chosen, framing: Framing) -> Box<[u8]> {
 /// The tries of one request.
 struct Tries<'a> {
     settings: &'a Settings,
-    chosen: Chosen,
+    chosen: SelectedUpstream,
     /// The same for all tries.
     head: Box<[u8]>,
     body: Body,
@@ -123,7 +123,7 @@ impl Tries<'_> {
                     let group = Tried::Group(self.chosen.group.name.clone());
                     request.attempts.push(Attempt::new(group));
                     note_end(request, last);
-                    metrics::upstream_failed(Trouble::NoLivePeer);
+                    metrics::upstream_failed(UpstreamError::NoLivePeer);
                     let what = "no live upstreams while connecting to upstream";
                     error_log::request(request, Level::Error, what);
                 }
@@ -134,15 +134,19 @@ impl Tries<'_> {
             let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
             let ended = match &result {
                 // What a peer does not find or allow says nothing of its health.
-                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => Ended::Badly,
-                Ok(_) | Err(Failure::Client(_) | Failure::Certificate(_)) => Ended::Well,
-                Err(_) => Ended::Badly,
+                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => {
+                    PeerResult::Badly
+                }
+                Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
+                    PeerResult::Well
+                }
+                Err(_) => PeerResult::Badly,
             };
             if worker.balance.report(&self.chosen.group, peer, ended) {
                 let what = "upstream server temporarily disabled while connecting to upstream";
                 error_log::request(request, Level::Warn, what);
             }
-            let failure = match result {
+            let error = match result {
                 Ok(mut answer) if wanted_next => {
                     last = answer.status;
                     if let Some(body) = answer.content.answer() {
@@ -151,15 +155,15 @@ impl Tries<'_> {
                     continue;
                 }
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Client(fault)) => return Err(refuse_body(request, fault)),
-                Err(failure) => failure,
+                Err(exchange::Error::Client(error)) => return Err(refuse_body(request, error)),
+                Err(error) => error,
             };
-            metrics::upstream_failed(failure.trouble(last_unsent(request)));
-            let is_own = matches!(failure, Failure::Certificate(_));
-            note_end(request, if is_own { 0 } else { failure.status() });
-            error_log::request(request, Level::Error, &failure);
-            last = failure.status();
-            if !self.may_retry(request, &failure) {
+            metrics::upstream_failed(error.reason(last_unsent(request)));
+            let is_own = matches!(error, exchange::Error::Certificate(_));
+            note_end(request, if is_own { 0 } else { error.status() });
+            error_log::request(request, Level::Error, &error);
+            last = error.status();
+            if !self.may_retry(request, &error) {
                 return Err(Refusal::new(last));
             }
         }
@@ -172,7 +176,7 @@ impl Tries<'_> {
         request: &mut Request,
         peer: usize,
         lease: Option<Lease>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, exchange::Error> {
         let worker = request.connection.worker.clone();
         // It outlives a kept connection that turns out to have died.
         let lease = lease.map(Rc::new);
@@ -187,7 +191,7 @@ impl Tries<'_> {
         let secured = match self.chosen.to.scheme {
             Scheme::Http => None,
             Scheme::Https => proxy_ssl::secured(request, &self.chosen.to)
-                .map_err(|problem| Failure::Certificate(problem.message))?,
+                .map_err(|problem| exchange::Error::Certificate(problem.message))?,
         };
         let location = request.location;
         let wanted = Wanted {
@@ -199,12 +203,12 @@ impl Tries<'_> {
         if let Some(mut link) = worker.pool.take(&wanted, began) {
             link.lease = lease.clone();
             match self.exchange(request, link).await {
-                Err(failure @ (Failure::Closed | Failure::Io(_)))
+                Err(error @ (exchange::Error::Closed | exchange::Error::Io(_)))
                     if self.is_repeatable(request) =>
                 {
-                    metrics::upstream_failed(Trouble::Stale);
+                    metrics::upstream_failed(UpstreamError::Stale);
                     metrics::count(|own| &own.retries);
-                    error_log::request(request, Level::Error, &failure);
+                    error_log::request(request, Level::Error, &error);
                     note_end(request, 502);
                     request
                         .attempts
@@ -223,8 +227,8 @@ impl Tries<'_> {
                 metrics::count(|own| &own.connected);
                 link
             }
-            Ok(Err(error)) => return Err(Failure::Io(connect_error(&error))),
-            Err(_) => return Err(Failure::TimedOut("connecting to upstream")),
+            Ok(Err(error)) => return Err(exchange::Error::Io(connect_error(&error))),
+            Err(_) => return Err(exchange::Error::TimedOut("connecting to upstream")),
         };
         link.lease = lease;
         self.exchange(request, link).await
@@ -245,7 +249,7 @@ impl Tries<'_> {
         &mut self,
         request: &mut Request,
         mut link: UpstreamConnection,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, exchange::Error> {
         metrics::count(|own| &own.tries);
         let attempt = last_attempt(request);
         attempt.connected = Some(match link.requests {
@@ -275,9 +279,9 @@ impl Tries<'_> {
         drop(awaited);
         let head = match head {
             Ok(head) => head,
-            Err(failure) => {
+            Err(error) => {
                 self.body.put_rest(exchange.upload.into_rest());
-                return Err(failure);
+                return Err(error);
             }
         };
         let attempt = last_attempt(request);
@@ -320,16 +324,16 @@ impl Tries<'_> {
         self.body.is_at_hand() && (idempotent || self.settings.next_upstream.non_idempotent)
     }
 
-    /// Whether a failure may be mended by another peer
+    /// Whether the request may be tried with another peer after this error
     /// (`proxy_next_upstream`).
-    fn may_retry(&self, request: &Request, failure: &Failure) -> bool {
+    fn may_retry(&self, request: &Request, error: &exchange::Error) -> bool {
         let next = &self.settings.next_upstream;
         let unsent = last_unsent(request);
-        let kind = match failure {
-            Failure::Client(_) | Failure::Certificate(_) => false,
-            Failure::Io(_) | Failure::Closed => next.error,
-            Failure::TimedOut(_) => next.timeout,
-            Failure::Malformed(_) => next.invalid_header,
+        let kind = match error {
+            exchange::Error::Client(_) | exchange::Error::Certificate(_) => false,
+            exchange::Error::Io(_) | exchange::Error::Closed => next.error,
+            exchange::Error::TimedOut(_) => next.timeout,
+            exchange::Error::Malformed(_) => next.invalid_header,
         };
         kind && self.has_time() && (unsent || self.is_repeatable(request))
     }
@@ -367,21 +371,23 @@ impl Drop for Awaited<'_> {
     }
 }
 
-impl Failure {
+impl exchange::Error {
     /// What is counted of it; `unsent` is that there was no connection.
-    fn trouble(&self, unsent: bool) -> Trouble {
+    fn reason(&self, unsent: bool) -> UpstreamError {
         match self {
-            Self::TimedOut(_) => Trouble::Timeout,
-            Self::Malformed(_) => Trouble::Malformed,
-            _ if unsent => Trouble::Connect,
-            Self::Client(_) | Self::Io(_) | Self::Closed | Self::Certificate(_) => Trouble::Closed,
+            Self::TimedOut(_) => UpstreamError::Timeout,
+            Self::Malformed(_) => UpstreamError::Malformed,
+            _ if unsent => UpstreamError::Connect,
+            Self::Client(_) | Self::Io(_) | Self::Closed | Self::Certificate(_) => {
+                UpstreamError::Closed
+            }
         }
     }
 
     /// nginx's status for it.
     fn status(&self) -> u16 {
         match self {
-            Self::Client(fault) => fault.status(),
+            Self::Client(error) => error.status(),
             Self::TimedOut(_) => 504,
             Self::Certificate(_) => 500,
             Self::Io(_) | Self::Closed | Self::Malformed(_) => 502,

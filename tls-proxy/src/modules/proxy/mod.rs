@@ -19,6 +19,6 @@ pub(crate) mod rewrite_location;
 mod settings;
 
 pub(crate) use directives::{DIRECTIVES, parse_bind};
-pub(crate) use pass::{Chosen, Pass, PassTarget, choose};
+pub(crate) use pass::{Pass, PassTarget, SelectedUpstream, choose};
 pub(crate) use request_head::write_head;
 pub(crate) use settings::Settings;

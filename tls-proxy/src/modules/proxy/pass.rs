@@ -166,7 +166,7 @@ fn proxy_to(scheme: Scheme, host: &str) -> ProxyTo {
 }
 
 /// The peers a request goes to, and what `$proxy_host` says of them.
-pub(crate) struct Chosen {
+pub(crate) struct SelectedUpstream {
     pub(crate) group: Arc<group::Upstream>,
     pub(crate) to: Arc<ProxyTo>,
     /// The whole target where the address has variables and a path.
@@ -174,13 +174,16 @@ pub(crate) struct Chosen {
 }
 
 /// Why there are no peers: the status, and the words for the error log.
-pub(crate) type Nowhere = (u16, String);
+pub(crate) type NoUpstream = (u16, String);
 
 /// Finds the peers of `pass`.
-pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen, Nowhere> {
+pub(crate) async fn choose(
+    pass: &Pass,
+    request: &mut Request,
+) -> Result<SelectedUpstream, NoUpstream> {
     let template = match &pass.target {
         PassTarget::Group(group) => {
-            return Ok(Chosen {
+            return Ok(SelectedUpstream {
                 group: request.connection.worker.groups.current(group),
                 to: pass.to.clone(),
                 target: None,
@@ -208,7 +211,7 @@ pub(crate) async fn choose(pass: &Pass, request: &mut Request) -> Result<Chosen,
             })?,
     };
     let target = address.path.map(|path| path.as_bytes().to_vec());
-    Ok(Chosen { group, to, target })
+    Ok(SelectedUpstream { group, to, target })
 }
 
 /// The group that the configuration has for an address: an `upstream` block of that
@@ -230,10 +233,10 @@ async fn look_up(
     scheme: Scheme,
     host: &str,
     request: &Request,
-) -> Result<Arc<group::Upstream>, Nowhere> {
+) -> Result<Arc<group::Upstream>, NoUpstream> {
     if let Some(path) = host.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         let path = path.trim_end_matches(':');
-        return Ok(group_of(host, group::Address::Unix(path.into())));
+        return Ok(group_of(host, group::PeerAddress::Unix(path.into())));
     }
     let (name, port) = listen::split_port(host);
     let port = match port {
@@ -249,7 +252,7 @@ async fn look_up(
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = bare.parse() {
         let address = std::net::SocketAddr::new(ip, port);
-        return Ok(group_of(host, group::Address::Tcp(address)));
+        return Ok(group_of(host, group::PeerAddress::Tcp(address)));
     }
     let config = request.config.clone();
     let settings = config
@@ -264,10 +267,10 @@ async fn look_up(
         .names
         .find(resolver, name, port, settings.timeout)
         .await;
-    found.map_err(|failure| (502, format!("{name} could not be resolved ({failure})")))
+    found.map_err(|error| (502, format!("{name} could not be resolved ({error})")))
 }
 
-fn group_of(host: &str, address: group::Address) -> Arc<group::Upstream> {
+fn group_of(host: &str, address: group::PeerAddress) -> Arc<group::Upstream> {
     Arc::new(group::Upstream::of_address(host, vec![address]))
 }
 

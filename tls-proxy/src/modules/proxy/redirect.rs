@@ -17,28 +17,28 @@ pub(crate) enum Redirect {
     /// `off`.
     Off,
     /// What the lines say, in order.
-    Rules(Arc<[Rule]>),
+    Rules(Arc<[RedirectRule]>),
 }
 
 /// One line.
 #[derive(Clone, Debug)]
-pub(crate) enum Rule {
+pub(crate) enum RedirectRule {
     /// `default`.
     Default,
     /// What is found, and what stands in its place.
-    Replace(Found, Template),
+    Replace(RewritePattern, Template),
 }
 
 /// What a rule looks for at the beginning of a value.
 #[derive(Clone, Debug)]
-pub(crate) enum Found {
+pub(crate) enum RewritePattern {
     /// This text; its place is taken.
     Prefix(Template),
     /// `~`, `~*`: a match takes the place of the whole value.
     Pattern(Matcher),
 }
 
-impl Found {
+impl RewritePattern {
     /// Reads the first argument; `caseless` where nginx knows no other regular
     /// expressions.
     pub(super) fn parse(

@@ -1,14 +1,19 @@
 //! The head of a request to an upstream.
 
-use super::{Chosen, Settings};
+use super::{SelectedUpstream, Settings};
 use crate::http1::outgoing::{passes, write_field, write_framing};
-use crate::message::fields::Names;
+use crate::message::fields::FieldNameFilter;
 use crate::message::head::{Framing, Version};
 use crate::message::target::{escape_path, push_escaped};
 use crate::request::Request;
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
-pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, out: &mut Vec<u8>) {
+pub(crate) fn write_head(
+    request: &Request,
+    chosen: &SelectedUpstream,
+    framing: Framing,
+    out: &mut Vec<u8>,
+) {
     let settings = request.settings().of::<Settings>();
     match &settings.method {
         Some(method) => method.write(request, out),
@@ -27,7 +32,7 @@ pub(crate) fn write_head(request: &Request, chosen: &Chosen, framing: Framing, o
     write_framing(framing, out);
     if settings.pass_request_headers {
         let set = settings.set_headers.iter();
-        let set: Names = set.map(|(name, _)| name.as_bytes()).collect();
+        let set: FieldNameFilter = set.map(|(name, _)| name.as_bytes()).collect();
         for (name, value) in request.head.fields.iter() {
             let is_set = set.may_have(name) && sets(settings, name);
             if passes(name) && !is_set {
@@ -71,7 +76,7 @@ fn sets(settings: &Settings, name: &[u8]) -> bool {
 
 /// The target: as the client sent it, or with the location's prefix replaced
 /// by the path of `proxy_pass`.
-fn write_target(request: &Request, chosen: &Chosen, out: &mut Vec<u8>) {
+fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>) {
     let settings = request.settings().of::<Settings>();
     if let Some(target) = &chosen.target {
         for byte in target {

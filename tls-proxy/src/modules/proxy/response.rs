@@ -9,7 +9,7 @@ use super::response_body::ResponseBody;
 use super::settings::Settings;
 use super::{accel, cookies, fields, rewrite_location};
 use crate::config::group::Upstream;
-use crate::http1::response_head::{Malformed, ResponseHead};
+use crate::http1::response_head::{self, ResponseHead};
 use crate::log::level::{Level, shown};
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
@@ -17,7 +17,7 @@ use crate::message::rules::parse_length;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
-use crate::upstream::exchange::{Exchange, Failure};
+use crate::upstream::exchange::{self, Exchange};
 
 /// Makes the client's answer.
 pub(super) fn translate(
@@ -26,11 +26,11 @@ pub(super) fn translate(
     mut head: ResponseHead,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Result<Response, Failure> {
+) -> Result<Response, exchange::Error> {
     ignore_duplicates(request, &mut head.fields);
     let mut response = if head.status == 101 {
         if request.head.upgrade().is_none() {
-            return Err(Failure::Malformed(Malformed::NoHttp));
+            return Err(exchange::Error::Malformed(response_head::Error::NoHttp));
         }
         Response::tunnel(Box::new(exchange.link))
     } else {
@@ -70,7 +70,7 @@ fn begin(
     head: &ResponseHead,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Result<Response, Failure> {
+) -> Result<Response, exchange::Error> {
     let to_head = match &request.settings().of::<Settings>().method {
         Some(method) => method.evaluate(request) == b"HEAD"[..],
         None => request.is_head(),

@@ -10,16 +10,16 @@ use super::fields;
 use super::settings::Settings;
 use crate::config::LocationId;
 use crate::config::group::Upstream;
-use crate::http1::body::{Broken, Decoder, Step};
+use crate::http1::body::{self, Decoder, Progress};
 use crate::log::level::Level;
 use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::metrics;
-use crate::metrics::labels::Upstream as Trouble;
+use crate::metrics::labels::UpstreamError;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
-use crate::request::source::{Cut, Frame, Next, Source, UpstreamBody};
+use crate::request::source::{self, Frame, Next, Source, UpstreamBody};
 use crate::request::worker::Worker;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
@@ -90,15 +90,15 @@ impl ResponseBody {
 
     /// Reads the lines behind the body as field lines of a head are read; gives
     /// back those that go on to the client.
-    fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, Cut> {
+    fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, source::Error> {
         let limits = self.exchange.as_ref().map(|exchange| exchange.limits);
         let (Some((config, location)), Some(limits)) = (&self.passes, limits) else {
             return Ok(Bytes::new());
         };
         if lines.len() > limits.head {
-            return Err(Cut::Trailers);
+            return Err(source::Error::Trailers);
         }
-        let fields = Fields::parse(lines).map_err(|_| Cut::Trailer)?;
+        let fields = Fields::parse(lines).map_err(|_| source::Error::Trailer)?;
         let settings = config.location(*location).settings.of::<Settings>();
         let mut out = Vec::new();
         for (name, value) in fields.iter() {
@@ -112,11 +112,13 @@ impl ResponseBody {
         Ok(out.into())
     }
 
-    fn cut(&mut self, why: Cut) -> Poll<Next> {
+    fn cut(&mut self, why: source::Error) -> Poll<Next> {
         metrics::upstream_failed(match why {
-            Cut::Closed | Cut::File => Trouble::Closed,
-            Cut::Invalid | Cut::Trailer | Cut::Trailers => Trouble::Malformed,
-            Cut::TimedOut => Trouble::Timeout,
+            source::Error::Closed | source::Error::File => UpstreamError::Closed,
+            source::Error::Invalid | source::Error::Trailer | source::Error::Trailers => {
+                UpstreamError::Malformed
+            }
+            source::Error::TimedOut => UpstreamError::Timeout,
         });
         self.keepable = false;
         self.finish();
@@ -168,14 +170,14 @@ impl Source for ResponseBody {
             let wire = &mut exchange.link.wire;
             let ended = wire.ended;
             match self.decoder.step(&mut wire.inbound, ended) {
-                Ok(Step::Data(data)) => {
+                Ok(Progress::Data(data)) => {
                     exchange.timer.progress();
                     if self.decoder.is_done() {
                         self.finish();
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                Ok(Step::End(lines)) => match self.take_trailers(lines) {
+                Ok(Progress::End(lines)) => match self.take_trailers(lines) {
                     Ok(lines) => {
                         self.finish();
                         let frame = (!lines.is_empty()).then_some(Ok(Frame::Trailers(lines)));
@@ -183,15 +185,15 @@ impl Source for ResponseBody {
                     }
                     Err(why) => return self.cut(why),
                 },
-                Ok(Step::Starved) => {}
-                Err(Broken::Chunk) => return self.cut(Cut::Invalid),
-                Err(Broken::Truncated) => return self.cut(Cut::Closed),
+                Ok(Progress::Starved) => {}
+                Err(body::Error::Chunk) => return self.cut(source::Error::Invalid),
+                Err(body::Error::Truncated) => return self.cut(source::Error::Closed),
             }
             match wire.poll_fill(cx) {
                 Poll::Ready(_) => {}
                 Poll::Pending => {
                     ready!(exchange.timer.poll(cx, exchange.limits.read));
-                    return self.cut(Cut::TimedOut);
+                    return self.cut(source::Error::TimedOut);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! `proxy_redirect`: what the client sees of an upstream's `Location` and `Refresh`.
 
-use super::redirect::{Found, Redirect, Rule, duplicate};
+use super::redirect::{Redirect, RedirectRule, RewritePattern, duplicate};
 use super::settings::Settings;
 use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem};
@@ -40,11 +40,11 @@ pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Resu
                                    directive with variables";
                 return Err(Problem::emerg(&directive.name.at, message));
             }
-            Some(_) => Rule::Default,
+            Some(_) => RedirectRule::Default,
         },
         [from, to] => {
-            let found = Found::parse(from, false, variables)?;
-            Rule::Replace(found, Template::compile(to, variables)?)
+            let found = RewritePattern::parse(from, false, variables)?;
+            RedirectRule::Replace(found, Template::compile(to, variables)?)
         }
         _ => {
             return Err(arguments::invalid_parameter(word)
@@ -64,8 +64,8 @@ pub(crate) fn rewrite_location(request: &Request, value: &[u8]) -> Option<Vec<u8
         Redirect::Off => None,
         Redirect::Default => by_default(request, value),
         Redirect::Rules(rules) => rules.iter().find_map(|rule| match rule {
-            Rule::Default => by_default(request, value),
-            Rule::Replace(found, to) => found.replace(to, request, value),
+            RedirectRule::Default => by_default(request, value),
+            RedirectRule::Replace(found, to) => found.replace(to, request, value),
         }),
     }
 }

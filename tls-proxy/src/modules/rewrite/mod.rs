@@ -11,14 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::condition::Test;
-use self::rule::{Flag, Outcome, Rule};
+use self::rule::{Flag, Outcome, RewriteRule};
 use super::blocks;
 use super::map::variable_name;
 use super::types;
 use crate::conf::{Directive, Problem};
 use crate::config::LocationId;
 use crate::config::settings::{Inside, ModuleSettings};
-use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
+use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
 use crate::config::walk::walk_block;
 use crate::directive::arguments;
 use crate::log::level::Level;
@@ -31,7 +31,7 @@ use crate::variables::template::Template;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// Steps with their place in the file; not inherited.
-    pub(crate) steps: Vec<(usize, Step)>,
+    pub(crate) steps: Vec<(usize, Instruction)>,
     /// `rewrite_log`.
     logs: bool,
 }
@@ -51,16 +51,16 @@ impl ModuleSettings for Settings {
 
 /// One directive of the program.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(crate) enum Instruction {
     Set {
-        slot: Slot,
+        slot: SetTarget,
         value: Template,
     },
     Return(Return),
-    Rewrite(Arc<Rule>),
+    Rewrite(Arc<RewriteRule>),
     If {
         test: Arc<Test>,
-        steps: Arc<[(usize, Step)]>,
+        steps: Arc<[(usize, Instruction)]>,
         location: Option<LocationId>,
     },
     Break,
@@ -68,13 +68,13 @@ pub(crate) enum Step {
 
 /// What `set` writes to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Slot {
+pub(crate) enum SetTarget {
     User(usize),
     Args,
     LimitRate,
 }
 
-impl Slot {
+impl SetTarget {
     /// The place of the variable `name`, which the configuration has given `slot`.
     pub(super) fn of(name: &str, slot: usize) -> Self {
         match name {
@@ -110,7 +110,7 @@ const PLACES: Contexts = Contexts::SERVER
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("return", PLACES, (1, 2), |scope, directive| {
         let step = parse_return(scope, directive)?;
-        push(scope, Step::Return(step));
+        push(scope, Instruction::Return(step));
         Ok(())
     })
     .about("Answers with a status, and a text or an address.")
@@ -119,21 +119,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let name = variable_name(&directive.args[0])?;
         let value = Template::compile(&directive.args[1], &mut scope.draft.variables)?;
         let slot = scope.draft.variables.assign(name, &directive.args[0].at)?;
-        let slot = Slot::of(name, slot);
-        push(scope, Step::Set { slot, value });
+        let slot = SetTarget::of(name, slot);
+        push(scope, Instruction::Set { slot, value });
         Ok(())
     })
     .about("Gives a variable a value.")
     .repeats(),
     Spec::set("rewrite", PLACES, (2, 3), |scope, directive| {
-        let rule = Rule::parse(directive, &mut scope.draft.variables)?;
-        push(scope, Step::Rewrite(Arc::new(rule)));
+        let rule = RewriteRule::parse(directive, &mut scope.draft.variables)?;
+        push(scope, Instruction::Rewrite(Arc::new(rule)));
         Ok(())
     })
     .about("Changes the path where it matches a regular expression.")
     .repeats(),
     Spec::set("break", PLACES, (0, 0), |scope, _| {
-        push(scope, Step::Break);
+        push(scope, Instruction::Break);
         Ok(())
     })
     .about("Ends the block's `set`, `if` and `rewrite` lines.")
@@ -170,7 +170,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("A variable that is used before it was `set` is logged."),
 ];
 
-fn push(scope: &mut Scope<'_>, step: Step) {
+fn push(scope: &mut Scope<'_>, step: Instruction) {
     // `if` blocks come after the other lines.
     let steps = &mut scope.settings.of_mut::<Settings>().steps;
     let at = steps.partition_point(|(order, _)| *order <= scope.order);
@@ -229,13 +229,13 @@ fn open_if(
         context,
         &mut settings,
         scope.draft,
-        &mut Place::default(),
+        &mut BlockDraft::default(),
     );
     let steps: Arc<[_]> = std::mem::take(&mut settings.of_mut::<Settings>().steps).into();
     let location = in_location.then(|| blocks::add_location(scope.draft, settings, Vec::new()));
     push(
         scope,
-        Step::If {
+        Instruction::If {
             test,
             steps,
             location,
@@ -245,7 +245,7 @@ fn open_if(
 }
 
 /// Runs a block's program.
-pub(crate) fn run(steps: &[(usize, Step)], request: &mut Request) -> Flow {
+pub(crate) fn run(steps: &[(usize, Instruction)], request: &mut Request) -> Flow {
     let mut relocate = false;
     match walk(steps, request, &mut relocate) {
         ControlFlow::Break(Some(answer)) => Flow::Answer(answer),
@@ -259,19 +259,21 @@ type Answered = Box<Result<Response, Refusal>>;
 /// Runs steps until one ends the program, with an answer or without.
 /// `relocate` becomes whether the path that is left asks for another location.
 fn walk(
-    steps: &[(usize, Step)],
+    steps: &[(usize, Instruction)],
     request: &mut Request,
     relocate: &mut bool,
 ) -> ControlFlow<Option<Answered>> {
     for (_, step) in steps {
         match step {
-            Step::Set { slot, value } => set(*slot, value.evaluate(request), request),
-            Step::Return(step) => return ControlFlow::Break(Some(step.answer(request).into())),
-            Step::Break => {
+            Instruction::Set { slot, value } => set(*slot, value.evaluate(request), request),
+            Instruction::Return(step) => {
+                return ControlFlow::Break(Some(step.answer(request).into()));
+            }
+            Instruction::Break => {
                 *relocate = false;
                 return ControlFlow::Break(None);
             }
-            Step::Rewrite(rule) => match rule.apply(request) {
+            Instruction::Rewrite(rule) => match rule.apply(request) {
                 Outcome::NoMatch => {}
                 Outcome::Answer(answer) => return ControlFlow::Break(Some(answer)),
                 Outcome::Changed => {
@@ -281,7 +283,7 @@ fn walk(
                     }
                 }
             },
-            Step::If {
+            Instruction::If {
                 test,
                 steps,
                 location,
@@ -301,15 +303,15 @@ fn walk(
 }
 
 /// Gives a variable its value.
-pub(super) fn set(slot: Slot, value: Bytes, request: &mut Request) {
+pub(super) fn set(slot: SetTarget, value: Bytes, request: &mut Request) {
     match slot {
-        Slot::User(slot) => request.slots.set(slot, value),
-        Slot::Args => {
+        SetTarget::User(slot) => request.slots.set(slot, value),
+        SetTarget::Args => {
             request.args = value;
             request.args_known = true;
             request.rewritten = true;
         }
-        Slot::LimitRate => request.limit_rate = Some(value),
+        SetTarget::LimitRate => request.limit_rate = Some(value),
     }
 }
 

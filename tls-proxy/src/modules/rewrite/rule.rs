@@ -12,11 +12,11 @@ use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
-use crate::variables::template::{Part, Template, Variable};
+use crate::variables::template::{Template, TemplatePart, Variable};
 
 /// One `rewrite`.
 #[derive(Debug)]
-pub(crate) struct Rule {
+pub(crate) struct RewriteRule {
     matcher: Matcher,
     path: Template,
     /// What stands behind the replacement's `?`.
@@ -42,7 +42,7 @@ pub(super) enum Outcome {
     Answer(Box<Result<Response, Refusal>>),
 }
 
-impl Rule {
+impl RewriteRule {
     /// Reads `rewrite PATTERN REPLACEMENT [FLAG]`.
     pub(super) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
         let (pattern, word) = (&directive.args[0], &directive.args[1]);
@@ -163,13 +163,13 @@ fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8
     template.settle(request);
     for part in template.parts() {
         match part {
-            Part::Text(text) => out.extend_from_slice(text),
-            Part::Variable(group @ Variable::Capture(_)) if escapes && request.quoted => {
+            TemplatePart::Text(text) => out.extend_from_slice(text),
+            TemplatePart::Variable(group @ Variable::Capture(_)) if escapes && request.quoted => {
                 let mut text = Vec::new();
                 group.evaluate(request, &mut text);
                 escape_args(&text, out);
             }
-            Part::Variable(variable) => drop(variable.evaluate(request, out)),
+            TemplatePart::Variable(variable) => drop(variable.evaluate(request, out)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `least_conn`, `ip_hash`, `hash`, `random`.
 
-use super::{Allowed, Draft};
+use super::{Allowed, UpstreamDraft};
 use crate::conf::{Directive, Problem};
 use crate::config::method::{Method, Ring};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
@@ -75,7 +75,7 @@ fn choose(
     method: Method,
     backup: bool,
 ) -> Result<(), Problem> {
-    let own = scope.place.parts.get_mut::<Draft>();
+    let own = scope.place.parts.get_mut::<UpstreamDraft>();
     if !matches!(own.group.method, Method::RoundRobin) {
         let message = "load balancing method redefined";
         let problem = Problem::warn(&directive.name.at, message);

@@ -8,18 +8,18 @@ use std::time::Duration;
 pub(crate) mod method;
 
 use crate::conf::{Directive, Position, Problem, Word, units};
-use crate::config::group::{Address, Members, Named, Peer, Upstream};
+use crate::config::group::{Members, Named, Peer, PeerAddress, Upstream};
 use crate::config::method::{Method, Ring};
 use crate::config::resolver::Resolver;
-use crate::config::spec::{Contexts, Effect, Place, Scope, Spec};
+use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
 use crate::config::walk::walk_block;
-use crate::config::zone::Zone;
+use crate::config::zone::UpstreamZone;
 use crate::directive::arguments;
 use crate::modules::resolver;
 
 /// An `upstream` block while it is read.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct UpstreamDraft {
     group: Upstream,
     /// Servers that are found while the program runs.
     names: Vec<Named>,
@@ -42,7 +42,7 @@ struct Asking {
     timeout: Duration,
 }
 
-impl Default for Draft {
+impl Default for UpstreamDraft {
     fn default() -> Self {
         Self {
             group: Upstream::default(),
@@ -54,7 +54,7 @@ impl Default for Draft {
     }
 }
 
-impl Draft {
+impl UpstreamDraft {
     fn build(self, name: &str, asking: &Asking) -> Upstream {
         let mut group = self.group;
         group.name = name.to_owned();
@@ -116,7 +116,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::UPSTREAM,
         (1, 2),
         |scope, directive| {
-            let own = &mut scope.place.parts.get_mut::<Draft>().group;
+            let own = &mut scope.place.parts.get_mut::<UpstreamDraft>().group;
             let word = arguments::first(directive);
             own.keepalive = word.text.parse().map_err(|_| {
                 let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
@@ -138,7 +138,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.parts.get_mut::<Draft>().group.keepalive_timeout =
+            scope.place.parts.get_mut::<UpstreamDraft>().group.keepalive_timeout =
                 arguments::time(directive, word)?;
             Ok(())
         },
@@ -153,7 +153,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             scope
                 .place
                 .parts
-                .get_mut::<Draft>()
+                .get_mut::<UpstreamDraft>()
                 .group
                 .keepalive_requests = arguments::number(directive)? as u64;
             Ok(())
@@ -167,7 +167,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 1),
         |scope, directive| {
             let word = arguments::first(directive);
-            scope.place.parts.get_mut::<Draft>().group.keepalive_time =
+            scope.place.parts.get_mut::<UpstreamDraft>().group.keepalive_time =
                 arguments::time(directive, word)?;
             Ok(())
         },
@@ -185,7 +185,7 @@ fn open_upstream(
     children: &[Directive],
 ) -> Result<(), Problem> {
     let name = &arguments::first(directive).text;
-    let mut place = Place::default();
+    let mut place = BlockDraft::default();
     let settings = &mut scope.settings.clone();
     walk_block(
         children,
@@ -195,13 +195,20 @@ fn open_upstream(
         &mut place,
     );
     let has_servers = children.iter().any(|line| line.name.text == "server");
-    if place.parts.get_mut::<Draft>().group.peers.is_empty() && !has_servers {
+    if place
+        .parts
+        .get_mut::<UpstreamDraft>()
+        .group
+        .peers
+        .is_empty()
+        && !has_servers
+    {
         return Err(Problem::emerg(
             &directive.end,
             "no servers are inside upstream",
         ));
     }
-    let own = place.parts.take::<Draft>();
+    let own = place.parts.take::<UpstreamDraft>();
     if own.has_backups_alone() {
         let message = format!("no servers in upstream \"{name}\"");
         return Err(Problem::emerg(&directive.end, message)
@@ -231,11 +238,11 @@ fn open_upstream(
 
 fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
     let word = arguments::first(directive);
-    let own = &mut scope.place.parts.get_mut::<Draft>();
+    let own = &mut scope.place.parts.get_mut::<UpstreamDraft>();
     let mut like = Peer {
         server: word.text.as_str().into(),
         line: own.lines,
-        ..Peer::at(Address::Unix(PathBuf::new()))
+        ..Peer::at(PeerAddress::Unix(PathBuf::new()))
     };
     own.lines += 1;
     for option in &directive.args[1..] {
@@ -313,8 +320,8 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
         }
         .map_err(|message| Problem::emerg(&word.at, message))
     });
-    scope.place.parts.get_mut::<Draft>().is_shared = true;
-    scope.draft.upstream_zones.push(Zone {
+    scope.place.parts.get_mut::<UpstreamDraft>().is_shared = true;
+    scope.draft.upstream_zones.push(UpstreamZone {
         name: name.text.as_str().into(),
         size: size.transpose()?,
         at: directive.name.at.clone(),
@@ -392,13 +399,17 @@ fn port_of(port: Option<&str>, default: u16, word: &Word) -> Result<u16, Problem
 }
 
 /// The addresses of `host[:port]` or `unix:path`.
-pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<Address>, Problem> {
+pub(crate) fn resolve(
+    text: &str,
+    default_port: u16,
+    word: &Word,
+) -> Result<Vec<PeerAddress>, Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
         if path.trim_end_matches(':').is_empty() {
             let message = format!("no path in the unix domain socket in upstream \"{text}\"");
             return Err(Problem::emerg(&word.at, message));
         }
-        return Ok(vec![Address::Unix(PathBuf::from(
+        return Ok(vec![PeerAddress::Unix(PathBuf::from(
             path.trim_end_matches(':'),
         ))]);
     }
@@ -407,7 +418,7 @@ pub(crate) fn resolve(text: &str, default_port: u16, word: &Word) -> Result<Vec<
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<_> = (host, port)
         .to_socket_addrs()
-        .map(|found| found.map(Address::Tcp).collect())
+        .map(|found| found.map(PeerAddress::Tcp).collect())
         .unwrap_or_default();
     if found.is_empty() {
         return Err(

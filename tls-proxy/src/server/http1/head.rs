@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{Permit, SMALL_HEAD, Waits};
-use crate::http1::request_head::{self, Rejection};
+use crate::http1::request_head::{self};
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
@@ -39,7 +39,7 @@ pub(super) enum Next {
         /// The memory for answering it.
         permit: Option<Permit>,
     },
-    Rejected(Rejection),
+    Rejected(request_head::Error),
     Close,
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn next(
         };
         let head = match parsed {
             Ok(head) => head,
-            Err(rejection) => return Next::Rejected(rejection),
+            Err(error) => return Next::Rejected(error),
         };
         // What is long or whole holds more than an idle connection does.
         // What a whole head holds is not waiting on the wire any more.
@@ -138,10 +138,10 @@ pub(super) async fn next(
 }
 
 /// There has been no memory for a request for as long as a head may take.
-fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> Rejection {
+fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Error {
     let known = head.map(|head| (head.line, head.version));
     let (line, version) = known.unwrap_or_else(|| (first_line(wire), Version::Http11));
-    Rejection {
+    request_head::Error {
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
         line,

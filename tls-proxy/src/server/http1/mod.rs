@@ -19,8 +19,8 @@ use super::client_request::ClientRequest;
 use crate::admission::{Permit, Waits};
 use crate::config::core::Lingering;
 use crate::http1::body::Decoder;
-use crate::http1::request_head::Rejection;
-use crate::lifecycle::drain::{Kind, Token};
+use crate::http1::request_head;
+use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
 use crate::message::head::{Framing, RequestHead};
 use crate::message::rules;
@@ -32,7 +32,7 @@ use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::time::cached_time;
 use crate::tls::client_stream::ClientStream;
-use crate::upstream::body::{Fault, Http1Body, RequestBody, SharedWire};
+use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
 /// Bytes of a next request that are read while this one is being answered.
 const READ_AHEAD: usize = 2 * 1024;
@@ -80,15 +80,15 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             Next::Close => End::Close,
             // A task is as large as all that it may await: what answers has memory
             // of its own, so that an idle connection is small.
-            Next::Rejected(rejection) => {
-                cached_time::moving(Box::pin(refuse_head(&connection, &wire, rejection))).await
+            Next::Rejected(error) => {
+                cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
             }
             Next::Head {
                 head,
                 pipelined,
                 permit,
             } => {
-                let _in_flight = connection.worker.drain.token(Kind::Request);
+                let _in_flight = connection.worker.drain.token(TokenKind::Request);
                 let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
                 cached_time::moving(Box::pin(answering)).await
             }
@@ -109,16 +109,20 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
 }
 
 /// Answers what is no request.
-async fn refuse_head(connection: &Rc<Connection>, wire: &SharedWire, rejection: Rejection) -> End {
-    let Rejection {
+async fn refuse_head(
+    connection: &Rc<Connection>,
+    wire: &SharedWire,
+    error: request_head::Error,
+) -> End {
+    let request_head::Error {
         status,
         reason,
         line,
         version,
-    } = rejection;
+    } = error;
     let mut request = ClientRequest::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
-    // Not the client's fault, but that there is no memory.
+    // The client is not at fault: the memory limit is reached.
     let level = match status {
         503 => Level::Error,
         _ => Level::Info,
@@ -169,7 +173,7 @@ async fn answer(
             Sent::Cut
         }
         Content::Tunnel(_) => {
-            token.turn_into(Kind::Tunnel);
+            token.turn_into(TokenKind::Tunnel);
             send::open_tunnel(&mut request, wire, response).await;
             Sent::Cut
         }
@@ -256,8 +260,8 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
     for _ in 0..AT_MOST {
         match request.body.poll_data(&mut cx) {
             Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(Some(Err(Fault::Invalid))) if reads => {
-                error_log::request(request, Level::Info, Fault::Invalid);
+            Poll::Ready(Some(Err(body::Error::Invalid))) if reads => {
+                error_log::request(request, Level::Info, body::Error::Invalid);
                 return Box::pin(phases::respond_to_broken(request, 400)).await;
             }
             Poll::Ready(Some(Err(_))) => {

@@ -17,7 +17,7 @@ use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
-use crate::request::gather::{ENOUGH, Gather, Part, Then};
+use crate::request::gather::{ENOUGH, Gather, OutgoingPart, Then};
 use crate::request::response::{Carriage, Content, Response, assemble};
 use crate::request::source::{Source, UpstreamBody};
 use crate::time::timer::Timer;
@@ -183,7 +183,7 @@ enum Turn {
     Flush,
     /// Nobody waits for the rest, however long the upstream is silent.
     Gone,
-    Part(Part),
+    Part(OutgoingPart),
 }
 
 /// Moves an upstream's body to the client; `false` when it is cut. What is
@@ -218,7 +218,7 @@ async fn relay(
             part => part.map(Turn::Part),
         })
         .await;
-        let Part { mut data, then } = match turn {
+        let OutgoingPart { mut data, then } = match turn {
             Turn::Flush => {
                 if !flush_all(request, wire, out).await {
                     return false;

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::admission::{BodyFlow, DATA_FRAME, HEADER_BLOCK, Kind, Permit, Unread};
+use crate::admission::{BodyFlow, DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit, Unread};
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
@@ -188,7 +188,9 @@ impl Inflow {
         }
         if self.block.take().is_some() {
             self.connection.account.holder().begins();
-            self.connection.permit.shrink(Kind::Transfer, HEADER_BLOCK);
+            self.connection
+                .permit
+                .shrink(MemoryUse::Transfer, HEADER_BLOCK);
         }
     }
 }

@@ -24,8 +24,8 @@ use self::inflow::{Inflow, Metered};
 use self::send_buffer::Chunk;
 use self::stream_tasks::{StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
-use crate::http2::request_head::{self, Decoded, Fault};
-use crate::lifecycle::drain::{Kind, Token};
+use crate::http2::request_head::{self, Decoded};
+use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
 use crate::message::head::{Limits, Version};
 use crate::message::rules;
@@ -56,7 +56,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 const LEAVE_ROOM: Duration = Duration::from_millis(50);
 
 /// A request that has come: its head, its body, and where its answer goes.
-type Asked = (http::Request<RecvStream>, SendResponse<Chunk>);
+type IncomingRequest = (http::Request<RecvStream>, SendResponse<Chunk>);
 
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(
@@ -223,7 +223,7 @@ fn start(
     tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
-    (asked, mut answer): Asked,
+    (asked, mut answer): IncomingRequest,
     quiet: &Rc<Notify>,
 ) -> bool {
     let follows = connection.follow();
@@ -237,7 +237,7 @@ fn start(
     let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
     let body = Http2Body::new(body, flow, account.holder().clone());
     let mut slot = tasks.slot();
-    let (mut request, flaw) = match request_head::read(&decoded(&parts), &core.head) {
+    let (mut request, error) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
             let (body, received) = match body.is_done() {
@@ -252,7 +252,7 @@ fn start(
             request.announced = announced.map_err(Box::new);
             (request, None)
         }
-        Err(Fault::TooLarge { line, reason }) => {
+        Err(request_head::Error::TooLarge { line, reason }) => {
             let mut request = ClientRequest::broken(connection, line, Version::Http2);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
@@ -260,9 +260,9 @@ fn start(
             frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return false;
         }
-        Err(Fault::Invalid { line, flaw }) => {
+        Err(request_head::Error::Invalid { line, error }) => {
             let request = ClientRequest::broken(connection, line, Version::Http2);
-            (request, Some(flaw))
+            (request, Some(error))
         }
     };
     let worn_out = !follows
@@ -295,11 +295,11 @@ fn start(
     *slot = Some(request);
     tasks.take(StreamJob {
         slot,
-        flaw,
+        error,
         answer,
         account,
         connection: connection.clone(),
-        in_flight: connection.worker.drain.token(Kind::Request),
+        in_flight: connection.worker.drain.token(TokenKind::Request),
         quiet: quiet.clone(),
     });
     worn_out

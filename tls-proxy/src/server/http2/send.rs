@@ -20,14 +20,14 @@ use crate::modules::proxy;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::gather::{Gather, Part, Then};
+use crate::request::gather::{Gather, OutgoingPart, Then};
 use crate::request::response::Content;
 use crate::request::source::Source as _;
 use crate::time::timer::Timer;
 
 /// Why a body was not sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfinished {
+pub(super) enum Error {
     /// The client has left, or wants no more of it.
     Gone,
     /// The client does not take it (`send_timeout`).
@@ -72,7 +72,7 @@ impl Sender {
         request: &mut Request,
         content: &mut Content,
         length: Option<u64>,
-    ) -> Result<(), Unfinished> {
+    ) -> Result<(), Error> {
         self.reserve(request, length).await?;
         // Where trailers may follow, the last byte is not the end.
         let own_trailers = request.own_trailers.is_some();
@@ -81,7 +81,7 @@ impl Sender {
             own_trailers || request.settings().of::<proxy::Settings>().pass_trailers;
         let mut gather = Gather::default();
         loop {
-            let Part { data, then } = self.next(&mut gather, content).await?;
+            let OutgoingPart { data, then } = self.next(&mut gather, content).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
@@ -100,14 +100,14 @@ impl Sender {
             }
             if let Some(fields) = trailers {
                 let sent = self.out.send_trailers(fields);
-                sent.map_err(|_| Unfinished::Gone)?;
+                sent.map_err(|_| Error::Gone)?;
                 break;
             }
             if let Then::Cut(cut) = then {
                 error_log::request(request, Level::Error, cut);
                 // A reset takes back what is still on its way.
                 self.settle().await?;
-                return Err(Unfinished::Cut);
+                return Err(Error::Cut);
             }
             if last {
                 if let Some(answer) = content.answer() {
@@ -121,13 +121,11 @@ impl Sender {
     }
 
     /// Waits for the memory that the body takes on its way.
-    async fn reserve(&mut self, request: &Request, length: Option<u64>) -> Result<(), Unfinished> {
+    async fn reserve(&mut self, request: &Request, length: Option<u64>) -> Result<(), Error> {
         let mut reserving = pin!(request.reserve_transfer(length));
         poll_fn(|cx| match reserving.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending if self.out.poll_reset(cx).is_ready() => {
-                Poll::Ready(Err(Unfinished::Gone))
-            }
+            Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),
             Poll::Pending => self.poll_evicted(cx),
         })
         .await
@@ -138,12 +136,10 @@ impl Sender {
         &mut self,
         gather: &mut Gather,
         content: &mut Content,
-    ) -> Result<Part, Unfinished> {
+    ) -> Result<OutgoingPart, Error> {
         poll_fn(|cx| match gather.poll(content, cx) {
             // Whether the client has left, who writes the part finds out.
-            Poll::Pending if self.out.poll_reset(cx).is_ready() => {
-                Poll::Ready(Err(Unfinished::Gone))
-            }
+            Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),
             Poll::Pending => self.poll_evicted(cx),
             part => part.map(Ok),
         })
@@ -156,7 +152,7 @@ impl Sender {
         mut data: Bytes,
         last: bool,
         request: &mut Request,
-    ) -> Result<(), Unfinished> {
+    ) -> Result<(), Error> {
         self.timer.progress();
         // For the log, should it be written before the end.
         request.outcome.body_bytes = self.queue.gone();
@@ -178,25 +174,25 @@ impl Sender {
         Ok(())
     }
 
-    fn hand_out(&mut self, part: Bytes, end: bool) -> Result<(), Unfinished> {
+    fn hand_out(&mut self, part: Bytes, end: bool) -> Result<(), Error> {
         let part = Chunk::new(part, &self.queue);
         let handed = self.out.send_data(part, end);
-        handed.map_err(|_| Unfinished::Gone)
+        handed.map_err(|_| Error::Gone)
     }
 
     /// How many bytes the client and the buffer take now; at least one.
-    async fn room(&mut self) -> Result<usize, Unfinished> {
+    async fn room(&mut self) -> Result<usize, Error> {
         poll_fn(|cx| {
             let room = self.out.capacity();
             if room > 0 {
                 return Poll::Ready(Ok(room));
             }
             if self.out.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Unfinished::Gone));
+                return Poll::Ready(Err(Error::Gone));
             }
             match self.out.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(room))) if room > 0 => Poll::Ready(Ok(room)),
-                Poll::Ready(_) => Poll::Ready(Err(Unfinished::Gone)),
+                Poll::Ready(_) => Poll::Ready(Err(Error::Gone)),
                 Poll::Pending => self.poll_stalled(cx),
             }
         })
@@ -204,21 +200,21 @@ impl Sender {
     }
 
     /// The client takes nothing now: ready when it has not for too long.
-    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Unfinished>> {
+    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         self.holder.wait(Waits::Response, self.queue.gone());
         if self.timer.poll(cx, self.pause).is_ready() {
-            return Poll::Ready(Err(Unfinished::Stalled));
+            return Poll::Ready(Err(Error::Stalled));
         }
         self.poll_evicted(cx)
     }
 
-    fn poll_evicted<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, Unfinished>> {
+    fn poll_evicted<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let evicted = self.holder.poll_evicted(cx);
-        evicted.map(|()| Err(Unfinished::Evicted))
+        evicted.map(|()| Err(Error::Evicted))
     }
 
     /// Waits until the client has taken everything.
-    async fn settle(&mut self) -> Result<(), Unfinished> {
+    async fn settle(&mut self) -> Result<(), Error> {
         self.timer.progress();
         poll_fn(|cx| {
             if self.queue.poll_empty(cx, &mut self.timer) {

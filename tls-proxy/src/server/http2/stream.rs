@@ -11,12 +11,12 @@ use h2::server::SendResponse;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use super::send::{Sender, Unfinished};
+use super::send::{self, Sender};
 use super::send_buffer::{Chunk, InFlight};
 use crate::admission::Holder;
 use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
-use crate::message::rules::Flaw;
+use crate::message::rules;
 use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::error_log;
@@ -24,19 +24,19 @@ use crate::request::framing::Framing;
 use crate::request::response::{Carriage, Content, Response, assemble};
 use crate::request::source::Source as _;
 
-/// Answers a request; `flaw` says why its head is none. What goes out passes
+/// Serves a request; `error` says why its head was rejected. What goes out passes
 /// through `queue`, which is empty.
 pub(super) async fn serve(
     request: &mut Request,
-    flaw: Option<Flaw>,
+    error: Option<rules::Error>,
     mut answer: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
-    let responding = respond(request, flaw, &mut answer, holder);
+    let responding = respond(request, error, &mut answer, holder);
     match responding.await {
         Ok(response) => send(request, response, answer, queue, holder).await,
-        Err(Unfinished::Evicted) => {
+        Err(send::Error::Evicted) => {
             request.outcome.status = 503;
             log_eviction(request, holder);
             answer.send_reset(Reason::ENHANCE_YOUR_CALM);
@@ -66,15 +66,15 @@ fn log_eviction(request: &Request, holder: &Holder) {
 /// stream has to give up.
 async fn respond(
     request: &mut Request,
-    flaw: Option<Flaw>,
+    error: Option<rules::Error>,
     answer: &mut SendResponse<Chunk>,
     holder: &Holder,
-) -> Result<Response, Unfinished> {
+) -> Result<Response, send::Error> {
     let ignore_client_abort = request.ignore_client_abort.clone();
     let mut responding = pin!(async {
-        match flaw {
+        match error {
             None => phases::respond(request).await,
-            Some(Flaw { status, reason }) => {
+            Some(rules::Error { status, reason }) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
                 phases::respond_to_broken(request, status).await
@@ -88,13 +88,13 @@ async fn respond(
             Poll::Ready(response)
                 if matches!(response.content, Content::Nothing) && has_left(cx) =>
             {
-                Poll::Ready(Err(Unfinished::Gone))
+                Poll::Ready(Err(send::Error::Gone))
             }
             Poll::Ready(response) => Poll::Ready(Ok(response)),
             Poll::Pending if has_left(cx) && !ignore_client_abort.get() => {
-                Poll::Ready(Err(Unfinished::Gone))
+                Poll::Ready(Err(send::Error::Gone))
             }
-            Poll::Pending => holder.poll_evicted(cx).map(|()| Err(Unfinished::Evicted)),
+            Poll::Pending => holder.poll_evicted(cx).map(|()| Err(send::Error::Evicted)),
         }
     })
     .await
@@ -138,17 +138,17 @@ async fn send(
     }
     match sent {
         Ok(()) => request.outcome.complete = true,
-        Err(Unfinished::Gone) => {}
-        Err(Unfinished::Stalled) => {
+        Err(send::Error::Gone) => {}
+        Err(send::Error::Stalled) => {
             let what = "client timed out (110: Connection timed out) while sending to client";
             error_log::request(request, Level::Info, what);
             sender.reset(Reason::PROTOCOL_ERROR);
         }
-        Err(Unfinished::Evicted) => {
+        Err(send::Error::Evicted) => {
             log_eviction(request, holder);
             sender.reset(Reason::ENHANCE_YOUR_CALM);
         }
-        Err(Unfinished::Cut) => sender.reset(Reason::INTERNAL_ERROR),
+        Err(send::Error::Cut) => sender.reset(Reason::INTERNAL_ERROR),
     }
 }
 

@@ -15,7 +15,7 @@ use super::stream;
 use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
 use crate::lifecycle::drain::Token;
-use crate::message::rules::Flaw;
+use crate::message::rules;
 use crate::request::connection::Connection;
 use crate::server::client_request::ClientRequest;
 use crate::time::cached_time;
@@ -38,7 +38,7 @@ pub(super) struct StreamJob {
     /// Holds its request.
     pub(super) slot: RequestSlot,
     /// What is wrong with its head.
-    pub(super) flaw: Option<Flaw>,
+    pub(super) error: Option<rules::Error>,
     pub(super) answer: SendResponse<Chunk>,
     pub(super) account: Account,
     pub(super) connection: Rc<Connection>,
@@ -96,7 +96,7 @@ async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
 async fn answer(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
     let StreamJob {
         mut slot,
-        flaw,
+        error,
         answer,
         account,
         connection,
@@ -104,7 +104,7 @@ async fn answer(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
         quiet,
     } = job;
     if let Some(request) = &mut *slot {
-        stream::serve(request, flaw, answer, queue, account.holder()).await;
+        stream::serve(request, error, answer, queue, account.holder()).await;
     }
     // Its line is written here.
     *slot = None;

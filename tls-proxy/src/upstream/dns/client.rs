@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::message::{self, Answer, Kind, Service};
+use super::message::{self, DnsResponse, RecordType, Service};
 
 /// A server that says nothing is asked again, or the next one, after this
 /// (nginx's own time).
@@ -21,14 +21,14 @@ const MOST_PLACES: usize = 256;
 
 /// Addresses, and for how long they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Resolved {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
 }
 
 /// Why there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum Error {
     #[error("1: Format error")]
     Format,
     #[error("2: Server failure")]
@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     TimedOut,
 }
 
-impl Failure {
+impl Error {
     fn of(code: u8) -> Self {
         match code {
             1 => Self::Format,
@@ -60,27 +60,27 @@ impl Failure {
 pub(crate) async fn look_up_service(
     name: &str,
     servers: &[SocketAddr],
-    kinds: &[Kind],
+    kinds: &[RecordType],
     limit: Duration,
-) -> Result<Vec<(Service, Found)>, Failure> {
+) -> Result<Vec<(Service, Resolved)>, Error> {
     let Some(name) = message::encode_name(name) else {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     };
     timeout(limit, ask_for_service(&name, servers, kinds))
         .await
-        .unwrap_or(Err(Failure::TimedOut))
+        .unwrap_or(Err(Error::TimedOut))
 }
 
 async fn ask_for_service(
     name: &[u8],
     servers: &[SocketAddr],
-    kinds: &[Kind],
-) -> Result<Vec<(Service, Found)>, Failure> {
+    kinds: &[RecordType],
+) -> Result<Vec<(Service, Resolved)>, Error> {
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
     for _ in 0..MOST_ALIASES {
-        let answer = ask(&name, servers, Kind::Srv).await?;
+        let answer = ask(&name, servers, RecordType::Srv).await?;
         ttl = ttl.min(answer.ttl);
         match answer.alias {
             Some(alias) if answer.services.is_empty() => name = alias,
@@ -98,12 +98,12 @@ async fn ask_for_service(
                 found.push((service, own));
             }
             // A place that is no more.
-            Err(Failure::NotFound) => {}
-            Err(failure) => return Err(failure),
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
         }
     }
     match found.is_empty() {
-        true => Err(Failure::NotFound),
+        true => Err(Error::NotFound),
         false => Ok(found),
     }
 }
@@ -112,39 +112,43 @@ async fn ask_for_service(
 pub(crate) async fn look_up(
     name: &str,
     servers: &[SocketAddr],
-    kinds: &[Kind],
+    kinds: &[RecordType],
     limit: Duration,
-) -> Result<Found, Failure> {
+) -> Result<Resolved, Error> {
     let Some(name) = message::encode_name(name) else {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     };
     timeout(limit, ask_all(&name, servers, kinds))
         .await
-        .unwrap_or(Err(Failure::TimedOut))
+        .unwrap_or(Err(Error::TimedOut))
 }
 
-async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<Found, Failure> {
+async fn ask_all(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kinds: &[RecordType],
+) -> Result<Resolved, Error> {
     let first = |index: usize| kinds.get(index).copied();
     let (one, two) = tokio::join!(
         follow(name, servers, first(0)),
         follow(name, servers, first(1))
     );
-    let mut found = Found {
+    let mut found = Resolved {
         addresses: Vec::new(),
         ttl: Duration::MAX,
     };
-    let mut failure = Failure::NotFound;
+    let mut error = Error::NotFound;
     for result in [one, two].into_iter().flatten() {
         match result {
             Ok(more) => {
                 found.addresses.extend(more.addresses);
                 found.ttl = found.ttl.min(more.ttl);
             }
-            Err(other) => failure = other,
+            Err(other) => error = other,
         }
     }
     if found.addresses.is_empty() {
-        return Err(failure);
+        return Err(error);
     }
     Ok(found)
 }
@@ -154,32 +158,32 @@ async fn ask_all(name: &[u8], servers: &[SocketAddr], kinds: &[Kind]) -> Result<
 async fn follow(
     name: &[u8],
     servers: &[SocketAddr],
-    kind: Option<Kind>,
-) -> Option<Result<Found, Failure>> {
+    kind: Option<RecordType>,
+) -> Option<Result<Resolved, Error>> {
     let kind = kind?;
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     for _ in 0..MOST_ALIASES {
         let answer = match ask(&name, servers, kind).await {
             Ok(answer) => answer,
-            Err(failure) => return Some(Err(failure)),
+            Err(error) => return Some(Err(error)),
         };
         ttl = ttl.min(answer.ttl);
         match answer.alias {
             Some(alias) if answer.addresses.is_empty() => name = alias,
             _ => {
-                return Some(Ok(Found {
+                return Some(Ok(Resolved {
                     addresses: answer.addresses,
                     ttl: Duration::from_secs(ttl.into()),
                 }));
             }
         }
     }
-    Some(Err(Failure::NotFound))
+    Some(Err(Error::NotFound))
 }
 
-async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, Failure> {
-    let mut last = Failure::TimedOut;
+async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<DnsResponse, Error> {
+    let mut last = Error::TimedOut;
     // The whole has its own time-out; a server that fails is not asked again.
     let mut failed = vec![false; servers.len()];
     loop {
@@ -191,9 +195,9 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, 
             match timeout(PATIENCE, ask_one(name, *server, kind)).await {
                 Ok(Ok(answer)) => match answer.code {
                     0 => return Ok(answer),
-                    3 => return Err(Failure::NotFound),
+                    3 => return Err(Error::NotFound),
                     code => {
-                        last = Failure::of(code);
+                        last = Error::of(code);
                         *failed = true;
                     }
                 },
@@ -208,7 +212,7 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: Kind) -> Result<Answer, 
     }
 }
 
-async fn ask_one(name: &[u8], server: SocketAddr, kind: Kind) -> io::Result<Answer> {
+async fn ask_one(name: &[u8], server: SocketAddr, kind: RecordType) -> io::Result<DnsResponse> {
     let mut id = [0; 2];
     aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
     let id = u16::from_ne_bytes(id);
@@ -240,8 +244,8 @@ async fn ask_over_tcp(
     id: u16,
     name: &[u8],
     server: SocketAddr,
-    kind: Kind,
-) -> io::Result<Answer> {
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
     let mut stream = TcpStream::connect(server).await?;
     let mut out = Vec::with_capacity(question.len() + 2);
     out.extend_from_slice(&(question.len() as u16).to_be_bytes());
@@ -282,8 +286,14 @@ mod tests {
         }
     }
 
-    async fn find(server: SocketAddr) -> Result<Found, Failure> {
-        look_up("a.example", &[server], &[Kind::A], Duration::from_secs(60)).await
+    async fn find(server: SocketAddr) -> Result<Resolved, Error> {
+        look_up(
+            "a.example",
+            &[server],
+            &[RecordType::A],
+            Duration::from_secs(60),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -311,7 +321,7 @@ mod tests {
             vec![answer(question, [0x81, 0x83], b"")]
         });
         let (found, ()) = tokio::join!(find(address), reply);
-        assert_eq!(found, Err(Failure::NotFound));
+        assert_eq!(found, Err(Error::NotFound));
     }
 
     #[tokio::test]
@@ -344,7 +354,7 @@ mod tests {
     async fn silence_ends() {
         let (_socket, address) = server().await;
         let limit = Duration::from_millis(50);
-        let found = look_up("a.example", &[address], &[Kind::A], limit).await;
-        assert_eq!(found, Err(Failure::TimedOut));
+        let found = look_up("a.example", &[address], &[RecordType::A], limit).await;
+        assert_eq!(found, Err(Error::TimedOut));
     }
 }

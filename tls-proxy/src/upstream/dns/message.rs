@@ -11,13 +11,13 @@ const INTERNET: u16 = 1;
 
 /// The kinds of record that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RecordType {
     A,
     Aaaa,
     Srv,
 }
 
-impl Kind {
+impl RecordType {
     fn code(self) -> u16 {
         match self {
             Self::A => 1,
@@ -44,7 +44,7 @@ pub(crate) struct Service {
 
 /// What a server says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct DnsResponse {
     /// RCODE; 0 is fine, 3 says that there is no such name.
     pub(crate) code: u8,
     /// There is more, over TCP.
@@ -74,7 +74,7 @@ pub(crate) fn encode_name(name: &str) -> Option<Vec<u8>> {
 }
 
 /// A question with recursion desired; `name` in wire form.
-pub(crate) fn question(id: u16, name: &[u8], kind: Kind) -> Vec<u8> {
+pub(crate) fn question(id: u16, name: &[u8], kind: RecordType) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER + name.len() + 4);
     out.extend_from_slice(&id.to_be_bytes());
     out.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -86,7 +86,7 @@ pub(crate) fn question(id: u16, name: &[u8], kind: Kind) -> Vec<u8> {
 
 /// Reads an answer to the question; `None` where it answers another one, or
 /// makes no sense.
-pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<Answer> {
+pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: RecordType) -> Option<DnsResponse> {
     let mut input = Reader { message, at: 0 };
     let is_answer = |flags: u16| flags & 0x8000 != 0 && flags & 0x7800 == 0;
     let (own, flags) = (input.u16()?, input.u16()?);
@@ -100,7 +100,7 @@ pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<
         return None;
     }
     let mut names = vec![asked];
-    let mut answer = Answer {
+    let mut answer = DnsResponse {
         code: (flags & 0xf) as u8,
         truncated: flags & 0x200 != 0,
         addresses: Vec::new(),
@@ -185,9 +185,9 @@ impl Reader<'_> {
     /// not for us, whoever sent it.
     fn record(
         &mut self,
-        wanted: Kind,
+        wanted: RecordType,
         names: &mut Vec<Vec<u8>>,
-        answer: &mut Answer,
+        answer: &mut DnsResponse,
     ) -> Option<()> {
         let owner = self.name()?;
         let (kind, class) = (self.u16()?, self.u16()?);
@@ -199,15 +199,15 @@ impl Reader<'_> {
         }
         if kind == wanted.code() {
             match wanted {
-                Kind::A => {
+                RecordType::A => {
                     let bytes = <[u8; 4]>::try_from(self.take(length)?).ok()?;
                     answer.addresses.push(Ipv4Addr::from(bytes).into());
                 }
-                Kind::Aaaa => {
+                RecordType::Aaaa => {
                     let bytes = <[u8; 16]>::try_from(self.take(length)?).ok()?;
                     answer.addresses.push(Ipv6Addr::from(bytes).into());
                 }
-                Kind::Srv => {
+                RecordType::Srv => {
                     let service = Service {
                         priority: self.u16()?,
                         weight: self.u16()?,
@@ -241,7 +241,7 @@ mod tests {
 
     fn answer(records: &[&[u8]]) -> Vec<u8> {
         let name = encode_name("a.example").expect("a name");
-        let mut out = question(7, &name, Kind::A);
+        let mut out = question(7, &name, RecordType::A);
         out[2] = 0x81;
         out[7] = records.len() as u8;
         for record in records {
@@ -253,8 +253,8 @@ mod tests {
     const ADDRESS: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1];
     const ALIAS: &[u8] = &[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'b', 0xc0, 14];
 
-    fn read(message: &[u8]) -> Option<Answer> {
-        parse(message, 7, &encode_name("A.example.")?, Kind::A)
+    fn read(message: &[u8]) -> Option<DnsResponse> {
+        parse(message, 7, &encode_name("A.example.")?, RecordType::A)
     }
 
     #[test]
@@ -268,14 +268,14 @@ mod tests {
     #[test]
     fn services_are_read() {
         let name = encode_name("_http._tcp.a.example").expect("a name");
-        let mut message = question(7, &name, Kind::Srv);
+        let mut message = question(7, &name, RecordType::Srv);
         message[2] = 0x81;
         message[7] = 1;
         // Priority 1, weight 5, port 8080, a target that ends behind the question's labels.
         let record = [0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 9, 0, 10];
         let data = [0, 1, 0, 5, 0x1f, 0x90, 1, b'b', 0xc0, 23];
         message.extend([&record[..], &data].concat());
-        let read = parse(&message, 7, &name, Kind::Srv).expect("an answer");
+        let read = parse(&message, 7, &name, RecordType::Srv).expect("an answer");
         let expected = Service {
             priority: 1,
             weight: 5,
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!((read.services, read.ttl), (vec![expected], 9));
         // Its length is another one.
         message[name.len() + 12 + 4 + 11] = 9;
-        assert_eq!(parse(&message, 7, &name, Kind::Srv), None);
+        assert_eq!(parse(&message, 7, &name, RecordType::Srv), None);
     }
 
     #[test]
@@ -311,14 +311,30 @@ mod tests {
     #[test]
     fn answers_to_other_questions_are_none() {
         let good = answer(&[ADDRESS]);
-        assert!(parse(&good, 8, &encode_name("a.example").expect("name"), Kind::A).is_none());
-        assert!(parse(&good, 7, &encode_name("b.example").expect("name"), Kind::A).is_none());
+        assert!(
+            parse(
+                &good,
+                8,
+                &encode_name("a.example").expect("name"),
+                RecordType::A
+            )
+            .is_none()
+        );
+        assert!(
+            parse(
+                &good,
+                7,
+                &encode_name("b.example").expect("name"),
+                RecordType::A
+            )
+            .is_none()
+        );
         assert!(
             parse(
                 &good,
                 7,
                 &encode_name("a.example").expect("name"),
-                Kind::Aaaa
+                RecordType::Aaaa
             )
             .is_none()
         );

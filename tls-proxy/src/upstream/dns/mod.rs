@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub(crate) use client::Failure;
-pub(crate) use message::Kind;
+pub(crate) use client::Error;
+pub(crate) use message::RecordType;
 
-use crate::config::group::{Address, Members, Named, Server, Upstream};
+use crate::config::group::{Members, Named, PeerAddress, ResolvedServer, Upstream};
 use crate::config::resolver::Resolver;
 
 /// Most names that are remembered; beyond it those that end first go.
@@ -29,22 +29,22 @@ const MOST_LOOKUPS: usize = 64;
 
 /// What a worker remembers of names.
 #[derive(Debug)]
-pub(crate) struct Names {
-    known: RefCell<HashMap<Key, Known>>,
+pub(crate) struct ResolverCache {
+    known: RefCell<HashMap<CacheKey, CacheEntry>>,
     lookups: Semaphore,
 }
 
 /// The kinds of address that are asked for.
-fn kinds(resolver: &Resolver) -> &'static [Kind] {
+fn kinds(resolver: &Resolver) -> &'static [RecordType] {
     match (resolver.ipv4, resolver.ipv6) {
-        (true, true) => &[Kind::A, Kind::Aaaa],
-        (true, false) => &[Kind::A],
-        (false, _) => &[Kind::Aaaa],
+        (true, true) => &[RecordType::A, RecordType::Aaaa],
+        (true, false) => &[RecordType::A],
+        (false, _) => &[RecordType::Aaaa],
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct CacheKey {
     /// The resolver's address in memory; it is held by what is remembered.
     resolver: usize,
     name: String,
@@ -52,14 +52,14 @@ struct Key {
 }
 
 #[derive(Debug)]
-struct Known {
+struct CacheEntry {
     #[expect(dead_code, reason = "held for its address")]
     resolver: Arc<Resolver>,
     group: Arc<Upstream>,
     until: Instant,
 }
 
-impl Default for Names {
+impl Default for ResolverCache {
     fn default() -> Self {
         Self {
             known: RefCell::default(),
@@ -68,7 +68,7 @@ impl Default for Names {
     }
 }
 
-impl Names {
+impl ResolverCache {
     /// The servers behind a name, asked for or remembered.
     pub(crate) async fn find(
         &self,
@@ -76,8 +76,8 @@ impl Names {
         name: &str,
         port: u16,
         limit: Duration,
-    ) -> Result<Arc<Upstream>, Failure> {
-        let key = Key {
+    ) -> Result<Arc<Upstream>, Error> {
+        let key = CacheKey {
             resolver: Arc::as_ptr(resolver).addr(),
             name: name.to_ascii_lowercase(),
             port,
@@ -93,7 +93,7 @@ impl Names {
         let kinds = kinds(resolver);
         let found = client::look_up(name, &resolver.servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
-        let addresses = addresses.map(|ip| Address::Tcp(SocketAddr::new(ip, port)));
+        let addresses = addresses.map(|ip| PeerAddress::Tcp(SocketAddr::new(ip, port)));
         let group = Arc::new(Upstream {
             transient: true,
             ..Upstream::of_address(name, addresses.collect())
@@ -103,13 +103,19 @@ impl Names {
         Ok(group)
     }
 
-    fn remembered(&self, key: &Key) -> Option<Arc<Upstream>> {
+    fn remembered(&self, key: &CacheKey) -> Option<Arc<Upstream>> {
         let known = self.known.borrow();
         let entry = known.get(key)?;
         (entry.until > Instant::now()).then(|| entry.group.clone())
     }
 
-    fn remember(&self, key: Key, resolver: Arc<Resolver>, group: Arc<Upstream>, until: Instant) {
+    fn remember(
+        &self,
+        key: CacheKey,
+        resolver: Arc<Resolver>,
+        group: Arc<Upstream>,
+        until: Instant,
+    ) {
         let mut known = self.known.borrow_mut();
         if known.len() >= MOST_NAMES {
             let now = Instant::now();
@@ -121,7 +127,7 @@ impl Names {
                 known.remove(&first);
             }
         }
-        let entry = Known {
+        let entry = CacheEntry {
             resolver,
             group,
             until,
@@ -150,17 +156,17 @@ async fn follow_name(of: Weak<Members>, index: usize) {
         let named = &members.names[index];
         let resolver = &members.resolver;
         let found = find(named, resolver, members.timeout).await;
-        let failure = found.as_ref().err().copied();
-        if let Some(failure) = failure.filter(|_| failure != before) {
-            tracing::error!("{} could not be resolved ({failure})", named.name);
+        let error = found.as_ref().err().copied();
+        if let Some(error) = error.filter(|_| error != before) {
+            tracing::error!("{} could not be resolved ({error})", named.name);
         }
-        before = failure;
+        before = error;
         let pause = match found {
             Ok((servers, ttl)) => {
                 members.update(named, servers);
                 resolver.valid.unwrap_or(ttl)
             }
-            Err(Failure::NotFound) => {
+            Err(Error::NotFound) => {
                 members.update(named, Vec::new());
                 resolver.valid.unwrap_or(AFTER_FAILURE).min(AFTER_FAILURE)
             }
@@ -177,7 +183,7 @@ async fn find(
     named: &Named,
     resolver: &Resolver,
     limit: Duration,
-) -> Result<(Vec<Server>, Duration), Failure> {
+) -> Result<(Vec<ResolvedServer>, Duration), Error> {
     let (servers, kinds) = (&resolver.servers, kinds(resolver));
     if let Some(port) = named.port {
         let found = client::look_up(&named.name, servers, kinds, limit).await?;
@@ -201,7 +207,7 @@ async fn find(
 
 /// The groups as one worker knows them.
 #[derive(Debug, Default)]
-pub(crate) struct Groups(RefCell<Vec<Latest>>);
+pub(crate) struct ResolvedGroups(RefCell<Vec<Latest>>);
 
 /// What a worker has seen last of a group's servers.
 #[derive(Debug)]
@@ -211,7 +217,7 @@ struct Latest {
     group: Arc<Upstream>,
 }
 
-impl Groups {
+impl ResolvedGroups {
     /// A group with its servers of the moment.
     pub(crate) fn current(&self, group: &Arc<Upstream>) -> Arc<Upstream> {
         match &group.members {

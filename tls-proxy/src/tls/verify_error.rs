@@ -3,7 +3,7 @@
 
 /// Why a chain of certificates does not convince.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Flaw {
+pub(crate) enum VerifyError {
     #[error("unable to get issuer certificate")]
     NoIssuer,
     #[error("unable to get certificate CRL")]
@@ -72,7 +72,7 @@ pub(crate) enum Flaw {
     Unreadable,
 }
 
-impl Flaw {
+impl VerifyError {
     /// OpenSSL's number for it.
     pub(crate) fn number(self) -> u8 {
         match self {
