@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::certificate_choice::Resolver;
 use super::client_certificate::ClientCertificate;
+use super::handshake::MOST_HANDSHAKE;
 use super::server_config::TlsServer;
-use super::stream::{MOST_HANDSHAKE, TlsStream};
+use super::stream::TlsStream;
 use crate::admission::HANDSHAKE;
 use crate::net::prefixed::Prefixed;
 
@@ -153,10 +154,10 @@ pub(crate) async fn accept(
     // The session reads it again: its interface without buffers has no way to
     // go on from here.
     let Prefixed { seen, socket } = stream;
-    let stream = TlsStream::accept(socket, config, seen).await?;
-    let session = stream.session();
-    let info = TlsInfo::of(session, &server, &certificates, server_name, offered);
-    Ok((stream, info))
+    let facts = |session: &UnbufferedServerConnection| {
+        TlsInfo::of(session, &server, &certificates, server_name, offered)
+    };
+    Ok(TlsStream::accept(socket, config, seen, facts).await?)
 }
 
 /// Reads a ClientHello; all that has been read stays in the stream.

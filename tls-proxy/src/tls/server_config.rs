@@ -190,6 +190,8 @@ fn build(
     let resolver = Arc::new(resolver);
     let mut config = builder.with_cert_resolver(resolver.clone());
     config.ignore_client_order = ssl.prefer_server_ciphers;
+    // tls/record.rs takes them over.
+    config.enable_secret_extraction = true;
     resume(ssl, mark, context, &mut config)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     let mut http2 = config.clone();

@@ -1,9 +1,8 @@
-//! A client's TLS connection over rustls' interface without buffers: one that
-//! waits holds none, and what comes or goes in one piece passes through buffers
-//! that all connections of a worker have in common.
+//! A client's TLS connection: one that waits holds no buffers, and what comes or goes
+//! in one piece passes through buffers that all connections of a worker have in
+//! common.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,27 +10,20 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 use rustix::net::{SendFlags, send};
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic,
-};
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::server::UnbufferedServerConnection as Session;
+use rustls::{AlertDescription, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::handshake::{self, Finished};
+use super::record::{ADDED, Error, FRAGMENT, Opened, RECORD, RecordLayer};
 use crate::net::read_size::BULK_SIZE;
 
-/// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
-const FRAGMENT: usize = 16 * 1024;
-/// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
-const RECORD: usize = 5 + 16 * 1024 + 2048;
-/// A message of the handshake is no longer than this, bytes: a client's chain of
-/// certificates.
-pub(super) const MOST_HANDSHAKE: usize = 32 * 1024;
 /// Clear text that is encrypted in one go, four records of it, bytes. A client that
 /// takes nothing holds what it was handed: a piece of a body, seldom as much.
 const PIECE: usize = 4 * FRAGMENT;
-/// What records add to clear text, with room for a word of the session's own, bytes.
+/// What records add to a piece, with a KeyUpdate and what begins a record that is read,
+/// bytes.
 const OVERHEAD: usize = 1024;
 
 /// Ciphertext as it comes and as it goes. The kernel gives it memory where it is used
@@ -51,7 +43,7 @@ thread_local! {
 /// A TLS connection, its handshake behind it.
 pub(crate) struct TlsStream {
     socket: TcpStream,
-    session: Session,
+    records: RecordLayer,
     /// Read and not decrypted yet: part of a record, seldom more.
     inward: BytesMut,
     /// Decrypted and not taken yet.
@@ -59,51 +51,58 @@ pub(crate) struct TlsStream {
     /// Encrypted and not written yet.
     outward: BytesMut,
     /// All of `outward` is tickets, for which no client waits: they go with what is
-    /// said next, or as soon as the client is waited for.
+    /// sent next, or as soon as the client is waited for.
     held: bool,
-    /// The client has said `close_notify`.
+    /// The client has sent `close_notify`.
     ended: bool,
-    said_goodbye: bool,
+    close_notify_sent: bool,
+    /// A fatal alert has been sent or received: nothing follows it (RFC 8446, section 6.2).
+    failed: bool,
 }
 
-/// Where a session stands when it has looked at what there is.
+/// What has come of the records there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadState {
-    /// It waits for bytes.
+    /// They are not whole.
     Hungry,
     /// Clear text has come out.
     Data,
-    /// The client has said `close_notify`.
+    /// The client has sent `close_notify`.
     Ended,
 }
 
 impl TlsStream {
-    /// Finishes a handshake of which `begun` has been read.
+    /// Finishes a handshake of which `begun` has been read, and asks its session for
+    /// `facts`.
     ///
     /// # Errors
     /// The client's mistake, for which it gets an alert, or that of the socket.
-    pub(crate) async fn accept(
+    pub(crate) async fn accept<T>(
         socket: TcpStream,
         config: Arc<ServerConfig>,
         begun: BytesMut,
-    ) -> io::Result<Self> {
-        let mut stream = Self {
+        facts: impl FnOnce(&Session) -> T,
+    ) -> io::Result<(Self, T)> {
+        let Finished {
             socket,
-            session: Session::new(config).map_err(invalid)?,
-            inward: begun,
+            records,
+            inward,
+            outward,
+            tickets,
+            facts,
+        } = handshake::finish(socket, config, begun, facts).await?;
+        let stream = Self {
+            socket,
+            records,
+            inward,
             clear: BytesMut::new(),
-            outward: BytesMut::new(),
-            held: false,
+            outward,
+            held: tickets,
             ended: false,
-            said_goodbye: false,
+            close_notify_sent: false,
+            failed: false,
         };
-        poll_fn(|cx| stream.poll_handshake(cx)).await?;
-        Ok(stream)
-    }
-
-    /// What the handshake has agreed on.
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+        Ok((stream, facts))
     }
 
     /// Ciphertext that waits for the rest of its record, bytes.
@@ -111,52 +110,17 @@ impl TlsStream {
         self.inward.len()
     }
 
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut step = self.decrypt_rest(None);
-        loop {
-            if step.is_err() {
-                // The alert.
-                let _ = self.poll_drain(cx);
-                return Poll::Ready(step.map(drop));
-            }
-            if !self.session.is_handshaking() {
-                // In TLS 1.2 it is `Finished`, which the client waits for.
-                self.held = self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-                if !self.held {
-                    let _ = self.poll_drain(cx);
-                }
-                return Poll::Ready(Ok(()));
-            }
-            if let Poll::Ready(drained) = self.poll_drain(cx) {
-                drained?;
-            }
-            if self.inward.len() > MOST_HANDSHAKE {
-                let reason = "a message of the handshake is too long";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
-            }
-            step = ready!(self.poll_fresh(cx, None)).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "tls handshake eof"),
-                _ => error,
-            });
-        }
-    }
-
     /// Reads behind the part of a record that is kept, through the common buffer.
-    /// Clear text goes `into` there, or else it is kept.
+    /// Clear text goes `into` there.
     fn poll_fresh(
         &mut self,
         cx: &mut Context<'_>,
-        into: Option<&mut ReadBuf<'_>>,
+        into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<ReadState>> {
         COMMON.with_borrow_mut(|common| {
             let kept = self.inward.len();
-            // What finds no room in `into` would have to be kept. `kept` is less
-            // than a record, but for a message of the handshake.
-            let (room, least) = match &into {
-                Some(into) => (into.remaining(), RECORD),
-                None => (0, kept + RECORD),
-            };
-            let most = room.clamp(least, common.inward.len());
+            // What finds no room in `into` would have to be kept.
+            let most = into.remaining().clamp(RECORD, common.inward.len());
             common.inward[..kept].copy_from_slice(&self.inward);
             let mut space = ReadBuf::new(&mut common.inward[kept..most]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
@@ -166,7 +130,7 @@ impl TlsStream {
             }
             let records = &mut common.inward[..kept + size];
             let mut used = 0;
-            let step = self.decrypt(records, &mut used, into)?;
+            let step = self.decrypt(records, &mut used, Some(into))?;
             self.inward = BytesMut::from(&records[used..]);
             Poll::Ready(Ok(step))
         })
@@ -185,9 +149,8 @@ impl TlsStream {
         step
     }
 
-    /// Lets the session look at `records`, behind the bytes that are `used`,
-    /// while there is room for what comes of them: `into` there, or else to be
-    /// kept.
+    /// Opens the `records` behind the bytes that are `used`, while there is room for the
+    /// clear text of the next one: `into` there, or else to be kept.
     fn decrypt(
         &mut self,
         records: &mut [u8],
@@ -195,12 +158,26 @@ impl TlsStream {
         mut into: Option<&mut ReadBuf<'_>>,
     ) -> io::Result<ReadState> {
         let mut came = ReadState::Hungry;
-        loop {
-            match self.decrypt_next(records, used, into.as_deref_mut())? {
-                ReadState::Data => came = ReadState::Data,
-                ReadState::Hungry => return Ok(came),
-                ReadState::Ended => return Ok(ReadState::Ended),
+        while !self.ended {
+            let next = &mut records[*used..];
+            let (opened, size) = match self.records.open(next) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => return Ok(came),
+                Err(error) => return Err(self.fail(error)),
+            };
+            match opened {
+                Opened::Data(clear) if clear.is_empty() => {}
+                Opened::Data(clear) => {
+                    came = ReadState::Data;
+                    self.take_data(&next[clear], into.as_deref_mut());
+                }
+                Opened::Nothing => {}
+                Opened::Reply(reply) => {
+                    self.encode(|records, out| records.seal_reply(reply, out))?
+                }
+                Opened::Closed => self.ended = true,
             }
+            *used += size;
             if into
                 .as_deref()
                 .is_some_and(|into| into.remaining() < FRAGMENT)
@@ -208,68 +185,40 @@ impl TlsStream {
                 return Ok(ReadState::Data);
             }
         }
+        Ok(ReadState::Ended)
     }
 
-    /// Lets the session look at `records`, behind the bytes that are `used`,
-    /// until something has come of them. Clear text that does not fit is kept.
-    fn decrypt_next(
+    /// Clear text goes `into` there as far as there is room; the rest is kept.
+    fn take_data(&mut self, data: &[u8], into: Option<&mut ReadBuf<'_>>) {
+        let room = into.as_deref().map_or(0, ReadBuf::remaining);
+        let (fits, rest) = data.split_at(room.min(data.len()));
+        if let Some(into) = into {
+            into.put_slice(fits);
+        }
+        self.clear.extend_from_slice(rest);
+    }
+
+    /// Puts a message of the connection's own behind what is to be written.
+    fn encode(
         &mut self,
-        records: &mut [u8],
-        used: &mut usize,
-        mut into: Option<&mut ReadBuf<'_>>,
-    ) -> io::Result<ReadState> {
-        loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.session.process_tls_records(&mut records[*used..]);
-            let step = match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(invalid)?;
-                        discard += record.discard;
-                        let room = into.as_deref().map_or(0, ReadBuf::remaining);
-                        let fits = room.min(record.payload.len());
-                        if let Some(into) = into.as_deref_mut() {
-                            into.put_slice(&record.payload[..fits]);
-                        }
-                        self.clear.extend_from_slice(&record.payload[fits..]);
-                    }
-                    Some(ReadState::Data)
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => {
-                    encode(data, &mut self.outward)?;
-                    None
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is in `outward`, before all that follows.
-                    data.done();
-                    None
-                }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(ReadState::Ended),
-                // Early data is not offered, so this is all there is.
-                Ok(_) => Some(ReadState::Hungry),
-                Err(error) => {
-                    *used += discard;
-                    self.encode_alert(&mut records[*used..]);
-                    return Err(invalid(error));
-                }
-            };
-            *used += discard;
-            if let Some(step) = step {
-                self.ended |= step == ReadState::Ended;
-                return Ok(step);
-            }
-        }
+        seal: impl FnOnce(&mut RecordLayer, &mut [u8]) -> Result<usize, Error>,
+    ) -> io::Result<()> {
+        const SHORT: usize = 8 + ADDED;
+        let mut message = [0; SHORT];
+        let size = seal(&mut self.records, &mut message).map_err(Error::into_io)?;
+        self.outward.extend_from_slice(&message[..size]);
+        Ok(())
     }
 
-    /// What is to be sent after a mistake, the alert that explains it at the end.
-    fn encode_alert(&mut self, records: &mut [u8]) {
+    /// The connection has failed, and an alert tells the client.
+    fn fail(&mut self, error: Error) -> io::Error {
         self.held = false;
-        while let Ok(ConnectionState::EncodeTlsData(data)) =
-            self.session.process_tls_records(records).state
-        {
+        self.failed = true;
+        if let Some(alert) = error.alert() {
             // It explains, no more.
-            let _ = encode(data, &mut self.outward);
+            let _ = self.encode(|records, out| records.seal_alert(alert, out));
         }
+        error.into_io()
     }
 
     /// Encrypts with `seal`, and writes as much of it as the socket takes now. FIN
@@ -278,24 +227,13 @@ impl TlsStream {
         &mut self,
         cx: &mut Context<'_>,
         last: bool,
-        seal: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> io::Result<usize>,
+        seal: impl FnOnce(&mut RecordLayer, &mut [u8]) -> Result<usize, Error>,
     ) -> io::Result<()> {
-        if !self.inward.is_empty() {
-            self.decrypt_rest(None)?;
+        if self.failed {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         COMMON.with_borrow_mut(|common| {
-            let size = loop {
-                match self.session.process_tls_records(&mut self.inward).state {
-                    Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                        break seal(&mut traffic, &mut common.outward)?;
-                    }
-                    // What has come may ask for an answer, which goes before.
-                    Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outward)?,
-                    Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                    Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
-                    Err(error) => return Err(invalid(error)),
-                }
-            };
+            let size = seal(&mut self.records, &mut common.outward).map_err(Error::into_io)?;
             let mut sealed = &common.outward[..size];
             if std::mem::take(&mut self.held) {
                 self.outward.extend_from_slice(sealed);
@@ -364,26 +302,6 @@ fn poll_put(
     Pin::new(socket).poll_write(cx, bytes)
 }
 
-/// Puts words of the session's own behind what is to be written.
-fn encode(
-    mut data: EncodeTlsData<'_, ServerConnectionData>,
-    outward: &mut BytesMut,
-) -> io::Result<()> {
-    let before = outward.len();
-    let size = match data.encode(&mut []) {
-        Err(EncodeError::InsufficientSize(size)) => size.required_size,
-        _ => return Ok(()),
-    };
-    outward.resize(before + size, 0);
-    data.encode(&mut outward[before..])
-        .map(|_| ())
-        .map_err(io::Error::other)
-}
-
-fn invalid(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
 impl AsyncRead for TlsStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -404,15 +322,9 @@ impl AsyncRead for TlsStream {
                 step = Poll::Ready(this.decrypt_rest(Some(into)));
             }
             if matches!(step, Poll::Ready(Ok(ReadState::Hungry))) {
-                step = if this.inward.len() < RECORD {
-                    this.poll_fresh(cx, Some(into))
-                } else {
-                    // Nothing that a client may say after the handshake is so long.
-                    let reason = "a message of the handshake's kind in several records";
-                    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
-                };
+                step = this.poll_fresh(cx, into);
             }
-            // An alert, or the answer to a new key; whoever writes next sees
+            // An alert, or the reply to a KeyUpdate; whoever writes next sees
             // what became of it.
             if !this.outward.is_empty() && (!this.held || step.is_pending()) {
                 let _ = this.poll_drain(cx);
@@ -433,10 +345,7 @@ impl AsyncWrite for TlsStream {
             ready!(this.poll_drain(cx))?;
         }
         let size = clear.len().min(PIECE);
-        this.encrypt(cx, false, |traffic, space| {
-            let sealed = traffic.encrypt(&clear[..size], space);
-            sealed.map_err(io::Error::other)
-        })?;
+        this.encrypt(cx, false, |records, out| records.seal(&clear[..size], out))?;
         Poll::Ready(Ok(size))
     }
 
@@ -446,10 +355,10 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.said_goodbye {
-            this.said_goodbye = true;
-            this.encrypt(cx, true, |traffic, space| {
-                traffic.queue_close_notify(space).map_err(io::Error::other)
+        if !this.close_notify_sent && !this.failed {
+            this.close_notify_sent = true;
+            this.encrypt(cx, true, |records, out| {
+                records.seal_alert(AlertDescription::CloseNotify, out)
             })?;
         }
         ready!(this.poll_drain(cx))?;

@@ -44,16 +44,46 @@ fn crumble(mut from: TcpStream, mut to: TcpStream, sizes: &'static [usize]) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
+/// Passes bytes on together that come shortly after each other.
+fn gather(mut from: TcpStream, mut to: TcpStream) {
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let mut size = match from.read(&mut piece) {
+            Ok(size) if size > 0 => size,
+            _ => break,
+        };
+        from.set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        while let Ok(more @ 1..) = from.read(&mut piece[size..]) {
+            size += more;
+        }
+        from.set_read_timeout(None).unwrap();
+        if to.write_all(&piece[..size]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
 /// An address from which all that a client sends comes to `proxy` in pieces of
 /// `sizes`.
 fn relay(proxy: SocketAddr, sizes: &'static [usize]) -> SocketAddr {
+    relayed(proxy, move |from, to| crumble(from, to, sizes))
+}
+
+/// An address from which all that a client sends is passed on to `proxy`.
+fn relayed(
+    proxy: SocketAddr,
+    pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for client in listener.incoming() {
             let (client, server) = (client.unwrap(), TcpStream::connect(proxy).unwrap());
             let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            thread::spawn(move || crumble(client, server, sizes));
+            let pass = pass.clone();
+            thread::spawn(move || pass(client, server));
             thread::spawn(move || crumble(back.0, back.1, &[1 << 20]));
         }
     });
@@ -79,6 +109,43 @@ fn records_may_come_in_any_pieces() {
                 output.stdout.len(),
                 stderr(&output)
             );
+        }
+    }
+}
+
+#[test]
+fn a_request_may_come_with_the_end_of_the_handshake() {
+    for (version, tickets) in [("-tls1_2", "on"), ("-tls1_3", "on"), ("-tls1_3", "off")] {
+        let place = Place::new("joined");
+        certificates::ecdsa(&place, "a");
+        let proxy = Proxy::start(
+            place,
+            &format!(
+                "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+                 ssl_session_tickets {tickets}; return 200 served; }}"
+            ),
+        );
+        let address = relayed(proxy.place.address(support::place::TLS), gather).to_string();
+        // Whoever resumes a session of TLS 1.2 is the last to send; in TLS 1.3 everybody is.
+        let sessions: &[&[&str]] = match tickets {
+            "on" => &[&["-sess_out", "session"], &["-sess_in", "session"]],
+            _ => &[&[]],
+        };
+        for session in sessions {
+            let mut child = Command::new("openssl")
+                .args(["s_client", "-ign_eof", version, "-connect", &address])
+                .args(*session)
+                .current_dir(proxy.place.folder())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let request = b"GET / HTTP/1.0\r\n\r\n";
+            child.stdin.as_mut().unwrap().write_all(request).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = support::stdout(&output);
+            assert!(said.contains("served"), "{version} {session:?}: {said}");
         }
     }
 }
@@ -112,6 +179,57 @@ fn keys_may_change_between_requests() {
     }
     child.stdin.as_mut().unwrap().write_all(b"Q\n").unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn nothing_follows_a_fatal_alert() {
+    const ALERT: u8 = 21;
+    const DATA: u8 = 23;
+    let (_upstream, proxy) = start("fatal");
+    let tls = proxy.place.address(support::place::TLS);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-ign_eof", "-tls1_2", "-connect", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    child.stdin.as_mut().unwrap().write_all(request).unwrap();
+    let (mut client, _) = listener.accept().unwrap();
+    let mut server = TcpStream::connect(tls).unwrap();
+    let (mut to_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    thread::spawn(move || {
+        while let Some(mut record) = read_record(&mut client) {
+            if record[0] == DATA {
+                *record.last_mut().unwrap() ^= 1;
+            }
+            let _ = to_server.write_all(&record);
+        }
+    });
+    let mut kinds = Vec::new();
+    while let Some(record) = read_record(&mut server) {
+        kinds.push(record[0]);
+        let _ = to_client.write_all(&record);
+    }
+    let alerts = kinds.iter().filter(|kind| **kind == ALERT).count();
+    assert_eq!((alerts, kinds.last()), (1, Some(&ALERT)), "{kinds:?}");
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// One record of TLS with its header.
+fn read_record(from: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut record = vec![0; 5];
+    from.read_exact(&mut record).ok()?;
+    record.resize(
+        5 + usize::from(u16::from_be_bytes([record[3], record[4]])),
+        0,
+    );
+    from.read_exact(&mut record[5..]).ok()?;
+    Some(record)
 }
 
 #[test]

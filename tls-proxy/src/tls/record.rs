@@ -1,0 +1,491 @@
+//! The record layer of a TLS connection whose handshake is done (RFC 8446, section 5;
+//! RFC 5246, section 6.2): rustls agrees on the keys, aws-lc's AEAD encrypts from the
+//! caller's memory into the caller's memory.
+//!
+//! rustls' own record layer copies what is sent twice and what is received once more,
+//! and its session holds what only a handshake needs.
+
+use std::io;
+use std::ops::Range;
+
+use aws_lc_rs::aead::{
+    self, AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
+};
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
+use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, HandshakeType};
+use rustls::{ProtocolVersion, SupportedCipherSuite};
+
+/// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
+pub(super) const FRAGMENT: usize = 16 * 1024;
+/// A record's header, bytes.
+const HEADER: usize = 5;
+/// The tag of every AEAD that TLS 1.2 and 1.3 have here, bytes.
+const TAG: usize = 16;
+/// The part of a nonce that AES-GCM sends with each record of TLS 1.2 (RFC 5288,
+/// section 3), bytes.
+const EXPLICIT: usize = 8;
+/// What encryption may add to a record (RFC 5246, section 6.2.3; RFC 8446, section
+/// 5.2), bytes.
+const MOST_ADDED_TLS12: usize = 2048;
+const MOST_ADDED_TLS13: usize = 256;
+/// A record, as long as it may be, bytes.
+pub(super) const RECORD: usize = HEADER + FRAGMENT + MOST_ADDED_TLS12;
+/// What a record of ours adds to its clear text at most, bytes.
+pub(super) const ADDED: usize = HEADER + EXPLICIT + 1 + TAG;
+/// A KeyUpdate with the header of its message (RFC 8446, section 4.6.3), bytes.
+const KEY_UPDATE: usize = 5;
+/// The same limits as rustls'.
+const MOST_WARNINGS: u8 = 4;
+const MOST_RENEGOTIATIONS: u8 = 1;
+const MOST_KEY_UPDATES: u8 = 32;
+
+/// Why a connection cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot decrypt a record")]
+    Decrypt,
+    #[error("a record is too long")]
+    Oversized,
+    #[error("unexpected message after the handshake")]
+    Unexpected,
+    #[error("illegal KeyUpdate")]
+    IllegalKeyUpdate,
+    #[error("malformed alert")]
+    MalformedAlert,
+    #[error("too many messages without data")]
+    TooMany,
+    #[error("received fatal alert: {0:?}")]
+    Alert(AlertDescription),
+    #[error("the keys have encrypted as many records as they may")]
+    Exhausted,
+    #[error("cannot encrypt a record")]
+    Encrypt,
+    #[error("cannot take over the session's keys")]
+    Keys,
+}
+
+impl Error {
+    /// As whoever reads from or writes to a stream sees it.
+    pub(super) fn into_io(self) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, self)
+    }
+
+    /// The alert that tells the client, if one does (RFC 8446, section 6.2).
+    pub(super) fn alert(self) -> Option<AlertDescription> {
+        match self {
+            Self::Decrypt => Some(AlertDescription::BadRecordMac),
+            Self::Oversized => Some(AlertDescription::RecordOverflow),
+            Self::Unexpected | Self::TooMany => Some(AlertDescription::UnexpectedMessage),
+            Self::IllegalKeyUpdate => Some(AlertDescription::IllegalParameter),
+            Self::MalformedAlert => Some(AlertDescription::DecodeError),
+            Self::Alert(_) | Self::Exhausted | Self::Encrypt | Self::Keys => None,
+        }
+    }
+}
+
+/// What a record of the client's has brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// Clear text, at this place of the records.
+    Data(Range<usize>),
+    /// Nothing for the application.
+    Nothing,
+    /// A message that wants this one to be sent.
+    Reply(Reply),
+    /// `close_notify`.
+    Closed,
+}
+
+/// A message of this end's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A KeyUpdate, after which this end's keys change.
+    KeyUpdate,
+    /// The alert `no_renegotiation`.
+    NoRenegotiation,
+}
+
+/// The keys of both directions.
+pub(super) struct RecordLayer {
+    sealing: Keys,
+    opening: Keys,
+    tls13: bool,
+    /// Records that one key may encrypt.
+    limit: u64,
+    /// Makes the next keys of TLS 1.3.
+    next: Option<Box<KernelConnection<ServerConnectionData>>>,
+    /// The beginning of a message of the handshake's kind, and how much there is of it.
+    message: [u8; KEY_UPDATE],
+    message_size: u8,
+    warnings: u8,
+    renegotiations: u8,
+    key_updates: u8,
+}
+
+/// The key of one direction.
+struct Keys {
+    key: LessSafeKey,
+    iv: [u8; aead::NONCE_LEN],
+    /// The record that comes next.
+    sequence: u64,
+}
+
+impl Keys {
+    fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Self, Error> {
+        use ConnectionTrafficSecrets as Secrets;
+        let (algorithm, key, iv) = match secrets {
+            Secrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
+            Secrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
+            Secrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
+            _ => return Err(Error::Keys),
+        };
+        Self::of(algorithm, key.as_ref(), iv.as_ref(), sequence)
+    }
+
+    fn of(
+        algorithm: &'static aead::Algorithm,
+        key: &[u8],
+        iv: &[u8],
+        sequence: u64,
+    ) -> Result<Self, Error> {
+        let key = UnboundKey::new(algorithm, key).map_err(|_| Error::Keys)?;
+        Ok(Self {
+            key: LessSafeKey::new(key),
+            iv: iv.try_into().map_err(|_| Error::Keys)?,
+            sequence,
+        })
+    }
+
+    /// The nonce of the next record (RFC 8446, section 5.3). Each is used once, since
+    /// `sequence` is the next one then.
+    fn nonce(&self) -> [u8; aead::NONCE_LEN] {
+        let mut nonce = self.iv;
+        let sequence = self.sequence.to_be_bytes();
+        for (own, other) in nonce[4..].iter_mut().zip(sequence) {
+            *own ^= other;
+        }
+        nonce
+    }
+
+    /// Whether each record of TLS 1.2 carries a part of its nonce.
+    fn is_gcm(&self) -> bool {
+        *self.key.algorithm() != CHACHA20_POLY1305
+    }
+
+    /// What a record of TLS 1.2 is authenticated with (RFC 5246, section 6.2.3.3).
+    /// Its header has the length of the clear text there.
+    fn tls12_aad(&self, head: [u8; HEADER], clear: usize) -> [u8; 13] {
+        let [kind, major, minor, ..] = head;
+        let [high, low] = (clear as u16).to_be_bytes();
+        let mut aad = [0; 13];
+        aad[..8].copy_from_slice(&self.sequence.to_be_bytes());
+        aad[8..].copy_from_slice(&[kind, major, minor, high, low]);
+        aad
+    }
+}
+
+/// How long the record is that begins like this, bytes.
+pub(super) fn size(record: &[u8]) -> Option<usize> {
+    let &[_, _, _, high, low] = record.first_chunk::<HEADER>()?;
+    Some(HEADER + usize::from(u16::from_be_bytes([high, low])))
+}
+
+/// A record's header. TLS 1.3 names 1.2, too.
+fn header(kind: u8, length: usize) -> [u8; HEADER] {
+    // A record's length is checked by whoever makes it.
+    let [high, low] = (length as u16).to_be_bytes();
+    [kind, 3, 3, high, low]
+}
+
+impl RecordLayer {
+    /// Takes over the keys of a session whose handshake is done and that has nothing
+    /// left to send.
+    ///
+    /// # Errors
+    /// `Error::Keys`, if rustls does not give them away.
+    pub(super) fn new(session: Session) -> Result<Self, Error> {
+        let (secrets, next) = session
+            .dangerous_into_kernel_connection()
+            .map_err(|_| Error::Keys)?;
+        let limit = match next.negotiated_cipher_suite() {
+            SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
+            SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
+        };
+        let tls13 = next.protocol_version() == ProtocolVersion::TLSv1_3;
+        Ok(Self {
+            sealing: Keys::new(secrets.tx)?,
+            opening: Keys::new(secrets.rx)?,
+            tls13,
+            limit,
+            next: tls13.then(|| Box::new(next)),
+            message: [0; KEY_UPDATE],
+            message_size: 0,
+            warnings: 0,
+            renegotiations: 0,
+            key_updates: 0,
+        })
+    }
+
+    /// Encrypts data into records at the beginning of `out`, and says how long they are.
+    /// `out` has room for `ADDED` bytes more for each fragment, and for a KeyUpdate.
+    ///
+    /// # Errors
+    /// `Error::Exhausted` in TLS 1.2, where keys do not change.
+    pub(super) fn seal(&mut self, clear: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let mut size = 0;
+        for fragment in clear.chunks(FRAGMENT) {
+            if self.sealing.sequence >= self.limit {
+                size += self.update_sealing(&mut out[size..])?;
+            }
+            size += self.seal_record(ContentType::ApplicationData, fragment, &mut out[size..])?;
+        }
+        Ok(size)
+    }
+
+    /// Encrypts an alert.
+    pub(super) fn seal_alert(
+        &mut self,
+        alert: AlertDescription,
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        const WARNING: u8 = 1;
+        const FATAL: u8 = 2;
+        let level = match alert {
+            AlertDescription::CloseNotify | AlertDescription::NoRenegotiation => WARNING,
+            _ => FATAL,
+        };
+        self.seal_record(ContentType::Alert, &[level, alert.into()], out)
+    }
+
+    /// Encrypts what a message of the client's wants to be sent.
+    pub(super) fn seal_reply(&mut self, reply: Reply, out: &mut [u8]) -> Result<usize, Error> {
+        match reply {
+            Reply::KeyUpdate => self.update_sealing(out),
+            Reply::NoRenegotiation => self.seal_alert(AlertDescription::NoRenegotiation, out),
+        }
+    }
+
+    /// Says that this end's keys change, and changes them (RFC 8446, section 4.6.3).
+    fn update_sealing(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        let Some(next) = self.next.as_mut() else {
+            return Err(Error::Exhausted);
+        };
+        let secrets = next.update_tx_secret().map_err(|_| Error::Keys)?;
+        let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, 0];
+        let size = self.seal_record(ContentType::Handshake, &message, out)?;
+        self.sealing = Keys::new(secrets)?;
+        Ok(size)
+    }
+
+    /// Encrypts one record of `clear`, at most a fragment.
+    fn seal_record(
+        &mut self,
+        kind: ContentType,
+        clear: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let keys = &mut self.sealing;
+        let nonce = keys.nonce();
+        let kind = u8::from(kind);
+        // In TLS 1.3 the kind is encrypted behind the clear text.
+        let (explicit, inner) = match self.tls13 {
+            true => (0, 1),
+            false => (if keys.is_gcm() { EXPLICIT } else { 0 }, 0),
+        };
+        let length = explicit + clear.len() + inner + TAG;
+        let record = out.get_mut(..HEADER + length).ok_or(Error::Encrypt)?;
+        let (start, rest) = record.split_at_mut(HEADER + explicit);
+        let (encrypted, end) = rest.split_at_mut(clear.len());
+        let mut seal = |aad: &[u8]| {
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            let inner = &[kind][..inner];
+            keys.key
+                .seal_out_of_place_scatter(nonce, Aad::from(aad), clear, encrypted, inner, end)
+                .map_err(|_| Error::Encrypt)
+        };
+        if self.tls13 {
+            let head = header(ContentType::ApplicationData.into(), length);
+            start.copy_from_slice(&head);
+            seal(&head)?;
+        } else {
+            let head = header(kind, length);
+            start[..HEADER].copy_from_slice(&head);
+            start[HEADER..].copy_from_slice(&nonce[nonce.len() - explicit..]);
+            seal(&keys.tls12_aad(head, clear.len()))?;
+        }
+        keys.sequence += 1;
+        Ok(HEADER + length)
+    }
+
+    /// Looks at the first of the `records` and decrypts it where it is. Says what it
+    /// brought and how long it was; none while it is not whole.
+    ///
+    /// # Errors
+    /// The client's mistake, or the alert that it sent: the connection has ended.
+    pub(super) fn open(&mut self, records: &mut [u8]) -> Result<Option<(Opened, usize)>, Error> {
+        let Some(&head) = records.first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
+        let [kind, major, _, high, low] = head;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let kind = ContentType::from(kind);
+        if major != 3 || self.tls13 && kind != ContentType::ApplicationData {
+            return Err(Error::Unexpected);
+        }
+        let added = match self.tls13 {
+            true => MOST_ADDED_TLS13,
+            false => MOST_ADDED_TLS12,
+        };
+        if length > FRAGMENT + added {
+            return Err(Error::Oversized);
+        }
+        let Some(record) = records.get_mut(..HEADER + length) else {
+            return Ok(None);
+        };
+        let (kind, clear) = if self.tls13 {
+            self.open_tls13(head, record)?
+        } else {
+            (kind, self.open_tls12(head, record)?)
+        };
+        self.opening.sequence += 1;
+        let opened = match kind {
+            ContentType::ApplicationData if self.message_size == 0 => {
+                self.key_updates = 0;
+                Opened::Data(clear)
+            }
+            ContentType::Alert if self.message_size == 0 => self.take_alert(&record[clear])?,
+            ContentType::Handshake if self.tls13 => self.take_key_update(&record[clear])?,
+            ContentType::Handshake => self.take_renegotiation(&record[clear])?,
+            _ => return Err(Error::Unexpected),
+        };
+        Ok(Some((opened, HEADER + length)))
+    }
+
+    /// Decrypts a record of TLS 1.3: its kind, and where its clear text is.
+    fn open_tls13(
+        &self,
+        head: [u8; HEADER],
+        record: &mut [u8],
+    ) -> Result<(ContentType, Range<usize>), Error> {
+        let nonce = Nonce::assume_unique_for_key(self.opening.nonce());
+        let inner = self
+            .opening
+            .key
+            .open_in_place(nonce, Aad::from(head), &mut record[HEADER..])
+            .map_err(|_| Error::Decrypt)?;
+        if inner.len() > FRAGMENT + 1 {
+            return Err(Error::Oversized);
+        }
+        // Behind the clear text is its kind, then zeros as padding.
+        let last = inner.iter().rposition(|byte| *byte != 0);
+        let last = last.ok_or(Error::Unexpected)?;
+        Ok((ContentType::from(inner[last]), HEADER..HEADER + last))
+    }
+
+    /// Decrypts a record of TLS 1.2: where its clear text is.
+    fn open_tls12(&self, head: [u8; HEADER], record: &mut [u8]) -> Result<Range<usize>, Error> {
+        let keys = &self.opening;
+        let (explicit, nonce) = if keys.is_gcm() {
+            let given = record
+                .get(HEADER..HEADER + EXPLICIT)
+                .ok_or(Error::Decrypt)?;
+            let mut nonce = keys.iv;
+            nonce[4..].copy_from_slice(given);
+            (EXPLICIT, nonce)
+        } else {
+            (0, keys.nonce())
+        };
+        let start = HEADER + explicit;
+        let clear = record.len().checked_sub(start + TAG);
+        let clear = clear.ok_or(Error::Decrypt)?;
+        if clear > FRAGMENT {
+            return Err(Error::Oversized);
+        }
+        let aad = keys.tls12_aad(head, clear);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        keys.key
+            .open_in_place(nonce, Aad::from(aad), &mut record[start..])
+            .map_err(|_| Error::Decrypt)?;
+        Ok(start..start + clear)
+    }
+
+    fn take_alert(&mut self, alert: &[u8]) -> Result<Opened, Error> {
+        const WARNING: u8 = 1;
+        const FATAL: u8 = 2;
+        let &[level, description] = alert else {
+            // RFC 8446, section 5.1: only data may be empty.
+            let empty = alert.is_empty();
+            return Err(if empty {
+                Error::Unexpected
+            } else {
+                Error::MalformedAlert
+            });
+        };
+        let description = AlertDescription::from(description);
+        match (level, description) {
+            (WARNING | FATAL, AlertDescription::CloseNotify) => Ok(Opened::Closed),
+            (WARNING, AlertDescription::UserCanceled) => self.count_warning(),
+            (WARNING, _) if !self.tls13 => self.count_warning(),
+            (FATAL, _) => Err(Error::Alert(description)),
+            _ => Err(Error::MalformedAlert),
+        }
+    }
+
+    fn count_warning(&mut self) -> Result<Opened, Error> {
+        count(&mut self.warnings, MOST_WARNINGS)?;
+        Ok(Opened::Nothing)
+    }
+
+    /// In TLS 1.3 a client says nothing but KeyUpdate after its handshake, in one record or,
+    /// as some test it, in several.
+    fn take_key_update(&mut self, part: &[u8]) -> Result<Opened, Error> {
+        const REQUESTED: u8 = 1;
+        let begun = usize::from(self.message_size);
+        let message = self.message.get_mut(begun..begun + part.len());
+        let message = message.filter(|_| !part.is_empty());
+        message.ok_or(Error::Unexpected)?.copy_from_slice(part);
+        self.message_size += part.len() as u8;
+        let [kind, size @ .., request] = self.message;
+        if HandshakeType::from(kind) != HandshakeType::KeyUpdate {
+            return Err(Error::Unexpected);
+        }
+        if usize::from(self.message_size) < KEY_UPDATE {
+            return Ok(Opened::Nothing);
+        }
+        if size != [0, 0, 1] || request > REQUESTED {
+            return Err(Error::IllegalKeyUpdate);
+        }
+        self.message_size = 0;
+        count(&mut self.key_updates, MOST_KEY_UPDATES)?;
+        let next = self.next.as_mut().ok_or(Error::Keys)?;
+        let secrets = next.update_rx_secret().map_err(|_| Error::Keys)?;
+        self.opening = Keys::new(secrets)?;
+        Ok(if request == REQUESTED {
+            Opened::Reply(Reply::KeyUpdate)
+        } else {
+            Opened::Nothing
+        })
+    }
+
+    /// A ClientHello of TLS 1.2, which asks for another handshake.
+    fn take_renegotiation(&mut self, message: &[u8]) -> Result<Opened, Error> {
+        if message.first().copied().map(HandshakeType::from) != Some(HandshakeType::ClientHello) {
+            return Err(Error::Unexpected);
+        }
+        count(&mut self.renegotiations, MOST_RENEGOTIATIONS)?;
+        Ok(Opened::Reply(Reply::NoRenegotiation))
+    }
+}
+
+/// Counts a message of which there may be so many.
+fn count(counted: &mut u8, most: u8) -> Result<(), Error> {
+    if *counted == most {
+        return Err(Error::TooMany);
+    }
+    *counted += 1;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
