@@ -131,11 +131,7 @@ pub(crate) async fn accept(
         io.shutdown().await?;
         return Err(Error::Rejected);
     };
-    let config = if http2 {
-        server.http2.clone()
-    } else {
-        server.http1.clone()
-    };
+    let config = server.offers.config(hello.cipher_suites(), http2);
     let config = match &certificates {
         Some(certificates) => {
             let mut own = ServerConfig::clone(&config);

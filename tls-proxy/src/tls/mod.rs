@@ -29,6 +29,7 @@ pub(crate) mod lifetime;
 mod name_constraints;
 pub(crate) mod named_certificates;
 mod names;
+mod offers;
 mod parameters;
 mod pem;
 mod record;

@@ -17,6 +17,7 @@ use super::client_certificate::ClientCertificate;
 use super::files::Files;
 use super::lifetime::Lifetime;
 use super::named_certificates::NamedCertificates;
+use super::offers::{self, Offers};
 use super::sessions::{Cache, Cached, Mark, Tickets};
 use super::trust::{Purpose, Trust};
 use super::{authorities, keys, parameters, sessions, stapling, tickets};
@@ -26,10 +27,8 @@ use crate::tls::settings::{File, ServerSettings, Verify};
 /// TLS of one server.
 #[derive(Debug)]
 pub(crate) struct TlsServer {
-    /// Offers HTTP/1.1 by ALPN.
-    pub(crate) http1: Arc<ServerConfig>,
-    /// Offers HTTP/2 as well.
-    pub(crate) http2: Arc<ServerConfig>,
+    /// What rustls is told.
+    pub(super) offers: Offers,
     /// `ssl_reject_handshake`.
     pub(crate) rejects: bool,
     /// Whom clients' certificates must lead to; none where none is asked for.
@@ -168,37 +167,45 @@ fn build(
         ..rustls::crypto::aws_lc_rs::default_provider()
     };
     suites.retain(|suite| ssl.tls13 || suite.tls13().is_none());
-    let versions: &[_] = match (ssl.tls12, ssl.tls13) {
-        (true, true) => &[&TLS13, &TLS12],
-        (true, false) => &[&TLS12],
-        _ => &[&TLS13],
-    };
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(versions)
-        .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?;
-    let asked = ask_clients(ssl, &mut context.files)?;
+    let (asked, trust) = ask_clients(ssl, &mut context.files)?.unzip();
+    let asked = asked.map(Arc::new);
     let mark = mark(ssl, &certified);
-    let (builder, trust) = match asked {
-        Some((any, trust)) => (
-            builder.with_client_cert_verifier(Arc::new(any)),
-            Some(trust),
-        ),
-        None => (builder.with_no_client_auth(), None),
-    };
     let certified = staple(ssl, certified, &mut context.files, problems)?;
     let resolver = Resolver::new(certified, suites, ssl.prefer_server_ciphers);
     let resolver = Arc::new(resolver);
-    let mut config = builder.with_cert_resolver(resolver.clone());
-    config.ignore_client_order = ssl.prefer_server_ciphers;
-    // tls/record.rs takes them over.
-    config.enable_secret_extraction = true;
-    resume(ssl, mark, context, &mut config)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-    let mut http2 = config.clone();
-    http2.alpn_protocols.insert(0, b"h2".to_vec());
+    let config = |provider: CryptoProvider| {
+        let versions: &[_] = match (ssl.tls12, ssl.tls13) {
+            (true, true) => &[&TLS13, &TLS12],
+            (true, false) => &[&TLS12],
+            _ => &[&TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?;
+        let builder = match &asked {
+            Some(any) => builder.with_client_cert_verifier(any.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(resolver.clone());
+        config.ignore_client_order = ssl.prefer_server_ciphers;
+        // tls/record.rs takes them over.
+        config.enable_secret_extraction = true;
+        Ok(config)
+    };
+    let mut any = config(provider.clone())?;
+    resume(ssl, mark, context, &mut any)?;
+    let chooses = ssl.prefer_server_ciphers || ssl.suites13.is_some();
+    let lighter = if ssl.tls13 && !chooses {
+        let mut lighter = config(offers::with_aes128(provider))?;
+        lighter.session_storage = any.session_storage.clone();
+        lighter.ticketer = any.ticketer.clone();
+        lighter.send_tls13_tickets = any.send_tls13_tickets;
+        Some(lighter)
+    } else {
+        None
+    };
     Ok(TlsServer {
-        http1: Arc::new(config),
-        http2: Arc::new(http2),
+        offers: Offers::new(any, lighter),
         rejects: ssl.reject_handshake,
         trust: trust.map(Arc::new),
         resolver,
@@ -250,7 +257,8 @@ fn staple(
     Ok(with.collect())
 }
 
-/// Tickets and caches.
+/// Tickets and caches. One ticket for each connection: a client that comes back is given
+/// the next one.
 fn resume(
     ssl: &ServerSettings,
     mark: Mark,
@@ -289,9 +297,9 @@ fn resume(
             mark,
             lifetime,
         });
-    } else if session.cache.is_none() {
-        config.send_tls13_tickets = 0;
     }
+    let resumes = session.tickets || session.cache.is_some();
+    config.send_tls13_tickets = usize::from(resumes);
     Ok(())
 }
 

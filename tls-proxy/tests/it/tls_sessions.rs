@@ -70,6 +70,31 @@ fn without_tickets_nothing_is_resumed() {
 }
 
 #[test]
+fn aes_128_is_taken_where_a_client_takes_it_and_nobody_chooses() {
+    let (aes128, aes256) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384");
+    let chacha = "TLS_CHACHA20_POLY1305_SHA256";
+    let both = format!("{aes256}:{aes128}");
+    let own = "ssl_prefer_server_ciphers on;";
+    let named = format!("ssl_conf_command Ciphersuites {aes256}:{aes128};");
+    let cases = [
+        ("", both.clone(), aes128),
+        ("", format!("{aes256}:{chacha}:{aes128}"), aes128),
+        ("", format!("{chacha}:{aes256}:{aes128}"), chacha),
+        ("", aes256.to_owned(), aes256),
+        ("", format!("{aes256}:{chacha}"), aes256),
+        (own, both.clone(), aes256),
+        (&named, both, aes256),
+    ];
+    for (more, offered, taken) in cases {
+        let proxy = start("suites", more);
+        let arguments = format!("-tls1_3 -ciphersuites {offered}");
+        let said = ask(&proxy, "/", &arguments);
+        let expected = format!("Cipher is {taken}");
+        assert!(said.contains(&expected), "{more} {offered}: {said}");
+    }
+}
+
+#[test]
 fn tls_1_1_is_refused_and_told() {
     let proxy = start("old", "");
     let said = ask(&proxy, "/", "-tls1_1 -cipher ALL:@SECLEVEL=0");

@@ -178,7 +178,14 @@ fn padding_is_taken_off_and_a_record_of_padding_alone_refused() {
 fn what_may_not_come_is_refused_with_its_alert() {
     use AlertDescription as Alert;
     let (alert, handshake) = (ContentType::Alert, ContentType::Handshake);
-    let cases: [(bool, ContentType, &[u8], Error, Option<Alert>); 12] = [
+    type Case = (
+        bool,
+        ContentType,
+        &'static [u8],
+        Error,
+        Option<AlertDescription>,
+    );
+    let cases: [Case; 12] = [
         (
             true,
             alert,
