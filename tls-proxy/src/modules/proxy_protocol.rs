@@ -41,12 +41,12 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
 type Which = fn(&Header) -> Option<&HeaderAddress>;
 
 fn address(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
-    let place = request.connection.proxy_header.as_ref().and_then(which);
+    let place = request.connection.proxy_header.as_deref().and_then(which);
     write(place.map(|place| place.text.as_bytes()), out)
 }
 
 fn port(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
-    let place = request.connection.proxy_header.as_ref().and_then(which);
+    let place = request.connection.proxy_header.as_deref().and_then(which);
     place.is_some_and(|place| place.port == 0 || append(out, format_args!("{}", place.port)))
 }
 

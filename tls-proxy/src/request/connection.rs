@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     /// `stub_status` counts it while it is open; none for one that stands in for another.
     pub(crate) open: Option<Open>,
     /// What a load balancer says of the client (`listen … proxy_protocol`).
-    pub(crate) proxy_header: Option<Header>,
+    pub(crate) proxy_header: Option<Box<Header>>,
     /// Clear text on a port for TLS: every request gets nginx's 400.
     pub(crate) plain_on_tls: bool,
     /// Requests so far.

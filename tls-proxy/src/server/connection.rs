@@ -51,17 +51,26 @@ pub(crate) struct WorkerContext {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     server: Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
     token: Token,
     admitted: Admitted,
-) {
+) -> impl Future<Output = ()> {
     // What a handshake and HTTP/2 need has memory of its own: the task of an idle
-    // connection of HTTP/1 is small.
-    let beginning = Box::pin(begin(&server.worker, socket, peer, address, admitted));
+    // connection of HTTP/1 is small. Arguments of an `async fn` would stay in it.
+    let worker = server.worker.clone();
+    let beginning = Box::pin(begin(worker, socket, peer, address, admitted));
+    serve_begun(server, beginning, token)
+}
+
+async fn serve_begun(
+    server: Rc<WorkerContext>,
+    beginning: Pin<Box<impl Future<Output = Option<Begun>>>>,
+    token: Token,
+) {
     let Some((connection, stream, http2)) = beginning.await else {
         return;
     };
@@ -71,7 +80,7 @@ pub(crate) async fn serve(
         let serving = Box::pin(http2::serve(connection.clone(), stream, token, tasks));
         unless_evicted(&holder, serving).await
     } else {
-        let serving = Box::pin(http1::serve(connection.clone(), stream, token));
+        let serving = Box::pin(http1::serve(connection.clone(), http1::wire(stream), token));
         unless_evicted(&holder, serving).await
     };
     if ended.is_none() {
@@ -97,15 +106,17 @@ async fn unless_evicted<T>(
     .await
 }
 
-/// Everything before HTTP. Says whether it is HTTP/2; none where the
-/// connection has ended.
+/// A connection over which HTTP has begun, and whether it is HTTP/2.
+type Begun = (Rc<Connection>, ClientStream, bool);
+
+/// Everything before HTTP; none where the connection has ended.
 async fn begin(
-    worker: &Rc<Worker>,
+    worker: Rc<Worker>,
     socket: TcpStream,
     peer: SocketAddr,
     address: usize,
     admitted: Admitted,
-) -> Option<(Rc<Connection>, ClientStream, bool)> {
+) -> Option<Begun> {
     let standing = ConnConfig::new(worker.config(), address);
     let settings = standing.settings();
     let patience = settings.core.client_header_timeout;
@@ -115,7 +126,7 @@ async fn begin(
     }
     let local = socket.local_addr().unwrap_or(UNSPECIFIED);
     let (number, addresses) = (worker.next_connection(), (peer, local));
-    let mut connection = Connection::new(worker, number, standing, addresses, admitted);
+    let mut connection = Connection::new(&worker, number, standing, addresses, admitted);
     connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
     holder.wait(Waits::FirstWords, 0);
@@ -199,7 +210,7 @@ async fn open(
             })?,
             () = end.as_mut() => return Err(Closed::Quiet),
         };
-        connection.proxy_header = Some(header);
+        connection.proxy_header = Some(Box::new(header));
     }
     if stream.seen.is_empty() {
         let looked = tokio::select! {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::server::{Accepted, Acceptor, ClientHello, UnbufferedServerConnection};
-use rustls::{CipherSuite, HandshakeKind, NamedGroup, ServerConfig, SignatureScheme};
+use rustls::{CipherSuite, HandshakeKind, ServerConfig, SignatureScheme};
 use tokio::io::AsyncWriteExt as _;
 
 use super::certificate_choice::Resolver;
@@ -43,31 +43,42 @@ pub(crate) struct TlsInfo {
     /// `$ssl_session_reused`.
     pub(crate) reused: bool,
     /// What the client has shown, where it was asked.
-    pub(crate) client: Option<ClientCertificate>,
+    pub(crate) client: Option<Box<ClientCertificate>>,
     /// `$ssl_sigalg`; none where a session was resumed.
     pub(crate) scheme: Option<SignatureScheme>,
     /// What the client offered.
     pub(crate) offered: Offered,
 }
 
-/// What a client offered, for variables that tell of it.
+/// What a client offered, for variables that tell of it: the numbers of the registry, since
+/// every connection keeps them.
 #[derive(Debug, Default)]
 pub(crate) struct Offered {
     /// `$ssl_ciphers`.
-    pub(crate) ciphers: Vec<CipherSuite>,
+    pub(crate) ciphers: Box<[u16]>,
     /// `$ssl_curves`.
-    pub(crate) curves: Vec<NamedGroup>,
+    pub(crate) curves: Box<[u16]>,
     /// `$ssl_sigalgs`.
-    pub(crate) schemes: Vec<SignatureScheme>,
+    pub(crate) schemes: Box<[u16]>,
 }
 
 impl Offered {
     fn of(hello: &ClientHello<'_>) -> Self {
+        let curves = hello.named_groups().unwrap_or_default();
         Self {
-            ciphers: hello.cipher_suites().to_vec(),
-            curves: hello.named_groups().unwrap_or_default().to_vec(),
-            schemes: hello.signature_schemes().to_vec(),
+            ciphers: numbers(hello.cipher_suites()),
+            curves: numbers(curves),
+            schemes: numbers(hello.signature_schemes()),
         }
+    }
+
+    /// The cipher suites, as rustls has them.
+    fn suites(&self) -> Vec<CipherSuite> {
+        self.ciphers
+            .iter()
+            .copied()
+            .map(CipherSuite::from)
+            .collect()
     }
 
     /// The schemes that this version of TLS may use (RFC 8446, section 4.2.3:
@@ -80,9 +91,13 @@ impl Offered {
                 Own::RSA_PKCS1_SHA256 | Own::RSA_PKCS1_SHA384 | Own::RSA_PKCS1_SHA512
             )
         };
-        let all = self.schemes.iter().copied();
+        let all = self.schemes.iter().copied().map(SignatureScheme::from);
         all.filter(|scheme| !tls13 || !old(scheme)).collect()
     }
+}
+
+fn numbers<T: Copy + Into<u16>>(named: &[T]) -> Box<[u16]> {
+    named.iter().map(|own| (*own).into()).collect()
 }
 
 /// Why there is no TLS connection.
@@ -250,11 +265,11 @@ impl TlsInfo {
             server_name,
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             reused,
-            client: shown.and_then(|shown| server.examine(shown)),
+            client: shown.and_then(|shown| server.examine(shown)).map(Box::new),
             scheme: if reused {
                 None
             } else {
-                certificates.scheme(&offered.usable(tls13), &offered.ciphers, tls13)
+                certificates.scheme(&offered.usable(tls13), &offered.suites(), tls13)
             },
             offered,
         }

@@ -102,7 +102,6 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     // Numbers, as in nginx with OpenSSL 3.
     ("ssl_sigalgs", |request, out| {
         let offered = tls(request).map(|tls| &tls.offered.schemes[..]);
-        let number = |scheme| format!("0x{:04x}", u16::from(scheme));
         list(offered.unwrap_or_default(), number, out)
     }),
 ];
@@ -112,7 +111,7 @@ fn tls(request: &Request) -> Option<&TlsInfo> {
 }
 
 fn client(request: &Request) -> Option<&ClientCertificate> {
-    tls(request)?.client.as_ref()
+    tls(request)?.client.as_deref()
 }
 
 fn shown(request: &Request, out: &mut Vec<u8>, tell: fn(&ClientCertificate) -> String) -> bool {
@@ -121,7 +120,7 @@ fn shown(request: &Request, out: &mut Vec<u8>, tell: fn(&ClientCertificate) -> S
 }
 
 /// Names with colons between them.
-fn list<T: Copy>(items: &[T], name: fn(T) -> String, out: &mut Vec<u8>) -> bool {
+fn list(items: &[u16], name: fn(u16) -> String, out: &mut Vec<u8>) -> bool {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.push(b':');
@@ -132,19 +131,23 @@ fn list<T: Copy>(items: &[T], name: fn(T) -> String, out: &mut Vec<u8>) -> bool 
 }
 
 /// OpenSSL's name, or the number where it has none.
-fn cipher(suite: CipherSuite) -> String {
-    match suite.as_str() {
+fn cipher(suite: u16) -> String {
+    match CipherSuite::from(suite).as_str() {
         Some(name) if name.ends_with("SCSV") => name.to_owned(),
         Some(name) => openssl_name(name),
-        None => format!("0x{:04x}", u16::from(suite)),
+        None => number(suite),
     }
 }
 
-fn curve(group: NamedGroup) -> String {
-    match group.as_str() {
+fn curve(group: u16) -> String {
+    match NamedGroup::from(group).as_str() {
         Some(name) => curve_name(name),
-        None => format!("0x{:04x}", u16::from(group)),
+        None => number(group),
     }
+}
+
+fn number(number: u16) -> String {
+    format!("0x{number:04x}")
 }
 
 /// The name of RFC 8446, section 4.2.3.

@@ -43,22 +43,11 @@ pub(super) enum Next {
     Close,
 }
 
-/// Waits for the next head, behind a response for as long as `idle`.
-pub(super) async fn next(
-    connection: &Rc<Connection>,
-    wire: &SharedWire,
-    idle: Option<Duration>,
-) -> Next {
+/// Reads the head that has begun; `pipelined` says that it did before the response before
+/// it was written.
+pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelined: bool) -> Next {
     let first = connection.requests.get() == 0;
-    let pipelined = !wire.borrow().inbound.is_empty();
     let start = wire.borrow().consumed();
-    if !pipelined {
-        let header_timeout = || connection.standing().settings().core.client_header_timeout;
-        let patience = idle.unwrap_or_else(header_timeout);
-        if !something(connection, wire, first, patience).await {
-            return Next::Close;
-        }
-    }
     connection.follow();
     let standing = connection.standing();
     let core = &standing.settings().core;
@@ -163,14 +152,17 @@ fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
     Some(standing.config.location(root).settings.core.head)
 }
 
-/// `true` when something has come; `false` when the connection is to close.
-/// One that was just opened gets a moment: its first request may be on its way.
-async fn something(
+/// Waits for the beginning of a next head, behind a response for as long as `idle`.
+/// `false` when the connection is to close. One that was just opened gets a moment when the
+/// worker drains: its first request may be on its way.
+pub(super) async fn begins(
     connection: &Connection,
     wire: &SharedWire,
-    first: bool,
-    patience: Duration,
+    idle: Option<Duration>,
 ) -> bool {
+    let first = connection.requests.get() == 0;
+    let header_timeout = || connection.standing().settings().core.client_header_timeout;
+    let patience = idle.unwrap_or_else(header_timeout);
     let worker = &connection.worker;
     let mut timer = connection.timer.take();
     timer.progress();

@@ -71,41 +71,60 @@ impl Patience {
     }
 }
 
+/// What requests are read from.
+pub(crate) fn wire(stream: ClientStream) -> SharedWire {
+    Rc::new(RefCell::new(BufferedStream::new(stream, BytesMut::new())))
+}
+
 /// Serves requests until the connection ends.
-pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut token: Token) {
-    let wire = Rc::new(RefCell::new(BufferedStream::new(stream, BytesMut::new())));
-    let mut idle = None;
-    loop {
-        let end = match head::next(&connection, &wire, idle).await {
-            Next::Close => End::Close,
-            // A task is as large as all that it may await: what answers has memory
-            // of its own, so that an idle connection is small.
-            Next::Rejected(error) => {
-                cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
-            }
-            Next::Head {
-                head,
-                pipelined,
-                permit,
-            } => {
-                let _in_flight = connection.worker.drain.token(TokenKind::Request);
-                let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
-                cached_time::moving(Box::pin(answering)).await
-            }
-        };
-        match end {
-            End::KeepAlive(timeout) => idle = Some(timeout),
-            End::Close => break,
-            End::Abandon => return,
-            End::Linger(patience) => {
-                connection.account.holder().wait(Waits::Body, 0);
-                linger(&wire, patience).await;
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` holds its arguments twice"
+)]
+pub(crate) fn serve(
+    connection: Rc<Connection>,
+    wire: SharedWire,
+    mut token: Token,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut idle = None;
+        loop {
+            let pipelined = !wire.borrow().inbound.is_empty();
+            if !pipelined && !head::begins(&connection, &wire, idle).await {
                 break;
             }
+            // A task is as large as all that it may await: what reads a head and what answers
+            // have memory of their own, so that an idle connection is small.
+            let end = match Box::pin(head::next(&connection, &wire, pipelined)).await {
+                Next::Close => End::Close,
+                Next::Rejected(error) => {
+                    cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
+                }
+                Next::Head {
+                    head,
+                    pipelined,
+                    permit,
+                } => {
+                    let _in_flight = connection.worker.drain.token(TokenKind::Request);
+                    let answering =
+                        answer(&connection, &wire, *head, pipelined, permit, &mut token);
+                    cached_time::moving(Box::pin(answering)).await
+                }
+            };
+            match end {
+                End::KeepAlive(timeout) => idle = Some(timeout),
+                End::Close => break,
+                End::Abandon => return,
+                End::Linger(patience) => {
+                    connection.account.holder().wait(Waits::Body, 0);
+                    Box::pin(linger(&wire, patience)).await;
+                    break;
+                }
+            }
         }
+        connection.account.holder().wait(Waits::Response, 0);
+        let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
     }
-    connection.account.holder().wait(Waits::Response, 0);
-    let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
 }
 
 /// Answers what is no request.
