@@ -1,4 +1,4 @@
-//! nginx's fixed variables, each a few lines over a request.
+//! nginx's fixed variables, each computed from a request.
 
 use super::{Evaluate, Family, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
@@ -8,23 +8,23 @@ use crate::message::{base64, fields};
 use crate::request::Request;
 use crate::time::cached_time;
 
-/// The fixed variables of every request, of whichever file.
+/// The fixed variables of every request, of all files here.
 pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Evaluate)> {
     let own = TABLE.iter().chain(request_fields::TABLE);
     own.chain(ssl::TABLE)
 }
 
-/// Those whose names go on as a configuration likes.
+/// Families of variables, such as `$http_NAME`.
 pub(super) const FAMILIES: &[Family] = &[
     family("http_", |request, name, out| {
         joined(request.head.fields.iter(), name, out)
     }),
     Family {
-        settles: true,
+        cached: true,
         ..family("sent_http_", sent_field)
     },
     Family {
-        settles: true,
+        cached: true,
         ..family("sent_trailer_", sent_trailer)
     },
     family("upstream_http_", upstream_field),
@@ -41,7 +41,7 @@ const fn family(
     Family {
         prefix,
         evaluate,
-        settles: false,
+        cached: false,
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             &request.whole_body,
         ) {
             (Some(value), _) => write(Some(value), out),
-            // It came in chunks, and has been counted.
+            // A chunked body has been read and counted.
             (None, Some(body)) if request.framing == Framing::Chunked => {
                 number(body.len() as u64, out)
             }
@@ -137,7 +137,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("remote_user", remote_user),
     ("request", |request, out| {
         let line = &request.head.line;
-        // A request of HTTP/2 whose pseudo-fields are none has no line.
+        // An HTTP/2 request with invalid pseudo-header fields has no request line.
         let known = !line.is_empty() || request.head.version < Version::Http2;
         write(known.then_some(line), out)
     }),
@@ -262,7 +262,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("uri", uri),
 ];
 
-/// The port that the client names behind the host.
+/// The port behind the host name that the client sent.
 fn port(request: &Request) -> Option<&[u8]> {
     let named = request.head.authority.as_deref();
     let named = named.or(request.head.fields.first(b"host"))?;
@@ -271,20 +271,19 @@ fn port(request: &Request) -> Option<&[u8]> {
     nonempty(port).filter(|port| port.iter().all(u8::is_ascii_digit))
 }
 
-/// The path of a target that was looked at and is none is empty.
+/// Empty for an invalid target; no value before a target was read.
 fn uri(request: &Request, out: &mut Vec<u8>) -> bool {
     let known = request.path_refused || !request.path.is_empty();
     write(known.then_some(&request.path[..]), out)
 }
 
-/// Arguments that were never there are none; those that were removed are
-/// empty.
+/// No value if there never were arguments; empty if they were removed.
 fn args(request: &Request, out: &mut Vec<u8>) -> bool {
     let known = request.args_known || !request.args.is_empty();
     write(known.then_some(&request.args[..]), out)
 }
 
-/// The client's address; nginx's word for one without.
+/// The client's address, or `unix:`.
 pub(crate) fn remote_addr(request: &Request, out: &mut Vec<u8>) -> bool {
     if request.is_unix() {
         return write(Some(b"unix:"), out);
@@ -323,7 +322,7 @@ fn thousandths(seconds: u64, millis: u32, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// One value for each upstream that was tried, separated as nginx does.
+/// One value for each upstream that was tried, separated as in nginx.
 fn tries(
     request: &Request,
     out: &mut Vec<u8>,
@@ -365,7 +364,7 @@ pub(crate) fn joined<'a>(
     join(named.map(|(_, value)| value), separator, out)
 }
 
-/// Writes values one after the other; `false` where there is none.
+/// Writes values one after the other; `false` if there are none.
 pub(crate) fn join<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     separator: &[u8],
@@ -387,7 +386,7 @@ pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> b
     joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
 }
 
-/// A field behind the response's body, the upstream's or this server's own.
+/// A trailer field of the response, the upstream's or this server's own.
 pub(crate) fn sent_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     joined(fields::of_lines(&request.outcome.trailers), name, out)
 }
@@ -399,7 +398,7 @@ pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) 
         .is_some_and(|fields| joined(fields.iter(), name, out))
 }
 
-/// A field behind the upstream's body.
+/// A trailer field of the upstream's response.
 pub(crate) fn upstream_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     request
         .upstream_trailers
@@ -437,8 +436,7 @@ pub(crate) fn cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool 
     write(lines.find_map(|line| cookie_in(line, name)), out)
 }
 
-/// A cookie of one line; nginx keeps the blanks behind a value, not those in
-/// front of it.
+/// A cookie of one `Cookie` field; nginx keeps blanks after a value, not those before it.
 fn cookie_in<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = line;
     while !rest.is_empty() {
@@ -462,8 +460,7 @@ fn without_blanks(text: &[u8]) -> &[u8] {
     &text[blanks..]
 }
 
-/// The user name of Basic credentials (RFC 7617), whatever the upstream
-/// thinks of them.
+/// The user name of Basic credentials (RFC 7617), verified or not.
 fn remote_user(request: &Request, out: &mut Vec<u8>) -> bool {
     let given = credentials(request);
     write(given.as_ref().and_then(|(user, _)| nonempty(user)), out)
@@ -486,7 +483,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_answer_to_their_variable_name() {
+    fn fields_match_their_variable_name() {
         assert!(is_called(b"X-Forwarded-For", b"x_forwarded_for"));
         assert!(!is_called(b"X-Forwarded", b"x_forwarded_for"));
     }

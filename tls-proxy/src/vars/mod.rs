@@ -16,42 +16,41 @@ pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;
 /// A fixed variable: its name, and what computes it.
 type Fixed = (&'static str, Evaluate);
 
-/// Variables whose names begin alike and go on as a configuration likes: `$http_NAME`.
+/// A family of variables whose names share a prefix, such as `$http_NAME`.
 #[derive(Debug)]
 pub(crate) struct Family {
-    /// How their names begin.
+    /// The prefix.
     pub(crate) prefix: &'static str,
-    /// Writes the value of the one whose name goes on so, in lower case; `false` when it
+    /// Writes the value of the variable with this rest of the name, in lower case; `false` when it
     /// has none.
     pub(crate) evaluate: fn(&Request, &[u8], &mut Vec<u8>) -> bool,
-    /// What was not there yet when it was first asked for never is.
-    pub(crate) settles: bool,
+    /// The result of the first use, a missing value too, is kept for the request.
+    pub(crate) cached: bool,
 }
 
-/// A variable that a block of the configuration makes and whose value follows from the
+/// A variable that a block of the configuration defines and whose value is computed from the
 /// request when it is used (`map`, `geo`, `split_clients`).
 pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
     /// Writes the value; `false` when there is none.
     fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool;
 
-    /// Computed anew each time (`volatile`), not once for a request.
+    /// Computed at each use (`volatile`), not once for a request.
     fn is_volatile(&self) -> bool {
         false
     }
 }
 
-/// The variables that modules give besides those of every request.
+/// The variables that modules add to those of every request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables {
     pub(crate) fixed: &'static [&'static [(&'static str, Evaluate)]],
     pub(crate) families: &'static [&'static Family],
-    /// What to do instead of using a variable of a module that is not here.
+    /// What to use instead of a variable of an unsupported module.
     pub(crate) instead_of: fn(&str) -> Option<&'static str>,
 }
 
 impl Tables {
-    /// The registry of a configuration that nothing has been read of: it knows these
-    /// variables and those of every request.
+    /// The registry of an empty configuration: these variables and those of every request.
     pub(crate) fn registry(self) -> Registry {
         let fixed = known::all().chain(self.fixed.iter().copied().flatten());
         let families = known::FAMILIES.iter().chain(self.families.iter().copied());
@@ -63,7 +62,7 @@ impl Tables {
     }
 }
 
-/// Makes a variable that is computed.
+/// Defines a computed variable.
 ///
 /// # Errors
 /// The name is one of nginx's own.
@@ -77,7 +76,7 @@ pub(crate) fn define(
     registry.define(name, at, Box::new(computed))
 }
 
-/// Writes what is there.
+/// Writes the value, if there is one.
 pub(crate) fn write(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     if let Some(value) = value {
         out.extend_from_slice(value);
