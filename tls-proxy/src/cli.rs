@@ -1,9 +1,8 @@
 //! nginx's command line, and what it prints about itself.
 //!
-//! nginx reads its options like getopt: `-tq`, `-cfile` and `-c file` are
-//! all good, the last of two wins, and a value may begin with a dash. clap
-//! can express all of it; only the messages are put into nginx's words here.
-//! What a command does is `main`'s.
+//! nginx reads its options like getopt: `-tq`, `-cfile` and `-c file` are all valid, the last of
+//! two wins, and a value may begin with a dash. clap can express all of it; only the messages are
+//! reworded as nginx has them. `main` carries the commands out.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -35,7 +34,7 @@ pub enum Command {
     Test {
         /// Which configuration.
         options: Options,
-        /// `-q`: say nothing when all is well.
+        /// `-q`: print nothing when the configuration is valid.
         quiet: bool,
         /// `-T`: print every file that was read.
         dump: bool,
@@ -66,14 +65,15 @@ pub struct Options {
     pub error_log: Option<PathBuf>,
     /// `-g`.
     pub globals: Option<String>,
-    /// `--shutdown-budget`: how long the end may take. Without it there is no
-    /// lame duck and no limit, as in nginx.
+    /// `--shutdown-budget`: how long the shutdown may take. Without it there is no lame duck and no
+    /// limit, as in nginx.
     pub shutdown_budget: Option<Duration>,
-    /// `--admin`: where probes and metrics are answered; nowhere without it.
+    /// `--admin`: the address of probes and metrics; without it there is none.
     pub admin: Option<admin::AdminAddress>,
     /// `--log-format`.
     pub log_format: Form,
-    /// What the environment asks of nginx's image; none where this is not `nginx`.
+    /// What the environment asks of nginx's image; `None` unless the program was started as
+    /// `nginx`.
     pub entry_point: Option<EntryPoint>,
 }
 
@@ -94,10 +94,10 @@ impl Options {
 /// A command line nginx would refuse; `main` exits with 64.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// No such option, or a word that belongs to none.
+    /// No such option, or an argument that belongs to no option.
     #[error("invalid option: \"{0}\"")]
     Invalid(String),
-    /// An option at the end that wants a value.
+    /// The last option lacks its value.
     #[error("option \"-{option}\" requires {wants}")]
     MissingValue {
         /// Its letter.
@@ -105,21 +105,21 @@ pub enum UsageError {
         /// What it wants, in nginx's words.
         wants: &'static str,
     },
-    /// A shutdown budget that is no time.
+    /// The shutdown budget is not a time.
     #[error(
         "invalid time \"{0}\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s"
     )]
     Budget(String),
-    /// An admin port that is no address.
+    /// The admin port is not an address.
     #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Error)]
     Admin(String),
-    /// A form of logs that is none.
+    /// Unknown log format.
     #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]
     LogFormat(String),
-    /// A filter of variables for templates that is no regular expression.
+    /// The filter of template variables is not a regular expression.
     #[error("{0}")]
     Filter(String),
-    /// `-g` with bytes that no configuration can have.
+    /// `-g` is not valid UTF-8.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
 }
@@ -167,7 +167,7 @@ fn entry_point(program: &OsStr) -> Result<Option<EntryPoint>, UsageError> {
         .map_err(|problem| UsageError::Filter(problem.to_string()))
 }
 
-/// A time as the configuration writes it, more than none.
+/// A time as the configuration writes it, more than zero.
 fn time(text: &str) -> Result<Duration, &'static str> {
     match parse_time_ms(text) {
         Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
@@ -175,7 +175,7 @@ fn time(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// An address; without a word there is none.
+/// An address; an empty text is `None`.
 fn address(text: &str) -> Result<Option<admin::AdminAddress>, UsageError> {
     if text.is_empty() {
         return Ok(None);
@@ -186,7 +186,7 @@ fn address(text: &str) -> Result<Option<admin::AdminAddress>, UsageError> {
         .map_err(|_| UsageError::Admin(text.to_owned()))
 }
 
-/// A form of logs.
+/// A log format.
 fn form(text: &str) -> Result<Form, UsageError> {
     match text {
         "text" => Ok(Form::Text),
@@ -195,7 +195,7 @@ fn form(text: &str) -> Result<Form, UsageError> {
     }
 }
 
-/// nginx's order: a test is never left out, whatever else is asked.
+/// nginx's order: `-t` is never skipped, whatever else is given.
 fn choose(matches: &ArgMatches, options: Options, signal: Option<Signal>) -> Command {
     let given = |id| matches.get_count(id) > 0;
     let dump = given("T");
@@ -256,7 +256,7 @@ fn definition() -> clap::Command {
                 .long(ADMIN)
                 .env("TLS_PROXY_ADMIN")
                 .value_name("address")
-                .help("answer /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
+                .help("serve /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
         )
         .arg(
             Arg::new(LOG_FORMAT)

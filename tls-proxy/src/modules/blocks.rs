@@ -1,5 +1,4 @@
-//! What becomes of the blocks `server`, `location`, `if` and `limit_except` when
-//! they have been read.
+//! Finishes the blocks `server`, `location`, `if` and `limit_except` when they have been read.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::config::spec::BlockDraft;
 use crate::config::{Location, LocationId};
 use crate::tls::connector::Connector;
 
-/// Keeps a finished location.
+/// Adds a finished location to the draft.
 pub(super) fn add_location(
     draft: &mut ConfigDraft,
     mut settings: Settings,
@@ -31,8 +30,8 @@ pub(super) fn add_location(
     LocationId(draft.locations.len() - 1)
 }
 
-/// Prepares TLS to upstreams where `proxy_pass` asks for it; locations
-/// with the same settings share it, and with it connections and sessions.
+/// Prepares TLS to upstreams if `proxy_pass` needs it; locations with the same settings share it,
+/// and with it connections and sessions.
 fn connect_securely(draft: &mut ConfigDraft, settings: &mut Settings) {
     let Some(pass) = settings
         .of::<proxy::Settings>()
@@ -62,7 +61,7 @@ fn connect_securely(draft: &mut ConfigDraft, settings: &mut Settings) {
     }
 }
 
-/// Keeps a finished server.
+/// Adds a finished server to the draft.
 pub(super) fn add_server(
     draft: &mut ConfigDraft,
     place: BlockDraft,
@@ -71,7 +70,7 @@ pub(super) fn add_server(
 ) {
     if settings.core.head.line < settings.core.connection_pool_size {
         let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
-        // nginx sees it when it has read all of `http`.
+        // nginx reports it at the end of `http`.
         let end = draft.http_end.as_ref().map(|end| end.line);
         let problem = Problem::emerg(at, message).on_line(end);
         draft

@@ -103,7 +103,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         lingering_time,
         time,
         "30s",
-        "Longest time spent reading what a refused client still sends."
+        "Longest time spent reading what a rejected client still sends."
     ),
     plain!(
         "lingering_timeout",
@@ -132,7 +132,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("75s")
-    .about("How long a connection waits for its next request; 0 closes it after each answer."),
+    .about("How long a connection waits for its next request; 0 closes it after each response."),
     Spec::set("keepalive_requests", ALL, (1, 1), |scope, directive| {
         scope.settings.core.keepalive_requests = arguments::number(directive)? as u64;
         Ok(())
@@ -151,19 +151,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         client_body_buffer_size,
         size,
         "16k",
-        "Largest request body that is held to give the upstream its length."
+        "Largest request body that is buffered whole, so that the upstream learns its length."
     ),
     Spec::set(
         "client_header_buffer_size",
         HTTP_SERVER,
         (1, 1),
         |_, directive| {
-            // Read for its errors; memory for a head grows as it comes.
+            // Checked only; the buffer of a head grows as needed.
             arguments::size(directive, arguments::first(directive)).map(drop)
         },
     )
     .default("1k")
-    .about("Checked; a head's buffer grows as the head comes, up to the large ones."),
+    .about("Checked; the buffer of a head grows as needed, up to the large ones."),
     Spec::set(
         "large_client_header_buffers",
         HTTP_SERVER,
@@ -195,7 +195,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("on")
-    .about("Read on before closing, so that the client sees the answer."),
+    .about("Read on before closing, so that the client sees the response."),
     plain!(
         "underscores_in_headers",
         HTTP_SERVER,
@@ -234,7 +234,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         chunked,
         flag,
         "on",
-        "Bodies of unknown length are sent in chunks; otherwise their end is the connection's."
+        "Bodies of unknown length are sent in chunks; if off, closing the connection ends them."
     ),
     plain!(
         "absolute_redirect",
@@ -277,19 +277,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "An error page may lead to another one."
     ),
     Spec::set("error_page", ALL_IF, (2, MANY), add_error_page)
-        .about("What to answer instead of an error of one's own.")
+        .about("The response instead of an error of this server.")
         .repeats(),
     Spec::set("internal", Contexts::LOCATION, (0, 0), |scope, _| {
         scope.settings.core.internal = true;
         Ok(())
     })
-    .about("The location is reached by internal redirects only; a client gets 404."),
+    .about("The location is for internal redirects only; a client gets 404."),
     Spec::set("error_log", ALL, (1, MANY), |scope, directive| {
         let logs = &mut scope.settings.core.error_log;
         super::error_log::add(logs, scope.first_here, directive, scope.draft)
     })
     .default("stderr error")
-    .about("Where errors go, and from which severity on.")
+    .about("Where errors are logged, and from which severity on.")
     .repeats(),
     Spec::new(
         "tcp_nopush",
@@ -370,21 +370,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "client_body_in_single_buffer",
         ALL,
         (1, 1),
-        Effect::Accepted("a body that is held is in one piece"),
+        Effect::Accepted("a buffered body is in one piece"),
     )
     .takes(Value::Flag),
     Spec::new(
         "subrequest_output_buffer_size",
         ALL,
         (1, 1),
-        Effect::Accepted("there are no subrequests whose answers are kept"),
+        Effect::Accepted("responses to subrequests are not buffered"),
     )
     .takes(Value::Size),
     Spec::new(
         "early_hints",
         ALL,
         (1, MANY),
-        Effect::Refused("interim answers of upstreams are not passed on; remove the line"),
+        Effect::Refused("interim responses of upstreams are not passed on; remove the line"),
     ),
     Spec::new(
         "keepalive_min_timeout",
@@ -468,13 +468,13 @@ fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Pr
             "invalid number of arguments in \"error_page\" directive",
         )
     })?;
-    let (answer, codes) = match codes.split_last() {
+    let (replacement, codes) = match codes.split_last() {
         Some((word, rest)) if word.text.starts_with('=') => {
-            let answer = match &word.text[1..] {
+            let replacement = match &word.text[1..] {
                 "" => ErrorPageStatus::FromPage,
                 code => ErrorPageStatus::Fixed(code.parse().map_err(|_| invalid_value(word))?),
             };
-            (answer, rest)
+            (replacement, rest)
         }
         _ => (ErrorPageStatus::Same, codes),
     };
@@ -504,7 +504,7 @@ fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Pr
         })?;
         pages.push(ErrorPage {
             status,
-            answer,
+            replacement,
             target: target.clone(),
         });
     }

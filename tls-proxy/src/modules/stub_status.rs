@@ -37,7 +37,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about("Answers with counts of connections and requests.")
+.about("Responds with counts of connections and requests.")
 .repeats()];
 
 /// The page.

@@ -1,5 +1,5 @@
-//! nginx's `ngx_http_proxy_module`: what a request to an upstream looks like,
-//! and what of its answer reaches the client.
+//! nginx's `ngx_http_proxy_module`: builds the request to an upstream, and the client's response
+//! from the upstream's.
 
 pub(crate) mod accel;
 mod body;

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_upstream_module`: groups of servers a request may go to.
+//! nginx's `ngx_http_upstream_module`: groups of servers.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -21,22 +21,22 @@ use crate::modules::resolver;
 #[derive(Debug)]
 pub(crate) struct UpstreamDraft {
     group: Upstream,
-    /// Servers that are found while the program runs.
+    /// Servers that are resolved at run time.
     names: Vec<Named>,
-    /// How many `server` lines there were.
+    /// How many `server` lines there are.
     lines: usize,
     /// `zone`.
     is_shared: bool,
     pub(crate) allowed: Allowed,
 }
 
-/// What the method lets a `server` line say.
+/// The parameters of `server` that the method allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
     pub(crate) backup: bool,
 }
 
-/// Who is asked for names, and for how long.
+/// The resolver and its time-out.
 struct Asking {
     resolver: Option<Arc<Resolver>>,
     timeout: Duration,
@@ -69,7 +69,7 @@ impl UpstreamDraft {
         group
     }
 
-    /// Whether nobody is asked first.
+    /// Whether all servers are backups.
     fn has_backups_alone(&self) -> bool {
         let names = self.names.iter().map(Named::is_backup);
         let peers = self.group.peers.iter().map(|peer| peer.backup);
@@ -77,7 +77,7 @@ impl UpstreamDraft {
         all.peek().is_some() && all.all(|backup| backup)
     }
 
-    /// What names that are found while the program runs need.
+    /// Checks what names that are resolved at run time need.
     fn check(&self, asking: &Asking, name: &str, at: &Position) -> Option<Problem> {
         if self.names.is_empty() {
             return None;
@@ -109,7 +109,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("A named group of servers for `proxy_pass`.")
     .repeats(),
     Spec::set("server", Contexts::UPSTREAM, (1, usize::MAX), add_peer)
-        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is asked for again and again; `service=`: and so is its port (SRV).")
+        .about("A server of the group: `weight=`, `max_fails=`, `fail_timeout=`, `max_conns=`, `backup`, `down`; `resolve`: its name is resolved again and again; `service=`: by SRV records, with the port.")
         .repeats(),
     Spec::set(
         "keepalive",
@@ -175,7 +175,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("1h")
     .about("Longest life of such a connection."),
     Spec::set("zone", Contexts::UPSTREAM, (1, 2), set_zone).about(
-        "Checked; what is known of the servers is shared by all workers, with or without it.",
+        "Checked; workers share the state of the servers with or without it.",
     ),
 ];
 
@@ -267,7 +267,7 @@ fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     Ok(())
 }
 
-/// What `service=` wants of the name before it.
+/// Checks what `service=` requires.
 fn check_service(word: &Word, is_asked_for: bool) -> Result<(), Problem> {
     let text = word.text.as_str();
     let (host, port) = super::listen::split_port(text);
@@ -281,8 +281,8 @@ fn check_service(word: &Word, is_asked_for: bool) -> Result<(), Problem> {
     Err(Problem::emerg(&word.at, message))
 }
 
-/// The name of a service's records (RFC 2782): of `http` it is `_http._tcp.HOST`; one with
-/// dots is written as it is.
+/// The name of a service's SRV records (RFC 2782): for `http` it is `_http._tcp.HOST`; one with
+/// dots is used as it is.
 fn name_of_service(service: &str, host: &str) -> String {
     match service.contains('.') {
         true => format!("{service}.{host}"),
@@ -290,7 +290,7 @@ fn name_of_service(service: &str, host: &str) -> String {
     }
 }
 
-/// The name and the port of a server; none where it has an address.
+/// The name and the port of a server; `None` if it has a literal address.
 fn name_of(word: &Word) -> Result<Option<(&str, u16)>, Problem> {
     let text = word.text.as_str();
     let (host, port) = super::listen::split_port(text);
@@ -306,7 +306,7 @@ fn name_of(word: &Word) -> Result<Option<(&str, u16)>, Problem> {
 
 /// `zone NAME [SIZE]`.
 fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    /// nginx's least size of a zone, in bytes.
+    /// nginx's smallest zone, in bytes.
     const LEAST: u64 = 32 << 10;
     let name = arguments::first(directive);
     if name.text.is_empty() {
@@ -329,7 +329,7 @@ fn set_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     Ok(())
 }
 
-/// What `server` takes behind the address.
+/// Parameters of `server`.
 pub(crate) const OPTIONS: &[&str] = &[
     "backup",
     "down",
@@ -388,7 +388,7 @@ fn set_option(peer: &mut Peer, option: &Word, allowed: Allowed) -> Result<(), Pr
     Ok(())
 }
 
-/// A port, where one is written down.
+/// The port, or the default if none is given.
 fn port_of(port: Option<&str>, default: u16, word: &Word) -> Result<u16, Problem> {
     let Some(port) = port else {
         return Ok(default);
