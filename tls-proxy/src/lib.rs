@@ -34,7 +34,6 @@ mod time;
 mod tls;
 mod upstream;
 mod variables;
-mod vars;
 
 pub use log::files::LogFile;
 pub use modules::documentation::directives;

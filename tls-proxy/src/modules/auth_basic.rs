@@ -7,11 +7,11 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
+use crate::modules::variables::known::credentials;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::known::credentials;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

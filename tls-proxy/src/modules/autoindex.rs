@@ -17,11 +17,11 @@ use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::{Level, shown};
+use crate::modules::variables::known;
 use crate::request::content_result::ContentResult;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::{Frame, Next, Source};
 use crate::request::{Request, error_log};
-use crate::vars::known;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]

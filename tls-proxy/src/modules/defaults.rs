@@ -8,7 +8,7 @@ use crate::conf::{Directive, Entry, Main, load};
 use crate::config::draft::ConfigDraft;
 use crate::config::settings::Settings;
 use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
-use crate::vars::known;
+use crate::modules::variables::known;
 
 /// Directives whose settings record whether they are set (`None`, an empty list, a position for a
 /// message), or whose default nginx itself rejects. Their default is applied where they are used.

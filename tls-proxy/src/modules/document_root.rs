@@ -9,9 +9,9 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::modules::static_files;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// Where files are.
 #[derive(Clone, Debug, Default)]

@@ -7,10 +7,10 @@ use super::geo_ranges::{self, Ranges};
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
+use crate::modules::variables::{self, Computed};
 use crate::net::cidr::{Network, parse_address};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// A table from networks to values.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ fn define(
     }
     geo.networks
         .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
-    vars::define(&mut scope.draft.variables, name, &made.at, geo)
+    variables::define(&mut scope.draft.variables, name, &made.at, geo)
 }
 
 impl Geo {

@@ -20,12 +20,12 @@ use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::message::head::Version;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::pattern::Pattern;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::request::{Request, user_agent};
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]

@@ -15,11 +15,11 @@ use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// What an entry costs besides its key, bytes.
 const ENTRY: usize = 64;

@@ -13,13 +13,13 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
 use crate::modules::proxy;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]

@@ -14,11 +14,11 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// One `limit_req`; excesses are thousandths of a request.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use crate::conf::{Directive, Position, Problem, Word, did_you_mean};
 use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
+use crate::modules::variables::Evaluate;
 use crate::request::Request;
 use crate::variables::registry::Registry;
 use crate::variables::template::{Template, TemplatePart, Variable};
-use crate::vars::Evaluate;
 
 /// One `log_format`.
 #[derive(Debug)]

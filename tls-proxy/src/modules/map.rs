@@ -6,11 +6,11 @@ use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::value::Value;
+use crate::modules::variables::{self, Computed};
 use crate::request::Request;
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// A table from strings and patterns to values.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ fn define(
         .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     map.prefixes
         .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-    vars::define(variables, name, &directive.args[1].at, map)
+    variables::define(variables, name, &directive.args[1].at, map)
 }
 
 /// The name behind the `$` of a variable that is defined.

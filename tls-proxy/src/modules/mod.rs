@@ -73,6 +73,7 @@ pub(crate) mod types;
 pub(crate) mod unsupported;
 pub(crate) mod upstream;
 pub(crate) mod user_agent;
+pub(crate) mod variables;
 
 use std::sync::Arc;
 
@@ -80,7 +81,7 @@ use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::settings::{Settings, SettingsSlot, Stored};
 use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
 use crate::directive::arguments;
-use crate::vars::Tables;
+use crate::modules::variables::Tables;
 
 /// Every table, in the order of the documentation.
 pub(crate) const TABLES: SpecTables = &[

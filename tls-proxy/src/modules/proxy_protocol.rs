@@ -1,9 +1,9 @@
 //! `$proxy_protocol_…`: the values of a load balancer's PROXY header.
 
+use crate::modules::variables::known::append;
+use crate::modules::variables::{Evaluate, Family, write};
 use crate::net::proxy_protocol::{Header, HeaderAddress, find};
 use crate::request::Request;
-use crate::vars::known::append;
-use crate::vars::{Evaluate, Family, write};
 
 /// TLVs by name, and their types (PROXY protocol, section 2.2).
 const NAMES: &[(&[u8], u8)] = &[

@@ -8,11 +8,11 @@ use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::net::UNSPECIFIED;
 use crate::net::cidr::Network;
 use crate::request::Request;
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
+use crate::modules::variables::{Evaluate, write};
 use crate::pattern::Pattern;
 use crate::request::Request;
-use crate::vars::{Evaluate, write};
 
 /// Longest host of a referer that is compared, in bytes (nginx's own bound).
 const LONGEST_HOST: usize = 256;

@@ -2,12 +2,12 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::modules::variables::known::append;
+use crate::modules::variables::{Evaluate, write};
 use crate::net::tcp_info;
 use crate::net::tcp_info::TcpInfo;
 use crate::request::Request;
 use crate::time::cached_time;
-use crate::vars::known::append;
-use crate::vars::{Evaluate, write};
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("binary_remote_addr", |request, out| {

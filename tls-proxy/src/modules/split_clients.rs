@@ -4,9 +4,9 @@
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
+use crate::modules::variables::{self, Computed};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// One `split_clients`.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ fn define(
         shares.push((u32::try_from(end).ok(), value));
     }
     let split = Split { key, shares };
-    vars::define(variables, name, &directive.args[1].at, split)
+    variables::define(variables, name, &directive.args[1].at, split)
 }
 
 /// All shares together, in hundredths of a percent.

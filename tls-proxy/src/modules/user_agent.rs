@@ -5,8 +5,8 @@ use crate::conf::Problem;
 use crate::config::core::NoKeepalive;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::user_agent;
-use crate::vars::{Evaluate, write};
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(

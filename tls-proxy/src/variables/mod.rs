@@ -1,5 +1,5 @@
 //! What a configuration keeps of variables: their names, strings with variables compiled into
-//! templates, patterns whose groups are variables. `vars/` computes their values, which need a
+//! templates, patterns whose groups are variables. `modules/variables/` computes their values, which need a
 //! request.
 
 pub(crate) mod matcher;
