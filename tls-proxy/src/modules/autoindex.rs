@@ -17,7 +17,7 @@ use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::{Level, shown};
-use crate::modules::variables::known;
+use crate::modules::variables::families;
 use crate::request::content_result::ContentResult;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::{Frame, Next, Source};
@@ -153,7 +153,7 @@ async fn list(request: &Request, folder: &Path) -> Result<Response, Refusal> {
 /// The callback function of `jsonp`; `None` if no name is given.
 fn callback(request: &Request) -> Result<Option<Bytes>, Refusal> {
     let mut name = Vec::new();
-    known::argument(request, b"callback", &mut name);
+    families::argument(request, b"callback", &mut name);
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     let fault = match name.len() > LONGEST_CALLBACK {
         true => Some("too long"),

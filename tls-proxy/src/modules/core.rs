@@ -1,19 +1,15 @@
 //! nginx's `ngx_http_core_module`: servers, locations, limits and time-outs.
 
-use super::blocks;
-use crate::conf::{Directive, Problem};
-use crate::config::core::{ErrorPage, ErrorPageStatus, Lingering};
-use crate::config::draft::{LocationDraft, LocationPattern};
+use super::blocks::{open_location, open_server};
+use super::error_page::add_error_page;
+use crate::conf::Problem;
+use crate::config::core::Lingering;
 use crate::config::names::ServerName;
-use crate::config::settings::Inside;
-use crate::config::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
-use crate::config::walk::walk_block;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
-use crate::modules::proxy;
-use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time.
 macro_rules! plain {
@@ -395,119 +391,3 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Time),
 ];
-
-fn invalid_value(word: &crate::conf::Word) -> Problem {
-    Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
-}
-
-fn open_server(
-    scope: &mut Scope<'_>,
-    directive: &Directive,
-    children: &[Directive],
-) -> Result<(), Problem> {
-    let mut settings = scope.settings.inside(Inside::Other);
-    let mut place = BlockDraft::default();
-    walk_block(
-        children,
-        Contexts::SERVER,
-        &mut settings,
-        scope.draft,
-        &mut place,
-    );
-    blocks::add_server(scope.draft, place, settings, &directive.name.at);
-    Ok(())
-}
-
-fn open_location(
-    scope: &mut Scope<'_>,
-    directive: &Directive,
-    children: &[Directive],
-) -> Result<(), Problem> {
-    let pattern = LocationPattern::parse(directive, &mut scope.draft.variables)?;
-    if let Some(twin) = scope
-        .place
-        .locations
-        .iter()
-        .find(|other| other.pattern.equals(&pattern))
-    {
-        let message = format!("duplicate location \"{}\"", twin.pattern.text());
-        return Err(Problem::emerg(&directive.name.at, message));
-    }
-    if let Some(around) = &scope.place.location {
-        let misplaced = pattern.misplaced_in(around);
-        misplaced.map_or(Ok(()), |why| Err(Problem::emerg(&directive.name.at, why)))?;
-    }
-    let named = matches!(pattern, LocationPattern::Named(_));
-    let mut inside = children.iter();
-    if let Some(alias) = inside.find(|child| named && child.name.text == "alias") {
-        let message = "the \"alias\" directive cannot be used inside the named location";
-        return Err(Problem::emerg(&alias.name.at, message));
-    }
-    let mut settings = scope.settings.inside(Inside::Location);
-    settings.of_mut::<proxy::Settings>().location = pattern.prefix().map(Into::into);
-    let mut place = BlockDraft {
-        location: Some(pattern.clone()),
-        ..BlockDraft::default()
-    };
-    walk_block(
-        children,
-        Contexts::LOCATION,
-        &mut settings,
-        scope.draft,
-        &mut place,
-    );
-    let id = blocks::add_location(scope.draft, settings, place.locations);
-    scope.place.locations.push(LocationDraft { pattern, id });
-    Ok(())
-}
-
-fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let (target, codes) = directive.args.split_last().ok_or_else(|| {
-        Problem::emerg(
-            &directive.name.at,
-            "invalid number of arguments in \"error_page\" directive",
-        )
-    })?;
-    let (replacement, codes) = match codes.split_last() {
-        Some((word, rest)) if word.text.starts_with('=') => {
-            let replacement = match &word.text[1..] {
-                "" => ErrorPageStatus::FromPage,
-                code => ErrorPageStatus::Fixed(code.parse().map_err(|_| invalid_value(word))?),
-            };
-            (replacement, rest)
-        }
-        _ => (ErrorPageStatus::Same, codes),
-    };
-    if codes.is_empty() {
-        return Err(invalid_value(
-            directive.args.first().unwrap_or(&directive.name),
-        ));
-    }
-    let target = Template::compile(target, &mut scope.draft.variables)?;
-    let mut pages = if scope.first_here {
-        Vec::new()
-    } else {
-        scope.settings.core.error_pages.to_vec()
-    };
-    for word in codes {
-        let status = word
-            .text
-            .parse()
-            .ok()
-            .filter(|code| (300..=599).contains(code));
-        if status == Some(499) {
-            return Err(invalid_value(word));
-        }
-        let status = status.ok_or_else(|| {
-            let message = format!("value \"{}\" must be between 300 and 599", word.text);
-            Problem::emerg(&word.at, message)
-        })?;
-        pages.push(ErrorPage {
-            status,
-            replacement,
-            target: target.clone(),
-        });
-    }
-    scope.settings.core.error_pages = pages.into();
-    Ok(())
-}

@@ -22,6 +22,7 @@ mod defaults;
 pub(crate) mod document_root;
 pub(crate) mod documentation;
 pub(crate) mod error_log;
+mod error_page;
 pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
@@ -81,7 +82,7 @@ use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::settings::{Settings, SettingsSlot, Stored};
 use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
 use crate::directive::arguments;
-use crate::modules::variables::Tables;
+use crate::modules::variables::tables::Tables;
 
 /// Every table, in the order of the documentation.
 pub(crate) const TABLES: SpecTables = &[

@@ -52,7 +52,7 @@ fn every_variable_of_nginx_is_known() {
 fn every_parameter_of_nginx_is_known() {
     let unknown = unknown("parameter", |directive, name| match directive {
         "listen" => listen::OPTIONS.contains(&name),
-        _ => upstream::OPTIONS.contains(&name),
+        _ => upstream::server::OPTIONS.contains(&name),
     });
     assert_eq!(unknown, [""; 0]);
 }

@@ -1,12 +1,12 @@
 //! `proxy_pass`: sends a request to an upstream, tries the next peer if that is safe, and turns the
 //! upstream's response into the client's.
 
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::attempt::{Awaited, connect_error, last_attempt, last_unsent, note_end};
 use super::body::{Body, refuse_body};
 use super::response::translate;
 use super::{SelectedUpstream, Settings, buffers};
@@ -349,83 +349,4 @@ impl Tries<'_> {
         (tries == 0 || self.tried.len() + 1 < tries)
             && (time.is_zero() || cached_time::since(self.began) < time)
     }
-}
-
-/// An exchange whose response head is awaited. If the wait is cancelled, the bytes sent and
-/// received are recorded all the same.
-struct Awaited<'a> {
-    attempt: &'a mut Attempt,
-    exchange: &'a mut Exchange,
-    abandoned: bool,
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        if self.abandoned {
-            let wire = &self.exchange.link.wire;
-            self.attempt.sent = wire.sent.saturating_sub(self.attempt.sent);
-            self.attempt.received = wire.received.saturating_sub(self.attempt.received);
-        }
-    }
-}
-
-impl exchange::Error {
-    /// The label of the metric; `unsent` means that there was no connection.
-    fn reason(&self, unsent: bool) -> UpstreamError {
-        match self {
-            Self::TimedOut(_) => UpstreamError::Timeout,
-            Self::Malformed(_) => UpstreamError::Malformed,
-            _ if unsent => UpstreamError::Connect,
-            Self::Client(_) | Self::Io(_) | Self::Closed | Self::Certificate(_) => {
-                UpstreamError::Closed
-            }
-        }
-    }
-
-    /// nginx's status for the error.
-    fn status(&self) -> u16 {
-        match self {
-            Self::Client(error) => error.status(),
-            Self::TimedOut(_) => 504,
-            Self::Certificate(_) => 500,
-            Self::Io(_) | Self::Closed | Self::Malformed(_) => 502,
-        }
-    }
-}
-
-/// The record of the current try.
-fn last_attempt(request: &mut Request) -> &mut Attempt {
-    if request.attempts.is_empty() {
-        request.attempts.push(Attempt::new(Tried::AnotherRound));
-    }
-    let last = request.attempts.len() - 1;
-    &mut request.attempts[last]
-}
-
-/// Nothing of the request has reached the last peer.
-fn last_unsent(request: &Request) -> bool {
-    request
-        .attempts
-        .last()
-        .is_none_or(|attempt| attempt.connected.is_none())
-}
-
-fn note_end(request: &mut Request, status: u16) {
-    let attempt = last_attempt(request);
-    attempt.ended = Some(cached_time::since(attempt.began));
-    attempt.status = status;
-    (attempt.sent, attempt.received) = (0, 0);
-}
-
-/// The error of a connect in nginx's words.
-fn connect_error(error: &io::Error) -> io::Error {
-    if error.raw_os_error().is_none() {
-        // TLS errors have their own message.
-        return io::Error::new(error.kind(), error.to_string());
-    }
-    let reason = crate::conf::reason(error);
-    io::Error::new(
-        error.kind(),
-        format!("connect() failed ({reason}) while connecting to upstream"),
-    )
 }

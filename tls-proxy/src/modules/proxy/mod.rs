@@ -2,6 +2,7 @@
 //! from the upstream's.
 
 pub(crate) mod accel;
+mod attempt;
 mod body;
 pub(crate) mod buffers;
 pub(crate) mod cache;

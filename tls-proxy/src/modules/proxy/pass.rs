@@ -89,7 +89,7 @@ pub(super) fn parse_pass(
     {
         Some(group) => group.clone(),
         None => {
-            let peers = upstream::resolve(address.host, scheme.port(), word)?;
+            let peers = upstream::server::resolve(address.host, scheme.port(), word)?;
             // The same host with another scheme has another port.
             let name = group_name(scheme, address.host);
             let (host, port) = host_and_port(scheme, address.host);

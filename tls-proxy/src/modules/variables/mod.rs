@@ -2,13 +2,15 @@
 //! `variables/`.
 
 mod evaluate;
+pub(crate) mod families;
 pub(crate) mod known;
 mod request_fields;
 mod ssl;
+pub(crate) mod tables;
 
 use crate::conf::{Position, Problem};
 use crate::request::Request;
-use crate::variables::registry::{Registry, VariableDefinition};
+use crate::variables::registry::Registry;
 
 /// Writes a variable's value for this request; `false` when it has none.
 pub(crate) type Evaluate = fn(&Request, &mut Vec<u8>) -> bool;
@@ -37,28 +39,6 @@ pub(crate) trait Computed: std::fmt::Debug + Send + Sync {
     /// Computed at each use (`volatile`), not once for a request.
     fn is_volatile(&self) -> bool {
         false
-    }
-}
-
-/// The variables that modules add to those of every request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tables {
-    pub(crate) fixed: &'static [&'static [(&'static str, Evaluate)]],
-    pub(crate) families: &'static [&'static Family],
-    /// What to use instead of a variable of an unsupported module.
-    pub(crate) instead_of: fn(&str) -> Option<&'static str>,
-}
-
-impl Tables {
-    /// The registry of an empty configuration: these variables and those of every request.
-    pub(crate) fn registry(self) -> Registry {
-        let fixed = known::all().chain(self.fixed.iter().copied().flatten());
-        let families = known::FAMILIES.iter().chain(self.families.iter().copied());
-        Registry::new(
-            fixed.map(|own: &'static Fixed| (own.0, own as &'static dyn VariableDefinition)),
-            families.map(|own| (own.prefix, own as &'static dyn VariableDefinition)),
-            self.instead_of,
-        )
     }
 }
 

@@ -2,7 +2,8 @@
 //! on, they do not match `X_Forwarded_For`, as `$http_NAME` does.
 
 use super::Evaluate;
-use super::known::{join, remote_addr};
+use super::families::join;
+use super::known::remote_addr;
 use crate::request::Request;
 
 pub(crate) const TABLE: &[(&str, Evaluate)] = &[
