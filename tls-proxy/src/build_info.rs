@@ -1,10 +1,11 @@
-//! What `-v` and `-V` print. Scripts look there for the modules that nginx was built with, so
-//! `-V` names ours by the arguments of nginx's `configure`: what is there by its directives.
+//! What `-v` and `-V` print. Scripts look there for the modules that nginx was built with, so `-V`
+//! lists ours as arguments of nginx's `configure`; a module counts as built in when its directive
+//! works.
 
 use crate::config::spec::{Contexts, Effect};
 use crate::modules;
 
-/// Modules that nginx has when it is told so, each with the directive that makes it work.
+/// Modules that nginx builds only on request, each with the directive that needs it.
 const OPTIONAL: &[(&str, &str)] = &[
     ("http_ssl_module", "ssl_certificate"),
     ("http_v2_module", "http2"),
@@ -26,7 +27,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("mail", "mail"),
 ];
 
-/// Modules that nginx has unless it is told so.
+/// Modules that nginx builds unless they are switched off.
 const STANDARD: &[(&str, &str)] = &[
     ("http_autoindex_module", "autoindex"),
     ("http_browser_module", "ancient_browser"),
@@ -62,7 +63,7 @@ pub fn build_info() -> String {
     )
 }
 
-/// The arguments with which `configure` would make an nginx of this kind.
+/// The arguments with which `configure` would build an equivalent nginx.
 fn arguments() -> Vec<String> {
     let places = [
         "--prefix=/etc/nginx",
@@ -82,7 +83,7 @@ fn arguments() -> Vec<String> {
     places.chain(with).chain(without).collect()
 }
 
-/// Whether a directive has its effect.
+/// Whether a directive takes effect here.
 fn works(directive: &str) -> bool {
     let spec = modules::find(directive, Contexts::ALL);
     spec.is_some_and(|spec| matches!(spec.effect, Effect::Set(_) | Effect::Block(_)))

@@ -1,12 +1,12 @@
-//! Numbers and addresses as text, for the way of every request: the standard
-//! library's formatting takes some ten times as long.
+//! Numbers and addresses as text, for the request path: the standard library's formatting takes
+//! some ten times as long.
 
 use std::io::Write as _;
 use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes};
 
-/// The longest number has so many digits.
+/// Digits of the longest number.
 const MOST: usize = 20;
 
 /// Appends a number.
@@ -14,8 +14,7 @@ pub(crate) fn write(value: u64, out: &mut impl BufMut) {
     write_padded(value, 1, out);
 }
 
-/// Appends a number, with zeros before it where it has less than `width`
-/// digits.
+/// Appends a number, padded with zeros to `width` digits.
 pub(crate) fn write_padded(value: u64, width: usize, out: &mut impl BufMut) {
     with_digits(value, width, |digits| out.put_slice(digits));
 }

@@ -1,9 +1,9 @@
-//! What nginx's image does before it starts nginx, as far as its environment variables ask
-//! for it. That image has scripts for it; here the program does it, each time it reads the
-//! configuration, and so without a shell and without a file that it has to write.
+//! What nginx's image does before it starts nginx, as far as its environment variables ask for it.
+//! That image has scripts for it; here the program does it each time it reads the configuration, so
+//! it needs no shell and writes no file.
 //!
-//! Only when it is started as `nginx`, as those scripts do it: in the image it is, and
-//! whoever calls `nginx -t` or `nginx -s reload` there reads the same configuration.
+//! Only when it is started as `nginx`, as with those scripts: in the image it is, so `nginx -t` and
+//! `nginx -s reload` there read the same configuration.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ use crate::pattern::Pattern;
 
 const FILTER: &str = "NGINX_ENVSUBST_FILTER";
 const SCRIPTS: &str = "/docker-entrypoint.d";
-/// Scripts of nginx's image. What they do is done here, or has no use.
+/// Scripts of nginx's image. Their work is done here or is not needed.
 const STANDARD_SCRIPTS: [&str; 4] = [
     "10-listen-on-ipv6-by-default.sh",
     "15-local-resolvers.envsh",
@@ -33,16 +33,16 @@ pub struct EntryPoint {
     /// `NGINX_ENTRYPOINT_WORKER_PROCESSES_AUTOTUNE`: as many workers as the CPU quota
     /// allows, whatever the configuration says.
     pub tune_workers: bool,
-    /// `NGINX_ENTRYPOINT_QUIET_LOGS`: nothing is said of what is done.
+    /// `NGINX_ENTRYPOINT_QUIET_LOGS`: do not log what was done.
     pub quiet: bool,
 }
 
 impl EntryPoint {
-    /// Reads the environment of a program that was started as `program`; none where that is
-    /// not `nginx`. `name_servers` is the text of `resolv.conf`.
+    /// Reads the environment of a program that was started as `program`; `None` unless that is
+    /// `nginx`. `name_servers` is the text of `resolv.conf`.
     ///
     /// # Errors
-    /// `NGINX_ENVSUBST_FILTER` is no regular expression.
+    /// `NGINX_ENVSUBST_FILTER` is not a regular expression.
     pub fn of(
         program: &OsStr,
         environment: impl Iterator<Item = (OsString, OsString)>,
@@ -93,7 +93,7 @@ impl EntryPoint {
         }))
     }
 
-    /// The line about scripts that nginx's image would run and nobody runs here.
+    /// The log line about scripts that nginx's image would run and this program does not.
     #[must_use]
     pub fn scripts() -> Option<String> {
         let found = scripts_in(Path::new(SCRIPTS));
@@ -134,7 +134,7 @@ fn addresses(resolv_conf: &str) -> String {
     servers.collect::<Vec<_>>().join(" ")
 }
 
-/// The scripts in a folder that are somebody's own.
+/// The scripts in a folder that are not the image's own.
 fn scripts_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name());

@@ -13,7 +13,7 @@ use crate::conf::templates::expand;
 
 const USAGE: &str = "usage: envsubst [SHELL-FORMAT]\n";
 
-/// Runs it where `arguments` begin with its name; none where they do not.
+/// Runs it if `arguments` begin with its name; else `None`.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let program = arguments.next()?;
     if Path::new(&program).file_name()? != "envsubst" {
@@ -41,8 +41,8 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     })
 }
 
-/// With a format its variables alone are replaced, without one all are; by nothing where the
-/// environment does not have them.
+/// With a format only the variables it names are replaced, without one all are. A variable that is
+/// not in the environment is empty.
 fn substitute(
     text: &[u8],
     format: Option<&[u8]>,

@@ -1,7 +1,8 @@
-//! nginx's place in a pod: reads nginx's configuration, serves TLS, proxies.
+//! A TLS proxy that takes nginx's place in a pod: reads nginx's configuration, terminates TLS,
+//! proxies.
 //!
-//! [`load`] turns a command line's options into a [`config::Config`], [`bind`]
-//! opens its addresses, [`run`] serves until a drain has ended.
+//! [`load`] turns a command line's options into a [`config::Config`], [`bind`] opens its addresses,
+//! [`run`] serves until it has drained.
 
 pub mod admin;
 pub(crate) mod admission;
@@ -33,7 +34,6 @@ mod time;
 mod tls;
 mod upstream;
 mod variables;
-mod vars;
 
 pub use log::files::LogFile;
 pub use modules::documentation::directives;

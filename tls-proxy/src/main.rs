@@ -16,7 +16,7 @@ use tls_proxy::{
     Configuration, Exit, LogFile, bind, build_info, conf, envsubst, load, run, try_addresses,
 };
 
-/// glibc's keeps what it once had: after a flood tens of MiB would stay.
+/// glibc's allocator keeps freed memory: after a flood tens of MiB would stay.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes to standard error, where nginx writes all it has to say.
+/// Writes to standard error, as nginx does.
 fn say(text: &str) {
     // There is nowhere else to say that this failed.
     let _ = std::io::stderr().write_all(text.as_bytes());
@@ -65,7 +65,7 @@ fn show_problems(loaded: &Configuration) {
     );
 }
 
-/// What has another effect than in nginx.
+/// Prints the notices: lines that have another effect than in nginx.
 fn show_notices(loaded: &Configuration) {
     let _ = conf::render(&loaded.notices, &[], &mut std::io::stderr());
 }
@@ -104,8 +104,8 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
 }
 
 fn send(options: &Options, signal: control::Signal) -> ExitCode {
-    // A file that went wrong since the start must not keep the pod from
-    // draining: where the pid file is can be read all the same.
+    // An invalid configuration must not keep the pod from draining: the path of the pid file can be
+    // read all the same.
     let loaded = load(options);
     show_problems(&loaded);
     if matches!(signal, control::Signal::Reload) && loaded.config.is_none() {
@@ -133,7 +133,7 @@ fn serve(options: &Options) -> ExitCode {
     }
 }
 
-/// Says what ends the program, or what is wrong before there are logs.
+/// Prints a fatal error, or a problem found before the logs are open.
 fn complain(form: Form, level: Level, what: &str) {
     match form {
         Form::Text => say(&format!("nginx: [{}] {what}\n", level.name())),
@@ -141,8 +141,7 @@ fn complain(form: Form, level: Level, what: &str) {
     }
 }
 
-/// What is wrong with the configuration: for people with its lines, for
-/// machines in one line each.
+/// Prints the configuration's problems: with source lines as text, on one line each as JSON.
 fn tell_problems(loaded: &Configuration, form: Form) {
     if form == Form::Text {
         return show_problems(loaded);
@@ -159,14 +158,14 @@ fn tell_problems(loaded: &Configuration, form: Form) {
     }
 }
 
-/// Serves to the end. What keeps it from serving is told to the caller, where
-/// it has not been told already.
+/// Serves until shutdown. Returns the error that kept it from serving, or `None` if that has been
+/// logged already.
 fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    // Before anything else: as PID 1 a signal without a handler is lost.
+    // First of all: in PID 1 a signal without a handler is lost.
     let signals = runtime
         .block_on(async { Signals::install() })
         .map_err(|error| format!("no signal handlers: {error}"))?;

@@ -1,6 +1,5 @@
-//! What must hold for any bytes at all: the properties that `fuzz/` searches
-//! counterexamples of, and that a test checks on the corpus kept there. Tests
-//! and the fuzzer compile it, the program does not hold it.
+//! Properties that must hold for any input: `fuzz/` searches for counterexamples, and a test checks
+//! them on the corpus kept there. Compiled for tests and the fuzzer only.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -36,7 +35,7 @@ const LIMITS: Limits = Limits {
     ignore_invalid: true,
 };
 
-/// Reading a configuration ends, and each problem can be shown.
+/// Parsing a configuration terminates, and each problem can be rendered.
 pub(crate) fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -59,8 +58,7 @@ pub(crate) fn configuration(data: &[u8]) {
     assert_eq!(loaded.problems.is_empty(), shown.is_empty());
 }
 
-/// What the directives of a configuration mean is found out, or something is
-/// said to be wrong with it, and each problem can be shown.
+/// A configuration is either built or has a problem, and each problem can be rendered.
 pub(crate) fn meaning(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -83,13 +81,13 @@ pub(crate) fn meaning(data: &[u8]) {
     assert_eq!(loaded.config.is_none(), loaded.problems.iter().any(refused));
 }
 
-/// A message of DNS is read to its end, answers no question but the one that was
-/// asked, and says no more than it has room for.
+/// A DNS message is parsed without panic, is accepted only as the answer to the question asked, and
+/// yields no more addresses than it has room for.
 pub(crate) fn dns(data: &[u8]) {
     let name = message::encode_name("a.example").expect("a name");
     let other = message::encode_name("b.example").expect("a name");
     for kind in [RecordType::A, RecordType::Aaaa, RecordType::Srv] {
-        // As it is, and behind the head of an answer, which a fuzzer seldom finds.
+        // As it is, and behind a valid answer header, which a fuzzer seldom finds.
         let mut answer = message::question(7, &name, kind);
         assert_eq!(message::parse(&answer, 7, &name, kind), None);
         answer[2] |= 0x80;
@@ -116,7 +114,7 @@ pub(crate) fn dns(data: &[u8]) {
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 fn folder() -> PathBuf {
-    // The same one for every run of a user: nobody removes it.
+    // One for each user, since nothing removes it.
     let name = format!("tls-proxy-meaning-{}", rustix::process::getuid().as_raw());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -131,7 +129,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// Whether files might be read that have no end, or are somebody's.
+/// Whether the configuration might read files that are endless, or outside the folder.
 fn reads_elsewhere(text: &str) -> bool {
     let is_own = |rest: &str| rest.starts_with(" a.conf;") || rest.starts_with(" b.conf;");
     ["/dev", "/proc", "/sys", ".."]
@@ -140,7 +138,7 @@ fn reads_elsewhere(text: &str) -> bool {
         || text.split("include").skip(1).any(|rest| !is_own(rest))
 }
 
-/// Whether a name might be looked up, which asks the network.
+/// Whether a host name might be looked up, which would use the network.
 fn asks_for_names(text: &str, folder: &Path) -> bool {
     fn asks(directive: &conf::Directive) -> bool {
         const ASKING: [&str; 7] = [
@@ -183,8 +181,8 @@ fn is_name(word: &str) -> bool {
     !(numbers || known || address.parse::<IpAddr>().is_ok())
 }
 
-/// A request's head and body mean the same however they come in pieces, and to
-/// the upstream, too.
+/// A request's head and body are parsed alike however they are split into reads, and by the
+/// upstream, too.
 pub(crate) fn request(data: &[u8]) {
     let whole = read_request(data, usize::MAX);
     let mut input = BytesMut::from(data);
@@ -201,7 +199,7 @@ pub(crate) fn request(data: &[u8]) {
     }
 }
 
-/// An answer's head and body mean the same however they come in pieces.
+/// A response's head and body are parsed alike however they are split into reads.
 pub(crate) fn response(data: &[u8]) {
     for to_head in [false, true] {
         let whole = read_response(data, usize::MAX, to_head);
@@ -209,8 +207,8 @@ pub(crate) fn response(data: &[u8]) {
     }
 }
 
-/// A chunked body is the same in any pieces, whatever stands behind it. The
-/// first byte chooses the size of the pieces.
+/// A chunked body is decoded alike however it is split into reads, whatever follows it. The first
+/// byte chooses the size of the reads.
 pub(crate) fn chunked(data: &[u8]) {
     let Some((size, data)) = data.split_first() else {
         return;
@@ -223,8 +221,8 @@ pub(crate) fn chunked(data: &[u8]) {
     assert_eq!(split, whole);
 }
 
-/// A normalised path stays below the root, and going upstream and being read
-/// there does not change it.
+/// A normalised path stays below the root, and is the same after it was sent upstream and parsed
+/// there.
 pub(crate) fn target(data: &[u8]) {
     let text = Bytes::copy_from_slice(data);
     let _ = host::parse(&text);
@@ -252,8 +250,8 @@ pub(crate) fn target(data: &[u8]) {
     }
 }
 
-/// A PROXY header means the same in any pieces, is bounded, and what follows it
-/// is left as it came. The first byte chooses the size of the pieces.
+/// A PROXY header is parsed alike however it is split into reads, is bounded, and what follows it
+/// is untouched. The first byte chooses the size of the reads.
 pub(crate) fn proxy_header(data: &[u8]) {
     let Some((size, data)) = data.split_first() else {
         return;
@@ -263,8 +261,8 @@ pub(crate) fn proxy_header(data: &[u8]) {
     assert_eq!(read_proxy_header(data, size), whole, "in pieces of {size}");
 }
 
-/// A header and what follows it; nothing where it is broken or not whole. Which
-/// bytes an error shows depends on how many had come.
+/// A header and what follows it; `None` if it is malformed or incomplete. Which bytes an error
+/// shows depends on how many had arrived.
 fn read_proxy_header(data: &[u8], size: usize) -> Option<(proxy_protocol::Header, Vec<u8>)> {
     let mut pieces = Pieces::new(data, size);
     loop {
@@ -296,9 +294,9 @@ fn read_proxy_header(data: &[u8], size: usize) -> Option<(proxy_protocol::Header
     }
 }
 
-/// What a connection has to say, as reads of some size would bring it.
+/// The bytes of a connection, delivered in reads of a given size.
 struct Pieces<'a> {
-    /// Read and not used.
+    /// Read and not consumed yet.
     input: BytesMut,
     rest: &'a [u8],
     size: usize,
@@ -326,12 +324,12 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// A body as far as it comes: its bytes, trailers, and what ended it.
+/// A body as far as it was read: its bytes, trailers, and what ended it.
 #[derive(Debug, PartialEq)]
 struct Body {
     bytes: Vec<u8>,
     end: Result<Bytes, body::Error>,
-    /// What follows it on the connection, where the body came to its end.
+    /// What follows it on the connection, if the body was complete.
     behind: Option<Vec<u8>>,
 }
 
@@ -358,8 +356,8 @@ fn read_body(framing: Framing, mut pieces: Pieces<'_>) -> Body {
     Body { bytes, end, behind }
 }
 
-/// All that is understood of a head, and its body; `None` where it is refused
-/// or never ends. Which error is reported may depend on what came first.
+/// A parsed head and its body; `None` if it is rejected or incomplete. Which error is reported may
+/// depend on what came first.
 type Understood = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Option<Body>)>;
 
 fn read_request(data: &[u8], size: usize) -> Understood {

@@ -1,8 +1,8 @@
 //! Names of files that match a pattern, as glob(3) finds them for nginx:
 //! `*`, `?`, `[…]`, `\` escapes, no hidden files, sorted by bytes.
 //!
-//! Not the `glob` crate: there `**` descends, `\` does not escape, `[^a]` is
-//! no negation, an unclosed `[` is an error, and the order is by folder.
+//! Not the `glob` crate: there `**` descends, `\` does not escape, `[^a]` is not a negation, an
+//! unclosed `[` is an error, and results are sorted folder by folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -26,7 +26,7 @@ pub(super) fn find(pattern: &str, searched: &mut Vec<PathBuf>) -> Vec<PathBuf> {
                 searched.push(folder);
             } else {
                 let path = folder.join(OsStr::from_bytes(&literal(part.as_bytes())));
-                // A link that leads nowhere is found, and reported when opened.
+                // A dangling link matches, and is reported when it is opened.
                 next.extend(path.symlink_metadata().is_ok().then_some(path));
             }
         }
@@ -36,7 +36,7 @@ pub(super) fn find(pattern: &str, searched: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     found
 }
 
-/// Whether an absolute path, there or not, matches the absolute `pattern`.
+/// Whether an absolute path, existing or not, matches the absolute `pattern`.
 pub(super) fn matches_path(pattern: &str, path: &Path) -> bool {
     let mut names = path.iter().skip(1);
     let mut parts = pattern.split('/').filter(|part| !part.is_empty());
@@ -79,8 +79,8 @@ fn literal(part: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Matches one name. Goes back to the last `*` only, so the work is bounded
-/// by the product of the two lengths.
+/// Matches one name. Backtracks to the last `*` only, so the work is bounded by the product of the
+/// two lengths.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (pattern, name);
     let mut retry: Option<(&[u8], &[u8])> = None;

@@ -10,22 +10,21 @@ use super::parse::{MOST_PROBLEMS, TextKind, parse};
 use super::templates::Templates;
 use super::{Directive, Problem, Severity, Word, glob, standard};
 
-/// Files within files. nginx has no bound and crashes on a file that
-/// includes itself.
+/// Deepest nesting of files. nginx has no bound and crashes on a file that includes itself.
 const DEEPEST: usize = 32;
 
 /// Inclusions in all, so that files that include others twice stay finite.
 const MOST: usize = 10_000;
 
-/// A configuration of more than this in one file is a wrong file.
+/// Largest file, bytes; anything larger is not a configuration.
 const LARGEST: u64 = 16 << 20;
 
 /// The main configuration.
 #[derive(Clone, Debug)]
 pub enum Main {
-    /// `-c`, or nginx's own place for it.
+    /// `-c`, or nginx's default path.
     File(PathBuf),
-    /// Text of the program's own.
+    /// Text built into the program.
     BuiltIn {
         /// What its problems and `-T` call it.
         name: String,
@@ -48,27 +47,27 @@ pub struct Entry {
 /// A text that was read, each once, in the order of reading.
 #[derive(Clone, Debug)]
 pub struct LoadedFile {
-    /// Its path, or the name of a text that is no file.
+    /// Its path, or the name of a text that is not a file.
     pub path: Arc<Path>,
     /// Its text; bytes that are not UTF-8 are replaced.
     pub text: String,
-    /// Where it is from.
+    /// Where it comes from.
     pub source: Source,
 }
 
-/// Where a text is from.
+/// Where a text comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The command line, or the program itself.
     Own,
-    /// A file, or what is known of one that is missing.
+    /// A file, or the built-in text of one that is missing.
     File,
     /// A template that stands for this file.
     Template(PathBuf),
 }
 
 impl LoadedFile {
-    /// The file that is read, to be watched.
+    /// The file that was read, to be watched.
     #[must_use]
     pub fn read(&self) -> Option<&Path> {
         (self.source != Source::Own).then_some(&self.path)
@@ -87,18 +86,18 @@ impl LoadedFile {
 /// The result of [`load`].
 #[derive(Debug)]
 pub struct Loaded {
-    /// The directives, with those of included files in their places.
+    /// The directives, with those of included files in place.
     pub tree: Vec<Directive>,
     /// Everything wrong with the text; what a directive means is not checked.
     pub problems: Vec<Problem>,
     /// Every text that was read.
     pub files: Vec<LoadedFile>,
-    /// Folders a pattern was looked up in: a new file there is a change.
+    /// Folders that a pattern was looked up in: a new file there counts as a change.
     pub folders: Vec<PathBuf>,
 }
 
 impl Loaded {
-    /// Whether the configuration must be refused for what is wrong so far.
+    /// Whether a problem so far is an error.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.problems
@@ -120,7 +119,7 @@ pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
         Main::File(path) => path.parent().unwrap_or(Path::new("")),
         Main::BuiltIn { folder, .. } => folder,
     };
-    // Like nginx, from the folder of the main file, whoever includes.
+    // As in nginx, relative to the folder of the main file, whichever file includes.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let mut files = Files {
         folder,
@@ -155,7 +154,7 @@ pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
     }
 }
 
-/// What has been read so far, and what was wrong with it.
+/// What has been read so far, and its problems.
 pub(super) struct Files {
     folder: PathBuf,
     pub(super) problems: Vec<Problem>,
@@ -265,8 +264,8 @@ impl Files {
     }
 }
 
-/// The bytes of a file, or nginx's words for why not. What nginx's image would have there
-/// is known without it.
+/// The bytes of a file, or nginx's words for why not. Files that nginx's image has there are built
+/// in.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     if let (Some(text), Ok(false)) = (standard::included(path), path.try_exists()) {
         return Ok(text.as_bytes().to_vec());

@@ -1,13 +1,12 @@
-//! Bytes to statements: the words up to a `;`, a `{`, a `}` or the end.
+//! Bytes to statements: the words up to a `;`, a `{`, a `}` or the end of the text.
 //!
-//! Word for word nginx's own reading, because the strings that reach a
-//! directive are what a configuration means. No published parser keeps it
-//! (evaluated: nginx-lint-parser 0.24 splits `${x}y$z` into three arguments
-//! and accepts `"b c"d`, which nginx refuses; nginx-config 0.13 has a closed
-//! set of directives and is no longer maintained), hence a lexer of our own.
+//! It reads exactly as nginx does, because a configuration means the strings that reach its
+//! directives. No published parser does (evaluated: nginx-lint-parser 0.24 splits `${x}y$z` into
+//! three arguments and accepts `"b c"d`, which nginx refuses; nginx-config 0.13 has a closed set of
+//! directives and is no longer maintained), hence a lexer of our own.
 //!
-//! It goes on after an error, so that `-t` can name all of them; what a
-//! statement means in its surroundings is `parse`'s.
+//! It continues after an error, so that `-t` can report all of them. `parse` places statements in
+//! their blocks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub(super) enum End {
     Close,
     /// The end of the text.
     File,
-    /// Nothing after this can be read; the problem is already reported.
+    /// Nothing after this can be parsed; the problem is already reported.
     Broken,
 }
 
@@ -40,7 +39,7 @@ pub(super) struct Statement {
     pub(super) words: Vec<Word>,
     pub(super) end: End,
     pub(super) end_at: Position,
-    /// A word of it was reported: its arguments mean nothing.
+    /// A word of it was reported: its arguments are not checked.
     pub(super) broken: bool,
     /// The quote that was still open when the text ended.
     pub(super) open_quote: Option<Position>,
@@ -57,7 +56,7 @@ pub(super) struct Lexer<'a> {
     limited: bool,
 }
 
-/// A statement on its way.
+/// A statement being read.
 struct PartialStatement {
     words: Vec<Word>,
     broken: bool,
@@ -173,8 +172,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Puts the finished word on the list. A refused one keeps its place, so
-    /// that the statement keeps its shape.
+    /// Appends the finished word. A rejected one keeps its place, so that the statement has its
+    /// number of words.
     fn finish(
         &self,
         word: &Reading,
@@ -255,7 +254,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// A `}` is for `parse` to refuse: it says what is missing.
+/// `parse` rejects a `}`: it knows what is missing.
 fn may_follow_quote(byte: u8) -> bool {
     matches!(byte, b';' | b'{' | b'}' | b')')
 }

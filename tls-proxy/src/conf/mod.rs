@@ -1,13 +1,10 @@
-//! nginx's configuration language: from files to a tree of directives, each
-//! word with its position, and from a problem to text a person can act on.
+//! nginx's configuration language: from files to a tree of directives, each word with its position,
+//! and from a problem to a message that a person can act on.
 //!
-//! Read in this order: `tree` (what comes of it), `lexer` and `word` (bytes to words),
-//! `parse` (words to a tree),
-//! `include` (files, globs, the entry point [`load`]), `standard` and `templates` (what
-//! nginx's image has or makes), `problem` and `render`
-//! (what is said when something is wrong), `nearest` (typing errors), `units`
-//! (`10m`, `75s`, `on`).
-//! What a directive means is not known here; `modules` knows.
+//! Read in this order: `tree` (the result), `lexer` and `word` (bytes to words), `parse` (words to
+//! a tree), `include` (files, globs, the entry point [`load`]), `standard` and `templates` (files
+//! of nginx's image and those it generates), `problem` and `render` (error messages), `nearest`
+//! (typing errors), `units` (`10m`, `75s`, `on`). What a directive means is defined in `modules`.
 
 mod glob;
 mod include;

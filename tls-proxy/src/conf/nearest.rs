@@ -1,6 +1,6 @@
 //! Typing errors: the known word that is nearest to an unknown one.
 
-/// A help line that names the nearest of the known words, where one is near.
+/// A help line that names the nearest known word, if one is near enough.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -8,12 +8,11 @@ pub(crate) fn did_you_mean<'a>(
     nearest(word, known).map(|near| format!("did you mean \"{near}\"?"))
 }
 
-/// The known word with the fewest typing errors between the two, the first of several:
-/// a character more, less, or another one, and two that changed places. One error in
-/// three characters is near, as rustc has it; so are the same parts in another order
-/// (`set_proxy_header`).
+/// The known word with the smallest edit distance, the first of several: insertion, deletion,
+/// substitution, transposition. One error in three characters is near enough, as in rustc; so are
+/// the same parts in another order (`set_proxy_header`).
 fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Longer words are no typing errors.
+    /// Longer words are not compared.
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
@@ -22,7 +21,7 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     let most = word.len().max(3) / 3;
     let parts = sorted(&word);
     let distance = |own: &str| {
-        // The `=` of a parameter stands behind its name.
+        // Known parameters end in `=`.
         let own = own.trim_end_matches('=');
         match sorted(own) == parts {
             true => 0,
@@ -36,8 +35,7 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
         .map(|(_, own)| own)
 }
 
-/// How many typing errors make one word of the other: the optimal string alignment
-/// distance, row by row.
+/// The optimal string alignment distance of two words, row by row.
 fn errors(from: &[u8], to: &[u8]) -> usize {
     let mut before = vec![0; to.len() + 1];
     let mut last: Vec<usize> = (0..=to.len()).collect();

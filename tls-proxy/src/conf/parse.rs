@@ -1,5 +1,5 @@
-//! Statements to a tree: which block a directive stands in, and what is said
-//! when braces and semicolons do not match.
+//! Statements to a tree: which block a directive stands in, and the messages when braces and
+//! semicolons do not match.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,15 +8,14 @@ use super::include::Files;
 use super::lexer::{End, Lexer, Statement};
 use super::{Directive, Position, Problem, Word};
 
-/// Blocks within blocks, over all included files. nginx knows five levels;
-/// only a damaged or hostile file has more, and the tree is dropped and
-/// walked recursively.
+/// Deepest nesting of blocks, over all included files. nginx has five levels; only a damaged or
+/// hostile file has more, and the tree is dropped and walked recursively.
 const DEEPEST: usize = 64;
 
-/// Beyond this nobody reads on.
+/// Most problems that are reported.
 pub(super) const MOST_PROBLEMS: usize = 100;
 
-/// What a text is, which decides a few of nginx's rules.
+/// The kind of text, which decides a few of nginx's rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextKind {
     /// Configuration, from a file or built in.
@@ -25,9 +24,9 @@ pub(super) enum TextKind {
     CommandLine,
 }
 
-/// A block whose `}` has not come yet.
+/// A block whose `}` has not been read yet.
 struct OpenBlock {
-    /// `None` for braces without a name, which are parsed and thrown away.
+    /// `None` for braces without a name, which are parsed and discarded.
     head: Option<(Word, Vec<Word>)>,
     at: Position,
     children: Vec<Directive>,
@@ -48,7 +47,7 @@ impl TreeBuilder {
             .map_or(&mut self.top, |block| &mut block.children)
     }
 
-    /// Hangs the innermost block into the one around it.
+    /// Adds the innermost block to the one around it.
     fn close(&mut self, close: Option<&Position>) {
         let Some(block) = self.blocks.pop() else {
             return;
@@ -124,7 +123,7 @@ fn simple(files: &mut Files, statement: &Statement, depth: usize) -> Vec<Directi
         files.problems.push(problem.with_help("remove it"));
         return Vec::new();
     }
-    // Already reported; its arguments would only cause further complaints.
+    // Already reported; its arguments would only cause further problems.
     if statement.broken {
         return Vec::new();
     }
@@ -144,7 +143,7 @@ fn before_close(files: &mut Files, statement: &Statement, at_top: bool) -> Optio
     files
         .problems
         .push(Problem::emerg(&statement.end_at, "unexpected \"}\"").with_help(help));
-    // Read on as if the `;` were there.
+    // Continue as if the `;` were there.
     directive(statement).filter(|_| !statement.broken)
 }
 

@@ -1,18 +1,18 @@
-//! One thing that is wrong with a configuration: what, where, and what to
-//! write instead. Printing it with its source line is `render`'s.
+//! One problem of a configuration: what, where, and what to write instead. `render` prints it with
+//! its source line.
 
 use std::fmt;
 
 use super::Position;
 
-/// How bad it is; nginx's names.
+/// How severe it is; nginx's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Worth knowing for whoever asks: another effect than in nginx.
+    /// Shown by `-t` only: another effect than in nginx.
     Notice,
-    /// Worth saying; the configuration is used all the same.
+    /// A warning; the configuration is used all the same.
     Warn,
-    /// The configuration is refused.
+    /// An error; the configuration is rejected.
     Emerg,
 }
 
@@ -26,15 +26,15 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One thing wrong.
+/// One problem.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Refused, or only remarked upon.
+    /// An error, or only a remark.
     pub severity: Severity,
-    /// `None` where no line is at fault: the main file cannot be opened.
+    /// `None` if it belongs to no line: the main file cannot be opened.
     pub at: Option<Position>,
-    /// The line that is named, where it is not `at`'s: nginx names the one on
-    /// which the directive ends.
+    /// The line that is reported, if it is not `at`'s: nginx reports the one on which the directive
+    /// ends.
     pub line: Option<u32>,
     /// What is wrong, in nginx's wording where nginx has one.
     pub message: String,
@@ -43,31 +43,31 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem for which the configuration is refused.
+    /// An error: the configuration is rejected.
     #[must_use]
     pub fn emerg(at: &Position, message: impl Into<String>) -> Self {
         Self::new(Severity::Emerg, Some(at), message.into())
     }
 
-    /// A problem that is only said.
+    /// A warning.
     #[must_use]
     pub fn warn(at: &Position, message: impl Into<String>) -> Self {
         Self::new(Severity::Warn, Some(at), message.into())
     }
 
-    /// Something to know, and no problem.
+    /// A notice, not a problem.
     #[must_use]
     pub fn notice(at: &Position, message: impl Into<String>) -> Self {
         Self::new(Severity::Notice, Some(at), message.into())
     }
 
-    /// A problem of no line; the configuration is refused.
+    /// An error without a position.
     #[must_use]
     pub fn emerg_nowhere(message: impl Into<String>) -> Self {
         Self::new(Severity::Emerg, None, message.into())
     }
 
-    /// Names another line than the one the place stands on.
+    /// Reports another line than that of the position.
     #[must_use]
     pub fn on_line(mut self, line: Option<u32>) -> Self {
         self.line = line;
@@ -81,7 +81,7 @@ impl Problem {
         self
     }
 
-    /// Adds what to write instead, where something is known.
+    /// Adds what to write instead, if that is known.
     #[must_use]
     pub fn with_help_if(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);

@@ -21,7 +21,7 @@ pub fn render(problems: &[Problem], files: &[LoadedFile], out: &mut impl Write) 
             problem.severity,
             escape(&problem.to_string())
         )?;
-        // What is no problem is one line.
+        // A notice takes one line.
         let place = problem.at.as_ref();
         let place = place.filter(|_| problem.severity != Severity::Notice);
         if let Some((line, caret)) = place.and_then(|at| excerpt(at, files)) {
@@ -34,8 +34,7 @@ pub fn render(problems: &[Problem], files: &[LoadedFile], out: &mut impl Write) 
     Ok(())
 }
 
-/// The line at `at` and the place of the caret under it; none where the line
-/// is empty or unknown.
+/// The line at `at` and the place of the caret under it; `None` if the line is empty or unknown.
 fn excerpt(at: &Position, files: &[LoadedFile]) -> Option<(String, usize)> {
     let file = files.iter().find(|file| file.path == at.file)?;
     let line = file

@@ -1,12 +1,13 @@
-//! Files of nginx's image, which are in ours, too (`tls-proxy/image`), and built into the
-//! program for where a volume hides them.
+//! Files of nginx's image, which ours has, too (`tls-proxy/image`); they are built into the program
+//! in case a volume hides them.
 
 use std::path::Path;
 
-/// nginx's own place for the main configuration.
+/// nginx's default path of the main configuration.
 pub const MAIN: &str = "/etc/nginx/nginx.conf";
 
-/// What a configuration includes without bringing it: the name below `/etc/nginx`, the text.
+/// Files that configurations include and expect the image to have: the name below `/etc/nginx`, the
+/// text.
 const INCLUDED: [(&str, &str); 4] = [
     (
         "mime.types",
@@ -26,8 +27,8 @@ const INCLUDED: [(&str, &str); 4] = [
     ),
 ];
 
-/// The main configuration where there is none: the image's, but with `conf.d` below the
-/// prefix, and with the standard streams for logs, which need no folder.
+/// The main configuration if there is no file: the image's, but with `conf.d` below the prefix, and
+/// with logs on the standard streams, which need no folder.
 #[must_use]
 pub fn main_configuration() -> String {
     include_str!("../../image/etc/nginx/nginx.conf")
@@ -36,8 +37,8 @@ pub fn main_configuration() -> String {
         .replace("/var/log/nginx/error.log", "/dev/stderr")
 }
 
-/// The text of a file that nginx's image has at `path`. Nowhere else: what is missing in
-/// another folder is missing for nginx, too.
+/// The text of a file that nginx's image has at `path`. At other paths a missing file is an error,
+/// as in nginx.
 pub(super) fn included(path: &Path) -> Option<&'static str> {
     let name = path.strip_prefix("/etc/nginx").ok()?;
     let known = INCLUDED.iter().find(|(known, _)| name == Path::new(known));

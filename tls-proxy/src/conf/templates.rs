@@ -1,7 +1,6 @@
-//! Templates, which nginx's image makes files of before it starts nginx. Here no file is
-//! written, so the root may be read-only: the expanded text is what an `include` of the file
-//! finds, instead of a file that is there. Which templates, and what is put into them, says
-//! `entry_point`.
+//! Templates, which nginx's image expands to files before it starts nginx. Here no file is written,
+//! so the root may be read-only: an `include` of the file finds the expanded text, even if the file
+//! exists. `entry_point` says which templates, and with which variables.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,22 +10,22 @@ use std::path::{Path, PathBuf};
 
 use super::{Problem, glob};
 
-/// Folders within folders that are searched; links may lead in circles.
+/// Deepest nesting of folders that is searched; links may form cycles.
 const DEEPEST: u32 = 8;
 
-/// Where templates are, and what is put into them.
+/// Where templates are, and their variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The folder that is searched, with those inside.
+    /// The folder that is searched, recursively.
     pub folder: PathBuf,
-    /// How a template's name ends; the file's name is what stands before.
+    /// The suffix of templates; the rest is the file's name.
     pub suffix: OsString,
     /// The folder of the files that the templates stand for.
     pub output: PathBuf,
-    /// How the name of a template for nginx's stream module ends.
+    /// The suffix of templates for nginx's stream module.
     pub stream_suffix: OsString,
-    /// What `$NAME` and `${NAME}` are replaced by. All others are left as they are: they are
-    /// nginx's own.
+    /// The values of `$NAME` and `${NAME}`. All other variables are left as they are: they are
+    /// nginx's.
     pub variables: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -34,15 +33,15 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Templates {
     settings: Settings,
-    /// By the file that each stands for.
+    /// By the file that each expands to.
     found: BTreeMap<PathBuf, PathBuf>,
-    /// Where they were looked for.
+    /// Folders that were searched.
     pub(super) folders: Vec<PathBuf>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Templates {
-    /// Looks for templates. Where there is no folder there are none.
+    /// Looks for templates. A missing folder has none.
     #[must_use]
     pub fn find(settings: &Settings) -> Self {
         let mut templates = Self {
@@ -53,7 +52,7 @@ impl Templates {
         templates
     }
 
-    /// Whether a template stands for the file.
+    /// Whether a template expands to the file.
     #[must_use]
     pub fn stand_for(&self, file: &Path) -> bool {
         self.found.contains_key(file)
@@ -63,7 +62,7 @@ impl Templates {
         self.found.get(file).map(PathBuf::as_path)
     }
 
-    /// The files that templates stand for and that match a pattern of `include`.
+    /// The files that templates expand to and that match a pattern of `include`.
     pub(super) fn matching(&self, pattern: &str) -> impl Iterator<Item = PathBuf> {
         let files = self.found.keys();
         files
@@ -85,7 +84,7 @@ impl Templates {
         self.folders.push(folder.clone());
         for name in entries.flatten().map(|entry| entry.file_name()) {
             let path = folder.join(&name);
-            // The volumes of Kubernetes keep what they show in hidden folders.
+            // Kubernetes keeps a volume's files in hidden folders.
             if path.is_dir() && !name.as_bytes().starts_with(b"..") && depth < DEEPEST {
                 self.search(&inside.join(&name), depth + 1);
             }
@@ -111,7 +110,7 @@ impl Templates {
     }
 }
 
-/// Replaces `$NAME` and `${NAME}` where there is a value, by the rules of GNU's `envsubst`.
+/// Replaces `$NAME` and `${NAME}` if there is a value, by the rules of GNU's `envsubst`.
 pub fn expand<'a>(text: &[u8], mut value: impl FnMut(&[u8]) -> Option<&'a [u8]>) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -151,7 +150,7 @@ fn named(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Whether a template can name a variable so.
+/// Whether this is a valid variable name in a template.
 #[must_use]
 pub fn is_name(name: &[u8]) -> bool {
     let all = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';

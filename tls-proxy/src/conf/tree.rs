@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// characters, as editors do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The file, or the name of a text that is no file (`command line`).
+    /// The file, or the name of a text that is not a file (`command line`).
     pub file: Arc<Path>,
     /// Line, from 1.
     pub line: u32,
@@ -35,7 +35,7 @@ pub struct Word {
 
 #[cfg(test)]
 impl Position {
-    /// Somewhere, where a test has no file.
+    /// A position for tests without a file.
     pub(crate) fn in_a_test() -> Self {
         Self {
             file: Path::new("t").into(),
@@ -56,14 +56,13 @@ pub struct Directive {
     pub block: Option<Vec<Directive>>,
     /// Where the `;` or the `{` stands.
     pub end: Position,
-    /// Where a block's `}` stands; `None` for a directive ended by `;`, and
-    /// where the `}` is missing.
+    /// Where a block's `}` stands; `None` for a directive ended by `;`, and if the `}` is missing.
     pub close: Option<Position>,
 }
 
 impl Directive {
-    /// A guess at why this directive has more arguments than it should: a
-    /// word that begins a line of its own usually follows a forgotten `;`.
+    /// A likely reason for too many arguments: a word that begins a line usually follows a
+    /// forgotten `;`.
     #[must_use]
     pub fn missing_semicolon(&self) -> Option<String> {
         let mut before = &self.name;

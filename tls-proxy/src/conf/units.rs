@@ -9,16 +9,14 @@ pub fn parse_size(text: &str) -> Option<u64> {
     scaled(text, &[('k', 10), ('m', 20)])
 }
 
-/// A file offset in bytes: as a size, and `g` besides
-/// (`client_max_body_size`).
+/// A file offset in bytes: as a size, or with `g` (`client_max_body_size`).
 #[must_use]
 pub fn parse_offset(text: &str) -> Option<u64> {
     scaled(text, &[('k', 10), ('m', 20), ('g', 30)])
 }
 
-/// A time in milliseconds: `500ms`, `30` (seconds), `1h30m`, `1w 2d`. Units
-/// come in falling order, each once; years and months are too long for a
-/// time-out.
+/// A time in milliseconds: `500ms`, `30` (seconds), `1h30m`, `1w 2d`. Units in descending order,
+/// each once; no years or months.
 #[must_use]
 pub fn parse_time_ms(text: &str) -> Option<u64> {
     parse_time(text, Precision::Milliseconds)
@@ -77,7 +75,7 @@ enum Precision {
     Milliseconds,
 }
 
-/// Where in the falling order of units the text has come to.
+/// The last unit read, in descending order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unit {
     Start,

@@ -5,7 +5,7 @@ use super::Position;
 
 /// The word being read.
 pub(super) struct Reading {
-    /// Its first byte, behind the quote if there is one.
+    /// Its first byte, after the quote if there is one.
     pub(super) from: usize,
     pub(super) quote: Option<u8>,
     pub(super) at: Position,
@@ -41,7 +41,7 @@ impl Reading {
         if self.escaped {
             self.escaped = false;
         } else if byte != b'{' || !self.dollar {
-            // Behind `$`, any number of `{` keeps it: nginx reads `${{` so.
+            // Any number of `{` after `$` belongs to the word: nginx reads `${{` so.
             self.escaped = byte == b'\\';
             self.dollar = byte == b'$';
         }

@@ -1,5 +1,5 @@
-//! The settings that the frame itself goes by, for each block (nginx's
-//! `ngx_http_core_module`): limits, time-outs and what belongs to no other module.
+//! The settings of each block that the server itself uses (nginx's `ngx_http_core_module`): limits,
+//! time-outs and what belongs to no other module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::log::error_logs::ErrorLogs;
 use crate::message::head::Limits;
 use crate::variables::template::Template;
 
-/// What holds for each block.
+/// The core settings of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `client_header_timeout`: for a whole head.
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     pub client_body_timeout: Duration,
     /// `send_timeout`: between two writes.
     pub send_timeout: Duration,
-    /// `keepalive_timeout`; zero ends the connection after the answer.
+    /// `keepalive_timeout`; zero closes the connection after the response.
     pub keepalive_timeout: Duration,
     /// `keepalive_timeout`, second argument: the `Keep-Alive` field, seconds.
     pub keepalive_header: Option<u64>,
@@ -69,13 +69,13 @@ pub(crate) struct Settings {
     pub error_log: ErrorLogs,
 }
 
-/// `lingering_close` (nginx): when to read on before closing, so that the
-/// client sees the answer and not a reset.
+/// `lingering_close` (nginx): when to read on before closing, so that the client sees the response
+/// and not a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lingering {
     /// Never.
     Off,
-    /// Where unread data may be on its way.
+    /// If unread data may be on its way.
     On,
     /// Before every close.
     Always,
@@ -84,22 +84,22 @@ pub(crate) enum Lingering {
 /// One line of `error_page`, for one status.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorPage {
-    /// The status it stands in for.
+    /// The status it replaces.
     pub status: u16,
-    /// The status to answer with instead.
-    pub answer: ErrorPageStatus,
+    /// The status to send instead.
+    pub replacement: ErrorPageStatus,
     /// A path, a named location (`@…`) or an address.
     pub target: Template,
 }
 
-/// The status an `error_page` answers with.
+/// The status that an `error_page` sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorPageStatus {
-    /// The status that led here.
+    /// The original status.
     Same,
     /// `=200`.
     Fixed(u16),
-    /// `=`: whatever the page itself says.
+    /// `=`: the status of the page's own response.
     FromPage,
 }
 
@@ -147,7 +147,7 @@ impl Default for Settings {
 /// `keepalive_disable`: browsers whose connections are not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoKeepalive {
-    /// MSIE 4 to 6, behind a POST.
+    /// MSIE 4 to 6, after a POST.
     pub(crate) msie6: bool,
     /// Safari on a Mac.
     pub(crate) safari: bool,

@@ -1,4 +1,4 @@
-//! What the walk through the directives collects before it is one value.
+//! What is collected while the directives are read, before the configuration is built.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,23 +36,23 @@ pub(crate) struct ConfigDraft {
     pub(crate) upstream_zones: Vec<UpstreamZone>,
     /// What modules keep once.
     pub(crate) parts: Parts,
-    /// What directives there are; none in a test of one alone.
+    /// The known directives; `None` in a test of a single one.
     pub(crate) directives: Option<Directives>,
     /// Groups made of addresses in `proxy_pass`; one for each address, so that
     /// locations share its connections.
     pub(crate) groups: Vec<Arc<Upstream>>,
-    /// Where `http {}` ends: there nginx sees what does not fit together.
+    /// Where `http {}` ends: nginx reports conflicts between directives there.
     pub(crate) http_end: Option<Position>,
     /// TLS to upstreams, by its settings.
     pub(crate) connectors: HashMap<String, Arc<Connector>>,
     /// Files that `proxy_ssl_*` name.
     pub(crate) tls_files: Vec<PathBuf>,
-    /// What has been read of files for TLS.
+    /// Contents of TLS files that have been read.
     pub(crate) tls_contents: Files,
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
-    /// What has another effect than in nginx.
+    /// Lines that have another effect than in nginx.
     pub(crate) notices: Vec<Problem>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Paths {
     pub(crate) conf: PathBuf,
     /// `-p`.
     pub(crate) prefix: PathBuf,
-    /// `-e`: where errors go that no `error_log` names a place for.
+    /// `-e`: the error log where no `error_log` is configured.
     pub(crate) error_log: Option<PathBuf>,
     /// `$hostname`.
     pub(crate) hostname: String,
@@ -107,8 +107,7 @@ pub(crate) struct LocationDraft {
 }
 
 impl ConfigDraft {
-    /// One that nothing has been read into; `variables` are those that are there without
-    /// it, `problems` are those of the files.
+    /// An empty draft; `variables` are the built-in ones, `problems` those of parsing the files.
     pub(crate) fn new(
         directives: Directives,
         variables: Registry,
@@ -132,14 +131,14 @@ impl ConfigDraft {
             _ if text.starts_with("syslog:") => {
                 LogFile::Syslog(Syslog::parse(word, &self.paths.hostname)?)
             }
-            // nginx's buffer for a debugger; there is nobody to look into it.
+            // nginx's in-memory log for a debugger; it has no use here.
             _ if text.starts_with("memory:") => LogFile::Path("/dev/null".into()),
             _ => LogFile::named(&self.paths.in_prefix(text)),
         };
         Ok(self.keep_log_file(file))
     }
 
-    /// The number of a log file; each has one.
+    /// The id of a log file; the same file has one id.
     pub(crate) fn keep_log_file(&mut self, file: LogFile) -> LogFileId {
         let known = self.log_files.iter().position(|own| *own == file);
         LogFileId(known.unwrap_or_else(|| {
@@ -175,7 +174,7 @@ impl LocationPattern {
             [word] => split_modifier(word),
             _ => ("", &directive.name),
         };
-        // `location ~\.png$` has its modifier stuck to the pattern.
+        // `location ~\.png$`: no blank between modifier and pattern.
         let text = match &directive.args[..] {
             [only] => &only.text[modifier.len()..],
             _ => word.text.as_str(),

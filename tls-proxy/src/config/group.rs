@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::method::{Method, Ring};
 use super::resolver::Resolver;
 
-/// Where a peer is reached.
+/// The address of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
     /// TCP.
@@ -33,7 +33,7 @@ impl std::fmt::Display for PeerAddress {
 /// One server of a group.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it is.
+    /// Its address.
     pub address: PeerAddress,
     /// As the configuration writes it.
     pub server: Arc<str>,
@@ -41,8 +41,7 @@ pub struct Peer {
     pub weight: u32,
     /// `max_fails=`; zero never marks it as failed.
     pub max_fails: u32,
-    /// `fail_timeout=`: the time in which failures count, and for which the
-    /// peer is then left alone.
+    /// `fail_timeout=`: the time in which failures count, and for which the peer is then avoided.
     pub fail_timeout: Duration,
     /// `max_conns=`: requests at once, of all workers; zero is no limit.
     pub max_conns: usize,
@@ -50,17 +49,17 @@ pub struct Peer {
     pub backup: bool,
     /// `down`.
     pub down: bool,
-    /// Which line of its group it is from.
+    /// The index of its `server` line in the group.
     pub(crate) line: usize,
-    /// What all workers know of it, as long as it is there.
+    /// Its state, shared by all workers.
     pub(crate) account: Arc<Account>,
 }
 
-/// What all workers know of a peer, and each may change at any time without waiting for
-/// another: a number may be old by a moment, but none is lost.
+/// The state of a peer, shared by all workers without a lock: a value read may be slightly out of
+/// date, but no update is lost.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// Its turn in smooth weighted round robin.
+    /// Its current weight in smooth weighted round robin.
     pub(crate) current: AtomicI64,
     /// By how much failures have lowered its weight.
     pub(crate) lowered: AtomicI64,
@@ -69,7 +68,7 @@ pub(crate) struct Account {
     /// the process, 0 for never.
     pub(crate) failed: AtomicU64,
     pub(crate) checked: AtomicU64,
-    /// Requests under way.
+    /// Requests in flight.
     pub(crate) active: AtomicUsize,
 }
 
@@ -78,8 +77,8 @@ pub(crate) struct Account {
 pub struct Upstream {
     /// The name `proxy_pass` calls it by.
     pub name: String,
-    /// Host and port where no `upstream` block made it, but an address in
-    /// `proxy_pass`.
+    /// Host and port if the group stems from an address in `proxy_pass`, not from an `upstream`
+    /// block.
     pub address: Option<(String, u16)>,
     /// Its servers, in order.
     pub peers: Vec<Peer>,
@@ -95,12 +94,11 @@ pub struct Upstream {
     pub keepalive_local: bool,
     /// How a server is chosen.
     pub method: Method,
-    /// Its peers are what a resolver found: nothing is remembered of them when
-    /// the request has ended.
+    /// Its peers were resolved for one request: their state is dropped when the request ends.
     pub transient: bool,
-    /// Its servers are found while the program runs; `peers` are those written down.
+    /// Members resolved at run time; `peers` are those with a literal address.
     pub(crate) members: Option<Arc<Members>>,
-    /// What such a group is in all of its generations: connections that are kept are its.
+    /// The identity of such a group across generations: idle connections belong to it.
     pub(crate) identity: Option<Arc<()>>,
 }
 
@@ -151,8 +149,7 @@ impl Upstream {
         Self {
             name: name.to_owned(),
             peers: addresses.into_iter().map(Peer::at).collect(),
-            // As in nginx: whoever wants connections kept says so with an
-            // `upstream` block.
+            // As in nginx: only an `upstream` block keeps idle connections.
             keepalive: 0,
             ..Self::default()
         }
@@ -160,7 +157,7 @@ impl Upstream {
 }
 
 impl Peer {
-    /// One with nginx's defaults.
+    /// A peer with nginx's defaults.
     pub(crate) fn at(address: PeerAddress) -> Self {
         Self {
             server: address.to_string().into(),
@@ -185,7 +182,7 @@ impl Peer {
         }
     }
 
-    /// A peer that is nowhere, for tests of what only its name decides.
+    /// A peer without a real address, for tests in which only its name matters.
     #[cfg(test)]
     pub(crate) fn at_server(server: &str) -> Self {
         Self {
@@ -195,18 +192,18 @@ impl Peer {
     }
 }
 
-/// A name of a `server` line, which is asked for again and again.
+/// The name of a `server … resolve` line, which is resolved again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    /// The name that is asked for.
+    /// The name to resolve.
     pub(crate) name: String,
-    /// The port of every address; none where records of kind SRV say it (`service=`).
+    /// The port of every address; `None` if SRV records give it (`service=`).
     pub(crate) port: Option<u16>,
-    /// What the line says of each of its servers.
+    /// The parameters of the line, for each of its servers.
     like: Peer,
 }
 
-/// One server that such a name stands for.
+/// One server that such a name resolves to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResolvedServer {
     address: SocketAddr,
@@ -214,14 +211,14 @@ pub(crate) struct ResolvedServer {
     backup: bool,
 }
 
-/// What a group of such lines is made of. All workers share it.
+/// The resolved members of a group. All workers share it.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub(crate) names: Vec<Named>,
     pub(crate) resolver: Arc<Resolver>,
     /// `resolver_timeout`.
     pub(crate) timeout: Duration,
-    /// Rises with every change, so that a worker sees one without waiting for anybody.
+    /// Rises with every change, so that a worker notices one without a lock.
     generation: AtomicU64,
     current: Mutex<Arc<Upstream>>,
 }
@@ -235,7 +232,7 @@ impl ResolvedServer {
 }
 
 impl Named {
-    /// A line; `like` is what it says besides.
+    /// A line; `like` holds its other parameters.
     pub(crate) fn new(name: &str, port: Option<u16>, like: Peer) -> Self {
         Self {
             name: name.to_owned(),
@@ -244,12 +241,12 @@ impl Named {
         }
     }
 
-    /// Whether its servers are asked where the others have failed.
+    /// Whether its servers are backups.
     pub(crate) fn is_backup(&self) -> bool {
         self.like.backup
     }
 
-    /// One of its servers, of which nothing is known yet.
+    /// One of its servers, with fresh state.
     fn peer(&self, server: &ResolvedServer) -> Peer {
         Peer {
             weight: server.weight,
@@ -258,7 +255,7 @@ impl Named {
         }
     }
 
-    /// A server that is as the line says.
+    /// A server with the line's own parameters.
     pub(crate) fn server(&self, address: SocketAddr) -> ResolvedServer {
         ResolvedServer {
             address,
@@ -267,9 +264,9 @@ impl Named {
         }
     }
 
-    /// A server that a record of kind SRV names: those of the lowest priority come first,
-    /// the others are backups; there are none behind those of a line that is a backup
-    /// itself. The line's own weight goes before the record's.
+    /// A server from an SRV record: those of the lowest priority value are primary, the others
+    /// backups; a line that is a backup itself takes those of the lowest priority value alone. The
+    /// line's own weight overrides the record's.
     pub(crate) fn server_of_service(
         &self,
         address: SocketAddr,
@@ -290,7 +287,7 @@ impl Named {
 }
 
 impl Members {
-    /// Those of `group`, which has the servers whose addresses are written down.
+    /// The members of `group`, which has the servers with literal addresses.
     pub(crate) fn new(
         names: Vec<Named>,
         resolver: Arc<Resolver>,
@@ -306,19 +303,18 @@ impl Members {
         }
     }
 
-    /// A number that is another one after every change.
+    /// A number that changes with every update.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Acquire)
     }
 
-    /// The group with its servers of the moment. Waits for whoever changes them: to be
-    /// asked for only when the generation is another one.
+    /// The group with its current servers. Takes the lock: call it only when the generation has
+    /// changed.
     pub(crate) fn current(&self) -> Arc<Upstream> {
         self.lock().clone()
     }
 
-    /// A name stands for these servers from now on. Those that stay keep what is known of
-    /// them.
+    /// Replaces the servers of a name. Those that stay keep their state.
     pub(crate) fn update(&self, named: &Named, mut found: Vec<ResolvedServer>) {
         let mut current = self.lock();
         found.sort_unstable_by_key(|server| (server.backup, server.address));
@@ -327,7 +323,7 @@ impl Members {
             all.partition(|peer| peer.line == named.like.line);
         let (mut fresh, mut is_new) = (Vec::new(), false);
         for server in &found {
-            // Of two records that are the same each is a server.
+            // Two equal records are two servers.
             match own.iter().position(|peer| server.is(peer)) {
                 Some(known) => fresh.push(own.swap_remove(known).clone()),
                 None => {
@@ -346,7 +342,7 @@ impl Members {
         self.generation.fetch_add(1, Release);
     }
 
-    /// Takes over what an earlier configuration has found for the same names.
+    /// Takes over what an earlier configuration has resolved for the same names.
     pub(crate) fn adopt(&self, old: &Self) {
         let before = old.current();
         for named in &self.names {
@@ -372,7 +368,7 @@ impl Members {
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Upstream>> {
-        // Nothing is half done where somebody panicked.
+        // A panic leaves no inconsistent state behind.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

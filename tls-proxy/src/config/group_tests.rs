@@ -1,4 +1,4 @@
-//! Groups whose servers come and go.
+//! Groups whose servers are resolved again and again.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,7 +15,7 @@ fn peer(address: &str, line: usize) -> Peer {
     }
 }
 
-/// A written server between two names.
+/// A server with a literal address between two names.
 fn members() -> Members {
     let group = Upstream {
         name: "a".to_owned(),

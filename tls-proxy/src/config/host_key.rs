@@ -1,7 +1,7 @@
 //! A name that may have a wildcard, as nginx's hash tables of names read it
 //! (`server_name`, `map` with `hostnames`).
 
-/// What a name stands for; the texts are in lower case.
+/// What a name matches; the texts are in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostKey<'a> {
     Exact(&'a str),
@@ -14,7 +14,7 @@ pub(crate) enum HostKey<'a> {
 }
 
 impl<'a> HostKey<'a> {
-    /// Reads a name; none where nginx has no place for it.
+    /// Parses a name; `None` if nginx rejects it.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let stars = text.matches('*').count();
         if stars > 1 || text.contains("..") || text.contains('\0') {

@@ -1,4 +1,4 @@
-//! The addresses a server is reached at.
+//! The addresses that a server listens on.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::conf::Position;
 
-/// Where clients come in.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// TCP.
@@ -52,7 +52,7 @@ pub struct Listen {
     pub backlog: Option<u32>,
     /// `ipv6only=`.
     pub ipv6_only: bool,
-    /// It says how the socket is made (`backlog=`, `reuseport`); one line of an address may.
+    /// It has socket options (`backlog=`, `reuseport`), which one line of an address may have.
     pub makes_socket: bool,
     /// Where the line stands.
     pub at: Position,

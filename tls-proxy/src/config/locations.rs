@@ -3,8 +3,8 @@
 use super::LocationId;
 use crate::variables::matcher::Matcher;
 
-/// The locations of one block, ready to be searched: texts are in the order of
-/// their bytes, so that the search among many is as short as among few.
+/// The locations of one block, ready to be searched: sorted by bytes, so that the search is
+/// logarithmic.
 #[derive(Debug, Default)]
 pub(crate) struct LocationTree {
     exact: Vec<(Box<[u8]>, LocationId)>,
@@ -43,8 +43,8 @@ pub(crate) enum LocationPattern {
 }
 
 impl LocationPattern {
-    /// Whether nginx refuses one of the two beside the other. It does not look
-    /// at patterns, nor at names, of which the first counts.
+    /// Whether nginx rejects the two as duplicates. It compares neither patterns nor names; the
+    /// first name counts.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(own), Self::Exact(other)) => own == other,
@@ -67,7 +67,7 @@ impl LocationPattern {
                 "named location \"{own}\" can be on the server level only"
             )),
             (Self::Regex { .. }, _) => None,
-            // Of a pattern nginx compares the text, too.
+            // nginx compares the text of a pattern, too.
             _ if own.starts_with(outer) => None,
             _ => Some(format!(
                 "location \"{own}\" is outside location \"{outer}\""
@@ -83,7 +83,7 @@ impl LocationPattern {
         }
     }
 
-    /// What a path in `proxy_pass` replaces; none where there is no prefix.
+    /// What a path in `proxy_pass` replaces; `None` if there is no prefix.
     pub(crate) fn prefix(&self) -> Option<&[u8]> {
         match self {
             Self::Exact(text) | Self::Prefix { text, .. } => Some(text.as_bytes()),

@@ -1,5 +1,5 @@
-//! How a group's servers are chosen. The hashes are nginx's, so that a client or a
-//! key stays with the server it had.
+//! How a group's servers are chosen. The hashes are nginx's, so that a client or a key is mapped to
+//! the same server.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +28,7 @@ pub enum Method {
     },
 }
 
-/// The hashes of a client's address; each is tried if the one before led to a
-/// server that is not there.
+/// The hashes of a client's address; each is tried if the one before led to a server that is down.
 pub(crate) fn ip_hashes(client: IpAddr) -> impl Iterator<Item = u64> {
     let bytes = match client.to_canonical() {
         IpAddr::V4(address) => address.octets()[..3].to_vec(),

@@ -1,4 +1,4 @@
-//! The configuration as a value: built whole or not at all, never changed.
+//! The configuration as an immutable value, built whole or not at all.
 
 pub(crate) mod core;
 pub(crate) mod draft;
@@ -31,7 +31,7 @@ use names::ServerNames;
 use parts::Parts;
 use settings::Settings;
 
-/// Everything the program was told.
+/// The whole configuration.
 #[derive(Debug)]
 pub struct Config {
     /// What concerns the process.
@@ -42,24 +42,24 @@ pub struct Config {
     pub(crate) servers: Vec<Server>,
     /// The locations of all servers.
     pub(crate) locations: Vec<Location>,
-    /// The groups of `upstream`, and those of addresses in `proxy_pass`.
+    /// The groups of `upstream` blocks and of addresses in `proxy_pass`.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// The variables the configuration makes.
+    /// The variables of the configuration.
     pub(crate) variables: Registry,
     /// A location has `proxy_ignore_client_abort` on.
     pub(crate) ignores_client_abort: bool,
     /// `--log-format`.
     pub(crate) form: Form,
-    /// What modules keep once.
+    /// What modules keep once for the whole configuration.
     pub(crate) parts: Parts,
     /// Files that logs go to.
     pub log_files: Vec<LogFile>,
     /// `$hostname`.
     pub hostname: String,
-    /// `root` where there is no such line.
+    /// The default of `root`.
     pub html: PathBuf,
-    /// Where files are whose names are relative and only a request knows: of `root` and
-    /// `alias`, and those that belong to the configuration.
+    /// The folder of relative file names with variables: of `root` and `alias`, and of the
+    /// configuration's own files.
     pub(crate) prefix: PathBuf,
     pub(crate) conf: PathBuf,
     /// Every file the configuration was read from, certificates too.
@@ -79,11 +79,11 @@ pub struct LocationId(pub(crate) usize);
 pub struct ListenAddress {
     /// The address, and the options of all `listen` lines for it together.
     pub listen: Listen,
-    /// The server for whom no name matches.
+    /// The server if no name matches.
     pub default: ServerId,
     /// The servers by name.
     pub(crate) names: ServerNames,
-    /// Not all of them take heads of the same size and form.
+    /// The servers differ in their limits on heads.
     pub(crate) limits_differ: bool,
 }
 
@@ -96,14 +96,14 @@ pub struct Server {
     pub root: LocationId,
     /// Its locations.
     pub(crate) tree: LocationTree,
-    /// TLS for connections to it; none where it has no certificate.
+    /// TLS for connections to it; `None` without a certificate.
     pub(crate) tls: Option<Arc<TlsServer>>,
 }
 
 /// One `location` block, or the inside of a server.
 #[derive(Debug)]
 pub struct Location {
-    /// What holds here.
+    /// The settings here.
     pub settings: Settings,
     /// Locations inside.
     pub(crate) tree: LocationTree,
@@ -115,7 +115,7 @@ impl Config {
         &self.servers[id.0]
     }
 
-    /// Takes over what an earlier configuration has found out of names.
+    /// Takes over the names that an earlier configuration has resolved.
     pub(crate) fn adopt_members(&self, old: &Self) {
         let members = |group: &&Arc<Upstream>| group.members.is_some();
         for group in self.upstreams.iter().filter(members) {
@@ -128,7 +128,7 @@ impl Config {
         }
     }
 
-    /// How long the certificates in force hold, each file once.
+    /// When the certificates in force expire, each file once.
     pub(crate) fn lifetimes(&self) -> Vec<Lifetime> {
         let mut all: Vec<Lifetime> = Vec::new();
         for own in self.servers.iter().filter_map(|server| server.tls.as_ref()) {
@@ -141,7 +141,7 @@ impl Config {
         all
     }
 
-    /// Whether it names this address.
+    /// Whether it listens on this address.
     pub(crate) fn listens_on(&self, place: &Endpoint) -> bool {
         self.listens.iter().any(|own| own.listen.address == *place)
     }

@@ -18,7 +18,7 @@ pub(crate) enum ServerName {
     Domain(String),
     /// `www.*` as `www.`.
     Prefix(String),
-    /// A wildcard nobody's name fits; refused where servers share an address.
+    /// A wildcard that no name can match; rejected if servers share an address.
     Nobody(String),
     /// `~…`, with its text.
     Pattern(Matcher, String),
@@ -85,7 +85,7 @@ pub(crate) struct ServerNames {
 }
 
 impl ServerNames {
-    /// The servers that a name chooses; one for each name.
+    /// The server of each name.
     pub(crate) fn servers(&self) -> impl Iterator<Item = ServerId> {
         let wild = self.suffixes.iter().chain(&self.prefixes);
         let patterns = self.patterns.iter().map(|(_, server)| *server);
@@ -158,7 +158,7 @@ impl ServerNames {
         Ok(None)
     }
 
-    /// The server for a host whose groups nobody asks for (SNI).
+    /// The server for a host, without keeping a pattern's groups (SNI).
     pub(crate) fn find_quietly(&self, host: &str) -> Option<ServerId> {
         let matches = |matcher: &Matcher| matcher.pattern().is_match(host.as_bytes());
         self.find(host, matches).unwrap_or(None)

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 
 type AnyPart = Box<dyn Any + Send + Sync>;
 
-/// Values by their type, at most one of each. For what is asked for seldom: on the way
-/// of a request stand [`Settings`](super::settings::Settings).
+/// Values by their type, at most one of each. For rare lookups: the request path uses
+/// [`Settings`](super::settings::Settings).
 #[derive(Debug, Default)]
 pub(crate) struct Parts(HashMap<TypeId, AnyPart>);
 
 impl Parts {
-    /// What is kept under this type, if anything is.
+    /// The value of this type, if there is one.
     pub(crate) fn get<T: Any>(&self) -> Option<&T> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
-    /// The same, to change it; its default where there is none yet.
+    /// The same, mutable; inserts the default if there is none yet.
     pub(crate) fn get_mut<T: Any + Default + Send + Sync>(&mut self) -> &mut T {
         let part = self
             .0

@@ -1,11 +1,11 @@
-//! What concerns the process and not its requests (`main` and `events`).
+//! Settings of the process, not of requests (`main` and `events`).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::log::error_logs::ErrorLogs;
 
-/// What the process as a whole is told.
+/// The settings of the process.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `worker_processes`; `None` follows the cgroup's CPU quota.

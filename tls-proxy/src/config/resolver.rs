@@ -1,4 +1,4 @@
-//! Who is asked for names that only a request knows.
+//! Name servers for names that are resolved at run time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// One line of `resolver`.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    /// Name servers, asked in turn.
+    /// Name servers, queried in turn.
     pub servers: Vec<SocketAddr>,
-    /// `valid=`: for how long answers hold, whatever they say themselves.
+    /// `valid=`: how long answers are cached, whatever their TTL.
     pub valid: Option<Duration>,
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,

@@ -1,5 +1,4 @@
-//! The settings of one block from `http` down: those of the frame, and a slot for
-//! what each module keeps there.
+//! The settings of one block from `http` down: the core settings, and a slot for each module's.
 //!
 //! The configuration knows nothing of modules: `modules` lists theirs, and the place
 //! in its list is a slot's number (nginx's `ctx_index`).
@@ -14,7 +13,7 @@ use crate::directive::inherited::Inherited;
 /// A block inside another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inside {
-    /// `location`: a destination of its own.
+    /// `location`: has its own content.
     Location,
     /// `server`, `if` and `limit_except`, which keep what a location does not.
     Other,
@@ -22,13 +21,12 @@ pub(crate) enum Inside {
 
 /// What a module keeps for each block.
 pub(crate) trait ModuleSettings: Any + Clone + Debug + Default + Send + Sync {
-    /// What a block inside starts with, where that is not the same.
+    /// What a nested block starts with, if that is not a copy.
     fn inside(&self, _: Inside) -> Option<Self> {
         None
     }
 
-    /// Whether they ask for anything. Where they do not, the module is passed by
-    /// without a look at them.
+    /// Whether they have any effect. If not, the module is skipped.
     fn is_used(&self) -> bool {
         true
     }
@@ -73,12 +71,12 @@ pub struct Settings {
     /// Limits, time-outs and what belongs to no other module.
     pub(crate) core: core::Settings,
     modules: Box<[Arc<dyn Stored>]>,
-    /// Slots of those that ask for something, once the block has been read.
+    /// Bit set of the slots that have an effect, once the block has been read.
     used: u64,
 }
 
 impl Settings {
-    /// Those of `main`, before the first line.
+    /// The settings before the first line of `main`.
     pub(crate) fn new(modules: impl IntoIterator<Item = Arc<dyn Stored>>) -> Self {
         Self {
             core: core::Settings::default(),
@@ -98,7 +96,7 @@ impl Settings {
             .expect("a slot holds its own module's settings")
     }
 
-    /// The same, to change it for this block alone.
+    /// The same, mutable, for this block alone.
     pub(crate) fn of_mut<T: SettingsSlot>(&mut self) -> &mut T {
         let slot = &mut self.modules[T::SLOT];
         if Arc::get_mut(slot).is_none() {
@@ -114,24 +112,24 @@ impl Settings {
             .expect("a slot holds its own module's settings")
     }
 
-    /// Notes which modules have something to do here: the block has been read.
+    /// Notes which modules have an effect here. Called when the block has been read.
     pub(crate) fn finish(&mut self) {
         let used = |own: &Arc<dyn Stored>| u64::from(own.is_used());
         let modules = self.modules.iter().enumerate();
         self.used = modules.fold(0, |bits, (slot, own)| bits | used(own) << slot);
     }
 
-    /// Whether a module has something to do here.
+    /// Whether a module has an effect here.
     pub(crate) fn uses<T: SettingsSlot>(&self) -> bool {
         self.used & (1 << T::SLOT) != 0
     }
 
-    /// What a module keeps here, where it has something to do.
+    /// What a module keeps here, if it has an effect.
     pub(crate) fn used<T: SettingsSlot>(&self) -> Option<&T> {
         self.uses::<T>().then(|| self.of())
     }
 
-    /// What a block inside starts with.
+    /// What a nested block starts with.
     pub(crate) fn inside(&self, inside: Inside) -> Self {
         let modules = self
             .modules

@@ -1,5 +1,4 @@
-//! What a directive is: its name, where it may stand, what it may say and what it
-//! does. Modules have a table of them each.
+//! What a directive is: its name, contexts, arguments and effect. Each module has a table of them.
 
 use super::draft::{ConfigDraft, LocationDraft, LocationPattern, ServerDraft};
 use super::parts::Parts;
@@ -72,9 +71,9 @@ pub(crate) enum Effect {
     Set(fn(&mut Scope<'_>, &Directive) -> Result<(), Problem>),
     /// Opens a block.
     Block(fn(&mut Scope<'_>, &Directive, &[Directive]) -> Result<(), Problem>),
-    /// Known and without meaning here; the words say why.
+    /// Accepted without effect; the text says why.
     Accepted(&'static str),
-    /// Known and not supported; the words say what to do instead.
+    /// Not supported; the text says what to do instead.
     Refused(&'static str),
 }
 
@@ -90,7 +89,7 @@ pub(crate) struct Spec {
     pub(crate) about: &'static str,
     /// May stand several times in one block.
     pub(crate) repeats: bool,
-    /// What an accepted directive is checked for.
+    /// How the value of an accepted directive is checked.
     pub(crate) value: Value,
     pub(crate) effect: Effect,
     /// How its effect differs from nginx's.
@@ -108,7 +107,7 @@ impl Spec {
         Self::new(name, contexts, arguments, Effect::Set(set))
     }
 
-    /// A directive of any effect.
+    /// A directive with any effect.
     pub(crate) const fn new(
         name: &'static str,
         contexts: Contexts,
@@ -138,14 +137,13 @@ impl Spec {
         Self { about, ..self }
     }
 
-    /// Checked for what nginx takes, though it has no effect.
+    /// Checked as in nginx, though it has no effect.
     pub(crate) const fn takes(self, value: Value) -> Self {
         Self { value, ..self }
     }
 
-    /// Accepted, with another effect than in nginx: `-t` says what it is in these words, or
-    /// in those of `Effect::Accepted` if there are none, and which heading of
-    /// `docs/differences.md` to read.
+    /// Accepted, with another effect than in nginx: `-t` prints `words`, or the text of
+    /// `Effect::Accepted` if they are empty, and the heading of `docs/differences.md` to read.
     pub(crate) const fn differs(
         self,
         when: fn(&Directive) -> bool,
@@ -165,18 +163,18 @@ impl Spec {
     }
 }
 
-/// Any number of arguments from the given one on.
+/// No upper limit on arguments.
 pub(crate) const MANY: usize = usize::MAX;
 
 /// Tables of directives, each with its name in the documentation.
 pub(crate) type SpecTables = &'static [(&'static str, &'static [Spec])];
 
-/// How the directives that there are are found.
+/// How directives are looked up.
 #[derive(Clone, Copy)]
 pub(crate) struct Directives {
     /// By name and, where two modules share the name, by where it stands.
     pub(crate) find: fn(&str, Contexts) -> Option<&'static Spec>,
-    /// What is wrong with one that is not found.
+    /// The problem with an unknown directive.
     pub(crate) unknown: fn(&Directive, Contexts) -> Problem,
 }
 
@@ -188,22 +186,22 @@ pub(crate) struct Scope<'a> {
     pub(crate) settings: &'a mut Settings,
     /// What the whole configuration has collected so far.
     pub(crate) draft: &'a mut ConfigDraft,
-    /// What the block itself is made of besides settings.
+    /// What the block collects besides settings.
     pub(crate) place: &'a mut BlockDraft,
     /// No directive of this name stood in this block before: a list that is
     /// inherited as a whole starts anew.
     pub(crate) first_here: bool,
-    /// The directive's number in its block, for what runs in file order.
+    /// The directive's index in its block, for what runs in file order.
     pub(crate) order: usize,
 }
 
-/// What only one kind of block collects.
+/// What a block collects besides settings.
 #[derive(Default)]
 pub(crate) struct BlockDraft {
     pub(crate) server: ServerDraft,
     /// What modules collect.
     pub(crate) parts: Parts,
-    /// What this location matches; none in a server.
+    /// What this location matches; `None` in a server.
     pub(crate) location: Option<LocationPattern>,
     /// Locations directly inside this server or location.
     pub(crate) locations: Vec<LocationDraft>,

@@ -1,4 +1,4 @@
-//! Walks the directives of a block and hands each to its home.
+//! Walks the directives of a block and applies each one's effect.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use super::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
 use crate::conf::{Directive, Problem};
 use crate::directive::{arguments, differs};
 
-/// Applies the directives of one block: first those that change its settings,
-/// then the blocks inside, which start with what came of that. Servers come
-/// last, so that they find every `upstream` and `map`.
+/// Applies the directives of one block: first those that change its settings, then the nested
+/// blocks, which start with a copy of the result. Servers come last, so that every `upstream` and
+/// `map` is known.
 pub(crate) fn walk_block(
     directives: &[Directive],
     context: Contexts,
@@ -79,7 +79,7 @@ pub(crate) fn walk_block(
     }
 }
 
-/// Finds a directive's entry and checks what the entry says of it.
+/// Looks a directive up and checks its context and arguments.
 fn check(
     directive: &Directive,
     context: Contexts,

@@ -1,4 +1,4 @@
-//! `zone` of an `upstream` block: checked, and without another effect.
+//! `zone` of an `upstream` block: checked, without effect.
 
 use crate::conf::{Position, Problem};
 
@@ -6,13 +6,13 @@ use crate::conf::{Position, Problem};
 #[derive(Debug)]
 pub(crate) struct UpstreamZone {
     pub(crate) name: Box<str>,
-    /// Bytes; none where another line says it.
+    /// Bytes; `None` if another line gives it.
     pub(crate) size: Option<u64>,
     pub(crate) at: Position,
 }
 
 impl UpstreamZone {
-    /// What nginx says of zones that no line gives a size, or two lines a different one.
+    /// nginx's problems with zones that have no size, or two different ones.
     pub(crate) fn check(zones: &[Self]) -> impl Iterator<Item = Problem> {
         let size = |name: &str| {
             let mut same = zones.iter().filter(move |zone| *zone.name == *name);

@@ -1,5 +1,5 @@
-//! From directives to a [`Config`]: walks the tree and checks what only the whole
-//! can show.
+//! From directives to a [`Config`]: walks the tree and checks what no directive can check by
+//! itself.
 
 mod problems;
 
@@ -22,20 +22,19 @@ use crate::modules::limit_zone::Zones;
 use crate::modules::{self, proxy, ssl};
 use crate::tls::server_config::{TlsContext, TlsServer};
 
-/// What came of a configuration's text.
+/// The result of building a configuration.
 pub(crate) struct Built {
-    /// None where it is refused.
+    /// `None` if it is rejected.
     pub(crate) config: Option<Config>,
-    /// Everything that is wrong, warnings too.
+    /// All problems, warnings too.
     pub(crate) problems: Vec<Problem>,
-    /// What has another effect than in nginx.
+    /// Lines that have another effect than in nginx.
     pub(crate) notices: Vec<Problem>,
     /// `pid`, as far as it could be read.
     pub(crate) pid: PathBuf,
 }
 
-/// Turns what was read into a configuration, or says everything that is wrong
-/// with it.
+/// Builds the configuration from the parsed files, or collects all problems.
 pub(crate) fn build(loaded: Loaded, paths: Paths) -> Built {
     let mut draft = ConfigDraft::new(
         modules::DIRECTIVES,
@@ -151,7 +150,7 @@ fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> 
             .of::<ssl::Settings>()
             .curves
             .as_deref();
-        // nginx reads certificates though nobody listens for TLS.
+        // nginx reads certificates even if no `listen` has TLS.
         let tls = if wanted.is_some() || !ssl.certificates.is_empty() {
             TlsServer::load(ssl, curves, &server.at, &mut context, &mut draft.problems)
         } else {
@@ -199,7 +198,7 @@ fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> 
     })
 }
 
-/// A server without `listen` is reached on port 80.
+/// A server without `listen` listens on port 80.
 fn add_default_listen(server: &mut FinishedServer) {
     if server.draft.listens.is_empty() {
         server.draft.listens.push(Listen {
@@ -253,8 +252,8 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
     addresses
 }
 
-/// Finds the servers of one address by name. nginx does not look at the names
-/// of a server that is alone, and so has nothing to say of them.
+/// Finds the servers of one address by name. nginx does not check the names of a server that is
+/// alone on its address.
 fn name_servers(
     address: &mut ListenAddress,
     members: &[(ServerId, &FinishedServer)],
@@ -262,7 +261,7 @@ fn name_servers(
 ) {
     let alone = members.len() < 2;
     let place = address.listen.address.clone();
-    // Without a name it is the server of those who name none.
+    // A server without `server_name` matches requests without a host.
     let nameless = [ServerName::Exact(String::new())];
     for (id, server) in members {
         let names = match &server.draft.names[..] {
@@ -286,7 +285,7 @@ fn name_servers(
     }
 }
 
-/// Options of one `listen` hold for the address, whoever writes them.
+/// Options of one `listen` hold for all servers of the address.
 fn join(
     address: &mut ListenAddress,
     listen: &Listen,
@@ -314,8 +313,7 @@ fn join(
     }
 }
 
-/// Without a certificate of its default server an address cannot serve TLS to
-/// clients that name no server.
+/// Without a certificate of its default server an address cannot serve TLS to clients without SNI.
 fn check_certificates(listens: &[ListenAddress], servers: &[Server], problems: &mut Vec<Problem>) {
     let failed = is_refused(problems);
     for address in listens

@@ -1,6 +1,5 @@
-//! Problems in the order in which nginx would come upon them, each with the
-//! line that nginx would name: it reads a directive to its end before it looks
-//! at it, and stops at the first that is wrong.
+//! Sorts problems as nginx would meet them, each with the line that nginx would name: it reads a
+//! directive to its end before it checks it, and stops at the first error.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -40,7 +39,7 @@ fn number<'a>(
 ) {
     for directive in directives {
         *next += 1;
-        // Of a file that is included twice the first time counts.
+        // For a file that is included twice the first inclusion counts.
         files
             .entry(&directive.name.at.file)
             .or_default()

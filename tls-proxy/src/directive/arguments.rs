@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::conf::{Directive, Problem, Word, did_you_mean, units};
 
-/// The first argument; the table has checked that it is there.
+/// The first argument; the number of arguments has been checked.
 pub(crate) fn first(directive: &Directive) -> &Word {
     directive.args.first().unwrap_or(&directive.name)
 }
@@ -32,7 +32,7 @@ pub(crate) fn flag(directive: &Directive) -> Result<bool, Problem> {
     })
 }
 
-/// The directive's value is not what it should be.
+/// The directive's value is invalid.
 pub(crate) fn invalid(directive: &Directive, word: &Word, help: &str) -> Problem {
     let message = format!("\"{}\" directive invalid value", directive.name.text);
     Problem::emerg(&word.at, message).with_help(help)
@@ -88,8 +88,8 @@ pub(crate) fn buffers(directive: &Directive) -> Result<(usize, usize), Problem> 
     }
 }
 
-/// Adds content types to those a block has named before; nginx warns of one
-/// that is there already, as `text/html` is from the start.
+/// Adds content types to those a block has named before; nginx warns of duplicates, and `text/html`
+/// is always in the list.
 pub(crate) fn add_types(
     directive: &Directive,
     before: &[Box<str>],
@@ -118,17 +118,16 @@ pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, P
     })
 }
 
-/// A parameter nobody knows.
+/// An unknown parameter.
 pub(crate) fn invalid_parameter(word: &Word) -> Problem {
     Problem::emerg(&word.at, format!("invalid parameter \"{}\"", word.text))
 }
 
-/// A parameter that is none of these, which may be a typing error; a value behind `=` is
-/// not looked at.
+/// A parameter that is none of these, perhaps misspelt; a value after `=` is not compared.
 pub(crate) fn unknown_parameter(word: &Word, known: &[&str]) -> Problem {
     let name = word.text.split('=').next().unwrap_or_default();
     let is_known = |own: &&str| own.trim_end_matches('=') == name;
-    // Then its value is wrong.
+    // The name is known, so its value is wrong.
     let near = match known.iter().any(is_known) {
         true => None,
         false => did_you_mean(name, known.iter().copied()),
@@ -142,19 +141,19 @@ pub(crate) fn unknown_value(word: &Word, known: &[&str]) -> Problem {
         .with_help(one_of(&word.text, known))
 }
 
-/// What may be written: the nearest of the words, or all of them.
+/// What may be written: the nearest word, or all of them.
 pub(crate) fn one_of(wrong: &str, known: &[&str]) -> String {
     did_you_mean(wrong, known.iter().copied())
         .unwrap_or_else(|| format!("write {}", known.join(" or ")))
 }
 
-/// What nginx knows and this program does not do; the words say what to do instead.
+/// A directive or value that nginx supports and this program does not; `instead` says what to do.
 pub(crate) fn unsupported(directive: &Directive, instead: &str) -> Problem {
     let message = format!("the \"{}\" directive is not supported", directive.name.text);
     Problem::emerg(&directive.name.at, message).with_help(instead)
 }
 
-/// What nginx knows behind a directive and this program does not do.
+/// A parameter that nginx supports and this program does not.
 pub(crate) fn unsupported_parameter(word: &Word, instead: &str) -> Problem {
     let message = format!("the \"{}\" parameter is not supported", word.text);
     Problem::emerg(&word.at, message).with_help(instead)

@@ -1,14 +1,14 @@
-//! What `-t` says of lines that are accepted and have another effect than in nginx. Each
-//! directive's entry says it of itself; of variables the table here does.
+//! What `-t` says of lines that are accepted and have another effect than in nginx. Directives say
+//! it in their own entry, variables in the table here.
 
 use crate::conf::{Directive, Problem, Word};
 
-/// Another effect than in nginx.
+/// A difference from nginx.
 #[derive(Clone, Copy)]
 pub(crate) struct Differs {
-    /// Whether a line has it.
+    /// Whether it applies to a line.
     pub(crate) when: fn(&Directive) -> bool,
-    /// What the effect is; empty where the reason of an accepted directive says it.
+    /// The effect; empty if the reason of an accepted directive says it.
     pub(crate) words: &'static str,
     /// The heading of `docs/differences.md` to read, as an anchor.
     pub(crate) read: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Differs {
 pub(crate) const VARIABLES: &[(&str, &str, &str)] =
     &[("ssl_session_id", "it is empty", "ssl_session_id")];
 
-/// What is to be said of a line; `reason` is that of an accepted directive.
+/// The notice for a line; `reason` is that of an accepted directive.
 pub(crate) fn of(
     directive: &Directive,
     differs: Option<Differs>,
@@ -47,10 +47,10 @@ fn notice(at: &Word, what: &str, words: &str, read: &str) -> Problem {
     Problem::notice(&at.at, message)
 }
 
-/// Whether a word has a variable in it.
+/// Whether a word contains a variable.
 pub(crate) fn uses(word: &Word, variable: &str) -> bool {
     let text = word.text.as_str();
-    let goes_on = |rest: &str| {
+    let continues_name = |rest: &str| {
         let next = rest.bytes().next();
         next.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
@@ -63,7 +63,7 @@ pub(crate) fn uses(word: &Word, variable: &str) -> bool {
         let rest = name.strip_prefix(variable);
         rest.is_some_and(|rest| match braced {
             true => rest.starts_with('}'),
-            false => !goes_on(rest),
+            false => !continues_name(rest),
         })
     })
 }

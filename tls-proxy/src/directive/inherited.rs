@@ -1,20 +1,20 @@
-//! A list of one block beside that of the block around it, and which of the
-//! two counts (`add_header_inherit`, `add_trailer_inherit` of nginx 1.29.3).
+//! A list of one block and that of the block around it, and which of the two applies
+//! (`add_header_inherit`, `add_trailer_inherit` of nginx 1.29.3).
 
 use std::sync::Arc;
 
 use super::arguments;
 use crate::conf::{Directive, Problem};
 
-/// What becomes of the outer block's list.
+/// How the outer block's list is inherited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
-    /// It counts where the block has none of its own.
+    /// It applies if the block has no list of its own.
     #[default]
     On,
-    /// It never counts.
+    /// It never applies.
     Off,
-    /// It counts besides the block's own.
+    /// It applies besides the block's own.
     Merge,
 }
 
@@ -37,7 +37,7 @@ impl<T> Default for Inherited<T> {
 }
 
 impl<T: Clone> Inherited<T> {
-    /// What a block inside starts with.
+    /// What a nested block starts with.
     pub(crate) fn inherited(&self) -> Self {
         Self {
             own: Arc::new([]),
@@ -51,7 +51,7 @@ impl<T: Clone> Inherited<T> {
         self.own = self.own.iter().cloned().chain([item]).collect();
     }
 
-    /// All that counts.
+    /// All items that apply.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         let outer = match self.mode {
             Mode::On => self.own.is_empty(),

@@ -1,5 +1,5 @@
-//! What may be written behind a directive that is accepted without effect: a
-//! value that nginx refuses is a mistake here, too.
+//! Checks the values of directives that are accepted without effect: a value that nginx rejects is
+//! an error here, too.
 
 use super::arguments;
 use crate::conf::{Directive, Problem, Word, units};
@@ -27,11 +27,11 @@ pub(crate) enum Value {
     OneOf(&'static [&'static str]),
     /// Words that are each one of these, in either case.
     EachOf(&'static [&'static str]),
-    /// `off` or `0`; anything else is refused, and the words say what to do instead.
+    /// `off` or `0`; anything else is rejected, and the text says what to do instead.
     Off(&'static str),
     /// `off`, or `NAME=VALUE` with one of these names, `max` among them.
     Cache(&'static [(&'static str, Parameter)]),
-    /// What the function finds right.
+    /// Checked by the function.
     Checked(fn(&Directive) -> Result<(), Problem>),
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Parameter {
 }
 
 impl Value {
-    /// Whether the directive's arguments are what nginx would take.
+    /// Checks that nginx would accept the directive's arguments.
     pub(crate) fn check(self, directive: &Directive) -> Result<(), Problem> {
         let word = arguments::first(directive);
         let valid = match self {

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_access_module` and the core's `satisfy`: who may come in.
+//! nginx's `ngx_http_access_module` and the core's `satisfy`: access control by address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::request::response::Refusal;
 pub(crate) struct Settings {
     /// `allow` and `deny`, in order.
     rules: Arc<[AccessRule]>,
-    /// A rule stood in this very block already.
+    /// This very block already has a rule.
     own: bool,
     /// `satisfy any`.
     pub(crate) any: bool,
-    /// `auth_delay`: how long a 401 takes.
+    /// `auth_delay`: how long a 401 is delayed.
     pub(crate) delay: Duration,
 }
 
@@ -56,7 +56,7 @@ struct AccessRule {
     whom: Whom,
 }
 
-/// Whom a line is about.
+/// The clients that a line applies to.
 #[derive(Clone, Copy, Debug)]
 enum Whom {
     All,
@@ -71,12 +71,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("allow", PLACES, (1, 1), |scope, directive| {
         add(scope, directive, true)
     })
-    .about("Lets in an address, a network, `unix:` or `all`; the first line that fits decides.")
+    .about("Allows an address, a network, `unix:` or `all`; the first line that matches decides.")
     .repeats(),
     Spec::set("deny", PLACES, (1, 1), |scope, directive| {
         add(scope, directive, false)
     })
-    .about("Keeps out an address, a network, `unix:` or `all`: 403.")
+    .about("Denies an address, a network, `unix:` or `all`: 403.")
     .repeats(),
     Spec::set("satisfy", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
@@ -85,14 +85,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("all")
-    .about("Whether all checks (addresses, passwords) must let a client in, or any."),
+    .about("Whether all checks (addresses, passwords) must allow a client, or any."),
     Spec::set("auth_delay", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         scope.settings.of_mut::<Settings>().delay = arguments::time(directive, word)?;
         Ok(())
     })
     .default("0s")
-    .about("How long a 401 is held back, so that its time tells nothing."),
+    .about("How long a 401 is delayed, against timing attacks."),
 ];
 
 fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), Problem> {
@@ -111,7 +111,7 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
         }
     };
     let access = scope.settings.of_mut::<Settings>();
-    // The two directives are one list: either of them begins it anew.
+    // The two directives share one list: the first of either starts a new one.
     let inherited = if access.own { &access.rules[..] } else { &[] };
     let rules = inherited
         .iter()
@@ -122,7 +122,7 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
     Ok(())
 }
 
-/// Whether the client's address is let in; none where no rule is about it.
+/// Whether the client's address is allowed; `None` if no rule matches.
 pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(), Refusal>> {
     let address = (!request.is_unix()).then(|| request.peer.ip());
     let allowed = decide(&settings.rules, address)?;
@@ -133,7 +133,7 @@ pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(),
     })
 }
 
-/// What the first rule that fits says; no address is a UNIX socket.
+/// The first rule that matches; no address means a UNIX socket.
 fn decide(rules: &[AccessRule], address: Option<IpAddr>) -> Option<bool> {
     let fits = |rule: &&AccessRule| match rule.whom {
         Whom::All => true,

@@ -7,16 +7,16 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
+use crate::modules::variables::known::credentials;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::known::credentials;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// `auth_basic`; none is off.
+    /// `auth_basic`; `None` is off.
     realm: Option<Template>,
     /// `auth_basic_user_file`.
     file: Option<Template>,
@@ -40,7 +40,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Asks for a name and a password, in the name of this realm."),
+    .about("Asks for a name and a password, for this realm."),
     Spec::set("auth_basic_user_file", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let mut word = word.clone();
@@ -103,7 +103,7 @@ pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<
         return ask(request);
     };
     let stored = stored.to_owned();
-    // A strong hash takes long: the worker serves others meanwhile.
+    // A strong hash takes long: off the worker's thread, which serves others meanwhile.
     let verified = tokio::task::spawn_blocking(move || passwords::verify(&password, &stored)).await;
     match verified {
         Ok(Some(true)) => Ok(()),

@@ -1,5 +1,5 @@
-//! nginx's `ngx_http_auth_request_module`: another location decides whether a
-//! request may come in.
+//! nginx's `ngx_http_auth_request_module`: a subrequest to another location decides whether a
+//! request is allowed.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::variables::template::Template;
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// `auth_request`: the path that is asked; none is off.
+    /// `auth_request`: the path of the subrequest; `None` is off.
     path: Option<Arc<str>>,
-    /// `auth_request_set`: slots and the values they get.
+    /// `auth_request_set`: slots and their values.
     set: Option<Arc<[(SetTarget, Template)]>>,
 }
 
@@ -38,14 +38,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Asks a location first: 2xx lets in, 401 and 403 are passed on, anything else is 500."),
+    .about("Sends a subrequest to a location first: 2xx allows, 401 and 403 are passed on, anything else is 500."),
     Spec::set("auth_request_set", Contexts::ALL, (2, 2), |scope, directive| {
         let word = arguments::first(directive);
         let name = variable_name(word)?;
         let variables = &mut scope.draft.variables;
         let value = Template::compile(&directive.args[1], variables)?;
-        // Not `assign`: where nothing was asked the variable is not found, and nobody
-        // is warned of that.
+        // Not `assign`: without a subrequest the variable has no value, and that is not logged.
         let slot = SetTarget::of(name, variables.capture(name, &word.at)?);
         let own = &mut scope.settings.of_mut::<Settings>().set;
         let before = own.take().filter(|_| !scope.first_here);
@@ -53,19 +52,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         *own = Some(before.chain([(slot, value)]).collect());
         Ok(())
     })
-    .about("Gives a variable a value when `auth_request` has been answered; `$upstream_*` is of its answer.")
+    .about("Sets a variable after `auth_request`; `$upstream_*` is of the subrequest.")
     .repeats(),
 ];
 
-/// The request on behalf of this one whose response decides; `None` where no location
-/// is asked.
+/// The subrequest whose response decides; `None` without `auth_request`.
 pub(crate) fn subrequest(settings: &Settings, request: &Request) -> Option<Box<Request>> {
     let path = settings.path.as_ref()?;
-    // On the heap: the future of every request has room for what it may await.
+    // Boxed, since the future of every request would include it.
     Some(Box::new(Request::on_behalf_of(request, path.as_bytes())))
 }
 
-/// What the response to `asked`, the subrequest, means for the request.
+/// What the response to the subrequest `asked` means for the request.
 pub(crate) fn decide(
     settings: &Settings,
     request: &mut Request,

@@ -1,5 +1,5 @@
-//! nginx's `ngx_http_autoindex_module`: folders without an index file are
-//! listed. What a list looks like is in `autoindex_page.rs`.
+//! nginx's `ngx_http_autoindex_module`: lists folders without an index file. `autoindex_page.rs`
+//! writes the lists.
 
 use std::fs::{Metadata, ReadDir};
 use std::io;
@@ -17,11 +17,11 @@ use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::log::level::{Level, shown};
+use crate::modules::variables::families;
 use crate::request::content_result::ContentResult;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::{Frame, Next, Source};
 use crate::request::{Request, error_log};
-use crate::vars::known;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Source for Page {
     }
 }
 
-/// Files that are looked at before others have their turn.
+/// Files that are read in before the task yields.
 const AT_ONCE: usize = 64;
 
 /// Longest name of a function for `jsonp`, bytes, as in nginx.
@@ -150,10 +150,10 @@ async fn list(request: &Request, folder: &Path) -> Result<Response, Refusal> {
     Ok(response.reading_body())
 }
 
-/// The function that the list is given to (`jsonp`); none where no name is given.
+/// The callback function of `jsonp`; `None` if no name is given.
 fn callback(request: &Request) -> Result<Option<Bytes>, Refusal> {
     let mut name = Vec::new();
-    known::argument(request, b"callback", &mut name);
+    families::argument(request, b"callback", &mut name);
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     let fault = match name.len() > LONGEST_CALLBACK {
         true => Some("too long"),
@@ -167,8 +167,8 @@ fn callback(request: &Request) -> Result<Option<Bytes>, Refusal> {
     Ok((!name.is_empty()).then(|| name.into()))
 }
 
-/// What is in a folder but for names that begin with a dot. Other requests have their turn in
-/// between, and the memory for it is taken before it is held.
+/// The entries of a folder but for names that begin with a dot. Yields to other requests in
+/// between, and reserves memory before it is used.
 async fn read(request: &Request, folder: &Path, opened: ReadDir) -> Result<Vec<Entry>, Refusal> {
     let failed = |error: &io::Error| static_files::refuse(request, "readdir()", folder, error);
     let mut entries = Vec::new();
@@ -207,7 +207,7 @@ fn reserve(
     Err(Refusal::new(503))
 }
 
-/// A file itself, or the link to one that is not there; none where it may not be looked at.
+/// The metadata of a file, or of a dangling link itself; `None` without permission.
 fn look(request: &Request, path: &Path) -> Result<Option<Metadata>, Refusal> {
     let error = match std::fs::metadata(path) {
         Ok(meta) => return Ok(Some(meta)),
@@ -215,7 +215,7 @@ fn look(request: &Request, path: &Path) -> Result<Option<Metadata>, Refusal> {
     };
     let is_dangling = matches!(error.kind(), io::ErrorKind::NotFound)
         || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    // It may be gone by now.
+    // It may have been deleted meanwhile.
     if is_dangling {
         return Ok(std::fs::symlink_metadata(path).ok());
     }

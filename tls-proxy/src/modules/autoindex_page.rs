@@ -1,5 +1,4 @@
-//! The lists that `autoindex` makes, byte for byte those of nginx. They are
-//! written while they are sent.
+//! The lists of `autoindex`, byte for byte those of nginx, generated while they are sent.
 
 use std::cmp::Ordering;
 use std::io::Write as _;
@@ -35,7 +34,7 @@ impl Entry {
         kinds.then_with(|| self.name.cmp(&other.name))
     }
 
-    /// Bytes that it takes in a growing list.
+    /// Bytes that it takes in a growing `Vec`.
     pub(super) fn size_in_memory(&self) -> usize {
         2 * size_of::<Self>() + self.name.len().next_multiple_of(16)
     }
@@ -51,12 +50,12 @@ pub(super) enum Format {
     },
     Xml,
     Json {
-        /// The function that it is given to.
+        /// The callback function.
         callback: Option<Bytes>,
     },
 }
 
-/// A list on its way to the client.
+/// A list that is being sent.
 pub(super) struct Page {
     format: Format,
     /// What is written before the first file.
@@ -66,14 +65,14 @@ pub(super) struct Page {
     ended: bool,
 }
 
-/// Bytes that are written at once, or a little more.
+/// Least size of a part, bytes.
 const PIECE: usize = 8 << 10;
 
 /// The column that a file's time stands in.
 const WIDTH: usize = 50;
 
 impl Page {
-    /// A list of the files in the folder that a path stands for.
+    /// A list of the files in the folder of a path.
     pub(super) fn new(format: Format, path: &[u8], entries: Vec<Entry>) -> Self {
         let mut begin = Vec::new();
         match &format {
@@ -112,7 +111,7 @@ impl Page {
         }
     }
 
-    /// The next part of it; empty behind its end.
+    /// The next part; empty at the end.
     pub(super) fn part(&mut self) -> Vec<u8> {
         let mut out = std::mem::take(&mut self.begin);
         while out.len() < PIECE {

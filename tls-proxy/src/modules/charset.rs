@@ -1,5 +1,4 @@
-//! nginx's `ngx_http_charset_module`, as far as it names: what it calls a
-//! text's encoding. Nothing is converted.
+//! nginx's `ngx_http_charset_module`: the charset in `Content-Type`. Nothing is converted.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::variables::template::Template;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     name: Option<Template>,
-    /// `charset_types`; none is nginx's own list.
+    /// `charset_types`; `None` is nginx's default list.
     types: Option<Arc<[Box<str>]>>,
 }
 
@@ -85,12 +84,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ),
 ];
 
-/// Adds the name to a text's content type.
+/// Adds the charset to a text's content type.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let Some(kind) = &response.content_type else {
         return;
     };
-    // Old browsers took it for the charset of the page they were led to.
+    // Old browsers applied it to the page they were redirected to.
     if matches!(response.status, 301 | 302) {
         return;
     }
@@ -102,7 +101,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     }
 }
 
-/// What the encoding of a text of this type is called.
+/// The charset of a text of this type.
 pub(super) fn of(settings: &Settings, request: &Request, kind: &[u8]) -> Option<Bytes> {
     let name = settings.name.as_ref()?;
     let known = |own: &str| kind.eq_ignore_ascii_case(own.as_bytes());

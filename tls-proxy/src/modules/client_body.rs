@@ -1,5 +1,5 @@
-//! `client_body_temp_path` and `client_body_in_file_only` of nginx's core module:
-//! bodies of requests in files.
+//! `client_body_temp_path` and `client_body_in_file_only` of nginx's core module: request bodies in
+//! files.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::upstream::spooled::{After, Folder};
 pub(crate) struct Settings {
     /// `client_body_temp_path`.
     pub(crate) folder: Option<Arc<Folder>>,
-    /// `client_body_in_file_only`: what becomes of the file.
+    /// `client_body_in_file_only`: whether the file is kept.
     pub(crate) in_file: Option<After>,
 }
 

@@ -1,12 +1,12 @@
-//! Lists of content types (`gzip_types`, `sub_filter_types`), and what of a
-//! `Content-Type` they are compared with.
+//! Lists of content types (`gzip_types`, `sub_filter_types`), and how a `Content-Type` is compared
+//! with them.
 
 use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 
-/// Content types besides text/html; none is `*`.
+/// Content types besides text/html; `None` is `*`.
 #[derive(Clone, Debug)]
 pub(crate) struct ContentTypes(Option<Arc<[Box<str>]>>);
 
@@ -17,8 +17,7 @@ impl Default for ContentTypes {
 }
 
 impl ContentTypes {
-    /// Adds what a directive lists; the first one of a block begins anew. All
-    /// types stay all types.
+    /// Adds the types of a directive; the first one of a block starts a new list. `*` stays `*`.
     pub(crate) fn add(
         &mut self,
         directive: &Directive,
@@ -36,7 +35,7 @@ impl ContentTypes {
         self.0 = (!all).then(|| types.into());
     }
 
-    /// Whether the list has the type; `*` has what has no type as well.
+    /// Whether the list has the type; `*` includes a missing type.
     pub(crate) fn has(&self, kind: Option<&[u8]>) -> bool {
         let Some(types) = &self.0 else {
             return true;
@@ -46,8 +45,7 @@ impl ContentTypes {
     }
 }
 
-/// A content type without its charset; any other parameter is a part of it,
-/// as in nginx.
+/// A content type without its charset; as in nginx, other parameters stay.
 pub(crate) fn without_charset(kind: &[u8]) -> &[u8] {
     let is_charset = |at: &usize| {
         let parameter = kind[at + 1..].trim_ascii_start();

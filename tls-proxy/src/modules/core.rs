@@ -1,19 +1,15 @@
 //! nginx's `ngx_http_core_module`: servers, locations, limits and time-outs.
 
-use super::blocks;
-use crate::conf::{Directive, Problem};
-use crate::config::core::{ErrorPage, ErrorPageStatus, Lingering};
-use crate::config::draft::{LocationDraft, LocationPattern};
+use super::blocks::{open_location, open_server};
+use super::error_page::add_error_page;
+use crate::conf::Problem;
+use crate::config::core::Lingering;
 use crate::config::names::ServerName;
-use crate::config::settings::Inside;
-use crate::config::spec::{BlockDraft, Contexts, Effect, MANY, Scope, Spec};
-use crate::config::walk::walk_block;
+use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
 use crate::directive::value;
 use crate::directive::value::Value;
-use crate::modules::proxy;
-use crate::variables::template::Template;
 
 /// A directive that is one flag, size or time.
 macro_rules! plain {
@@ -103,7 +99,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         lingering_time,
         time,
         "30s",
-        "Longest time spent reading what a refused client still sends."
+        "Longest time spent reading what a rejected client still sends."
     ),
     plain!(
         "lingering_timeout",
@@ -132,7 +128,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("75s")
-    .about("How long a connection waits for its next request; 0 closes it after each answer."),
+    .about("How long a connection waits for its next request; 0 closes it after each response."),
     Spec::set("keepalive_requests", ALL, (1, 1), |scope, directive| {
         scope.settings.core.keepalive_requests = arguments::number(directive)? as u64;
         Ok(())
@@ -151,19 +147,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         client_body_buffer_size,
         size,
         "16k",
-        "Largest request body that is held to give the upstream its length."
+        "Largest request body that is buffered whole, so that the upstream learns its length."
     ),
     Spec::set(
         "client_header_buffer_size",
         HTTP_SERVER,
         (1, 1),
         |_, directive| {
-            // Read for its errors; memory for a head grows as it comes.
+            // Checked only; the buffer of a head grows as needed.
             arguments::size(directive, arguments::first(directive)).map(drop)
         },
     )
     .default("1k")
-    .about("Checked; a head's buffer grows as the head comes, up to the large ones."),
+    .about("Checked; the buffer of a head grows as needed, up to the large ones."),
     Spec::set(
         "large_client_header_buffers",
         HTTP_SERVER,
@@ -195,7 +191,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("on")
-    .about("Read on before closing, so that the client sees the answer."),
+    .about("Read on before closing, so that the client sees the response."),
     plain!(
         "underscores_in_headers",
         HTTP_SERVER,
@@ -234,7 +230,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         chunked,
         flag,
         "on",
-        "Bodies of unknown length are sent in chunks; otherwise their end is the connection's."
+        "Bodies of unknown length are sent in chunks; if off, closing the connection ends them."
     ),
     plain!(
         "absolute_redirect",
@@ -277,19 +273,19 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "An error page may lead to another one."
     ),
     Spec::set("error_page", ALL_IF, (2, MANY), add_error_page)
-        .about("What to answer instead of an error of one's own.")
+        .about("The response instead of an error of this server.")
         .repeats(),
     Spec::set("internal", Contexts::LOCATION, (0, 0), |scope, _| {
         scope.settings.core.internal = true;
         Ok(())
     })
-    .about("The location is reached by internal redirects only; a client gets 404."),
+    .about("The location is for internal redirects only; a client gets 404."),
     Spec::set("error_log", ALL, (1, MANY), |scope, directive| {
         let logs = &mut scope.settings.core.error_log;
         super::error_log::add(logs, scope.first_here, directive, scope.draft)
     })
     .default("stderr error")
-    .about("Where errors go, and from which severity on.")
+    .about("Where errors are logged, and from which severity on.")
     .repeats(),
     Spec::new(
         "tcp_nopush",
@@ -370,21 +366,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "client_body_in_single_buffer",
         ALL,
         (1, 1),
-        Effect::Accepted("a body that is held is in one piece"),
+        Effect::Accepted("a buffered body is in one piece"),
     )
     .takes(Value::Flag),
     Spec::new(
         "subrequest_output_buffer_size",
         ALL,
         (1, 1),
-        Effect::Accepted("there are no subrequests whose answers are kept"),
+        Effect::Accepted("responses to subrequests are not buffered"),
     )
     .takes(Value::Size),
     Spec::new(
         "early_hints",
         ALL,
         (1, MANY),
-        Effect::Refused("interim answers of upstreams are not passed on; remove the line"),
+        Effect::Refused("interim responses of upstreams are not passed on; remove the line"),
     ),
     Spec::new(
         "keepalive_min_timeout",
@@ -395,119 +391,3 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .differs(differs::not_off, "", "directives-without-effect")
     .takes(Value::Time),
 ];
-
-fn invalid_value(word: &crate::conf::Word) -> Problem {
-    Problem::emerg(&word.at, format!("invalid value \"{}\"", word.text))
-}
-
-fn open_server(
-    scope: &mut Scope<'_>,
-    directive: &Directive,
-    children: &[Directive],
-) -> Result<(), Problem> {
-    let mut settings = scope.settings.inside(Inside::Other);
-    let mut place = BlockDraft::default();
-    walk_block(
-        children,
-        Contexts::SERVER,
-        &mut settings,
-        scope.draft,
-        &mut place,
-    );
-    blocks::add_server(scope.draft, place, settings, &directive.name.at);
-    Ok(())
-}
-
-fn open_location(
-    scope: &mut Scope<'_>,
-    directive: &Directive,
-    children: &[Directive],
-) -> Result<(), Problem> {
-    let pattern = LocationPattern::parse(directive, &mut scope.draft.variables)?;
-    if let Some(twin) = scope
-        .place
-        .locations
-        .iter()
-        .find(|other| other.pattern.equals(&pattern))
-    {
-        let message = format!("duplicate location \"{}\"", twin.pattern.text());
-        return Err(Problem::emerg(&directive.name.at, message));
-    }
-    if let Some(around) = &scope.place.location {
-        let misplaced = pattern.misplaced_in(around);
-        misplaced.map_or(Ok(()), |why| Err(Problem::emerg(&directive.name.at, why)))?;
-    }
-    let named = matches!(pattern, LocationPattern::Named(_));
-    let mut inside = children.iter();
-    if let Some(alias) = inside.find(|child| named && child.name.text == "alias") {
-        let message = "the \"alias\" directive cannot be used inside the named location";
-        return Err(Problem::emerg(&alias.name.at, message));
-    }
-    let mut settings = scope.settings.inside(Inside::Location);
-    settings.of_mut::<proxy::Settings>().location = pattern.prefix().map(Into::into);
-    let mut place = BlockDraft {
-        location: Some(pattern.clone()),
-        ..BlockDraft::default()
-    };
-    walk_block(
-        children,
-        Contexts::LOCATION,
-        &mut settings,
-        scope.draft,
-        &mut place,
-    );
-    let id = blocks::add_location(scope.draft, settings, place.locations);
-    scope.place.locations.push(LocationDraft { pattern, id });
-    Ok(())
-}
-
-fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
-    let (target, codes) = directive.args.split_last().ok_or_else(|| {
-        Problem::emerg(
-            &directive.name.at,
-            "invalid number of arguments in \"error_page\" directive",
-        )
-    })?;
-    let (answer, codes) = match codes.split_last() {
-        Some((word, rest)) if word.text.starts_with('=') => {
-            let answer = match &word.text[1..] {
-                "" => ErrorPageStatus::FromPage,
-                code => ErrorPageStatus::Fixed(code.parse().map_err(|_| invalid_value(word))?),
-            };
-            (answer, rest)
-        }
-        _ => (ErrorPageStatus::Same, codes),
-    };
-    if codes.is_empty() {
-        return Err(invalid_value(
-            directive.args.first().unwrap_or(&directive.name),
-        ));
-    }
-    let target = Template::compile(target, &mut scope.draft.variables)?;
-    let mut pages = if scope.first_here {
-        Vec::new()
-    } else {
-        scope.settings.core.error_pages.to_vec()
-    };
-    for word in codes {
-        let status = word
-            .text
-            .parse()
-            .ok()
-            .filter(|code| (300..=599).contains(code));
-        if status == Some(499) {
-            return Err(invalid_value(word));
-        }
-        let status = status.ok_or_else(|| {
-            let message = format!("value \"{}\" must be between 300 and 599", word.text);
-            Problem::emerg(&word.at, message)
-        })?;
-        pages.push(ErrorPage {
-            status,
-            answer,
-            target: target.clone(),
-        });
-    }
-    scope.settings.core.error_pages = pages.into();
-    Ok(())
-}

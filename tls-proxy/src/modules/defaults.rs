@@ -1,5 +1,5 @@
 //! A default is stated in a directive's table, for the documentation, and in the `Default` of the
-//! settings: here the two are compared.
+//! settings: this test compares the two.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,10 @@ use crate::conf::{Directive, Entry, Main, load};
 use crate::config::draft::ConfigDraft;
 use crate::config::settings::Settings;
 use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
-use crate::vars::known;
+use crate::modules::variables::known;
 
-/// Directives whose settings know whether somebody has written them (`None`, an empty list, a
-/// position for a message), or whose default nginx itself refuses. What they mean unwritten is
-/// decided where they are used.
+/// Directives whose settings record whether they are set (`None`, an empty list, a position for a
+/// message), or whose default nginx itself rejects. Their default is applied where they are used.
 const KNOW_WHETHER_WRITTEN: [&str; 21] = [
     "access_log",
     "charset_types",
@@ -39,7 +38,7 @@ const KNOW_WHETHER_WRITTEN: [&str; 21] = [
 
 #[test]
 fn a_default_that_is_written_changes_nothing() {
-    // Cloned and not made anew: tables have an order of their own.
+    // Cloned, not built twice: the order of hash tables would differ.
     let settings = super::unwritten();
     let unwritten = |_: &mut Scope<'_>| true;
     let mut changing = BTreeSet::new();
@@ -61,7 +60,7 @@ fn a_default_that_is_written_changes_nothing() {
     assert_eq!(changing, expected);
 }
 
-/// The line with the default, as it would stand in a file.
+/// The line that states the default, as in a file.
 fn written(spec: &Spec) -> Directive {
     let main = Main::BuiltIn {
         name: "default".to_owned(),
@@ -74,8 +73,7 @@ fn written(spec: &Spec) -> Directive {
     loaded.tree.remove(0)
 }
 
-/// What all settings are once `apply` has run in a block of the directive's kind; none if it
-/// refuses.
+/// All settings after `apply` has run in a block of the directive's kind; `None` if it fails.
 fn settings_after(
     spec: &Spec,
     settings: &Settings,

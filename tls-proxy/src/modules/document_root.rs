@@ -1,4 +1,4 @@
-//! `root` and `alias` of nginx's core module: which file a path stands for.
+//! `root` and `alias` of nginx's core module: the file of a path.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -9,17 +9,17 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::modules::proxy;
 use crate::modules::static_files;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// Where files are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Documents {
-    /// None is `html` below the prefix.
+    /// `None` is `html` below the prefix.
     folder: Option<Template>,
     alias: Option<Alias>,
-    /// Set in this very location: nginx allows one of the two.
+    /// The one set in this very location: nginx allows one of the two.
     pub(super) declared: Option<&'static str>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         .default("html")
         .about("The folder that paths are below."),
     Spec::set("alias", Contexts::LOCATION, (1, 1), set_alias)
-        .about("What stands in the place of the location's prefix."),
+        .about("What replaces the location's prefix."),
 ];
 
 fn set_root(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -113,7 +113,7 @@ pub(crate) fn folder(request: &Request) -> Vec<u8> {
         Some(folder) => {
             let mut folder = folder.evaluate(request).to_vec();
             if !folder.starts_with(b"/") {
-                // It began with a variable; anything else was made absolute before.
+                // It begins with a variable; other paths were made absolute before.
                 let prefix = request.config.prefix.as_os_str().as_bytes();
                 folder.splice(0..0, [prefix, b"/"].concat());
             }
@@ -123,17 +123,17 @@ pub(crate) fn folder(request: &Request) -> Vec<u8> {
     }
 }
 
-/// `$request_filename`: the file the request's path stands for.
+/// `$request_filename`: the file of the request's path.
 pub(crate) fn file(request: &Request) -> PathBuf {
     path(file_name(request, &request.path))
 }
 
-/// The file that a path of the request's location stands for.
+/// The file of a path in the request's location.
 pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
     name_of(request, of, request.behind_alias)
 }
 
-/// The file that `try_files` looks for: behind an alias that is a whole name, too.
+/// The file that `try_files` looks for; it is appended to an alias that names the whole file, too.
 pub(crate) fn candidate(request: &Request, of: &[u8]) -> Vec<u8> {
     name_of(request, of, true)
 }

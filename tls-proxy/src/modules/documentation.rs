@@ -1,4 +1,4 @@
-//! The table of `docs/directives.md`, written from the directives' own homes.
+//! Generates `docs/directives.md` from the directives' tables.
 
 use std::fmt::{Display, Write as _};
 
@@ -7,7 +7,7 @@ use super::unsupported::{self, MODULES};
 use crate::config::spec::{Effect, MANY, Spec};
 use crate::directive::value::Value;
 
-/// Every directive as Markdown: what the program knows and what it does.
+/// Every directive as Markdown, with its state and effect.
 #[must_use]
 pub fn directives() -> String {
     let mut out = String::from(
@@ -35,7 +35,7 @@ pub fn directives() -> String {
     out
 }
 
-/// What turns modules on that are not here, and their variables.
+/// The directives that would enable unsupported modules, and their variables.
 fn write_modules(out: &mut String) {
     out.push_str(
         "\n## Modules that are not here\n\n\
@@ -50,7 +50,7 @@ fn write_modules(out: &mut String) {
     }
 }
 
-/// What adjusts such modules.
+/// The directives that adjust such modules.
 fn write_settings(out: &mut String) {
     out.push_str(
         "\n## Settings of modules that are not here\n\n\
@@ -122,7 +122,7 @@ mod tests {
         );
     }
 
-    /// What a heading is called in an address, as GitHub has it.
+    /// A heading's anchor, as GitHub forms it.
     fn anchor(heading: &str) -> String {
         let lower = heading.to_lowercase();
         let kept = lower

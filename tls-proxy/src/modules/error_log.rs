@@ -6,7 +6,7 @@ use crate::directive::arguments;
 use crate::log::error_logs::{ErrorLog, ErrorLogs};
 use crate::log::level::Level;
 
-/// The parts of nginx that can be debugged alone.
+/// nginx's `debug_*` levels.
 const DEBUG: [&str; 7] = [
     "debug_core",
     "debug_alloc",
@@ -17,7 +17,7 @@ const DEBUG: [&str; 7] = [
     "debug_stream",
 ];
 
-/// Adds one to the block's; the first one there begins anew.
+/// Adds one to the block's list; the first one of a block starts a new list.
 pub(crate) fn add(
     logs: &mut ErrorLogs,
     first_here: bool,

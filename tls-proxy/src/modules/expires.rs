@@ -1,4 +1,4 @@
-//! `expires` of nginx's headers module: how long an answer may be kept.
+//! `expires` of nginx's headers module: how long a response may be cached.
 
 use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
@@ -12,11 +12,11 @@ use crate::variables::template::Template;
 /// One `expires`.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Settings {
-    /// What the variables in it say when an answer is made.
+    /// Has variables, which are evaluated for each response.
     Computed {
-        /// A time behind `modified`.
+        /// Whether `modified` stands before it.
         modified: bool,
-        /// Anything that may stand there without variables.
+        /// Evaluates to any value without variables.
         value: Template,
     },
     /// Nothing is added.
@@ -26,9 +26,9 @@ pub(crate) enum Settings {
     Epoch,
     /// 2037, and ten years.
     Max,
-    /// So many seconds after the request.
+    /// Seconds after the request.
     Access(i64),
-    /// So many seconds after the file's change.
+    /// Seconds after the file was modified.
     Modified(i64),
     /// At this time of the day, seconds.
     Daily(u64),
@@ -96,7 +96,7 @@ fn parse(text: &str, modified: bool) -> Option<Settings> {
     })
 }
 
-/// Adds the fields to an answer that may be kept.
+/// Adds the fields to a cacheable response.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     if !matches!(
         response.status,
@@ -105,7 +105,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         return;
     }
     let (now, _) = request.connection.worker.clock.unix_now();
-    // A value that means nothing is none, as in nginx.
+    // An invalid value counts as `off`, as in nginx.
     let settings = match settings {
         Settings::Computed { modified, value } => {
             response.show(request);
@@ -135,7 +135,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         .push(("Cache-Control".into(), control.into()));
 }
 
-/// `Expires` (none is `max`), and `Cache-Control`.
+/// `Expires` (`None` is `max`), and `Cache-Control`.
 fn fields(settings: &Settings, now: u64, changed: Option<u64>) -> Option<(Option<u64>, String)> {
     let after = |from: u64, seconds: i64| {
         let at = from.saturating_add_signed(seconds);

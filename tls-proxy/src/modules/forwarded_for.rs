@@ -1,16 +1,16 @@
-//! Whom a chain of proxies names as its client: what `real_ip_header` and the
-//! `proxy` of `geo` have in common.
+//! The client's address as a chain of proxies reports it, for `real_ip_header` and the `proxy` of
+//! `geo`.
 
 use std::net::SocketAddr;
 
 use crate::message::fields::Fields;
 use crate::net::cidr::{Network, parse_address};
 
-/// Whose word about the client counts.
+/// The proxies that are trusted to name the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust<'a> {
     pub(crate) proxies: &'a [Network],
-    /// Trusted proxies that the field itself names count, too.
+    /// Trusted addresses in the field itself are skipped, too.
     pub(crate) recursive: bool,
 }
 
@@ -19,8 +19,8 @@ impl Trust<'_> {
         self.proxies.iter().any(|network| network.has(address.ip()))
     }
 
-    /// Walks the values from their end for as long as the last speaker is
-    /// trusted; none where nobody is named, or by nobody who is trusted.
+    /// Walks the values from the end while the sender is trusted; `None` if no trusted proxy names
+    /// a client.
     pub(crate) fn client<'v>(
         &self,
         peer: SocketAddr,

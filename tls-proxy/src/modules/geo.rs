@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_geo_module`: a variable whose value follows an address.
+//! nginx's `ngx_http_geo_module`: a variable whose value depends on an address.
 
 use std::net::IpAddr;
 
@@ -7,24 +7,24 @@ use super::geo_ranges::{self, Ranges};
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
+use crate::modules::variables::{self, Computed};
 use crate::net::cidr::{Network, parse_address};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// A table from networks to values.
 #[derive(Debug, Default)]
 struct Geo {
-    /// None is the client's own address.
+    /// `None` is the client's own address.
     source: Option<Template>,
     default: Box<str>,
     /// The longest prefix first.
     networks: Vec<(Network, Box<str>)>,
     ranges: Ranges,
     by_range: bool,
-    /// A value stood in it before.
+    /// It has a value already.
     begun: bool,
-    /// Whose `X-Forwarded-For` counts.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     proxies: Vec<Network>,
     recursive: bool,
     volatile: bool,
@@ -33,7 +33,7 @@ struct Geo {
 pub(crate) const DIRECTIVES: &[Spec] =
     &[
         Spec::new("geo", Contexts::HTTP, (1, 2), Effect::Block(define))
-            .about("Makes a variable from an address: networks, or with `ranges` from-to pairs.")
+            .about("Defines a variable by an address: networks, or with `ranges` from-to pairs.")
             .repeats(),
     ];
 
@@ -62,7 +62,7 @@ fn define(
     }
     geo.networks
         .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
-    vars::define(&mut scope.draft.variables, name, &made.at, geo)
+    variables::define(&mut scope.draft.variables, name, &made.at, geo)
 }
 
 impl Geo {
@@ -100,7 +100,7 @@ impl Geo {
             })?,
             text => {
                 let network = read_network(text, &mut warn).map_err(fail)?;
-                // The last line counts.
+                // The last line wins.
                 self.networks.retain(|(own, _)| *own != network);
                 self.networks.push((network, value.into()));
             }
@@ -158,7 +158,7 @@ impl Geo {
     }
 }
 
-/// A network, or the message about what is none.
+/// Parses a network; the error is nginx's message.
 fn read_network(text: &str, warn: &mut impl FnMut(String)) -> Result<Network, String> {
     let (network, low) =
         Network::parse(text).ok_or_else(|| format!("invalid network \"{text}\""))?;
@@ -170,7 +170,7 @@ fn read_network(text: &str, warn: &mut impl FnMut(String)) -> Result<Network, St
 
 impl Computed for Geo {
     fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
-        // What is no address is in none of the networks (nginx: 255.255.255.255).
+        // An invalid address is looked up as nginx does (255.255.255.255).
         let address = self.address(request).unwrap_or(IpAddr::from([255; 4]));
         out.extend_from_slice(self.find(address).as_bytes());
         true

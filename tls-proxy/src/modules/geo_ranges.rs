@@ -1,5 +1,4 @@
-//! The ranges of `geo`: addresses of IPv4 from one to another. They do not
-//! overlap; one inside another takes its place there.
+//! The ranges of IPv4 addresses in `geo`. They do not overlap; one inside another splits it.
 
 use std::net::IpAddr;
 
@@ -19,9 +18,9 @@ struct Range {
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Error {
-    /// It is no range.
+    /// It is not a range.
     Invalid,
-    /// It lies partly in another one.
+    /// It overlaps another one in part.
     Overlaps,
 }
 
@@ -54,7 +53,7 @@ impl Ranges {
         Ok(())
     }
 
-    /// Takes a range away; `Ok(false)` where there is none from here to there.
+    /// Removes a range; `Ok(false)` if there is none with these ends.
     pub(crate) fn delete(&mut self, text: &str) -> Result<bool, Error> {
         let (from, to) = parse(text).ok_or(Error::Invalid)?;
         let count = self.0.len();

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_gzip_filter_module`: answers compressed on their way.
+//! nginx's `ngx_http_gzip_filter_module`: compresses responses.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -20,12 +20,12 @@ use crate::directive::arguments;
 use crate::directive::value;
 use crate::directive::value::Value;
 use crate::message::head::Version;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::pattern::Pattern;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::request::{Request, user_agent};
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Default for Settings {
 }
 
 const ALL: Contexts = Contexts::ALL;
-const PIECES: &str = "a body is compressed in the pieces it comes in";
+const PIECES: &str = "a body is compressed in the pieces it arrives in";
 
 impl ModuleSettings for Settings {
     fn is_used(&self) -> bool {
@@ -74,7 +74,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Compresses answers for clients that understand it."),
+    .about("Compresses responses for clients that accept it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
         let problems = &mut scope.draft.problems;
         scope
@@ -105,13 +105,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("20")
-    .about("Shorter answers are left alone."),
+    .about("Shorter responses are not compressed."),
     Spec::set("gzip_vary", ALL, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().vary = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
-    .about("Adds `Vary: Accept-Encoding` to answers that could be compressed."),
+    .about("Adds `Vary: Accept-Encoding` to responses that could be compressed."),
     Spec::set("gzip_http_version", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         scope.settings.of_mut::<Settings>().version = {
@@ -121,7 +121,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("1.1")
-    .about("Oldest version of requests that get compressed answers."),
+    .about("Oldest version of requests that get compressed responses."),
     Spec::set("gzip_proxied", ALL, (1, MANY), |scope, directive| {
         let before =
             Some(scope.settings.of_mut::<Settings>().proxied).filter(|_| !scope.first_here);
@@ -130,7 +130,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Which answers are compressed for requests with `Via`.")
+    .about("Which responses are compressed for requests with `Via`.")
     .repeats(),
     Spec::new(
         "gzip_buffers",
@@ -156,7 +156,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         own.not_for = patterns.into();
         Ok(())
     })
-    .about("Browsers that get nothing compressed, as regular expressions; `msie6` is MSIE 4 to 6.")
+    .about("Browsers that get no compressed responses, as regular expressions; `msie6` is MSIE 4 to 6.")
     .repeats(),
     Spec::new("gzip_no_buffer", ALL, (1, 1), Effect::Accepted(PIECES)).takes(Value::Flag),
     Spec::new("postpone_gzipping", ALL, (1, 1), Effect::Accepted(PIECES)).takes(Value::Size),
@@ -176,7 +176,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .takes(Value::Checked(|it| value::check_power(it, 128 << 10))),
 ];
 
-/// Compresses the answer where request and answer allow it.
+/// Compresses the response if request and response allow it.
 pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Response) {
     if !settings.on || !matches!(response.status, 200 | 403 | 404) {
         return;
@@ -198,7 +198,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         return;
     }
     if !request.is_head() && !request.try_reserve(COMPRESSOR) {
-        // Sent as it is: there is memory for the response, not for compressing it.
+        // Sent uncompressed: there is memory for the response, but not for a compressor.
         return;
     }
     let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
@@ -211,7 +211,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     response.length = None;
     response.validators = None;
     let inner = std::mem::replace(&mut response.content, Content::Empty);
-    // The head says that it was made on Unix, as zlib's does.
+    // The header says "Unix", as zlib's does.
     let encoder = GzBuilder::new().operating_system(3);
     let encoder = encoder.write(Vec::new(), Compression::new(settings.level));
     response.content = Content::Stream(Box::new(Gzip {
@@ -224,7 +224,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     }));
 }
 
-/// Whether a client gets what is compressed, of a response that may be there already.
+/// Whether a client gets a compressed response; `response` is there if it has begun.
 pub(crate) fn is_for(settings: &Settings, request: &Request, response: Option<&Response>) -> bool {
     let encodings = request.head.fields.first(b"accept-encoding");
     encodings.is_some_and(accepts)
@@ -234,12 +234,12 @@ pub(crate) fn is_for(settings: &Settings, request: &Request, response: Option<&R
 }
 
 impl Settings {
-    /// Whether the browser is one that gets nothing compressed.
+    /// Whether `gzip_disable` names the browser.
     fn excludes(&self, request: &Request) -> bool {
         let browser = request.head.fields.first(b"user-agent");
         (self.not_msie6 && user_agent::is_msie6(request))
             || browser.is_some_and(|name| {
-                // A match that runs away excludes, too, as in nginx.
+                // A match that exceeds the limits excludes, too, as in nginx.
                 self.not_for
                     .iter()
                     .any(|own| own.is_match(name).unwrap_or(true))
@@ -247,17 +247,17 @@ impl Settings {
     }
 }
 
-/// Compressed bytes that go on at once; fewer wait for more (`gzip_buffers`).
+/// Compressed bytes that are passed on at once; fewer wait for more (`gzip_buffers`).
 const PIECE: usize = 8 << 10;
 
 /// A body that is compressed piece by piece.
 struct Gzip {
     inner: Content,
-    /// Gone once its end has been written.
+    /// `None` once its end has been written.
     encoder: Option<GzEncoder<Vec<u8>>>,
-    /// What has come is not held back while more is waited for.
+    /// Flushes what it has before it waits for more.
     flushes: bool,
-    /// Something has come since the last flush.
+    /// There was input since the last flush.
     unflushed: bool,
     /// Bytes before and after.
     counts: Rc<Cell<(u64, u64)>>,
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
     use crate::request::source::testing::{Script, data, polls};
 
-    /// What each poll gives of two pieces, with pauses.
+    /// The result of each poll over two pieces with pauses.
     fn packed(flushes: bool) -> Vec<Option<usize>> {
         let steps = vec![None, data(10), None, None, data(10), None, None, None];
         let mut gzip = Gzip {
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn what_has_come_is_flushed_once() {
         let given: Vec<bool> = packed(true).iter().map(Option::is_some).collect();
-        // A pause that comes behind something new gives that first.
+        // Before a pause the new bytes are flushed.
         let expected = [false, true, false, true, false, false, true];
         assert_eq!(given, expected);
     }
@@ -373,7 +373,7 @@ mod tests {
         let given = packed(false);
         let (last, pauses) = given.split_last().expect("an end");
         assert!(pauses.iter().all(Option::is_none));
-        // Its head and end take 18 bytes.
+        // Header and trailer take 18 bytes.
         assert!(
             last.is_some_and(|size| (18..40).contains(&size)),
             "{last:?}"

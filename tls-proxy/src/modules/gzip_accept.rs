@@ -1,5 +1,4 @@
-//! Whether a client wants gzip, and whether a proxy in between may have it
-//! (`gzip_proxied`).
+//! Whether a client accepts gzip, and whether a proxy in between may get it (`gzip_proxied`).
 
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
@@ -7,9 +6,8 @@ use crate::request::Request;
 use crate::request::response::Response;
 use crate::time::http_date;
 
-/// Whether an `Accept-Encoding` has gzip in it, as nginx reads it
-/// (`ngx_http_gzip_accept_encoding`): the first `gzip` of it decides, and `*`
-/// is none.
+/// Whether an `Accept-Encoding` accepts gzip, as nginx reads it (`ngx_http_gzip_accept_encoding`):
+/// the first `gzip` decides, and `*` does not count.
 pub(crate) fn accepts(field: &[u8]) -> bool {
     let begins = |at: &usize| {
         let before = at.checked_sub(1).map(|before| field[before]);
@@ -36,7 +34,7 @@ fn skip_spaces(text: &[u8]) -> &[u8] {
     &text[spaces.count()..]
 }
 
-/// A weight above 0 and at most 1, of three decimals at most.
+/// A weight above 0 and at most 1, with three decimals at most.
 fn is_wanted(weight: &[u8]) -> bool {
     let end = weight.iter().position(|byte| matches!(byte, b',' | b' '));
     let weight = &weight[..end.unwrap_or(weight.len())];
@@ -79,7 +77,7 @@ const NAMES: [(&str, u16); 9] = [
 ];
 
 impl Proxied {
-    /// Adds what the directive names to what another one named `before`.
+    /// The set of the directive, added to that of one `before`.
     pub(crate) fn parse(
         directive: &Directive,
         before: Option<Self>,
@@ -106,9 +104,8 @@ impl Proxied {
     }
 }
 
-/// Whether an answer may be compressed for a request that came by a proxy, in
-/// the order of nginx's questions (`ngx_http_gzip_ok`): what an answer says of
-/// its age decides before the absence of anything else does.
+/// Whether a response to a request that came through a proxy may be compressed, in the order of
+/// nginx's checks (`ngx_http_gzip_ok`): the fields about caching come before the absence of others.
 pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: Option<&Response>) -> bool {
     if request.head.fields.first(b"via").is_none() || set.has(ANY) {
         return true;
@@ -140,7 +137,7 @@ pub(crate) fn may_for_proxy(set: Proxied, request: &Request, response: Option<&R
             || (set.has(NO_STORE) && says(b"no-store"))
             || (set.has(PRIVATE) && says(b"private"));
     }
-    // A file's time is no field yet when nginx looks.
+    // nginx checks before a file's `Last-Modified` is a field.
     let modified = has(b"last-modified") && response.is_some_and(|it| it.validators.is_none());
     let forbidden = set.has(NO_LAST_MODIFIED) && modified || set.has(NO_ETAG) && has(b"etag");
     !forbidden

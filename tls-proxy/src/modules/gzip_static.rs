@@ -1,5 +1,5 @@
-//! nginx's `ngx_http_gzip_static_module`: a file that is sent as the packed one
-//! beside it, whose name has `.gz` more.
+//! nginx's `ngx_http_gzip_static_module`: sends the compressed file beside the requested one, with
+//! `.gz` appended to its name.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,12 +15,12 @@ use crate::request::{Request, error_log};
 /// `gzip_static`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Settings {
-    /// Nobody looks for it.
+    /// Not looked for.
     #[default]
     Off,
-    /// For clients that understand it.
+    /// For clients that accept gzip.
     On,
-    /// For all of them.
+    /// For all clients.
     Always,
 }
 
@@ -44,19 +44,19 @@ pub(crate) const DIRECTIVES: &[Spec] =
             Ok(())
         })
         .default("off")
-        .about("Sends the packed file beside the one that is asked for, `.gz` behind its name: to clients that understand it (`on`), or to all (`always`)."),
+        .about("Sends the compressed file beside the requested one, with `.gz` appended to its name: to clients that accept it (`on`), or to all (`always`)."),
     ];
 
-/// What is there beside a file.
+/// What was found beside a file.
 #[derive(Default)]
 pub(super) struct Beside {
-    /// What is sent instead; it may be no regular file.
+    /// The compressed file; not necessarily a regular one.
     pub(super) packed: Option<(File, Metadata)>,
-    /// Another client gets another one.
+    /// The response varies by `Accept-Encoding`.
     pub(super) varies: bool,
 }
 
-/// Looks for the packed file of a request for one.
+/// Looks for the compressed file.
 pub(super) fn find(request: &Request) -> Beside {
     let settings = request.settings();
     let nothing = Beside::default();
@@ -65,7 +65,7 @@ pub(super) fn find(request: &Request) -> Beside {
     }
     let always = *settings.of::<Settings>() == Settings::Always;
     let wanted = always || gzip::is_for(settings.of::<gzip::Settings>(), request, None);
-    // `Vary` is for those who do not get it as well.
+    // `Vary` is for clients that do not get it as well.
     if !wanted && !settings.of::<gzip::Settings>().vary {
         return nothing;
     }

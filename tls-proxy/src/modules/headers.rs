@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_headers_module`: fields added to answers.
+//! nginx's `ngx_http_headers_module`: adds fields to responses.
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .differs(is_forbidden_in_http2, "the field does not reach clients of HTTP/2", "fields-that-http2-forbids")
-    .about("Adds a field to answers of 200, 201, 204, 206, 301-304, 307, 308; `always`: to all.")
+    .about("Adds a field to responses of 200, 201, 204, 206, 301-304, 307, 308; `always`: to all.")
     .repeats(),
     Spec::set(
         "add_header_inherit",
@@ -47,17 +47,17 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         |scope, directive| scope.settings.of_mut::<Settings>().set_mode(directive),
     )
     .default("on")
-    .about("Whether the outer block's fields are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
+    .about("Whether the outer block's fields are inherited: without own ones (`on`), never (`off`), or in addition to them (`merge`)."),
 ];
 
-/// Whether the field is about a connection of HTTP/1.
+/// Whether the field is specific to HTTP/1 connections.
 fn is_forbidden_in_http2(directive: &Directive) -> bool {
     let name = directive.args.first().map_or("", |word| &word.text);
     let mut forbidden = ["Connection", "Proxy-Connection", "Upgrade"].iter();
     forbidden.any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// Adds what the request's location says to its answer.
+/// Adds the fields of the request's location to its response.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let regular = response.is_regular();
     let mut additions = settings
@@ -69,7 +69,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     }
     for addition in additions {
         if addition.value.has_variables() {
-            // What the value may name: the response as it is so far, with the lines before.
+            // Variables see the response as it is so far, with the previous lines.
             response.show(request);
         }
         let value = addition.value.evaluate(request);
@@ -77,8 +77,8 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     }
 }
 
-/// `ETag` and `Last-Modified` take the place of what stands there, and an
-/// empty value takes it away; all others are added.
+/// `ETag` and `Last-Modified` replace the field, and an empty value removes it; all others are
+/// added.
 fn add(response: &mut Response, name: &Bytes, value: Bytes) {
     let only = [&b"etag"[..], b"last-modified"];
     if only.iter().any(|only| name.eq_ignore_ascii_case(only)) {

@@ -102,7 +102,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     obsolete("http2_push_preload", Contexts::ALL),
 ];
 
-/// A directive that nginx itself warns of, however often it stands there.
+/// An obsolete directive: nginx itself warns of each one.
 const fn obsolete(name: &'static str, contexts: Contexts) -> Spec {
     Spec::set(name, contexts, (1, 1), warn_of_obsolete)
         .about("Obsolete in nginx, too: the general limits hold for HTTP/2, and nothing is pushed.")

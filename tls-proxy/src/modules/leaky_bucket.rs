@@ -1,5 +1,4 @@
-//! The leaky buckets of `limit_req`: what each key has used up, in as much
-//! memory as its zone has.
+//! The leaky buckets of `limit_req`: the excess of each key, within the memory of its zone.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -12,8 +11,8 @@ const ENTRY: usize = 96;
 
 /// The buckets of one zone.
 ///
-/// When the younger half of its memory is full, the older half is forgotten:
-/// who has not asked for longest goes first, at no cost for who asks.
+/// When the young half of its memory is full, the old half is dropped: roughly LRU, at no cost for
+/// each request.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
     young: HashMap<Bytes, Bucket>,
@@ -22,15 +21,14 @@ pub(crate) struct Buckets {
     used: usize,
 }
 
-/// What a key has used up, in thousandths of a request above the rate, and
-/// when; nothing where it was only looked at.
+/// The excess of a key above the rate, in thousandths of a request, and when it was counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     excess: u64,
     at: Option<u64>,
 }
 
-/// How a zone counts.
+/// The parameters of a count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
     /// Thousandths of a request in a second.
@@ -41,8 +39,8 @@ pub(crate) struct Measure {
     pub(crate) now: u64,
 }
 
-/// Milliseconds since the first call. What is counted in whole milliseconds
-/// loses nothing between two requests that come within one.
+/// Milliseconds since the first call. Whole milliseconds lose nothing between two requests within
+/// one.
 pub(crate) fn now() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
@@ -50,12 +48,12 @@ pub(crate) fn now() -> u64 {
 }
 
 impl Buckets {
-    /// The excess that one more request of `key` comes to.
+    /// The excess with one more request of `key`, not counted.
     pub(crate) fn look(&mut self, key: &Bytes, measure: Measure) -> u64 {
         self.bucket(key, measure.size).with_one_more(measure)
     }
 
-    /// Counts a request of `key`, and says the excess it comes to.
+    /// Counts a request of `key`, and returns the excess.
     pub(crate) fn take(&mut self, key: &Bytes, measure: Measure) -> u64 {
         let bucket = self.bucket(key, measure.size);
         bucket.excess = bucket.with_one_more(measure);
@@ -63,7 +61,7 @@ impl Buckets {
         bucket.excess
     }
 
-    /// Counts a request of `key` unless it comes to more than `most`.
+    /// Counts a request of `key` unless the excess would be more than `most`.
     ///
     /// # Errors
     /// The excess that is too much.
@@ -88,7 +86,7 @@ impl Buckets {
             }
             self.used += cost;
             let known = self.old.remove(key).unwrap_or_default();
-            // A copy of its own: the key is a part of a larger buffer.
+            // Copied, since the key is a slice of a larger buffer.
             self.young.insert(Bytes::copy_from_slice(key), known);
         }
         self.young.entry(key.clone()).or_default()

@@ -1,5 +1,4 @@
-//! nginx's `ngx_http_limit_conn_module`: how many requests of a key may be
-//! under way at once.
+//! nginx's `ngx_http_limit_conn_module`: limits the concurrent requests of a key.
 //!
 //! A zone is one table for all workers behind a lock; only requests under a
 //! `limit_conn` take it.
@@ -10,22 +9,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::limit_answers::{self, Rejection};
+use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// What an entry costs besides its key, bytes.
 const ENTRY: usize = 64;
 
-/// The requests under way, by their key.
+/// The requests in flight by key.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     by_key: HashMap<Bytes, usize>,
@@ -37,14 +36,14 @@ pub(crate) struct Counts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     limits: Arc<[(Arc<LimitZone<Counts>>, usize)]>,
-    answers: Rejection,
+    rejection: Rejection,
 }
 
-/// A request that is counted; dropping it ends that.
+/// A counted request; dropping it counts it out.
 struct Guard {
     zone: Arc<LimitZone<Counts>>,
     key: Bytes,
-    /// By another zone, too.
+    /// The guard of another zone.
     #[expect(dead_code, reason = "held for its drop")]
     others: Option<Box<dyn Any>>,
 }
@@ -59,29 +58,29 @@ impl ModuleSettings for Settings {
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_conn_zone", Contexts::HTTP, (2, 2), add_zone)
-        .about("A table of keys and their requests under way: `KEY zone=NAME:SIZE`.")
+        .about("A table of keys and their requests in flight: `KEY zone=NAME:SIZE`.")
         .repeats(),
     Spec::set("limit_conn", ALL, (2, 2), add_limit)
         .about("Most requests of one key at once, by a zone.")
         .repeats(),
     Spec::set("limit_conn_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.status = limit_answers::status(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.status = limit_rejection::status(directive)?;
         Ok(())
     })
     .default("503")
-    .about("The answer to requests beyond the limit."),
+    .about("The status of rejected requests."),
     Spec::set("limit_conn_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.level = limit_answers::level(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.level = limit_rejection::level(directive)?;
         Ok(())
     })
     .default("error")
     .about("The severity of rejections."),
     Spec::set("limit_conn_dry_run", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.dry_run = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.dry_run = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
-    .about("Only counts and logs."),
+    .about("Only counts and logs; rejects nothing."),
 ];
 
 fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -139,7 +138,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
 }
 
 impl Counts {
-    /// Counts a request in, where there is room for it; `size` is the zone's.
+    /// Counts a request unless the limit is reached or the zone, of `size` bytes, is full.
     fn enter(&mut self, key: &Bytes, limit: usize, size: usize) -> bool {
         let cost = ENTRY + key.len();
         match self.by_key.get_mut(key) {
@@ -172,7 +171,7 @@ impl Drop for Guard {
     }
 }
 
-/// Lets the request in or not.
+/// Counts the request in every zone, or rejects it.
 pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
     if !request.settings().uses::<Settings>() {
         return Ok(());
@@ -200,13 +199,13 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
             }
             false => {
                 request.counted = None;
-                let dry = settings.answers.dry_run;
+                let dry = settings.rejection.dry_run;
                 let note = if dry { ", dry run," } else { "" };
                 let what = format!("limiting connections{note} by zone \"{}\"", zone.name);
-                error_log::request(request, settings.answers.level, what);
+                error_log::request(request, settings.rejection.level, what);
                 let status = if dry { "REJECTED_DRY_RUN" } else { "REJECTED" };
                 request.limit_conn_status = Some(status);
-                return settings.answers.refuse();
+                return settings.rejection.refuse();
             }
         }
     }

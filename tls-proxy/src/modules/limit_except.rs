@@ -1,5 +1,4 @@
-//! `limit_except` of nginx's core module: other settings for the methods that
-//! are not named.
+//! `limit_except` of nginx's core module: other settings for all methods but the named ones.
 
 use std::sync::Arc;
 
@@ -85,7 +84,7 @@ fn open(scope: &mut Scope<'_>, directive: &Directive, lines: &[Directive]) -> Re
     Ok(())
 }
 
-/// Sends a request whose method is not named to the settings for it.
+/// Switches a request whose method is not named to those settings.
 pub(crate) fn apply(request: &mut Request) {
     if !request.settings().uses::<Settings>() {
         return;

@@ -1,5 +1,4 @@
-//! `limit_rate` and `limit_rate_after` of nginx's core module: how fast an
-//! answer leaves.
+//! `limit_rate` and `limit_rate_after` of nginx's core module: limits the rate of a response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,20 +13,20 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
 use crate::modules::proxy;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
 use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// Bytes in a second; none or 0 is no limit.
+    /// Bytes per second; `None` or 0 is no limit.
     rate: Option<Template>,
-    /// Bytes before the limit holds.
+    /// Bytes before the limit applies.
     after: Option<Template>,
 }
 
@@ -45,13 +44,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("0")
-    .about("Most bytes of an answer in a second; 0 is no limit. `set $limit_rate` overrides it."),
+    .about("Most bytes of a response per second; 0 is no limit. `set $limit_rate` overrides it."),
     Spec::set("limit_rate_after", PLACES, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().after = Some(size(scope, directive)?);
         Ok(())
     })
     .default("0")
-    .about("Bytes of an answer that leave before `limit_rate` holds."),
+    .about("Bytes of a response that are sent before `limit_rate` applies."),
 ];
 
 fn size(scope: &mut Scope<'_>, directive: &Directive) -> Result<Template, Problem> {
@@ -62,7 +61,7 @@ fn size(scope: &mut Scope<'_>, directive: &Directive) -> Result<Template, Proble
     Template::compile(word, &mut scope.draft.variables)
 }
 
-/// Bytes; 0, and a line in the log, for what is no size.
+/// A size in bytes; an invalid one is logged and counts as 0.
 fn value(request: &Request, text: &[u8]) -> u64 {
     let size = std::str::from_utf8(text).ok().and_then(units::parse_size);
     size.unwrap_or_else(|| {
@@ -72,8 +71,7 @@ fn value(request: &Request, text: &[u8]) -> u64 {
     })
 }
 
-/// Bytes in a second for this request; 0 is no limit. From here on
-/// `$limit_rate` tells it.
+/// Bytes per second for this request; 0 is no limit. Sets `$limit_rate`.
 fn rate(request: &mut Request) -> u64 {
     if request.limit_rate.is_none()
         && let Some(own) = request.settings().used::<Settings>()
@@ -87,7 +85,7 @@ fn rate(request: &mut Request) -> u64 {
     }
 }
 
-/// `proxy_limit_rate`, which holds for answers of upstreams.
+/// `proxy_limit_rate`, for responses of upstreams.
 fn upstream_rate(request: &Request, response: &Response) -> u64 {
     let proxy = request.settings().of::<proxy::Settings>();
     match &proxy.limit_rate {
@@ -98,7 +96,7 @@ fn upstream_rate(request: &Request, response: &Response) -> u64 {
     }
 }
 
-/// Slows an answer down that is longer than its first second's share.
+/// Limits the rate of a response that is longer than its first second's share.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     if let Some(own) = request.settings().used::<Settings>()
         && own.rate.as_ref().is_some_and(Template::has_variables)
@@ -142,7 +140,7 @@ struct Slow {
     sent: u64,
     /// Bytes since the last pause.
     burst: u64,
-    /// What of a piece has to wait.
+    /// The rest of a piece, which has to wait.
     rest: Bytes,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -179,15 +177,14 @@ impl Source for Slow {
     }
 }
 
-/// Bytes that may leave now: nginx grants a second's share at the start.
+/// Bytes that may be sent now: nginx grants a second's share at the start.
 fn room(rate: u64, after: u64, elapsed: Duration, sent: u64) -> u64 {
     let share = u128::from(rate) * (elapsed.as_millis() + 1000) / 1000;
     let share = u64::try_from(share).unwrap_or(u64::MAX);
     share.saturating_add(after).saturating_sub(sent)
 }
 
-/// How long what has been sent at once fills the time, a second at most: as
-/// much leaves after it again, and not byte by byte.
+/// How long to pause after a burst, a second at most: then as much is sent again, not byte by byte.
 fn pause(rate: u64, burst: u64) -> Duration {
     let least = 1000_u64.div_ceil(rate).max(50);
     let whole = burst.saturating_mul(1000) / rate;

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_limit_req_module`: how often a key may come.
+//! nginx's `ngx_http_limit_req_module`: limits the request rate of a key.
 //!
 //! A zone is one table for all workers behind a lock, since a limit for each
 //! worker would be no limit; only requests under a `limit_req` take it.
@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leaky_bucket::{self, Buckets, Measure};
-use super::limit_answers::{self, Rejection};
+use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::log::level::Level;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
-use crate::vars::{Evaluate, write};
 
 /// One `limit_req`; excesses are thousandths of a request.
 #[derive(Clone, Debug)]
@@ -32,10 +32,10 @@ struct Limit {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     limits: Arc<[Limit]>,
-    answers: Rejection,
+    rejection: Rejection,
 }
 
-/// The longest wait that a limit asks for.
+/// The longest delay of all limits.
 struct Wait<'a> {
     excess: u64,
     milliseconds: u64,
@@ -52,29 +52,29 @@ impl ModuleSettings for Settings {
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("limit_req_zone", Contexts::HTTP, (3, 3), add_zone)
-        .about("A table of keys and how often each may come: `KEY zone=NAME:SIZE rate=10r/s`.")
+        .about("A table of keys and their request rate: `KEY zone=NAME:SIZE rate=10r/s`.")
         .repeats(),
     Spec::set("limit_req", ALL, (1, 3), add_limit)
-        .about("Limits requests by a zone; `burst=` more wait, or with `nodelay` pass at once.")
+        .about("Limits the request rate by a zone; up to `burst=` more are delayed, or with `nodelay` pass at once.")
         .repeats(),
     Spec::set("limit_req_status", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.status = limit_answers::status(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.status = limit_rejection::status(directive)?;
         Ok(())
     })
     .default("503")
-    .about("The answer to requests beyond the limit."),
+    .about("The status of rejected requests."),
     Spec::set("limit_req_log_level", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.level = limit_answers::level(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.level = limit_rejection::level(directive)?;
         Ok(())
     })
     .default("error")
-    .about("The severity of rejections; waits are one lower."),
+    .about("The severity of rejections; delays are one lower."),
     Spec::set("limit_req_dry_run", ALL, (1, 1), |scope, directive| {
-        scope.settings.of_mut::<Settings>().answers.dry_run = arguments::flag(directive)?;
+        scope.settings.of_mut::<Settings>().rejection.dry_run = arguments::flag(directive)?;
         Ok(())
     })
     .default("off")
-    .about("Only counts and logs."),
+    .about("Only counts and logs; rejects nothing."),
 ];
 
 fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -130,7 +130,7 @@ fn without_zone(directive: &Directive) -> Problem {
     Problem::emerg(&name.at, message)
 }
 
-/// What `limit_req` takes.
+/// Parameters of `limit_req`.
 const LIMIT: &[&str] = &["burst=", "delay=", "nodelay", "zone="];
 
 fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -178,7 +178,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
 }
 
 impl Limit {
-    /// What the request counts by, and how; none where its key is empty.
+    /// The request's key and how it is counted; `None` if the key is empty.
     fn key(&self, request: &Request, now: u64) -> Option<(bytes::Bytes, Measure)> {
         let definition = self.zone.definition()?;
         let (rate, size) = (definition.rate, definition.size);
@@ -186,7 +186,7 @@ impl Limit {
         (!key.is_empty()).then_some((key, Measure { rate, size, now }))
     }
 
-    /// What an excess costs in time; none where the request passes at once.
+    /// The delay for an excess; `None` if the request passes at once.
     fn wait(&self, excess: u64, measure: Measure) -> Option<Wait<'_>> {
         let milliseconds =
             excess.saturating_sub(self.delay).saturating_mul(1000) / measure.rate.max(1);
@@ -198,7 +198,7 @@ impl Limit {
     }
 }
 
-/// Lets the request pass, wait or go.
+/// Passes, delays or rejects the request.
 pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     let config = request.config.clone();
     let settings = config.location(request.location).settings.of::<Settings>();
@@ -220,11 +220,11 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
 }
 
 impl Settings {
-    /// Asks every zone, as nginx does: all are looked at, the last one counts
-    /// the request if it has room for it, and only then do the others. What
-    /// one refuses is counted in none.
+    /// Checks every zone, as nginx does: all are looked at, the last one counts the request if it
+    /// is within the limit, and only then the others count it. A rejected request is counted in
+    /// none.
     ///
-    /// `Ok(None)` is a request that no zone has a key for.
+    /// `Ok(None)` if the key is empty in every zone.
     fn ask(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
         let now = leaky_bucket::now();
         let mut seen = Vec::new();
@@ -267,17 +267,17 @@ impl Settings {
         let (whole, part, name) = (excess / 1000, excess % 1000, &zone.name);
         let dry = self.dry();
         let what = format!("limiting requests{dry}, excess: {whole}.{part:03} by zone \"{name}\"");
-        error_log::request(request, self.answers.level, what);
-        request.limit_req_status = Some(if self.answers.dry_run {
+        error_log::request(request, self.rejection.level, what);
+        request.limit_req_status = Some(if self.rejection.dry_run {
             "REJECTED_DRY_RUN"
         } else {
             "REJECTED"
         });
-        self.answers.refuse()
+        self.rejection.refuse()
     }
 
     async fn delay(&self, request: &mut Request, wait: Wait<'_>) {
-        let milder = match self.answers.level {
+        let milder = match self.rejection.level {
             Level::Error => Level::Warn,
             Level::Warn => Level::Notice,
             _ => Level::Info,
@@ -286,7 +286,7 @@ impl Settings {
         let (dry, name) = (self.dry(), &wait.zone.name);
         let what = format!("delaying request{dry}, excess: {whole}.{part:03}, by zone \"{name}\"");
         error_log::request(request, milder, what);
-        if self.answers.dry_run {
+        if self.rejection.dry_run {
             request.limit_req_status = Some("DELAYED_DRY_RUN");
             return;
         }
@@ -295,7 +295,7 @@ impl Settings {
     }
 
     fn dry(&self) -> &'static str {
-        if self.answers.dry_run {
+        if self.rejection.dry_run {
             ", dry run"
         } else {
             ""

@@ -21,11 +21,11 @@ pub(crate) struct LimitZone<T> {
     pub(crate) name: Box<str>,
     first_use: Position,
     definition: OnceLock<ZoneDefinition>,
-    /// Shared with the zone it takes the place of after a reload.
+    /// Shared with the zone that it replaces after a reload.
     table: OnceLock<Arc<Mutex<T>>>,
 }
 
-/// What the line that defines a zone says.
+/// The line that defines a zone.
 #[derive(Debug)]
 pub(crate) struct ZoneDefinition {
     pub(crate) key: Template,
@@ -33,7 +33,7 @@ pub(crate) struct ZoneDefinition {
     pub(crate) text: Box<str>,
     /// Bytes.
     pub(crate) size: usize,
-    /// Thousandths of a request in a second; 0 where nothing is counted by time.
+    /// Thousandths of a request per second; 0 for `limit_conn_zone`.
     pub(crate) rate: u64,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Zones {
 }
 
 impl<T: Default> LimitZone<T> {
-    /// What defines it; none only while the configuration is read.
+    /// Its definition; `None` only while the configuration is read.
     pub(crate) fn definition(&self) -> Option<&ZoneDefinition> {
         self.definition.get()
     }
@@ -56,7 +56,7 @@ impl<T: Default> LimitZone<T> {
         table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives it its definition; `directive` is whose line this is.
+    /// Sets its definition, from the line of `directive`.
     pub(crate) fn define(
         &self,
         directive: &str,
@@ -73,7 +73,7 @@ impl<T: Default> LimitZone<T> {
         })
     }
 
-    /// Goes on with the table of `old` where it is the same zone.
+    /// Takes over the table of `old` if it is the same zone.
     fn adopt(&self, what: &str, old: &Self) -> Result<(), String> {
         let (Some(own), Some(before)) = (self.definition(), old.definition()) else {
             return Ok(());
@@ -88,14 +88,14 @@ impl<T: Default> LimitZone<T> {
             ));
         }
         let table = old.table.get_or_init(Arc::default).clone();
-        // Nobody has asked a zone of a configuration that does not serve yet.
+        // The table is unset: this configuration does not serve yet.
         let _ = self.table.set(table);
         Ok(())
     }
 }
 
 impl Zones {
-    /// The zone of requests called `name`, which `at` speaks of.
+    /// The `limit_req` zone called `name`, used at `at`.
     pub(crate) fn requests(
         &mut self,
         name: &str,
@@ -104,7 +104,7 @@ impl Zones {
         find(&mut self.requests, &self.connections, name, at)
     }
 
-    /// The zone of connections called `name`, which `at` speaks of.
+    /// The `limit_conn` zone called `name`, used at `at`.
     pub(crate) fn connections(
         &mut self,
         name: &str,
@@ -119,18 +119,17 @@ impl Zones {
             .chain(undefined(&self.connections, "limit_conn_zone"))
     }
 
-    /// Goes on with the tables of the configuration before.
+    /// Takes over the tables of the previous configuration.
     ///
     /// # Errors
-    /// What is wrong where a zone counts by another key than before; nginx
-    /// refuses such a reload, too.
+    /// A zone has another key than before; nginx rejects such a reload, too.
     fn adopt(&self, old: &Self) -> Result<(), String> {
         adopt("limit_req", &self.requests, &old.requests)?;
         adopt("limit_conn", &self.connections, &old.connections)
     }
 }
 
-/// Goes on with the tables of the configuration before.
+/// Takes over the tables of the previous configuration.
 ///
 /// # Errors
 /// As [`Zones::adopt`].

@@ -1,4 +1,4 @@
-//! `listen`: the addresses a server is reached at.
+//! `listen`: the addresses that a server listens on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -71,7 +71,7 @@ fn has_idle_option(directive: &Directive) -> bool {
     names.any(|name| idle.contains(&name.as_str()))
 }
 
-/// What `listen` takes behind the address.
+/// Parameters of `listen`.
 pub(crate) const OPTIONS: &[&str] = &[
     "accept_filter=",
     "backlog=",
@@ -132,8 +132,8 @@ fn set_option(listen: &mut Listen, option: &Word, scope: &mut Scope<'_>) -> Resu
     Ok(())
 }
 
-/// What is about the socket. Beside `backlog=` and `ipv6only=` the kernel's own choices
-/// serve; nothing a client sees depends on them.
+/// Socket options. All but `backlog=` and `ipv6only=` are left to the kernel's defaults; no client
+/// sees a difference.
 fn set_socket_option(
     listen: &mut Listen,
     option: &Word,
@@ -168,7 +168,7 @@ fn set_socket_option(
     Err(Problem::emerg(&option.at, message))
 }
 
-/// `on`, `off`, or three parts of which some are there: two times and a number.
+/// `on`, `off`, or `idle:interval:count`, of which some may be empty.
 fn is_keepalive(value: &str) -> bool {
     if matches!(value, "on" | "off") {
         return true;
@@ -219,7 +219,7 @@ fn parse_tcp(text: &str, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     Ok(found)
 }
 
-/// The addresses that a host stands for.
+/// The addresses of a host.
 fn find_addresses(host: &str, port: u16, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     let text = word.text.as_str();
     if host == "*" {

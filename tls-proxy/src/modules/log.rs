@@ -31,7 +31,7 @@ const COMPRESSED: usize = 64 << 10;
 pub(crate) struct Settings {
     /// `access_log`, all of them.
     logs: Arc<[AccessLog]>,
-    /// `access_log off`, which counts more than what stands beside it.
+    /// `access_log off`, which overrides other lines of the block.
     off: bool,
 }
 
@@ -47,14 +47,14 @@ struct AccessLog {
 /// What the module keeps while a configuration is read.
 #[derive(Default)]
 struct LogDraft {
-    /// `log_format`, by name; and the one where none is named.
+    /// `log_format`, by name; and the default one.
     formats: HashMap<String, Arc<Format>>,
     unnamed: Option<Arc<Format>>,
     /// How the files of `access_log` are buffered.
     buffers: HashMap<PathBuf, Buffer>,
 }
 
-/// The format called `combined`, which nobody has to define.
+/// The predefined format `combined`.
 fn combined(draft: &mut draft::ConfigDraft, at: &Position) -> Arc<Format> {
     let known = &mut draft.parts.get_mut::<LogDraft>().formats;
     let combined = known.entry("combined".to_owned());
@@ -70,8 +70,7 @@ fn unnamed(draft: &mut draft::ConfigDraft, at: &Position) -> Arc<Format> {
     known.get_or_insert_with(new).clone()
 }
 
-/// Logs to the standard output until a line says something else; `at` is where
-/// `http` begins.
+/// Sets the default log, standard output; `at` is where `http` begins.
 pub(super) fn begin(scope: &mut Scope<'_>, at: &Position) {
     let standard = AccessLog {
         to: To::File(LogFileId::STDOUT),
@@ -88,12 +87,12 @@ enum To {
     Named(Template),
 }
 
-/// `buffer=`, `flush=` and `gzip`; a file has them once.
+/// `buffer=`, `flush=` and `gzip`; all lines of a file must agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Buffer {
     size: usize,
     flush: Option<Duration>,
-    /// 0 is none.
+    /// 0 is uncompressed.
     level: u32,
 }
 
@@ -118,7 +117,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("combined")
-    .about("Names a line; `escape=json` and `escape=none` change how values are escaped.")
+    .about("Defines a format; `escape=json` and `escape=none` change how values are escaped.")
     .repeats(),
     Spec::set(
         "access_log",
@@ -220,7 +219,7 @@ impl AccessLog {
             }
             To::Named(name) => name.evaluate(request),
         };
-        // What a client sends is no way out of the folder.
+        // A client's data must not lead out of the folder.
         if climbs(&name) || name.contains(&0) {
             let what = format!("access_log \"{}\" is not written", shown(&name));
             return error_log::request(request, Level::Error, what);
@@ -293,8 +292,8 @@ impl To {
 }
 
 impl Buffer {
-    /// Reads a parameter. Lines of a plain file are gathered and written once
-    /// per turn of the worker, whatever it says.
+    /// Reads a parameter. Lines of a plain file are always collected and written once per iteration
+    /// of the worker's event loop.
     fn read(&mut self, word: &Word) -> Result<(), Problem> {
         let invalid = |what: &str, value: &str| {
             Problem::emerg(&word.at, format!("invalid {what} \"{value}\""))
@@ -327,7 +326,7 @@ impl Buffer {
     }
 }
 
-/// Writes the lines of a request that has ended.
+/// Writes the lines of a finished request.
 pub(crate) fn write(request: &Request) {
     let settings = request.settings().of::<Settings>();
     if settings.off {

@@ -1,12 +1,12 @@
-//! `log_format`: the lines of access logs, and how values are escaped in them.
+//! `log_format`: the lines of access logs and the escaping of their values.
 
 use crate::conf::{Directive, Position, Problem, Word, did_you_mean};
 use crate::log::form::{Form, push_json};
 use crate::message::target::push_escaped;
+use crate::modules::variables::Evaluate;
 use crate::request::Request;
 use crate::variables::registry::Registry;
 use crate::variables::template::{Template, TemplatePart, Variable};
-use crate::vars::Evaluate;
 
 /// One `log_format`.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub(crate) struct Format {
 #[derive(Debug)]
 enum Piece {
     Text(Box<[u8]>),
-    /// One of nginx's fixed variables, as nearly all are: what computes it is looked up
-    /// once, not for each line.
+    /// One of nginx's fixed variables, as nearly all are: its function is looked up once, not for
+    /// each line.
     Fixed(Evaluate),
     Variable(Variable),
 }
@@ -29,7 +29,7 @@ enum Escape {
     Default,
     Json,
     None,
-    /// JSON whatever the bytes are; nginx's own passes on what is no UTF-8.
+    /// Valid JSON whatever the bytes; nginx's `escape=json` passes on invalid UTF-8.
     Strict,
 }
 
@@ -42,13 +42,13 @@ const MAIN: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $stat
                     $body_bytes_sent \"$http_referer\" \"$http_user_agent\" \
                     \"$http_x_forwarded_for\"";
 
-/// The same with names, and how long it took.
+/// The same as JSON, with the time taken.
 const COMBINED_JSON: &str = "{\"time\":\"$time_iso8601\",\"connection\":$connection,\
     \"client\":\"$remote_addr\",\"user\":\"$remote_user\",\"request\":\"$request\",\
     \"status\":$status,\"bytes\":$body_bytes_sent,\"duration\":$request_time,\
     \"referer\":\"$http_referer\",\"user_agent\":\"$http_user_agent\"}";
 
-/// nginx knows no groups of regular expressions here.
+/// nginx allows no groups of regular expressions here.
 fn check_names(line: &Template, at: &Position) -> Result<(), Problem> {
     let group = line.parts().iter().find_map(|part| match part {
         TemplatePart::Variable(Variable::Capture(group)) => Some(group),
@@ -73,7 +73,7 @@ impl Format {
         Self { line, escape }
     }
 
-    /// The predefined `combined`, or what stands for it in JSON.
+    /// The predefined `combined`, or its JSON form.
     pub(crate) fn predefined(form: Form, variables: &mut Registry, at: &Position) -> Self {
         let (text, escape) = match form {
             Form::Text => (COMBINED, Escape::Default),
@@ -88,7 +88,8 @@ impl Format {
         Self::new(&line.unwrap_or_default(), escape)
     }
 
-    /// `log_format`. Where lines are JSON, the image's `main` is: nobody has chosen it.
+    /// `log_format`. With `--log-format json` the image's own `main` becomes JSON, since nobody
+    /// chose it.
     pub(crate) fn parse(
         directive: &Directive,
         form: Form,
@@ -125,7 +126,7 @@ impl Format {
         Ok(Self::new(&line, escape))
     }
 
-    /// Appends the line of `request`, and its end.
+    /// Appends the line of `request`, and a line feed.
     pub(crate) fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
         for piece in &self.line {
             value.clear();
@@ -161,8 +162,7 @@ impl Escape {
         if self == Self::Strict {
             return write_strictly(value, out);
         }
-        // Nearly all are; every byte is looked at, since that takes many of
-        // them at a time.
+        // Nearly all are; the check has no early exit, so that it is vectorised.
         if value
             .iter()
             .fold(true, |all, byte| all & self.leaves(*byte))
@@ -195,8 +195,7 @@ impl Escape {
     }
 }
 
-/// A value that stands without quotes is a number, which has no zeros in front
-/// (nginx's status 000).
+/// A value without quotes is a number, which JSON allows no leading zeros (nginx's status 000).
 fn write_strictly(value: &[u8], out: &mut Vec<u8>) {
     if out.last() != Some(&b':') {
         return push_json(value, out);

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_map_module`: a variable whose value follows another.
+//! nginx's `ngx_http_map_module`: a variable whose value depends on another.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::value::Value;
+use crate::modules::variables::{self, Computed};
 use crate::request::Request;
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// A table from strings and patterns to values.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Map {
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new("map", Contexts::HTTP, (2, 2), Effect::Block(define))
-        .about("Makes a variable from another one's value.")
+        .about("Defines a variable by another one's value.")
         .repeats(),
     Spec::new(
         "map_hash_max_size",
@@ -67,10 +67,10 @@ fn define(
         .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     map.prefixes
         .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-    vars::define(variables, name, &directive.args[1].at, map)
+    variables::define(variables, name, &directive.args[1].at, map)
 }
 
-/// The name behind the `$` of a variable that is made.
+/// The name behind the `$` of a variable that is defined.
 pub(crate) fn variable_name(word: &Word) -> Result<&str, Problem> {
     let name = word.text.strip_prefix('$').filter(|name| !name.is_empty());
     name.ok_or_else(|| Problem::emerg(&word.at, format!("invalid variable name \"{}\"", word.text)))
@@ -137,7 +137,7 @@ impl Map {
         }
     }
 
-    /// `false` where the key is there already.
+    /// `false` for a duplicate key.
     fn add_host(&mut self, key: &str, value: Template, word: &Word) -> Result<bool, Problem> {
         let has = |list: &[(Box<[u8]>, Template)], key: &str| {
             list.iter().any(|(own, _)| **own == *key.as_bytes())
@@ -170,10 +170,10 @@ impl Map {
         })
     }
 
-    /// The value for a key; none is the default.
+    /// The value for a key; `None` is the default.
     fn find(&self, request: &Request, key: &[u8]) -> Option<&Template> {
         let lower = key.to_ascii_lowercase();
-        // A host's final dot means nothing.
+        // A host's final dot is ignored.
         let host = lower
             .strip_suffix(b".")
             .filter(|_| self.hostnames)
@@ -197,7 +197,7 @@ impl Map {
             match matcher.matches(request, &key[..host.len()]) {
                 Ok(true) => return Some(value),
                 Ok(false) => {}
-                // It is logged; nginx takes the default too.
+                // The error is logged; nginx takes the default, too.
                 Err(_) => return None,
             }
         }

@@ -1,9 +1,8 @@
 //! One file for each of nginx's modules, under nginx's name for it.
 //!
-//! A module's file is the one home of its directives: a table says each one's
-//! name, contexts, arguments, default and meaning, the typed settings stand
-//! beside it, and what they do to a request follows. `docs/directives.md` is
-//! made from the tables.
+//! A module's file defines its directives: a table has each one's name, contexts, arguments,
+//! default and description; the typed settings and their effect on a request stand beside it.
+//! `docs/directives.md` is generated from the tables.
 //!
 //! Inheritance is nginx's and needs no merge step: a block starts with a copy
 //! of its parent's finished settings and its own directives change them.
@@ -23,6 +22,7 @@ mod defaults;
 pub(crate) mod document_root;
 pub(crate) mod documentation;
 pub(crate) mod error_log;
+mod error_page;
 pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
@@ -33,10 +33,10 @@ pub(crate) mod gzip_static;
 pub(crate) mod headers;
 pub(crate) mod http2;
 pub(crate) mod leaky_bucket;
-pub(crate) mod limit_answers;
 pub(crate) mod limit_conn;
 pub(crate) mod limit_except;
 pub(crate) mod limit_rate;
+pub(crate) mod limit_rejection;
 pub(crate) mod limit_req;
 pub(crate) mod limit_zone;
 pub(crate) mod listen;
@@ -74,6 +74,7 @@ pub(crate) mod types;
 pub(crate) mod unsupported;
 pub(crate) mod upstream;
 pub(crate) mod user_agent;
+pub(crate) mod variables;
 
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::settings::{Settings, SettingsSlot, Stored};
 use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
 use crate::directive::arguments;
-use crate::vars::Tables;
+use crate::modules::variables::tables::Tables;
 
 /// Every table, in the order of the documentation.
 pub(crate) const TABLES: SpecTables = &[
@@ -135,7 +136,7 @@ pub(crate) const TABLES: SpecTables = &[
     ("stub_status", stub_status::DIRECTIVES),
 ];
 
-/// The variables that modules give, besides those of every request.
+/// The variables that modules add to those of every request.
 pub(crate) const VARIABLES: Tables = Tables {
     fixed: &[
         document_root::VARIABLES,
@@ -171,14 +172,13 @@ fn all() -> impl Iterator<Item = &'static Spec> + Clone {
     tables.flat_map(|(_, table)| table.iter())
 }
 
-/// What is wrong with a directive that has no entry: its module is not here, or it is a
-/// typing error.
+/// The problem with an unknown directive: its module is not supported, or it is misspelt.
 pub(crate) fn unknown(directive: &Directive, context: Contexts) -> Problem {
     let name = directive.name.text.as_str();
     if let Some(module) = unsupported::directive(name) {
         return arguments::unsupported(directive, module.instead);
     }
-    // Of several that are as near, one that may stand here.
+    // Of several equally near ones, one that is allowed here.
     let works = |spec: &&Spec| !matches!(spec.effect, Effect::Refused(_));
     let here = all()
         .filter(works)
@@ -202,7 +202,7 @@ macro_rules! settings {
             };
         })*
 
-        /// What holds before the first line of a configuration.
+        /// The settings before the first line of a configuration.
         pub(crate) fn unwritten() -> Settings {
             Settings::new([$(Arc::new(<$settings>::default()) as Arc<dyn Stored>),*])
         }

@@ -1,5 +1,5 @@
-//! Every name that nginx knows is known here, too: it works, is accepted, or is refused
-//! with what to do instead. `tests/nginx-names.txt` lists them.
+//! Every name that nginx knows is known here, too: it is supported, accepted, or rejected with what
+//! to do instead. `tests/nginx-names.txt` lists them.
 
 use super::{VARIABLES, all, listen, unsupported, upstream};
 
@@ -16,7 +16,7 @@ fn names(kind: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     of_kind.flat_map(|(module, names)| names.split(' ').map(move |name| (module, name)))
 }
 
-/// The names that nobody knows.
+/// The names that are missing here.
 fn unknown(kind: &str, knows: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let all: Vec<_> = names(kind).collect();
     assert!(all.len() > 20, "{kind}");
@@ -52,7 +52,7 @@ fn every_variable_of_nginx_is_known() {
 fn every_parameter_of_nginx_is_known() {
     let unknown = unknown("parameter", |directive, name| match directive {
         "listen" => listen::OPTIONS.contains(&name),
-        _ => upstream::OPTIONS.contains(&name),
+        _ => upstream::server::OPTIONS.contains(&name),
     });
     assert_eq!(unknown, [""; 0]);
 }

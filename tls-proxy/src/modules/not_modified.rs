@@ -1,5 +1,5 @@
-//! nginx's `ngx_http_not_modified_filter_module`: conditional requests
-//! (RFC 9110, section 13) for what this server answers itself.
+//! nginx's `ngx_http_not_modified_filter_module`: conditional requests (RFC 9110, section 13) for
+//! responses of this server itself.
 
 use bytes::Bytes;
 
@@ -14,12 +14,12 @@ use crate::time::http_date;
 /// `if_modified_since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Settings {
-    /// The file changed.
+    /// Always counts as modified.
     Off,
-    /// The time is another one.
+    /// Modified if the time differs.
     #[default]
     Exact,
-    /// The file is newer.
+    /// Modified if the file is newer.
     Before,
 }
 
@@ -45,7 +45,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 .default("exact")
 .about("How a file's time is compared with `If-Modified-Since`.")];
 
-/// Turns an answer into a 304 or a 412 where the client's conditions say so.
+/// Turns a response into a 304 or a 412 if the client's conditions require it.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     let own = !matches!(response.content, Content::Upstream(_) | Content::Tunnel(_));
     if response.status != 200 || !own {
@@ -106,7 +106,7 @@ fn decide<'a>(
     if changed || other { 200 } else { 304 }
 }
 
-/// Whether the list names the tag; a weak comparison looks past `W/`.
+/// Whether the list names the tag; a weak comparison ignores `W/`.
 fn matches(list: &[u8], etag: Option<&[u8]>, weak: bool) -> bool {
     if list == b"*" {
         return true;

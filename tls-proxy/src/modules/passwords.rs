@@ -6,8 +6,7 @@ use sha1::Sha1;
 use super::sha_crypt;
 use crate::message::base64;
 
-/// Whether `password` is the one that `stored` was made of. None where the
-/// form is not known.
+/// Whether `stored` is a hash of `password`. `None` for an unknown scheme.
 pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
     if let Some(plain) = stored.strip_prefix("{PLAIN}") {
         return Some(same(password, plain.as_bytes()));
@@ -49,7 +48,7 @@ fn verify_salted(password: &[u8], encoded: &str) -> bool {
     same(&own.finalize(), hash)
 }
 
-/// Compares in a time that does not depend on where they differ.
+/// Compares in constant time.
 fn same(one: &[u8], other: &[u8]) -> bool {
     let differing = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
     one.len() == other.len() && differing == 0

@@ -1,4 +1,4 @@
-//! The main context and `events`: the process, not its requests.
+//! Directives of the main context and of `events`: the process, not its requests.
 
 use super::log;
 use std::net::ToSocketAddrs as _;
@@ -14,7 +14,7 @@ const ONE_PROCESS: &str = "the program is one process in its container";
 const NO_CORE: &str = "the container runtime decides about core files";
 const NO_DEBUG: &str = "there are no lines of level debug for one client alone";
 const PLATFORM: &str = "the runtime chooses how it waits for events";
-const IDENTITY: &str = "the container's securityContext says who the process is";
+const IDENTITY: &str = "the container's securityContext sets the user and the priority";
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new(
@@ -52,7 +52,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         }),
     )
-    .about("How connections are taken."),
+    .about("How connections are accepted."),
     Spec::set(
         "worker_processes",
         Contexts::MAIN,
@@ -74,7 +74,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("auto")
-    .about("Threads that serve; `auto` is the cgroup's CPU quota, rounded up."),
+    .about("Worker threads; `auto` is the cgroup's CPU quota, rounded up."),
     Spec::set(
         "worker_connections",
         Contexts::EVENTS,
@@ -133,7 +133,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("stderr error")
-    .about("Where errors go, and from which severity on.")
+    .about("Where errors are logged, and from which severity on.")
     .repeats(),
     Spec::new(
         "daemon",
@@ -308,7 +308,7 @@ fn check_client(directive: &Directive) -> Result<(), Problem> {
     Err(Problem::emerg(&word.at, message))
 }
 
-/// `worker_priority`: a number that may have a sign.
+/// `worker_priority`: a signed number.
 fn check_priority(directive: &Directive) -> Result<(), Problem> {
     let word = arguments::first(directive);
     let digits = word.text.strip_prefix(['-', '+']).unwrap_or(&word.text);

@@ -1,11 +1,11 @@
-//! `$proxy_protocol_…`: what a load balancer's PROXY header says.
+//! `$proxy_protocol_…`: the values of a load balancer's PROXY header.
 
+use crate::modules::variables::known::append;
+use crate::modules::variables::{Evaluate, Family, write};
 use crate::net::proxy_protocol::{Header, HeaderAddress, find};
 use crate::request::Request;
-use crate::vars::known::append;
-use crate::vars::{Evaluate, Family, write};
 
-/// Names of further values and their types (PROXY protocol, section 2.2).
+/// TLVs by name, and their types (PROXY protocol, section 2.2).
 const NAMES: &[(&[u8], u8)] = &[
     (b"alpn", 0x01),
     (b"authority", 0x02),
@@ -14,7 +14,7 @@ const NAMES: &[(&[u8], u8)] = &[
     (b"netns", 0x30),
 ];
 
-/// Those within what is said of TLS (section 2.2.6).
+/// TLVs within the one about TLS (section 2.2.6).
 const TLS_NAMES: &[(&[u8], u8)] = &[
     (b"version", 0x21),
     (b"cn", 0x22),
@@ -50,11 +50,11 @@ fn port(request: &Request, which: Which, out: &mut Vec<u8>) -> bool {
     place.is_some_and(|place| place.port == 0 || append(out, format_args!("{}", place.port)))
 }
 
-/// `$proxy_protocol_tlv_NAME`: a value of a load balancer's header.
+/// `$proxy_protocol_tlv_NAME`: a TLV of the header.
 pub(crate) static BALANCER_VALUE: Family = Family {
     prefix: "proxy_protocol_tlv_",
     evaluate: tlv,
-    settles: false,
+    cached: false,
 };
 
 /// A name may be a type as `0xea`.

@@ -1,5 +1,4 @@
-//! The part of `ngx_http_proxy_module` about TLS to upstreams. What is made of
-//! it stands in `tls/connector.rs`.
+//! The part of `ngx_http_proxy_module` about TLS to upstreams. `tls/connector.rs` uses it.
 
 use std::sync::Arc;
 
@@ -16,14 +15,14 @@ use crate::tls::settings::{File, UpstreamSettings};
 use crate::upstream::target::ProxyTo;
 use crate::variables::template::Template;
 
-/// What the directives here say for each block.
+/// What the directives here keep for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// How TLS is spoken.
+    /// Settings of the TLS connection.
     pub tls: UpstreamSettings,
-    /// `proxy_ssl_name`; the host of `proxy_pass` if there is none.
+    /// `proxy_ssl_name`; `None` is the host of `proxy_pass`.
     pub name: Option<Template>,
-    /// What came of it, where `proxy_pass` needs it.
+    /// Built from these settings, if `proxy_pass` needs it.
     pub(crate) connector: Option<Arc<Connector>>,
 }
 
@@ -37,7 +36,7 @@ impl ModuleSettings for Settings {
     }
 }
 
-/// What the location of `request` asks for.
+/// TLS to the upstream as the location of `request` has it.
 pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Result<Option<Secured>, Problem> {
     let settings = request.settings().of::<Settings>();
     let written = settings.name.as_ref().map(|name| name.evaluate(request));
@@ -57,7 +56,7 @@ pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Result<Option<Secured>
     }))
 }
 
-/// The certificate that the request names; none where its name is empty.
+/// The client certificate whose name depends on the request; `None` if that is empty.
 fn own_certificate(
     request: &Request,
     connector: &Connector,
@@ -97,7 +96,7 @@ macro_rules! file {
     };
 }
 
-/// A directive that names one file, by variables too.
+/// A directive that names one file, which may have variables.
 macro_rules! named {
     ($name:literal, $field:ident, $about:literal) => {
         Spec::set($name, ALL, (1, 1), |scope, directive| {
@@ -131,7 +130,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Verifies the upstream's certificate and its name; otherwise any will do."),
+    .about("Verifies the upstream's certificate and its name; if off, any is accepted."),
     file!(
         "proxy_ssl_trusted_certificate",
         trusted,
@@ -147,7 +146,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("1")
-    .about("Most certificates between the upstream's and its authority's."),
+    .about("Most intermediate certificates between the upstream's and its authority's."),
     Spec::set("proxy_ssl_name", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let name = Template::compile(word, &mut scope.draft.variables)?;
@@ -174,14 +173,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("TLSv1.2 TLSv1.3")
-    .about("Versions of TLS; older ones than 1.2 are never spoken."),
+    .about("Versions of TLS; never older than 1.2."),
     Spec::set("proxy_ssl_ciphers", ALL, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().tls.ciphers =
             Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
     .default("DEFAULT")
-    .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
+    .about("Cipher suites of TLS 1.2, by OpenSSL's names; unknown ones are ignored."),
     named!(
         "proxy_ssl_certificate",
         certificate,

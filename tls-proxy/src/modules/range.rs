@@ -39,11 +39,11 @@ pub(crate) const DIRECTIVES: &[Spec] =
             Ok(())
         })
         .about(
-            "Most parts of one request; a request for more gets the whole file. 0 ignores ranges.",
+            "Most ranges of one request; a request for more gets the whole file. 0 ignores ranges.",
         ),
     ];
 
-/// Numbers of the boundaries between parts.
+/// The next boundary between parts.
 static BOUNDARY: AtomicU64 = AtomicU64::new(1);
 
 /// What a `Range` field asks for.
@@ -54,7 +54,7 @@ enum RequestedRanges {
     Parts(Vec<Range<u64>>),
 }
 
-/// Cuts the answer down to what the client asked for.
+/// Reduces the response to the ranges that the client asked for.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     let most = request.settings().of::<Settings>().most;
     let (Some(known), Content::File(file), Some(length)) =
@@ -78,14 +78,14 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
                 .push((Bytes::from_static(b"Accept-Ranges"), bytes));
         }
         RequestedRanges::Nothing => {
-            // The fields that stand already are not taken back, as in nginx.
+            // As in nginx, fields that were added already stay.
             request.kept_fields = std::mem::take(&mut response.fields);
             let kept = &mut request.kept_fields;
             kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"last-modified"));
             kept.push(content_range(format!("bytes */{length}")));
             return Err(Refusal::new(416));
         }
-        // There may be thousands: where there is no memory for them, it is the whole file.
+        // There may be thousands: without memory for them, the whole file is sent.
         RequestedRanges::Parts(parts)
             if !request.try_reserve(2 * size_of_val(&parts[..]) as u64) => {}
         RequestedRanges::Parts(parts) => {
@@ -100,7 +100,7 @@ fn content_range(value: String) -> (Bytes, Bytes) {
     (Bytes::from_static(b"Content-Range"), value.into())
 }
 
-/// Whether the parts the client has are of this very file (`If-Range`).
+/// Whether the client's parts are of this version of the file (`If-Range`).
 fn is_current(condition: Option<&[u8]>, known: &Validators) -> bool {
     match condition {
         None => true,
@@ -132,8 +132,8 @@ fn cut(response: &mut Response, file: &FileBody, parts: Vec<Range<u64>>, length:
     response.content = Content::Stream(Box::new(multipart));
 }
 
-/// Several parts of a file (RFC 9110, section 14.6). Their heads are written one by
-/// one: a request may ask for thousands of parts.
+/// Several parts of a file (RFC 9110, section 14.6). Their headers are generated one by one: a
+/// request may ask for thousands of parts.
 struct Multipart {
     file: FileBody,
     parts: std::vec::IntoIter<Range<u64>>,
@@ -147,7 +147,7 @@ struct Multipart {
 }
 
 impl Multipart {
-    /// The length of all that is still to come, bytes.
+    /// The length of all that is still to be sent, bytes.
     fn size(&self) -> u64 {
         let parts = self.parts.as_slice().iter();
         let sizes = parts.map(|part| self.head(part).len() as u64 + part.end - part.start);
@@ -193,7 +193,7 @@ fn value(part: &Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", part.start, part.end - 1)
 }
 
-/// Reads `bytes=0-1,-5`; parts that are no part of the file are left out.
+/// Reads `bytes=0-1,-5`; parts outside the file are left out.
 fn parse(field: &[u8], length: u64, most: usize) -> RequestedRanges {
     let Some(list) = field
         .split_at_checked(6)

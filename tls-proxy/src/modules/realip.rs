@@ -8,11 +8,11 @@ use crate::conf::Problem;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::net::UNSPECIFIED;
 use crate::net::cidr::Network;
 use crate::request::Request;
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     recursive: bool,
 }
 
-/// Where the address stands.
+/// Where the address is taken from.
 #[derive(Clone, Debug)]
 enum Source {
     Field(Box<str>),
@@ -59,7 +59,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             let inherited = if scope.first_here { &[] } else { &own[..] };
             let mut trusted = inherited.to_vec();
             match word.text.as_str() {
-                // Who comes by a UNIX socket has the address of nobody.
+                // Clients of a UNIX socket have no IP address.
                 "unix:" => {
                     let nobody = UNSPECIFIED.ip().to_string();
                     trusted.extend(Network::parse(&nobody).map(|(network, _)| network));
@@ -76,7 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
-    .about("Addresses, networks or names of proxies whose word about the client counts.")
+    .about("Addresses, networks or names of proxies that are trusted to name the client.")
     .repeats(),
     Spec::set(
         "real_ip_header",
@@ -103,7 +103,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("off")
-    .about("Looks past trusted addresses in the field, from its end."),
+    .about("Skips trusted addresses in the field, from its end."),
 ];
 
 fn lookup(name: &str) -> Option<Vec<Network>> {
@@ -116,7 +116,7 @@ fn lookup(name: &str) -> Option<Vec<Network>> {
     Some(networks.map(|(network, _)| network).collect())
 }
 
-/// Puts the client's own address in the place of the proxy's.
+/// Replaces the proxy's address by the client's own.
 pub(crate) fn apply(request: &mut Request) {
     if !request.settings().uses::<Settings>() {
         return;

@@ -1,4 +1,4 @@
-//! nginx's `ngx_http_referer_module`: from which pages a request may come.
+//! nginx's `ngx_http_referer_module`: checks `Referer`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
+use crate::modules::variables::{Evaluate, write};
 use crate::pattern::Pattern;
 use crate::request::Request;
-use crate::vars::{Evaluate, write};
 
-/// Longest host of a referer that is looked at, in bytes (nginx's own bound).
+/// Longest host of a referer that is compared, in bytes (nginx's own bound).
 const LONGEST_HOST: usize = 256;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings(Option<Arc<Referers>>);
 
-/// A name, and the beginning of the paths it is for.
+/// A name, and a prefix of the path.
 type Named = (Box<[u8]>, Box<[u8]>);
 
 /// `valid_referers`.
@@ -26,7 +26,7 @@ struct Referers {
     none: bool,
     blocked: bool,
     server_names: bool,
-    /// Names, each with the beginning of the paths it is for.
+    /// Names, each with a prefix of the path.
     exact: HashMap<Box<[u8]>, Box<[u8]>>,
     /// `.example.com` of `*.example.com`, the longest first.
     suffixes: Vec<Named>,
@@ -124,7 +124,7 @@ impl Referers {
         self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty()
     }
 
-    /// The paths a host is named with.
+    /// The path prefix configured for a host.
     fn find(&self, host: &[u8]) -> Option<&[u8]> {
         let exact = self.exact.get(host);
         let suffix = || {
@@ -173,7 +173,7 @@ fn push(list: &mut Vec<Named>, name: Box<[u8]>, path: Box<[u8]>) -> bool {
     true
 }
 
-/// Host and path of a referer that could be an address.
+/// Host and path of a referer that is a URL.
 fn behind_scheme(value: &[u8]) -> Option<&[u8]> {
     const SHORTEST: usize = "http://i.ru".len();
     if value.len() < SHORTEST {
@@ -187,7 +187,7 @@ fn behind_scheme(value: &[u8]) -> Option<&[u8]> {
         })
 }
 
-/// Whether the request's server is called so.
+/// Whether this is a name of the request's server.
 fn names_server(request: &Request, host: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(host) else {
         return false;
@@ -198,7 +198,7 @@ fn names_server(request: &Request, host: &[u8]) -> bool {
 }
 
 impl Settings {
-    /// What is wrong with the lines as a whole; nginx names no line for it.
+    /// A problem of all lines together, for which nginx reports no line.
     pub(crate) fn check(&self) -> Option<Problem> {
         let own = self.0.as_ref()?;
         let pointless = (own.none || own.blocked) && own.is_empty() && !own.server_names;

@@ -1,13 +1,13 @@
-//! Variables of nginx's core module that need more than a look at the request.
+//! Variables of nginx's core module that are not fields of the request.
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::modules::variables::known::append;
+use crate::modules::variables::{Evaluate, write};
 use crate::net::tcp_info;
 use crate::net::tcp_info::TcpInfo;
 use crate::request::Request;
 use crate::time::cached_time;
-use crate::vars::known::append;
-use crate::vars::{Evaluate, write};
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     ("binary_remote_addr", |request, out| {
@@ -37,7 +37,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         let id = request.id.get_or_init(|| {
             let mut bytes = [0; 16];
             let provider = rustls::crypto::aws_lc_rs::default_provider();
-            // Without randomness there is no TLS either.
+            // Without random bytes there is no TLS either.
             let _ = provider.secure_random.fill(&mut bytes);
             u128::from_be_bytes(bytes)
         });
@@ -57,7 +57,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
     }),
 ];
 
-/// A figure of the client's connection.
+/// A value of the client connection's `tcp_info`.
 fn tcp_info(request: &Request, figure: fn(TcpInfo) -> u32, out: &mut Vec<u8>) -> bool {
     let connection = &request.connection;
     if connection.is_unix {

@@ -1,5 +1,4 @@
-//! `resolver` of nginx's core module: who is asked for names that only a
-//! request knows.
+//! `resolver` of nginx's core module: name servers for names that are resolved at run time.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -41,7 +40,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().resolver = Some(Arc::new(resolver));
         Ok(())
     })
-    .differs(differs::always, "where one name server fails the next one is asked", "more-than-one-answer-from-name-servers")
+    .differs(differs::always, "if one name server fails, the next one is queried", "more-than-one-answer-from-name-servers")
     .about("Name servers for names in `proxy_pass` that come from variables, and for `server … resolve`; `valid=`, `ipv4=off`, `ipv6=off`."),
     Spec::set("resolver_timeout", PLACES, (1, 1), |scope, directive| {
         let word = arguments::first(directive);

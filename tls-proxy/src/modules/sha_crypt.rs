@@ -4,7 +4,7 @@
 
 use aws_lc_rs::digest::{Algorithm, Context, Digest, SHA256, SHA512};
 
-/// One of the two forms.
+/// One of the two schemes.
 struct Form {
     magic: &'static str,
     algorithm: &'static Algorithm,
@@ -61,11 +61,11 @@ const SHA512_FORM: Form = Form {
     last: &[63],
 };
 
-/// The longest salt, bytes; what is longer is cut.
+/// The longest salt, bytes; a longer one is truncated.
 const SALT: usize = 16;
 const DEFAULT_ROUNDS: u32 = 5000;
 
-/// Hashes `password` as `stored` was; none where `stored` is of neither form.
+/// Hashes `password` with the scheme and salt of `stored`; `None` if it is neither scheme.
 pub(super) fn hash(password: &[u8], stored: &str) -> Option<String> {
     let forms = [SHA256_FORM, SHA512_FORM];
     let form = forms.iter().find(|form| stored.starts_with(form.magic))?;
@@ -168,7 +168,7 @@ mod tests {
                 "a password that is longer than one block of sixty-four bytes, really it is",
                 "$6$rounds=1500$saltsaltsaltsalt$cBddtcJmeL03HbpHVfP5Ec.ynDa0t4cXJtbEk5YXdKCVqTVQycnUmo0zflc4uzgwIZFemP.3S/V1Nz0iG.qHq.",
             ),
-            // One of the specification's own.
+            // A test vector of the specification.
             (
                 "Hello world!",
                 "$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA",

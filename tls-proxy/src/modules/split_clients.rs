@@ -1,12 +1,12 @@
-//! nginx's `ngx_http_split_clients_module`: a variable that takes its values
-//! in given shares.
+//! nginx's `ngx_http_split_clients_module`: a variable that takes its values with given
+//! percentages.
 
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
+use crate::modules::variables::{self, Computed};
 use crate::request::Request;
 use crate::variables::template::Template;
-use crate::vars::{self, Computed};
 
 /// One `split_clients`.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::new(
     (2, 2),
     Effect::Block(define),
 )
-.about("Makes a variable that takes its values in given shares of another one's hash.")
+.about("Defines a variable that takes its values with given percentages, by a hash of another one.")
 .repeats()];
 
 fn define(
@@ -35,7 +35,7 @@ fn define(
     let name = variable_name(&directive.args[1])?;
     let (mut shares, mut sum) = (Vec::new(), 0);
     for line in lines {
-        // nginx does not look at further words.
+        // nginx ignores further words.
         let [value, ..] = &line.args[..] else {
             let message = "invalid number of the \"split_clients\" parameters";
             return Err(Problem::emerg(&line.name.at, message));
@@ -64,7 +64,7 @@ fn define(
         shares.push((u32::try_from(end).ok(), value));
     }
     let split = Split { key, shares };
-    vars::define(variables, name, &directive.args[1].at, split)
+    variables::define(variables, name, &directive.args[1].at, split)
 }
 
 /// All shares together, in hundredths of a percent.

@@ -1,5 +1,4 @@
-//! nginx's `ngx_http_ssl_module`: what the configuration says of TLS. What it
-//! does with a connection stands in `tls/`.
+//! nginx's `ngx_http_ssl_module`: the directives of TLS. `tls/` carries them out.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -79,13 +78,13 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("TLSv1.2 TLSv1.3")
-    .about("Versions of TLS; older ones than 1.2 are never spoken."),
+    .about("Versions of TLS; never older than 1.2."),
     Spec::set("ssl_ciphers", HTTP_SERVER, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().ciphers = Some(arguments::first(directive).text.as_str().into());
         Ok(())
     })
     .default("HIGH:!aNULL:!MD5")
-    .about("Cipher suites of TLS 1.2, in OpenSSL's words; the ones known here are kept."),
+    .about("Cipher suites of TLS 1.2, by OpenSSL's names; unknown ones are ignored."),
     Spec::set("ssl_ecdh_curve", HTTP_SERVER, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().curves = Some(arguments::first(directive).text.as_str().into());
         Ok(())
@@ -178,8 +177,8 @@ impl File {
         Self::fixed(draft.paths.in_conf(&word.text), word.at.clone())
     }
 
-    /// A certificate or key, whose name may have variables. With nginx it need not be a
-    /// file.
+    /// A certificate or key, whose name may have variables. In nginx it may also be something other
+    /// than a file.
     pub(super) fn parse_named(
         directive: &Directive,
         draft: &mut crate::config::draft::ConfigDraft,
@@ -198,7 +197,7 @@ impl File {
         Ok(file)
     }
 
-    /// A file that must be there when the line is read.
+    /// A file that must exist when the line is read.
     pub(super) fn parse_readable(
         directive: &Directive,
         draft: &mut crate::config::draft::ConfigDraft,
@@ -215,8 +214,7 @@ impl File {
     }
 }
 
-/// Where a certificate or key is whose name may have variables; none where their value
-/// is empty.
+/// The path of a certificate or key whose name may have variables; `None` if it is empty.
 pub(crate) fn path_of(file: &File, request: &Request) -> Option<PathBuf> {
     let Some(name) = file.name else {
         return Some(file.path.clone());
@@ -226,7 +224,7 @@ pub(crate) fn path_of(file: &File, request: &Request) -> Option<PathBuf> {
     (!value.is_empty()).then_some(path)
 }
 
-/// Whether a file's name has the name in it that the client asks for.
+/// Whether a file's name contains the name of SNI.
 fn names_server(directive: &Directive) -> bool {
     let mut words = directive.args.iter();
     words.any(|word| differs::uses(word, "ssl_server_name"))
@@ -288,7 +286,7 @@ pub(super) fn certificate_cache(
     Ok(Some(cache))
 }
 
-/// Adds to a list that is inherited as a whole.
+/// Adds to a list that is inherited as a whole or not at all.
 pub(super) fn add_file(own: &mut Arc<[File]>, file: File, first_here: bool) {
     let inherited = if first_here { &[] } else { &own[..] };
     *own = inherited.iter().cloned().chain([file]).collect();

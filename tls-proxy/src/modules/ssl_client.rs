@@ -1,5 +1,5 @@
-//! The part of `ngx_http_ssl_module` that asks clients for certificates. What
-//! is made of them stands in `tls/client_auth.rs` and `tls/trust.rs`.
+//! The part of `ngx_http_ssl_module` about client certificates. `tls/client_auth.rs` and
+//! `tls/trust.rs` verify them.
 
 use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, Spec};
@@ -50,20 +50,20 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     )
     .differs(
         differs::not_off,
-        "some certificates are judged otherwise than by OpenSSL",
+        "some certificates are verified otherwise than by OpenSSL",
         "client-certificates",
     )
     .default("off")
-    .about("Asks clients for certificates; what is missing or wrong is answered with 400."),
+    .about("Asks clients for certificates; a missing or invalid one gets 400."),
     file!(
         "ssl_client_certificate",
         authorities,
-        "Authorities of clients' certificates (PEM); clients are told their names."
+        "Authorities of clients' certificates (PEM); their names are sent to clients."
     ),
     file!(
         "ssl_trusted_certificate",
         trusted,
-        "Authorities of clients' certificates (PEM) that clients are not told of."
+        "Authorities of clients' certificates (PEM) whose names are not sent to clients."
     ),
     Spec::set(
         "ssl_verify_depth",
@@ -75,7 +75,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("1")
-    .about("Most certificates between a client's and its authority's."),
+    .about("Most intermediate certificates between a client's and its authority's."),
     file!(
         "ssl_crl",
         crl,
@@ -122,8 +122,8 @@ fn check_ocsp_cache(directive: &Directive) -> Result<(), Problem> {
     Err(Problem::emerg(&word.at, message).with_help("write `off` or `shared:name:10m`"))
 }
 
-/// A server that asks for certificates is reached by the name that the
-/// handshake was for, since another server's handshake asks for others.
+/// A server that asks for certificates accepts only requests for the name of the handshake, since
+/// another server's handshake may ask for other certificates.
 pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     let connection = &request.connection;
     let named = connection
@@ -144,8 +144,8 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     Err(Refusal::closing(421))
 }
 
-/// Whether the client may go on to the server its request has chosen: nginx
-/// answers here, not in the handshake.
+/// Whether the client's certificate suffices for the server of its request: nginx rejects here, not
+/// in the handshake.
 pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
     let Some(tls) = &request.connection.tls else {
         return Ok(());

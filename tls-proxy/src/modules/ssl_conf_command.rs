@@ -1,5 +1,4 @@
-//! `ssl_conf_command`: OpenSSL's own settings, as far as they mean something
-//! here.
+//! `ssl_conf_command`: OpenSSL's own settings, as far as they have a meaning here.
 
 use crate::conf::{Directive, Problem, Word};
 use crate::config::draft::Paths;
@@ -7,8 +6,7 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::modules::ssl;
 use crate::tls::settings::{File, ServerSettings};
 
-/// Options of OpenSSL that ask for what is always so here, or that change
-/// nothing that a peer could see.
+/// Options of OpenSSL that are always on here, or that no peer can observe.
 const HARMLESS: [&str; 14] = [
     "-UnsafeLegacyRenegotiation",
     "-UnsafeLegacyServerConnect",
@@ -34,7 +32,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 )
 .about(
     "`Ciphersuites`, `CipherString`, `Curves`, `Groups`, `MinProtocol`, `MaxProtocol`, \
-     `Certificate` with `PrivateKey`, and `Options` that are always so here; any other command is refused.",
+     `Certificate` with `PrivateKey`, and `Options` that are always on here; any other command is rejected.",
 )
 .repeats()];
 

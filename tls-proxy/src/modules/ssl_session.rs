@@ -1,5 +1,5 @@
-//! The part of `ngx_http_ssl_module` about resuming sessions. What is made of
-//! it stands in `tls/sessions.rs` and `tls/tickets.rs`.
+//! The part of `ngx_http_ssl_module` about resuming sessions; see `tls/sessions.rs` and
+//! `tls/tickets.rs`.
 
 use super::ssl::add_file;
 use crate::conf::{Directive, Problem, did_you_mean, units};
@@ -40,7 +40,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
-    .about("Keys of tickets, 48 or 80 bytes; the first seals. Without it a random one is used.")
+    .about("Keys of tickets, 48 or 80 bytes; the first encrypts. Without it a random one is used.")
     .repeats(),
     Spec::set(
         "ssl_session_cache",
@@ -108,7 +108,7 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
     Ok(cache)
 }
 
-/// A cache of nobody else's; the name cannot be written.
+/// A cache that is not shared; no configuration can write its name.
 fn built_in(sessions: usize) -> Cache {
     Cache {
         name: ":".into(),

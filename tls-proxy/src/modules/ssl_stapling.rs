@@ -1,5 +1,4 @@
-//! The part of `ngx_http_ssl_module` about OCSP stapling. The file is read in
-//! `tls/stapling.rs`.
+//! The part of `ngx_http_ssl_module` about OCSP stapling. `tls/stapling.rs` reads the file.
 
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
@@ -19,7 +18,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("off")
-    .about("Staples the answer in `ssl_stapling_file`; without one it warns and staples nothing."),
+    .about("Staples the OCSP response in `ssl_stapling_file`; without one it warns and staples nothing."),
     Spec::set(
         "ssl_stapling_file",
         HTTP_SERVER,
@@ -30,7 +29,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             Ok(())
         },
     )
-    .about("The OCSP answer to staple (DER)."),
+    .about("The OCSP response to staple (DER)."),
     Spec::new(
         "ssl_stapling_responder",
         HTTP_SERVER,

@@ -1,8 +1,8 @@
 //! nginx's `ngx_http_static_module` and `ngx_http_index_module`: files below
 //! `root` or behind `alias`.
 //!
-//! A request's path is normalised before it comes here, so no `..` is in it;
-//! links are followed, as nginx does (`disable_symlinks off`).
+//! A request's path is normalised before it comes here, so it has no `..`; symbolic links are
+//! followed, as in nginx (`disable_symlinks off`).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -97,7 +97,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("index.html")
-    .about("Files that stand for a folder, the first that is there.")
+    .about("Index files of a folder; the first that exists is used.")
     .repeats(),
     Spec::set("etag", ALL, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().etag = arguments::flag(directive)?;
@@ -110,7 +110,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("on")
-    .about("Missing files stand in the error log."),
+    .about("Missing files are logged in the error log."),
     Spec::new("open_file_cache", ALL, (1, 2), CACHE)
         .differs(differs::not_off, "", "directives-without-effect")
         .takes(Value::Cache(&[
@@ -155,17 +155,17 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         }),
     )
     .default("off")
-    .about("Only `off`: links are followed; a mounted ConfigMap is made of them."),
+    .about("Only `off`: symbolic links are followed; a mounted ConfigMap consists of them."),
 ];
 
-/// What became of a request for a file.
+/// The result of a request for a file.
 pub(crate) enum Served {
     Result(ContentResult),
-    /// It is a folder without an index file, which is listed (`autoindex`).
+    /// A folder without an index file, to be listed (`autoindex`).
     Folder(PathBuf),
 }
 
-/// Answers a request with a file.
+/// Responds with a file.
 pub(crate) fn serve(request: &mut Request) -> Served {
     let method = &request.head.method[..];
     if !matches!(method, b"GET" | b"HEAD" | b"POST") {
@@ -198,7 +198,7 @@ fn serve_file(request: &mut Request) -> ContentResult {
         }
         Ok(_) if method == b"POST" => ContentResult::refuse(405),
         Ok((file, meta)) => {
-            let mut response = answer(request, file, &meta);
+            let mut response = file_response(request, file, &meta);
             if is_packed {
                 let encoding = (
                     Bytes::from_static(b"Content-Encoding"),
@@ -213,7 +213,7 @@ fn serve_file(request: &mut Request) -> ContentResult {
     }
 }
 
-/// Opens without waiting for the other end of a pipe.
+/// Opens without blocking on a pipe.
 pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new()
@@ -224,7 +224,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
+fn file_response(request: &Request, file: File, meta: &Metadata) -> Response {
     let modified = u64::try_from(meta.mtime()).unwrap_or_default();
     let etag = request.settings().of::<Settings>().etag;
     let etag = etag.then(|| Bytes::from(format!("\"{modified:x}-{:x}\"", meta.len())));
@@ -237,7 +237,7 @@ fn answer(request: &Request, file: File, meta: &Metadata) -> Response {
     response.reading_body()
 }
 
-/// A folder asked for without its slash.
+/// Redirects a folder without its slash.
 fn to_folder(request: &Request) -> Response {
     let mut address = Vec::with_capacity(request.path.len() + 1);
     escape_path(&request.path, &mut address);
@@ -249,7 +249,7 @@ fn to_folder(request: &Request) -> Response {
     Response::redirect(301, address.into(), request.settings().core.server_tokens)
 }
 
-/// What the file system says, as a status and a line in the error log.
+/// The status for an error of the file system, which is logged.
 pub(super) fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refusal {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
     let (status, level) = match error.kind() {
@@ -269,7 +269,7 @@ pub(super) fn refuse(request: &Request, call: &str, path: &Path, error: &io::Err
     Refusal::new(status)
 }
 
-/// A folder: the first index file that is there is where the request goes on.
+/// A folder: an internal redirect to the first index file that exists.
 fn open_index(request: &mut Request) -> Served {
     let folder = document_root::file(request);
     let config = request.config.clone();

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, Spec};
 use crate::metrics::{Sums, sums};
+use crate::modules::variables::Evaluate;
+use crate::modules::variables::known::append;
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
 use crate::request::response::Response;
-use crate::vars::Evaluate;
-use crate::vars::known::append;
 
 /// What the module keeps for each block; not inherited.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about("Answers with counts of connections and requests.")
+.about("Responds with counts of connections and requests.")
 .repeats()];
 
 /// The page.

@@ -1,5 +1,4 @@
-//! nginx's `ngx_http_sub_filter_module`: texts that are replaced in a
-//! response's body on its way.
+//! nginx's `ngx_http_sub_filter_module`: replaces texts in a response's body.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +23,7 @@ const MOST: usize = 255;
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `sub_filter`, in order; none where nothing is replaced.
+    /// `sub_filter`, in order; `None` if there are none.
     pairs: Option<Arc<Pairs>>,
     once: bool,
     types: ContentTypes,
@@ -46,7 +45,7 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 struct Pairs {
     list: Vec<Pair>,
-    /// What is searched for; none where that depends on the request.
+    /// What is searched for; `None` if that depends on the request.
     search: Option<Arc<Search>>,
 }
 
@@ -55,7 +54,7 @@ struct Pairs {
 struct Pair {
     text: Template,
     replacement: Template,
-    /// The same, where it depends on no request.
+    /// The same, if it has no variables.
     fixed: Option<Bytes>,
 }
 
@@ -68,7 +67,7 @@ impl ModuleSettings for Settings {
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("sub_filter", Contexts::ALL, (2, 2), add_pair)
         .about(
-            "Replaces a text in bodies, in either case, with another one; both may have variables.",
+            "Replaces a text in bodies, ignoring case, with another one; both may have variables.",
         )
         .repeats(),
     Spec::set(
@@ -109,7 +108,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("off")
-    .about("Keeps `Last-Modified`, and `ETag` as a weak one; else both are taken away."),
+    .about("Keeps `Last-Modified`, and `ETag` as a weak one; else both are removed."),
 ];
 
 fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -140,8 +139,7 @@ fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     Ok(())
 }
 
-/// Has the texts replaced in a body of the right type, whose length and
-/// validators are then not those it was sent with.
+/// Has the texts replaced in a body of the right type; its length and validators no longer apply.
 pub(crate) fn apply(
     settings: &Settings,
     request: &mut Request,
@@ -167,8 +165,8 @@ pub(crate) fn apply(
     let Some((search, replacements, computed)) = pairs.compute(request) else {
         return Ok(());
     };
-    // Up to the longest text may be held between two pieces, and values of variables are of the
-    // request's making. No page can say that they do not fit: it would be searched, too.
+    // Up to the longest text may be held between two pieces, and clients choose the values of
+    // variables. An error page is impossible if they do not fit: it would be searched, too.
     let held = (computed + 2 * search.longest()) as u64;
     if held > SMALL_BODY && !request.try_reserve(held) {
         return Err(Refusal::silent(503));
@@ -207,8 +205,8 @@ impl Pair {
 }
 
 impl Pairs {
-    /// What is searched for in the request's response, what replaces each, and how many bytes of
-    /// that are the request's own; none where there is nothing to search for.
+    /// What is searched for in the response, what replaces each, and the bytes of that which were
+    /// computed for the request; `None` if there is nothing to search for.
     fn compute(&self, request: &Request) -> Option<(Arc<Search>, Box<[Bytes]>, usize)> {
         let mut computed = 0;
         let value = |pair: &Pair| {
@@ -233,29 +231,28 @@ impl Pairs {
     }
 }
 
-/// A body in which texts are replaced. What cannot be the beginning of one of
-/// them goes out at once.
+/// A body in which texts are replaced. What cannot be the beginning of one of them is passed on at
+/// once.
 struct Substitution {
     inner: Content,
     search: Arc<Search>,
     replacements: Box<[Bytes]>,
-    /// Which texts are not looked for any more (`sub_filter_once`).
+    /// Which texts are no longer searched for (`sub_filter_once`).
     replaced: Box<[bool]>,
-    /// How many are still looked for; none where each may come again.
+    /// How many are still searched for; `None` without `sub_filter_once`.
     left: Option<usize>,
-    /// Bytes that may be the beginning of a text that goes on in the next
-    /// piece.
+    /// Bytes that may be the beginning of a text that continues in the next piece.
     held: Vec<u8>,
-    /// What follows them and has not been looked at.
+    /// What follows them and has not been searched.
     data: Bytes,
-    /// What replaces the text that stood before `data`.
+    /// The replacement of the text that was before `data`.
     next: Option<Bytes>,
-    /// What the body ends with, once it has.
+    /// The end of the body, once it was reached.
     end: Option<Next>,
 }
 
 impl Substitution {
-    /// The next bytes that go out; none where it takes more to know.
+    /// The next bytes to pass on; `None` if more input is needed.
     fn advance(&mut self) -> Option<Bytes> {
         loop {
             if let Some(text) = self.next.take().filter(|text| !text.is_empty()) {
@@ -291,7 +288,7 @@ impl Substitution {
         }
     }
 
-    /// The first bytes of what has come. While something is held, they are of that.
+    /// Takes the first bytes of the input, of the held ones while there are any.
     fn take(&mut self, size: usize) -> Bytes {
         if self.held.is_empty() {
             return self.data.split_to(size);
@@ -319,8 +316,8 @@ impl Source for Substitution {
             match ready!(self.inner.poll_frame(cx)) {
                 Some(Ok(Frame::Data(data))) => self.data = data,
                 Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
-                // What is held is no text that is replaced, be it one that is another's beginning:
-                // nginx looks at it no more.
+                // What is held at the end is passed on unreplaced, even if it is a text that
+                // another one begins with: nginx does not search it again.
                 end if !self.held.is_empty() => {
                     self.end = Some(end);
                     let held = std::mem::take(&mut self.held);

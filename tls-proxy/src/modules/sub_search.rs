@@ -1,6 +1,5 @@
-//! Finding one of several texts in a body that comes in pieces, in either
-//! case: the first place where one of them stands, and of those that stand
-//! there the first that is listed, as nginx does.
+//! Finds one of several texts in a body that comes in pieces, ignoring case: the first position of
+//! any of them, and of those at the same position the first in the list, as nginx does.
 
 use bytes::Bytes;
 
@@ -11,24 +10,24 @@ pub(super) struct Search {
     texts: Box<[Bytes]>,
     shortest: usize,
     longest: usize,
-    /// How far the search may go on from a place where a byte stands that is
-    /// `shortest` - 1 behind it; 0 where a text may begin there.
+    /// By the byte at `shortest` - 1 from a position: how far the search may skip; 0 if a text may
+    /// begin there.
     skips: Box<[u8; 256]>,
 }
 
-/// Where a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchResult {
-    /// A text stands there.
+    /// A text was found.
     Whole { start: usize, which: usize },
-    /// What is left may be the beginning of a text.
+    /// From here on, the rest may be the beginning of a text.
     Beginning(usize),
-    /// Nothing before this place.
+    /// No text begins before this position.
     Nothing(usize),
 }
 
 impl SearchResult {
-    /// How many bytes in front of it are no part of anything.
+    /// How many bytes before it belong to no text.
     pub(super) fn start(self) -> usize {
         match self {
             Self::Whole { start, .. } | Self::Beginning(start) | Self::Nothing(start) => start,
@@ -36,7 +35,7 @@ impl SearchResult {
     }
 }
 
-/// How a text and a place compare.
+/// How a text compares with the bytes at a position.
 enum Match {
     Whole,
     Beginning,
@@ -76,9 +75,8 @@ impl Search {
         self.texts[which].len()
     }
 
-    /// The first text in `held` and `data` behind it, but for those that are
-    /// passed over. While there is something in `held`, only texts that begin in it
-    /// are looked for.
+    /// The first text in `held` followed by `data`, but for those that `passed` marks. While `held`
+    /// is not empty, only texts that begin in it are searched for.
     pub(super) fn find(&self, held: &[u8], data: &[u8], passed: &[bool]) -> SearchResult {
         if held.is_empty() {
             return self.scan(data.len(), data.len(), passed, |at| data[at]);
@@ -123,7 +121,7 @@ impl Search {
     }
 }
 
-/// Compares a text with what stands at a place, `length` bytes up to the end.
+/// Compares a text with the bytes at a position, `length` bytes before the end.
 fn compare(text: &[u8], length: usize, at: impl Fn(usize) -> u8) -> Match {
     let known = text.len().min(length);
     let is_same = |(offset, byte): (usize, &u8)| at(offset).to_ascii_lowercase() == *byte;
@@ -159,7 +157,7 @@ mod tests {
         assert_eq!(find(&["a"], ""), SearchResult::Nothing(0));
     }
 
-    /// All places where a text could stand are looked at, however far apart.
+    /// No position is skipped wrongly, whatever the lengths of the texts.
     #[test]
     fn what_is_skipped_holds_nothing() {
         let texts = ["aab", "baa", "abab"];

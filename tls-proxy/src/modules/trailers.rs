@@ -1,4 +1,4 @@
-//! `add_trailer` of nginx's headers module: fields behind an answer's body.
+//! `add_trailer` of nginx's headers module: trailer fields of responses.
 
 use bytes::Bytes;
 
@@ -39,16 +39,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about("Adds a field behind the body; its value is that of the moment the body has ended.")
+.about("Adds a trailer field; its value is computed at the end of the body.")
 .repeats(),
 Spec::set("add_trailer_inherit", Contexts::ALL.or(Contexts::IF), (1, 1), |scope, directive| {
     scope.settings.of_mut::<Settings>().set_mode(directive)
 })
 .default("on")
-.about("Whether the outer block's trailers are added: where there are no own ones, never (`off`), or besides them (`merge`)."),
+.about("Whether the outer block's trailers are inherited: without own ones (`on`), never (`off`), or in addition to them (`merge`)."),
 ];
 
-/// Has trailers follow the body, which is then sent in chunks.
+/// Announces trailers, so that the body is sent in chunks.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let trailers = request.settings().of::<Settings>();
     let regular = response.is_regular();
@@ -60,7 +60,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
         return;
     }
     request.own_trailers = Some(regular);
-    // HTTP/1 has trailers only behind chunks.
+    // HTTP/1 has trailers only after chunks.
     if request.head.version < Version::Http2 {
         response.length = None;
     }
@@ -70,12 +70,12 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     }
 }
 
-/// The lines behind a body that has ended: those that an upstream sent, and then this
-/// server's own, whose values are of this moment.
+/// The trailer fields at the end of a body: the upstream's, then this server's own, whose values
+/// are computed now.
 pub(crate) fn at_end(
     request: &mut Request,
     upstreams: Bytes,
-    answer: Option<&mut dyn UpstreamBody>,
+    upstream: Option<&mut dyn UpstreamBody>,
 ) -> Bytes {
     let Some(regular) = request.own_trailers else {
         if !upstreams.is_empty() {
@@ -83,8 +83,8 @@ pub(crate) fn at_end(
         }
         return upstreams;
     };
-    if let Some(answer) = answer {
-        answer.note_end(request);
+    if let Some(upstream) = upstream {
+        upstream.note_end(request);
     }
     request.outcome.trailers = upstreams.to_vec();
     let config = request.config.clone();

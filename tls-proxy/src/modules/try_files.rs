@@ -1,5 +1,4 @@
-//! nginx's `ngx_http_try_files_module`: the first file that is there, or what
-//! stands last.
+//! nginx's `ngx_http_try_files_module`: the first file that exists, or the last argument.
 
 use std::sync::Arc;
 
@@ -30,12 +29,12 @@ impl ModuleSettings for Settings {
 /// One `try_files`.
 #[derive(Debug)]
 pub(crate) struct TryFiles {
-    /// Each with whether it is a folder.
+    /// Each with whether it must be a folder.
     files: Vec<(Template, bool)>,
     last: Last,
 }
 
-/// What stands last.
+/// The last argument.
 #[derive(Debug)]
 enum Last {
     Status(u16),
@@ -52,7 +51,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
         Ok(())
     },
 )
-.about("Serves the first file or folder (`…/`) that is there; else the last: a path, `@name`, `=code`.")];
+.about("Serves the first file or folder (`…/`) that exists; else the last argument: a path, `@name`, `=code`.")];
 
 fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Problem> {
     let variables = &mut scope.draft.variables;
@@ -84,7 +83,7 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
 }
 
 impl TryFiles {
-    /// Finds the file; `None` where the location goes on with it.
+    /// Finds the file; `None` if the location continues with it.
     pub(crate) fn run(&self, request: &mut Request) -> Option<ContentResult> {
         let documents = &request.settings().of::<static_files::Settings>().documents;
         let replaced = documents.replaced();
@@ -103,9 +102,9 @@ impl TryFiles {
             if !found.is_ok_and(|meta| meta.is_dir() == *folder) {
                 continue;
             }
-            // For a folder behind the alias nginx leaves the path as it is.
+            // For a folder below a whole-name alias nginx leaves the path as it is.
             if !(whole && *folder) {
-                // An upstream still gets what the client asked for, as in nginx.
+                // As in nginx, an upstream still gets the path of the client.
                 request.path = path.into();
                 request.behind_alias = whole;
             }

@@ -1,5 +1,5 @@
-//! `types` and `default_type` of nginx's core module: the content type of what
-//! this server answers itself, by the ending of its path.
+//! `types` and `default_type` of nginx's core module: the content type of this server's own
+//! responses, by the file extension.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::request::Request;
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `types`, by ending in lower case.
+    /// `types`, by extension in lower case.
     types: Arc<HashMap<Box<[u8]>, Bytes>>,
     /// `default_type`.
     default: Bytes,
@@ -44,7 +44,7 @@ impl ModuleSettings for Settings {}
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::new("types", Contexts::ALL, (0, 0), Effect::Block(define))
         .default("text/html html; image/gif gif; image/jpeg jpg")
-        .about("Content types by the path's ending, for files and `return`.")
+        .about("Content types by file extension, for files and `return`.")
         .repeats(),
     Spec::set("default_type", Contexts::ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
@@ -52,7 +52,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("text/plain")
-    .about("Content type where no ending is known."),
+    .about("Content type for unknown extensions."),
     Spec::new("types_hash_max_size", Contexts::ALL, (1, 1), HASH).takes(Value::Number),
     Spec::new("types_hash_bucket_size", Contexts::ALL, (1, 1), HASH).takes(Value::Number),
 ];
@@ -82,15 +82,14 @@ fn define(scope: &mut Scope<'_>, _: &Directive, children: &[Directive]) -> Resul
     Ok(())
 }
 
-/// The ending of a path: what follows the last dot of its last part.
+/// The extension of a path: what follows the last dot of its last segment.
 fn ending(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|byte| *byte == b'/').next()?;
     let dot = memchr::memrchr(b'.', name).filter(|dot| *dot > 0)?;
     Some(&name[dot + 1..]).filter(|ending| !ending.is_empty())
 }
 
-/// The content type of this server's own answer to the request; none with
-/// `default_type ""`.
+/// The content type of this server's own response; `None` with `default_type ""`.
 pub(crate) fn of(request: &Request) -> Option<Bytes> {
     let settings = request.settings().of::<Settings>();
     let known = ending(&request.path)

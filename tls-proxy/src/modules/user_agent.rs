@@ -1,12 +1,12 @@
-//! `keepalive_disable`, `msie_padding` and what else of nginx's core module
-//! goes by the browser.
+//! `keepalive_disable`, `msie_padding` and whatever else in nginx's core module depends on the
+//! browser.
 
 use crate::conf::Problem;
 use crate::config::core::NoKeepalive;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::user_agent;
-use crate::vars::{Evaluate, write};
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -34,7 +34,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("msie6")
-    .about("Browsers whose connections are not kept: `msie6` behind a POST, `safari` on a Mac; `none`."),
+    .about(
+        "Browsers whose connections are not kept: `msie6` after a POST, `safari` on a Mac; `none`.",
+    ),
     Spec::set("msie_padding", Contexts::ALL, (1, 1), |scope, directive| {
         scope.settings.core.msie_padding = arguments::flag(directive)?;
         Ok(())

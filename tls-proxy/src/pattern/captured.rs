@@ -1,4 +1,4 @@
-//! What the groups of a request's last match have matched: `$1` to `$9`.
+//! The captured groups of a request's last match: `$1` to `$9`.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use super::Groups;
 pub(crate) struct Captured(RefCell<(Bytes, Groups)>);
 
 impl Captured {
-    /// Writes a group's text; `false` where there is no such group.
+    /// Writes a group's text; `false` if there is no such group.
     pub(crate) fn write(&self, group: usize, out: &mut Vec<u8>) -> bool {
         let own = self.0.borrow();
         let (subject, groups) = &*own;

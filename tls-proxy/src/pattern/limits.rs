@@ -1,10 +1,10 @@
-//! Bounds on a match, since its subject is a stranger's: written into the
-//! pattern, as pcre2pattern(3) has it under "Setting match resource limits".
+//! Bounds on a match, since clients choose its subject: written into the pattern, see
+//! pcre2pattern(3), "Setting match resource limits".
 
-/// PCRE2's steps of one match, some tens of milliseconds; and the memory that
-/// it may take to remember where to go back to, in KiB: a pod may have 10 MiB.
+/// Steps of PCRE2 in one match, some tens of milliseconds; and the memory for backtracking, in KiB:
+/// a pod may have 10 MiB.
 ///
-/// A limit on depth would count what the memory bounds already.
+/// The limit on memory bounds the depth, too.
 const LIMITS: &str = "(*LIMIT_MATCH=1000000)(*LIMIT_HEAP=1024)";
 
 /// A pattern with our limits in it.
@@ -39,7 +39,7 @@ fn first_setting(pattern: &str) -> Option<&str> {
 }
 
 impl Limited {
-    /// Where the pattern has, as it was written, what is at `offset` here.
+    /// The offset in the pattern as it was written.
     pub(super) fn offset_in_original(&self, offset: usize) -> usize {
         match offset.checked_sub(self.at) {
             Some(behind) => self.at + behind.saturating_sub(LIMITS.len()),

@@ -1,7 +1,7 @@
-//! Regular expressions as nginx's users write them: PCRE2 itself, over bytes,
-//! with bounds on what a stranger's subject can cost.
+//! Regular expressions as nginx's users write them: PCRE2 itself, over bytes, with bounds on what a
+//! hostile subject can cost.
 //!
-//! Without JIT: a hardened pod may have no memory that is executable.
+//! Without JIT: a hardened pod may forbid executable memory.
 
 pub(crate) mod captured;
 mod limits;
@@ -23,16 +23,16 @@ struct Inner {
     text: Box<str>,
     names: Vec<(String, usize)>,
     regex: Regex,
-    /// With the whole match.
+    /// Including the whole match.
     groups: usize,
 }
 
-/// What a match's groups cover, the whole first; empty at 0 where a group
-/// took no part. None at all where the pattern has no groups.
+/// The ranges of a match's groups, the whole match first; empty at 0 for a group that took no part.
+/// Empty if the pattern has no groups.
 pub(crate) type Groups = Vec<Range<usize>>;
 
-/// A match that PCRE2 gave up: it took more than the [limits], or the subject
-/// is no text for a pattern that begins with `(*UTF)`.
+/// PCRE2 gave up: the match exceeded the [limits], or the subject is not UTF-8 and the pattern
+/// begins with `(*UTF)`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{} ({})", .0.code(), reason(.0))]
 pub(crate) struct Error(pcre2::Error);
@@ -42,7 +42,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// PCRE2's own, in nginx's words, where it does not understand `text`.
+    /// The pattern is invalid: PCRE2's message in nginx's form.
     pub(crate) fn compile(text: &str, caseless: bool, word: &Word) -> Result<Self, Problem> {
         let limited = limits::insert(text);
         let built = RegexBuilder::new().caseless(caseless).build(&limited.text);
@@ -101,7 +101,7 @@ fn describe(error: &pcre2::Error, text: &str, at: usize) -> String {
     format!("pcre2_compile() failed: {reason} in \"{text}\"{place}")
 }
 
-/// PCRE2's own words, before which the crate says `PCRE2: error …: `.
+/// PCRE2's message, without the crate's prefix `PCRE2: error …: `.
 fn reason(error: &pcre2::Error) -> String {
     let said = error.to_string();
     said.splitn(3, ": ").last().unwrap_or_default().to_owned()

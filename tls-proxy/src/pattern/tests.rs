@@ -12,7 +12,7 @@ fn compile(text: &str) -> Result<Pattern, Problem> {
     Pattern::compile(text, false, &word)
 }
 
-/// The groups from the first on; none where nothing matches.
+/// The groups from the first on; `None` without a match.
 fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
     let pattern = compile(text).expect("valid");
     let found = pattern.groups(subject.as_bytes()).expect("bounded")?;
@@ -161,7 +161,7 @@ fn what_pcre_refuses_is_refused() {
 }
 
 #[test]
-fn a_flaw_is_told_as_nginx_tells_it() {
+fn an_error_is_reported_as_nginx_reports_it() {
     for (text, expected) in [
         ("^/(x", r#"missing closing parenthesis in "^/(x""#),
         ("a)b", r#"unmatched closing parenthesis in "a)b" at ")b""#),
@@ -178,7 +178,7 @@ fn a_flaw_is_told_as_nginx_tells_it() {
             r#"(*VERB) not recognized or malformed in "(*LIMIT_MATCH=x)" at "x)""#,
         ),
     ] {
-        let problem = compile(text).expect_err("flawed");
+        let problem = compile(text).expect_err("invalid");
         let expected = format!("pcre2_compile() failed: {expected}");
         assert_eq!(problem.message, expected, "{text}");
     }
@@ -191,7 +191,7 @@ fn a_match_cannot_run_away() {
     for (text, expected) in [
         ("^(a+)+$", "-47 (match limit exceeded)"),
         ("^(?:(a|b)+)+$", "-63 (heap limit exceeded)"),
-        // Limits of its own do not raise ours.
+        // A pattern's own limits do not raise ours.
         (
             "(*LIMIT_MATCH=4000000000)^(a+)+$",
             "-47 (match limit exceeded)",
@@ -214,7 +214,7 @@ fn a_match_cannot_take_much_memory() {
     let runaway = pattern.is_match(&[b'a'; 100_000]);
     let runaway = runaway.expect_err("too much memory");
     assert_eq!(runaway.to_string(), "-63 (heap limit exceeded)");
-    // The next one has what it needs again.
+    // The next match has its full budget again.
     assert!(pattern.is_match(&[b'a'; 1000]).expect("bounded"));
 }
 

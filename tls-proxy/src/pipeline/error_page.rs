@@ -108,7 +108,7 @@ fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
 
 /// Runs what an `error_page` names, with the status it asks for.
 async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
-    request.error_status = match page.answer {
+    request.error_status = match page.replacement {
         ErrorPageStatus::Same => sent_as(status),
         ErrorPageStatus::Fixed(code) => code,
         ErrorPageStatus::FromPage => 0,
@@ -126,7 +126,7 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
     }
     let code = match request.error_status {
         code @ (301 | 302 | 303 | 307 | 308)
-            if matches!(page.answer, ErrorPageStatus::Fixed(_)) =>
+            if matches!(page.replacement, ErrorPageStatus::Fixed(_)) =>
         {
             code
         }

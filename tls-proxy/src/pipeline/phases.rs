@@ -148,7 +148,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
             let root = config.server(request.server).root;
             request.location = root;
             match rewrites(config.location(root), request) {
-                Flow::Answer(result) => return *result,
+                Flow::Respond(result) => return *result,
                 Flow::Continue | Flow::Relocate => {}
             }
         }
@@ -162,7 +162,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
         check_length(request)?;
         let location = request.location;
         enters = match rewrites(config.location(location), request) {
-            Flow::Answer(result) => return *result,
+            Flow::Respond(result) => return *result,
             Flow::Continue => match content(request).await {
                 ContentResult::Response(result) => return result,
                 ContentResult::Relocate => true,
@@ -336,7 +336,7 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     request.location = location;
     request.behind_alias = false;
     match rewrites(config.location(location), request) {
-        Flow::Answer(result) => *result,
+        Flow::Respond(result) => *result,
         Flow::Continue => match content(request).await {
             ContentResult::Response(result) => result,
             ContentResult::Relocate => {

@@ -13,7 +13,7 @@ pub(crate) struct Matcher {
 }
 
 impl Matcher {
-    /// Compiles a pattern; its named groups are variables from now on.
+    /// Compiles a pattern and defines its named groups as variables.
     pub(crate) fn compile(
         text: &str,
         caseless: bool,
@@ -33,7 +33,7 @@ impl Matcher {
         &self.pattern
     }
 
-    /// Slots of the variables that its named groups are, each with its group.
+    /// The slots of its named groups, each with the group's number.
     pub(crate) fn named(&self) -> &[(usize, usize)] {
         &self.named
     }

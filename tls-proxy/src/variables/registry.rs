@@ -1,8 +1,8 @@
 //! Finding variables by name while the configuration is read.
 //!
-//! A configuration may use a variable before the line that makes it, as in
-//! nginx. So every name it makes gets a slot when it is first seen, and what
-//! no line made is reported at the end.
+//! A configuration may use a variable before the line that defines it, as in nginx. So every such
+//! name gets a slot when it is first seen, and variables that no line defines are reported at the
+//! end.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use super::template::{Template, Variable};
 use crate::conf::{Position, Problem, Word, did_you_mean};
 
-/// Fields of answers that nginx has variables of their own for, which cannot be made.
+/// Response fields with a variable of their own in nginx, which cannot be redefined.
 const FIXED_FIELDS: [&str; 9] = [
     "sent_http_cache_control",
     "sent_http_connection",
@@ -24,31 +24,30 @@ const FIXED_FIELDS: [&str; 9] = [
     "sent_http_transfer_encoding",
 ];
 
-/// How a variable gets its value. It is computed from a request, which a configuration
-/// knows nothing of: who defines a variable and who evaluates it agree on the type.
+/// How a variable gets its value. The value is computed from a request, a type unknown here, so
+/// whoever defines a variable and whoever evaluates it agree on the concrete type.
 pub(crate) trait VariableDefinition: Any + Debug + Send + Sync {}
 
 impl<T: Any + Debug + Send + Sync> VariableDefinition for T {}
 
 impl dyn VariableDefinition {
-    /// The definition, where it is of this type.
+    /// The definition, if it is of this type.
     pub(crate) fn downcast<T: VariableDefinition>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }
 }
 
-/// The variables of a configuration by their names: those that it makes, and those that are
-/// there without it.
+/// The variables of a configuration by name: those it defines and the built-in ones.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    /// nginx's own by their names, and by how their names begin.
+    /// Built-in variables, by name, and by prefix.
     fixed: HashMap<&'static str, &'static dyn VariableDefinition>,
     families: Vec<(&'static str, &'static dyn VariableDefinition)>,
-    /// What to do instead of using a variable of a module that is not here.
+    /// What to use instead of a variable of an unsupported module.
     instead_of: Option<fn(&str) -> Option<&'static str>>,
     slots: HashMap<String, usize>,
     made: Vec<Made>,
-    /// Names of files with variables, for what knows them by number (certificates).
+    /// File names with variables, referred to by index (certificates).
     file_names: Vec<Template>,
 }
 
@@ -60,16 +59,16 @@ pub(crate) struct Made {
     pub(crate) source: Source,
 }
 
-/// What gives a variable its value.
+/// Where a variable gets its value from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// Nothing yet.
+    /// Not defined yet.
     Unknown,
-    /// nginx itself, until a line of the configuration gives another.
+    /// Built in, until a line of the configuration redefines it.
     Known(&'static dyn VariableDefinition),
-    /// The same of one of a family, and how its name goes on.
+    /// The same for one of a family, with the rest of its name.
     Family(&'static dyn VariableDefinition, Box<[u8]>),
-    /// `set`; using it before is worth a warning.
+    /// `set`; using it before it is assigned is logged.
     Set,
     /// A named group of a regular expression.
     Captured,
@@ -78,9 +77,9 @@ pub(crate) enum Source {
 }
 
 impl Registry {
-    /// One that makes nothing yet. `fixed` are nginx's own variables by their names,
-    /// `families` those whose names begin so and go on as a configuration likes.
-    /// `instead_of` says what to do instead of using one of a module that is not here.
+    /// A registry in which nothing is defined yet. `fixed` are the built-in variables by name,
+    /// `families` those by prefix. `instead_of` says what to use instead of a variable of an
+    /// unsupported module.
     pub(crate) fn new(
         fixed: impl Iterator<Item = (&'static str, &'static dyn VariableDefinition)>,
         families: impl Iterator<Item = (&'static str, &'static dyn VariableDefinition)>,
@@ -94,7 +93,7 @@ impl Registry {
         }
     }
 
-    /// What nginx itself knows by a name that a configuration may use too.
+    /// The built-in variable of this name, if any.
     fn own(&self, name: &str) -> Source {
         if let Some(definition) = self.fixed.get(name) {
             return Source::Known(*definition);
@@ -107,7 +106,7 @@ impl Registry {
         found.unwrap_or(Source::Unknown)
     }
 
-    /// Whether nginx itself knows a variable, in lower case, without the configuration.
+    /// Whether a variable, in lower case, is built in.
     #[cfg(test)]
     pub(crate) fn knows(&self, name: &str) -> bool {
         !matches!(self.own(name), Source::Unknown) || FIXED_FIELDS.contains(&name)
@@ -121,7 +120,7 @@ impl Registry {
         self.named(name, at)
     }
 
-    /// The variable called `name`, which is no group.
+    /// The variable called `name`, which is not a numbered group.
     pub(crate) fn named(&mut self, name: &str, at: &Position) -> Variable {
         let lower = name.to_ascii_lowercase();
         match self.fixed.get(&lower[..]) {
@@ -144,7 +143,7 @@ impl Registry {
         slot
     }
 
-    /// The slot of a variable that a line of the configuration makes.
+    /// The slot of a variable that a line of the configuration defines.
     fn make(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
         let lower = name.to_ascii_lowercase();
         let fixed = self.fixed.contains_key(&lower[..]) || FIXED_FIELDS.contains(&&lower[..]);
@@ -185,19 +184,19 @@ impl Registry {
         Ok(())
     }
 
-    /// The number of a file's name that has variables.
+    /// Adds a file name with variables; returns its index.
     pub(crate) fn file_name(&mut self, word: &Word) -> Result<usize, Problem> {
         let name = Template::compile(word, self)?;
         self.file_names.push(name);
         Ok(self.file_names.len() - 1)
     }
 
-    /// The name with this number.
+    /// The file name with this index.
     pub(crate) fn named_file(&self, number: usize) -> &Template {
         &self.file_names[number]
     }
 
-    /// Variables that are used and that nothing makes.
+    /// Variables that are used and never defined.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = Problem> {
         let unknown = self
             .made
@@ -206,7 +205,7 @@ impl Registry {
         unknown.map(|made| self.unknown_one(&made.name, &made.first_use))
     }
 
-    /// A variable of a module that is not here, or a typing error.
+    /// The problem with an undefined variable: of an unsupported module, or misspelt.
     fn unknown_one(&self, name: &str, at: &Position) -> Problem {
         if let Some(instead) = self.instead_of.and_then(|instead_of| instead_of(name)) {
             let message = format!("the \"{name}\" variable is not supported");
@@ -225,13 +224,13 @@ impl Registry {
         self.made.len()
     }
 
-    /// What is known of a slot's variable.
+    /// A slot's variable.
     pub(crate) fn made(&self, slot: usize) -> &Made {
         &self.made[slot]
     }
 }
 
-/// Fixed variables that a configuration may make its own.
+/// Whether a configuration may redefine a built-in variable.
 fn is_changeable(name: &str) -> bool {
     name.starts_with("ssl_")
         || name.starts_with("proxy_protocol_tlv_")

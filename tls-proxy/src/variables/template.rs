@@ -12,8 +12,8 @@ pub(crate) enum Variable {
     Known(&'static dyn VariableDefinition),
     /// `$1` to `$9`: a group of the last regular expression that matched.
     Capture(usize),
-    /// A variable the configuration itself makes (`set`, `map`, a named
-    /// group), or may make: `$http_NAME` and its like can be set.
+    /// A variable that the configuration defines (`set`, `map`, a named group) or may define:
+    /// `$http_NAME` and the like can be set.
     User(usize),
 }
 
@@ -47,12 +47,12 @@ impl Template {
         Ok(Self(parts.into()))
     }
 
-    /// A variable alone.
+    /// A template of one variable.
     pub(crate) fn variable(variable: Variable) -> Self {
         Self([TemplatePart::Variable(variable)].into())
     }
 
-    /// The parts, for those who treat text and values differently.
+    /// The parts, for callers that treat text and values differently.
     pub(crate) fn parts(&self) -> &[TemplatePart] {
         &self.0
     }
@@ -63,7 +63,7 @@ impl Template {
         parts.any(|part| matches!(part, TemplatePart::Variable(_)))
     }
 
-    /// The string, where it has no variables.
+    /// The string, if it has no variables.
     pub(crate) fn fixed(&self) -> Option<Bytes> {
         let parts = self.0.iter().map(|part| match part {
             TemplatePart::Text(text) => Some(&text[..]),

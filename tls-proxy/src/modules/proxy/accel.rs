@@ -1,5 +1,5 @@
-//! `X-Accel-*`: what an upstream tells the proxy with fields of its answer,
-//! and `proxy_ignore_headers`, which leaves them unheard.
+//! `X-Accel-*`: what an upstream tells the proxy in fields of its response, and
+//! `proxy_ignore_headers`, which ignores them.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::message::fields::Fields;
 
-/// Fields of an upstream's answer that are not acted on.
+/// Fields of an upstream's response that are ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ignored(u16);
 
@@ -29,13 +29,13 @@ impl Ignored {
         bit.is_some_and(|bit| self.0 & (1 << bit) != 0)
     }
 
-    /// Values of a field of the proxy's own business, where they are to be heard.
-    fn heard<'a>(self, name: &'a str, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
+    /// The values of a field, unless it is ignored.
+    fn values<'a>(self, name: &'a str, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
         fields.all(name.as_bytes()).filter(move |_| !self.has(name))
     }
 }
 
-/// The fields that a line names, besides those `before` it.
+/// The fields of a line, in addition to those `before` it.
 pub(super) fn parse_ignored(
     directive: &Directive,
     before: Ignored,
@@ -58,12 +58,12 @@ pub(super) fn parse_ignored(
     Ok(own)
 }
 
-/// What an answer's fields tell the proxy.
+/// The fields of a response that are for the proxy.
 #[derive(Debug, Default)]
 pub(crate) struct AccelFields {
     /// `X-Accel-Redirect`: a path or a named location to serve instead.
     pub(crate) redirect: Option<Bytes>,
-    /// `X-Accel-Limit-Rate`: bytes in a second.
+    /// `X-Accel-Limit-Rate`: bytes per second.
     pub(crate) rate: Option<Bytes>,
     /// `X-Accel-Buffering`.
     pub(crate) buffering: Option<bool>,
@@ -71,20 +71,20 @@ pub(crate) struct AccelFields {
     pub(crate) charset: Option<Bytes>,
 }
 
-/// Reads what an answer tells the proxy.
+/// Reads the fields of a response that are for the proxy.
 pub(crate) fn read(fields: &Fields, ignored: Ignored) -> AccelFields {
     let own = |value: &[u8]| Bytes::copy_from_slice(value);
-    let first = |name| ignored.heard(name, fields).next().map(own);
-    let buffering = ignored.heard("X-Accel-Buffering", fields);
+    let first = |name| ignored.values(name, fields).next().map(own);
+    let buffering = ignored.values("X-Accel-Buffering", fields);
     AccelFields {
         redirect: first("X-Accel-Redirect"),
         rate: first("X-Accel-Limit-Rate").filter(|value| is_number(value)),
         buffering: buffering.filter_map(yes_or_no).last(),
-        charset: ignored.heard("X-Accel-Charset", fields).last().map(own),
+        charset: ignored.values("X-Accel-Charset", fields).last().map(own),
     }
 }
 
-/// Whether nginx reads a number (`ngx_atoi`): one that a signed word holds.
+/// Whether nginx reads it as a number (`ngx_atoi`): one that fits a signed word.
 fn is_number(value: &[u8]) -> bool {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<i64>().is_ok())
@@ -98,8 +98,8 @@ fn yes_or_no(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// Whether a field outlives `X-Accel-Redirect`: the client gets it with what
-/// is served instead.
+/// Whether a field survives `X-Accel-Redirect`: the client gets it with the content that is served
+/// instead.
 pub(crate) fn outlives_redirect(name: &[u8]) -> bool {
     const KEPT: [&[u8]; 5] = [
         b"accept-ranges",
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_fields_are_not_heard() {
+    fn ignored_fields_have_no_effect() {
         let pairs = [
             (&b"X-Accel-Redirect"[..], &b"/x"[..]),
             (b"X-Accel-Limit-Rate", b"10"),

@@ -1,5 +1,5 @@
-//! The body of a request on its way to an upstream: how much of it is read before the
-//! request is sent, and where the rest comes from.
+//! The body of a request to an upstream: how much of it is read before the request is sent, and
+//! where the rest comes from.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::request::response::Refusal;
 use crate::upstream::body::{self, Bounds, RequestBody};
 use crate::upstream::spooled::{After, Folder, Spooled};
 
-/// Bytes of a body that are looked at before an unbuffered request is sent.
+/// Most bytes of a body that are read before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
 
 /// What is known of the body when the request is sent: its beginning, how it
@@ -29,15 +29,14 @@ pub(super) struct Body {
     pub(super) framing: Framing,
     pub(super) begun: Bytes,
     rest: RequestBody,
-    /// All of it, where it is in a file.
+    /// All of it, if it is in a file.
     file: Option<Rc<Spooled>>,
 }
 
 impl Body {
-    /// Reads a small body whole, so that the upstream learns its length and a
-    /// failed try can be repeated (`proxy_request_buffering`,
-    /// `client_body_buffer_size`). A larger one is written to a file first, where the
-    /// configuration names a folder for it, and else goes on as it comes.
+    /// Reads a small body whole, so that the upstream learns its length and a failed try can be
+    /// repeated (`proxy_request_buffering`, `client_body_buffer_size`). A larger one is written to
+    /// a file first if the configuration names a folder for it, and else streamed.
     pub(super) async fn begin(request: &mut Request) -> Result<Self, Refusal> {
         let config = request.config.clone();
         let settings = &config.location(request.location).settings;
@@ -66,7 +65,7 @@ impl Body {
         request.reserve_upload().await;
         let mut begun = take_begun(request)?;
         let spools = buffering && files.folder.is_some();
-        // HTTP/1.0 knows no chunks: such a body is read whole, for its length.
+        // HTTP/1.0 has no chunks: such a body is read whole, for its length.
         let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
         let room = match whole && !spools {
             true => u64::MAX,
@@ -141,8 +140,8 @@ impl Body {
         self.rest.taken() <= self.begun.len() as u64
     }
 
-    /// Keeps the body for another upstream, to which an error page may lead,
-    /// or for whoever reads it off the connection.
+    /// Gives the body back to the request: an error page may lead to another upstream, or the rest
+    /// has to be read off the connection.
     pub(super) fn give_back(self, request: &mut Request, failed: bool) {
         request.begun = self.begun;
         if failed {
@@ -158,7 +157,7 @@ fn bounds(core: &core::Settings) -> Bounds {
     }
 }
 
-/// What has been read of the body already.
+/// What has already been read of the body.
 fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
     let begun = BytesMut::from(std::mem::take(&mut request.begun));
     if request.body.taken() > begun.len() as u64 {
@@ -169,7 +168,7 @@ fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
     Ok(begun)
 }
 
-/// Creates a file for the body; where that fails it is logged with `level`.
+/// Creates a file for the body; a failure is logged with `level`.
 fn create_file(request: &Request, level: Level) -> Option<Spooled> {
     let files = request.settings().of::<client_body::Settings>();
     let Some(descriptor) = request.connection.worker.admission.try_for_file() else {
@@ -183,7 +182,7 @@ fn create_file(request: &Request, level: Level) -> Option<Spooled> {
     };
     let folder = files.folder.clone();
     let folder = folder.unwrap_or_else(|| Arc::new(usual()));
-    // Only a body that is wanted as a file has a name.
+    // Only `client_body_in_file_only` needs a named file.
     let named = files.in_file.is_some();
     match Spooled::create(&folder, named, descriptor) {
         Ok(file) => {
@@ -202,7 +201,7 @@ fn create_file(request: &Request, level: Level) -> Option<Spooled> {
     }
 }
 
-/// Writes the body to a file, `begun` first.
+/// Writes the body to a file, starting with `begun`.
 async fn write_to(
     mut file: Spooled,
     request: &mut Request,
@@ -230,7 +229,7 @@ async fn write_to(
     Ok(())
 }
 
-/// Waits for the body's beginning, `room` bytes at most but for the last piece.
+/// Waits for the beginning of the body, `room` bytes at most, not counting the last piece.
 async fn read_up_to(
     request: &Request,
     body: &mut RequestBody,
@@ -239,7 +238,7 @@ async fn read_up_to(
 ) -> Result<(), body::Error> {
     let mut counted = TRANSFER;
     while (begun.len() as u64) < room && !body.is_done() {
-        // With as much again, since it is copied while it grows.
+        // Twice the size, since it is copied while it grows.
         if 2 * begun.len() as u64 >= counted
             && let Some(permit) = &request.permit
         {
@@ -255,7 +254,7 @@ async fn read_up_to(
     Ok(())
 }
 
-/// Takes what has come of the body already and waits for nothing.
+/// Takes what has arrived of the body without waiting.
 async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<(), body::Error> {
     poll_fn(|cx| {
         while !body.is_done() && begun.len() < AT_HAND {

@@ -1,6 +1,5 @@
-//! `proxy_buffers` and its like. Answers are streamed as they come, with the
-//! client's pace as the limit; what is left of the sizes is the longest head,
-//! and nginx's rules for how they fit together.
+//! `proxy_buffers` and the like. Responses are streamed at the client's pace; what remains of the
+//! sizes is the longest head, and nginx's rules for how they fit together.
 
 use crate::conf::{Directive, Position, Problem};
 use crate::config::settings::ModuleSettings;
@@ -8,10 +7,10 @@ use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
 
-/// Sizes in bytes; none is nginx's default.
+/// Sizes in bytes; `None` is nginx's default.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `proxy_buffer_size`: longest head of an answer.
+    /// `proxy_buffer_size`: longest head of a response.
     pub head: usize,
     number: usize,
     each: usize,
@@ -38,8 +37,7 @@ impl Default for Settings {
     }
 }
 
-const STREAMS: &str =
-    "Checked; answers are streamed as they come, with the client's pace as the limit.";
+const STREAMS: &str = "Checked; responses are streamed as they arrive, at the client's pace.";
 
 /// A size in [`Settings`].
 macro_rules! size {
@@ -60,7 +58,7 @@ impl ModuleSettings for Settings {}
 pub(crate) const DIRECTIVES: &[Spec] = &[
     size!("proxy_buffer_size", 1, |own, size| own.head = size)
         .default("4k")
-        .about("Largest head of an upstream's answer; beyond it 502."),
+        .about("Largest head of an upstream's response; beyond it 502."),
     Spec::set("proxy_buffers", Contexts::ALL, (2, 2), set_buffers)
         .default("8 4k")
         .about(STREAMS),
@@ -78,7 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .differs(
         differs::not_off,
         "responses are streamed and never written to files",
-        "answers-go-out-as-they-come",
+        "responses-are-streamed",
     )
     .default("1024m")
     .about(STREAMS),
@@ -101,7 +99,7 @@ fn set_buffers(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Probl
 }
 
 impl Settings {
-    /// What does not fit together; nginx looks at it at the `end` of `http`.
+    /// Checks that the sizes fit together; nginx does so at the `end` of `http`.
     pub(crate) fn check(&self, end: &Position) -> Option<Problem> {
         let at = self.at.as_ref()?;
         let largest = self.head.max(self.each);

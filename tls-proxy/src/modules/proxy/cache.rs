@@ -1,6 +1,5 @@
-//! `proxy_cache_*` and `proxy_store`: there is no cache. Lines that only
-//! matter beside one are read for their errors; what would turn it on is
-//! refused.
+//! `proxy_cache_*` and `proxy_store`: there is no cache. Directives that only adjust one are
+//! checked; those that would enable it are rejected.
 
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};

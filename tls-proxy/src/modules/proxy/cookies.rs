@@ -1,5 +1,5 @@
-//! `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: an
-//! upstream's cookies (RFC 6265, section 4.1) in the client's eyes.
+//! `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: rewrites an upstream's cookies
+//! (RFC 6265, section 4.1).
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .repeats(),
     Spec::set("proxy_cookie_flags", Contexts::ALL, (1, 4), set_flags)
         .default("off")
-        .about("Sets or takes away `Secure`, `HttpOnly` and `SameSite` of an upstream's cookies.")
+        .about("Sets or removes `Secure`, `HttpOnly` and `SameSite` of an upstream's cookies.")
         .repeats(),
 ];
 
@@ -99,7 +99,7 @@ fn parse_rule(
 
 type ParseRule = fn(&mut Scope<'_>, &Word, &Word) -> Result<CookieRule, Problem>;
 
-/// The lines so far and this one; none is `off`.
+/// The lines so far and this one; `None` is `off`.
 fn add(
     scope: &mut Scope<'_>,
     directive: &Directive,
@@ -148,7 +148,7 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     Ok(())
 }
 
-/// One `name=value` of a cookie.
+/// One attribute of a cookie, or its `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Attribute {
     name: Vec<u8>,
@@ -231,13 +231,13 @@ fn change_flags(rules: Option<&[Flags]>, request: &Request, parts: &mut Vec<Attr
     let Some(found) = found else { return false };
     let wanted = found.flags.iter().map(|flag| flag.evaluate(request));
     for flag in wanted {
-        // What is no flag is passed over, as in nginx.
+        // An unknown flag is ignored, as in nginx.
         set_flag(parts, &flag.to_ascii_lowercase());
     }
     true
 }
 
-/// Sets or takes away one flag; `false` where there is no such flag.
+/// Sets or removes one flag; `false` for an unknown one.
 fn set_flag(parts: &mut Vec<Attribute>, flag: &[u8]) -> bool {
     let (name, value): (&[u8], Option<&[u8]>) = match flag {
         b"secure" => (b"Secure", None),

@@ -116,28 +116,28 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         pass_request_headers,
         flag,
         "on",
-        "The client's own fields go upstream."
+        "The client's own fields are sent to the upstream."
     ),
     plain!(
         "proxy_pass_request_body",
         pass_request_body,
         flag,
         "on",
-        "The client's body goes upstream."
+        "The client's body is sent to the upstream."
     ),
     plain!(
         "proxy_intercept_errors",
         intercept_errors,
         flag,
         "off",
-        "`error_page` holds for the upstream's errors too."
+        "`error_page` applies to the upstream's errors, too."
     ),
     plain!(
         "proxy_ignore_client_abort",
         ignore_client_abort,
         flag,
         "off",
-        "The upstream is heard out when the client has gone."
+        "The exchange with the upstream continues when the client has closed."
     ),
     plain!(
         "proxy_next_upstream_timeout",
@@ -151,7 +151,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         pass_trailers,
         flag,
         "off",
-        "Trailer fields of the upstream's answer reach the client."
+        "Trailer fields of the upstream's response are passed on to the client."
     )
     .differs(differs::on, "trailers that frame or route a message are dropped", "trailers-that-would-be-fields"),
     Spec::set(
@@ -191,18 +191,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         add_name(&mut scope.settings.of_mut::<Settings>().hide, name, scope.first_here);
         Ok(())
     })
-    .about("Keeps a field of the upstream's answer from the client.")
+    .about("Hides a field of the upstream's response from the client.")
     .repeats(),
     Spec::set("proxy_pass_header", ALL, (1, 1), |scope, directive| {
         let name = arguments::first(directive).text.as_str();
         add_name(&mut scope.settings.of_mut::<Settings>().show, name, scope.first_here);
         Ok(())
     })
-    .about("Lets a field through that is hidden otherwise: `Server`, `Date`, `X-Accel-*`.")
+    .about("Passes on a field that is hidden by default: `Server`, `Date`, `X-Accel-*`.")
     .repeats(),
     Spec::set("proxy_redirect", ALL, (1, 2), set_redirect)
         .default("default")
-        .about("Rewrites `Location` and `Refresh` of the upstream's answers.")
+        .about("Rewrites `Location` and `Refresh` of the upstream's responses.")
         .repeats(),
     Spec::set("proxy_ignore_headers", ALL, (1, MANY), |scope, directive| {
         let before = match scope.first_here {
@@ -214,7 +214,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().ignored = ignored;
         Ok(())
     })
-        .about("Fields of the upstream's answer that are not acted on: `X-Accel-*`.")
+        .about("Fields of the upstream's response that are ignored: `X-Accel-*`.")
         .repeats(),
     Spec::new(
         "proxy_headers_hash_max_size",
@@ -234,9 +234,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "proxy_temp_path",
         ALL,
         (1, 4),
-        Effect::Accepted("answers are streamed and never written to files"),
+        Effect::Accepted("responses are streamed and never written to files"),
     )
-    .differs(differs::always, "", "answers-go-out-as-they-come"),
+    .differs(differs::always, "", "responses-are-streamed"),
     plain!(
         "proxy_socket_keepalive",
         socket_keepalive,
@@ -249,7 +249,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         buffering,
         flag,
         "on",
-        "Answers are streamed in any case; where it is off, `limit_rate` does not hold."
+        "Responses are always streamed; if off, `limit_rate` does not apply."
     ),
     Spec::new(
         "proxy_send_lowat",
@@ -269,7 +269,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Ok(())
     })
     .default("0")
-    .about("Most bytes of an upstream's answer in a second; 0 is no limit."),
+    .about("Most bytes of an upstream's response per second; 0 is no limit."),
     Spec::set("proxy_set_body", ALL, (1, 1), |scope, directive| {
         let word = arguments::first(directive);
         let body = Template::compile(word, &mut scope.draft.variables)?;
@@ -281,15 +281,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         if arguments::flag(directive)? {
             let message = "\"proxy_force_ranges on\" is not supported";
             return Err(Problem::emerg(&directive.name.at, message)
-                .with_help("the upstream answers ranges itself; remove the line"));
+                .with_help("ranges are left to the upstream; remove the line"));
         }
         Ok(())
     })
     .default("off")
-    .about("`off` alone: ranges are the upstream's own business."),
+    .about("`off` alone: ranges are left to the upstream."),
     Spec::set("proxy_bind", ALL, (1, 2), set_bind)
         .default("off")
-        .about("The own address of connections to upstreams, with or without a port."),
+        .about("The local address of connections to upstreams, with or without a port."),
 ];
 
 fn set_bind(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {

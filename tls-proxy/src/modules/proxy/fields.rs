@@ -1,4 +1,4 @@
-//! Which fields of an upstream's response stay between it and the proxy.
+//! Which fields of an upstream's response are hidden from the client.
 
 use bytes::Bytes;
 
@@ -22,21 +22,20 @@ const SENT_ONCE: [&str; 12] = [
     "x-accel-limit-rate",
 ];
 
-/// Takes out of a response's fields what nginx ignores: the second and later ones
-/// of those that a response has once.
+/// Removes what nginx ignores from a response's fields: the second and later ones of those that a
+/// response has once.
 pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Vec<(Bytes, Bytes)> {
     const NAMES: FieldNameFilter = FieldNameFilter::of(&SENT_ONCE);
     fields.keep_first(&SENT_ONCE, NAMES)
 }
 
-/// Whether a trailer field of the upstream's does not go on. Those that frame or
-/// route a message would be taken for fields of it by whoever merges the two
-/// (RFC 9110, section 6.5.1).
+/// Whether a trailer field of the upstream is hidden. Those that frame or route a message would
+/// take effect if a client merged trailers into the header (RFC 9110, section 6.5.1).
 pub(crate) fn hides_trailer(settings: &Settings, name: &[u8]) -> bool {
     hides(settings, name) || is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"host")
 }
 
-/// Whether a field of the upstream's answer stays between it and the proxy.
+/// Whether a field of the upstream's response is hidden from the client.
 pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
     const HIDDEN: [&str; 12] = [
         "connection",
@@ -59,9 +58,9 @@ pub(crate) fn hides(settings: &Settings, name: &[u8]) -> bool {
         false => None,
     };
     match hidden {
-        // About the connection, whatever the configuration says.
+        // Connection-specific, whatever the configuration says.
         Some(0..4) => true,
-        // What is passed on is not hidden, whichever block says so.
+        // `proxy_pass_header` overrides `proxy_hide_header`, whichever block has it.
         None if !settings.hide.iter().any(|own| is(own)) => false,
         _ => !settings.show.iter().any(|own| is(own)),
     }

@@ -1,12 +1,12 @@
-//! `proxy_pass`: sends a request to an upstream, tries the next peer where
-//! that is safe, and makes the client's answer of what comes back.
+//! `proxy_pass`: sends a request to an upstream, tries the next peer if that is safe, and turns the
+//! upstream's response into the client's.
 
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::attempt::{Awaited, connect_error, last_attempt, last_unsent, note_end};
 use super::body::{Body, refuse_body};
 use super::response::translate;
 use super::{SelectedUpstream, Settings, buffers};
@@ -29,10 +29,10 @@ use crate::upstream::exchange::{self, Exchange, Limits, Upload};
 use crate::upstream::pool::Wanted;
 use crate::upstream::target::Scheme;
 
-/// Room for the head of a request, bytes.
+/// Initial capacity for the head of a request, bytes.
 const LIKELY_HEAD: usize = 1024;
 
-/// Answers a request by asking an upstream.
+/// Forwards a request to an upstream and returns its response.
 pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> {
     let config = request.config.clone();
     let settings = config
@@ -55,7 +55,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
     let body = Body::begin(request).await?;
     let head = head_of(request, &chosen, body.framing);
     if !request.attempts.is_empty() {
-        // What was asked for another location stands apart from what follows.
+        // Separates the attempts of another location from those that follow.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
     }
     let hints = Hints {
@@ -76,13 +76,12 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         began: cached_time::now(),
     };
     let result = tries.run(request).await;
-    let goes_on = result.is_err() || request.carried.redirect.is_some();
-    tries.body.give_back(request, goes_on);
+    let failed = result.is_err() || request.carried.redirect.is_some();
+    tries.body.give_back(request, failed);
     result
 }
 
-/// The head for the upstream, in no more memory than it takes: it is kept until
-/// there is an answer.
+/// The head for the upstream, without spare capacity: it is kept until there is a response.
 fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Box<[u8]> {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
@@ -131,10 +130,10 @@ impl Tries<'_> {
             };
             self.peer = Some(peer);
             let result = self.attempt(request, peer, lease).await;
-            let wanted_next = matches!(&result, Ok(answer) if self.wants_next(request, answer));
+            let wanted_next = matches!(&result, Ok(response) if self.wants_next(request, response));
             let ended = match &result {
-                // What a peer does not find or allow says nothing of its health.
-                Ok(answer) if wanted_next && !matches!(answer.status, 403 | 404) => {
+                // 403 and 404 say nothing about a peer's health.
+                Ok(response) if wanted_next && !matches!(response.status, 403 | 404) => {
                     PeerResult::Badly
                 }
                 Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
@@ -147,14 +146,14 @@ impl Tries<'_> {
                 error_log::request(request, Level::Warn, what);
             }
             let error = match result {
-                Ok(mut answer) if wanted_next => {
-                    last = answer.status;
-                    if let Some(body) = answer.content.answer() {
+                Ok(mut response) if wanted_next => {
+                    last = response.status;
+                    if let Some(body) = response.content.answer() {
                         body.note_end(request);
                     }
                     continue;
                 }
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(exchange::Error::Client(error)) => return Err(refuse_body(request, error)),
                 Err(error) => error,
             };
@@ -169,8 +168,8 @@ impl Tries<'_> {
         }
     }
 
-    /// One try with one peer: over a kept connection first, and if that turns
-    /// out to have died meanwhile, over a new one.
+    /// One try with one peer: over an idle connection first, and if that was closed meanwhile, over
+    /// a new one.
     async fn attempt(
         &mut self,
         request: &mut Request,
@@ -178,7 +177,7 @@ impl Tries<'_> {
         lease: Option<Lease>,
     ) -> Result<Response, exchange::Error> {
         let worker = request.connection.worker.clone();
-        // It outlives a kept connection that turns out to have died.
+        // Shared with the retry after an idle connection that was closed meanwhile.
         let lease = lease.map(Rc::new);
         if !self.tried.is_empty() {
             metrics::count(|own| &own.retries);
@@ -218,7 +217,7 @@ impl Tries<'_> {
             }
         }
         let outgoing = self.outgoing(request);
-        // Seldom awaited: most requests go over a connection that is kept.
+        // Boxed, since most requests use an idle connection.
         let connect = Box::pin(UpstreamConnection::connect(
             &address, secured, location, outgoing,
         ));
@@ -316,10 +315,9 @@ impl Tries<'_> {
         upload
     }
 
-    /// Whether the request could be sent again as it was: nothing of its body
-    /// has been passed on that is not at hand.
+    /// Whether the request can be sent again: no part of its body was sent that is not buffered.
     fn is_repeatable(&self, request: &Request) -> bool {
-        // nginx's own list: any other method is sent again.
+        // nginx's list of methods that are not idempotent.
         let idempotent = !matches!(&request.head.method[..], b"POST" | b"LOCK" | b"PATCH");
         self.body.is_at_hand() && (idempotent || self.settings.next_upstream.non_idempotent)
     }
@@ -338,9 +336,9 @@ impl Tries<'_> {
         kind && self.has_time() && (unsent || self.is_repeatable(request))
     }
 
-    /// Whether an answer's status asks for another peer, and there is one.
-    fn wants_next(&self, request: &Request, answer: &Response) -> bool {
-        self.settings.next_upstream.statuses.has(answer.status)
+    /// Whether `proxy_next_upstream` names the response's status, and there is another peer.
+    fn wants_next(&self, request: &Request, response: &Response) -> bool {
+        self.settings.next_upstream.statuses.has(response.status)
             && self.has_time()
             && self.is_repeatable(request)
             && self.chosen.group.peers.len() > self.tried.len() + 1
@@ -351,83 +349,4 @@ impl Tries<'_> {
         (tries == 0 || self.tried.len() + 1 < tries)
             && (time.is_zero() || cached_time::since(self.began) < time)
     }
-}
-
-/// An exchange whose head is awaited. If nobody waits for it any more, what has gone over
-/// its connection is noted all the same.
-struct Awaited<'a> {
-    attempt: &'a mut Attempt,
-    exchange: &'a mut Exchange,
-    abandoned: bool,
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        if self.abandoned {
-            let wire = &self.exchange.link.wire;
-            self.attempt.sent = wire.sent.saturating_sub(self.attempt.sent);
-            self.attempt.received = wire.received.saturating_sub(self.attempt.received);
-        }
-    }
-}
-
-impl exchange::Error {
-    /// What is counted of it; `unsent` is that there was no connection.
-    fn reason(&self, unsent: bool) -> UpstreamError {
-        match self {
-            Self::TimedOut(_) => UpstreamError::Timeout,
-            Self::Malformed(_) => UpstreamError::Malformed,
-            _ if unsent => UpstreamError::Connect,
-            Self::Client(_) | Self::Io(_) | Self::Closed | Self::Certificate(_) => {
-                UpstreamError::Closed
-            }
-        }
-    }
-
-    /// nginx's status for it.
-    fn status(&self) -> u16 {
-        match self {
-            Self::Client(error) => error.status(),
-            Self::TimedOut(_) => 504,
-            Self::Certificate(_) => 500,
-            Self::Io(_) | Self::Closed | Self::Malformed(_) => 502,
-        }
-    }
-}
-
-/// The account of the try that is under way.
-fn last_attempt(request: &mut Request) -> &mut Attempt {
-    if request.attempts.is_empty() {
-        request.attempts.push(Attempt::new(Tried::AnotherRound));
-    }
-    let last = request.attempts.len() - 1;
-    &mut request.attempts[last]
-}
-
-/// Nothing of the request has reached the last peer.
-fn last_unsent(request: &Request) -> bool {
-    request
-        .attempts
-        .last()
-        .is_none_or(|attempt| attempt.connected.is_none())
-}
-
-fn note_end(request: &mut Request, status: u16) {
-    let attempt = last_attempt(request);
-    attempt.ended = Some(cached_time::since(attempt.began));
-    attempt.status = status;
-    (attempt.sent, attempt.received) = (0, 0);
-}
-
-/// The error of a connect in nginx's words.
-fn connect_error(error: &io::Error) -> io::Error {
-    if error.raw_os_error().is_none() {
-        // TLS has its own words.
-        return io::Error::new(error.kind(), error.to_string());
-    }
-    let reason = crate::conf::reason(error);
-    io::Error::new(
-        error.kind(),
-        format!("connect() failed ({reason}) while connecting to upstream"),
-    )
 }

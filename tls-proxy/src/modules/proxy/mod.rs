@@ -1,7 +1,8 @@
-//! nginx's `ngx_http_proxy_module`: what a request to an upstream looks like,
-//! and what of its answer reaches the client.
+//! nginx's `ngx_http_proxy_module`: builds the request to an upstream, and the client's response
+//! from the upstream's.
 
 pub(crate) mod accel;
+mod attempt;
 mod body;
 pub(crate) mod buffers;
 pub(crate) mod cache;

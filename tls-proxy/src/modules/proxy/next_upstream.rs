@@ -10,13 +10,13 @@ pub(crate) struct NextUpstream {
     pub error: bool,
     /// It took too long.
     pub timeout: bool,
-    /// The answer made no sense.
+    /// The response was malformed.
     pub invalid_header: bool,
-    /// Also where the request is not idempotent (RFC 9110, section 9.2.2).
+    /// Also if the request is not idempotent (RFC 9110, section 9.2.2).
     pub non_idempotent: bool,
     /// `off`.
     off: bool,
-    /// Answers with these statuses.
+    /// Responses with these statuses.
     pub statuses: Statuses,
 }
 
@@ -70,7 +70,7 @@ const KNOWN: &[&str] = &[
     "off",
 ];
 
-/// Reads a line; several lines of a block are one.
+/// Parses a line; several lines of a block are combined.
 pub(super) fn parse_next_upstream(
     directive: &Directive,
     before: Option<NextUpstream>,
@@ -101,7 +101,7 @@ pub(super) fn parse_next_upstream(
         }
     }
     if next.off {
-        // Whatever else the lines say.
+        // `off` overrides everything else.
         next = NextUpstream {
             error: false,
             timeout: false,

@@ -11,12 +11,12 @@ use crate::request::Request;
 use crate::upstream::target::{ProxyTo, Scheme};
 use crate::variables::template::Template;
 
-/// Where `proxy_pass` leads.
+/// The target of `proxy_pass`.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    /// The group, or how to find it for each request.
+    /// The group, or how to choose it for each request.
     pub target: PassTarget,
-    /// `$proxy_host`: what the address calls the upstream.
+    /// `$proxy_host` and the like.
     pub to: Arc<ProxyTo>,
     /// The path of the address; it replaces the location's prefix.
     pub path: Option<Box<str>>,
@@ -27,16 +27,16 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// Whether TLS may be needed: by `https://`, or by a variable's value.
+    /// Whether TLS may be needed: `https://`, or a scheme that depends on a variable.
     pub(crate) fn may_be_tls(&self) -> bool {
         self.to.scheme == Scheme::Https || matches!(self.target, PassTarget::Template(_))
     }
 }
 
-/// A group of peers, known now or for each request.
+/// A group of peers, fixed or chosen for each request.
 #[derive(Debug)]
 pub(crate) enum PassTarget {
-    /// Known.
+    /// Fixed.
     Group(Arc<group::Upstream>),
     /// The address has variables.
     Template(Template),
@@ -89,8 +89,8 @@ pub(super) fn parse_pass(
     {
         Some(group) => group.clone(),
         None => {
-            let peers = upstream::resolve(address.host, scheme.port(), word)?;
-            // The same host by another scheme is another port.
+            let peers = upstream::server::resolve(address.host, scheme.port(), word)?;
+            // The same host with another scheme has another port.
             let name = group_name(scheme, address.host);
             let (host, port) = host_and_port(scheme, address.host);
             let own = (host.to_owned(), port.unwrap_or_default());
@@ -130,7 +130,7 @@ fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     })
 }
 
-/// The two halves of an address behind its scheme.
+/// The two parts of an address after its scheme.
 struct SplitAddress<'a> {
     host: &'a str,
     path: Option<&'a str>,
@@ -165,15 +165,15 @@ fn proxy_to(scheme: Scheme, host: &str) -> ProxyTo {
     }
 }
 
-/// The peers a request goes to, and what `$proxy_host` says of them.
+/// The peers of a request, and their `$proxy_host`.
 pub(crate) struct SelectedUpstream {
     pub(crate) group: Arc<group::Upstream>,
     pub(crate) to: Arc<ProxyTo>,
-    /// The whole target where the address has variables and a path.
+    /// The whole target, if the address has variables and a path.
     pub(crate) target: Option<Vec<u8>>,
 }
 
-/// Why there are no peers: the status, and the words for the error log.
+/// Why there are no peers: the status, and the message for the error log.
 pub(crate) type NoUpstream = (u16, String);
 
 /// Finds the peers of `pass`.
@@ -200,12 +200,12 @@ pub(crate) async fn choose(
     request.proxy = Some(to.clone());
     let group = match known(&request.config.upstreams, scheme, address.host) {
         Some(group) => request.connection.worker.groups.current(group),
-        // A lookup takes 10 KiB, which the future of every request would have.
+        // Boxed: a lookup's 10 KiB would be part of every request's future.
         None => Box::pin(look_up(scheme, address.host, request))
             .await
             .inspect_err(|(status, _)| {
                 if *status == 500 {
-                    // It is no address at all.
+                    // It is not an address at all.
                     request.proxy = Some(pass.to.clone());
                 }
             })?,
@@ -214,8 +214,8 @@ pub(crate) async fn choose(
     Ok(SelectedUpstream { group, to, target })
 }
 
-/// The group that the configuration has for an address: an `upstream` block of that
-/// name, or what another `proxy_pass` made of the same host and port.
+/// The group that the configuration has for an address: an `upstream` block of that name, or that
+/// of another `proxy_pass` with the same host and port.
 fn known<'a>(
     groups: &'a [Arc<group::Upstream>],
     scheme: Scheme,
@@ -228,7 +228,7 @@ fn known<'a>(
     })
 }
 
-/// A group for an address; a name is asked for (`resolver`).
+/// A group for an address; a name is resolved (`resolver`).
 async fn look_up(
     scheme: Scheme,
     host: &str,

@@ -1,4 +1,4 @@
-//! The rules of `proxy_redirect`, and what `proxy_cookie_*` look for.
+//! The rules of `proxy_redirect`, and the patterns of `proxy_cookie_*`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::variables::template::Template;
 /// `proxy_redirect`.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Redirect {
-    /// No line: from the address of `proxy_pass` to the location.
+    /// `default`: from the address of `proxy_pass` to the location.
     #[default]
     Default,
     /// `off`.
     Off,
-    /// What the lines say, in order.
+    /// The lines, in order.
     Rules(Arc<[RedirectRule]>),
 }
 
@@ -25,22 +25,21 @@ pub(crate) enum Redirect {
 pub(crate) enum RedirectRule {
     /// `default`.
     Default,
-    /// What is found, and what stands in its place.
+    /// A pattern and its replacement.
     Replace(RewritePattern, Template),
 }
 
-/// What a rule looks for at the beginning of a value.
+/// What a rule compares with the beginning of a value.
 #[derive(Clone, Debug)]
 pub(crate) enum RewritePattern {
-    /// This text; its place is taken.
+    /// This text; only it is replaced.
     Prefix(Template),
-    /// `~`, `~*`: a match takes the place of the whole value.
+    /// `~`, `~*`: a match replaces the whole value.
     Pattern(Matcher),
 }
 
 impl RewritePattern {
-    /// Reads the first argument; `caseless` where nginx knows no other regular
-    /// expressions.
+    /// Parses the first argument; `caseless` where nginx's regular expressions always ignore case.
     pub(super) fn parse(
         word: &Word,
         caseless: bool,
@@ -58,7 +57,7 @@ impl RewritePattern {
         }
     }
 
-    /// What becomes of `value`; `None` where it is something else.
+    /// `value` with the replacement; `None` if it does not match.
     pub(super) fn replace(
         &self,
         to: &Template,
@@ -78,7 +77,7 @@ impl RewritePattern {
     }
 }
 
-/// A second line where the first one says all there is to say.
+/// A second line after `off`.
 pub(super) fn duplicate(directive: &Directive) -> Problem {
     let message = format!("\"{}\" directive is duplicate", directive.name.text);
     Problem::emerg(&directive.name.at, message)

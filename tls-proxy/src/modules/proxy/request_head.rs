@@ -45,7 +45,7 @@ pub(crate) fn write_head(
 
 fn write_set_headers(settings: &Settings, request: &Request, out: &mut Vec<u8>) {
     for (name, value) in settings.set_headers.iter() {
-        // Framing is the proxy's own business; a set value could only lie.
+        // The proxy frames the body itself; a configured value could only be wrong.
         let framing = ["content-length", "transfer-encoding"];
         if framing.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             continue;
@@ -81,8 +81,7 @@ fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>)
     if let Some(target) = &chosen.target {
         for byte in target {
             match byte {
-                // A variable must not end its line; a blank leaves as it is,
-                // as nginx sends it.
+                // A variable must not end its line; a blank is sent as it is, as by nginx.
                 0..b' ' | 0x7f => push_escaped(*byte, out),
                 _ => out.push(*byte),
             }

@@ -1,5 +1,5 @@
-//! The client's answer made of an upstream's: what is hidden, what is
-//! rewritten, and what the upstream tells the proxy.
+//! Turns an upstream's response into the client's: what is hidden, what is rewritten, and what the
+//! upstream tells the proxy.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::request::error_log;
 use crate::request::response::Response;
 use crate::upstream::exchange::{self, Exchange};
 
-/// Makes the client's answer.
+/// Builds the client's response.
 pub(super) fn translate(
     settings: &Settings,
     request: &mut Request,
@@ -50,7 +50,7 @@ pub(super) fn translate(
     Ok(response)
 }
 
-/// Ignores duplicates, and says so.
+/// Ignores duplicates, and logs them.
 fn ignore_duplicates(request: &Request, fields: &mut Fields) {
     for (name, value) in fields::ignore_duplicates(fields) {
         let previous = fields.first(&name).unwrap_or_default();
@@ -63,7 +63,7 @@ fn ignore_duplicates(request: &Request, fields: &mut Fields) {
     }
 }
 
-/// An answer with a body, or one that has none.
+/// A response with a body, or without one.
 fn begin(
     settings: &Settings,
     request: &Request,
@@ -78,15 +78,15 @@ fn begin(
     let framing = head.framing(to_head)?;
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
-    let mut answer = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
-    answer.announced = framing != Framing::UntilClose && !to_head;
+    let mut body = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
+    body.announced = framing != Framing::UntilClose && !to_head;
     if settings.pass_trailers {
-        answer.passes = Some((request.config.clone(), request.location));
+        body.passes = Some((request.config.clone(), request.location));
     }
     if framing == Framing::None || framing == Framing::Length(0) {
-        answer.finish();
+        body.finish();
     }
-    let mut response = Response::upstream(head.status, Box::new(answer));
+    let mut response = Response::upstream(head.status, Box::new(body));
     response.length = head.fields.first(b"content-length").and_then(parse_length);
     Ok(response)
 }
@@ -113,14 +113,14 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
     }
 }
 
-/// Does what the upstream tells the proxy (`X-Accel-*`).
+/// Applies `X-Accel-*`.
 fn obey(request: &mut Request, response: &mut Response, head: &ResponseHead, settings: &Settings) {
     let told = accel::read(&head.fields, settings.ignored);
     if let Some(rate) = told.rate {
         request.limit_rate = Some(rate);
     }
     if !told.buffering.unwrap_or(settings.buffering) {
-        // nginx slows down only what it buffers.
+        // nginx limits the rate only of what it buffers.
         request.limit_rate = Some(Bytes::from_static(b"0"));
         response.unbuffered = true;
     }

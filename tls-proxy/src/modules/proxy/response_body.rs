@@ -1,4 +1,4 @@
-//! The body of an upstream's answer, on its way to the client.
+//! The body of an upstream's response.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::upstream::body::RequestBody;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::exchange::Exchange;
 
-/// An answer whose head has been read.
+/// A response whose head has been read.
 pub(super) struct ResponseBody {
-    /// Gone once the answer has ended.
+    /// `None` once the response has ended.
     exchange: Option<Exchange>,
     decoder: Decoder,
     chunked: bool,
@@ -37,23 +37,22 @@ pub(super) struct ResponseBody {
     keepable: bool,
     group: Arc<Upstream>,
     worker: Rc<Worker>,
-    /// Where on its connection it began, bytes.
+    /// Its offset on the connection, bytes.
     start: u64,
     sent: u64,
     received: u64,
     unread: RequestBody,
-    /// There is no body, whatever its head says of a length.
+    /// There is no body, whatever `Content-Length` says.
     bodiless: bool,
-    /// The end of the body does not depend on the connection's.
+    /// The end of the body is known without the end of the connection.
     pub(super) announced: bool,
-    /// What came behind that end.
+    /// What followed that end.
     surplus: Option<&'static str>,
-    /// Where trailers pass (`proxy_pass_trailers`): the location whose settings
-    /// say which.
+    /// If trailers are passed on (`proxy_pass_trailers`): the location whose settings say which.
     pub(super) passes: Option<(ConfigHandle, LocationId)>,
-    /// The fields behind the body, where they pass.
+    /// The trailer fields, if they are passed on.
     trailers: Option<Fields>,
-    /// The exchange's, once that has ended.
+    /// The exchange's timer, once that has ended.
     timer: Timer,
 }
 
@@ -88,8 +87,8 @@ impl ResponseBody {
         }
     }
 
-    /// Reads the lines behind the body as field lines of a head are read; gives
-    /// back those that go on to the client.
+    /// Parses the trailer lines as field lines of a head; returns those that are passed on to the
+    /// client.
     fn take_trailers(&mut self, lines: Bytes) -> Result<Bytes, source::Error> {
         let limits = self.exchange.as_ref().map(|exchange| exchange.limits);
         let (Some((config, location)), Some(limits)) = (&self.passes, limits) else {
@@ -125,7 +124,7 @@ impl ResponseBody {
         Poll::Ready(Some(Err(why)))
     }
 
-    /// The answer has ended: its connection goes to the pool or is closed.
+    /// The response has ended: its connection goes to the pool or is closed.
     pub(super) fn finish(&mut self) {
         let Some(exchange) = self.exchange.take() else {
             return;
@@ -164,8 +163,8 @@ impl Source for ResponseBody {
             let Some(exchange) = &mut self.exchange else {
                 return Poll::Ready(None);
             };
-            // A client that still uploads is heard while the answer comes; that
-            // it fails shows in the answer or on its own connection.
+            // The request body is still sent while the response arrives; a failure shows in the
+            // response or on the client's connection.
             let _ = exchange.upload.poll(&mut exchange.link, cx);
             let wire = &mut exchange.link.wire;
             let ended = wire.ended;
@@ -235,14 +234,14 @@ impl UpstreamBody for ResponseBody {
             return;
         };
         if attempt.ended.is_some() {
-            // Trailers have been written since, and that was the end.
+            // Trailers have been written since, so this was the end.
             return;
         }
         if let Some(exchange) = &self.exchange {
             (self.sent, self.received) = (exchange.link.wire.sent, exchange.link.wire.received);
         }
         if !self.bodiless {
-            // With all that frames it, as nginx counts.
+            // Including framing, as nginx counts.
             attempt.body = self.received.saturating_sub(self.start);
         }
         attempt.sent = self.sent.saturating_sub(attempt.sent);

@@ -1,4 +1,4 @@
-//! `proxy_redirect`: what the client sees of an upstream's `Location` and `Refresh`.
+//! `proxy_redirect`: rewrites an upstream's `Location` and `Refresh`.
 
 use super::redirect::{Redirect, RedirectRule, RewritePattern, duplicate};
 use super::settings::Settings;

@@ -12,7 +12,7 @@ use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
 use crate::variables::template::Template;
 
-/// What holds or not.
+/// What is tested.
 #[derive(Debug)]
 pub(crate) enum Test {
     Truthy(Template),
@@ -33,7 +33,7 @@ pub(crate) enum Test {
     },
 }
 
-/// What an `if` asks of a file.
+/// A file test of an `if`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FileTest {
     File,
@@ -69,7 +69,7 @@ impl FileTest {
 }
 
 impl Test {
-    /// Reads what stands between the parentheses of an `if`.
+    /// Parses what stands between the parentheses of an `if`.
     pub(super) fn parse(directive: &Directive, variables: &mut Registry) -> Result<Self, Problem> {
         let words = unwrap_parentheses(directive)?;
         let at = &directive.name.at;
@@ -94,7 +94,7 @@ impl Test {
                     .with_help("a condition begins with a variable, or with -f, -d, -e or -x"),
             );
         }
-        // nginx takes the whole word behind `$` for a name.
+        // nginx takes the whole word after `$` as a name.
         let left = Template::variable(variables.named(&first.text[1..], &first.at));
         match &words[1..] {
             [] => Ok(Test::Truthy(left)),
@@ -126,7 +126,7 @@ impl Test {
         }
     }
 
-    /// Whether it holds for this request now.
+    /// Whether it is true for this request now.
     pub(super) fn holds(&self, request: &Request) -> Result<bool, Refusal> {
         Ok(match self {
             Self::Truthy(value) => !matches!(&value.evaluate(request)[..], b"" | b"0"),
@@ -149,7 +149,7 @@ impl Test {
     }
 }
 
-/// Whether a pattern matches; where it does not, there are no groups any more.
+/// Whether a pattern matches; if it does not, the groups are cleared.
 pub(super) fn try_pattern(
     request: &Request,
     matcher: &Matcher,
@@ -167,7 +167,7 @@ pub(super) fn try_pattern(
     Ok(found)
 }
 
-/// The words between `(` and `)`, which may stand alone or stick to a word.
+/// The words between `(` and `)`, which may be words of their own or part of one.
 fn unwrap_parentheses(directive: &Directive) -> Result<Vec<Word>, Problem> {
     let mut words = directive.args.clone();
     let whole = words

@@ -30,7 +30,7 @@ use crate::variables::template::Template;
 /// The program of one block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// Steps with their place in the file; not inherited.
+    /// Instructions with their position in the block; not inherited.
     pub(crate) steps: Vec<(usize, Instruction)>,
     /// `rewrite_log`.
     logs: bool,
@@ -66,7 +66,7 @@ pub(crate) enum Instruction {
     Break,
 }
 
-/// What `set` writes to.
+/// The target of `set`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SetTarget {
     User(usize),
@@ -75,7 +75,7 @@ pub(crate) enum SetTarget {
 }
 
 impl SetTarget {
-    /// The place of the variable `name`, which the configuration has given `slot`.
+    /// The target for the variable `name`, which has `slot`.
     pub(super) fn of(name: &str, slot: usize) -> Self {
         match name {
             "args" => Self::Args,
@@ -94,12 +94,12 @@ pub(crate) struct Return {
 
 /// How a program ended.
 pub(crate) enum Flow {
-    /// Nothing was decided; an `if` may have chosen another location.
+    /// The request continues; an `if` may have chosen another location.
     Continue,
-    /// The path was changed: choose the location anew.
+    /// The path was changed: choose the location again.
     Relocate,
-    /// The answer is known.
-    Answer(Box<Result<Response, Refusal>>),
+    /// The request ends with this response.
+    Respond(Box<Result<Response, Refusal>>),
 }
 
 const PLACES: Contexts = Contexts::SERVER
@@ -113,7 +113,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         push(scope, Instruction::Return(step));
         Ok(())
     })
-    .about("Answers with a status, and a text or an address.")
+    .about("Responds with a status, and a text or a redirect.")
     .repeats(),
     Spec::set("set", PLACES, (2, 2), |scope, directive| {
         let name = variable_name(&directive.args[0])?;
@@ -171,7 +171,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 fn push(scope: &mut Scope<'_>, step: Instruction) {
-    // `if` blocks come after the other lines.
+    // `if` blocks are read after the other lines.
     let steps = &mut scope.settings.of_mut::<Settings>().steps;
     let at = steps.partition_point(|(order, _)| *order <= scope.order);
     steps.insert(at, (scope.order, step));
@@ -186,7 +186,7 @@ fn parse_return(scope: &mut Scope<'_>, directive: &Directive) -> Result<Return, 
             format!("invalid return code \"{}\"", word.text),
         )),
         (Ok(status), None) => Ok(Return { status, text: None }),
-        // An empty text is none, where it would stand in for an error's page.
+        // An empty text does not replace an error page.
         (Ok(status), Some(body)) if body.text.is_empty() && status >= 400 => {
             Ok(Return { status, text: None })
         }
@@ -248,26 +248,26 @@ fn open_if(
 pub(crate) fn run(steps: &[(usize, Instruction)], request: &mut Request) -> Flow {
     let mut relocate = false;
     match walk(steps, request, &mut relocate) {
-        ControlFlow::Break(Some(answer)) => Flow::Answer(answer),
+        ControlFlow::Break(Some(response)) => Flow::Respond(response),
         _ if relocate => Flow::Relocate,
         _ => Flow::Continue,
     }
 }
 
-type Answered = Box<Result<Response, Refusal>>;
+type BoxedResponse = Box<Result<Response, Refusal>>;
 
-/// Runs steps until one ends the program, with an answer or without.
-/// `relocate` becomes whether the path that is left asks for another location.
+/// Runs instructions until one ends the program, with a response or without. Sets `relocate` if the
+/// path then needs another location.
 fn walk(
     steps: &[(usize, Instruction)],
     request: &mut Request,
     relocate: &mut bool,
-) -> ControlFlow<Option<Answered>> {
+) -> ControlFlow<Option<BoxedResponse>> {
     for (_, step) in steps {
         match step {
             Instruction::Set { slot, value } => set(*slot, value.evaluate(request), request),
             Instruction::Return(step) => {
-                return ControlFlow::Break(Some(step.answer(request).into()));
+                return ControlFlow::Break(Some(step.response(request).into()));
             }
             Instruction::Break => {
                 *relocate = false;
@@ -275,7 +275,7 @@ fn walk(
             }
             Instruction::Rewrite(rule) => match rule.apply(request) {
                 Outcome::NoMatch => {}
-                Outcome::Answer(answer) => return ControlFlow::Break(Some(answer)),
+                Outcome::Respond(response) => return ControlFlow::Break(Some(response)),
                 Outcome::Changed => {
                     *relocate = rule.flag != Flag::Break;
                     if rule.flag != Flag::None {
@@ -315,7 +315,7 @@ pub(super) fn set(slot: SetTarget, value: Bytes, request: &mut Request) {
     }
 }
 
-/// `rewrite_log`: what the program did, step by step.
+/// `rewrite_log`: logs what the program does.
 fn note(request: &Request, what: impl FnOnce() -> String) {
     if request.settings().of::<Settings>().logs {
         error_log::request(request, Level::Notice, what());
@@ -323,8 +323,8 @@ fn note(request: &Request, what: impl FnOnce() -> String) {
 }
 
 impl Return {
-    fn answer(&self, request: &mut Request) -> Result<Response, Refusal> {
-        // `$status` in the text is this one.
+    fn response(&self, request: &mut Request) -> Result<Response, Refusal> {
+        // The text may contain `$status`.
         request.outcome.status = self.status;
         let text = self.text.as_ref().map(|text| text.evaluate(request));
         let tokens = request.settings().core.server_tokens;

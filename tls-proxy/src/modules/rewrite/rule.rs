@@ -19,7 +19,7 @@ use crate::variables::template::{Template, TemplatePart, Variable};
 pub(crate) struct RewriteRule {
     matcher: Matcher,
     path: Template,
-    /// What stands behind the replacement's `?`.
+    /// What follows the replacement's `?`.
     args: Option<Template>,
     /// The replacement ended with `?`: the old arguments are dropped.
     drop_args: bool,
@@ -34,12 +34,12 @@ pub(super) enum Flag {
     Redirect(u16),
 }
 
-/// What came of a rule.
+/// The result of a rule.
 pub(super) enum Outcome {
     NoMatch,
-    /// The path is another one.
+    /// The path was changed.
     Changed,
-    Answer(Box<Result<Response, Refusal>>),
+    Respond(Box<Result<Response, Refusal>>),
 }
 
 impl RewriteRule {
@@ -59,7 +59,7 @@ impl RewriteRule {
         let flag = match directive.args.get(2).map(|word| word.text.as_str()) {
             None if address => Flag::Redirect(302),
             None => Flag::None,
-            // What names a scheme is a redirect all the same.
+            // A replacement with a scheme is a redirect all the same.
             Some("last" | "break") if address => Flag::Redirect(302),
             Some("last") => Flag::Last,
             Some("break") => Flag::Break,
@@ -93,12 +93,12 @@ impl RewriteRule {
     /// Applies it to the request's path.
     pub(super) fn apply(&self, request: &mut Request) -> Outcome {
         match try_pattern(request, &self.matcher, &request.path) {
-            Err(refusal) => return Outcome::Answer(Err(refusal).into()),
+            Err(refusal) => return Outcome::Respond(Err(refusal).into()),
             Ok(false) => return Outcome::NoMatch,
             Ok(true) => {}
         }
         match self.flag {
-            Flag::Redirect(status) => Outcome::Answer(Ok(self.redirect(status, request)).into()),
+            Flag::Redirect(status) => Outcome::Respond(Ok(self.redirect(status, request)).into()),
             _ => self.change(request),
         }
     }
@@ -149,7 +149,7 @@ impl RewriteRule {
         if path.is_empty() {
             let what = "the rewritten URI has a zero length";
             error_log::request(request, Level::Error, what);
-            return Outcome::Answer(Err(Refusal::new(500)).into());
+            return Outcome::Respond(Err(Refusal::new(500)).into());
         }
         request.path = path.into();
         request.rewritten = true;
@@ -157,10 +157,10 @@ impl RewriteRule {
     }
 }
 
-/// Writes a template. Groups in arguments and in redirects are escaped again
-/// where the client's target was.
+/// Writes a template. Groups in arguments and in redirects are escaped again if the client's target
+/// was.
 fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8>) {
-    template.settle(request);
+    template.precompute(request);
     for part in template.parts() {
         match part {
             TemplatePart::Text(text) => out.extend_from_slice(text),

@@ -1,16 +1,16 @@
-//! Modules of nginx that are not here: the names of what would turn them on, of the
-//! variables they give, and what to do instead. What only adjusts such a module is in
-//! `settings`: it has no effect in nginx either where nothing turns the module on.
+//! Unsupported modules of nginx: the directives that would enable them, their variables, and what
+//! to do instead. Directives that only adjust such a module are in `settings`: they have no effect
+//! in nginx either unless something enables the module.
 
 pub(crate) mod settings;
 
-/// A module that is not here, or a part of one.
+/// An unsupported module, or a part of one.
 pub(crate) struct Module {
     /// nginx's name for it.
     pub(crate) name: &'static str,
-    /// Directives, between blanks.
+    /// Directives, separated by blanks.
     pub(crate) directives: &'static str,
-    /// Variables, between blanks; one that ends in `_` stands for all that begin so.
+    /// Variables, separated by blanks; one that ends in `_` is a prefix.
     pub(crate) variables: &'static str,
     /// What to do instead.
     pub(crate) instead: &'static str,
@@ -83,7 +83,7 @@ const MAIL: &str = "mail is not proxied: keep nginx for it";
 const COMMERCIAL: &str = "only the commercial NGINX Plus knows it: remove the line";
 const EXTRA: &str = "it belongs to a module that is not part of nginx: remove the line";
 
-/// Every module that is not here, by nginx's order of its documentation.
+/// Every unsupported module, in the order of nginx's documentation.
 pub(crate) const MODULES: &[Module] = &[
     module("ngx_google_perftools_module", "the program has no profiler: remove the line")
         .directives("google_perftools_profiles"),
@@ -161,7 +161,7 @@ pub(crate) const MODULES: &[Module] = &[
         .variables("ssl_ech_outer_server_name ssl_ech_status"),
     module(
         "ngx_http_ssl_module (sigalgs)",
-        "which signatures a client offers is not told: remove it",
+        "the signature algorithms that a client offers are not available: remove it",
     )
     .variables("ssl_sigalgs"),
     module("ngx_http_tunnel_module", TUNNEL).directives(

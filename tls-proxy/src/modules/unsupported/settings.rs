@@ -1,6 +1,6 @@
-//! What adjusts modules that are not here. nginx takes these lines where nothing turns
-//! the module on, and they have no effect there either: `http {}` blocks that are handed
-//! from one person to the next are full of them.
+//! Directives that only adjust unsupported modules. nginx accepts these lines even if nothing
+//! enables the module, and they have no effect there either: copied `http {}` blocks are full of
+//! them.
 
 use super::{AS_IT_IS, DAV, MIRROR, NO_CACHE, RANDOM_INDEX, SLICE, SSI, USERID};
 use crate::conf::{Directive, Problem};
@@ -17,7 +17,7 @@ const fn one(name: &'static str, value: Value) -> Spec {
     some(name, (1, 1), value)
 }
 
-/// Some arguments of a kind.
+/// Several arguments of a kind.
 const fn some(name: &'static str, arguments: (usize, usize), value: Value) -> Spec {
     Spec::new(name, ALL, arguments, IDLE).takes(value)
 }
@@ -27,13 +27,13 @@ const fn at_http(name: &'static str) -> Spec {
     Spec::new(name, Contexts::HTTP, (1, 1), IDLE)
 }
 
-/// One argument of a kind, down to the server.
+/// One argument of a kind, in `http` and `server`.
 const fn at_server(name: &'static str, value: Value) -> Spec {
     let place = Contexts::HTTP.or(Contexts::SERVER);
     Spec::new(name, place, (1, 1), IDLE).takes(value)
 }
 
-/// Arguments with variables, which must be known ones.
+/// Arguments with variables, which must be defined.
 const fn variables(name: &'static str, arguments: (usize, usize)) -> Spec {
     Spec::set(name, ALL, arguments, compile)
         .about("Nothing turns its module on, so it adjusts nothing.")
@@ -45,7 +45,7 @@ fn compile(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> 
     words.try_for_each(|word| Template::compile(word, variables).map(drop))
 }
 
-/// `*_param NAME VALUE [if_not_empty]`; nginx looks at the variables of one that is sent.
+/// `*_param NAME VALUE [if_not_empty]`; nginx checks the variables of a parameter that is sent.
 fn check_param(directive: &Directive) -> Result<(), Problem> {
     match directive.args.get(2) {
         Some(word) if word.text != "if_not_empty" => {
@@ -55,7 +55,7 @@ fn check_param(directive: &Directive) -> Result<(), Problem> {
     }
 }
 
-/// When a cache may give what is out of date.
+/// When a cache may serve stale responses.
 const STALE: &[&str] = &[
     "error",
     "timeout",
@@ -103,7 +103,7 @@ macro_rules! connection {
     };
 }
 
-/// What FastCGI, uwsgi, SCGI and gRPC have besides.
+/// What FastCGI, uwsgi, SCGI and gRPC have in addition.
 macro_rules! fields {
     ($prefix:literal) => {
         [
@@ -122,7 +122,7 @@ macro_rules! fields {
     };
 }
 
-/// What FastCGI, uwsgi and SCGI have besides.
+/// What FastCGI, uwsgi and SCGI have in addition.
 macro_rules! bodies {
     ($prefix:literal) => {
         [
@@ -210,7 +210,7 @@ macro_rules! tls {
     };
 }
 
-/// Failures of an upstream that lead to the next one.
+/// Failures after which the next upstream is tried.
 const FAILURES: &[&str] = &[
     "error",
     "timeout",

@@ -21,7 +21,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set("ip_hash", Contexts::UPSTREAM, (0, 0), |scope, directive| {
         choose(scope, directive, Method::IpHash, false)
     })
-    .about("A client's address (of IPv4 the first three bytes) decides.")
+    .about("By the client's address (the first three bytes of IPv4).")
     .repeats(),
     Spec::set("hash", Contexts::UPSTREAM, (1, 2), |scope, directive| {
         let key = Template::compile(arguments::first(directive), &mut scope.draft.variables)?;
@@ -32,7 +32,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         };
         choose(scope, directive, method, false)
     })
-    .about("A key decides; `consistent`: most keys stay where they are when servers come and go.")
+    .about("By a key; `consistent`: most keys stay with their server when servers are added or removed.")
     .repeats(),
     Spec::set("random", Contexts::UPSTREAM, (0, 2), |scope, directive| {
         let words: Vec<_> = directive
@@ -53,7 +53,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         };
         choose(scope, directive, Method::Random { two }, false)
     })
-    .about("By chance and weight; `two`: the less busy one of two.")
+    .about("At random, by weight; `two`: the less busy one of two.")
     .repeats(),
     Spec::new(
         "sticky",

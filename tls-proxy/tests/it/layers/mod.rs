@@ -10,7 +10,7 @@ use self::circles::circles;
 use self::imports::Crate;
 
 /// The folders, and files beside them, each above those that it may import.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 31] = [
     "lib",
     "properties",
     "supervisor",
@@ -23,7 +23,6 @@ const LAYERS: [&str; 32] = [
     "pipeline",
     "configure",
     "modules",
-    "vars",
     "request",
     "upstream",
     "config",

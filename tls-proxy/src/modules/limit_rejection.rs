@@ -1,12 +1,12 @@
-//! What a request beyond a limit gets, and what is written about it: the same
-//! three directives for `limit_req` and `limit_conn`.
+//! How a request beyond a limit is rejected and logged: the three directives that `limit_req` and
+//! `limit_conn` share.
 
 use crate::conf::{Directive, Problem};
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::request::response::Refusal;
 
-/// What a request beyond a limit gets.
+/// How a request beyond a limit is rejected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rejection {
     pub(crate) status: u16,
@@ -25,12 +25,12 @@ impl Default for Rejection {
 }
 
 impl Rejection {
-    /// The refusal, or none in a dry run.
+    /// The rejection, or `Ok` in a dry run.
     pub(crate) fn refuse(self) -> Result<(), Refusal> {
         if self.dry_run {
             Ok(())
         } else {
-            // 444 closes without an answer, as `return 444` does.
+            // 444 closes without a response, as `return 444` does.
             Err(Refusal {
                 silent: self.status == 444,
                 ..Refusal::new(self.status)

@@ -1,19 +1,20 @@
 //! nginx's command line, and what it prints about itself.
 //!
-//! nginx reads its options like getopt: `-tq`, `-cfile` and `-c file` are
-//! all good, the last of two wins, and a value may begin with a dash. clap
-//! can express all of it; only the messages are put into nginx's words here.
-//! What a command does is `main`'s.
+//! nginx reads its options like getopt: `-tq`, `-cfile` and `-c file` are all valid, the last of
+//! two wins, and a value may begin with a dash. clap can express all of it; only the messages are
+//! reworded as nginx has them. `main` carries the commands out.
+
+mod options;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap::ArgMatches;
 
+pub use self::options::help;
+use self::options::{definition, in_nginx_words};
 use crate::admin;
-use crate::build_info::version;
 use crate::conf::units::parse_time_ms;
 use crate::entry_point::EntryPoint;
 use crate::lifecycle::control::Signal;
@@ -35,7 +36,7 @@ pub enum Command {
     Test {
         /// Which configuration.
         options: Options,
-        /// `-q`: say nothing when all is well.
+        /// `-q`: print nothing when the configuration is valid.
         quiet: bool,
         /// `-T`: print every file that was read.
         dump: bool,
@@ -66,14 +67,15 @@ pub struct Options {
     pub error_log: Option<PathBuf>,
     /// `-g`.
     pub globals: Option<String>,
-    /// `--shutdown-budget`: how long the end may take. Without it there is no
-    /// lame duck and no limit, as in nginx.
+    /// `--shutdown-budget`: how long the shutdown may take. Without it there is no lame duck and no
+    /// limit, as in nginx.
     pub shutdown_budget: Option<Duration>,
-    /// `--admin`: where probes and metrics are answered; nowhere without it.
+    /// `--admin`: the address of probes and metrics; without it there is none.
     pub admin: Option<admin::AdminAddress>,
     /// `--log-format`.
     pub log_format: Form,
-    /// What the environment asks of nginx's image; none where this is not `nginx`.
+    /// What the environment asks of nginx's image; `None` unless the program was started as
+    /// `nginx`.
     pub entry_point: Option<EntryPoint>,
 }
 
@@ -94,10 +96,10 @@ impl Options {
 /// A command line nginx would refuse; `main` exits with 64.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// No such option, or a word that belongs to none.
+    /// No such option, or an argument that belongs to no option.
     #[error("invalid option: \"{0}\"")]
     Invalid(String),
-    /// An option at the end that wants a value.
+    /// The last option lacks its value.
     #[error("option \"-{option}\" requires {wants}")]
     MissingValue {
         /// Its letter.
@@ -105,21 +107,21 @@ pub enum UsageError {
         /// What it wants, in nginx's words.
         wants: &'static str,
     },
-    /// A shutdown budget that is no time.
+    /// The shutdown budget is not a time.
     #[error(
         "invalid time \"{0}\" in --shutdown-budget or TLS_PROXY_SHUTDOWN_BUDGET: write one such as 25s"
     )]
     Budget(String),
-    /// An admin port that is no address.
+    /// The admin port is not an address.
     #[error("invalid address \"{0}\" in --admin or TLS_PROXY_ADMIN: {source}", source = admin::address::Error)]
     Admin(String),
-    /// A form of logs that is none.
+    /// Unknown log format.
     #[error("invalid format \"{0}\" in --log-format or TLS_PROXY_LOG_FORMAT: write text or json")]
     LogFormat(String),
-    /// A filter of variables for templates that is no regular expression.
+    /// The filter of template variables is not a regular expression.
     #[error("{0}")]
     Filter(String),
-    /// `-g` with bytes that no configuration can have.
+    /// `-g` is not valid UTF-8.
     #[error("option \"-{0}\" is not valid UTF-8")]
     NotUtf8(char),
 }
@@ -167,7 +169,7 @@ fn entry_point(program: &OsStr) -> Result<Option<EntryPoint>, UsageError> {
         .map_err(|problem| UsageError::Filter(problem.to_string()))
 }
 
-/// A time as the configuration writes it, more than none.
+/// A time as the configuration writes it, more than zero.
 fn time(text: &str) -> Result<Duration, &'static str> {
     match parse_time_ms(text) {
         Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
@@ -175,7 +177,7 @@ fn time(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// An address; without a word there is none.
+/// An address; an empty text is `None`.
 fn address(text: &str) -> Result<Option<admin::AdminAddress>, UsageError> {
     if text.is_empty() {
         return Ok(None);
@@ -186,7 +188,7 @@ fn address(text: &str) -> Result<Option<admin::AdminAddress>, UsageError> {
         .map_err(|_| UsageError::Admin(text.to_owned()))
 }
 
-/// A form of logs.
+/// A log format.
 fn form(text: &str) -> Result<Form, UsageError> {
     match text {
         "text" => Ok(Form::Text),
@@ -195,7 +197,7 @@ fn form(text: &str) -> Result<Form, UsageError> {
     }
 }
 
-/// nginx's order: a test is never left out, whatever else is asked.
+/// nginx's order: `-t` is never skipped, whatever else is given.
 fn choose(matches: &ArgMatches, options: Options, signal: Option<Signal>) -> Command {
     let given = |id| matches.get_count(id) > 0;
     let dump = given("T");
@@ -213,114 +215,6 @@ fn choose(matches: &ArgMatches, options: Options, signal: Option<Signal>) -> Com
         Some(signal) => Command::Signal { options, signal },
         None => Command::Serve(options),
     }
-}
-
-/// Every option, its value's name and its line in the help.
-fn definition() -> clap::Command {
-    let flag = |id: &'static str| Arg::new(id).action(ArgAction::Count).short(letter(id));
-    let value = |id: &'static str, name: &'static str| {
-        let arg = Arg::new(id)
-            .short(letter(id))
-            .value_name(name)
-            .allow_hyphen_values(true);
-        arg.action(ArgAction::Set)
-    };
-    let path = |id, name| value(id, name).value_parser(value_parser!(PathBuf));
-    clap::Command::new("nginx")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .args_override_self(true)
-        .arg(flag("h").short_alias('?').help("this help (also -?)"))
-        .arg(flag("v").help("show version and exit"))
-        .arg(flag("V").help("show version and build, then exit"))
-        .arg(flag("t").help("test configuration, name every error and exit"))
-        .arg(flag("T").help("test configuration, dump it and exit"))
-        .arg(flag("q").help("suppress non-error messages during configuration testing"))
-        .arg(value("s", "signal").help(
-            "send signal to the running proxy: stop, quit (both drain and wait), reopen, reload",
-        ))
-        .arg(path("p", "prefix").help("set prefix path (default: /etc/nginx)"))
-        .arg(path("e", "filename").help("set error log file (default: stderr)"))
-        .arg(path("c", "filename").help("set configuration file (default: nginx.conf)"))
-        .arg(value("g", "directives").help("set global directives out of configuration file"))
-        .arg(
-            Arg::new(SHUTDOWN_BUDGET)
-                .long(SHUTDOWN_BUDGET)
-                .env("TLS_PROXY_SHUTDOWN_BUDGET")
-                .value_name("time")
-                .value_parser(time)
-                .help("accept for a fifth of it after a stop signal, then drain (default: no fifth, no limit)"),
-        )
-        .arg(
-            Arg::new(ADMIN)
-                .long(ADMIN)
-                .env("TLS_PROXY_ADMIN")
-                .value_name("address")
-                .help("answer /healthz, /readiness and /metrics there, such as :9113 (default: nowhere)"),
-        )
-        .arg(
-            Arg::new(LOG_FORMAT)
-                .long(LOG_FORMAT)
-                .env("TLS_PROXY_LOG_FORMAT")
-                .value_name("form")
-                .help("text or json: error_log, and access_log without a format (default: text)"),
-        )
-}
-
-fn letter(id: &str) -> char {
-    id.chars().next().unwrap_or_default()
-}
-
-fn in_nginx_words(error: &clap::Error) -> UsageError {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let argument = context(ContextKind::InvalidArg);
-    if argument.starts_with("--shutdown-budget") {
-        return UsageError::Budget(context(ContextKind::InvalidValue));
-    }
-    let option = argument.chars().find(|c| *c != '-').unwrap_or_default();
-    match error.kind() {
-        ErrorKind::InvalidValue => UsageError::MissingValue {
-            option,
-            wants: wants(option),
-        },
-        ErrorKind::InvalidUtf8 => UsageError::NotUtf8('g'),
-        _ => UsageError::Invalid(match argument.strip_prefix('-') {
-            Some(short) if !short.starts_with('-') => short.to_owned(),
-            _ => argument,
-        }),
-    }
-}
-
-fn wants(option: char) -> &'static str {
-    match option {
-        'c' | 'e' => "file name",
-        'p' => "directory name",
-        _ => "parameter",
-    }
-}
-
-/// What `-h` prints.
-#[must_use]
-pub fn help() -> String {
-    let mut text = version();
-    text.push_str(
-        "Usage: nginx [-?hvVtTq] [-s signal] [-p prefix]\n             \
-         [-e filename] [-c filename] [-g directives]\n\nOptions:\n",
-    );
-    for arg in definition().get_arguments() {
-        let value = arg
-            .get_value_names()
-            .and_then(<[_]>::first)
-            .map(|name| name.as_str());
-        let dashes = if arg.get_long().is_some() { "--" } else { "-" };
-        let usage = format!("{dashes}{} {}", arg.get_id(), value.unwrap_or_default());
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        text.push_str(&format!("  {usage:<14}: {help}\n"));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The values of variables, templates and patterns for a request. What a configuration
-//! keeps of them is data and knows no request; here the two meet.
+//! Evaluates variables, templates and patterns for a request. What a configuration keeps of them
+//! (`variables/`) is data that knows no request.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::variables::registry::{Made, Registry, Source};
 use crate::variables::template::{Template, TemplatePart, Variable};
 
 impl Variable {
-    /// What computes it, where it is one of nginx's fixed names.
+    /// The function that computes it, if it is one of nginx's fixed variables.
     pub(crate) fn fixed(&self) -> Option<Evaluate> {
         let Self::Known(definition) = self else {
             return None;
@@ -36,7 +36,7 @@ impl Variable {
 impl Template {
     /// Writes the string for this request.
     pub(crate) fn write(&self, request: &Request, out: &mut Vec<u8>) {
-        self.settle(request);
+        self.precompute(request);
         for part in self.parts() {
             match part {
                 TemplatePart::Text(text) => out.extend_from_slice(text),
@@ -47,10 +47,9 @@ impl Template {
         }
     }
 
-    /// Computes what may try a pattern: nginx measures the whole string before
-    /// it writes any of it, so a `$1` in front means the groups of a `map`
-    /// behind.
-    pub(crate) fn settle(&self, request: &Request) {
+    /// Evaluates first whatever may match a pattern: nginx measures the whole string before it
+    /// writes any of it, so a `$1` in front refers to the groups of a `map` behind it.
+    pub(crate) fn precompute(&self, request: &Request) {
         let is_group =
             |part: &TemplatePart| matches!(part, TemplatePart::Variable(Variable::Capture(_)));
         let Some(first) = self.parts().iter().position(is_group) else {
@@ -72,8 +71,8 @@ impl Template {
 }
 
 impl Matcher {
-    /// Whether `subject` matches; then its groups are the request's. A match
-    /// that runs away is logged and answered with 500, as in nginx.
+    /// Whether `subject` matches; if so, its groups become the request's. A match that exceeds the
+    /// limits is logged and ends in 500, as in nginx.
     pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
         let groups = self.pattern().groups(subject).map_err(|runaway| {
             let (subject, text) = (level::shown(subject), self.pattern().text());
@@ -96,7 +95,7 @@ impl Matcher {
     }
 }
 
-/// The value of a slot nothing has been assigned to.
+/// The value of a slot that nothing has been assigned to.
 fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8>) -> bool {
     let made = registry.made(slot);
     let from = out.len();
@@ -108,7 +107,7 @@ fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8
                 return false;
             };
             let found = (family.evaluate)(request, name, out);
-            if family.settles {
+            if family.cached {
                 let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
                 request.slots.settle(slot, value);
             }

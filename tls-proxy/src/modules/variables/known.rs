@@ -1,48 +1,17 @@
-//! nginx's fixed variables, each a few lines over a request.
+//! nginx's fixed variables, each computed from a request.
 
-use super::{Evaluate, Family, request_fields, ssl, write};
+use super::{Evaluate, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
 use crate::decimal;
+use crate::message::base64;
 use crate::message::head::{Framing, Version};
-use crate::message::{base64, fields};
 use crate::request::Request;
 use crate::time::cached_time;
 
-/// The fixed variables of every request, of whichever file.
+/// The fixed variables of every request, of all files here.
 pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Evaluate)> {
     let own = TABLE.iter().chain(request_fields::TABLE);
     own.chain(ssl::TABLE)
-}
-
-/// Those whose names go on as a configuration likes.
-pub(super) const FAMILIES: &[Family] = &[
-    family("http_", |request, name, out| {
-        joined(request.head.fields.iter(), name, out)
-    }),
-    Family {
-        settles: true,
-        ..family("sent_http_", sent_field)
-    },
-    Family {
-        settles: true,
-        ..family("sent_trailer_", sent_trailer)
-    },
-    family("upstream_http_", upstream_field),
-    family("upstream_cookie_", upstream_cookie),
-    family("upstream_trailer_", upstream_trailer),
-    family("arg_", argument),
-    family("cookie_", cookie),
-];
-
-const fn family(
-    prefix: &'static str,
-    evaluate: fn(&Request, &[u8], &mut Vec<u8>) -> bool,
-) -> Family {
-    Family {
-        prefix,
-        evaluate,
-        settles: false,
-    }
 }
 
 /// Name and value of every fixed variable; the names are nginx's.
@@ -66,7 +35,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
             &request.whole_body,
         ) {
             (Some(value), _) => write(Some(value), out),
-            // It came in chunks, and has been counted.
+            // A chunked body has been read and counted.
             (None, Some(body)) if request.framing == Framing::Chunked => {
                 number(body.len() as u64, out)
             }
@@ -137,7 +106,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("remote_user", remote_user),
     ("request", |request, out| {
         let line = &request.head.line;
-        // A request of HTTP/2 whose pseudo-fields are none has no line.
+        // An HTTP/2 request with invalid pseudo-header fields has no request line.
         let known = !line.is_empty() || request.head.version < Version::Http2;
         write(known.then_some(line), out)
     }),
@@ -262,7 +231,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("uri", uri),
 ];
 
-/// The port that the client names behind the host.
+/// The port behind the host name that the client sent.
 fn port(request: &Request) -> Option<&[u8]> {
     let named = request.head.authority.as_deref();
     let named = named.or(request.head.fields.first(b"host"))?;
@@ -271,20 +240,19 @@ fn port(request: &Request) -> Option<&[u8]> {
     nonempty(port).filter(|port| port.iter().all(u8::is_ascii_digit))
 }
 
-/// The path of a target that was looked at and is none is empty.
+/// Empty for an invalid target; no value before a target was read.
 fn uri(request: &Request, out: &mut Vec<u8>) -> bool {
     let known = request.path_refused || !request.path.is_empty();
     write(known.then_some(&request.path[..]), out)
 }
 
-/// Arguments that were never there are none; those that were removed are
-/// empty.
+/// No value if there never were arguments; empty if they were removed.
 fn args(request: &Request, out: &mut Vec<u8>) -> bool {
     let known = request.args_known || !request.args.is_empty();
     write(known.then_some(&request.args[..]), out)
 }
 
-/// The client's address; nginx's word for one without.
+/// The client's address, or `unix:`.
 pub(crate) fn remote_addr(request: &Request, out: &mut Vec<u8>) -> bool {
     if request.is_unix() {
         return write(Some(b"unix:"), out);
@@ -323,7 +291,7 @@ fn thousandths(seconds: u64, millis: u32, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// One value for each upstream that was tried, separated as nginx does.
+/// One value for each upstream that was tried, separated as in nginx.
 fn tries(
     request: &Request,
     out: &mut Vec<u8>,
@@ -345,125 +313,7 @@ fn tries(
     !request.attempts.is_empty()
 }
 
-/// `X-Foo` is `x_foo` in a variable's name.
-fn is_called(field: &[u8], name: &[u8]) -> bool {
-    field.len() == name.len()
-        && field.iter().zip(name).all(|(own, named)| match own {
-            b'-' => *named == b'_',
-            _ => own.to_ascii_lowercase() == *named,
-        })
-}
-
-/// All values of a field, joined with `, ` (`; ` for cookies).
-pub(crate) fn joined<'a>(
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    name: &[u8],
-    out: &mut Vec<u8>,
-) -> bool {
-    let separator: &[u8] = if name == b"cookie" { b"; " } else { b", " };
-    let named = fields.filter(|(own, _)| is_called(own, name));
-    join(named.map(|(_, value)| value), separator, out)
-}
-
-/// Writes values one after the other; `false` where there is none.
-pub(crate) fn join<'a>(
-    values: impl Iterator<Item = &'a [u8]>,
-    separator: &[u8],
-    out: &mut Vec<u8>,
-) -> bool {
-    let mut found = false;
-    for value in values {
-        if found {
-            out.extend_from_slice(separator);
-        }
-        out.extend_from_slice(value);
-        found = true;
-    }
-    found
-}
-
-pub(crate) fn sent_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let sent = request.outcome.fields.iter().skip(request.own_fields.get());
-    joined(sent.map(|(name, value)| (&name[..], &value[..])), name, out)
-}
-
-/// A field behind the response's body, the upstream's or this server's own.
-pub(crate) fn sent_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    joined(fields::of_lines(&request.outcome.trailers), name, out)
-}
-
-pub(crate) fn upstream_field(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    request
-        .upstream_fields
-        .as_ref()
-        .is_some_and(|fields| joined(fields.iter(), name, out))
-}
-
-/// A field behind the upstream's body.
-pub(crate) fn upstream_trailer(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    request
-        .upstream_trailers
-        .as_ref()
-        .is_some_and(|fields| joined(fields.iter(), name, out))
-}
-
-/// A cookie that the upstream sets.
-pub(crate) fn upstream_cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let fields = request.upstream_fields.as_ref();
-    let mut lines = fields
-        .into_iter()
-        .flat_map(|fields| fields.all(b"set-cookie"));
-    let value = lines.find_map(|line| {
-        let (own, rest) = line.split_at_checked(name.len())?;
-        let value = without_blanks(without_blanks(rest).strip_prefix(b"=")?);
-        let end = memchr::memchr(b';', value).unwrap_or(value.len());
-        own.eq_ignore_ascii_case(name).then_some(&value[..end])
-    });
-    write(value, out)
-}
-
-pub(crate) fn argument(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut pairs = request.args.split(|byte| *byte == b'&');
-    let value = pairs.find_map(|pair| {
-        let (own, value) = pair.split_at_checked(name.len())?;
-        own.eq_ignore_ascii_case(name)
-            .then(|| value.strip_prefix(b"="))?
-    });
-    write(value, out)
-}
-
-pub(crate) fn cookie(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut lines = request.head.fields.all(b"cookie");
-    write(lines.find_map(|line| cookie_in(line, name)), out)
-}
-
-/// A cookie of one line; nginx keeps the blanks behind a value, not those in
-/// front of it.
-fn cookie_in<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut rest = line;
-    while !rest.is_empty() {
-        let value = rest
-            .split_at_checked(name.len())
-            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
-            .and_then(|(_, behind)| without_blanks(behind).strip_prefix(b"="));
-        if let Some(value) = value {
-            let value = without_blanks(value);
-            let end = memchr::memchr(b';', value).unwrap_or(value.len());
-            return Some(&value[..end]);
-        }
-        let end = memchr::memchr(b';', rest).map_or(rest.len(), |end| end + 1);
-        rest = without_blanks(&rest[end..]);
-    }
-    None
-}
-
-fn without_blanks(text: &[u8]) -> &[u8] {
-    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
-    &text[blanks..]
-}
-
-/// The user name of Basic credentials (RFC 7617), whatever the upstream
-/// thinks of them.
+/// The user name of Basic credentials (RFC 7617), verified or not.
 fn remote_user(request: &Request, out: &mut Vec<u8>) -> bool {
     let given = credentials(request);
     write(given.as_ref().and_then(|(user, _)| nonempty(user)), out)
@@ -484,29 +334,6 @@ pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_answer_to_their_variable_name() {
-        assert!(is_called(b"X-Forwarded-For", b"x_forwarded_for"));
-        assert!(!is_called(b"X-Forwarded", b"x_forwarded_for"));
-    }
-
-    #[test]
-    fn cookies_are_found_as_nginx_finds_them() {
-        for (line, value) in [
-            ("a=1; b=2", Some("1")),
-            ("b=2;a=1", Some("1")),
-            ("xa=2; A=1", Some("1")),
-            ("a; a=2", Some("2")),
-            ("a = 1 ; b", Some("1 ")),
-            ("a=1, a=2", Some("1, a=2")),
-            ("b=\"x;a=1", Some("1")),
-            ("ab=1", None),
-        ] {
-            let found = cookie_in(line.as_bytes(), b"a");
-            assert_eq!(found, value.map(str::as_bytes), "{line}");
-        }
-    }
 
     #[test]
     fn names_are_sorted_and_unique() {

@@ -1,9 +1,9 @@
-//! Variables over the request fields that nginx knows by name. Where
-//! `underscores_in_headers` is on, they do not take `X_Forwarded_For` for
-//! `X-Forwarded-For`, as other variables of fields do.
+//! Variables over the request fields that nginx knows by name. Where `underscores_in_headers` is
+//! on, they do not match `X_Forwarded_For`, as `$http_NAME` does.
 
 use super::Evaluate;
-use super::known::{join, remote_addr};
+use super::families::join;
+use super::known::remote_addr;
 use crate::request::Request;
 
 pub(crate) const TABLE: &[(&str, Evaluate)] = &[

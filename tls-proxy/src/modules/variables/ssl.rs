@@ -49,7 +49,7 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     ("ssl_client_serial", |request, out| {
         write(client(request).map(|it| it.told().serial.as_bytes()), out)
     }),
-    // rustls does not tell it, nor did OpenSSL before 3.5.
+    // rustls does not report it, nor did OpenSSL before 3.5.
     ("ssl_client_sigalg", |_, _| false),
     ("ssl_client_v_end", |request, out| {
         write(client(request).map(|it| it.told().end.as_bytes()), out)
@@ -76,7 +76,7 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
     }),
     // Early data is never accepted.
     ("ssl_early_data", |_, _| false),
-    // Nor is a ClientHello encrypted, in this program or in nginx with OpenSSL 3.
+    // Encrypted ClientHello is supported neither here nor by nginx with OpenSSL 3.
     ("ssl_ech_outer_server_name", |_, _| false),
     ("ssl_ech_status", |_, _| false),
     ("ssl_protocol", |request, out| {
@@ -86,7 +86,7 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
         let name = tls(request).and_then(|tls| tls.server_name.as_deref());
         write(name.map(str::as_bytes), out)
     }),
-    // rustls does not tell it.
+    // rustls does not report it.
     ("ssl_session_id", |_, _| false),
     ("ssl_session_reused", |request, out| {
         let reused = tls(request).map(|tls| tls.reused);
