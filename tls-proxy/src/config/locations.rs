@@ -9,8 +9,8 @@ use crate::variables::matcher::Matcher;
 pub(crate) struct LocationTree {
     exact: Vec<(Box<[u8]>, LocationId)>,
     prefixes: Vec<Prefix>,
-    /// Paths that are redirected: prefixes without their last slash
-    /// (`proxy_pass`).
+    /// Paths that are redirected: those of proxied locations without their last
+    /// slash.
     slashed: Vec<(Box<[u8]>, LocationId)>,
     patterns: Vec<(Matcher, LocationId)>,
     named: Vec<(Box<[u8]>, LocationId)>,
@@ -90,20 +90,25 @@ impl LocationPattern {
             Self::Regex { .. } | Self::Named(_) => None,
         }
     }
+
+    /// The path that is redirected to a proxied location whose own ends with a slash.
+    fn without_last_slash(&self) -> Option<&[u8]> {
+        let bare = self.prefix()?.strip_suffix(b"/")?;
+        Some(bare).filter(|bare| !bare.is_empty())
+    }
 }
 
 impl LocationTree {
     /// Adds a location.
     pub(crate) fn add(&mut self, pattern: &LocationPattern, id: LocationId, proxied: bool) {
+        if proxied && let Some(bare) = pattern.without_last_slash() {
+            insert(&mut self.slashed, bare, id);
+        }
         match pattern {
             LocationPattern::Exact(text) => insert(&mut self.exact, text.as_bytes(), id),
             LocationPattern::Named(name) => self.named.push((name.as_bytes().into(), id)),
             LocationPattern::Regex { matcher, .. } => self.patterns.push((matcher.clone(), id)),
             LocationPattern::Prefix { text, final_ } => {
-                let bare = text.strip_suffix('/').filter(|bare| !bare.is_empty());
-                if let (true, Some(bare)) = (proxied, bare) {
-                    insert(&mut self.slashed, bare.as_bytes(), id);
-                }
                 let text = text.as_bytes().into();
                 let at = self.prefixes.partition_point(|other| other.text < text);
                 let prefix = Prefix {
@@ -136,10 +141,14 @@ impl LocationTree {
         if let Some(id) = search(&self.exact, path) {
             return Ok(Some(LocationMatch::Location(id)));
         }
-        if let Some(id) = search(&self.slashed, path) {
-            return Ok(Some(LocationMatch::Redirect(id)));
-        }
         let prefix = self.longest(path);
+        if let Some(id) = search(&self.slashed, path) {
+            // A location of just this path is nearer.
+            let is_own = prefix.is_some_and(|prefix| *prefix.text == *path);
+            if !is_own {
+                return Ok(Some(LocationMatch::Redirect(id)));
+            }
+        }
         if let Some(prefix) = prefix {
             let found = inside(prefix.id).find(path, inside, matches)?;
             if found.is_some() {

@@ -32,7 +32,9 @@ pub(crate) fn walk_block(
         let notices = differs::of(directive, spec.differs, reason);
         draft.notices.extend(notices);
         let first_here = seen.insert(name);
-        if !first_here && !spec.repeats {
+        // Of one that is refused, each line is: whether it may repeat is another matter.
+        let may_repeat = spec.repeats || matches!(spec.effect, Effect::Refused(_));
+        if !first_here && !may_repeat {
             let message = format!("\"{name}\" directive is duplicate");
             draft
                 .problems

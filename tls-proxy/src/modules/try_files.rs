@@ -91,7 +91,8 @@ impl TryFiles {
         let prefix = request.path.get(..replaced).unwrap_or_default().to_vec();
         for (file, folder) in &self.files {
             let mut path = file.evaluate(request).to_vec();
-            if !path.starts_with(&prefix) {
+            // nginx takes the prefix off what variables give, and off nothing else.
+            if !(file.has_variables() && path.starts_with(&prefix)) {
                 path.splice(0..0, prefix.iter().copied());
             }
             if internal_path::climbs(&path) {

@@ -117,6 +117,12 @@ fn contains(text: &[u8], mark: &[u8]) -> bool {
     memchr::memmem::find(text, mark).is_some()
 }
 
+/// Both kinds that OpenSSL reads: `openssl dhparam -dsaparam` writes the second.
+const DH_PARAMETERS: [&[u8]; 2] = [
+    b"-----BEGIN DH PARAMETERS-----",
+    b"-----BEGIN X9.42 DH PARAMETERS-----",
+];
+
 /// Whether `ssl_dhparam` names what nginx could read; finite-field key
 /// exchange itself is not offered.
 pub(super) fn check_parameters(file: &File, files: &mut Files) -> Result<(), Problem> {
@@ -127,10 +133,8 @@ pub(super) fn check_parameters(file: &File, files: &mut Files) -> Result<(), Pro
     };
     match files.read(&file.path) {
         Err(source) => refuse(describe(&source)),
-        Ok(text) if memchr::memmem::find(&text, b"-----BEGIN DH PARAMETERS-----").is_none() => {
-            refuse("no DH PARAMETERS in it".to_owned())
-        }
-        Ok(_) => Ok(()),
+        Ok(text) if DH_PARAMETERS.iter().any(|mark| contains(&text, mark)) => Ok(()),
+        Ok(_) => refuse("no DH PARAMETERS in it".to_owned()),
     }
 }
 

@@ -123,6 +123,11 @@ fn modules_that_are_not_here_are_named_with_what_to_do_instead() {
             "use proxy_pass",
         ),
         (
+            "location / { proxy_pass http://127.0.0.1; proxy_http_version 2; }",
+            "\"proxy_http_version 2\"",
+            "write 1.1",
+        ),
+        (
             "health_check;",
             "the \"health_check\" directive",
             "NGINX Plus",
@@ -156,4 +161,14 @@ fn modules_that_are_not_here_are_named_with_what_to_do_instead() {
         let help = told.lines().find(|line| line.contains("help:"));
         assert!(help.is_some_and(|help| help.contains(instead)), "{told}");
     }
+}
+
+#[test]
+fn each_line_of_a_refused_directive_is_told_as_such() {
+    let place = Place::new("refused-lines");
+    let lines = "proxy_cache_path /a keys_zone=a:1m;\nproxy_cache_path /b keys_zone=b:1m;";
+    let told = refusal(&place, &around(lines));
+    let of_each = told.matches("the \"proxy_cache_path\" directive is not supported");
+    assert_eq!(of_each.count(), 2, "{told}");
+    assert!(!told.contains("duplicate"), "{told}");
 }

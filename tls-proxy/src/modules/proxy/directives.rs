@@ -72,10 +72,16 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().version = match word.text.as_str() {
             "1.0" => Version::Http10,
             "1.1" => Version::Http11,
+            "2" => {
+                let message = "\"proxy_http_version 2\" is not supported";
+                return Err(Problem::emerg(&word.at, message).with_help(
+                    "HTTP/2 is not spoken to upstreams: write 1.1, and for gRPC keep nginx",
+                ));
+            }
             other => {
                 return Err(
                     Problem::emerg(&word.at, format!("invalid value \"{other}\""))
-                        .with_help("write 1.0 or 1.1; HTTP/2 is not spoken to upstreams"),
+                        .with_help("write 1.0 or 1.1"),
                 );
             }
         };

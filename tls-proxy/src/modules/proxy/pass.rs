@@ -81,14 +81,15 @@ pub(super) fn parse_pass(
                        inside \"limit_except\" block";
         return Err(Problem::emerg(&word.at, message));
     }
-    let group = match scope
-        .draft
-        .upstreams
-        .iter()
-        .find(|group| group.name.eq_ignore_ascii_case(address.host))
-    {
-        Some(group) => group.clone(),
-        None => {
+    let (name, port) = listen::split_port(address.host);
+    let group = match (named(&scope.draft.upstreams, name), port) {
+        (Some(group), None) => group.clone(),
+        (Some(_), Some(port)) if port.parse().is_ok_and(|port: u16| port > 0) => {
+            let message = format!("upstream \"{name}\" may not have port {port}");
+            return Err(Problem::emerg(&word.at, message)
+                .with_help("its servers have ports of their own: leave this one out"));
+        }
+        _ => {
             let peers = upstream::server::resolve(address.host, scheme.port(), word)?;
             // The same host with another scheme has another port.
             let name = group_name(scheme, address.host);
@@ -105,6 +106,12 @@ pub(super) fn parse_pass(
         url: text.into(),
         at: word.at.clone(),
     })
+}
+
+/// The `upstream` block of a name. A name with a port is never one of a block.
+fn named<'a>(blocks: &'a [Arc<group::Upstream>], name: &str) -> Option<&'a Arc<group::Upstream>> {
+    let mut blocks = blocks.iter();
+    blocks.find(|block| block.name.eq_ignore_ascii_case(name))
 }
 
 /// Host and port of an address.
@@ -222,8 +229,9 @@ fn known<'a>(
     address: &str,
 ) -> Option<&'a Arc<group::Upstream>> {
     let (host, port) = host_and_port(scheme, address);
+    let bare = listen::split_port(address).1.is_none();
     groups.iter().find(|group| match &group.address {
-        None => group.name.eq_ignore_ascii_case(address),
+        None => bare && group.name.eq_ignore_ascii_case(address),
         Some((own, own_port)) => own.eq_ignore_ascii_case(host) && Some(*own_port) == port,
     })
 }
