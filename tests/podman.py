@@ -5,7 +5,10 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -135,6 +138,19 @@ class Podman:
 
         ports = on_free_ports(len(published), start, undo)
         return dict(zip((own["containerPort"] for own in published), ports))
+
+    def stop(self, container, spec, deadline, before=()):
+        """As the kubelet does: the preStop hook, at once; the stop signal, after the ends
+        of those in `before`; SIGKILL when the time is over."""
+        hook = spec.get("lifecycle", {}).get("preStop")
+        if hook:
+            with suppress(subprocess.TimeoutExpired):
+                self("exec", container, *hook["exec"]["command"], check=False,
+                     timeout=max(0, deadline - time.monotonic()))
+        for ended in before:
+            ended.wait(max(0, deadline - time.monotonic()))
+        left = max(2, int(deadline - time.monotonic()))  # the kubelet's least
+        self("stop", "--time", left, container, check=False)
 
     @staticmethod
     def choose(volume, files):

@@ -36,7 +36,7 @@ def test_both_languages_have_the_same_commands_and_checks(chapter):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_block_of_a_page_is_one_that_is_played(language, chapter):
     assert set(re.findall(r"^```(.*)$", text(language, chapter), re.MULTILINE)) <= {
-        "", "console", "console cluster", "console terminal-2"}
+        "", "console", "console cluster", "console terminal-2", "console terminal-2 cluster"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

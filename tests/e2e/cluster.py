@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import shutil
 import ssl
@@ -19,10 +20,29 @@ from stand import HERE, NAME, Counting
 SYNC = 150
 
 
+
+class Network:
+    """What the way to the cluster loses by itself, by a run in which nothing changes."""
+
+    def __init__(self):
+        self.share = 0.0
+
+    def measure(self, requests, failed):
+        self.share = failed / max(requests, 1)
+
+    def may_lose(self, requests):
+        """How many failures of that many requests are no more than the network's own."""
+        return math.ceil(self.share * requests)
+
+    def told(self):
+        return f"the network itself loses {self.share:.2%}"
+
+
 class Cluster:
     """Never touches another name space; its own is gone in the end."""
 
     def __init__(self):
+        self.network = Network()
         self.folder = Path(tempfile.mkdtemp(prefix="e2e-"))
         self.namespace = f"e2e-{uuid.uuid4().hex[:8]}"
         # A configuration of its own, so that the user's context stays as it is.

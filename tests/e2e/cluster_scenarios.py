@@ -40,10 +40,22 @@ def ask(cluster, path="/", timeout=60, **fields):
     return answer.status
 
 
-def judge(name, traffic, *figures):
+def judge(cluster, name, traffic, *figures):
     traffic.stop()
     tell(name, traffic.line(), *figures)
-    assert traffic.total("failed") == 0, traffic.reasons()
+    allowed = cluster.network.may_lose(traffic.total())
+    assert traffic.total("failed") <= allowed, (traffic.reasons(), cluster.network.told())
+
+
+def test_a_quiet_run_first(cluster):
+    """Nothing changes, so what fails is lost on the way."""
+    traffic = cluster.traffic()
+    traffic.wait_for(REQUESTS)
+    traffic.stop()
+    cluster.network.measure(traffic.total(), traffic.total("failed"))
+    tell("quiet run", traffic.line(), cluster.network.told(), *filter(None, [traffic.reasons()]))
+    # Else the other scenarios would show nothing.
+    assert cluster.network.share < 0.01, traffic.reasons()
 
 
 def test_deleting_one_pod(cluster):
@@ -52,7 +64,7 @@ def test_deleting_one_pod(cluster):
     cluster.kubectl("delete", "pod", cluster.pods()[0])
     cluster.settle()
     traffic.wait_for(REQUESTS)
-    judge("delete one pod", traffic)
+    judge(cluster, "delete one pod", traffic)
 
 
 def test_a_rolling_restart(cluster):
@@ -64,7 +76,7 @@ def test_a_rolling_restart(cluster):
     wait_for(lambda: not old & set(cluster.kubectl("get", "pods", "-o", "name").stdout.replace("pod/", "").split()),
              "end of the old pods", 90)
     traffic.wait_for(REQUESTS)
-    judge("rolling restart", traffic)
+    judge(cluster, "rolling restart", traffic)
 
 
 def test_a_renewed_certificate(cluster):
@@ -74,7 +86,7 @@ def test_a_renewed_certificate(cluster):
     run(cluster.tls / "update-tls.sh")
     cluster.create_secrets()
     seconds = wait_until_all(cluster, cluster.tls.joinpath("cert.pem").read_text().strip())
-    judge("renewed certificate", traffic, f"in all pods after {seconds:.0f} s, the kubelet's time included")
+    judge(cluster, "renewed certificate", traffic, f"in all pods after {seconds:.0f} s, the kubelet's time included")
     assert traffic.total("told_to_close") + traffic.total("closed_idle") == told
 
 
@@ -88,7 +100,7 @@ def test_a_broken_certificate(cluster):
                          for name in names), "a line in every log", SYNC)
     after = cluster.served_by_all()
     cluster.write_certificate(cluster.tls.joinpath("cert.pem").read_bytes(), key)
-    judge("broken certificate", traffic)
+    judge(cluster, "broken certificate", traffic)
     assert before == after and len(after) == 1
 
 

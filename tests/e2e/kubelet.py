@@ -94,16 +94,8 @@ class Pod:
                    if re.match(rf"{name}[{{ ]", line) and all(word in line for word in wanted))
 
     def stop_container(self, name, deadline, before):
-        """The preStop hook, at once; the stop signal, after the ends of those in
-        `before`; SIGKILL when the time is over."""
         container = self.containers[name]
-        hook = self.container_spec(name).get("lifecycle", {}).get("preStop")
-        if hook:
-            self.podman("exec", container, *hook["exec"]["command"], check=False)
-        for ended in before:
-            ended.wait(deadline - time.monotonic())
-        left = max(2, int(deadline - time.monotonic()))  # the kubelet's least
-        self.podman("stop", "--time", left, container, check=False)
+        self.podman.stop(container, self.container_spec(name), deadline, before)
         self.exit_codes[name] = self.podman.inspect(container)["State"]["ExitCode"]
         self.gone[name].set()
 

@@ -5,6 +5,7 @@ itself a link to a folder with a time in its name, and a rename moves it on.
 """
 
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,15 +15,12 @@ class Volume:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        self.generation = 0
 
     def write(self, files):
         """Brings {name: bytes} in force; returns when, on the monotonic clock."""
-        self.generation += 1
-        fresh = self.folder / f"..{time.strftime('%Y_%m_%d_%H_%M_%S')}.{self.generation}"
-        fresh.mkdir()
+        fresh = Path(tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S."), dir=self.folder))
         fresh.chmod(0o755)
         for name, data in files.items():
             (fresh / name).write_bytes(data)

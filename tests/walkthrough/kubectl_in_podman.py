@@ -1,11 +1,12 @@
-"""kubectl, as far as the walkthrough needs it and podman has the parts: pods with their limits,
-Secrets, ConfigMaps, logs, a shell, forwarded ports. Readiness is asked for from outside, as
-the kubelet does. No restarts by probes, no Services, no Deployments: blocks that need them
-say `cluster`.
+"""kubectl, as far as the walkthrough needs it and podman has the parts: pods with their limits
+and their end, Secrets that are replaced under a pod, ConfigMaps, logs, a shell, forwarded
+ports. Readiness is asked for from outside, as the kubelet does. No restarts by probes, no
+Services, no Deployments: blocks that need them say `cluster`.
 
 What is kept between two calls is podman's folder, $WALKTHROUGH_STATE.
 """
 
+import base64
 import http.client
 import json
 import os
@@ -15,11 +16,15 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
 
 from podman import Podman
+from volume import Volume
 
 STATE = Path(os.environ["WALKTHROUGH_STATE"])
 # Where this machine's 127.0.0.1 would be, in a copy that is ours alone.
@@ -50,6 +55,22 @@ class Cluster(Podman):
             sys.exit(f'Error from server (AlreadyExists): {kind}s "{name}" already exists')
         path.write_text(json.dumps(value))
         print(f"{kind}/{name} created")
+
+    def mounts(self, pod, spec):
+        """The pod's Secrets and ConfigMaps as (volume, its object, where podman has its files)."""
+        for volume in spec.get("volumes", []):
+            for kind, word in (("secret", "secretName"), ("configMap", "name")):
+                if kind in volume:
+                    yield volume, (kind.lower(), volume[kind][word]), self.folder / "volumes" / pod / volume["name"]
+
+    def project(self, pod, spec, only=None):
+        """Writes these volumes, or those of the object `only`, as the kubelet does."""
+        for volume, source, folder in self.mounts(pod, spec):
+            if only in (None, source):
+                data = self.read(*source)["data"]
+                items = volume["secret" if source[0] == "secret" else "configMap"].get("items")
+                keys = [item["key"] for item in items] if items else data
+                Volume(folder).write({key: base64.b64decode(data[key]) for key in keys})
 
     def container(self, pod, name):
         containers = [each["name"] for each in self.read("pod", pod)["spec"]["containers"]]
@@ -83,16 +104,43 @@ def create(cluster, words):
         name = manifest["metadata"]["name"]
         if manifest["kind"] != "Pod":
             sys.exit(f"podman has no {manifest['kind']}")
-        files = {name: {key: Path(path) for key, path in cluster.read(kind, name).items()}
-                 for kind in ("secret", "configmap") for name in cluster.names(kind)}
         cluster.write("pod", name, {**manifest, "created": time.time()})
         sys.stdout.flush()
-        cluster.play(manifest, files)
+        cluster.project(name, manifest["spec"])
+        played = deepcopy(manifest)
+        for volume, source, folder in list(cluster.mounts(name, played["spec"])):
+            del volume["secret" if source[0] == "secret" else "configMap"]
+            volume["hostPath"] = {"path": str(folder), "type": "Directory"}
+        cluster.play(played, {})
         return
     kind, rest = words[0], words[2:] if words[0] == "secret" else words[1:]
-    source = Path(rest[1].removeprefix("--from-file="))
-    paths = source.iterdir() if source.is_dir() else [source]
-    cluster.write(kind, rest[0], {path.name: str(path.resolve()) for path in paths})
+    value = {"kind": kind, "metadata": {"name": rest[0]}, "data": dict(files(rest[1:]))}
+    if "--dry-run=client" in rest:
+        print(yaml.safe_dump(value))
+    else:
+        cluster.write(kind, rest[0], value)
+
+
+def files(words):
+    """What `--from-file=[KEY=]PATH` names, as (key, base64)."""
+    for word in words:
+        if word.startswith("--from-file="):
+            key, _, path = word.removeprefix("--from-file=").rpartition("=")
+            source = Path(path)
+            for each in source.iterdir() if source.is_dir() else [source]:
+                if each.is_file():
+                    yield key or each.name, base64.b64encode(each.read_bytes()).decode()
+
+
+def replace(cluster, words):
+    """`-f -`, of a Secret or ConfigMap: pods that have it get the new files."""
+    value = yaml.safe_load(sys.stdin)
+    source = value["kind"], value["metadata"]["name"]
+    cluster.read(*source)
+    (cluster.objects / ".".join(source)).write_text(json.dumps(value))
+    for pod in cluster.names("pod"):
+        cluster.project(pod, cluster.read("pod", pod)["spec"], source)
+    print("{}/{} replaced".format(*source))
 
 
 def age(created):
@@ -169,6 +217,8 @@ def port_forward(cluster, words):
     class Forward(socketserver.BaseRequestHandler):
         def handle(self):
             with socket.create_connection((address, int(remote))) as there:
+                # A pod's network can go before its last packet has left.
+                there.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000)
                 back = threading.Thread(target=copy, args=(there, self.request), daemon=True)
                 back.start()
                 copy(self.request, there)
@@ -182,29 +232,35 @@ def port_forward(cluster, words):
 
 
 def copy(source, target):
-    try:
+    with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
+    # Also where the other side was reset: this one shall not wait for it.
+    with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 def delete(cluster, words):
-    """What is there of the names; the rest is ignored, as cleanup.sh asks."""
-    for kind, name in (word.split("/") for word in words if "/" in word):
-        path = cluster.objects / f"{kind}.{name}"
-        if path.exists():
-            if kind == "pod":
-                cluster("pod", "rm", "--force", "--time", "0", name, check=False)
-            if kind == "secret":
-                cluster("secret", "rm", name, check=False)
-            path.unlink()
-            print(f'{kind} "{name}" deleted')
+    """`pod NAME -o name`, with the time that its containers have."""
+    parser = ArgumentParser()
+    parser.add_argument("kind", choices=["pod"])
+    parser.add_argument("name")
+    parser.add_argument("-o", choices=["name"], required=True)
+    parser.add_argument("--grace-period", type=int)
+    asked = parser.parse_args(words)
+    spec = cluster.read("pod", asked.name)["spec"]
+    grace = asked.grace_period or spec.get("terminationGracePeriodSeconds", 30)
+    print(f"pod/{asked.name}", flush=True)
+    deadline = time.monotonic() + grace
+    with ThreadPoolExecutor() as pool:
+        for container in spec["containers"]:
+            pool.submit(cluster.stop, f"{asked.name}-{container['name']}", container, deadline)
+    cluster("pod", "rm", "--force", "--time", "0", asked.name)
+    (cluster.objects / f"pod.{asked.name}").unlink()
 
 
 VERBS = {"create": create, "get": get, "wait": wait, "logs": logs, "exec": execute,
-         "port-forward": port_forward, "delete": delete}
+         "port-forward": port_forward, "replace": replace, "delete": delete}
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]

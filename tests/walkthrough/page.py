@@ -30,6 +30,7 @@ FIELDS = {
     "<IP>": r"\d+\.\d+\.\d+\.\d+|[0-9a-f:]+",
     "<MS>": r"\d+\.\d+",
     "<NUMBER>": r"\d+",
+    "<POD>": r"secure-monolith-[0-9a-z]+-[0-9a-z]{5}",
     "<SECONDS>": r"\d+\.\d+",
     "<SERIAL>": r"[0-9A-F]+",
     "<TIME>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
