@@ -106,6 +106,11 @@ impl TlsStream {
         &self.session
     }
 
+    /// What it is read from.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Ciphertext that waits for the rest of its record, bytes.
     pub(crate) fn unread(&self) -> usize {
         self.inward.len()
