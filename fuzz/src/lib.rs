@@ -38,13 +38,13 @@ mod tls {
     mod distinguished_name;
     mod distribution_point;
     mod extensions;
-    mod flaw;
     mod general_name;
     mod name_constraints;
     mod signature;
     mod subtree_match;
     mod time;
     mod trust;
+    mod verify_error;
 }
 
 /// How errors show bytes; the program's own belongs to its log.

@@ -84,7 +84,10 @@ impl Cgroups {
     /// Opens the files that tell the limits, and reads them once.
     pub fn follow(&self) -> Followed {
         let v1 = self.files("memory", "memory.limit_in_bytes");
-        let memory = v1.into_iter().chain(self.files("", "memory.max"));
+        // Beyond `memory.high` a group is slowed down: it is a limit, too.
+        let v2 = ["memory.max", "memory.high"];
+        let v2 = v2.into_iter().flat_map(|name| self.files("", name));
+        let memory = v1.into_iter().chain(v2);
         let v1 = self.levels("cpu").into_iter().filter_map(|dir| {
             let period = Reading::open(&dir.join("cpu.cfs_period_us"))?;
             Some((Reading::open(&dir.join("cpu.cfs_quota_us"))?, Some(period)))

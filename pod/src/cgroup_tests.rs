@@ -101,6 +101,57 @@ fn v2_in_a_container_with_its_own_name_space() {
     assert_eq!(groups.follow().limits().cpus, workers(1));
 }
 
+/// Beyond `memory.high` the kernel slows a group down until it does nothing else than
+/// to give memory back; with MemoryQoS Kubernetes sets it below the limit.
+#[test]
+fn v2_takes_the_bound_from_which_on_a_group_is_slowed_down_for_a_limit() {
+    let root = mount(
+        "v2-high",
+        &[("memory.max", "10485760\n"), ("memory.high", "9437184\n")],
+    );
+    let mut followed = Cgroups::new(&root, "0::/\n").follow();
+    assert_eq!(followed.limits().memory, Some(9 << 20));
+    let none = [("memory.high", "max\n")];
+    let now = becomes(&mut followed, &root, &none);
+    assert_eq!(now.memory, Some(10 << 20));
+}
+
+/// systemd's hybrid layout: v2 has no controller, or those that v1 does not have.
+#[test]
+fn a_hybrid_host_has_each_controller_in_one_of_both_versions() {
+    let v1 = mount(
+        "hybrid-v1",
+        &[
+            ("unified/kubepods/pod1/box/cgroup.procs", "1\n"),
+            ("memory/kubepods/pod1/memory.limit_in_bytes", "8388608\n"),
+            (
+                "memory/kubepods/pod1/box/memory.limit_in_bytes",
+                "10485760\n",
+            ),
+            ("cpu,cpuacct/kubepods/pod1/box/cpu.cfs_quota_us", "20000\n"),
+            (
+                "cpu,cpuacct/kubepods/pod1/box/cpu.cfs_period_us",
+                "100000\n",
+            ),
+        ],
+    );
+    let membership = format!("{V1}0::/kubepods/pod1/box\n");
+    let followed = Cgroups::new(v1, &membership).follow();
+    assert_eq!(followed.limits(), limits(Some(8 << 20), 1));
+    let both = mount(
+        "hybrid-both",
+        &[
+            ("unified/kubepods/pod1/box/memory.max", "10485760\n"),
+            ("unified/kubepods/pod1/memory.max", "max\n"),
+            ("cpu/kubepods/pod1/box/cpu.cfs_quota_us", "150000\n"),
+            ("cpu/kubepods/pod1/box/cpu.cfs_period_us", "100000\n"),
+        ],
+    );
+    let membership = "2:cpu:/kubepods/pod1/box\n0::/kubepods/pod1/box\n";
+    let followed = Cgroups::new(both, membership).follow();
+    assert_eq!(followed.limits(), limits(Some(10 << 20), 2));
+}
+
 #[test]
 fn a_path_above_the_name_space_is_read_as_its_root() {
     let root = mount("v2-above", &[("memory.max", "10485760\n")]);
@@ -169,13 +220,18 @@ fn a_limit_of_an_ancestor_is_followed_too() {
         &[
             ("kubepods/pod1/memory.max", "max\n"),
             ("kubepods/pod1/box/memory.max", "max\n"),
+            ("kubepods/pod1/cpu.max", "max 100000\n"),
+            ("kubepods/pod1/box/cpu.max", "max 100000\n"),
         ],
     );
     let mut followed = Cgroups::new(&root, V2).follow();
     assert_eq!(followed.limits(), Limits::default());
-    let of_the_pod = [("kubepods/pod1/memory.max", "1048576\n")];
+    let of_the_pod = [
+        ("kubepods/pod1/memory.max", "1048576\n"),
+        ("kubepods/pod1/cpu.max", "110000 100000\n"),
+    ];
     let now = becomes(&mut followed, &root, &of_the_pod);
-    assert_eq!(now, limits(Some(1 << 20), 0));
+    assert_eq!(now, limits(Some(1 << 20), 2));
 }
 
 #[test]

@@ -32,6 +32,13 @@ pub(crate) const COMPRESSOR: u64 = 320 << 10;
 /// What a DATA frame of a request's body takes beside its payload while nobody
 /// has read it, bytes.
 pub(crate) const DATA_FRAME: u64 = 128;
+/// A connection that has been accepted and waits for its place, bytes: a socket of the
+/// kernel's, and a number.
+const PENDING: u64 = 1536;
+/// No more of them, whatever the memory: as many as wait in the kernel by default.
+const MOST_PENDING: u64 = 511;
+/// A part of the memory is for them.
+const PENDING_SHARE: u64 = 9;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 
@@ -44,6 +51,11 @@ pub(crate) const GOAWAY_AFTER: u32 = 16;
 pub(crate) const FEWEST: usize = 8;
 /// A client that holds more than this part of the memory is the first to give up.
 const SHARE: u64 = 16;
+
+/// What of so much memory is for connections that wait for their place, bytes.
+pub(crate) fn for_pending(memory: u64) -> u64 {
+    (memory / PENDING_SHARE).min(MOST_PENDING * PENDING)
+}
 
 /// What one worker may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +103,16 @@ impl Capacity {
     /// The same, if it is limited.
     pub(super) fn budget(self) -> Option<u64> {
         self.memory.map(|_| self.memory())
+    }
+
+    /// Connections that may be accepted before there is room for them; none where memory
+    /// is not limited.
+    pub(super) fn pending(self) -> usize {
+        let Some(memory) = self.memory else { return 0 };
+        // What is left beside `for_pending` is one part less.
+        let fit = (memory / (PENDING_SHARE - 1) / PENDING).min(MOST_PENDING);
+        // Those who are served need descriptors, too.
+        usize::try_from(fit).map_or(0, |fit| fit.min(self.descriptors / 8))
     }
 
     /// What is kept for one kind, bytes.

@@ -15,8 +15,10 @@ use crate::time::cached_time;
 const MOVED: u64 = 1024;
 
 /// A client's connection with everything on it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Client {
+    /// When it came.
+    pub(super) came: Instant,
     /// What all of it holds, bytes.
     pub(super) held: Cell<u64>,
     /// Streams that had to give up.
@@ -26,6 +28,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(super) fn new() -> Self {
+        Self {
+            came: cached_time::now(),
+            held: Cell::default(),
+            shed: Cell::default(),
+            closing: Cell::default(),
+        }
+    }
+
     /// How many of its streams have been reset to make room.
     pub(crate) fn shed(&self) -> u32 {
         self.shed.get()

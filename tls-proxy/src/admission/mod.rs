@@ -3,10 +3,12 @@
 //! before it is held.
 //!
 //! Who finds no room waits; whoever wants least comes first. Meanwhile those who
-//! hold memory without need are asked to give it up ([`relief`]).
+//! hold memory without need are asked to give it up ([`relief`]). Once somebody has
+//! waited for long the newest client is served first ([`pending`]).
 
 mod capacity;
 mod holder;
+mod pending;
 mod relief;
 mod unread;
 
@@ -20,6 +22,7 @@ use tokio::sync::Notify;
 
 pub(crate) use crate::admission::capacity::*;
 pub(crate) use crate::admission::holder::{Account, Client, Holder, Waits};
+pub(crate) use crate::admission::pending::Pending;
 pub(crate) use crate::admission::unread::{BodyFlow, Unread};
 use crate::metrics;
 use crate::time::cached_time;
@@ -27,6 +30,9 @@ use crate::time::cached_time;
 /// How often those who hold memory without need are looked for while somebody
 /// waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Who has waited for this long for memory need not care what others need theirs
+/// for, and not for whose turn it would be.
+const LONG: Duration = Duration::from_millis(500);
 
 /// What a client holds at most until its first response, bytes, if that is small.
 const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
@@ -41,6 +47,8 @@ pub(crate) struct Admission {
     connections: Cell<i64>,
     /// Descriptors that may still be taken.
     descriptors: Cell<i64>,
+    /// Connections that have been accepted and wait for their place.
+    pending: Cell<usize>,
     /// Memory that may still be taken, bytes; below zero where the limit has
     /// become smaller.
     memory: Cell<i64>,
@@ -109,6 +117,8 @@ struct Waiting {
     /// None for a connection that has not been accepted.
     client: Option<Rc<Client>>,
     since: Instant,
+    /// When its client came, or else since when a place is wanted for the next one.
+    came: Instant,
     granted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -121,9 +131,14 @@ impl Waiting {
     }
 
     /// Whose turn it is: those who want less come before those who want more, and
-    /// clients on their way to their first response one after the other.
-    fn turn(&self) -> (u64, Instant) {
-        (self.holds().max(NEWCOMER), self.since)
+    /// clients on their way to their first response one after the other, or, where others
+    /// have waited for long, the newest first.
+    fn turn(&self, newest_first: bool, now: Instant) -> (u64, Duration) {
+        let order = match newest_first {
+            true => now.saturating_duration_since(self.came),
+            false => Duration::MAX - now.saturating_duration_since(self.since),
+        };
+        (self.holds().max(NEWCOMER), order)
     }
 }
 
@@ -153,6 +168,7 @@ impl Admission {
             kept: MemoryUse::ALL.map(|kind| Cell::new(capacity.kept(kind))),
             connections: Cell::new(to_signed(capacity.connections as u64)),
             descriptors: Cell::new(to_signed(capacity.descriptors as u64)),
+            pending: Cell::new(0),
             memory: Cell::new(to_signed(capacity.memory())),
             used: Default::default(),
             expected: Cell::new(0),
@@ -268,6 +284,22 @@ impl Admission {
         !self.waiting.borrow().is_empty()
     }
 
+    /// The same, for so long that the newest client is served first.
+    fn is_crowded_for_long(&self) -> bool {
+        let since = self.crowded_since.get();
+        since.is_some_and(|since| since.elapsed() >= LONG)
+    }
+
+    /// Connections that wait for their place, and how many may.
+    fn pending(&self) -> (usize, usize) {
+        (self.pending.get(), self.capacity.get().pending())
+    }
+
+    fn add_pending(&self, more: isize) {
+        let all = self.pending.get().saturating_add_signed(more);
+        self.pending.set(all);
+    }
+
     /// Whether descriptors are what somebody waits for.
     fn wants_descriptors(&self) -> bool {
         let left = self.descriptors.get();
@@ -347,10 +379,12 @@ impl Admission {
         if let Some(holder) = holder {
             holder.waits_in_line();
         }
+        let since = cached_time::now();
         let waiting = Rc::new(Waiting {
             demand,
             client: holder.map(|holder| holder.client.clone()),
-            since: cached_time::now(),
+            since,
+            came: holder.map_or(since, |holder| holder.client.came),
             granted: Cell::new(false),
             waker: RefCell::default(),
         });
@@ -446,6 +480,7 @@ impl Admission {
     /// is passed over only by those for whom memory of their kind is kept.
     fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
+        let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
         loop {
             let short = passed
                 .as_ref()
@@ -458,7 +493,9 @@ impl Admission {
                     // What is lacking are connections or descriptors.
                     Some(_) => own.demand.connections + own.demand.descriptors == 0,
                 });
-                others.min_by_key(|own| own.turn()).cloned()
+                others
+                    .min_by_key(|own| own.turn(newest_first, now))
+                    .cloned()
             };
             let Some(next) = next else { return };
             if self.try_take(&next.demand) {
@@ -523,7 +560,7 @@ impl Permit {
     /// The connection that it is for has been accepted: from now on it can be asked to
     /// give up.
     pub(crate) fn accepted(self) -> Admitted {
-        let account = self.admission.enrol(Rc::default(), true);
+        let account = self.admission.enrol(Rc::new(Client::new()), true);
         let permit = self.held_by(account.holder());
         Admitted { permit, account }
     }

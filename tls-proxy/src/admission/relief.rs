@@ -13,7 +13,7 @@
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, Waits, to_signed};
+use super::{Admission, GOAWAY_AFTER, Holder, LONG, NEWCOMER, Waits, to_signed};
 
 /// A client that has been waited for no longer than this is not asked to give up:
 /// its next bytes may be on their way, for which they need a round trip.
@@ -30,9 +30,6 @@ const STILL: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// A connection of which so many streams have been reset to make room is closed.
 const CLOSE_AFTER: u32 = 2 * GOAWAY_AFTER;
-/// Who has waited for this long for memory need not care what others need theirs
-/// for.
-const LONG: Duration = Duration::from_millis(500);
 
 /// What is missing.
 struct Missing {
@@ -108,7 +105,8 @@ impl Admission {
 
     fn missing(&self, now: Instant) -> Option<Missing> {
         let waiting = self.waiting.borrow();
-        let next = waiting.iter().min_by_key(|own| own.turn());
+        let newest_first = self.is_crowded_for_long();
+        let next = waiting.iter().min_by_key(|own| own.turn(newest_first, now));
         let demand = next.map(|own| own.demand);
         let sum = |most: u64| -> u64 {
             let some = waiting.iter().filter(|own| own.holds() <= most);

@@ -388,3 +388,44 @@ async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
     admission.relieve();
     assert!(count() > first);
 }
+
+#[tokio::test]
+async fn the_newest_client_is_served_first_once_others_have_waited_for_long() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let (first, second) = (idle(&admission).await, idle(&admission).await);
+    first.account.holder().goes_on();
+    second.account.holder().goes_on();
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut older = pin!(admission.for_request(first.account.holder()));
+    let mut newer = pin!(admission.for_request(second.account.holder()));
+    assert!(waits(older.as_mut()).await && waits(newer.as_mut()).await);
+    pass(&admission, Duration::from_millis(600));
+    held[0].1.shrink(MemoryUse::Transfer, REQUEST);
+    let _request = newer.await;
+    assert!(waits(older.as_mut()).await);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_long() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    let mut most = 0;
+    while pending.has_room() {
+        pending.push(most);
+        most += 1;
+    }
+    assert!((300..400).contains(&most), "{most}");
+    assert!(!Pending::<u32>::new(admission.clone()).has_room());
+    assert_eq!(pending.next(), Some(0));
+    assert!(pending.has_room());
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    assert_eq!(pending.next(), Some(1));
+    pass(&admission, Duration::from_secs(1));
+    assert_eq!(pending.next(), Some(most - 1));
+    drop(pending);
+    assert_eq!(admission.pending().0, 0);
+    assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
+}

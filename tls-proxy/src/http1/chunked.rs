@@ -53,7 +53,10 @@ impl Decoder {
         loop {
             match self.state {
                 State::Size => match take_line(input, LINE_LIMIT)? {
-                    None => return Ok(Progress::Starved),
+                    None => {
+                        check_start(input)?;
+                        return Ok(Progress::Starved);
+                    }
                     Some(line) => match parse_size(&line)? {
                         0 => self.state = State::Trailer,
                         size => self.state = State::Data(size),
@@ -125,6 +128,21 @@ fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Err
         return Err(Error);
     }
     Ok(Some(line))
+}
+
+/// Refuses at once what cannot become the line of a chunk, as nginx does: its end may
+/// never come. What stands behind a blank is judged with the line.
+fn check_start(line: &[u8]) -> Result<(), Error> {
+    let line = match line {
+        [] => return Ok(()),
+        [start @ .., b'\r'] => start,
+        line => line,
+    };
+    if memchr::memchr(b'\r', line).is_some() {
+        return Err(Error);
+    }
+    let blank = memchr::memchr2(b' ', b'\t', line);
+    parse_size(&line[..blank.unwrap_or(line.len())]).map(drop)
 }
 
 /// The size of a chunk, in bytes, from its line; extensions are read over.

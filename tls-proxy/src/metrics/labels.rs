@@ -85,10 +85,12 @@ pub(crate) enum Relief {
     Tunnel,
     /// It held more than its share.
     Share,
+    /// It had been accepted, and there was no room to serve it.
+    Accept,
 }
 
 /// The words for [`Relief`], in its order.
-pub(crate) const RELIEFS: [&str; 7] = [
+pub(crate) const RELIEFS: [&str; 8] = [
     "idle",
     "handshake",
     "request_head",
@@ -96,6 +98,7 @@ pub(crate) const RELIEFS: [&str; 7] = [
     "response",
     "tunnel",
     "share",
+    "accept",
 ];
 
 /// Why there was no TLS connection.

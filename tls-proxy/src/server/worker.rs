@@ -3,11 +3,13 @@
 //! else.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use tokio::task::LocalSet;
 
 use super::connection::{self, WorkerContext};
 use super::listener::Listener;
-use crate::admission::{Capacity, Permit};
+use crate::admission::{Capacity, Pending, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::{Phase, TokenKind};
@@ -314,33 +316,71 @@ async fn accept(
     stop: Rc<Notify>,
 ) {
     let mut bounded = false;
-    loop {
+    let admission = &server.worker.admission;
+    let mut pending = Pending::new(admission.clone());
+    'serving: loop {
         // Memory may be limited only later.
         bounded = bounded || listener.bounds_buffers();
-        let permit = tokio::select! {
-            biased;
-            () = stop.notified() => break,
-            permit = server.worker.admission.for_connection() => permit,
+        let mut place = pin!(admission.for_connection());
+        let permit = loop {
+            tokio::select! {
+                biased;
+                () = stop.notified() => break 'serving,
+                permit = place.as_mut() => break permit,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)), if pending.has_room() => {
+                    hold(&mut pending, accepted).await;
+                }
+            }
         };
-        let accepted = tokio::select! {
-            biased;
-            () = stop.notified() => break,
-            accepted = std::future::poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+        let next = pending.next().and_then(served);
+        let accepted = match next {
+            Some(next) => Ok(next),
+            None => tokio::select! {
+                biased;
+                () = stop.notified() => break,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+            },
         };
         match accepted {
             Ok((socket, peer)) => take(&server, socket, peer, &address, permit),
-            Err(error) if is_about_the_peer(&error) => {}
-            Err(error) => {
-                tracing::error!("accept() failed ({})", crate::conf::reason(&error));
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => accept_failed(&error).await,
         }
     }
     // A closed socket refuses what waits in its queue.
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    while let std::task::Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut cx) {
-        let permit = server.worker.admission.uncounted();
-        take(&server, socket, peer, &address, permit);
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
+        hold(&mut pending, Ok(accepted)).await;
+    }
+    while let Some(next) = pending.next() {
+        if let Some((socket, peer)) = served(next) {
+            take(&server, socket, peer, &address, admission.uncounted());
+        }
+    }
+}
+
+/// A connection that the event loop does not watch yet, and whose it is.
+type Unserved = (std::net::TcpStream, SocketAddr);
+
+/// Keeps a connection until there is room for it.
+async fn hold(
+    pending: &mut Pending<Unserved>,
+    accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
+) {
+    match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
+        Ok(unserved) => pending.push(unserved),
+        Err(error) => accept_failed(&error).await,
+    }
+}
+
+/// None where the event loop cannot watch it, for want of memory.
+fn served((socket, peer): Unserved) -> Option<(tokio::net::TcpStream, SocketAddr)> {
+    Some((tokio::net::TcpStream::from_std(socket).ok()?, peer))
+}
+
+async fn accept_failed(error: &io::Error) {
+    if !is_about_the_peer(error) {
+        tracing::error!("accept() failed ({})", crate::conf::reason(error));
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! A client's byte stream, in clear text or under TLS.
 
+use tokio::io::Interest;
+
 use super::stream::TlsStream;
 use crate::net::prefixed::Prefixed;
 
@@ -16,6 +18,16 @@ impl ClientStream {
             Self::Plain(_) => 0,
             Self::Tls(stream) => stream.unread(),
         }
+    }
+
+    /// Whether the client has closed its side, be it behind bytes that are not read yet.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        let socket = match self {
+            Self::Plain(stream) => &stream.socket,
+            Self::Tls(stream) => stream.socket(),
+        };
+        // Of what the event loop knows this asks for urgent data and for the end.
+        socket.try_io(Interest::PRIORITY, || Ok(())).is_ok()
     }
 }
 

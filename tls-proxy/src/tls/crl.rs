@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 
@@ -32,6 +33,9 @@ pub(crate) struct Crl {
     delta: bool,
     /// Has a critical extension that is not judged here.
     unhandled: bool,
+    /// The first key that was found to have signed it: it need not be tried for each
+    /// handshake.
+    signed_by: OnceLock<Vec<u8>>,
 }
 
 const NUMBER: &[u8] = &[0x55, 0x1d, 20];
@@ -68,6 +72,7 @@ impl Crl {
             number: None,
             delta: false,
             unhandled: false,
+            signed_by: OnceLock::new(),
             issuer,
         };
         for (id, critical, value) in extension_list(extensions)? {
@@ -171,8 +176,16 @@ impl Crl {
     }
 
     fn is_signed_by(&self, issuer: &Certificate, asked: &RevocationContext<'_>) -> bool {
+        if self.signed_by.get() == Some(&issuer.key) {
+            return true;
+        }
         let key = PublicKey::parse(&issuer.key);
-        key.is_some_and(|key| is_signed_by(&self.der, key, asked.algorithms))
+        let is_signed = key.is_some_and(|key| is_signed_by(&self.der, key, asked.algorithms));
+        if is_signed {
+            // Another worker may have been faster; a second key is tried each time.
+            let _ = self.signed_by.set(issuer.key.clone());
+        }
+        is_signed
     }
 
     /// Whether it says what has changed since `base` was made, or may say so.

@@ -105,6 +105,11 @@ impl TlsStream {
         Ok((stream, facts))
     }
 
+    /// What it is read from.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Ciphertext that waits for the rest of its record, bytes.
     pub(crate) fn unread(&self) -> usize {
         self.inward.len()

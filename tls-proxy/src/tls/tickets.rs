@@ -116,10 +116,10 @@ struct Rotating {
 }
 
 /// The key that seals, since when it does, and the one before it, which still opens.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Made {
-    current: Option<(Key, Instant)>,
-    previous: Option<Key>,
+    current: Option<(Arc<Key>, Instant)>,
+    previous: Option<Arc<Key>>,
 }
 
 /// The keys of an `ssl_session_cache` for all workers: nginx has them in its shared
@@ -136,18 +136,18 @@ pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTicke
 }
 
 impl Rotating {
-    /// Does something with the keys of this moment.
-    fn with<T>(&self, act: impl FnOnce(&Made) -> Option<T>) -> Option<T> {
+    /// The keys of this moment. No worker waits while another one uses them.
+    fn now(&self) -> Option<Made> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let age = keys.current.as_ref().map(|(_, since)| since.elapsed());
         if age.is_none_or(|age| age >= self.lifetime) {
-            let new = Key::random()?;
+            let new = Arc::new(Key::random()?);
             let old = keys.current.replace((new, Instant::now()));
             // What it sealed last is over when its time has passed twice.
             let lasts = age.is_some_and(|age| age < 2 * self.lifetime);
             keys.previous = old.map(|(key, _)| key).filter(|_| lasts);
         }
-        act(&keys)
+        Some(keys.clone())
     }
 }
 
@@ -168,16 +168,15 @@ impl ProducesTickets for Rotating {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.with(|keys| keys.current.as_ref()?.0.seal(plain).ok())
+        self.now()?.current?.0.seal(plain).ok()
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let name = ticket.first_chunk::<NAME>()?;
-        self.with(|keys| {
-            let current = keys.current.iter().map(|(key, _)| key);
-            let mut known = current.chain(&keys.previous);
-            known.find(|key| key.name == *name)?.open(ticket)
-        })
+        let keys = self.now()?;
+        let current = keys.current.iter().map(|(key, _)| key);
+        let mut known = current.chain(&keys.previous);
+        known.find(|key| key.name == *name)?.open(ticket)
     }
 }
 

@@ -232,6 +232,27 @@ fn a_client_that_leaves_before_the_answer_is_logged_as_499() {
 }
 
 #[test]
+fn a_client_that_leaves_behind_more_requests_is_noticed() {
+    let next = format!("GET /next HTTP/1.1\r\nHost: a\r\nX: {:100}|\r\n\r\n", "x");
+    // What is read ahead has room for some of them.
+    for more in [1, 40, 400] {
+        let place = Place::new(&format!("leaves-{more}-requests"));
+        let (_upstream, told) = left(&place, "");
+        let proxy = Proxy::passing(place, "");
+        let mut client = proxy.connect();
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n{}",
+            next.repeat(more)
+        ));
+        client.finish_sending();
+        // The upstream's patience is as long as the test's.
+        told.recv_timeout(support::PATIENCE / 2)
+            .expect("the upstream's connection is closed");
+        proxy.logs("access.log", "\"GET / HTTP/1.1\" 499 0 ");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_behind_its_body_is_noticed() {
     for (name, buffering) in [("leaves-body-on", "on"), ("leaves-body-off", "off")] {
         let place = Place::new(name);

@@ -171,7 +171,13 @@ fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
 /// Creates a file for the body; a failure is logged with `level`.
 fn create_file(request: &Request, level: Level) -> Option<Spooled> {
     let files = request.settings().of::<client_body::Settings>();
-    let Some(descriptor) = request.connection.worker.admission.try_for_file() else {
+    let worker = &request.connection.worker;
+    let descriptor = worker.admission.try_for_file().or_else(|| {
+        // Idle connections to upstreams have taken the rest.
+        worker.pool.clear();
+        worker.admission.try_for_file()
+    });
+    let Some(descriptor) = descriptor else {
         let what = "no file for the request body: all descriptors are in use; raise the limit of open files";
         error_log::request(request, level, what);
         return None;

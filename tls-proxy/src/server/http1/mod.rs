@@ -36,6 +36,9 @@ use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
 /// Bytes of a next request that are read while this one is being answered.
 const READ_AHEAD: usize = 2 * 1024;
+/// How often a client that has sent more than that is looked at: what it has sent stands
+/// before its end.
+const LOOK_BEHIND: Duration = Duration::from_millis(500);
 /// A client that does not let itself be said goodbye to is left after this.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -236,11 +239,19 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let ignore_client_abort = request.ignore_client_abort.clone();
+    let mut leaving = None;
     let mut responding = pin!(phases::respond(request));
     poll_fn(|cx| match responding.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending if watch() && !ignore_client_abort.get() && client_is_gone(wire, cx) => {
-            Poll::Ready(None)
+        Poll::Pending if watch() && !ignore_client_abort.get() => {
+            if client_is_gone(wire, cx) {
+                return Poll::Ready(None);
+            }
+            if wire.borrow().inbound.len() < READ_AHEAD {
+                return Poll::Pending;
+            }
+            let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
+            leaving.as_mut().poll(cx).map(|()| None)
         }
         Poll::Pending => Poll::Pending,
     })
@@ -258,6 +269,13 @@ fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
         }
     }
     false
+}
+
+/// Resolves when the client has closed though not all that it has sent is read.
+async fn leaves(wire: SharedWire) {
+    while !wire.borrow().stream().has_hung_up() {
+        tokio::time::sleep(LOOK_BEHIND).await;
+    }
 }
 
 /// Reads what is there of a body that nobody has read: what is wrong with it

@@ -1,0 +1,80 @@
+//! Connections that have been accepted and are not served yet, because there is no
+//! memory for them.
+//!
+//! The kernel's queue is first come, first served: behind some hundred clients who hold
+//! on to whatever they get, nobody is served in time. So while there is no room,
+//! connections are accepted as far as a small part of the memory goes, and once others
+//! have waited for long the newest one is served first (adaptive LIFO): its client is
+//! still there. Until then the event loop does not watch them, and they have no task.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Admission;
+use crate::metrics;
+use crate::metrics::labels::Relief;
+
+/// A connection that has not been served for so long gives its place to another one.
+const STALE: Duration = Duration::from_secs(5);
+
+/// Those of one listening socket, the newest at the end.
+#[derive(Debug)]
+pub(crate) struct Pending<T> {
+    admission: Rc<Admission>,
+    all: VecDeque<(T, Instant)>,
+}
+
+impl<T> Pending<T> {
+    pub(crate) fn new(admission: Rc<Admission>) -> Self {
+        Self {
+            admission,
+            all: VecDeque::new(),
+        }
+    }
+
+    /// Whether one more may be accepted before there is room for it. Where all places
+    /// are taken, one that has waited in vain is closed.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let (taken, places) = self.admission.pending();
+        if taken < places {
+            return true;
+        }
+        let is_stale = |(_, since): &mut (T, Instant)| since.elapsed() >= STALE;
+        if self.all.front_mut().is_none_or(|first| !is_stale(first)) {
+            return false;
+        }
+        metrics::relieved(Relief::Accept);
+        self.take(false);
+        true
+    }
+
+    pub(crate) fn push(&mut self, connection: T) {
+        self.admission.add_pending(1);
+        self.all.push_back((connection, Instant::now()));
+    }
+
+    /// The next one to be served.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        self.take(self.admission.is_crowded_for_long())
+    }
+
+    fn take(&mut self, newest: bool) -> Option<T> {
+        let (connection, _) = match newest {
+            true => self.all.pop_back(),
+            false => self.all.pop_front(),
+        }?;
+        self.admission.add_pending(-1);
+        if self.all.is_empty() {
+            self.all = VecDeque::new();
+        }
+        Some(connection)
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        let left = isize::try_from(self.all.len()).unwrap_or_default();
+        self.admission.add_pending(-left);
+    }
+}
