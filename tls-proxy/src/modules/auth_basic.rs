@@ -55,15 +55,21 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request."),
 ];
 
-/// Checks the request's credentials.
-pub(crate) async fn check(settings: &Settings, request: &mut Request) -> Result<(), Refusal> {
-    let (Some(realm), Some(file)) = (&settings.realm, &settings.file) else {
-        return Ok(());
-    };
+/// Checks the request's credentials; none where nobody has to have any. That is not the same
+/// as right ones: with `satisfy any` it lets nobody in.
+pub(crate) async fn check(
+    settings: &Settings,
+    request: &mut Request,
+) -> Option<Result<(), Refusal>> {
+    let (realm, file) = (settings.realm.as_ref()?, settings.file.as_ref()?);
     let realm = realm.evaluate(request);
-    if &realm[..] == b"off" {
-        return Ok(());
+    match &realm[..] {
+        b"off" => None,
+        _ => Some(verify(&realm, file, request).await),
     }
+}
+
+async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result<(), Refusal> {
     let given = credentials(request);
     let ask = |request: &mut Request| {
         let field = [b"Basic realm=\"", &realm[..], b"\""].concat();

@@ -213,8 +213,8 @@ fn look(request: &Request, path: &Path) -> Result<Option<Metadata>, Refusal> {
         Ok(meta) => return Ok(Some(meta)),
         Err(error) => error,
     };
-    let is_dangling = matches!(error.kind(), io::ErrorKind::NotFound)
-        || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let is_dangling =
+        matches!(error.kind(), io::ErrorKind::NotFound) || static_files::is_loop(&error);
     // It may have been deleted meanwhile.
     if is_dangling {
         return Ok(std::fs::symlink_metadata(path).ok());

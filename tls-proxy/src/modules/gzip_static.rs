@@ -79,6 +79,7 @@ pub(super) fn find(request: &Request) -> Beside {
             let level = match error.kind() {
                 NotFound | NotADirectory | InvalidFilename => return nothing,
                 PermissionDenied => Level::Error,
+                _ if static_files::is_loop(&error) => Level::Error,
                 _ => Level::Crit,
             };
             let path = shown(path.as_os_str().as_bytes());

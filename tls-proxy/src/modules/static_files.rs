@@ -249,12 +249,18 @@ fn to_folder(request: &Request) -> Response {
     Response::redirect(301, address.into(), request.settings().core.server_tokens)
 }
 
+/// Whether a path leads through links in a circle.
+pub(super) fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
 /// The status for an error of the file system, which is logged.
 pub(super) fn refuse(request: &Request, call: &str, path: &Path, error: &io::Error) -> Refusal {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
     let (status, level) = match error.kind() {
         NotFound | NotADirectory | InvalidFilename => (404, Level::Error),
         PermissionDenied => (403, Level::Error),
+        _ if is_loop(error) => (403, Level::Error),
         _ => (500, Level::Crit),
     };
     if status != 404 || request.settings().of::<Settings>().log_not_found {

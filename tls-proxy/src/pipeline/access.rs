@@ -37,7 +37,7 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
         let result = match check {
             0 => access::check(settings.of::<access::Settings>(), request),
             1 => match settings.used::<auth_basic::Settings>() {
-                Some(basic) => Some(auth_basic::check(basic, request).await),
+                Some(basic) => auth_basic::check(basic, request).await,
                 None => None,
             },
             _ => match auth_request::subrequest(settings.of::<auth_request::Settings>(), request) {

@@ -334,8 +334,9 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     };
     count_redirect(request)?;
     request.location = location;
+    limit_except::apply(request);
     request.behind_alias = false;
-    match rewrites(config.location(location), request) {
+    match rewrites(config.location(request.location), request) {
         Flow::Respond(result) => *result,
         Flow::Continue => match content(request).await {
             ContentResult::Response(result) => result,

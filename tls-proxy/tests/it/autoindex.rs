@@ -28,8 +28,10 @@ fn a_link_is_what_it_leads_to() {
     ] {
         symlink(target, folder.join(name)).unwrap();
     }
-    let answer = listing(place).connect().fetch("/");
-    let text = answer.text();
+    let proxy = listing(place);
+    assert_eq!(proxy.connect().fetch("/itself").status, 403);
+    assert_eq!(proxy.connect().fetch("/itself/").status, 403);
+    let text = proxy.connect().fetch("/").text();
     let of = |name: &str| {
         let name = format!("\"name\":\"{name}\"");
         let line = text
