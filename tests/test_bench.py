@@ -78,6 +78,12 @@ def test_without_avx_512_no_target_is_met_or_missed(size):
     assert table.verdict(SMALL, {"tls-proxy": [size]}, NAMES, OLD) == "≤ 6: pending, no AVX-512 IFMA"
 
 
+def test_a_proxy_that_cannot_is_told_from_one_that_was_not_measured():
+    results = {("hybrid full", "tls-proxy"): [5], ("hybrid full", "nginx"): []}
+    line = table.compare(results, ["nginx", "haproxy", "tls-proxy"], NEW).splitlines()[-1]
+    assert line.split(" | ")[1:4] == ["unsupported", "-", "5.0"]
+
+
 def test_the_own_program_without_avx_512_is_no_peer():
     masked = table.OWN + table.MASKED
     assert table.ratio(ROW, {masked: [900], "nginx": [100], "tls-proxy": [150]}, [masked, *NAMES]) == "1.50 × nginx"
