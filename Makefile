@@ -30,7 +30,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile lint programs rootfs images load publish image-names clean
+.PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
@@ -108,6 +108,10 @@ programs:
 profile: bench-tools
 	@scripts/name-toolchain
 	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
+
+# Whether it is to be found out anew.
+check-profile:
+	@scripts/profile --check '$(STATIC)' $(TARGET)
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)

@@ -19,19 +19,25 @@ def start(contestant, _):
 
 def memory(contestant, _):
     """Of a program that has answered once, and of each idle connection more that
-    has had one answer. The ten requests at once that open these need ten
-    connections to the backend, which count with them and are too few to matter."""
+    has had one answer, over HTTP/1.1 and, in a process of its own, HTTP/2."""
+    figures = idle_connections(contestant, "1.1", "connection")
+    return figures | idle_connections(contestant, "2", "h2 connection")
+
+
+def idle_connections(contestant, version, key):
+    """The ten requests at once that open these need ten connections to the backend,
+    which count with them and are too few to matter."""
     contestant.start()
     time.sleep(REST)
     idle = contestant.memory()
     figures = {"idle": idle / 1024, "size": contestant.size() / 1e6}
-    with Turns(contestant.p256) as turns:
+    with Turns(contestant.p256, version=version) as turns:
         turns.say("open", FEW)
         time.sleep(REST)
-        figures["connection 1000"] = (contestant.memory() - idle) / FEW
+        figures[f"{key} {FEW}"] = (contestant.memory() - idle) / FEW
         turns.say("open", MANY - FEW)
         time.sleep(REST)
-        figures["connection 5000"] = (contestant.memory() - idle) / MANY
+        figures[f"{key} {MANY}"] = (contestant.memory() - idle) / MANY
     contestant.stop()
     return figures
 

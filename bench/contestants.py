@@ -11,6 +11,7 @@ import subprocess
 import envoy_conf
 from configurations import CADDY, CONFIGURATION, HAPROXY
 from processes import BINARIES, FirstAnswer, Watched
+from processor import MASK
 
 # The backend's, and the first of a contestant.
 BACKEND = int(os.environ.get("BENCH_PORT", 18090))
@@ -91,15 +92,19 @@ class Nginx(Configured):
 
 
 class Own(Configured):
-    """tls-proxy, with its metrics."""
+    """tls-proxy, with its metrics. `masked`: as on a processor without AVX-512."""
 
-    def __init__(self, name, number, work, binary, **more):
+    def __init__(self, name, number, work, binary, masked=False, **more):
         super().__init__(name, number, work, binary, **more)
+        self.masked = masked
         self.admin = self.p256 + 1000
         self.ports.append(self.admin)
 
     def command(self):
         return [*super().command(), "--admin", f"127.0.0.1:{self.admin}"]
+
+    def environment(self):
+        return os.environ | MASK if self.masked else os.environ
 
 
 class Haproxy(Contestant):

@@ -3,6 +3,7 @@ work is divided by the proxy's own CPU seconds, since the machine may be shared 
 a wall clock then measures the neighbours. A load with one failed request ends the
 whole run."""
 
+import math
 import re
 import time
 from subprocess import PIPE
@@ -71,14 +72,22 @@ def http2(contestant, seconds):
 
 
 def handshakes(key):
-    """RSA or P-256, full or resumed, as the measure's key says."""
+    """RSA or P-256, full or resumed, as the measure's key says; `hybrid`: P-256, and
+    the keys exchanged with X25519MLKEM768. None if the contestant has no such group."""
     certificate, kind = key.split()
+    group = "X25519MLKEM768" if certificate == "hybrid" else "X25519"
+    certificate = certificate.replace("hybrid", "p256")
 
     def measure(contestant, seconds):
         where = f"127.0.0.1:{getattr(contestant, certificate)}"
-        command = [LOAD, "handshakes", where, kind, str(seconds / 2)]
-        count, _ = per_cpu(contestant, lambda: int(run(command)))
-        return {key: count}
+        command = [LOAD, "handshakes", where, kind, group, str(seconds / 2)]
+
+        def load():
+            out = run(command).strip()
+            return math.nan if out == "unsupported" else int(out)
+
+        count, _ = per_cpu(contestant, load)
+        return {key: None if math.isnan(count) else count}
 
     return measure
 
@@ -149,6 +158,7 @@ LOADS = {
     "rsa full": handshakes("rsa full"),
     "rsa resumed": handshakes("rsa resumed"),
     "p256 full": handshakes("p256 full"),
+    "hybrid full": handshakes("hybrid full"),
     "p256 resumed": handshakes("p256 resumed"),
     "download": download,
     "upload": upload,

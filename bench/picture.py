@@ -6,13 +6,13 @@ from statistics import median
 
 from columns import ROWS
 from statistic import HIGHER
-from table import OWN, middle, of_row
+from table import MASKED, OWN, cell, of_row
 
 COLUMNS = 3
-PANEL, GAP = 250, 22
-LABEL, VALUE = 72, 52
+PANEL, GAP = 290, 22
+LABEL, VALUE = 94, 70
 BAR, STEP, HEAD = 11, 16, 40
-TOP, SIDE = 58, 20
+TOP, SIDE = 74, 20
 
 STYLE = """
 text { font: 11px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328; }
@@ -33,8 +33,11 @@ text { font: 11px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 """
 
 
-def draw(results, names):
+def draw(results, names, processor):
     """The whole picture, of the rows that have figures."""
+    legend = f"processor: {processor}"
+    if OWN + MASKED in names:
+        legend += f"; {OWN}{MASKED}: as on one without VAES and AVX-512"
     rows = [row for row in ROWS if row.shown and of_row(results, row, names)]
     high = HEAD + STEP * len(names) + GAP
     lines = -(-len(rows) // COLUMNS)
@@ -49,11 +52,12 @@ def draw(results, names):
         text(SIDE, 28, "tls-proxy beside its peers", "title"),
         text(SIDE, 46, "one core for each proxy, TLS 1.3, access log on; CPU s: a second of the "
              "proxy’s CPU time; hyper: a forwarder without any feature", "note"),
+        text(SIDE, 62, legend, "note"),
     ]
     for number, row in enumerate(rows):
         x = SIDE + number % COLUMNS * (PANEL + GAP)
         y = TOP + number // COLUMNS * high
-        parts += panel(x, y, row, of_row(results, row, names), names)
+        parts += panel(x, y, row, results, names)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -63,11 +67,11 @@ def text(x, y, words, kind="", anchor="start"):
     return f'<text x="{x:g}" y="{y:g}"{kind}{anchor}>{escape(words)}</text>'
 
 
-def panel(x, y, row, values, names):
+def panel(x, y, row, results, names):
     arrow = "longer is better" if row.better == HIGHER else "shorter is better"
     yield text(x, y + 16, row.title, "panel")
     yield text(x, y + 31, f"{row.unit}; {arrow}", "note")
-    figures = {name: median(rounds) for name, rounds in values.items()}
+    figures = {name: median(rounds) for name, rounds in of_row(results, row, names).items()}
     most = max(figures.values()) or 1
     room = PANEL - LABEL - VALUE
     for number, name in enumerate(names):
@@ -80,4 +84,4 @@ def panel(x, y, row, values, names):
             kind = "mine" if own else "bar"
             yield (f'<rect class="{kind}" x="{x + LABEL}" y="{at + 0.5:g}" width="{length:.1f}" '
                    f'height="{BAR}" rx="2"/>')
-        yield text(x + LABEL + length + 5, at + 10, middle(values, name), "own" if own else "note")
+        yield text(x + LABEL + length + 5, at + 10, cell(results, row, name), "own" if own else "note")

@@ -189,8 +189,8 @@ class FirstAnswer:
 class Turns:
     """Connections that stay and take turns: bench/tools' load."""
 
-    def __init__(self, port, path="/"):
-        command = [LOAD, "turns", f"127.0.0.1:{port}", path]
+    def __init__(self, port, path="/", version="1.1"):
+        command = [LOAD, "turns", f"127.0.0.1:{port}", version, path]
         pipe = subprocess.PIPE
         self.load = spawn(LOAD_CORE, command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
 

@@ -1,12 +1,16 @@
 """The table, as Markdown: a row for each figure, a column for each contestant, and
-how the own figure stands to the best peer and to its target."""
+how the own figure stands to the best peer and to its target. Its head names the
+processor."""
 
 from statistics import median
 
-from columns import ROWS, AtLeast
+from columns import ROWS, AtLeast, Either
+from processor import AVX512
 from statistic import HIGHER, advantage, best
 
 OWN, BASELINE = "tls-proxy", "hyper"
+# What the name of the own program ends with where it does not see AVX-512.
+MASKED = "-avx2"
 
 
 def shown(value):
@@ -14,14 +18,15 @@ def shown(value):
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def cell(results, row, name):
+    """The median of the rounds; a contestant that cannot has a list without figures."""
+    values = results.get((row.key, name))
+    return "unsupported" if values == [] else shown(median(values)) if values else "-"
+
+
 def of_row(results, row, names):
     """{name: its figure in each round} of those that have one."""
     return {name: results[row.key, name] for name in names if results.get((row.key, name))}
-
-
-def middle(values, name):
-    """The median of a name's rounds, as it is shown; "-" without any."""
-    return shown(median(values[name])) if name in values else "-"
 
 
 def peers(names):
@@ -33,6 +38,9 @@ def is_met(target, row, values, names):
     """Whether the own figure reaches a target; None when something is missing."""
     if OWN not in values:
         return None
+    if isinstance(target, Either):
+        met = [is_met(each, row, values, names) for each in target.targets]
+        return True if True in met else None if None in met else False
     if not isinstance(target, AtLeast):
         return median(values[OWN]) <= target.limit
     others = {name: values[name] for name in peers(names) if name in values}
@@ -42,11 +50,14 @@ def is_met(target, row, values, names):
     return advantage(values[OWN], others[than], row.better) >= target.times
 
 
-def verdict(row, values, names):
+def verdict(row, values, names, processor):
+    """Whether the targets are met; they are for processors with AVX-512."""
     met = [is_met(target, row, values, names) for target in row.targets]
     if not met:
         return ""
     text = ", ".join(map(str, row.targets))
+    if not processor.has_avx512:
+        return f"{text}: pending, no {AVX512}"
     if None in met:
         return f"{text}: ?"
     return f"{text}: {'met' if all(met) else '**not met**'}"
@@ -60,17 +71,17 @@ def ratio(row, values, names):
     return f"{advantage(values[OWN], others[rival], row.better):.2f} × {rival}"
 
 
-def compare(results, names):
+def compare(results, names, processor):
     """The table of `make bench`."""
-    lines = [f"| | {' | '.join(names)} | better than the best peer | target |",
+    lines = [f"| {processor} | {' | '.join(names)} | better than the best peer | target |",
              "|---|" + "---:|" * len(names) + "---|---|"]
     for row in ROWS:
         values = of_row(results, row, names)
         if not values:
             continue
-        cells = [middle(values, name) for name in names]
-        cells += [ratio(row, values, names), verdict(row, values, names)]
-        lines.append(f"| {row.title}, {row.unit} | {' | '.join(cells)} |")
+        cells = [cell(results, row, name) for name in names]
+        cells += [ratio(row, values, names), verdict(row, values, names, processor)]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -83,6 +94,7 @@ def before_after(results, before, after):
             continue
         times = advantage(values[after], values[before], row.better)
         word = "" if 0.98 < times < 1.02 else "better" if times > 1 else "worse"
-        lines.append(f"| {row.title}, {row.unit} | {middle(values, before)} | {middle(values, after)} "
+        cells = " | ".join(cell(results, row, name) for name in (before, after))
+        lines.append(f"| {row.title}, {row.unit} | {cells} "
                      f"| {times if row.better == HIGHER else 1 / times:.3f} | {word} |")
     return "\n".join(lines)

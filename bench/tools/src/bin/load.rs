@@ -2,9 +2,9 @@
 //! the caller's to measure.
 //!
 //!     load first ADDRESS                      waits for the first answer
-//!     load handshakes ADDRESS full|resumed SECONDS
+//!     load handshakes ADDRESS full|resumed GROUP SECONDS
 //!     load rate ADDRESS REQUESTS_PER_SECOND CONNECTIONS SECONDS [ADDRESS HANDSHAKES_PER_SECOND]
-//!     load turns ADDRESS [PATH]               reads `open N` and `ask N`
+//!     load turns ADDRESS 1.1|2 [PATH]         reads `open N` and `ask N`
 
 use anyhow::{Context as _, Result, bail};
 use bench_tools::load::{first, handshakes, rate, turns};
@@ -17,13 +17,18 @@ fn main() -> Result<()> {
     let address = address.parse()?;
     match (*kind, rest) {
         ("first", []) => first::wait(address),
-        ("handshakes", [kind, seconds]) => {
+        ("handshakes", [kind, group, seconds]) => {
             let resumed = match *kind {
                 "full" => false,
                 "resumed" => true,
                 other => bail!("{other} is no kind of handshake"),
             };
-            handshakes::run(address, resumed, seconds.parse()?)
+            handshakes::run(
+                address,
+                resumed,
+                handshakes::group(group)?,
+                seconds.parse()?,
+            )
         }
         ("rate", [each_second, connections, seconds, arrivals @ ..]) => rate::run(
             address,
@@ -39,8 +44,8 @@ fn main() -> Result<()> {
                 _ => bail!("no such arrivals: {arrivals:?}"),
             },
         ),
-        ("turns", []) => turns::run(address, "/"),
-        ("turns", [path]) => turns::run(address, path),
+        ("turns", [version]) => turns::run(address, version.parse()?, "/"),
+        ("turns", [version, path]) => turns::run(address, version.parse()?, path),
         _ => bail!("no such load: {arguments:?}"),
     }
 }

@@ -1,5 +1,6 @@
-//! One TLS 1.3 client, the same for every contestant: X25519 and AES-256-GCM, so
-//! that they are asked for the same work, and no check of the certificate.
+//! One TLS 1.3 client, the same for every contestant: one group, X25519 unless another
+//! is named, and AES-256-GCM, so that they are asked for the same work, and no check of
+//! the certificate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use memchr::memmem;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,8 +22,16 @@ const MOST: usize = 8192;
 
 /// How every client of the bench speaks TLS.
 pub(super) fn config(resumption: Resumption) -> Result<Arc<ClientConfig>> {
+    Ok(Arc::new(offer(aws_lc_rs::kx_group::X25519, resumption)?))
+}
+
+/// The same with another group for the key exchange, which is the only one offered.
+pub(super) fn offer(
+    group: &'static dyn SupportedKxGroup,
+    resumption: Resumption,
+) -> Result<ClientConfig> {
     let provider = CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519],
+        kx_groups: vec![group],
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
         ..aws_lc_rs::default_provider()
     };
@@ -32,7 +41,7 @@ pub(super) fn config(resumption: Resumption) -> Result<Arc<ClientConfig>> {
         .with_custom_certificate_verifier(Arc::new(Trusting))
         .with_no_client_auth();
     config.resumption = resumption;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// The name that every client asks for.

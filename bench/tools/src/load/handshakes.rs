@@ -11,22 +11,46 @@ use anyhow::{Context as _, Result, bail};
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, NamedGroup};
+use rustls::{AlertDescription, ClientConfig, Error, HandshakeKind, NamedGroup};
 
 use super::client;
 
 /// Clients that are at it at once, so that the server never waits for one.
 const AT_ONCE: usize = 8;
 
-/// Prints how many handshakes there were within `seconds`.
+/// The group that is offered for the key exchange, by the name it has in TLS.
+///
+/// # Errors
+/// When the client has no such group.
+pub fn group(name: &str) -> Result<&'static dyn SupportedKxGroup> {
+    match name {
+        "X25519" => Ok(kx_group::X25519),
+        "X25519MLKEM768" => Ok(kx_group::X25519MLKEM768),
+        other => bail!("{other} is no group of this client"),
+    }
+}
+
+/// Prints how many handshakes there were within `seconds`, or `unsupported` when the
+/// server has nothing to do with the group.
 ///
 /// # Errors
 /// When one fails, or is resumed where it should not be, or the other way round.
-pub fn run(address: SocketAddr, resumed: bool, seconds: f64) -> Result<()> {
+pub fn run(
+    address: SocketAddr,
+    resumed: bool,
+    group: &'static dyn SupportedKxGroup,
+    seconds: f64,
+) -> Result<()> {
     let tickets = Arc::new(Tickets::default());
-    let config = client::config(Resumption::store(tickets.clone()))?;
+    let config = Arc::new(client::offer(group, Resumption::store(tickets.clone()))?);
     let runtime = super::runtime()?;
+    if !runtime.block_on(is_supported(address, &config))? {
+        println!("unsupported");
+        return Ok(());
+    }
     let count = runtime.block_on(async {
         // A ticket for each client to begin with. Who asks for something gets it
         // even from a server that sends tickets with its first answer only.
@@ -49,6 +73,26 @@ pub fn run(address: SocketAddr, resumed: bool, seconds: f64) -> Result<()> {
     })?;
     println!("{count}");
     Ok(())
+}
+
+/// Whether the server agrees to the group, the only one offered: else it refuses with
+/// the alert `handshake_failure` (RFC 8446, section 4.1.1).
+async fn is_supported(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<bool> {
+    let error = match client::connect(address, config).await {
+        Ok(stream) => {
+            client::close(stream).await;
+            return Ok(true);
+        }
+        Err(error) => error,
+    };
+    let refused = Error::AlertReceived(AlertDescription::HandshakeFailure);
+    let tls = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(|error| error.get_ref()?.downcast_ref::<Error>());
+    match tls == Some(&refused) {
+        true => Ok(false),
+        false => Err(error),
+    }
 }
 
 async fn repeat(

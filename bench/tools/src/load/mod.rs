@@ -1,6 +1,7 @@
 //! The client of `make bench` where wrk, h2load and curl do not do.
 
 mod client;
+mod connection;
 pub mod first;
 pub mod handshakes;
 pub mod rate;

@@ -1,17 +1,14 @@
 //! Connections that stay and take turns: what many of them cost in memory, and
 //! what a request on one of many costs.
 
-use std::io::BufRead as _;
+use std::io::stdin;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use rustls::ClientConfig;
-use rustls::client::Resumption;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::task::spawn_blocking;
 
-use super::client;
+pub use super::connection::Version;
+use super::connection::{Connection, Target};
 
 /// Requests on their way at once, however many connections there are. So there
 /// are as few connections to the upstream, and what they hold does not count.
@@ -23,13 +20,15 @@ const AT_ONCE: usize = 10;
 ///
 /// # Errors
 /// When a connection, a request or a command is wrong.
-pub fn run(address: SocketAddr, path: &str) -> Result<()> {
-    let runtime = super::runtime()?;
-    let config = client::config(Resumption::disabled())?;
-    let mut lanes: Vec<Lane> = (0..AT_ONCE)
-        .map(|_| Lane::new(address, config.clone(), client::request(path)))
-        .collect();
-    for line in std::io::stdin().lock().lines() {
+pub fn run(address: SocketAddr, version: Version, path: &str) -> Result<()> {
+    super::runtime()?.block_on(obey(Target::new(address, version, path)?))
+}
+
+/// The connections are driven while it waits for a command: HTTP/2 has frames that want
+/// an acknowledgement.
+async fn obey(target: Target) -> Result<()> {
+    let mut lanes: Vec<Lane> = (0..AT_ONCE).map(|_| Lane::new(target.clone())).collect();
+    while let Some(line) = spawn_blocking(|| stdin().lines().next()).await? {
         let line = line?;
         let (command, count) = line.split_once(' ').context("a command without a number")?;
         let open = match command {
@@ -37,7 +36,7 @@ pub fn run(address: SocketAddr, path: &str) -> Result<()> {
             "ask" => false,
             other => bail!("{other} is no command"),
         };
-        lanes = runtime.block_on(all(lanes, open, count.parse::<usize>()? / AT_ONCE))?;
+        lanes = all(lanes, open, count.parse::<usize>()? / AT_ONCE).await?;
         println!("done");
     }
     Ok(())
@@ -64,42 +63,38 @@ async fn all(lanes: Vec<Lane>, open: bool, count: usize) -> Result<Vec<Lane>> {
 
 /// A part of the connections, of which one at a time is busy.
 struct Lane {
-    address: SocketAddr,
-    config: Arc<ClientConfig>,
-    request: Vec<u8>,
-    streams: Vec<TlsStream<TcpStream>>,
+    target: Target,
+    connections: Vec<Connection>,
     /// Whose turn it is.
     next: usize,
 }
 
 impl Lane {
-    fn new(address: SocketAddr, config: Arc<ClientConfig>, request: Vec<u8>) -> Self {
+    fn new(target: Target) -> Self {
         Self {
-            address,
-            config,
-            request,
-            streams: Vec::new(),
+            target,
+            connections: Vec::new(),
             next: 0,
         }
     }
 
     async fn open(&mut self, count: usize) -> Result<()> {
         for _ in 0..count {
-            let mut stream = client::connect(self.address, &self.config).await?;
-            client::ask(&mut stream, &self.request).await?;
-            self.streams.push(stream);
+            let mut connection = self.target.open().await?;
+            connection.ask(&self.target).await?;
+            self.connections.push(connection);
         }
         Ok(())
     }
 
     async fn ask(&mut self, count: usize) -> Result<()> {
         for _ in 0..count {
-            let turn = self.next % self.streams.len().max(1);
-            let stream = self
-                .streams
+            let turn = self.next % self.connections.len().max(1);
+            let connection = self
+                .connections
                 .get_mut(turn)
                 .context("no connection is open")?;
-            client::ask(stream, &self.request).await?;
+            connection.ask(&self.target).await?;
             self.next = turn + 1;
         }
         Ok(())
