@@ -34,7 +34,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
     tell_of_request(request, level, &what);
 }
 
-// One copy, whatever there is to say.
+// Not generic, so that it is compiled once.
 fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
     let log = &request.settings().core.error_log;
     if !log.want(level) {
