@@ -19,7 +19,7 @@ use crate::tls::accept::TlsInfo;
 /// The state of an open connection.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    standing: RefCell<ConnConfig>,
+    conn_config: RefCell<ConnConfig>,
     /// `$connection`.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
@@ -54,15 +54,15 @@ impl Connection {
     pub(crate) fn new(
         worker: &Rc<Worker>,
         number: u64,
-        standing: ConnConfig,
+        conn_config: ConnConfig,
         (peer, local): (SocketAddr, SocketAddr),
         Admitted { permit, account }: Admitted,
     ) -> Self {
         Self {
             number,
             worker: worker.clone(),
-            is_unix: standing.listen().listen.address.path().is_some(),
-            standing: RefCell::new(standing),
+            is_unix: conn_config.listen().listen.address.path().is_some(),
+            conn_config: RefCell::new(conn_config),
             peer,
             local,
             tls: None,
@@ -80,13 +80,13 @@ impl Connection {
     }
 
     /// The configuration of its next request.
-    pub(crate) fn standing(&self) -> ConnConfig {
-        self.standing.borrow().clone()
+    pub(crate) fn conn_config(&self) -> ConnConfig {
+        self.conn_config.borrow().clone()
     }
 
     /// Records a finished handshake, and the server that its SNI selected.
     pub(crate) fn secured(&mut self, server: ServerId, tls: TlsInfo) {
-        self.standing.get_mut().server = server;
+        self.conn_config.get_mut().server = server;
         self.tls = Some(tls);
     }
 
@@ -103,7 +103,7 @@ impl Connection {
     /// connection then closes after its current request.
     pub(crate) fn follow(&self) -> bool {
         let config = self.worker.config();
-        if config.is(&self.standing.borrow().config) {
+        if config.is(&self.conn_config.borrow().config) {
             return true;
         }
         let tls = self.tls.as_ref();
@@ -113,7 +113,7 @@ impl Connection {
             return false;
         }
         let named = tls.and_then(|tls| tls.server_name.as_deref());
-        let there = self.standing.borrow().in_config(config, named);
-        there.map(|there| self.standing.replace(there)).is_some()
+        let there = self.conn_config.borrow().in_config(config, named);
+        there.map(|there| self.conn_config.replace(there)).is_some()
     }
 }

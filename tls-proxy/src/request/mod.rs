@@ -261,7 +261,7 @@ impl Request {
             config,
             address,
             server,
-        } = connection.standing();
+        } = connection.conn_config();
         let location = config.server(server).root;
         let slots = Slots::new(config.variables.len());
         Self {

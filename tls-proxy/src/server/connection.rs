@@ -106,8 +106,8 @@ async fn begin(
     address: usize,
     admitted: Admitted,
 ) -> Option<(Rc<Connection>, ClientStream, bool)> {
-    let standing = ConnConfig::new(worker.config(), address);
-    let settings = standing.settings();
+    let conn_config = ConnConfig::new(worker.config(), address);
+    let settings = conn_config.settings();
     let patience = settings.core.client_header_timeout;
     // Without it small answers would wait for the client's acknowledgement.
     if settings.core.tcp_nodelay {
@@ -115,7 +115,7 @@ async fn begin(
     }
     let local = socket.local_addr().unwrap_or(UNSPECIFIED);
     let (number, addresses) = (worker.next_connection(), (peer, local));
-    let mut connection = Connection::new(worker, number, standing, addresses, admitted);
+    let mut connection = Connection::new(worker, number, conn_config, addresses, admitted);
     connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
     holder.wait(Waits::FirstWords, 0);
@@ -149,7 +149,7 @@ async fn begin(
             (Level::Info, format!("{error} while SSL handshaking"))
         }
         Err(_) => {
-            let ssl = connection.standing().listen().listen.ssl;
+            let ssl = connection.conn_config().listen().listen.ssl;
             if ssl && connection.tls.is_none() {
                 metrics::handshake_failed(Handshake::Timeout);
             }
@@ -174,8 +174,8 @@ async fn open(
     connection: &mut Connection,
     mut stream: Prefixed,
 ) -> Result<(ClientStream, bool), Closed> {
-    let standing = connection.standing();
-    let (config, listen) = (&standing.config, standing.listen());
+    let conn_config = connection.conn_config();
+    let (config, listen) = (&conn_config.config, conn_config.listen());
     let http2_on = |server: ServerId| {
         let root = config.server(server).root;
         listen.listen.http2
@@ -232,11 +232,11 @@ async fn open(
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
         let certificates = match tls.named.as_ref().filter(|_| !tls.rejects) {
             Some(named) => {
-                let standing = ConnConfig {
+                let conn_config = ConnConfig {
                     server,
-                    ..standing.clone()
+                    ..conn_config.clone()
                 };
-                let found = named_certificates(asking, standing, named, name);
+                let found = named_certificates(asking, conn_config, named, name);
                 let found = found.inspect_err(|problem| {
                     error_log::connection(asking, Level::Error, &problem.message);
                 });
@@ -269,14 +269,14 @@ async fn open(
 /// variables say, asked of a request that stands in for those to come.
 fn named_certificates(
     connection: &Connection,
-    standing: ConnConfig,
+    conn_config: ConnConfig,
     named: &NamedCertificates,
     server_name: Option<&str>,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
     let worker = &connection.worker;
     let addresses = (connection.peer, connection.local);
     let admitted = worker.admission.uncounted().accepted();
-    let mut asked = Connection::new(worker, connection.number, standing, addresses, admitted);
+    let mut asked = Connection::new(worker, connection.number, conn_config, addresses, admitted);
     asked.tls = Some(TlsInfo::in_handshake(server_name));
     asked.began = connection.began;
     asked.proxy_header.clone_from(&connection.proxy_header);

@@ -53,15 +53,15 @@ pub(super) async fn next(
     let pipelined = !wire.borrow().inbound.is_empty();
     let start = wire.borrow().consumed();
     if !pipelined {
-        let header_timeout = || connection.standing().settings().core.client_header_timeout;
+        let header_timeout = || connection.conn_config().settings().core.client_header_timeout;
         let patience = idle.unwrap_or_else(header_timeout);
         if !something(connection, wire, first, patience).await {
             return Next::Close;
         }
     }
     connection.follow();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
     let reading = Reading::new();
     let deadline = Instant::now() + core.client_header_timeout;
     // What has been looked at and holds no end of the head.
@@ -73,7 +73,7 @@ pub(super) async fn next(
         // Only a line feed can end a head; the first look may find garbage.
         let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
             let inbound = &mut wire.borrow_mut().inbound;
-            request_head::parse(inbound, &core.head, |host| limits_of(&standing, host))
+            request_head::parse(inbound, &core.head, |host| limits_of(&conn_config, host))
         } else {
             Ok(None)
         };
@@ -150,8 +150,8 @@ fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Er
 }
 
 /// The limits of the server that a host chooses, where that matters.
-fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
-    let listen = standing.listen();
+fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
+    let listen = conn_config.listen();
     if !listen.limits_differ {
         return None;
     }
@@ -159,8 +159,8 @@ fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
     let server = listen
         .names
         .find_quietly(std::str::from_utf8(&host).ok()?)?;
-    let root = standing.config.server(server).root;
-    Some(standing.config.location(root).settings.core.head)
+    let root = conn_config.config.server(server).root;
+    Some(conn_config.config.location(root).settings.core.head)
 }
 
 /// `true` when something has come; `false` when the connection is to close.

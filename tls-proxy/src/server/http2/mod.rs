@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     token: Token,
     tasks: Rc<StreamTasks>,
 ) {
-    let patience = connection.standing().settings().core.client_header_timeout;
+    let patience = connection.conn_config().settings().core.client_header_timeout;
     let inflow = Inflow::new(&connection);
     let stream = Metered::new(stream, inflow.clone());
     connection.account.holder().wait(Waits::Handshake, 0);
@@ -78,8 +78,8 @@ pub(crate) async fn serve(
 }
 
 fn builder(connection: &Connection) -> h2::server::Builder {
-    let standing = connection.standing();
-    let settings = standing.settings();
+    let conn_config = connection.conn_config();
+    let settings = conn_config.settings();
     let limits = &settings.core.head;
     let mut builder = h2::server::Builder::new();
     builder
@@ -109,8 +109,8 @@ async fn run(
     mut frames: Frames<Metered, Chunk>,
 ) {
     let worker = connection.worker.clone();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
     // With `keepalive_timeout 0` a connection has time for one request.
     let idle = match core.keepalive_timeout {
         Duration::ZERO => core.client_header_timeout,
@@ -118,7 +118,7 @@ async fn run(
     };
     let header_timeout = core.client_header_timeout;
     // It would keep the configuration, which may change.
-    drop(standing);
+    drop(conn_config);
     let mut lame_duck = pin!(worker.drain.changed());
     let mut ending = pin!(worker.drain.closes_idle());
     let mut forced = pin!(worker.drain.forced());
@@ -227,8 +227,8 @@ fn start(
     quiet: &Rc<Notify>,
 ) -> bool {
     let follows = connection.follow();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
     let (parts, body) = asked.into_parts();
     let admission = &connection.worker.admission;
     let (permit, block) = inflow.accept().unzip();
