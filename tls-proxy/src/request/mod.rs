@@ -521,7 +521,7 @@ impl Request {
         // Read once, for the log and for the histogram.
         self.took = Some(cached_time::since(self.started));
         if let (true, Some(permit)) = (self.outcome.complete, &self.permit) {
-            permit.answered();
+            permit.completed();
         }
         if let Some(last) = self.attempts.last_mut()
             && last.ended.is_none()

@@ -118,7 +118,7 @@ async fn begin(
     let mut connection = Connection::new(worker, number, conn_config, addresses, admitted);
     connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
-    holder.wait(Waits::FirstWords, 0);
+    holder.wait(Waits::FirstBytes, 0);
     let stream = Prefixed {
         seen: BytesMut::new(),
         socket,
@@ -132,7 +132,7 @@ async fn begin(
     let opened = tokio::time::timeout(patience, opening).await;
     let (level, what) = match opened {
         Ok(Some(Ok((stream, http2)))) => {
-            holder.begins();
+            holder.start_stage();
             return Some((Rc::new(connection), stream, http2));
         }
         Ok(Some(Err(Closed::Quiet))) => return None,
@@ -252,7 +252,7 @@ async fn open(
     };
     let reserve = async |memory| {
         // It is not the client that is waited for.
-        holder.goes_on();
+        holder.stop_waiting();
         permit.grow(memory).await;
         holder.wait(Waits::Handshake, 0);
     };
@@ -319,12 +319,12 @@ async fn begins_http2(stream: &mut Prefixed) -> bool {
 async fn begins_http(connection: &Connection, http2: bool) {
     let permit = &connection.permit;
     if http2 {
-        connection.account.holder().goes_on();
+        connection.account.holder().stop_waiting();
         // A handshake is counted among what ends soon, of which a part is kept, so
         // that those who wait here cannot stand in each other's way.
         let held = permit.memory(MemoryUse::Transfer);
         permit.grow(HTTP2.saturating_sub(held)).await;
-        permit.turn_into(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
+        permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
     }
     permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }
@@ -332,7 +332,7 @@ async fn begins_http(connection: &Connection, http2: bool) {
 /// Says that the connection was closed to make room.
 fn log_eviction(connection: &Connection) {
     let holder = connection.account.holder();
-    let held = holder.evicted_at().unwrap_or_default() >> 10;
+    let held = holder.evicted_size().unwrap_or_default() >> 10;
     let what = format!(
         "connection closed to free memory: it held {held} KiB while waiting for {}",
         holder.waits().what()

@@ -164,7 +164,7 @@ impl Meter {
 
     fn count(&mut self, data: &Bytes) -> Result<(), Error> {
         self.timer.progress();
-        self.holder.goes_on();
+        self.holder.stop_waiting();
         self.taken += data.len() as u64;
         let fits = self.bounds.size == 0 || self.taken <= self.bounds.size;
         if fits { Ok(()) } else { Err(Error::TooLarge) }
@@ -232,7 +232,7 @@ impl Http1Body {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
                 Ok(Progress::End(_)) => {
-                    self.meter.holder.goes_on();
+                    self.meter.holder.stop_waiting();
                     return Poll::Ready(None);
                 }
                 Err(_) if ended => return Poll::Ready(Some(Err(Error::Gone))),
@@ -295,7 +295,7 @@ impl Http2Body {
             }
             Poll::Ready(None) => {
                 self.done = true;
-                self.meter.holder.goes_on();
+                self.meter.holder.stop_waiting();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Error::Gone))),
@@ -353,7 +353,7 @@ mod tests {
         assert!(pending && holder.waits() == Waits::Body);
         client.write_all(b"0\r\n\r\n").await?;
         assert_eq!(poll_fn(|cx| body.poll_data(cx)).await, None);
-        assert_eq!(holder.waits(), Waits::Otherwise);
+        assert_eq!(holder.waits(), Waits::NotForClient);
         Ok(())
     }
 }

@@ -53,7 +53,13 @@ pub(super) async fn next(
     let pipelined = !wire.borrow().inbound.is_empty();
     let start = wire.borrow().consumed();
     if !pipelined {
-        let header_timeout = || connection.conn_config().settings().core.client_header_timeout;
+        let header_timeout = || {
+            connection
+                .conn_config()
+                .settings()
+                .core
+                .client_header_timeout
+        };
         let patience = idle.unwrap_or_else(header_timeout);
         if !something(connection, wire, first, patience).await {
             return Next::Close;
@@ -86,7 +92,7 @@ pub(super) async fn next(
         let whole = head.as_ref().map_or(0, |head| head.length as usize);
         let held = held(wire).max(whole);
         // From here on it is this side that makes the client wait.
-        holder.goes_on();
+        holder.stop_waiting();
         if permit.is_none() && (head.is_some() || held > BEGUN) {
             let waiting = connection.worker.admission.for_request(holder);
             permit = timeout_at(deadline, waiting).await.ok();
@@ -103,7 +109,7 @@ pub(super) async fn next(
             }
         }
         if let Some(head) = head {
-            holder.begins_request();
+            holder.start_request();
             return Next::Head {
                 head: Box::new(head),
                 pipelined,
@@ -176,7 +182,7 @@ async fn something(
     timer.progress();
     let holder = connection.account.holder();
     // A client that has not asked anything yet may be about to.
-    holder.begins();
+    holder.start_stage();
     holder.wait(if first { Waits::Head } else { Waits::Idle }, 0);
     let mut draining = pin!(async {
         if first {

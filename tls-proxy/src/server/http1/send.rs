@@ -293,7 +293,7 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = wire.borrow_mut().poll_send(cx, out) {
             if waited {
-                holder.goes_on();
+                holder.stop_waiting();
             }
             return Poll::Ready(Some(result));
         }
@@ -332,7 +332,7 @@ pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut re
     let before = wire.borrow().sent;
     let connection = request.connection.clone();
     let holder = connection.account.holder();
-    holder.begins();
+    holder.start_stage();
     tunnel::run(wire, &mut link, idle, &drain, holder).await;
     request.outcome.body_bytes += wire.borrow().sent - before;
     request.outcome.complete = true;

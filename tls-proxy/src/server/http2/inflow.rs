@@ -66,7 +66,7 @@ struct Coming {
 impl Inflow {
     pub(super) fn new(connection: &Rc<Connection>) -> Rc<Self> {
         let holder = connection.account.holder();
-        let permit = connection.worker.admission.nothing_yet(holder);
+        let permit = connection.worker.admission.empty_permit(holder);
         Rc::new(Self {
             connection: connection.clone(),
             coming: RefCell::default(),
@@ -187,7 +187,7 @@ impl Inflow {
             last.block = size;
         }
         if self.block.take().is_some() {
-            self.connection.account.holder().begins();
+            self.connection.account.holder().start_stage();
             self.connection
                 .permit
                 .shrink(MemoryUse::Transfer, HEADER_BLOCK);
@@ -269,7 +269,7 @@ impl Metered {
     fn wait_for(&mut self, frame: Frame, need: Need) -> Wait {
         let inflow = self.inflow.clone();
         inflow.waiting.set(true);
-        inflow.connection.account.holder().goes_on();
+        inflow.connection.account.holder().stop_waiting();
         // What is waited for is taken at once, so the frame need not be admitted again.
         if !matches!(need, Need::Accepted) {
             self.pending = None;

@@ -65,13 +65,17 @@ pub(crate) async fn serve(
     token: Token,
     tasks: Rc<StreamTasks>,
 ) {
-    let patience = connection.conn_config().settings().core.client_header_timeout;
+    let patience = connection
+        .conn_config()
+        .settings()
+        .core
+        .client_header_timeout;
     let inflow = Inflow::new(&connection);
     let stream = Metered::new(stream, inflow.clone());
     connection.account.holder().wait(Waits::Handshake, 0);
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(frames)) = timeout(patience, opening).await {
-        connection.account.holder().begins();
+        connection.account.holder().start_stage();
         run(&connection, &tasks, &inflow, frames).await;
     }
     drop(token);
@@ -141,7 +145,7 @@ async fn run(
                 // Its first request may be on its way.
                 true if connection.requests.get() == 0 => holder.wait(Waits::Head, 0),
                 true => holder.wait(Waits::Idle, 0),
-                false => holder.goes_on(),
+                false => holder.stop_waiting(),
             }
         }
         let has_served = connection.requests.get() > 0;
@@ -186,7 +190,7 @@ async fn run(
         };
         let worn_out = match asked {
             Some(asked) => {
-                holder.begins();
+                holder.start_stage();
                 start(connection, tasks, inflow, &mut frames, asked, &quiet)
             }
             None => true,
@@ -201,7 +205,7 @@ async fn run(
 /// Ends a connection, and gives the client a moment to hear of it.
 async fn leave(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
     frames.abrupt_shutdown(reason);
-    let patience = match holder.evicted_at() {
+    let patience = match holder.evicted_size() {
         Some(_) => LEAVE_ROOM,
         None => LEAVE,
     };
@@ -271,7 +275,7 @@ fn start(
         || request.started.duration_since(connection.began) > core.keepalive_time
         || connection.worker.drain.phase().is_ending()
         || connection.account.holder().client().shed() >= GOAWAY_AFTER;
-    request.permit = permit.map(|permit| permit.held_by(account.holder()));
+    request.permit = permit.map(|permit| permit.transfer_to(account.holder()));
     let fits = request.permit.as_ref().is_some_and(|permit| {
         let size = request.head.length + (request.head.fields.len() * FIELD) as u64;
         size <= SMALL_HEAD || permit.try_grow(2 * size)

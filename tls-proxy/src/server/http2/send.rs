@@ -169,7 +169,7 @@ impl Sender {
             self.timer.progress();
         }
         if self.holder.waits() == Waits::Response {
-            self.holder.goes_on();
+            self.holder.stop_waiting();
         }
         Ok(())
     }

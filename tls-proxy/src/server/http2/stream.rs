@@ -53,7 +53,7 @@ fn log_eviction(request: &Request, holder: &Holder) {
     // Its connection is said to have been closed when it comes to that; a line for each
     // of its streams would only be longer.
     if holder.client().shed() == 1 {
-        let held = holder.evicted_at().unwrap_or_default() >> 10;
+        let held = holder.evicted_size().unwrap_or_default() >> 10;
         let what = format!(
             "stream reset to free memory: it held {held} KiB while waiting for {}",
             holder.waits().what()
