@@ -13,11 +13,11 @@ use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::upstream::body::RequestBody;
 
-/// A request that a client has sent. Dropping it runs the log phase: however it ends,
-/// it ends with one line.
+/// A request from a client. Dropping it runs the log phase, so that it is logged exactly
+/// once however it ends.
 pub(super) struct ClientRequest {
     request: Request,
-    /// `stub_status` counts it until it ends.
+    /// Counted by `stub_status` until it ends.
     #[expect(dead_code, reason = "held for its drop")]
     under_way: UnderWay,
 }
@@ -25,7 +25,7 @@ pub(super) struct ClientRequest {
 impl ClientRequest {
     /// A request whose head has been read.
     pub(super) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
-        // Counted first: behind that the request would be copied once more.
+        // Counted first: afterwards the request would be copied once more.
         let under_way = count(connection);
         Self {
             request: Request::new(connection, head, body),
@@ -33,7 +33,7 @@ impl ClientRequest {
         }
     }
 
-    /// A request that never became one: all there is is (part of) its line.
+    /// A request whose head could not be parsed: only its line, or a part of it, is known.
     pub(super) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
         let under_way = count(connection);
         Self {
@@ -77,7 +77,7 @@ impl Drop for ClientRequest {
     }
 }
 
-/// A connection that ended inside a request's head: one line for the logs.
+/// Logs a connection that ended within a request's head.
 pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
     let mut request = ClientRequest::broken(connection, line, Version::Http11);
     request.outcome.status = status;

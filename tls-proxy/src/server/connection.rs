@@ -1,4 +1,4 @@
-//! Serving one client connection: which protocol it speaks, and its end.
+//! Serves one client connection: detects its protocol, and ends it.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -38,15 +38,15 @@ use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
 use crate::tls::settings::File;
 
-/// How an HTTP/2 client begins (RFC 9113, section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
 
-/// A worker, and what those who serve its connections have besides.
+/// A worker, and the state that only its connections' tasks use.
 pub(crate) struct WorkerContext {
     pub(crate) worker: Rc<Worker>,
-    /// Tasks for streams of HTTP/2.
+    /// The tasks that serve streams of HTTP/2.
     pub(crate) stream_tasks: Rc<StreamTasks>,
 }
 
@@ -59,8 +59,8 @@ pub(crate) async fn serve(
     token: Token,
     admitted: Admitted,
 ) {
-    // What a handshake and HTTP/2 need has memory of its own: the task of an idle
-    // connection of HTTP/1 is small.
+    // The handshake and HTTP/2 have futures of their own, so that the task of an idle
+    // HTTP/1 connection is small.
     let beginning = Box::pin(begin(&server.worker, socket, peer, address, admitted));
     let Some((connection, stream, http2)) = beginning.await else {
         return;
@@ -79,8 +79,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// Runs what serves a connection until it ends or the connection has to give up;
-/// none in that case. An idle one ends by itself, politely.
+/// Runs `serving` until it ends or the connection is evicted (`None`). An idle connection
+/// is not cut here: it closes itself.
 async fn unless_evicted<T>(
     holder: &Holder,
     mut serving: Pin<Box<impl Future<Output = T>>>,
@@ -97,8 +97,7 @@ async fn unless_evicted<T>(
     .await
 }
 
-/// Everything before HTTP. Says whether it is HTTP/2; none where the
-/// connection has ended.
+/// Everything before HTTP. The flag is set for HTTP/2; `None` if the connection has ended.
 async fn begin(
     worker: &Rc<Worker>,
     socket: TcpStream,
@@ -109,7 +108,7 @@ async fn begin(
     let conn_config = ConnConfig::new(worker.config(), address);
     let settings = conn_config.settings();
     let patience = settings.core.client_header_timeout;
-    // Without it small answers would wait for the client's acknowledgement.
+    // With Nagle's algorithm small responses would wait for the client's acknowledgement.
     if settings.core.tcp_nodelay {
         let _ = socket.set_nodelay(true);
     }
@@ -125,7 +124,7 @@ async fn begin(
     };
     let opening = Box::pin(async {
         let opened = open(&mut connection, stream).await?;
-        begins_http(&connection, opened.1).await;
+        start_http(&connection, opened.1).await;
         Ok(opened)
     });
     let opening = unless_evicted(&holder, opening);
@@ -168,8 +167,8 @@ enum Closed {
     Because(accept::Error),
 }
 
-/// Looks at the first bytes and opens what they ask for. Says whether HTTP/2
-/// follows.
+/// Detects the protocol by the first bytes, and runs the TLS handshake if there is one. The
+/// flag is set for HTTP/2.
 async fn open(
     connection: &mut Connection,
     mut stream: Prefixed,
@@ -191,8 +190,8 @@ async fn open(
         let header = tokio::select! {
             biased;
             header = read_proxy_header(&mut stream) => header.inspect_err(|_| {
-                // nginx has only looked at the header of a TLS connection: to
-                // close it with bytes unread resets it.
+                // nginx only peeks at the header before TLS: closing with unread bytes
+                // sends a reset.
                 if listen.listen.ssl {
                     let _ = SockRef::from(&stream.socket).set_linger(Some(Duration::ZERO));
                 }
@@ -212,7 +211,7 @@ async fn open(
         }
     }
     if !listen.listen.ssl {
-        let http2 = http2_on(listen.default) && begins_http2(&mut stream).await;
+        let http2 = http2_on(listen.default) && is_http2(&mut stream).await;
         return Ok((ClientStream::Plain(stream), http2));
     }
     if stream.seen[0] != HANDSHAKE && stream.seen[0] & 0x80 == 0 {
@@ -251,7 +250,7 @@ async fn open(
         })
     };
     let reserve = async |memory| {
-        // It is not the client that is waited for.
+        // It waits for memory, not for the client.
         holder.stop_waiting();
         permit.grow(memory).await;
         holder.wait(Waits::Handshake, 0);
@@ -265,8 +264,8 @@ async fn open(
     Ok((ClientStream::Tls(Box::new(tls)), http2))
 }
 
-/// The certificates of a server that only this connection names: what their names'
-/// variables say, asked of a request that stands in for those to come.
+/// Loads certificates whose names contain variables, for the server that this connection
+/// selected. The variables are evaluated for a substitute request.
 fn named_certificates(
     connection: &Connection,
     conn_config: ConnConfig,
@@ -276,12 +275,14 @@ fn named_certificates(
     let worker = &connection.worker;
     let addresses = (connection.peer, connection.local);
     let admitted = worker.admission.uncounted().accepted();
-    let mut asked = Connection::new(worker, connection.number, conn_config, addresses, admitted);
-    asked.tls = Some(TlsInfo::in_handshake(server_name));
-    asked.began = connection.began;
-    asked.proxy_header.clone_from(&connection.proxy_header);
-    let request = Request::of_handshake(&Rc::new(asked));
-    // An empty name is that of the folder, as in nginx, and not a file.
+    let mut substitute =
+        Connection::new(worker, connection.number, conn_config, addresses, admitted);
+    substitute.tls = Some(TlsInfo::in_handshake(server_name));
+    substitute.began = connection.began;
+    substitute.proxy_header.clone_from(&connection.proxy_header);
+    let request = Request::of_handshake(&Rc::new(substitute));
+    // An empty name becomes that of the configuration's folder, as in nginx, and does not
+    // load.
     let folder = || request.config.conf.clone();
     let path = |file: &File| ssl::path_of(file, &request).unwrap_or_else(folder);
     let pairs = named.pairs.iter();
@@ -290,7 +291,7 @@ fn named_certificates(
         .collect()
 }
 
-/// Reads until the PROXY protocol's header is whole; it is bounded.
+/// Reads until the PROXY protocol header, whose size is limited, is complete.
 async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     loop {
         if stream.look().await.map_err(|_| Closed::Quiet)? == 0 {
@@ -304,8 +305,8 @@ async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     }
 }
 
-/// Whether the bytes are HTTP/2's; reads on while they might be.
-async fn begins_http2(stream: &mut Prefixed) -> bool {
+/// Whether the client sends the HTTP/2 preface; reads on while it might.
+async fn is_http2(stream: &mut Prefixed) -> bool {
     while stream.seen.len() < PREFACE.len() && PREFACE.starts_with(&stream.seen) {
         match stream.look().await {
             Ok(size) if size > 0 => {}
@@ -315,13 +316,13 @@ async fn begins_http2(stream: &mut Prefixed) -> bool {
     stream.seen.starts_with(PREFACE)
 }
 
-/// What a handshake holds is free again, and HTTP/2 takes its own.
-async fn begins_http(connection: &Connection, http2: bool) {
+/// Releases the memory of the handshake and reserves that of HTTP/2.
+async fn start_http(connection: &Connection, http2: bool) {
     let permit = &connection.permit;
     if http2 {
         connection.account.holder().stop_waiting();
-        // A handshake is counted among what ends soon, of which a part is kept, so
-        // that those who wait here cannot stand in each other's way.
+        // The handshake's memory counts as short-lived, part of which is kept for that use:
+        // so connections that wait here cannot block each other.
         let held = permit.memory(MemoryUse::Transfer);
         permit.grow(HTTP2.saturating_sub(held)).await;
         permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
@@ -329,7 +330,7 @@ async fn begins_http(connection: &Connection, http2: bool) {
     permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }
 
-/// Says that the connection was closed to make room.
+/// Logs that the connection was closed to free memory.
 fn log_eviction(connection: &Connection) {
     let holder = connection.account.holder();
     let held = holder.evicted_size().unwrap_or_default() >> 10;

@@ -34,27 +34,25 @@ use crate::time::cached_time;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
-/// Bytes of a next request that are read while this one is being answered.
+/// Bytes of the next request that are read during this one.
 const READ_AHEAD: usize = 2 * 1024;
-/// A client that does not let itself be said goodbye to is left after this.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a closing connection waits for the client to read the rest.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What follows an answer.
+/// What happens to the connection after a response.
 enum End {
-    /// For as long as the settings say that the request had
-    /// (`keepalive_timeout`).
+    /// Kept open for this long, by the settings of the request (`keepalive_timeout`).
     KeepAlive(Duration),
     Close,
-    /// Without a word, TLS's `close_notify` neither: as nginx ends a connection
-    /// after `return 444` and after a time-out.
+    /// Closed without `close_notify`, as nginx does after `return 444` and after a
+    /// time-out.
     Abandon,
-    /// Read on for a while, so that the client reads the answer before it
-    /// meets a reset.
+    /// Read for a while before it is closed, so that the client can read the response
+    /// before it gets a reset.
     Linger(Patience),
 }
 
-/// How long a closing connection is read (`lingering_time`,
-/// `lingering_timeout`).
+/// How long data is read while closing (`lingering_time`, `lingering_timeout`).
 #[derive(Clone, Copy)]
 struct Patience {
     whole: Duration,
@@ -78,8 +76,8 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
     loop {
         let end = match head::next(&connection, &wire, idle).await {
             Next::Close => End::Close,
-            // A task is as large as all that it may await: what answers has memory
-            // of its own, so that an idle connection is small.
+            // A task is as large as the largest future it may await: handling a request has
+            // a future of its own, so that an idle connection is small.
             Next::Rejected(error) => {
                 cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
             }
@@ -89,8 +87,9 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
                 permit,
             } => {
                 let _in_flight = connection.worker.drain.token(TokenKind::Request);
-                let answering = answer(&connection, &wire, *head, pipelined, permit, &mut token);
-                cached_time::moving(Box::pin(answering)).await
+                let serving =
+                    serve_request(&connection, &wire, *head, pipelined, permit, &mut token);
+                cached_time::moving(Box::pin(serving)).await
             }
         };
         match end {
@@ -105,10 +104,14 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
         }
     }
     connection.account.holder().wait(Waits::Response, 0);
-    let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
+    let _ = timeout(
+        SHUTDOWN_TIMEOUT,
+        poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)),
+    )
+    .await;
 }
 
-/// Answers what is no request.
+/// Sends the error response to a head that was rejected.
 async fn refuse_head(
     connection: &Rc<Connection>,
     wire: &SharedWire,
@@ -122,7 +125,7 @@ async fn refuse_head(
     } = error;
     let mut request = ClientRequest::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
-    // The client is not at fault: the memory limit is reached.
+    // Not the client's fault: the memory limit is reached.
     let level = match status {
         503 => Level::Error,
         _ => Level::Info,
@@ -136,8 +139,8 @@ async fn refuse_head(
     }
 }
 
-/// Answers one request.
-async fn answer(
+/// Serves one request.
+async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
     head: RequestHead,
@@ -159,7 +162,7 @@ async fn answer(
         error_log::request(&request, Level::Info, what);
         return End::Close;
     };
-    let response = look_at_body(&mut request, response).await;
+    let response = check_unread_body(&mut request, response).await;
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
     let worker = &connection.worker;
@@ -211,9 +214,9 @@ fn body_of(
     RequestBody::Http1(Box::new(body))
 }
 
-/// Runs the phases; `None` when the client left meanwhile.
+/// Runs the phases; `None` if the client has left meanwhile.
 async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
-    // Who still sends a body is heard by whoever reads it.
+    // While the body is still arriving, its reader notices that the client has left.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let ignore_client_abort = request.ignore_client_abort.clone();
@@ -228,7 +231,7 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     .await
 }
 
-/// Whether the client has closed; what it sends meanwhile is kept for later.
+/// Whether the client has closed; data it sends meanwhile is kept.
 fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
     let mut wire = wire.borrow_mut();
     while wire.inbound.len() < READ_AHEAD {
@@ -241,16 +244,16 @@ fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
     false
 }
 
-/// Reads what is there of a body that nobody has read: what is wrong with it
-/// shows in the answer (nginx's `ngx_http_discard_request_body`).
-async fn look_at_body(request: &mut Request, mut response: Response) -> Response {
-    /// Pieces; the rest is read behind the answer.
+/// Reads the available part of an unread body, so that an error in it determines the
+/// response (nginx's `ngx_http_discard_request_body`).
+async fn check_unread_body(request: &mut Request, mut response: Response) -> Response {
+    /// Reads at most; the rest is read after the response.
     const AT_MOST: usize = 16;
     let own = matches!(
         response.content,
         Content::Empty | Content::Memory(_) | Content::Stream(_)
     );
-    // Who was told that the body is too long is not asked for it.
+    // A client whose body is too long is not asked to send it.
     let reads = response.reads_body && !request.in_error_page && !request.closing;
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     if !own || (withheld && !reads) {
@@ -274,7 +277,7 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
     response
 }
 
-/// Decides what becomes of the connection.
+/// Decides what happens to the connection.
 async fn end(
     wire: &SharedWire,
     mut body: RequestBody,
@@ -303,7 +306,7 @@ async fn end(
     }
 }
 
-/// Reads a body nobody wants; `true` at its end.
+/// Discards the rest of a body; `true` if it is complete.
 async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
     loop {
         match timeout(pause, poll_fn(|cx| body.poll_data(cx))).await {
@@ -314,7 +317,7 @@ async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
     }
 }
 
-/// Reads on after the last answer (`lingering_close`).
+/// Reads and discards after the last response (`lingering_close`).
 async fn linger(wire: &SharedWire, patience: Patience) {
     let _ = timeout(
         patience.pause,
