@@ -201,12 +201,12 @@ async fn open(
         connection.proxy_header = Some(header);
     }
     if stream.seen.is_empty() {
-        let looked = tokio::select! {
+        let peeked = tokio::select! {
             biased;
-            looked = stream.look() => looked,
+            peeked = stream.peek() => peeked,
             () = end.as_mut() => Ok(0),
         };
-        if looked.map_err(|_| Closed::Quiet)? == 0 {
+        if peeked.map_err(|_| Closed::Quiet)? == 0 {
             return Err(Closed::Quiet);
         }
     }
@@ -294,7 +294,7 @@ fn named_certificates(
 /// Reads until the PROXY protocol header, whose size is limited, is complete.
 async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     loop {
-        if stream.look().await.map_err(|_| Closed::Quiet)? == 0 {
+        if stream.peek().await.map_err(|_| Closed::Quiet)? == 0 {
             return Err(Closed::Quiet);
         }
         match proxy_protocol::parse(&mut stream.seen) {
@@ -308,7 +308,7 @@ async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
 /// Whether the client sends the HTTP/2 preface; reads on while it might.
 async fn is_http2(stream: &mut Prefixed) -> bool {
     while stream.seen.len() < PREFACE.len() && PREFACE.starts_with(&stream.seen) {
-        match stream.look().await {
+        match stream.peek().await {
             Ok(size) if size > 0 => {}
             _ => return false,
         }

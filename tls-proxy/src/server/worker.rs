@@ -165,7 +165,7 @@ pub(crate) fn start(
 
 /// Runs the worker; returns how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
-    net::fit_into(start.capacity.memory);
+    net::set_memory_limit(start.capacity.memory);
     let config = ConfigHandle::new(first.config, first.logs);
     let worker = Worker::new(start.number, start.workers, start.capacity, config);
     let server = Rc::new(WorkerContext {
@@ -230,7 +230,7 @@ fn spawn<F: Future<Output = ()> + 'static>(
 }
 
 fn resize(worker: &Worker, capacity: Capacity) {
-    net::fit_into(capacity.memory);
+    net::set_memory_limit(capacity.memory);
     worker.admission.resize(capacity);
 }
 

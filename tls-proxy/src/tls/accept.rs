@@ -188,7 +188,7 @@ async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::R
             small = false;
             reserve(LARGE_HELLO).await;
         }
-        if stream.look().await? == 0 {
+        if stream.peek().await? == 0 {
             let reason = "tls handshake eof";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
         }
@@ -207,7 +207,7 @@ fn spelled(hello: &[u8], name: &str) -> Option<String> {
 }
 
 impl TlsInfo {
-    /// What is known when a certificate is looked for: the name alone.
+    /// What is known when a certificate is peeked for: the name alone.
     pub(crate) fn in_handshake(server_name: Option<&str>) -> Self {
         Self {
             protocol: "",
