@@ -1,6 +1,5 @@
-//! A client's TLS connection over rustls' interface without buffers: one that
-//! waits holds none, and what comes or goes in one piece passes through buffers
-//! that all connections of a worker have in common.
+//! A client's TLS connection over rustls' unbuffered interface: an idle one has no buffers,
+//! and data passes through buffers shared by all connections of a worker.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,67 +20,66 @@ use tokio::net::TcpStream;
 
 use crate::net::read_size::BULK_SIZE;
 
-/// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
+/// Maximum plaintext of a record (RFC 8446, section 5.1), bytes.
 const FRAGMENT: usize = 16 * 1024;
-/// A record, as long as it may be (RFC 5246, section 6.2.3), bytes.
+/// Maximum size of a record (RFC 5246, section 6.2.3), bytes.
 const RECORD: usize = 5 + 16 * 1024 + 2048;
-/// A message of the handshake is no longer than this, bytes: a client's chain of
-/// certificates.
+/// Maximum size of a handshake message, bytes: a client's certificate chain.
 pub(super) const MOST_HANDSHAKE: usize = 32 * 1024;
-/// Clear text that is encrypted in one go, four records of it, bytes. A client that
-/// takes nothing holds what it was handed: a piece of a body, seldom as much.
+/// Plaintext encrypted at a time, four records, bytes. If a client does not read, this is
+/// held for it; usually it is less.
 const PIECE: usize = 4 * FRAGMENT;
-/// What records add to clear text, with room for a word of the session's own, bytes.
+/// What encryption adds to plaintext, with room for a message of the session, bytes.
 const OVERHEAD: usize = 1024;
 
-/// Ciphertext as it comes and as it goes. The kernel gives it memory where it is used
-/// first.
-struct Common {
+/// Buffers for ciphertext in both directions. The kernel allocates their memory at first
+/// use.
+struct SharedBuffers {
     inward: Vec<u8>,
     outward: Vec<u8>,
 }
 
 thread_local! {
-    static COMMON: RefCell<Common> = RefCell::new(Common {
+    static SHARED: RefCell<SharedBuffers> = RefCell::new(SharedBuffers {
         inward: vec![0; BULK_SIZE + OVERHEAD],
         outward: vec![0; PIECE + OVERHEAD],
     });
 }
 
-/// A TLS connection, its handshake behind it.
+/// A TLS connection after its handshake.
 pub(crate) struct TlsStream {
     socket: TcpStream,
     session: Session,
-    /// Read and not decrypted yet: part of a record, seldom more.
+    /// Received ciphertext: usually part of a record, seldom more.
     inward: BytesMut,
-    /// Decrypted and not taken yet.
+    /// Plaintext that has not been read.
     clear: BytesMut,
-    /// Encrypted and not written yet.
+    /// Ciphertext that has not been written.
     outward: BytesMut,
-    /// All of `outward` is tickets, for which no client waits: they go with what is
-    /// said next, or as soon as the client is waited for.
+    /// `outward` contains only tickets, for which no client waits: they are sent with the
+    /// next data, or when the connection waits for the client.
     held: bool,
-    /// The client has said `close_notify`.
+    /// The client has sent `close_notify`.
     ended: bool,
-    said_goodbye: bool,
+    close_notify_sent: bool,
 }
 
-/// Where a session stands when it has looked at what there is.
+/// The result of processing the available records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadState {
-    /// It waits for bytes.
-    Hungry,
-    /// Clear text has come out.
+    /// More bytes are needed.
+    NeedsData,
+    /// Plaintext was decrypted.
     Data,
-    /// The client has said `close_notify`.
+    /// The client has sent `close_notify`.
     Ended,
 }
 
 impl TlsStream {
-    /// Finishes a handshake of which `begun` has been read.
+    /// Completes a handshake whose first bytes are `begun`.
     ///
     /// # Errors
-    /// The client's mistake, for which it gets an alert, or that of the socket.
+    /// A protocol error of the client, which gets an alert, or an error of the socket.
     pub(crate) async fn accept(
         socket: TcpStream,
         config: Arc<ServerConfig>,
@@ -95,18 +93,18 @@ impl TlsStream {
             outward: BytesMut::new(),
             held: false,
             ended: false,
-            said_goodbye: false,
+            close_notify_sent: false,
         };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
 
-    /// What the handshake has agreed on.
+    /// The session after the handshake.
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Ciphertext that waits for the rest of its record, bytes.
+    /// Ciphertext of an incomplete record, bytes.
     pub(crate) fn unread(&self) -> usize {
         self.inward.len()
     }
@@ -115,12 +113,12 @@ impl TlsStream {
         let mut step = self.decrypt_rest(None);
         loop {
             if step.is_err() {
-                // The alert.
+                // Sends the alert.
                 let _ = self.poll_drain(cx);
                 return Poll::Ready(step.map(drop));
             }
             if !self.session.is_handshaking() {
-                // In TLS 1.2 it is `Finished`, which the client waits for.
+                // In TLS 1.2 it is `Finished`, for which the client waits.
                 self.held = self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
                 if !self.held {
                     let _ = self.poll_drain(cx);
@@ -141,30 +139,30 @@ impl TlsStream {
         }
     }
 
-    /// Reads behind the part of a record that is kept, through the common buffer.
-    /// Clear text goes `into` there, or else it is kept.
+    /// Reads after the kept part of a record, in the shared buffer. Plaintext is written to
+    /// `into`, or kept.
     fn poll_fresh(
         &mut self,
         cx: &mut Context<'_>,
         into: Option<&mut ReadBuf<'_>>,
     ) -> Poll<io::Result<ReadState>> {
-        COMMON.with_borrow_mut(|common| {
+        SHARED.with_borrow_mut(|shared| {
             let kept = self.inward.len();
-            // What finds no room in `into` would have to be kept. `kept` is less
-            // than a record, but for a message of the handshake.
+            // Plaintext that does not fit into `into` would have to be kept. `kept` is less
+            // than a record, except during a handshake.
             let (room, least) = match &into {
                 Some(into) => (into.remaining(), RECORD),
                 None => (0, kept + RECORD),
             };
-            let most = room.clamp(least, common.inward.len());
-            common.inward[..kept].copy_from_slice(&self.inward);
-            let mut space = ReadBuf::new(&mut common.inward[kept..most]);
+            let most = room.clamp(least, shared.inward.len());
+            shared.inward[..kept].copy_from_slice(&self.inward);
+            let mut space = ReadBuf::new(&mut shared.inward[kept..most]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
             let size = space.filled().len();
             if size == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            let records = &mut common.inward[..kept + size];
+            let records = &mut shared.inward[..kept + size];
             let mut used = 0;
             let step = self.decrypt(records, &mut used, into)?;
             self.inward = BytesMut::from(&records[used..]);
@@ -172,8 +170,8 @@ impl TlsStream {
         })
     }
 
-    /// Decrypts what is kept: as much clear text as fits `into` there, or all
-    /// of it to be kept.
+    /// Decrypts the kept ciphertext: as much plaintext as fits into `into`, or all of it to
+    /// be kept.
     fn decrypt_rest(&mut self, into: Option<&mut ReadBuf<'_>>) -> io::Result<ReadState> {
         let mut records = std::mem::take(&mut self.inward);
         let mut used = 0;
@@ -185,20 +183,19 @@ impl TlsStream {
         step
     }
 
-    /// Lets the session look at `records`, behind the bytes that are `used`,
-    /// while there is room for what comes of them: `into` there, or else to be
-    /// kept.
+    /// Processes `records` from `used` on while there is room for the plaintext, in `into`
+    /// or to be kept.
     fn decrypt(
         &mut self,
         records: &mut [u8],
         used: &mut usize,
         mut into: Option<&mut ReadBuf<'_>>,
     ) -> io::Result<ReadState> {
-        let mut came = ReadState::Hungry;
+        let mut state = ReadState::NeedsData;
         loop {
             match self.decrypt_next(records, used, into.as_deref_mut())? {
-                ReadState::Data => came = ReadState::Data,
-                ReadState::Hungry => return Ok(came),
+                ReadState::Data => state = ReadState::Data,
+                ReadState::NeedsData => return Ok(state),
                 ReadState::Ended => return Ok(ReadState::Ended),
             }
             if into
@@ -210,8 +207,8 @@ impl TlsStream {
         }
     }
 
-    /// Lets the session look at `records`, behind the bytes that are `used`,
-    /// until something has come of them. Clear text that does not fit is kept.
+    /// Processes `records` from `used` on until there is a result. Plaintext that does not
+    /// fit is kept.
     fn decrypt_next(
         &mut self,
         records: &mut [u8],
@@ -240,13 +237,13 @@ impl TlsStream {
                     None
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is in `outward`, before all that follows.
+                    // It is in `outward` and sent before anything else.
                     data.done();
                     None
                 }
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(ReadState::Ended),
-                // Early data is not offered, so this is all there is.
-                Ok(_) => Some(ReadState::Hungry),
+                // Early data is not offered, so nothing else is possible.
+                Ok(_) => Some(ReadState::NeedsData),
                 Err(error) => {
                     *used += discard;
                     self.encode_alert(&mut records[*used..]);
@@ -261,19 +258,19 @@ impl TlsStream {
         }
     }
 
-    /// What is to be sent after a mistake, the alert that explains it at the end.
+    /// Encodes what is to be sent after an error, the alert last.
     fn encode_alert(&mut self, records: &mut [u8]) {
         self.held = false;
         while let Ok(ConnectionState::EncodeTlsData(data)) =
             self.session.process_tls_records(records).state
         {
-            // It explains, no more.
+            // The connection fails anyway.
             let _ = encode(data, &mut self.outward);
         }
     }
 
-    /// Encrypts with `seal`, and writes as much of it as the socket takes now. FIN
-    /// follows what is the `last`.
+    /// Encrypts with `seal` and writes as much as the socket accepts now. After the `last`
+    /// data a FIN follows.
     fn encrypt(
         &mut self,
         cx: &mut Context<'_>,
@@ -283,20 +280,20 @@ impl TlsStream {
         if !self.inward.is_empty() {
             self.decrypt_rest(None)?;
         }
-        COMMON.with_borrow_mut(|common| {
+        SHARED.with_borrow_mut(|shared| {
             let size = loop {
                 match self.session.process_tls_records(&mut self.inward).state {
                     Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                        break seal(&mut traffic, &mut common.outward)?;
+                        break seal(&mut traffic, &mut shared.outward)?;
                     }
-                    // What has come may ask for an answer, which goes before.
+                    // Received data may require a response, which is sent first.
                     Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outward)?,
                     Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                     Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
                     Err(error) => return Err(invalid(error)),
                 }
             };
-            let mut sealed = &common.outward[..size];
+            let mut sealed = &shared.outward[..size];
             if std::mem::take(&mut self.held) {
                 self.outward.extend_from_slice(sealed);
                 sealed = &[];
@@ -311,7 +308,7 @@ impl TlsStream {
         })
     }
 
-    /// Writes as much of what is kept as the socket takes now.
+    /// Writes as much of `outward` as the socket accepts now.
     fn write_kept(&mut self, cx: &mut Context<'_>, last: bool) -> io::Result<()> {
         if let Poll::Ready(written) = poll_put(&mut self.socket, cx, &self.outward, last) {
             self.outward.advance(written?);
@@ -322,7 +319,7 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Writes what is kept.
+    /// Writes all of `outward`.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.held = false;
         while !self.outward.is_empty() {
@@ -345,8 +342,8 @@ impl TlsStream {
     }
 }
 
-/// Writes as much as the socket takes now. What is the `last` goes in one packet
-/// with the FIN that the caller sends next.
+/// Writes as much as the socket accepts now. The `last` data goes in one packet with the
+/// FIN, which the caller sends next.
 fn poll_put(
     socket: &mut TcpStream,
     cx: &mut Context<'_>,
@@ -359,12 +356,12 @@ fn poll_put(
         if let Ok(size) = sent {
             return Poll::Ready(Ok(size));
         }
-        // It says it again, or wakes when there is room.
+        // `poll_write` returns the error again, or waits until there is room.
     }
     Pin::new(socket).poll_write(cx, bytes)
 }
 
-/// Puts words of the session's own behind what is to be written.
+/// Appends a message of the session to `outward`.
 fn encode(
     mut data: EncodeTlsData<'_, ServerConnectionData>,
     outward: &mut BytesMut,
@@ -399,21 +396,20 @@ impl AsyncRead for TlsStream {
             if this.ended || into.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
-            let mut step = Poll::Ready(Ok(ReadState::Hungry));
+            let mut step = Poll::Ready(Ok(ReadState::NeedsData));
             if !this.inward.is_empty() {
                 step = Poll::Ready(this.decrypt_rest(Some(into)));
             }
-            if matches!(step, Poll::Ready(Ok(ReadState::Hungry))) {
+            if matches!(step, Poll::Ready(Ok(ReadState::NeedsData))) {
                 step = if this.inward.len() < RECORD {
                     this.poll_fresh(cx, Some(into))
                 } else {
-                    // Nothing that a client may say after the handshake is so long.
+                    // After the handshake no message of a client is that long.
                     let reason = "a message of the handshake's kind in several records";
                     Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
                 };
             }
-            // An alert, or the answer to a new key; whoever writes next sees
-            // what became of it.
+            // An alert, or the response to a key update; an error shows at the next write.
             if !this.outward.is_empty() && (!this.held || step.is_pending()) {
                 let _ = this.poll_drain(cx);
             }
@@ -446,8 +442,8 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.said_goodbye {
-            this.said_goodbye = true;
+        if !this.close_notify_sent {
+            this.close_notify_sent = true;
             this.encrypt(cx, true, |traffic, space| {
                 traffic.queue_close_notify(space).map_err(io::Error::other)
             })?;
