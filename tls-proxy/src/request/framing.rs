@@ -33,7 +33,7 @@ impl Response {
 
     /// Sets the length to what the final status requires: the response may have been made
     /// with another status (`error_page`).
-    pub(crate) fn settle_length(&mut self, request: &Request) {
+    pub(crate) fn fix_length(&mut self, request: &Request) {
         if self.is_bodiless() || request.is_head() && self.length.is_some() {
             return;
         }
