@@ -194,7 +194,7 @@ fn parse_field(
     };
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];
-    if !rules::stays_on_its_line(raw) {
+    if !rules::is_single_line(raw) {
         return Err(InvalidLine);
     }
     let leading = raw.iter().take_while(|byte| **byte == b' ').count();

@@ -46,7 +46,7 @@ pub(super) fn parse_line(line: &[u8]) -> Result<RequestLine, Error> {
     };
     let mut at = target_start;
     at += line[at..].iter().take_while(|byte| **byte != b' ').count();
-    if !rules::may_stand_in_target(&line[start..at]) {
+    if !rules::is_valid_target(&line[start..at]) {
         return Err(INVALID_REQUEST);
     }
     let target = target_start..at;

@@ -56,7 +56,7 @@ where
     let Some(target) = target else {
         return Err(invalid("client sent no :path header"));
     };
-    if !target.starts_with(b"/") || !rules::may_stand_in_target(target) {
+    if !target.starts_with(b"/") || !rules::is_valid_target(target) {
         return Err(invalid("client sent invalid :path header"));
     }
     if !rules::is_method(method) {
@@ -92,7 +92,7 @@ where
     let spans = decoded.write_fields(limits, fields, authority, &mut text);
     let spans = spans.map_err(refuse)?;
     // All of it at once.
-    if !rules::stays_on_its_line(&text) {
+    if !rules::is_single_line(&text) {
         return Err(refuse(LINE_BREAK));
     }
     let text = Bytes::from(text);
@@ -204,7 +204,7 @@ where
                     spans.push(Span { name, value });
                 }
                 // Left out, but still checked.
-                FieldNameCheck::Ignored if rules::stays_on_its_line(value) => {}
+                FieldNameCheck::Ignored if rules::is_single_line(value) => {}
                 FieldNameCheck::Ignored => return Err(LINE_BREAK),
                 FieldNameCheck::Broken => {
                     return Err(rules::Error::new(400, "client sent invalid header name"));
