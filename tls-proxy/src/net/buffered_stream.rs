@@ -171,7 +171,7 @@ mod tests {
         let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
         far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
         let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
-        cached_time::moving(Box::pin(async {
+        cached_time::scope(Box::pin(async {
             poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
             drop(wire.inbound.split());
             let size = poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
@@ -190,7 +190,7 @@ mod tests {
             while wire.poll_fill(cx).is_ready() {}
             Poll::Ready(())
         });
-        cached_time::moving(Box::pin(read_all)).await;
+        cached_time::scope(Box::pin(read_all)).await;
         assert_eq!(wire.inbound.len(), 3000);
         assert!(wire.inbound.capacity() <= 3000 + SLACK);
     }

@@ -146,7 +146,7 @@ mod tests {
             }
             all
         };
-        cached_time::moving(Box::pin(reading)).await
+        cached_time::scope(Box::pin(reading)).await
     }
 
     #[tokio::test]
@@ -174,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn unfilled_reads_do_not_count() {
-        let read = cached_time::moving(Box::pin(async {
+        let read = cached_time::scope(Box::pin(async {
             let mut bulk = Bulk::new();
             [READ_SIZE - 1, READ_SIZE, READ_SIZE].map(|size| {
                 let asked = bulk.size();
@@ -208,7 +208,7 @@ mod tests {
             wires[0].give_back();
             (each, wires[2].size())
         };
-        let (each, then) = cached_time::moving(Box::pin(reading)).await;
+        let (each, then) = cached_time::scope(Box::pin(reading)).await;
         assert_eq!(each, [BULK_SIZE, BULK_SIZE, READ_SIZE]);
         assert_eq!(then, BULK_SIZE);
     }

@@ -79,7 +79,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
             // A task is as large as the largest future it may await: handling a request has
             // a future of its own, so that an idle connection is small.
             Next::Rejected(error) => {
-                cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
+                cached_time::scope(Box::pin(refuse_head(&connection, &wire, error))).await
             }
             Next::Head {
                 head,
@@ -89,7 +89,7 @@ pub(crate) async fn serve(connection: Rc<Connection>, stream: ClientStream, mut 
                 let _in_flight = connection.worker.drain.token(TokenKind::Request);
                 let serving =
                     serve_request(&connection, &wire, *head, pipelined, permit, &mut token);
-                cached_time::moving(Box::pin(serving)).await
+                cached_time::scope(Box::pin(serving)).await
             }
         };
         match end {
@@ -176,7 +176,7 @@ async fn serve_request(
             Sent::Cut
         }
         Content::Tunnel(_) => {
-            token.turn_into(TokenKind::Tunnel);
+            token.reclassify(TokenKind::Tunnel);
             send::open_tunnel(&mut request, wire, response).await;
             Sent::Cut
         }

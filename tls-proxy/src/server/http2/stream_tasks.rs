@@ -56,7 +56,7 @@ impl StreamTasks {
     pub(super) fn serve(self: &Rc<Self>, job: StreamJob) {
         if let Some(job) = self.pool.dispatch(job) {
             let serving = serve(self.clone(), job);
-            tokio::task::spawn_local(cached_time::moving(Box::pin(serving)));
+            tokio::task::spawn_local(cached_time::scope(Box::pin(serving)));
         }
     }
 
