@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # What tls-proxy says, last, of a configuration or certificate that it does not take.
-REFUSED = "the new configuration is refused; keeping the previous one"
+REFUSED = "the new configuration was rejected; keeping the previous one"
 
 NUMBERS = itertools.count(1)
 CLAIMS = []

@@ -31,7 +31,7 @@ OUTCOMES = {
     "certificate": ('"$OLD" != "$NEW"', ["another one"]),
     "connection": ("version", ['{"version":"<VERSION>"}']),
     "drain": ("cat response", ['{"message":"Hello"}']),
-    "nobody was cut": ("exiting", ["draining: accepting no more, finishing what has begun",
+    "nobody was cut": ("exiting", ["draining: listeners closed, finishing requests in progress",
                                    "exiting: drained <NUMBER> connections, none was cut"]),
     "not ready": ("stopping: not ready", ["stopping: not ready"]),
     "stopped": ('|| echo "curl ended with $?"', ["curl ended with 7"]),

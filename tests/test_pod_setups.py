@@ -427,9 +427,9 @@ def test_json_is_asked_for_once(start, roots):
 def test_scripts_are_named_and_templates_announced(start, roots):
     files = {"/docker-entrypoint.d": {"40-own.sh": "echo", "20-envsubst-on-templates.sh": "", "notes": ""},
              "/etc/nginx/templates": {"default.conf.template": "server { listen 80; return 200; }"}}
-    said = started(start, roots, SetUp(files=files), "stands for").stderr.read_text()
+    said = started(start, roots, SetUp(files=files), "is expanded as").stderr.read_text()
     assert "[warn] scripts in /docker-entrypoint.d are not run: 40-own.sh;" in said
-    assert "/etc/nginx/templates/default.conf.template stands for /etc/nginx/conf.d/default.conf" in said
+    assert "/etc/nginx/templates/default.conf.template is expanded as /etc/nginx/conf.d/default.conf" in said
     quiet = started(start, roots, SetUp(files=files, environment={"NGINX_ENTRYPOINT_QUIET_LOGS": "1"}), "40-own.sh")
     quiet.wait_for_port(80)
-    assert "stands for" not in quiet.stderr.read_text()
+    assert "is expanded as" not in quiet.stderr.read_text()

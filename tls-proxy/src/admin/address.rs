@@ -1,4 +1,4 @@
-//! Where `--admin` listens.
+//! The address of `--admin`.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Probes that may wait for the thread; each takes no more than a moment.
+/// Probes that may wait for the thread; each takes very little time.
 const BACKLOG: i32 = 128;
 
 /// `HOST:PORT`, `[ADDRESS]:PORT`, or `:PORT` for every address of the host.
@@ -18,12 +18,12 @@ pub struct AdminAddress {
     port: u16,
 }
 
-/// An address that is none.
+/// The address is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write HOST:PORT, such as 127.0.0.1:9113, [::1]:9113, or :9113 for every address")]
 pub struct Error;
 
-/// An address that cannot be listened on.
+/// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "bind() to {address}, named by --admin or TLS_PROXY_ADMIN, failed ({}){}",
@@ -68,7 +68,7 @@ impl AdminAddress {
     /// Listens.
     ///
     /// # Errors
-    /// When the host is unknown, or the port is in use or not permitted.
+    /// If the host is unknown, or the port is in use or not permitted.
     pub fn bind(&self) -> Result<TcpListener, BindError> {
         self.open().map_err(|source| BindError {
             address: self.clone(),
@@ -78,7 +78,7 @@ impl AdminAddress {
 
     fn open(&self) -> io::Result<TcpListener> {
         if self.host.is_empty() {
-            // One socket for both families, where the host has both.
+            // One dual-stack socket, if the host has IPv6.
             let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port));
             return match listen(all) {
                 Err(error) if is_without_ipv6(&error) => {
@@ -112,7 +112,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {
-    // EAFNOSUPPORT: no such family; EADDRNOTAVAIL: switched off.
+    // EAFNOSUPPORT: not supported; EADDRNOTAVAIL: disabled.
     matches!(error.raw_os_error(), Some(97 | 99))
 }
 

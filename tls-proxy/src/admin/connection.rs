@@ -1,4 +1,4 @@
-//! One connection: one request, one answer, and the end.
+//! One connection: one request and one response.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Site;
-use super::answer::{AdminResponse, answer};
+use super::response::{AdminResponse, respond};
 use crate::http1::request_head::{self};
 use crate::message::head::{Limits, RequestHead};
 
-/// How long a head may take, and how long an answer may.
+/// Time-out of a request's head, and of a response.
 const HEAD: Duration = Duration::from_secs(5);
 const SEND: Duration = Duration::from_secs(5);
-/// How long to read on, so that the client reads the answer before a reset.
+/// How long to read on, so that the client can read the response before a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A head is this long at most, bytes.
@@ -29,13 +29,13 @@ const LIMITS: Limits = Limits {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
-    let answer = match timeout(HEAD, read_head(&mut socket)).await {
-        Ok(Some(Ok(head))) => answer(&head, site).await,
+    let response = match timeout(HEAD, read_head(&mut socket)).await {
+        Ok(Some(Ok(head))) => respond(&head, site).await,
         Ok(Some(Err(error))) => AdminResponse::refusal(error.status),
         Ok(None) => return,
         Err(_) => AdminResponse::refusal(408),
     };
-    let text = answer.into_bytes();
+    let text = response.into_bytes();
     let sending = async {
         socket.write_all(&text).await?;
         socket.shutdown().await
@@ -45,7 +45,7 @@ pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
     }
 }
 
-/// `None` where the client has left.
+/// `None` if the client has left.
 async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, request_head::Error>> {
     let mut input = BytesMut::with_capacity(1024);
     loop {
@@ -61,7 +61,7 @@ async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, request
     }
 }
 
-/// Reads what comes after the head, until the client has closed.
+/// Reads and discards until the client has closed.
 async fn drop_rest(socket: &mut TcpStream) {
     let mut space = [0; 1024];
     while matches!(socket.read(&mut space).await, Ok(size) if size > 0) {}

@@ -1,4 +1,4 @@
-//! Whether every worker's event loop still turns.
+//! Whether every worker's event loop is running.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use tokio::time::{Instant, timeout_at};
 use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
-/// How long a worker may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a worker may take to respond.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The workers, as who asks them sees them.
+/// The workers and their pending pings.
 pub(super) struct WorkerProbe(Vec<ProbedWorker>);
 
 struct ProbedWorker {
     orders: mpsc::UnboundedSender<Order>,
-    /// A question that is not answered yet; no second one is sent before.
+    /// The pending ping, if any; no second one is sent meanwhile.
     waiting: Option<oneshot::Receiver<()>>,
 }
 
-/// A worker that is not well.
+/// A worker that is not healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    #[error("worker {0} does not answer")]
+    #[error("worker {0} does not respond")]
     Silent(usize),
     #[error("worker {0} has ended")]
     Ended(usize),
@@ -31,29 +31,29 @@ pub(super) enum Error {
 
 impl WorkerProbe {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
-        let asked = |orders| ProbedWorker {
+        let probed = |orders| ProbedWorker {
             orders,
             waiting: None,
         };
-        Self(workers.into_iter().map(asked).collect())
+        Self(workers.into_iter().map(probed).collect())
     }
 
-    /// Asks every worker; the first that is ill. In the drain one that has
-    /// ended is done.
+    /// Pings every worker; returns the first unhealthy one. During the drain a worker may
+    /// have ended.
     pub(super) async fn check(&mut self, phase: Phase) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         for worker in &mut self.0 {
-            worker.ask();
+            worker.ping();
         }
         for (number, worker) in self.0.iter_mut().enumerate() {
-            let Some(answer) = &mut worker.waiting else {
+            let Some(pong) = &mut worker.waiting else {
                 continue;
             };
-            let Ok(answered) = timeout_at(deadline, answer).await else {
+            let Ok(result) = timeout_at(deadline, pong).await else {
                 return Err(Error::Silent(number));
             };
             worker.waiting = None;
-            if answered.is_err() && !phase.closes_idle() {
+            if result.is_err() && !phase.closes_idle() {
                 return Err(Error::Ended(number));
             }
         }
@@ -62,11 +62,11 @@ impl WorkerProbe {
 }
 
 impl ProbedWorker {
-    fn ask(&mut self) {
+    fn ping(&mut self) {
         if self.waiting.is_none() {
-            let (answer, waiting) = oneshot::channel();
-            // Who has ended lets the question go, which is an answer as well.
-            let _ = self.orders.send(Order::Ping(answer));
+            let (sender, waiting) = oneshot::channel();
+            // A worker that has ended drops the ping, which also resolves it.
+            let _ = self.orders.send(Order::Ping(sender));
             self.waiting = Some(waiting);
         }
     }
@@ -81,11 +81,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_does_not_turn_is_named_and_asked_once() {
+    async fn a_stuck_worker_is_named_and_pinged_once() {
         let (good, mut orders) = worker();
         tokio::spawn(async move {
-            while let Some(Order::Ping(answer)) = orders.recv().await {
-                let _ = answer.send(());
+            while let Some(Order::Ping(sender)) = orders.recv().await {
+                let _ = sender.send(());
             }
         });
         let (stuck, mut never) = worker();
@@ -93,16 +93,16 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(probe.check(Phase::Serving).await, Err(Error::Silent(1)));
         }
-        let Ok(Order::Ping(answer)) = never.try_recv() else {
-            panic!("was asked");
+        let Ok(Order::Ping(sender)) = never.try_recv() else {
+            panic!("was probed");
         };
         assert!(never.try_recv().is_err());
-        answer.send(()).unwrap();
+        sender.send(()).unwrap();
         assert_eq!(probe.check(Phase::Serving).await, Ok(()));
     }
 
     #[tokio::test]
-    async fn one_that_has_ended_is_ill_but_in_the_drain() {
+    async fn an_ended_worker_is_unhealthy_except_in_the_drain() {
         let (gone, orders) = worker();
         drop(orders);
         let mut probe = WorkerProbe::new(vec![gone]);

@@ -1,14 +1,13 @@
-//! `--admin`: probes and metrics, on a port and a thread of their own, so that
-//! no load on the service makes a probe late.
+//! `--admin`: probes and metrics, on a port and a thread of their own, so that load on the
+//! service does not delay probes.
 //!
-//! It speaks as much HTTP as probes and Prometheus need. It knows how the
-//! workers are and nothing of directives.
+//! It supports as much HTTP as probes and Prometheus need, and uses no directives.
 
 pub mod address;
-mod answer;
 mod connection;
 pub(crate) mod liveness;
 mod page;
+mod response;
 pub(crate) mod status;
 
 use std::collections::VecDeque;
@@ -27,32 +26,32 @@ use crate::admin::liveness::WorkerProbe;
 use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
-/// Connections at once; one more takes the place of the oldest.
+/// Concurrent connections; one more replaces the oldest.
 const MOST: usize = 16;
-/// How long to wait where nothing can be accepted (no descriptors).
+/// Pause after an accept error (no descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What there is to tell.
+/// The state that is reported.
 pub(crate) struct AdminState {
-    /// What the main thread knows.
+    /// The main thread's part.
     pub(crate) status: Arc<Status>,
-    /// How far the end has come.
+    /// The phase of the shutdown.
     pub(crate) phase: watch::Receiver<Phase>,
     /// The workers, in order.
     pub(crate) workers: Vec<mpsc::UnboundedSender<Order>>,
 }
 
-/// What a connection needs to answer.
+/// What a connection needs to respond.
 struct Site {
     status: Arc<Status>,
     phase: watch::Receiver<Phase>,
     probe: tokio::sync::Mutex<WorkerProbe>,
 }
 
-/// Serves until the process ends, the drain too.
+/// Serves until the process ends, through the drain.
 ///
 /// # Errors
-/// When there is no thread or no runtime.
+/// If a thread or runtime cannot be created.
 pub(crate) fn start(listener: TcpListener, told: AdminState) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,7 +79,7 @@ async fn serve(listener: tokio::net::TcpListener, told: AdminState) {
             continue;
         };
         open.retain(|one| !one.is_finished());
-        // Whoever says nothing must not keep a probe out.
+        // An idle client must not keep probes out.
         if open.len() >= MOST
             && let Some(oldest) = open.pop_front()
         {

@@ -1,5 +1,5 @@
 //! The page of `/metrics`. Names and units follow Prometheus' conventions;
-//! `docs/metrics.md` says what each is good for.
+//! `docs/metrics.md` describes them.
 
 use pod::exposition::Page;
 
@@ -11,7 +11,7 @@ use crate::metrics::labels::{
 };
 use crate::metrics::{BOUNDS, Counter, Counters, Sums};
 
-/// Every phase, and its name.
+/// Every phase with its label value.
 const PHASES: [(Phase, &str); 4] = [
     (Phase::Serving, "serving"),
     (Phase::LameDuck, "lame_duck"),
@@ -19,11 +19,11 @@ const PHASES: [(Phase, &str); 4] = [
     (Phase::Deadline, "deadline"),
 ];
 
-/// Everything, as it is now.
+/// All metrics with their current values.
 pub(super) fn page(facts: &Facts, phase: Phase) -> String {
     let (sums, totals) = (metrics::sums(), metrics::totals());
     let mut page = Page::new();
-    page.family("tls_proxy_build_info", "gauge", "The version that runs.");
+    page.family("tls_proxy_build_info", "gauge", "The running version.");
     page.sample(
         "tls_proxy_build_info",
         &[("version", env!("CARGO_PKG_VERSION"))],
@@ -40,7 +40,7 @@ pub(super) fn page(facts: &Facts, phase: Phase) -> String {
     page.into_text()
 }
 
-/// A family of counters that are told apart by one label.
+/// A family of counters with one label.
 #[inline(never)]
 fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str], &[Counter])) {
     page.family(name, "counter", help);
@@ -51,17 +51,17 @@ fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str],
 
 fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
     let gauges = [
-        ("active", "Open connections of clients.", sums.active),
+        ("active", "Open client connections.", sums.active),
         (
             "reading",
-            "Connections on which a request's head is coming.",
+            "Connections whose request head is being read.",
             sums.reading,
         ),
-        ("writing", "Requests that are under way.", sums.writing),
+        ("writing", "Requests in progress.", sums.writing),
         ("waiting", "Connections without a request.", sums.waiting()),
         (
             "limit",
-            "Most connections at once, of all workers.",
+            "Connection limit of all workers together.",
             facts.connections as u64,
         ),
     ];
@@ -82,32 +82,32 @@ fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
     page.single(
         "tls_proxy_connections_made_room_total",
         "counter",
-        "Idle connections that were closed to make room.",
+        "Idle connections closed to make room for others.",
         totals.made_room.read(),
     );
     by_label(
         page,
         "tls_proxy_memory_reclaimed_total",
-        "Connections and streams that had to give up their memory for others.",
+        "Connections and streams evicted to free memory.",
         "waiting_for",
         (&RELIEFS, &totals.relieved),
     );
     page.single(
         "tls_proxy_memory_budget_bytes",
         "gauge",
-        "Memory for connections and requests; 0 where it is not limited.",
+        "Memory for connections and requests; 0 if it is not limited.",
         totals.budget.read(),
     );
     page.single(
         "tls_proxy_memory_reserved_bytes",
         "gauge",
-        "What of it connections and requests have reserved.",
+        "Memory reserved by connections and requests.",
         totals.held.read(),
     );
     page.single(
         "tls_proxy_workers",
         "gauge",
-        "Threads that serve.",
+        "Worker threads.",
         facts.workers,
     );
 }
@@ -121,7 +121,7 @@ fn requests(page: &mut Page, totals: &Counters) {
     );
     for (protocol, counts) in PROTOCOLS.iter().zip(&totals.ended) {
         for (code, count) in CODES.iter().zip(counts) {
-            // A series begins with its first request: 128 empty ones help nobody.
+            // A series starts with its first request: 128 empty ones would be of no use.
             let count = count.read();
             if count > 0 {
                 page.sample(name, &[("code", code), ("protocol", protocol)], count);
@@ -132,7 +132,7 @@ fn requests(page: &mut Page, totals: &Counters) {
     page.family(
         name,
         "histogram",
-        "From a request's head to the end of its answer; tunnels left out.",
+        "Time from a request's head to the end of its response; without tunnels.",
     );
     let sums = totals.durations.cumulative();
     let bucket = format!("{name}_bucket");
@@ -153,13 +153,13 @@ fn requests(page: &mut Page, totals: &Counters) {
     page.single(
         "tls_proxy_sent_bytes_total",
         "counter",
-        "Bytes of answers, counted when they end.",
+        "Bytes of responses, counted when they end.",
         totals.sent.read(),
     );
     by_label(
         page,
         "tls_proxy_limited_requests_total",
-        "Requests refused by a limit.",
+        "Requests rejected by a limit.",
         "limit",
         (&LIMITS, &totals.limited),
     );
@@ -177,7 +177,7 @@ fn handshakes(page: &mut Page, totals: &Counters) {
     by_label(
         page,
         "tls_proxy_handshake_failures_total",
-        "TLS handshakes that came to nothing.",
+        "Failed TLS handshakes.",
         "reason",
         (&HANDSHAKES, &totals.handshake_failures),
     );
@@ -188,7 +188,7 @@ fn upstreams(page: &mut Page, totals: &Counters) {
         ("tries", "Requests sent to upstreams.", &totals.tries),
         (
             "retries",
-            "Those of them that repeat one that failed.",
+            "Requests sent again after a failed attempt.",
             &totals.retries,
         ),
         (
@@ -204,14 +204,14 @@ fn upstreams(page: &mut Page, totals: &Counters) {
     by_label(
         page,
         "tls_proxy_upstream_responses_total",
-        "Answers of upstreams by the class of their status.",
+        "Responses of upstreams by the class of their status.",
         "class",
-        (&CLASSES, &totals.upstream_answers),
+        (&CLASSES, &totals.upstream_responses),
     );
     by_label(
         page,
         "tls_proxy_upstream_errors_total",
-        "Faults of upstreams; \"stale\" is a kept connection that had ended.",
+        "Errors of upstreams; \"stale\" is a kept connection that had been closed.",
         "reason",
         (&UPSTREAM_ERRORS, &totals.upstream_errors),
     );
@@ -221,7 +221,7 @@ fn configuration(page: &mut Page, facts: &Facts) {
     page.single(
         "tls_proxy_config_generation",
         "gauge",
-        "The configuration in force; the first is 1.",
+        "Number of the configuration in force; the first is 1.",
         facts.generation(),
     );
     page.single(
@@ -233,11 +233,11 @@ fn configuration(page: &mut Page, facts: &Facts) {
     page.single(
         "tls_proxy_config_last_reload_timestamp_seconds",
         "gauge",
-        "When a configuration was read last, in seconds since 1970.",
+        "Time of the last reload, in seconds since 1970.",
         facts.last_read.as_secs_f64(),
     );
     let name = "tls_proxy_config_reloads_total";
-    page.family(name, "counter", "Configurations read after the start.");
+    page.family(name, "counter", "Reloads after the start.");
     page.sample(name, &[("result", "success")], facts.taken);
     page.sample(name, &[("result", "failure")], facts.refused);
 }
@@ -247,7 +247,7 @@ fn certificates(page: &mut Page, facts: &Facts) {
     page.family(
         name,
         "gauge",
-        "When a certificate in force ends, in seconds since 1970.",
+        "Expiry of a certificate in force, in seconds since 1970.",
     );
     for own in &facts.certificates {
         let file = own.file.to_string_lossy();
@@ -265,7 +265,7 @@ fn drain(page: &mut Page, facts: &Facts, phase: Phase, sums: Sums) {
     page.family(
         name,
         "gauge",
-        "How far the end has come: 1 for the phase now.",
+        "Phase of the shutdown: 1 for the current one.",
     );
     for (own, word) in PHASES {
         page.sample(name, &[("phase", word)], u8::from(own == phase));

@@ -1,42 +1,42 @@
-//! What the main thread knows and the admin port tells: the configuration in
-//! force, and how the drain went.
+//! State of the main thread that the admin port reports: the configuration in force, and
+//! the drain.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::tls::lifetime::Lifetime;
 
-/// Written by the main thread, seldom; read by the admin's.
+/// Written seldom by the main thread, read by the admin thread.
 #[derive(Debug)]
 pub(crate) struct Status(Mutex<Facts>);
 
-/// What is known now.
+/// The current values.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// Whether the last one that was read was taken, and when that was.
+    /// Whether the last reload succeeded, and when it was.
     pub(crate) last_successful: bool,
     pub(crate) last_read: Duration,
-    /// Readings after the start: taken and refused.
+    /// Reloads after the start: successful and failed.
     pub(crate) taken: u64,
     pub(crate) refused: u64,
     pub(crate) certificates: Vec<Lifetime>,
     pub(crate) workers: usize,
-    /// Most connections of all workers.
+    /// The connection limit of all workers together.
     pub(crate) connections: usize,
-    /// Connections that had been closed when the drain began; none before.
+    /// Connections closed before the drain began; `None` until then.
     pub(crate) closed_before_drain: Option<u64>,
     /// Connections that were cut.
     pub(crate) cut: usize,
 }
 
 impl Facts {
-    /// From 1; one more with each configuration that is taken.
+    /// Starts at 1 and is incremented by each successful reload.
     pub(crate) fn generation(&self) -> u64 {
         1 + self.taken
     }
 
-    /// Connections that ended by themselves since the drain began, of `closed`
-    /// that have ended so far.
+    /// Connections that have ended by themselves during the drain, given the `closed` ones
+    /// so far.
     pub(crate) fn finished_in_drain(&self, closed: u64) -> u64 {
         let before = self.closed_before_drain.unwrap_or(closed);
         closed
@@ -46,7 +46,7 @@ impl Facts {
 }
 
 impl Status {
-    /// The first configuration is in force.
+    /// With the first configuration.
     pub(crate) fn new(certificates: Vec<Lifetime>, workers: usize, connections: usize) -> Self {
         Self(Mutex::new(Facts {
             last_successful: true,
@@ -61,7 +61,7 @@ impl Status {
         }))
     }
 
-    /// A copy of everything.
+    /// A copy of all values.
     pub(crate) fn facts(&self) -> Facts {
         self.lock().clone()
     }
@@ -75,7 +75,7 @@ impl Status {
         facts.certificates = certificates;
     }
 
-    /// A new configuration is rejected; the previous one is kept.
+    /// A new configuration was rejected.
     pub(crate) fn refused(&self) {
         let mut facts = self.lock();
         facts.refused += 1;
@@ -83,18 +83,18 @@ impl Status {
         facts.last_read = since_epoch();
     }
 
-    /// So many connections fit in now; `false` where as many did before.
+    /// Sets the connection limit; `false` if it is unchanged.
     pub(crate) fn resized(&self, connections: usize) -> bool {
         let before = std::mem::replace(&mut self.lock().connections, connections);
         before != connections
     }
 
-    /// The drain begins; `closed` connections have ended before.
+    /// The drain begins; `closed` connections have ended so far.
     pub(crate) fn drains(&self, closed: u64) {
         self.lock().closed_before_drain.get_or_insert(closed);
     }
 
-    /// So many more connections were cut.
+    /// Adds connections that were cut.
     pub(crate) fn cut(&self, connections: usize) {
         self.lock().cut += connections;
     }

@@ -1,36 +1,33 @@
-//! What things hold, and how much a worker may hold of them.
+//! Memory costs, and the limits of a worker.
 //!
-//! Each figure is what one of its kind takes of the control group's memory at most,
-//! the kernel's part included where cgroup v1 and v2 both charge it (sockets and
-//! polls, not the bytes in a socket's queue): measured by
-//! `tests/attacks/test_held_as_planned.py`, which names those that are a bound.
+//! Each figure is an upper bound of the control group's memory that one item uses, the
+//! kernel's part included if cgroup v1 and v2 both charge it (sockets and polls, not the
+//! bytes in a socket's queue). `tests/attacks/test_held_as_planned.py` measures them and
+//! names those that are well above the measured value.
 
 /// An open connection that waits for a request, bytes.
 pub(crate) const CONNECTION: u64 = 11 << 10;
-/// What a TLS handshake adds to its connection from the ClientHello until it is over,
-/// bytes; what is large in it asks for more (tls/accept.rs).
+/// Added for a TLS handshake from the ClientHello to its end, bytes; large messages reserve
+/// more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
-/// What HTTP/2 adds to its connection: frames in both directions and two full
-/// dynamic tables, bytes.
+/// Added for HTTP/2: frames in both directions and two full dynamic tables, bytes.
 pub(crate) const HTTP2: u64 = 25 << 10;
-/// A header block of HTTP/2 that has begun and not ended, bytes: as it came, and
-/// the fields that were decoded from it, of which `max_header_list_size` allows
-/// some 64 KiB and HeaderMap takes a multiple where they are short.
+/// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded
+/// fields, of which `max_header_list_size` allows some 64 KiB; HeaderMap needs a multiple
+/// of that if they are short.
 pub(crate) const HEADER_BLOCK: u64 = 320 << 10;
 /// A request until its response is sent, bytes: its task, its head up to
 /// [`SMALL_HEAD`], the head of its response, and its connection to an upstream.
 pub(crate) const REQUEST: u64 = 24 << 10;
 /// A head up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_HEAD: u64 = 4 << 10;
-/// A body on its way, in either direction: as it was read, as it is gathered, and
-/// as it is encrypted, bytes.
+/// A body in transit, in either direction: as read, as gathered, and as encrypted, bytes.
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_BODY: u64 = 4 << 10;
 /// The state of a compressor (`gzip`), bytes.
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
-/// What a DATA frame of a request's body takes beside its payload while nobody
-/// has read it, bytes.
+/// Overhead of an unread DATA frame of a request's body beside its payload, bytes.
 pub(crate) const DATA_FRAME: u64 = 128;
 /// A connection that has been accepted and waits for its place, bytes: a socket of the
 /// kernel's, and a number.
@@ -42,14 +39,14 @@ const PENDING_SHARE: u64 = 9;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 
-/// A connection of HTTP/2 of which so many streams have been reset to make room is
-/// asked to leave (GOAWAY).
+/// After this many of its streams were reset to free memory, a connection of HTTP/2 gets
+/// GOAWAY.
 pub(crate) const GOAWAY_AFTER: u32 = 16;
 
-/// Connections of a worker, and their requests, for which there is room whatever
-/// limits say.
+/// The number of connections of a worker, and of their requests, that is always allowed
+/// whatever the limits are.
 pub(crate) const FEWEST: usize = 8;
-/// A client that holds more than this part of the memory is the first to give up.
+/// A client that holds more than this fraction of the memory is evicted first.
 const SHARE: u64 = 16;
 
 /// What of so much memory is for connections that wait for their place, bytes.
@@ -60,23 +57,23 @@ pub(crate) fn for_pending(memory: u64) -> u64 {
 /// What one worker may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity {
-    /// Most connections at once (`worker_connections`).
+    /// Connections, at most (`worker_connections`).
     pub(crate) connections: usize,
-    /// Most descriptors at once, of clients and of upstreams.
+    /// Descriptors, at most, for clients and upstreams.
     pub(crate) descriptors: usize,
-    /// Most memory for connections and requests, bytes, if it is limited.
+    /// Memory for connections and requests, at most, bytes; `None` if it is not limited.
     pub(crate) memory: Option<u64>,
 }
 
-/// What memory is for. A part of it is kept for each, so that none of them takes all
-/// that the others need to come to their end.
+/// What memory is used for. Part of the memory is kept for each use, so that no use can
+/// take everything the others need in order to finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryUse {
-    /// Connections as long as they last.
+    /// Connections, as long as they are open.
     Connection,
-    /// Requests until they are answered.
+    /// Requests, until their response is sent.
     Request,
-    /// Bodies, and whatever else needs much and ends soon.
+    /// Bodies, and other large and short-lived needs.
     Transfer,
 }
 
@@ -85,7 +82,7 @@ impl MemoryUse {
 }
 
 impl Capacity {
-    /// Idle connections that fit.
+    /// The number of idle connections that fit into the limits.
     pub(crate) fn most_connections(self) -> usize {
         let others = self.kept(MemoryUse::Request) + self.kept(MemoryUse::Transfer);
         let fit = (self.memory() - others) / CONNECTION;
@@ -93,14 +90,14 @@ impl Capacity {
         self.connections.min(self.descriptors / 2).min(fit)
     }
 
-    /// The memory that is handed out, bytes; some even where limits leave none.
+    /// The memory to grant, bytes; a minimum even if the limits leave none.
     pub(crate) fn memory(self) -> u64 {
         let least = FEWEST as u64 * (CONNECTION + HTTP2 + REQUEST + TRANSFER);
-        // Half of what there is, so that sums do not overflow.
+        // A quarter of the range, so that sums do not overflow.
         self.memory.map_or(u64::MAX / 4, |memory| memory.max(least))
     }
 
-    /// The same, if it is limited.
+    /// The same if it is limited.
     pub(super) fn budget(self) -> Option<u64> {
         self.memory.map(|_| self.memory())
     }
@@ -125,7 +122,7 @@ impl Capacity {
         self.memory() / part
     }
 
-    /// What one client may hold while others wait, bytes.
+    /// The memory one client may hold while others wait, bytes.
     pub(crate) fn share(self) -> u64 {
         (self.memory() / SHARE).max(CONNECTION + HTTP2 + REQUEST + TRANSFER)
     }

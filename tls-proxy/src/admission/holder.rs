@@ -1,4 +1,4 @@
-//! Who holds memory: a client, and each of its connection and streams.
+//! Holders of memory: a client with its connection and streams.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use crate::metrics;
 use crate::metrics::labels::Relief;
 use crate::time::cached_time;
 
-/// A client that moves fewer bytes than this while it is waited for has not
-/// moved at all.
+/// A client that transfers fewer bytes than this while it is waited for counts as making no
+/// progress.
 const MOVED: u64 = 1024;
 
 /// A client's connection with everything on it.
@@ -21,9 +21,9 @@ pub(crate) struct Client {
     pub(super) came: Instant,
     /// What all of it holds, bytes.
     pub(super) held: Cell<u64>,
-    /// Streams that had to give up.
+    /// Streams evicted so far.
     shed: Cell<u32>,
-    /// The connection itself has been asked to.
+    /// The connection itself has been evicted.
     pub(super) closing: Cell<bool>,
 }
 
@@ -43,35 +43,35 @@ impl Client {
     }
 }
 
-/// What the proxy waits for.
+/// What a connection or stream is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
-    /// Not for the client: it has work, or waits for an upstream.
-    Otherwise,
+    /// Not for its client: it is working, or waits for an upstream.
+    NotForClient,
     /// For the next request.
     Idle,
-    /// For what a client says first: a PROXY protocol header, a ClientHello, or how
-    /// its request in clear text begins.
-    FirstWords,
+    /// For the first bytes of the client: a PROXY protocol header, a ClientHello, or the
+    /// start of a plain-text request.
+    FirstBytes,
     /// For the rest of a handshake.
     Handshake,
     /// For the rest of a request's head.
     Head,
     /// For more of a request's body.
     Body,
-    /// For the client to take more of a response.
+    /// For the client to read more of a response.
     Response,
-    /// For anything to come through a tunnel, from either side.
+    /// For data in a tunnel, in either direction.
     Tunnel,
 }
 
 impl Waits {
-    /// In words for the log.
+    /// The description for the log.
     pub(crate) fn what(self) -> &'static str {
         match self {
-            Self::Otherwise => "an upstream",
+            Self::NotForClient => "an upstream",
             Self::Idle => "a request",
-            Self::FirstWords | Self::Handshake => "the handshake",
+            Self::FirstBytes | Self::Handshake => "the handshake",
             Self::Head => "the request header",
             Self::Body => "the request body",
             Self::Response => "the client to read the response",
@@ -80,26 +80,26 @@ impl Waits {
     }
 }
 
-/// One that can be asked to give up what it holds: a connection or a stream.
+/// A connection or stream, which can be evicted.
 #[derive(Debug)]
 pub(crate) struct Holder {
     admission: Rc<Admission>,
     pub(super) client: Rc<Client>,
-    /// Whether it is the connection itself.
+    /// It is the connection itself.
     pub(super) is_connection: bool,
-    /// What it holds, bytes.
+    /// The memory it holds, bytes.
     pub(super) held: Cell<u64>,
     pub(super) waits: Cell<Waits>,
-    /// What it waited for last in its request; since when it does so without more than
-    /// [`MOVED`] having come or gone, or since when the request has been under way; and
-    /// how much had come or gone then.
+    /// What the request waited for last. `since` is when that began or, if it has not
+    /// waited, when the request did; it starts again for every [`MOVED`] bytes. `moved` is
+    /// the byte count at `since`.
     stage: Cell<Waits>,
     pub(super) since: Cell<Instant>,
     moved: Cell<u64>,
-    /// It has been asked to give up, and what it held then, bytes.
+    /// Set when it is evicted: the memory it held then, bytes.
     pub(super) evicted: Cell<Option<u64>>,
     waker: RefCell<Option<Waker>>,
-    /// Its place among all of the worker's.
+    /// Its index in the worker's list of holders.
     pub(super) slot: Cell<usize>,
 }
 
@@ -115,8 +115,8 @@ impl Holder {
             client,
             is_connection,
             held: Cell::new(0),
-            waits: Cell::new(Waits::Otherwise),
-            stage: Cell::new(Waits::Otherwise),
+            waits: Cell::new(Waits::NotForClient),
+            stage: Cell::new(Waits::NotForClient),
             since: Cell::new(cached_time::now()),
             moved: Cell::new(0),
             evicted: Cell::new(None),
@@ -125,13 +125,13 @@ impl Holder {
         }
     }
 
-    /// The client of it.
+    /// Its client.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The proxy has to wait for the client; `moved` is how many bytes of what it
-    /// waits for have come or gone so far.
+    /// Starts or continues waiting for the client; `moved` is how many bytes of what it
+    /// waits for have been transferred so far.
     pub(crate) fn wait(&self, what: Waits, moved: u64) {
         self.waits.set(what);
         let same = self.stage.replace(what) == what;
@@ -141,48 +141,48 @@ impl Holder {
         }
     }
 
-    /// The client has done something: it is not waited for now, and if it has just
-    /// been asked to give up, it need not.
-    pub(crate) fn goes_on(&self) {
-        self.waits.set(Waits::Otherwise);
+    /// The client has made progress: it is not waited for, and a pending eviction is
+    /// withdrawn.
+    pub(crate) fn stop_waiting(&self) {
+        self.waits.set(Waits::NotForClient);
         if let Some(expected) = self.evicted.take() {
             if self.is_connection {
                 self.client.closing.set(false);
             }
-            self.admission.stays(expected);
+            self.admission.no_longer_expect(expected);
         }
     }
 
-    /// Something new begins: however it is waited for, it is for the first time.
-    pub(crate) fn begins(&self) {
-        self.goes_on();
-        self.stage.set(Waits::Otherwise);
+    /// Starts a new stage: time waited before does not count.
+    pub(crate) fn start_stage(&self) {
+        self.stop_waiting();
+        self.stage.set(Waits::NotForClient);
     }
 
-    /// A request begins: however long it takes, it is from now on.
-    pub(crate) fn begins_request(&self) {
-        self.begins();
+    /// Starts a request: its age is counted from now.
+    pub(crate) fn start_request(&self) {
+        self.start_stage();
         self.since.set(cached_time::now());
     }
 
-    /// It waits for room, not for its client.
-    pub(super) fn waits_in_line(&self) {
-        if self.waits.get() == Waits::Otherwise {
+    /// It waits for a permit, not for its client.
+    pub(super) fn wait_for_permit(&self) {
+        if self.waits.get() == Waits::NotForClient {
             self.since.set(cached_time::now());
         }
     }
 
-    /// Whether its request has never had to wait for the client.
-    pub(super) fn has_not_waited(&self) -> bool {
-        self.stage.get() == Waits::Otherwise
+    /// Whether its request has never waited for the client.
+    pub(super) fn never_waited_for_client(&self) -> bool {
+        self.stage.get() == Waits::NotForClient
     }
 
-    /// What is waited for.
+    /// What it is waiting for.
     pub(crate) fn waits(&self) -> Waits {
         self.waits.get()
     }
 
-    /// Ready when it is to give up. The task is woken when it is asked to.
+    /// Ready when it is evicted; wakes the task then.
     pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.evicted.get().is_some() {
             return Poll::Ready(());
@@ -195,17 +195,17 @@ impl Holder {
         Poll::Pending
     }
 
-    /// What it held when it was asked to give up, bytes, if it was.
-    pub(crate) fn evicted_at(&self) -> Option<u64> {
+    /// The memory it held when it was evicted, bytes; `None` if it was not.
+    pub(crate) fn evicted_size(&self) -> Option<u64> {
         self.evicted.get()
     }
 
-    /// Resolves when it is to give up.
+    /// Resolves when it is evicted.
     pub(crate) async fn evicted(&self) {
         std::future::poll_fn(|cx| self.poll_evicted(cx)).await;
     }
 
-    /// Asks it to give up what it holds; says how much that is, bytes.
+    /// Evicts it; returns the memory it holds, bytes.
     pub(super) fn evict(&self) -> u64 {
         let held = match self.is_connection {
             true => self.client.held.get(),
@@ -217,9 +217,9 @@ impl Holder {
             self.client.shed.set(self.client.shed.get() + 1);
         }
         metrics::relieved(match self.waits.get() {
-            Waits::Otherwise => Relief::Share,
+            Waits::NotForClient => Relief::Share,
             Waits::Idle => Relief::Idle,
-            Waits::FirstWords | Waits::Handshake => Relief::Handshake,
+            Waits::FirstBytes | Waits::Handshake => Relief::Handshake,
             Waits::Head => Relief::RequestHead,
             Waits::Body => Relief::RequestBody,
             Waits::Response => Relief::Response,
@@ -232,12 +232,12 @@ impl Holder {
     }
 }
 
-/// A place among those who can be asked to give up, until it is dropped.
+/// A registration in the list of holders, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Account(pub(super) Rc<Holder>);
 
 impl Account {
-    /// The holder itself.
+    /// The registered holder.
     pub(crate) fn holder(&self) -> &Rc<Holder> {
         &self.0
     }

@@ -1,6 +1,5 @@
-//! Who gets in: what the connections, requests and bodies of a worker may hold
-//! together. Everything that a peer can make the worker hold is counted here
-//! before it is held.
+//! Admission control: bounds what the connections, requests and bodies of a worker hold
+//! together. Everything a peer can make the worker hold is reserved here first.
 //!
 //! Who finds no room waits; whoever wants least comes first. Meanwhile those who
 //! hold memory without need are asked to give it up ([`relief`]). Once somebody has
@@ -29,51 +28,52 @@ use crate::time::cached_time;
 
 /// How often those who hold memory without need are looked for while somebody
 /// waits.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Who has waited for this long for memory need not care what others need theirs
 /// for, and not for whose turn it would be.
-const LONG: Duration = Duration::from_millis(500);
+const URGENT_AFTER: Duration = Duration::from_millis(500);
 
-/// What a client holds at most until its first response, bytes, if that is small.
+/// The memory a client holds until its first response, bytes, if that is small.
 const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
 
-/// What a worker has left to hand out.
+/// The resources of a worker.
 #[derive(Debug)]
 pub(crate) struct Admission {
     capacity: Cell<Capacity>,
-    /// What is kept for each kind, bytes.
+    /// Memory kept for each use, bytes.
     kept: [Cell<u64>; 3],
-    /// Connections that may still come.
+    /// Connections left.
     connections: Cell<i64>,
-    /// Descriptors that may still be taken.
+    /// Descriptors left.
     descriptors: Cell<i64>,
     /// Connections that have been accepted and wait for their place.
     pending: Cell<usize>,
     /// Memory that may still be taken, bytes; below zero where the limit has
     /// become smaller.
     memory: Cell<i64>,
-    /// What is held of each kind, bytes.
+    /// Memory in use, by use, bytes.
     used: [Cell<u64>; 3],
-    /// What those give back who have been asked to give up, bytes, and when somebody
-    /// was asked last.
+    /// Memory that the evicted holders are expected to release, bytes, and the time of the
+    /// latest eviction.
     expected: Cell<u64>,
-    asked: Cell<Option<Instant>>,
-    /// By how much a look came late: so long the worker has not heard its clients.
+    last_eviction: Cell<Option<Instant>>,
+    /// Delay of the latest check: for that long the worker may not have read from its
+    /// clients.
     lag: Cell<Duration>,
     holders: RefCell<Vec<Rc<Holder>>>,
     waiting: RefCell<Vec<Rc<Waiting>>>,
-    /// Since when somebody has been waiting, with no look in between at which nobody
-    /// was.
+    /// Start of the period in which a demand was waiting at each check.
     crowded_since: Cell<Option<Instant>>,
-    /// When the latest request had begun of those that ended while others waited, and
-    /// when the last one of them ended.
-    overtaking: Cell<Option<Instant>>,
+    /// Of the requests that completed while demands waited, the latest start: requests that
+    /// started before it have been overtaken. And the time when the latest of them
+    /// completed.
+    overtaken_before: Cell<Option<Instant>>,
     ended: Cell<Option<Instant>>,
-    /// Somebody waits, or the limit has become smaller.
+    /// A demand waits, or the limit has been lowered.
     pressed: Notify,
 }
 
-/// What is asked for.
+/// The resources a demand is for.
 #[derive(Clone, Copy, Debug)]
 struct Demand {
     kind: MemoryUse,
@@ -84,7 +84,7 @@ struct Demand {
 }
 
 impl Demand {
-    /// A connection, with the descriptor of its first request's upstream.
+    /// A connection, with a descriptor for the upstream of its first request.
     const CONNECTION: Self = Self {
         kind: MemoryUse::Connection,
         connections: 1,
@@ -92,7 +92,7 @@ impl Demand {
         memory: CONNECTION,
     };
 
-    /// A stream's request, with the descriptor of its upstream.
+    /// A stream's request, with a descriptor for its upstream.
     const STREAM: Self = Self {
         kind: MemoryUse::Request,
         connections: 0,
@@ -110,11 +110,11 @@ impl Demand {
     }
 }
 
-/// One who waits for room.
+/// A waiting demand.
 #[derive(Debug)]
 struct Waiting {
     demand: Demand,
-    /// None for a connection that has not been accepted.
+    /// `None` for a connection that has not been accepted.
     client: Option<Rc<Client>>,
     since: Instant,
     /// When its client came, or else since when a place is wanted for the next one.
@@ -124,7 +124,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What its client is going to hold, bytes.
+    /// The memory its client would then hold, bytes.
     fn holds(&self) -> u64 {
         let held = self.client.as_ref().map_or(0, |client| client.held.get());
         held + self.demand.memory
@@ -142,19 +142,19 @@ impl Waiting {
     }
 }
 
-/// What somebody has been granted, until it is dropped.
+/// Granted resources, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Rc<Admission>,
-    /// None for what no client can be asked to give up.
+    /// `None` if no client can be evicted for it.
     holder: Option<Rc<Holder>>,
     connections: u32,
     descriptors: u32,
-    /// Bytes of each kind.
+    /// Memory by use, bytes.
     memory: [Cell<u64>; 3],
 }
 
-/// A connection that has been accepted, and its place.
+/// An accepted connection: its permit and its registration.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) permit: Permit,
@@ -172,12 +172,12 @@ impl Admission {
             memory: Cell::new(to_signed(capacity.memory())),
             used: Default::default(),
             expected: Cell::new(0),
-            asked: Cell::new(None),
+            last_eviction: Cell::new(None),
             lag: Cell::new(Duration::ZERO),
             holders: RefCell::default(),
             waiting: RefCell::default(),
             crowded_since: Cell::new(None),
-            overtaking: Cell::new(None),
+            overtaken_before: Cell::new(None),
             ended: Cell::new(None),
             pressed: Notify::new(),
         };
@@ -185,15 +185,19 @@ impl Admission {
         Rc::new(own)
     }
 
-    /// The limits have become others, smaller or larger.
+    /// Applies new limits, lower or higher.
     pub(crate) fn resize(&self, capacity: Capacity) {
         let before = self.capacity.replace(capacity);
         let more = |left: &Cell<i64>, now: u64, then: u64| {
             left.set(left.get() + to_signed(now) - to_signed(then));
         };
-        let seats = |it: Capacity| it.connections as u64;
+        let connections = |it: Capacity| it.connections as u64;
         let descriptors = |it: Capacity| it.descriptors as u64;
-        more(&self.connections, seats(capacity), seats(before));
+        more(
+            &self.connections,
+            connections(capacity),
+            connections(before),
+        );
         more(
             &self.descriptors,
             descriptors(capacity),
@@ -208,53 +212,52 @@ impl Admission {
         self.pressed.notify_one();
     }
 
-    /// Says for `/metrics` how much is held.
+    /// Updates the metrics of memory in use.
     fn publish(&self) {
         metrics::memory_held(self.used.iter().map(Cell::get).sum());
     }
 
-    /// A place for one more connection, however long it takes until there is one to
-    /// accept.
+    /// Waits for the permit of one more connection, which may be accepted much later.
     pub(crate) async fn for_connection(self: &Rc<Self>) -> Permit {
         self.acquire(Demand::CONNECTION, None).await;
         self.granted(Demand::CONNECTION, None)
     }
 
-    /// What a connection is going to be granted beside what it is granted itself; nothing
-    /// so far.
-    pub(crate) fn nothing_yet(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
+    /// An empty permit, for memory that a connection reserves separately from its own.
+    pub(crate) fn empty_permit(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
         self.granted(Demand::memory(MemoryUse::Transfer, 0), Some(holder.clone()))
     }
 
-    /// A place for a connection that is accepted in whatever room there is.
+    /// A permit without resources, for a connection that is accepted in any case.
     pub(crate) fn uncounted(self: &Rc<Self>) -> Permit {
         self.granted(Demand::memory(MemoryUse::Connection, 0), None)
     }
 
-    /// A stream of a connection, which can be asked to give up by itself.
+    /// Registers a stream of a connection, which can be evicted by itself.
     pub(crate) fn stream(self: &Rc<Self>, connection: &Holder) -> Account {
-        self.enrol(connection.client.clone(), false)
+        self.register(connection.client.clone(), false)
     }
 
-    /// A place for one more request of a connection or stream.
+    /// Waits for the permit of one more request of a connection or stream.
     pub(crate) async fn for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
         let demand = Demand::memory(MemoryUse::Request, REQUEST);
         self.acquire(demand, Some(holder)).await;
         self.granted(demand, Some(holder.clone()))
     }
 
-    /// A place for one more stream's request, with the descriptor of its upstream.
+    /// Waits for the permit of one more stream's request, with a descriptor for its
+    /// upstream.
     pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {
         self.acquire(Demand::STREAM, Some(holder)).await;
         self.granted(Demand::STREAM, Some(holder.clone()))
     }
 
-    /// The same, where there is room and nobody waits.
+    /// The same without waiting; `None` if it is not available or others wait.
     pub(crate) fn try_for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Option<Permit> {
         self.try_for(Demand::STREAM, Some(holder))
     }
 
-    /// A place for a connection to an upstream that no request uses.
+    /// A permit for an idle connection to an upstream.
     pub(crate) fn try_for_idle_upstream(self: &Rc<Self>) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
@@ -263,8 +266,8 @@ impl Admission {
         self.try_for(demand, None)
     }
 
-    /// A place for a file that is open for as long as a request, unless somebody waits
-    /// for descriptors. Who waits for anything else is not in its way.
+    /// A permit for a file kept open during a request; `None` if a demand waits for
+    /// descriptors. Demands for other resources do not matter.
     pub(crate) fn try_for_file(self: &Rc<Self>) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
@@ -279,7 +282,7 @@ impl Admission {
             .then(|| self.granted(demand, holder.cloned()))
     }
 
-    /// Whether somebody waits: responses then end their connections.
+    /// Whether a demand waits: responses then close their connections.
     pub(crate) fn is_crowded(&self) -> bool {
         !self.waiting.borrow().is_empty()
     }
@@ -287,7 +290,7 @@ impl Admission {
     /// The same, for so long that the newest client is served first.
     fn is_crowded_for_long(&self) -> bool {
         let since = self.crowded_since.get();
-        since.is_some_and(|since| since.elapsed() >= LONG)
+        since.is_some_and(|since| since.elapsed() >= URGENT_AFTER)
     }
 
     /// Connections that wait for their place, and how many may.
@@ -309,7 +312,7 @@ impl Admission {
             .any(|own| i64::from(own.demand.descriptors) > left)
     }
 
-    /// Looks after those who wait, until nobody does. Runs as a task of the worker.
+    /// Grants and evicts as long as a demand waits. Runs as a task of the worker.
     pub(crate) async fn run(&self, mut more_descriptors: impl FnMut()) {
         loop {
             self.pressed.notified().await;
@@ -319,9 +322,9 @@ impl Admission {
                 }
                 self.grant();
                 self.relieve();
-                let looked = Instant::now();
-                tokio::time::sleep(LOOK_AGAIN).await;
-                let late = looked.elapsed().saturating_sub(LOOK_AGAIN);
+                let checked = Instant::now();
+                tokio::time::sleep(CHECK_INTERVAL).await;
+                let late = checked.elapsed().saturating_sub(CHECK_INTERVAL);
                 self.lag.set(late.max(self.lag.get() / 2));
             }
             self.crowded_since.set(None);
@@ -329,7 +332,7 @@ impl Admission {
         }
     }
 
-    fn enrol(self: &Rc<Self>, client: Rc<Client>, is_connection: bool) -> Account {
+    fn register(self: &Rc<Self>, client: Rc<Client>, is_connection: bool) -> Account {
         let mut holders = self.holders.borrow_mut();
         let holder = Holder::new(self.clone(), client, is_connection, holders.len());
         let holder = Rc::new(holder);
@@ -346,12 +349,12 @@ impl Admission {
         }
         drop(holders);
         if let Some(expected) = holder.evicted.get() {
-            self.stays(expected);
+            self.no_longer_expect(expected);
         }
     }
 
-    /// What had been asked for need not be expected any more.
-    fn stays(&self, expected: u64) {
+    /// Memory of an evicted holder that is no longer expected.
+    fn no_longer_expect(&self, expected: u64) {
         let left = self.expected.get().saturating_sub(expected);
         self.expected.set(left);
         self.pressed.notify_one();
@@ -377,7 +380,7 @@ impl Admission {
             return;
         }
         if let Some(holder) = holder {
-            holder.waits_in_line();
+            holder.wait_for_permit();
         }
         let since = cached_time::now();
         let waiting = Rc::new(Waiting {
@@ -392,7 +395,7 @@ impl Admission {
             self.crowded_since.set(Some(waiting.since));
         }
         self.waiting.borrow_mut().push(waiting.clone());
-        let in_line = InLine {
+        let entry = QueueEntry {
             admission: self,
             waiting,
         };
@@ -400,17 +403,17 @@ impl Admission {
         self.relieve();
         self.pressed.notify_one();
         poll_fn(|cx| {
-            if in_line.waiting.granted.get() {
+            if entry.waiting.granted.get() {
                 return Poll::Ready(());
             }
-            *in_line.waiting.waker.borrow_mut() = Some(cx.waker().clone());
+            *entry.waiting.waker.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
-        in_line.waiting.granted.set(false);
+        entry.waiting.granted.set(false);
     }
 
-    /// Takes what is asked for, where it is there and nobody waits.
+    /// Takes the resources if they are available and nobody waits.
     fn take_now(&self, demand: &Demand) -> bool {
         self.waiting.borrow().is_empty() && self.try_take(demand)
     }
@@ -438,7 +441,7 @@ impl Admission {
         left >= to_signed(self.kept_from(demand.kind))
     }
 
-    /// What one kind has to leave to the others, bytes.
+    /// Memory that one use must leave to the others, bytes.
     fn kept_from(&self, kind: MemoryUse) -> u64 {
         let unused = MemoryUse::ALL.map(|other| match other == kind {
             true => 0,
@@ -466,18 +469,19 @@ impl Admission {
         }
     }
 
-    /// A request has been answered, perhaps while others waited: those that had begun
-    /// before it are slower than it was.
-    fn overtakes(&self, holder: &Holder) {
-        if self.is_crowded() && holder.has_not_waited() && holder.evicted.get().is_none() {
+    /// A request has completed. If others wait, requests that started before it have been
+    /// overtaken.
+    fn note_completed(&self, holder: &Holder) {
+        if self.is_crowded() && holder.never_waited_for_client() && holder.evicted.get().is_none() {
             let began = Some(holder.since.get());
-            self.overtaking.set(self.overtaking.get().max(began));
+            self.overtaken_before
+                .set(self.overtaken_before.get().max(began));
             self.ended.set(Some(cached_time::now()));
         }
     }
 
-    /// Serves those who wait, in their turn. Whoever has to wait for memory
-    /// is passed over only by those for whom memory of their kind is kept.
+    /// Serves waiting demands in order. One that lacks memory is passed only by demands
+    /// within the memory kept for their use.
     fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
         let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
@@ -490,7 +494,7 @@ impl Admission {
                 let others = waiting.iter().filter(|own| match &passed {
                     None => true,
                     Some(_) if short => self.is_kept_for(&own.demand),
-                    // What is lacking are connections or descriptors.
+                    // Connections or descriptors are lacking.
                     Some(_) => own.demand.connections + own.demand.descriptors == 0,
                 });
                 others
@@ -512,24 +516,24 @@ impl Admission {
         }
     }
 
-    /// Whether a demand is within what is kept for its kind.
+    /// Whether a demand fits into the memory kept for its use.
     fn is_kept_for(&self, demand: &Demand) -> bool {
         let used = self.used[demand.kind as usize].get();
         used + demand.memory <= self.kept[demand.kind as usize].get()
     }
 }
 
-/// One who waits, in the list until it has been granted or gives up.
-struct InLine<'a> {
+/// An entry of the queue, removed when it is granted or dropped.
+struct QueueEntry<'a> {
     admission: &'a Admission,
     waiting: Rc<Waiting>,
 }
 
-impl Drop for InLine<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         let own = &self.waiting;
         if own.granted.get() {
-            // Nobody takes it any more.
+            // It was granted, but its owner is gone.
             let demand = own.demand;
             let mut memory = [0; 3];
             memory[demand.kind as usize] = demand.memory;
@@ -557,22 +561,21 @@ impl Holder {
 }
 
 impl Permit {
-    /// The connection that it is for has been accepted: from now on it can be asked to
-    /// give up.
+    /// The connection it was meant for has been accepted and can be evicted from now on.
     pub(crate) fn accepted(self) -> Admitted {
-        let account = self.admission.enrol(Rc::new(Client::new()), true);
-        let permit = self.held_by(account.holder());
+        let account = self.admission.register(Rc::new(Client::new()), true);
+        let permit = self.transfer_to(account.holder());
         Admitted { permit, account }
     }
 
-    /// Waits for so many bytes more, for a body or another thing that soon ends.
+    /// Waits for `memory` more bytes, for a body or another short-lived need.
     pub(crate) async fn grow(&self, memory: u64) {
         let demand = Demand::memory(MemoryUse::Transfer, memory);
         self.admission.acquire(demand, self.holder.as_ref()).await;
         self.add(memory);
     }
 
-    /// Takes so many bytes more, where they are there and nobody waits.
+    /// Takes `memory` more bytes if they are available and nobody waits.
     pub(crate) fn try_grow(&self, memory: u64) -> bool {
         let demand = Demand::memory(MemoryUse::Transfer, memory);
         let there = self.admission.take_now(&demand);
@@ -590,7 +593,7 @@ impl Permit {
         }
     }
 
-    /// Gives back so many bytes of one kind, or as many as there are.
+    /// Releases `memory` bytes of one use, or as many as it has.
     pub(crate) fn shrink(&self, kind: MemoryUse, memory: u64) {
         let own = &self.memory[kind as usize];
         let less = memory.min(own.get());
@@ -603,8 +606,8 @@ impl Permit {
         self.admission.give_back(0, 0, all);
     }
 
-    /// What it holds of one kind counts as another one from now on.
-    pub(crate) fn turn_into(&self, before: MemoryUse, now: MemoryUse, memory: u64) {
+    /// Counts `memory` bytes under another use from now on.
+    pub(crate) fn reclassify(&self, before: MemoryUse, now: MemoryUse, memory: u64) {
         let moved = memory.min(self.memory(before));
         let used = &self.admission.used;
         for table in [&self.memory, used] {
@@ -618,8 +621,8 @@ impl Permit {
         self.memory.iter().map(Cell::get).sum()
     }
 
-    /// The same for another holder of the same client.
-    pub(crate) fn held_by(mut self, holder: &Rc<Holder>) -> Self {
+    /// Transfers it to another holder of the same client.
+    pub(crate) fn transfer_to(mut self, holder: &Rc<Holder>) -> Self {
         let memory = self.sum();
         if let Some(before) = self.holder.replace(holder.clone()) {
             before.subtract(memory);
@@ -628,20 +631,20 @@ impl Permit {
         self
     }
 
-    /// The request that it is for has been answered.
-    pub(crate) fn answered(&self) {
+    /// The response to its request has been sent.
+    pub(crate) fn completed(&self) {
         if let Some(holder) = &self.holder {
-            self.admission.overtakes(holder);
+            self.admission.note_completed(holder);
         }
     }
 
-    /// Whether its holder has been asked to give up.
+    /// Whether its holder has been evicted.
     pub(crate) fn is_evicted(&self) -> bool {
         let holder = self.holder.as_ref();
         holder.is_some_and(|holder| holder.evicted.get().is_some())
     }
 
-    /// What it stands for of one kind, bytes.
+    /// The memory of one use, bytes.
     pub(crate) fn memory(&self, kind: MemoryUse) -> u64 {
         self.memory[kind as usize].get()
     }

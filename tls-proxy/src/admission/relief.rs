@@ -1,55 +1,51 @@
-//! Who is asked to give up what it holds, so that others need not wait:
+//! Chooses whom to evict when demands wait:
 //!
-//! 1. whoever holds more than a client's share and is waited for,
-//! 2. whoever has been idle, the longest first,
-//! 3. whoever holds more than its share, whatever it does,
-//! 4. whoever has been waited for, the more it holds and the longer it is, the sooner,
-//! 5. requests that their upstream keeps waiting while later ones come to their end, or
-//!    none does.
+//! 1. clients that hold more than their share and are waited for,
+//! 2. idle connections, the longest idle first,
+//! 3. clients that hold more than their share, whatever they do,
+//! 4. clients that are waited for, by memory times age,
+//! 5. requests that wait for their upstream while later ones complete, or while none does.
 //!
-//! The third and the last of them only when others have had to wait for long, and for
-//! memory.
+//! The third and the fifth only after demands have waited long, and for memory.
 
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Admission, GOAWAY_AFTER, Holder, LONG, NEWCOMER, Waits, to_signed};
+use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, URGENT_AFTER, Waits, to_signed};
 
-/// A client that has been waited for no longer than this is not asked to give up:
-/// its next bytes may be on their way, for which they need a round trip.
+/// A client is evicted only after it has been waited for this long: its next bytes may need
+/// a round trip.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The same for the rest of a handshake where others have waited for long.
+/// The same for the rest of a handshake, once demands have waited long.
 const LESS_PATIENCE: Duration = Duration::from_millis(100);
-/// What a client says first it sends as soon as it is connected: for that it needs no
-/// round trip.
-const FIRST_WORDS: Duration = Duration::from_millis(100);
-/// A tunnel is meant to be still for a while, and an upstream may need some time.
-const STILL: Duration = Duration::from_secs(1);
-/// Who has been asked to give up does so at once, or cannot: from then on nothing is
-/// expected of it.
-const AT_ONCE: Duration = Duration::from_millis(100);
-/// A connection of which so many streams have been reset to make room is closed.
+/// The same for a client's first bytes, which need no round trip.
+const FIRST_BYTES: Duration = Duration::from_millis(100);
+/// The same for tunnels, which may be quiet for a while, and for upstreams.
+const STALL_TIME: Duration = Duration::from_secs(1);
+/// Time in which an evicted holder releases its memory. Later nothing is expected of it.
+const RELEASE_TIME: Duration = Duration::from_millis(100);
+/// After this many of its streams were reset to free memory, a connection is closed.
 const CLOSE_AFTER: u32 = 2 * GOAWAY_AFTER;
 
-/// What is missing.
+/// The missing resources.
 struct Missing {
-    /// Connections; only whole connections help.
+    /// Connections or descriptors; only closing a connection frees these.
     connections: bool,
-    /// Bytes: for those whose turn it is and all others who want no more than a
-    /// client's share; for those whose turn it is and newcomers; for newcomers alone.
+    /// Bytes missing for three sets of demands: the next one and all within a client's
+    /// share; the next one and newcomers; newcomers only.
     all: i64,
     next: i64,
     newcomers: i64,
-    /// Somebody has waited for long.
+    /// A demand has waited long.
     urgent: bool,
 }
 
 impl Missing {
-    /// What is missing for those for whom a holder of a rank is to give up, bytes: who
-    /// holds little does not for those who want more.
+    /// The bytes missing for the demands that a rank is evicted for: a holder of little is
+    /// not evicted for a demand of much.
     fn for_rank(&self, (rank, _): Rank) -> i64 {
         match rank {
-            STUCK => self.newcomers,
+            STALLED => self.newcomers,
             WAITED_FOR => self.next,
             _ => self.all,
         }
@@ -62,42 +58,42 @@ impl Missing {
     }
 }
 
-/// The order in which holders give up, the greatest first.
+/// The order of eviction, the greatest first.
 type Rank = (u8, u64);
 
-const STUCK: u8 = 1;
+const STALLED: u8 = 1;
 const WAITED_FOR: u8 = 2;
-const BUSY_HOARDER: u8 = 3;
+const OVER_SHARE_BUSY: u8 = 3;
 const IDLE: u8 = 4;
-const HOARDER: u8 = 5;
+const OVER_SHARE: u8 = 5;
 
 impl Admission {
-    /// Asks as many to give up as are needed for those who wait.
+    /// Evicts as many holders as the waiting demands need.
     pub(super) fn relieve(&self) {
         let now = Instant::now();
-        let asked = self.asked.get();
-        if asked.is_some_and(|asked| now.saturating_duration_since(asked) >= AT_ONCE) {
+        let last_eviction = self.last_eviction.get();
+        if last_eviction.is_some_and(|time| now.saturating_duration_since(time) >= RELEASE_TIME) {
             self.expected.set(0);
         }
         let Some(mut missing) = self.missing(now) else {
             return;
         };
         let mut candidates = self.candidates(&missing, now);
-        // Where nothing is missing for one rank, nothing is for those behind it.
+        // If nothing is missing for one rank, nothing is for lower ones.
         while let Some((rank, _, slot)) = candidates.pop()
             && (missing.connections || missing.for_rank(rank) > 0)
         {
             let victim = self.holders.borrow()[slot].clone();
-            // With its connection it has been asked already.
+            // Its connection has been evicted as a whole.
             if victim.client.closing.get() {
                 continue;
             }
             let held = victim.evict().max(1);
             self.expected.set(self.expected.get() + held);
-            self.asked.set(Some(now));
+            self.last_eviction.set(Some(now));
             missing.expect(held);
             if missing.connections {
-                // One is enough until its place is free.
+                // One at a time, until it has been closed.
                 return;
             }
         }
@@ -114,30 +110,31 @@ impl Admission {
         };
         let left = self.memory.get() + to_signed(self.expected.get());
         let kept = demand.map_or(0, |own| self.kept_from(own.kind));
-        let lacks = |wanted: u64| match wanted {
-            // The limit has become smaller.
+        let missing_of = |wanted: u64| match wanted {
+            // The limit has been lowered.
             0 => left.min(0).saturating_neg(),
             _ => to_signed(wanted + kept) - left,
         };
         let own = demand.map_or(0, |own| own.memory);
         let newcomers = sum(NEWCOMER);
-        let all = lacks(sum(self.share()).max(own));
+        let all = missing_of(sum(self.share()).max(own));
         let connections = demand.is_some_and(|demand| {
             i64::from(demand.connections) > self.connections.get()
                 || i64::from(demand.descriptors) > self.descriptors.get()
         }) && self.expected.get() == 0;
         let crowded = self.crowded_since.get();
-        let urgent = crowded.is_none_or(|since| now.saturating_duration_since(since) >= LONG);
+        let urgent =
+            crowded.is_none_or(|since| now.saturating_duration_since(since) >= URGENT_AFTER);
         (connections || all > 0).then_some(Missing {
             connections,
             all,
-            next: lacks(newcomers.max(own)),
-            newcomers: lacks(newcomers),
+            next: missing_of(newcomers.max(own)),
+            newcomers: missing_of(newcomers),
             urgent,
         })
     }
 
-    /// Those who may be asked to give up, by rank, by what each holds, and by its place.
+    /// Candidates for eviction: rank, memory held, index.
     fn candidates(&self, missing: &Missing, now: Instant) -> BinaryHeap<(Rank, u64, usize)> {
         let holders = self.holders.borrow();
         let all = holders.iter().enumerate();
@@ -145,7 +142,7 @@ impl Admission {
             let rank = self.rank(own, missing, now)?;
             Some((rank, own.held.get(), slot))
         });
-        // A few of perhaps many thousands are needed: they are not sorted.
+        // A heap, because only few of perhaps many thousands are needed.
         ranked.collect::<Vec<_>>().into()
     }
 
@@ -160,8 +157,8 @@ impl Admission {
         let urgent = missing.urgent && memory;
         let patience = match own.waits.get() {
             Waits::Idle => Duration::ZERO,
-            Waits::FirstWords => FIRST_WORDS,
-            Waits::Tunnel => STILL,
+            Waits::FirstBytes => FIRST_BYTES,
+            Waits::Tunnel => STALL_TIME,
             Waits::Handshake if urgent => LESS_PATIENCE,
             _ => PATIENCE,
         };
@@ -171,28 +168,29 @@ impl Admission {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let by_size_and_age = age_ms.saturating_mul(own.held.get());
         let held = own.client.held.get();
-        let hoards = held > self.share();
-        // A connection whose streams hold it all is closed once so many of them have been
-        // reset in vain.
+        let over_share = held > self.share();
+        // A connection whose memory is held by its streams is closed only after that many
+        // of them were reset without effect.
         let by_streams = own.is_connection && own.held.get() < held.min(self.share());
         let in_vain = own.client.shed() >= CLOSE_AFTER;
         match own.waits.get() {
             Waits::Idle => Some((IDLE, age_ms)),
-            Waits::Otherwise if !urgent || (by_streams && !in_vain) => None,
-            Waits::Otherwise if hoards => Some((BUSY_HOARDER, held)),
-            Waits::Otherwise => {
-                let stuck = self.overtaking.get() > Some(own.since.get()) || self.stands_still(now);
-                (stuck && age >= STILL).then_some((STUCK, by_size_and_age))
+            Waits::NotForClient if !urgent || (by_streams && !in_vain) => None,
+            Waits::NotForClient if over_share => Some((OVER_SHARE_BUSY, held)),
+            Waits::NotForClient => {
+                let stalled =
+                    self.overtaken_before.get() > Some(own.since.get()) || self.is_stalled(now);
+                (stalled && age >= STALL_TIME).then_some((STALLED, by_size_and_age))
             }
-            _ if hoards && memory => Some((HOARDER, held)),
+            _ if over_share && memory => Some((OVER_SHARE, held)),
             _ => Some((WAITED_FOR, by_size_and_age)),
         }
     }
 
-    /// Whether no request has come to its end for some time though others wait.
-    fn stands_still(&self, now: Instant) -> bool {
+    /// Whether no request has completed for some time although demands wait.
+    fn is_stalled(&self, now: Instant) -> bool {
         let last = self.ended.get().max(self.crowded_since.get());
-        last.is_some_and(|last| now.saturating_duration_since(last) >= STILL)
+        last.is_some_and(|last| now.saturating_duration_since(last) >= STALL_TIME)
     }
 
     fn share(&self) -> u64 {

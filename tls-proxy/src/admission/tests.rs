@@ -25,7 +25,7 @@ async fn connected(admission: &Rc<Admission>) -> Admitted {
     admission.for_connection().await.accepted()
 }
 
-/// A connection whose handshake is over and that waits for a request.
+/// A connection after its handshake, waiting for a request.
 async fn idle(admission: &Rc<Admission>) -> Admitted {
     let own = connected(admission).await;
     own.account.holder().wait(Waits::Idle, 0);
@@ -48,7 +48,7 @@ async fn busy(admission: &Rc<Admission>) -> Vec<(Admitted, Permit)> {
 }
 
 #[tokio::test]
-async fn the_longest_idle_one_is_asked_to_go() {
+async fn the_longest_idle_connection_is_evicted() {
     let admission = admission_of(2, None);
     let first = idle(&admission).await;
     sleep(MOMENT).await;
@@ -64,25 +64,25 @@ async fn the_longest_idle_one_is_asked_to_go() {
 }
 
 #[tokio::test]
-async fn one_who_gets_a_request_meanwhile_stays() {
+async fn one_that_gets_a_request_meanwhile_is_not_evicted() {
     let admission = admission_of(1, None);
     let first = idle(&admission).await;
     let mut second = pin!(connected(&admission));
     assert!(waits(second.as_mut()).await);
     let holder = first.account.holder();
-    assert!(holder.evicted_at().is_some());
-    holder.goes_on();
-    assert!(holder.evicted_at().is_none());
+    assert!(holder.evicted_size().is_some());
+    holder.stop_waiting();
+    assert!(holder.evicted_size().is_none());
     drop(first);
     second.await;
 }
 
 #[tokio::test]
-async fn what_is_kept_for_each_kind_nobody_else_takes() {
+async fn memory_kept_for_one_use_is_not_granted_to_another() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = Vec::new();
     while let Ok(own) = timeout(MOMENT, idle(&admission)).await {
-        own.account.holder().goes_on();
+        own.account.holder().stop_waiting();
         held.push(own);
     }
     let holder = held[0].account.holder().clone();
@@ -93,7 +93,7 @@ async fn what_is_kept_for_each_kind_nobody_else_takes() {
 }
 
 #[tokio::test]
-async fn a_newcomer_comes_before_those_who_hold_more() {
+async fn a_newcomer_is_served_before_holders_of_more() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     while held[0].1.try_grow(1 << 10) {}
@@ -108,7 +108,7 @@ async fn a_newcomer_comes_before_those_who_hold_more() {
 }
 
 #[tokio::test]
-async fn who_has_been_waited_for_gives_up_and_who_waits_for_an_upstream_does_not() {
+async fn a_client_that_is_waited_for_is_evicted_and_one_that_waits_for_an_upstream_is_not() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let slow = &held[3].0.account;
@@ -117,18 +117,18 @@ async fn who_has_been_waited_for_gives_up_and_who_waits_for_an_upstream_does_not
         .since
         .set(Instant::now() - Duration::from_secs(2));
     assert!(waits(held[0].1.grow(HEADER_BLOCK)).await);
-    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_at().is_some();
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_size().is_some();
     let all: Vec<_> = held.iter().map(evicted).collect();
     assert!(all[3]);
     assert_eq!(all.iter().filter(|own| **own).count(), 1);
 }
 
 #[tokio::test]
-async fn streams_give_up_before_their_connection_and_count_for_it() {
+async fn streams_are_evicted_before_their_connection_and_count_for_it() {
     let admission = admission_of(1000, Some(4 << 20));
     let connection = idle(&admission).await;
     let client = connection.account.holder();
-    client.goes_on();
+    client.stop_waiting();
     let mut streams = Vec::new();
     loop {
         let account = admission.stream(client);
@@ -153,22 +153,22 @@ async fn streams_give_up_before_their_connection_and_count_for_it() {
     });
     while waits(body.as_mut()).await {
         let before = streams.len();
-        streams.retain(|(account, _)| account.holder().evicted_at().is_none());
-        assert!(streams.len() < before, "somebody gives up");
+        streams.retain(|(account, _)| account.holder().evicted_size().is_none());
+        assert!(streams.len() < before, "a stream is evicted");
     }
-    assert!(client.evicted_at().is_none());
+    assert!(client.evicted_size().is_none());
     assert!(client.client().shed() > 0);
 }
 
 #[tokio::test]
-async fn one_that_drips_has_not_moved() {
+async fn a_trickle_is_no_progress() {
     let admission = admission_of(1000, None);
     let own = connected(&admission).await;
     let holder = own.account.holder();
     holder.wait(Waits::Body, 0);
     let since = holder.since.get();
     for moved in 1..100 {
-        holder.goes_on();
+        holder.stop_waiting();
         std::thread::sleep(Duration::from_micros(10));
         holder.wait(Waits::Body, moved);
         assert_eq!(holder.since.get(), since);
@@ -183,7 +183,7 @@ async fn without_a_limit_nobody_waits_for_memory() {
     let own = connected(&admission).await;
     let mut second = pin!(connected(&admission));
     assert!(waits(second.as_mut()).await);
-    // There is no place for another connection, but for requests of this one.
+    // No permit for another connection, but for requests of this one.
     let request = admission.for_request(own.account.holder()).await;
     request.grow(1 << 40).await;
     drop((request, own));
@@ -191,7 +191,7 @@ async fn without_a_limit_nobody_waits_for_memory() {
 }
 
 #[tokio::test]
-async fn a_smaller_limit_takes_effect_at_once_and_a_larger_one_lets_in() {
+async fn a_new_limit_takes_effect_at_once() {
     let admission = admission_of(1000, Some(8 << 20));
     let looking = admission.clone();
     let mut held = Vec::new();
@@ -207,7 +207,7 @@ async fn a_smaller_limit_takes_effect_at_once_and_a_larger_one_lets_in() {
     admission.resize(half);
     while admission.memory.get() < 0 {
         let _ = timeout(MOMENT, looking.as_mut()).await;
-        held.retain(|own| own.account.holder().evicted_at().is_none());
+        held.retain(|own| own.account.holder().evicted_size().is_none());
     }
     assert!(
         held.len() < many && held.len() > many / 3,
@@ -219,23 +219,19 @@ async fn a_smaller_limit_takes_effect_at_once_and_a_larger_one_lets_in() {
         ..half
     });
     for _ in 0..many / 4 {
-        held.push(
-            timeout(MOMENT, idle(&admission))
-                .await
-                .expect("there is room"),
-        );
+        held.push(timeout(MOMENT, idle(&admission)).await.expect("it fits"));
     }
 }
 
 #[tokio::test]
-async fn who_gives_up_waiting_takes_nothing_with_it() {
+async fn a_dropped_demand_releases_what_it_was_granted() {
     let admission = admission_of(1, None);
     let own = connected(&admission).await;
     {
         let mut second = pin!(connected(&admission));
         assert!(waits(second.as_mut()).await);
         drop(own);
-        // Granted and never taken.
+        // Granted but never used.
     }
     yield_now().await;
     let _third = connected(&admission).await;
@@ -251,7 +247,7 @@ async fn fill(admission: &Rc<Admission>) -> Vec<Admitted> {
     all
 }
 
-/// Lets as much time pass for all who hold something.
+/// Makes all holders so much older.
 fn pass(admission: &Admission, time: Duration) {
     for holder in admission.holders.borrow().iter() {
         holder.since.set(holder.since.get() - time);
@@ -260,8 +256,8 @@ fn pass(admission: &Admission, time: Duration) {
     admission.crowded_since.set(since.map(|since| since - time));
 }
 
-fn gave_up(held: &[(Admitted, Permit)]) -> Vec<usize> {
-    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_at().is_some();
+fn evicted_ones(held: &[(Admitted, Permit)]) -> Vec<usize> {
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_size().is_some();
     let all = held.iter().enumerate();
     all.filter(|(_, own)| evicted(own))
         .map(|(at, _)| at)
@@ -269,32 +265,31 @@ fn gave_up(held: &[(Admitted, Permit)]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn requests_give_up_that_later_ones_have_overtaken() {
+async fn overtaken_requests_are_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
     let mut others = fill(&admission).await;
     pass(&admission, Duration::from_secs(2));
-    // The first one is old, another one that began later comes to its end, and the rest
-    // began after that.
+    // The first request is old, a later one completes, and the rest started after that.
     if let Some(last) = held.pop() {
         let mut newcomer = pin!(connected(&admission));
         assert!(waits(newcomer.as_mut()).await);
-        last.0.account.holder().begins_request();
-        last.1.answered();
+        last.0.account.holder().start_request();
+        last.1.completed();
         drop(last);
         others.push(newcomer.await);
     }
     for own in held[1..].iter().map(|own| &own.0).chain(&others) {
-        own.account.holder().begins_request();
+        own.account.holder().start_request();
     }
     others.append(&mut fill(&admission).await);
     let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
-    assert_eq!(gave_up(&held), [0]);
+    assert_eq!(evicted_ones(&held), [0]);
 }
 
 #[tokio::test]
-async fn one_request_gives_up_when_none_comes_to_its_end() {
+async fn one_request_is_evicted_when_none_completes() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
@@ -302,41 +297,45 @@ async fn one_request_gives_up_when_none_comes_to_its_end() {
     assert!(waits(newcomer.as_mut()).await);
     pass(&admission, Duration::from_millis(700));
     admission.relieve();
-    assert_eq!(gave_up(&held), [0; 0], "an upstream may need some time");
+    assert_eq!(
+        evicted_ones(&held),
+        [0; 0],
+        "an upstream may need some time"
+    );
     pass(&admission, Duration::from_secs(1));
     admission.relieve();
-    assert_eq!(gave_up(&held).len(), 1);
+    assert_eq!(evicted_ones(&held).len(), 1);
 }
 
 #[tokio::test]
-async fn only_a_request_that_was_answered_has_overtaken_others() {
+async fn only_a_completed_request_overtakes_others() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
     let others = fill(&admission).await;
     let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
     drop(held.pop());
-    assert!(admission.overtaking.get().is_none());
+    assert!(admission.overtaken_before.get().is_none());
     let _others = (newcomer.await, fill(&admission).await, others);
     let mut later = pin!(connected(&admission));
     assert!(waits(later.as_mut()).await);
-    held[0].1.answered();
-    assert!(admission.overtaking.get().is_some());
+    held[0].1.completed();
+    assert!(admission.overtaken_before.get().is_some());
 }
 
 #[tokio::test]
-async fn a_place_is_nobodys_until_its_client_has_come() {
+async fn a_permit_without_a_client_is_not_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
-    let mut places = Vec::new();
-    while let Ok(place) = timeout(MOMENT, admission.for_connection()).await {
-        places.push(place);
+    let mut permits = Vec::new();
+    while let Ok(permit) = timeout(MOMENT, admission.for_connection()).await {
+        permits.push(permit);
     }
     let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
     pass(&admission, Duration::from_secs(2));
     admission.relieve();
-    for own in places.into_iter().map(Permit::accepted) {
-        assert!(own.account.holder().evicted_at().is_none());
+    for own in permits.into_iter().map(Permit::accepted) {
+        assert!(own.account.holder().evicted_size().is_none());
     }
 }
 
@@ -350,10 +349,10 @@ async fn a_file_needs_a_descriptor_and_no_memory() {
 }
 
 #[tokio::test]
-async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
+async fn newcomers_are_served_in_order_of_arrival() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = idle(&admission).await;
-    own.account.holder().goes_on();
+    own.account.holder().stop_waiting();
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
     let mut request = pin!(admission.for_request(own.account.holder()));
@@ -365,7 +364,7 @@ async fn newcomers_come_one_after_the_other_whatever_they_have_got_so_far() {
 }
 
 #[tokio::test]
-async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
+async fn no_release_is_expected_for_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = Vec::new();
     while let Ok(own) = timeout(MOMENT, idle(&admission)).await {
@@ -374,7 +373,7 @@ async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
     let count = || {
         let evicted = held
             .iter()
-            .filter(|own| own.account.holder().evicted_at().is_some());
+            .filter(|own| own.account.holder().evicted_size().is_some());
         evicted.count()
     };
     let mut newcomer = pin!(connected(&admission));
@@ -393,8 +392,8 @@ async fn nothing_is_expected_for_long_of_who_does_not_give_up() {
 async fn the_newest_client_is_served_first_once_others_have_waited_for_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let (first, second) = (idle(&admission).await, idle(&admission).await);
-    first.account.holder().goes_on();
-    second.account.holder().goes_on();
+    first.account.holder().stop_waiting();
+    second.account.holder().stop_waiting();
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
     let mut older = pin!(admission.for_request(first.account.holder()));

@@ -1,5 +1,4 @@
-//! DATA of HTTP/2 that has come and that nobody has read yet, counted before `h2` is
-//! given it.
+//! Unread DATA of HTTP/2: received and not read yet, reserved before `h2` gets it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -7,19 +6,19 @@ use std::rc::Rc;
 
 use super::{DATA_FRAME, MemoryUse, Permit};
 
-/// What is asked for at once, bytes.
+/// Memory is reserved in steps of this size, bytes.
 const STEP: u64 = 16 << 10;
 
-/// What the bodies of one connection's requests hold.
+/// The unread bodies of one connection.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    /// What has been granted for all of them.
+    /// Memory reserved for all of them.
     permit: Permit,
-    /// What all of them hold, bytes.
+    /// Memory they hold, bytes.
     held: Cell<u64>,
-    /// Bodies that are coming, by stream.
+    /// Incomplete bodies, by stream.
     bodies: RefCell<BTreeMap<u32, Body>>,
-    /// The stream of a frame of which a part has come, and what it is counted as, bytes.
+    /// The stream of a partly received frame, and the bytes counted for it.
     partial: Cell<Option<(u32, u64)>>,
 }
 
@@ -32,7 +31,7 @@ struct Body {
 }
 
 impl Unread {
-    /// Nothing so far; `permit` is for nothing else.
+    /// Starts empty; `permit` is used for nothing else.
     pub(crate) fn new(permit: Permit) -> Rc<Self> {
         Rc::new(Self {
             permit,
@@ -42,12 +41,12 @@ impl Unread {
         })
     }
 
-    /// A body is going to come on a stream.
+    /// Announces a body on a stream.
     pub(crate) fn expect(&self, stream: u32) {
         self.bodies.borrow_mut().insert(stream, Body::default());
     }
 
-    /// The body of a request that has been accepted; `ended` says that it has none.
+    /// The body of an accepted request; `ended` if it has none.
     pub(crate) fn accept(self: &Rc<Self>, stream: u32, ended: bool) -> BodyFlow {
         if !ended {
             let mut bodies = self.bodies.borrow_mut();
@@ -57,8 +56,8 @@ impl Unread {
         BodyFlow { unread, stream }
     }
 
-    /// Forgets the bodies whose requests have not been accepted, but for that of one
-    /// stream.
+    /// Drops the bodies of requests that have not been accepted, except that of stream
+    /// `kept`.
     pub(crate) fn forget_others(&self, kept: Option<u32>) {
         let mut given_up = 0;
         self.bodies.borrow_mut().retain(|stream, body| {
@@ -71,11 +70,11 @@ impl Unread {
         self.give_back(given_up);
     }
 
-    /// Counts `size` bytes more for a stream, where they are granted. What comes for a
-    /// stream that nobody reads is thrown away by `h2`.
+    /// Counts `size` more bytes for a stream. Data of a stream without a reader is not
+    /// counted: `h2` discards it.
     ///
     /// # Errors
-    /// How many bytes more are to be granted first.
+    /// The number of bytes to reserve first.
     pub(crate) fn try_add(&self, stream: u32, size: u64) -> Result<(), u64> {
         let mut bodies = self.bodies.borrow_mut();
         let Some(body) = bodies.get_mut(&stream) else {
@@ -94,12 +93,12 @@ impl Unread {
         Ok(())
     }
 
-    /// Waits until `more` bytes are granted.
+    /// Waits until `more` bytes are reserved.
     pub(crate) async fn grow(&self, more: u64) {
         self.permit.grow(more).await;
     }
 
-    /// Gives back what is granted and not needed.
+    /// Releases what is reserved and not needed.
     pub(crate) fn trim(&self) {
         let (granted, held) = (self.granted(), self.held.get());
         let spare = granted.saturating_sub(held);
@@ -108,8 +107,7 @@ impl Unread {
         }
     }
 
-    /// Notes the frame of which a part has come: its stream, and what it is counted as,
-    /// bytes.
+    /// Notes a partly received frame: its stream, and the bytes counted for it.
     pub(crate) fn set_partial(&self, frame: Option<(u32, u64)>) {
         self.partial.set(frame);
     }
@@ -124,7 +122,7 @@ impl Unread {
     }
 }
 
-/// What has come of one request's body and nobody has read, until it is dropped.
+/// The unread part of one request's body, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct BodyFlow {
     unread: Rc<Unread>,
@@ -132,8 +130,7 @@ pub(crate) struct BodyFlow {
 }
 
 impl BodyFlow {
-    /// All that has come as a whole has been read: what is still counted beside it was
-    /// padding.
+    /// All complete frames have been read: what is still counted for them was padding.
     pub(crate) fn caught_up(&self) {
         let mut bodies = self.unread.bodies.borrow_mut();
         if let Some(body) = bodies.get_mut(&self.stream) {
@@ -149,7 +146,7 @@ impl BodyFlow {
         }
     }
 
-    /// One DATA frame of `size` bytes has been read.
+    /// A DATA frame of `size` bytes has been read.
     pub(crate) fn taken(&self, size: usize) {
         let mut bodies = self.unread.bodies.borrow_mut();
         if let Some(body) = bodies.get_mut(&self.stream) {
@@ -182,7 +179,7 @@ mod tests {
             memory: None,
         });
         let own = admission.for_connection().await.accepted();
-        let unread = Unread::new(admission.nothing_yet(own.account.holder()));
+        let unread = Unread::new(admission.empty_permit(own.account.holder()));
         let size = 3 * STEP;
         unread.expect(1);
         assert_eq!(unread.try_add(1, size + DATA_FRAME), Ok(()));
@@ -192,7 +189,7 @@ mod tests {
         flow.taken(size as usize);
         assert_eq!(unread.held.get(), 10);
         assert!(unread.granted() < size);
-        // Of a frame that has come in part nothing is padding yet.
+        // No part of an incomplete frame counts as padding yet.
         unread.set_partial(Some((1, 10)));
         flow.caught_up();
         assert_eq!(unread.held.get(), 10);

@@ -1,11 +1,11 @@
-//! The body of one message, from whatever frames it, as a row of pieces.
+//! Decodes the body of a message, whatever its framing, into pieces.
 
 use bytes::{Bytes, BytesMut};
 
 use super::chunked;
 use crate::message::head::Framing;
 
-/// Reads one message's body off its connection's input.
+/// Decodes one message's body from its connection's input.
 #[derive(Debug)]
 pub(crate) enum Decoder {
     Length(u64),
@@ -14,7 +14,7 @@ pub(crate) enum Decoder {
     Done,
 }
 
-/// What a step of the decoder found.
+/// The result of a decoder's step.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Bytes of the body.
@@ -25,7 +25,7 @@ pub(crate) enum Progress {
     Starved,
 }
 
-/// Why a body cannot be read to its end.
+/// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("invalid chunked body")]
@@ -44,12 +44,12 @@ impl Decoder {
         }
     }
 
-    /// Whether nothing more of this body will come.
+    /// Whether the body is complete.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
-    /// Takes what it can from `input`; `eof` says that no more will follow.
+    /// Decodes as much of `input` as it can; `eof` if no more follows.
     pub(crate) fn step(&mut self, input: &mut BytesMut, eof: bool) -> Result<Progress, Error> {
         let step = match self {
             Self::Done => return Ok(Progress::End(Bytes::new())),

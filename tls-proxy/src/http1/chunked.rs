@@ -2,13 +2,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A line of sizes and extensions longer than this is refused, bytes: a stranger
-/// must not make the proxy hold it.
+/// The longest chunk size line with extensions, bytes.
 const LINE_LIMIT: usize = 4096;
-/// So are trailer fields, all of them together.
+/// The limit of all trailer fields together, bytes.
 const TRAILER_LIMIT: usize = 16 * 1024;
 
-/// A decoder's place in the coding.
+/// A decoder and its state.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
@@ -24,18 +23,18 @@ enum State {
     Done,
 }
 
-/// What a step of the decoder found.
+/// The result of a decoder's step.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Progress {
     /// Bytes of the body.
     Data(Bytes),
-    /// The last chunk and the trailer section, its lines as they came.
+    /// The last chunk and the trailer section, its lines unchanged.
     End(Bytes),
     /// More input is needed.
     Starved,
 }
 
-/// The coding is broken; what follows on the connection means nothing.
+/// The coding is invalid; the rest of the connection cannot be interpreted.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("invalid chunked body")]
 pub(crate) struct Error;
@@ -48,7 +47,7 @@ impl Decoder {
         }
     }
 
-    /// Takes from `input` what it can.
+    /// Decodes as much of `input` as it can.
     pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Progress, Error> {
         loop {
             match self.state {
@@ -106,7 +105,7 @@ impl Decoder {
     }
 }
 
-/// One line without its end, or `None` when the end is not there yet.
+/// A line without its end; `None` if it is incomplete.
 fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Error> {
     let Some(end) = memchr::memchr(b'\n', input) else {
         return if input.len() > limit {
@@ -119,7 +118,7 @@ fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, Err
         return Err(Error);
     }
     let mut line = input.split_to(end + 1);
-    // A bare line feed is no line end here: peers disagree about it.
+    // A bare line feed is not accepted: implementations disagree about it.
     if end == 0 || line[end - 1] != b'\r' {
         return Err(Error);
     }
@@ -165,8 +164,7 @@ fn parse_size(line: &[u8]) -> Result<u64, Error> {
     u64::from_str_radix(text, 16).map_err(|_| Error)
 }
 
-/// Writes one chunk around `data`; an empty chunk would end the body and is
-/// not written.
+/// Writes `data` as a chunk; nothing if it is empty, because an empty chunk ends the body.
 pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
@@ -176,7 +174,7 @@ pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a chunk's size line; its data and a line end must follow.
+/// Writes a chunk's size line; the data and a line end must follow.
 pub(crate) fn encode_size(size: usize, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 16];
@@ -191,7 +189,7 @@ pub(crate) fn encode_size(size: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the last chunk and `trailers`, whole lines or nothing.
+/// Writes the last chunk and `trailers`, complete lines or nothing.
 pub(crate) fn encode_end(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);

@@ -1,9 +1,9 @@
-//! HTTP/1 on the wire (RFC 9112): heads in, bodies in, chunks out.
+//! HTTP/1 on the wire (RFC 9112): parses heads and bodies, writes chunks.
 //!
-//! This is nginx's grammar, not the RFC's most lenient one: what nginx refuses
-//! is refused here, because a proxy that forwards a head in another shape than
-//! it understood it is open to request smuggling. Nothing here knows of
-//! configuration or of sockets; every function turns bytes into values.
+//! This is nginx's grammar, not the most lenient one of the RFC: what nginx rejects is
+//! rejected here, because a proxy that forwards a head in another form than it understood
+//! is open to request smuggling. There is no configuration and no socket here; every
+//! function turns bytes into values.
 
 pub(crate) mod body;
 pub(crate) mod chunked;

@@ -1,12 +1,12 @@
-//! The head of a request to an upstream (RFC 9112, section 3), as far as it follows
-//! from the client's and not from the configuration.
+//! The head of a request to an upstream (RFC 9112, section 3): the part that depends on the
+//! client's head and not on the configuration.
 
 use crate::decimal;
 use crate::message::fields::FieldNameFilter;
 use crate::message::head::Framing;
 
-/// Fields of the client's that never go upstream as they are: they are about
-/// this connection, or made anew.
+/// Fields of the client that are not passed to an upstream unchanged: they concern this
+/// connection or are generated.
 const REPLACED: [&str; 9] = [
     "host",
     "connection",
@@ -21,13 +21,13 @@ const REPLACED: [&str; 9] = [
 
 const REPLACED_NAMES: FieldNameFilter = FieldNameFilter::of(&REPLACED);
 
-/// Whether a field of the client's goes upstream as it is.
+/// Whether a field of the client is passed on unchanged.
 pub(crate) fn passes(name: &[u8]) -> bool {
     let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
     !(REPLACED_NAMES.may_have(name) && REPLACED.iter().any(is))
 }
 
-/// Says how long the body is.
+/// Writes the framing of the body.
 pub(crate) fn write_framing(framing: Framing, out: &mut Vec<u8>) {
     match framing {
         Framing::Length(length) => write_field(b"Content-Length", &decimal::text(length), out),

@@ -1,4 +1,4 @@
-//! Request heads (RFC 9112, sections 2 to 6), read as nginx reads them.
+//! Request heads (RFC 9112, sections 2 to 6), parsed like nginx.
 
 use std::borrow::Cow;
 
@@ -9,27 +9,27 @@ use crate::message::fields::Span;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::rules::{self, FieldNameCheck, is_method_byte};
 
-/// As much of a refused request line as the logs show, bytes (nginx: what its
-/// first buffer holds).
+/// The part of a rejected request line that is logged, bytes (the size of nginx's first
+/// buffer).
 const SHOWN: usize = 1024;
 
-/// Why a head is refused, and with what.
+/// Why a head is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Error {
-    /// The status; 494 is nginx's own, answered as a 400 with a page that says so.
+    /// The status; 494 is nginx's own, sent as a 400 with a page of its own.
     pub status: u16,
-    /// What the client did, for the error log.
+    /// The message for the error log.
     pub reason: Cow<'static, str>,
-    /// As much of the request line as there is, for the logs.
+    /// The request line, or the part of it that was received.
     pub line: Bytes,
-    /// The version, as far as it is known: HTTP/0.9 gets a page and no head.
+    /// The version if it is known: the response to HTTP/0.9 has no head.
     pub version: Version,
 }
 
-/// Takes one head off `input`, or says that more is needed (`Ok(None)`).
+/// Takes a head from `input`; `Ok(None)` if it is incomplete.
 ///
-/// The limits of what follows may depend on the host that the client names:
-/// nginx chooses the server as soon as it has read that.
+/// The limits of later fields may depend on the host: like nginx, this selects the server
+/// as soon as the host is known.
 pub(crate) fn parse(
     input: &mut BytesMut,
     limits: &Limits,
@@ -63,7 +63,7 @@ pub(crate) fn parse(
     Ok(Some(line.into_head(text, spans)))
 }
 
-/// nginx reads over line ends before a request line.
+/// nginx ignores line ends before a request line.
 fn skip_empty_lines(input: &mut BytesMut) {
     let empty = input
         .iter()
@@ -78,7 +78,7 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// nginx lets several carriage returns end a field line.
+/// nginx accepts several carriage returns at the end of a field line.
 fn trim_field_line(line: &[u8]) -> &[u8] {
     let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
     &line[..line.len() - ends.count()]
@@ -101,8 +101,7 @@ fn reject(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Er
     }
 }
 
-/// A line that is not whole yet can already be wrong; whoever sends garbage
-/// learns it at once instead of at the time-out.
+/// Rejects an incomplete line that is invalid already, instead of waiting for the time-out.
 fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     if input.len() > limits.line {
         return Err(reject(
@@ -129,7 +128,7 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
 
 type ParsedFields = (Vec<Span>, usize);
 
-/// The field lines from `start` to the empty line; the offset behind it.
+/// The field lines from `start` to the empty line, and the offset after it.
 fn parse_fields(
     input: &[u8],
     start: usize,
@@ -181,8 +180,8 @@ fn parse_fields(
 
 struct InvalidLine;
 
-/// Length of the name and range of the value; `None` for a line that is
-/// ignored (`ignore_invalid_headers`).
+/// Length of the name and range of the value; `None` for a line that is ignored
+/// (`ignore_invalid_headers`).
 fn parse_field(
     line: &[u8],
     limits: &Limits,
@@ -195,7 +194,7 @@ fn parse_field(
     };
     let value_start = (name + 1).min(line.len());
     let raw = &line[value_start..];
-    if !rules::stays_on_its_line(raw) {
+    if !rules::is_single_line(raw) {
         return Err(InvalidLine);
     }
     let leading = raw.iter().take_while(|byte| **byte == b' ').count();

@@ -1,4 +1,4 @@
-//! The first line of a request (RFC 9112, section 3), read as nginx reads it.
+//! The first line of a request (RFC 9112, section 3), parsed like nginx.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::message::head::{RequestHead, Version};
 use crate::message::host;
 use crate::message::rules::{self, is_method_byte};
 
-/// The parts of a request line, as ranges of it.
+/// The parts of a request line, as ranges in it.
 pub(super) struct RequestLine {
     method: usize,
     target: Range<usize>,
@@ -46,7 +46,7 @@ pub(super) fn parse_line(line: &[u8]) -> Result<RequestLine, Error> {
     };
     let mut at = target_start;
     at += line[at..].iter().take_while(|byte| **byte != b' ').count();
-    if !rules::may_stand_in_target(&line[start..at]) {
+    if !rules::is_valid_target(&line[start..at]) {
         return Err(INVALID_REQUEST);
     }
     let target = target_start..at;
@@ -83,7 +83,7 @@ fn authority_of_uri(line: &[u8], start: usize) -> Result<Range<usize>, Error> {
     }
 }
 
-/// The target of CONNECT: an authority alone, with a port (RFC 9112, section 3.2.3).
+/// The target of CONNECT: an authority with a port (RFC 9112, section 3.2.3).
 fn authority_of_connect(line: &[u8], start: usize) -> Result<Range<usize>, Error> {
     let named = authority(line, start)?;
     let host = host::find(&line[named.clone()]).ok_or(INVALID_REQUEST)?;
@@ -134,7 +134,7 @@ impl RequestLine {
         let target = match (self.empty_path, self.target.is_empty()) {
             (true, true) => Bytes::from_static(b"/"),
             (true, false) => {
-                // Made anew, it goes without a fragment.
+                // The target is rebuilt without a fragment.
                 let raw = &text[self.target.clone()];
                 let end = memchr::memchr(b'#', raw).unwrap_or(raw.len());
                 [b"/", &raw[..end]].concat().into()

@@ -1,4 +1,4 @@
-//! Heads of an upstream's answers (RFC 9112, section 4).
+//! Heads of an upstream's responses (RFC 9112, section 4).
 
 use bytes::{Bytes, BytesMut};
 
@@ -6,18 +6,17 @@ use crate::message::fields::{Fields, Span, contains};
 use crate::message::head::{Framing, Version};
 use crate::message::rules::parse_length;
 
-/// An answer's head.
+/// The head of a response.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) version: Version,
     pub(crate) status: u16,
-    /// What stands behind the status, its space and the reason phrase, as the
-    /// upstream wrote it.
+    /// Everything after the status, space and reason phrase, as the upstream wrote it.
     pub(crate) reason: Bytes,
     pub(crate) fields: Fields,
 }
 
-/// What is wrong with an answer; nginx says 502 to all of it.
+/// Why a response is invalid; nginx returns 502 for all of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("upstream sent no valid HTTP/1.0 header")]
@@ -40,8 +39,8 @@ pub(crate) enum Error {
     Interims,
 }
 
-/// Takes one head off `input`; `Ok(None)` when more is needed. `limit` is in
-/// bytes (`proxy_buffer_size`).
+/// Takes a head from `input`; `Ok(None)` if it is incomplete. `limit` is
+/// `proxy_buffer_size`, bytes.
 pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Error> {
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         let start = &input[..input.len().min(5)];
@@ -91,8 +90,8 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
     }
 }
 
-/// Version, status and where the rest begins, the reason and its space; IIS
-/// writes `403.1 ` and the like.
+/// Version, status, and the offset of the space and reason phrase; IIS writes `403.1 ` and
+/// the like.
 fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Error> {
     let rest = line.strip_prefix(b"HTTP/").ok_or(Error::NoHttp)?;
     if rest.starts_with(b"0") {
@@ -120,8 +119,7 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, u16, usize), Error> {
     Ok((version, status, line.len() - behind.len()))
 }
 
-/// The number that the text begins with, of three digits at most, and what
-/// follows it.
+/// The leading number of up to three digits, and the rest of the text.
 fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Error> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     let (number, rest) = text.split_at(digits.count());
@@ -132,9 +130,9 @@ fn split_number(text: &[u8]) -> Result<(u16, &[u8]), Error> {
     Ok((number.iter().fold(0, value), rest))
 }
 
-/// One field line, whose end is a line feed, `at` bytes into its text. What has
-/// no colon is a name without a value; `None` is a second status line, which
-/// IIS may send. All of it as nginx reads it.
+/// Parses a field line, which ends with a line feed, at offset `at` of its text. A line
+/// without a colon is a name without a value; `None` is a second status line, which IIS may
+/// send. All of it like nginx.
 #[inline]
 fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Error> {
     if line.starts_with(b"HTTP/") {
@@ -172,7 +170,7 @@ fn parse_field(line: &[u8], at: usize) -> Result<Option<Span>, Error> {
 }
 
 impl Fields {
-    /// Field lines behind a body, each with its end.
+    /// Trailer field lines, each with its line end.
     pub(crate) fn parse(text: Bytes) -> Result<Self, Error> {
         let (mut spans, mut at) = (Vec::new(), 0);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
@@ -185,8 +183,8 @@ impl Fields {
 }
 
 impl ResponseHead {
-    /// Finds the end of the body (RFC 9112, section 6.3). `to_head` says that
-    /// the request was a `HEAD`.
+    /// Determines the body's framing (RFC 9112, section 6.3); `to_head` if the request was
+    /// a `HEAD`.
     pub(crate) fn framing(&self, to_head: bool) -> Result<Framing, Error> {
         for name in [&b"content-length"[..], b"transfer-encoding"] {
             if self.fields.repeats(name) {
@@ -213,8 +211,7 @@ impl ResponseHead {
         })
     }
 
-    /// Whether the upstream keeps the connection: never over HTTP/1.0, as in
-    /// nginx.
+    /// Whether the upstream keeps the connection open: never with HTTP/1.0, as in nginx.
     pub(crate) fn keeps_alive(&self) -> bool {
         let mut connection = self.fields.all(b"connection");
         self.version == Version::Http11 && !connection.any(|value| contains(value, b"close"))
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_answers_are_refused() {
+    fn broken_responses_are_refused() {
         for text in [
             "hello\r\n",
             "HTTP/1.1 20\r\n\r\n",

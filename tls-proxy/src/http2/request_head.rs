@@ -1,5 +1,5 @@
-//! The head of a stream's request, in the terms of HTTP/1, which is what goes
-//! upstream.
+//! The head of a stream's request, as the head of an HTTP/1 request, which is what
+//! upstreams get.
 
 use bytes::Bytes;
 
@@ -8,8 +8,8 @@ use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::host;
 use crate::message::rules::{self, FieldNameCheck};
 
-/// A head as its fields say it: decoded, and not judged. `fields` are the regular
-/// ones, from the first each time it is called.
+/// A decoded head that has not been checked. `fields` returns the regular fields, from the
+/// first at each call.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded<'a, F> {
     pub(crate) method: &'a [u8],
@@ -19,30 +19,29 @@ pub(crate) struct Decoded<'a, F> {
     pub(crate) fields: F,
 }
 
-/// What is wrong with a head.
+/// Why a head is rejected.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// More than `large_client_header_buffers` allow: nginx ends the connection.
+    /// It exceeds `large_client_header_buffers`: nginx closes the connection.
     TooLarge {
-        /// As much of the request line as nginx knows by then.
+        /// The part of the request line that nginx knows then.
         line: Bytes,
         reason: &'static str,
     },
-    /// It is answered with an error, and nothing is known of the request but
-    /// its line.
+    /// It gets an error response; only its line is known.
     Invalid { line: Bytes, error: rules::Error },
 }
 
 const LINE_BREAK: rules::Error = rules::Error::new(400, "client sent a line break in a header");
 
-/// A pseudo-field is none: to nginx the request has no line.
+/// A pseudo-header is missing or invalid: nginx logs no request line then.
 fn invalid(reason: &'static str) -> Error {
     let line = Bytes::new();
     let error = rules::Error::new(400, reason);
     Error::Invalid { line, error }
 }
 
-/// Reads a head.
+/// Parses a head.
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
     limits: &Limits,
@@ -57,7 +56,7 @@ where
     let Some(target) = target else {
         return Err(invalid("client sent no :path header"));
     };
-    if !target.starts_with(b"/") || !rules::may_stand_in_target(target) {
+    if !target.starts_with(b"/") || !rules::is_valid_target(target) {
         return Err(invalid("client sent invalid :path header"));
     }
     if !rules::is_method(method) {
@@ -77,23 +76,23 @@ where
         let line = decoded.line();
         Error::Invalid { line, error }
     };
-    // nginx counts cookies apart from other fields.
+    // nginx does not count cookies as fields.
     if fields > limits.fields {
         return Err(refuse(rules::Error::new(
             494,
             "client sent too many header lines",
         )));
     }
-    // Line, authority and fields are slices of one piece of memory. Between them
-    // stands no more than `measure` has counted for the pseudo-fields' names.
+    // Line, authority and fields are slices of one buffer. The separators fit into what
+    // `measure` counted for the names of pseudo-headers.
     let mut text = Vec::with_capacity(size);
     decoded.write_line(&mut text);
     let line = text.len();
     let authority = authority.map(|authority| append(&mut text, authority));
     let spans = decoded.write_fields(limits, fields, authority, &mut text);
     let spans = spans.map_err(refuse)?;
-    // One look at all of it.
-    if !rules::stays_on_its_line(&text) {
+    // All of it at once.
+    if !rules::is_single_line(&text) {
         return Err(refuse(LINE_BREAK));
     }
     let text = Bytes::from(text);
@@ -113,11 +112,11 @@ where
     })
 }
 
-/// How much a head holds.
+/// The size of a head.
 struct Measured {
-    /// Its names and values, bytes.
+    /// All names and values, bytes.
     size: usize,
-    /// Its regular fields without cookies.
+    /// Regular fields except cookies.
     fields: usize,
 }
 
@@ -126,7 +125,7 @@ where
     F: Fn() -> I,
     I: Iterator<Item = (&'a [u8], &'a [u8])>,
 {
-    /// The request line that HTTP/1 would have.
+    /// The request line in HTTP/1.
     fn line(&self) -> Bytes {
         let mut line = Vec::new();
         self.write_line(&mut line);
@@ -145,8 +144,8 @@ where
         cookies.map(|(_, value)| value)
     }
 
-    /// nginx holds the size of one buffer against each name and each value, and
-    /// that of all against their sum.
+    /// nginx compares each name and each value with the size of one buffer, and their sum
+    /// with that of all buffers.
     fn measure(&self, limits: &Limits) -> Result<Measured, Error> {
         let pseudo = [
             (":method", self.method),
@@ -170,15 +169,15 @@ where
                 known = regular;
                 continue;
             };
-            // As much of it as nginx knows by then.
+            // The part of it that nginx knows then.
             let line = if known { self.line() } else { Bytes::new() };
             return Err(Error::TooLarge { line, reason });
         }
         Ok(Measured { size, fields })
     }
 
-    /// `Host`, the regular fields, and the cookies, which may come in pieces
-    /// (RFC 9113, section 8.2.3).
+    /// `Host`, the regular fields, and the cookies, which may come in several fields (RFC
+    /// 9113, section 8.2.3).
     fn write_fields(
         &self,
         limits: &Limits,
@@ -187,8 +186,8 @@ where
         text: &mut Vec<u8>,
     ) -> Result<Vec<Span>, rules::Error> {
         let mut spans = Vec::with_capacity(fields + 2);
-        // A `Host` beside `:authority` has to say the same, which is looked at when
-        // the server is chosen.
+        // A `Host` beside `:authority` has to be the same; this is checked when the server
+        // is selected.
         let host = authority.filter(|_| (self.fields)().all(|(name, _)| name != b"host"));
         spans.extend(host.map(|value| Span {
             name: append(text, b"host"),
@@ -204,8 +203,8 @@ where
                     let value = append(text, value);
                     spans.push(Span { name, value });
                 }
-                // What is left out has to be in order, too.
-                FieldNameCheck::Ignored if rules::stays_on_its_line(value) => {}
+                // Left out, but still checked.
+                FieldNameCheck::Ignored if rules::is_single_line(value) => {}
                 FieldNameCheck::Ignored => return Err(LINE_BREAK),
                 FieldNameCheck::Broken => {
                     return Err(rules::Error::new(400, "client sent invalid header name"));

@@ -1,12 +1,11 @@
-//! `-s`: find the running proxy, signal it, and for `quit` and `stop` wait
-//! until it has drained, so that a preStop hook holds the pod open.
+//! `-s`: finds the running proxy, signals it, and for `quit` and `stop` waits until it is
+//! drained, so that a preStop hook delays the end of the pod.
 //!
-//! How the wait ends although the exit of PID 1 kills everything in its
-//! container, this process included: the waiter holds a shared lock on the
-//! pid file from before it signals; a drained server removes the file, which
-//! is what the waiter looks for, and then lingers until it gets the lock
-//! for itself (see `pid_file`), which is when the waiter has left with 0.
-//! With no pid file to lock, the hook is killed with the server.
+//! The exit of PID 1 kills everything in its container, including this process. So the
+//! waiting process holds a shared lock on the pid file from before it sends the signal; the
+//! drained server removes the file, which ends the wait, and exits only after it has got
+//! the lock for itself (see `pid_file`), when the waiting process has exited with 0.
+//! Without a pid file the hook is killed with the server.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -20,20 +19,19 @@ use rustix::process::{Pid, getpid, kill_process, test_kill_process};
 
 use crate::conf::reason;
 
-/// Often enough that a drain ends without visible delay, seldom enough to
-/// cost nothing.
+/// Short enough to end a drain without visible delay, long enough to cost nothing.
 const POLL: Duration = Duration::from_millis(15);
 
-/// What `-s` can send.
+/// The signals of `-s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Drain; the sender waits.
     Quit,
-    /// Drain too, on purpose: nginx drops its connections. The sender waits.
+    /// Drain as well, unlike nginx, which drops its connections. The sender waits.
     Stop,
     /// Read the configuration again.
     Reload,
-    /// Open the logs again.
+    /// Reopen the logs.
     Reopen,
 }
 
@@ -60,43 +58,42 @@ impl Signal {
     }
 }
 
-/// Why nobody was signalled; nginx's words, to be printed as `[error]`.
+/// Why no signal was sent, in nginx's words, printed as `[error]`.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The pid file cannot be read.
     #[error("open() \"{}\" failed ({})", path.display(), reason(source))]
     Open {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// The pid file holds something else.
+    /// The pid file contains no pid.
     #[error("invalid PID number \"{text}\" in \"{}\"", path.display())]
     Invalid {
-        /// What it holds.
+        /// Its content.
         text: String,
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The signal was rejected by the system.
     #[error("kill({pid}, {number}) failed ({})", reason(source))]
     Kill {
-        /// Whom.
+        /// The process.
         pid: i32,
         /// The signal's number.
         number: i32,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// Signals the server whose pid is in `pid_file`, or PID 1 when the file is
-/// of no use and PID 1 is this same program. Returns, for `quit` and `stop`,
-/// when the server has drained.
+/// Signals the server whose pid is in `pid_file`, or PID 1 if the file cannot be used and
+/// PID 1 is the same program. For `quit` and `stop` it returns when the server is drained.
 ///
 /// # Errors
-/// When there is nobody to signal.
+/// If no server could be signalled.
 pub fn send(signal: Signal, pid_file: &Path) -> Result<(), ControlError> {
     let server = match RunningServer::named_by(pid_file) {
         Ok(server) => server,
@@ -104,7 +101,7 @@ pub fn send(signal: Signal, pid_file: &Path) -> Result<(), ControlError> {
     };
     let server = match (server.signal(signal), RunningServer::first_of_container()) {
         (Ok(()), _) => server,
-        // Left behind by a server that was killed.
+        // The file of a server that was killed.
         (Err(error), Some(first)) if server.is_gone() => {
             first.signal(signal).map_err(|_| error)?;
             first
@@ -122,9 +119,9 @@ pub fn send(signal: Signal, pid_file: &Path) -> Result<(), ControlError> {
 /// A running server.
 struct RunningServer {
     pid: Pid,
-    /// Tells it from a later process with the same pid.
+    /// The start time, which tells it from a later process with the same pid.
     started: Option<String>,
-    /// The pid file, locked, and where it is.
+    /// The locked pid file and its path.
     file: Option<(File, PathBuf)>,
 }
 
@@ -135,8 +132,8 @@ impl RunningServer {
             source,
         };
         let mut file = File::open(path).map_err(open)?;
-        // Shared, so it is only refused while a drained server has it; then
-        // that server is going anyway.
+        // A shared lock is refused only while a drained server has its own, and that one is
+        // about to exit.
         let _ = flock(&file, FlockOperation::NonBlockingLockShared);
         let mut bytes = Vec::new();
         (&mut file).take(64).read_to_end(&mut bytes).map_err(open)?;
@@ -200,11 +197,11 @@ impl RunningServer {
     }
 }
 
-/// When a process started, in the kernel's ticks; none for one that is gone,
-/// or dead and waiting for its parent.
+/// The start time of a process, in kernel ticks; `None` if it does not exist, or is a
+/// zombie.
 fn started(pid: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name, in parentheses, may itself hold spaces and parentheses.
+    // The name, in parentheses, may contain spaces and parentheses.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = fields.next()?;

@@ -1,8 +1,7 @@
-//! The drain as one worker sees it: how far it has come, and who is still
-//! working.
+//! The drain of one worker: its phase, and the connections and requests that are left.
 //!
-//! Only the worker's own thread touches it: reading the phase is reading a
-//! cell, and a connection pays for waiting only while it waits.
+//! It is used by the worker's own thread only: reading the phase is reading a cell, and a
+//! connection is registered only while it waits.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -22,14 +21,14 @@ pub enum TokenKind {
     Connection,
     /// A request in flight.
     Request,
-    /// A connection that was upgraded: only its ends know when it is over.
+    /// An upgraded connection: only its peers know when it ends.
     Tunnel,
 }
 
 /// How many tokens there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections that are no tunnels.
+    /// Connections except tunnels.
     pub connections: usize,
     /// Requests in flight.
     pub requests: usize,
@@ -37,7 +36,7 @@ pub struct Counts {
     pub tunnels: usize,
 }
 
-/// The drain as one worker sees it; clones are the same one.
+/// The drain of one worker; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Drain {
     state: Rc<State>,
@@ -47,11 +46,11 @@ pub struct Drain {
 struct State {
     phase: Cell<Phase>,
     counts: Cell<Counts>,
-    /// Who was there when all were cut.
+    /// The counts when everything was cut.
     cut: Cell<Counts>,
-    /// Who waits for a phase.
+    /// Tasks that wait for a phase.
     watching: Wakers,
-    /// Who waits for the last token.
+    /// Tasks that wait for the last token.
     emptying: Wakers,
 }
 
@@ -73,14 +72,14 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Serving, and nobody there.
+    /// In phase `Serving`, without tokens.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes over every phase that `main` announces. Runs as a task of the
-    /// worker; ends with the [`DrainController`].
+    /// Follows the phases of the [`DrainController`], until that is dropped. Runs as a task
+    /// of the worker.
     pub async fn follow(self, mut phases: watch::Receiver<Phase>) {
         loop {
             let phase = *phases.borrow_and_update();
@@ -91,46 +90,45 @@ impl Drain {
         }
     }
 
-    /// The phase now.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.state.phase.get()
     }
 
-    /// Moves this worker to a later phase; anything else is ignored.
+    /// Advances this worker to a later phase; anything else is ignored.
     pub fn advance(&self, to: Phase) {
         if to.rank() > self.phase().rank() {
             self.state.phase.set(to);
             if to == Phase::Deadline {
-                // Now: whoever is woken is gone when it is next asked.
+                // Before the tasks are woken, which drop their tokens.
                 self.state.cut.set(self.counts());
             }
             self.state.watching.wake_all();
         }
     }
 
-    /// Cuts whoever waits for [`Drain::forced`].
+    /// Cuts the connections that wait for [`Drain::forced`].
     pub fn force(&self) {
         self.advance(Phase::Deadline);
     }
 
-    /// Resolves with the next phase after the present one; never after the
-    /// last.
+    /// Resolves with the next phase after the current one; never after the last.
     pub fn changed(&self) -> Reached {
         self.when(Until::After(self.phase()))
     }
 
-    /// Resolves once idle connections are to close.
+    /// Resolves when idle connections have to close.
     pub fn closes_idle(&self) -> Reached {
         self.when(Until::ClosesIdle)
     }
 
-    /// Resolves once everything is to be cut.
+    /// Resolves when everything has to be cut.
     pub fn forced(&self) -> Reached {
         self.when(Until::Forced)
     }
 
-    /// Resolves once there is neither a connection nor a tunnel.
+    /// Resolves when there is no connection and no tunnel.
     pub fn drained(&self) -> Drained {
         Drained {
             state: self.state.clone(),
@@ -148,13 +146,13 @@ impl Drain {
         }
     }
 
-    /// Who is there.
+    /// The current counts.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.state.counts.get()
     }
 
-    /// Who was cut at the deadline.
+    /// The counts at the deadline.
     #[must_use]
     pub fn cut(&self) -> Counts {
         self.state.cut.get()
@@ -191,7 +189,7 @@ impl Counts {
     }
 }
 
-/// Counts one connection, request or tunnel for as long as it lives.
+/// Counts a connection, request or tunnel until it is dropped.
 #[derive(Debug)]
 pub struct Token {
     state: Rc<State>,
@@ -199,9 +197,9 @@ pub struct Token {
 }
 
 impl Token {
-    /// The same work is now of another kind: a connection was upgraded.
-    pub fn turn_into(&mut self, kind: TokenKind) {
-        // The new one first, so that nobody sees none.
+    /// Counts it under another kind from now on: a connection was upgraded.
+    pub fn reclassify(&mut self, kind: TokenKind) {
+        // The new one first, so that the drain does not appear finished.
         self.state.count(kind, 1);
         self.state.count(self.kind, -1);
         self.kind = kind;
@@ -232,7 +230,7 @@ impl Until {
     }
 }
 
-/// Waits for a phase; see [`Drain::changed`] and those beside it.
+/// Waits for a phase; see [`Drain::changed`] and the functions after it.
 #[derive(Debug)]
 #[must_use = "waits for nothing unless awaited"]
 pub struct Reached {
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_follows_the_conductor_to_the_end() {
+    async fn a_worker_follows_the_controller_to_the_end() {
         locally(async {
             let (drain_controller, drain) = (DrainController::new(), Drain::new());
             let following = spawn_local(drain.clone().follow(drain_controller.subscribe()));
@@ -333,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_connections_hear_of_the_drain_and_not_of_the_lame_duck() {
+    async fn idle_connections_close_in_the_drain_and_not_in_the_lame_duck() {
         locally(async {
             let drain = Drain::new();
             let idle = {
@@ -360,7 +358,7 @@ mod tests {
             let first = drain.token(TokenKind::Connection);
             let mut second = drain.token(TokenKind::Connection);
             let waiting = spawn_local(drain.drained());
-            second.turn_into(TokenKind::Tunnel);
+            second.reclassify(TokenKind::Tunnel);
             assert_eq!(
                 drain.counts(),
                 Counts {

@@ -1,11 +1,10 @@
-//! From the first signal handler to the last connection: signals, the pid
-//! file, `-s`, and the drain.
+//! The life of the process: signals, the pid file, `-s`, and the drain.
 //!
-//! The end of a pod, as these files share it: a signal becomes
-//! [`signals::Event::Quit`]; `main` moves the [`drain::DrainController`] forward by
-//! the [`crate::lifecycle::shutdown_schedule::ShutdownSchedule`];
-//! every worker follows with its own [`drain::Drain`]; when all are done,
-//! [`pid_file::PidFile::announce_drained`] lets a waiting `-s quit` leave.
+//! The shutdown of a pod: a signal becomes [`signals::Event::Quit`]; `main` advances the
+//! [`drain::DrainController`] according to the
+//! [`crate::lifecycle::shutdown_schedule::ShutdownSchedule`]; every worker follows with its
+//! own [`drain::Drain`]; when all have finished, [`pid_file::PidFile::announce_drained`]
+//! lets a waiting `-s quit` exit.
 
 pub mod control;
 pub mod drain;

@@ -1,25 +1,25 @@
-//! How far the end has come, and the one place that moves it forward.
+//! The phases of the shutdown, and the controller that advances them.
 
 use tokio::sync::watch;
 
-/// How far the end has come. Only moves forward.
+/// A phase of the shutdown. It only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nobody wants to stop.
+    /// No shutdown was requested.
     Serving,
-    /// Accepting still, since endpoints take time to disappear, but every
-    /// answer says goodbye.
+    /// Still accepting, since endpoints take time to disappear; responses close their
+    /// connections.
     LameDuck,
     /// Listeners and idle connections are closed.
     Draining,
-    /// Nobody was left.
+    /// All connections have ended.
     Done,
-    /// Whoever was left is cut.
+    /// The remaining connections are closed.
     Deadline,
 }
 
 impl Phase {
-    /// The two ends are equally far: neither follows the other.
+    /// `Done` and `Deadline` have the same rank: neither follows the other.
     pub(super) fn rank(self) -> u8 {
         match self {
             Self::Serving => 0,
@@ -34,29 +34,31 @@ impl Phase {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Serving => "serving",
-            Self::LameDuck => "lame duck: still accepting, every answer says goodbye",
-            Self::Draining => "draining: accepting no more, finishing what has begun",
+            Self::LameDuck => {
+                "lame duck: still accepting; responses carry Connection: close or GOAWAY"
+            }
+            Self::Draining => "draining: listeners closed, finishing requests in progress",
             Self::Done => "drained",
             Self::Deadline => {
-                "out of time (the shutdown budget or worker_shutdown_timeout): cutting what is left"
+                "deadline reached (shutdown budget or worker_shutdown_timeout): closing the remaining connections"
             }
         }
     }
 
-    /// Whether answers say goodbye (`Connection: close`, GOAWAY).
+    /// Whether responses close their connections (`Connection: close`, GOAWAY).
     #[must_use]
     pub fn is_ending(self) -> bool {
         self != Self::Serving
     }
 
-    /// Whether an idle connection closes.
+    /// Whether idle connections are closed.
     #[must_use]
     pub fn closes_idle(self) -> bool {
         self.rank() >= Self::Draining.rank()
     }
 }
 
-/// Moves all workers forward; held by `main`.
+/// Advances the phase of all workers; owned by `main`.
 #[derive(Debug)]
 pub struct DrainController {
     phase: watch::Sender<Phase>,
@@ -71,13 +73,13 @@ impl Default for DrainController {
 }
 
 impl DrainController {
-    /// Serving.
+    /// In phase `Serving`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves to a later phase; an earlier or the same one is ignored.
+    /// Advances to a later phase; an earlier or the same one is ignored.
     pub fn advance(&self, to: Phase) {
         self.phase.send_if_modified(|phase| {
             let forward = to.rank() > phase.rank();
@@ -88,13 +90,13 @@ impl DrainController {
         });
     }
 
-    /// The phase now.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// For one worker to follow.
+    /// For a worker's [`Drain`](super::drain::Drain).
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn followers_are_told_of_changes_only() {
+    fn followers_are_notified_of_changes_only() {
         let drain_controller = DrainController::new();
         let phases = drain_controller.subscribe();
         drain_controller.advance(Phase::Serving);

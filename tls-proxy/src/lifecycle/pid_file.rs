@@ -1,9 +1,8 @@
-//! The pid file: written once everything is bound, removed when drained.
+//! The pid file: written when everything is bound, removed when drained.
 //!
-//! Removing it says "drained" to a waiting `-s quit` (see `control`). The
-//! waiters hold a shared lock on the file, so the server knows whether there
-//! are any, and stays for as long as they need to see it; without waiters it
-//! does not stay at all.
+//! Removing it tells a waiting `-s quit` that the server is drained (see `control`).
+//! Waiting processes hold a shared lock on the file, so the server knows whether there are
+//! any, and exits after they have; without any it exits at once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,15 +16,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::conf::reason;
 
-/// A waiter looks every 15 ms; one that takes longer is stopped itself, and
-/// the pod must not wait for it.
+/// A waiting process checks every 15 ms. One that takes longer than this is stopped itself,
+/// and the pod must not wait for it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How often to look whether the waiters have left.
+/// Interval of checking whether the waiting processes have exited.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The file could not be written. The server can do without: `main` logs
-/// this as a warning and goes on.
+/// The file could not be written. `main` logs this as a warning and continues without it.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "open() \"{}\" failed ({}): serving without a pid file; \"-s quit\" then signals PID 1 of the \
@@ -37,20 +35,20 @@ pub struct PidFileError {
     source: io::Error,
 }
 
-/// Our pid in a file; dropping it removes the file.
+/// The pid of this process in a file; dropping it removes the file.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    /// The very file that waiters lock, wherever its name is now.
+    /// The file that waiting processes lock, even if it was renamed.
     file: File,
 }
 
 impl PidFile {
-    /// Writes the pid of this process. Whole or not at all; like nginx, over
-    /// what a killed predecessor left behind.
+    /// Writes the pid of this process atomically; like nginx, over the file of a killed
+    /// process.
     ///
     /// # Errors
-    /// When the folder is missing, read-only or full.
+    /// If the directory does not exist, is read-only or full.
     pub fn write(path: &Path) -> Result<Self, PidFileError> {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", process::id()));
@@ -74,20 +72,20 @@ impl PidFile {
         }
     }
 
-    /// Whether somebody waits for the end: `-s quit` or `-s stop`.
+    /// Whether `-s quit` or `-s stop` is waiting.
     #[must_use]
     pub fn is_waited_for(&self) -> bool {
         let locked = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
         if locked.is_ok() {
-            // For the next who comes to wait.
+            // For the next process that waits.
             let _ = flock(&self.file, FlockOperation::Unlock);
         }
         locked == Err(rustix::io::Errno::WOULDBLOCK)
     }
 
-    /// Says that the drain has ended, and lets those who wait for it leave
-    /// before the exit of PID 1 would kill them. Returns at once when nobody
-    /// waits, and after a second at most; blocks, so it is `main`'s last step.
+    /// Announces the end of the drain, and lets waiting processes exit before they are
+    /// killed with PID 1. Returns at once if there are none, and after a second at most;
+    /// blocks, so it is `main`'s last step.
     pub fn announce_drained(self) {
         self.linger(LINGER);
     }
@@ -100,7 +98,7 @@ impl PidFile {
         }
     }
 
-    /// Only if the file is still ours: a successor may have written its own.
+    /// Only if it is still our file: a later process may have written its own.
     fn remove(&self) {
         let ours = fs::read_to_string(&self.path).is_ok_and(|text| text == content());
         if ours && let Err(error) = fs::remove_file(&self.path) {
@@ -121,7 +119,7 @@ fn content() -> String {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    // A draft of the same name is of a killed process that had our pid.
+    // A temporary file of this name was left by a killed process with our pid.
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)
@@ -154,7 +152,7 @@ mod tests {
         let file = PidFile::write(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), content());
         drop(file);
-        // Neither the file nor the draft is left.
+        // Neither the file nor the temporary file is left.
         fs::remove_dir(&folder).unwrap();
     }
 

@@ -1,9 +1,10 @@
-//! When each phase of the end begins, once somebody has asked for it.
+//! The times of the phases of a shutdown.
 //!
-//! One number rules, the shutdown budget: a fifth of it is the lame duck, in
-//! which the pod still accepts, since its endpoint disappears from the nodes
-//! only little by little; the rest is the drain. Without a budget the end is
-//! nginx's: no lame duck, and no limit but `worker_shutdown_timeout`.
+//! They follow from the shutdown budget: a fifth of it is the lame duck phase, in which the
+//! pod still accepts, since its endpoint disappears from the nodes only gradually; the rest
+//! is the drain. Without a budget the shutdown is nginx's: no lame duck phase, and no limit
+//! but
+//! `worker_shutdown_timeout`.
 
 use std::time::Duration;
 
@@ -11,24 +12,24 @@ use tokio::time::Instant;
 
 use super::drain::Phase;
 
-/// What part of the budget the lame duck takes: 5 of 25 seconds.
+/// The lame duck's part of the budget: 5 of 25 seconds.
 const LAME_DUCK: u32 = 5;
 
-/// The phases still to come, the next one last.
+/// The phases to come, the next one last.
 #[derive(Debug, Default)]
 pub struct ShutdownSchedule {
     coming: Vec<(Instant, Phase)>,
 }
 
 impl ShutdownSchedule {
-    /// Nothing is to come.
+    /// No phase is to come.
     #[must_use]
     pub fn serving() -> Self {
         Self::default()
     }
 
-    /// The end, asked for at `now`. `budget` is how long all of it may take,
-    /// `shutdown_timeout` how long the drain (`worker_shutdown_timeout`).
+    /// A shutdown requested at `now`. `budget` is its total time, `shutdown_timeout` that
+    /// of the drain (`worker_shutdown_timeout`).
     #[must_use]
     pub fn of_the_end(
         now: Instant,
@@ -49,7 +50,7 @@ impl ShutdownSchedule {
         Self { coming }
     }
 
-    /// Waits for the next phase, for ever if there is none. Can be cancelled.
+    /// Waits for the next phase; never ready if there is none. Cancel safe.
     pub async fn next(&mut self) -> Phase {
         let Some(&(at, phase)) = self.coming.last() else {
             return std::future::pending().await;

@@ -1,25 +1,25 @@
 //! nginx's signals as events.
 //!
-//! The kernel gives PID 1 of a container no default handlers: until these
-//! are installed, a TERM is thrown away and the pod hangs until its KILL. So
-//! `main` installs them before it reads any configuration.
+//! PID 1 of a container has no default signal handlers: until these are installed, a TERM
+//! is ignored and the pod waits for its KILL. So `main` installs them before it reads the
+//! configuration.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Drain, then exit 0. QUIT, and on purpose also TERM and INT, upon which
-    /// nginx drops its connections.
+    /// Drain, then exit 0. QUIT, and unlike nginx also TERM and INT, for which nginx drops
+    /// its connections.
     Quit,
-    /// A second QUIT, TERM or INT: cut what is left, exit 1, unless a
-    /// waiting `-s quit` shows that the kubelet sent it.
+    /// A second QUIT, TERM or INT: close the remaining connections, exit 1, unless `-s
+    /// quit` is waiting, which shows that the kubelet sent it.
     Again,
     /// HUP: read the configuration again.
     Reload,
-    /// USR1: open the logs again.
+    /// USR1: reopen the logs.
     Reopen,
 }
 
@@ -40,7 +40,7 @@ impl Signals {
     /// Installs the handlers; needs a runtime with its I/O driver.
     ///
     /// # Errors
-    /// When the system refuses a handler.
+    /// If the system refuses a handler.
     pub fn install() -> io::Result<Self> {
         Ok(Self {
             quit: signal(SignalKind::quit())?,
@@ -54,7 +54,7 @@ impl Signals {
         })
     }
 
-    /// The next event. Can be cancelled without losing one.
+    /// The next event. Cancel safe.
     pub async fn next(&mut self) -> Event {
         loop {
             tokio::select! {

@@ -1,5 +1,5 @@
-//! Tasks of one thread that wait for the same event. A slot is taken only
-//! while a task waits, and given back when its future is dropped.
+//! Tasks of one thread that wait for the same event. A task has a slot only while it waits;
+//! dropping its future releases it.
 
 use std::cell::RefCell;
 use std::task::Waker;
@@ -26,18 +26,18 @@ impl WakerSlots {
 }
 
 impl Wakers {
-    /// Keeps `waker` in the slot `key`, taking one if there is none yet.
+    /// Stores `waker` in the slot `key`, or in a new one.
     pub(super) fn register(&self, key: &mut Option<usize>, waker: &Waker) {
         let mut slots = self.slots.borrow_mut();
         let place = *key.get_or_insert_with(|| slots.take());
         let slot = slots.wakers.get_mut(place);
         let before = slot.and_then(|slot| slot.replace(waker.clone()));
-        // Released first: to drop a waker may drop a task that waits here.
+        // Released first: dropping a waker may drop a task that waits here.
         drop(slots);
         drop(before);
     }
 
-    /// Gives the slot back.
+    /// Releases the slot.
     pub(super) fn remove(&self, key: &mut Option<usize>) {
         let Some(place) = key.take() else { return };
         let mut slots = self.slots.borrow_mut();
@@ -47,9 +47,9 @@ impl Wakers {
         drop(before);
     }
 
-    /// Wakes everyone; they keep their slots until they are dropped.
+    /// Wakes all tasks; they keep their slots until they are dropped.
     pub(super) fn wake_all(&self) {
-        // Copied first: a waker may run code that registers another.
+        // Cloned first: a waker may run code that registers another.
         let waiting: Vec<Waker> = self
             .slots
             .borrow()

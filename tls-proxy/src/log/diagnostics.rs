@@ -1,5 +1,5 @@
-//! The course of the process, as lines of `error_log`: what is said with
-//! `tracing` comes out as `log_form` has it.
+//! Log lines of the process itself: writes `tracing` events to `error_log`, formatted by
+//! `form`.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -21,14 +21,14 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Makes events go to each of the files, from its level on.
+    /// Writes events to each of the files, from its level on.
     pub fn install(files: Vec<(LogFile, Level)>, form: Form) {
-        // Set once, by main; a second call in tests changes nothing.
+        // Set once, by main; in tests a second call has no effect.
         let _ = tracing::subscriber::set_global_default(Self { files, form });
     }
 }
 
-/// A line about the process itself, with its end.
+/// A line about the process itself, with its line end.
 #[must_use]
 pub fn line(form: Form, level: Level, message: &str) -> String {
     let line = ErrorLogLine {
@@ -66,7 +66,7 @@ impl Subscriber for Diagnostics {
         let level = severity(event.metadata().level());
         let line = line(self.form, level, &message.0);
         for (file, _) in self.files.iter().filter(|(_, least)| level >= *least) {
-            // There is nowhere else to say that this failed.
+            // There is nowhere else to report a failure.
             let _ = match file {
                 LogFile::Syslog(syslog) => syslog
                     .open()
@@ -95,7 +95,7 @@ struct Message(String);
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing into memory does not fail.
+        // Writing to memory cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, " {name}={value:?}"),

@@ -1,4 +1,4 @@
-//! The files that logs go to, named once and opened by each worker.
+//! The files of logs, listed once and opened by each worker.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,18 +13,18 @@ use super::syslog::Syslog;
 pub struct LogFileId(pub(crate) usize);
 
 impl LogFileId {
-    /// Standard output; always there.
+    /// Standard output; always present.
     pub const STDOUT: Self = Self(0);
-    /// Standard error; always there.
+    /// Standard error; always present.
     pub const STDERR: Self = Self(1);
 
-    /// Its place in `Config::log_files`.
+    /// Its index in `Config::log_files`.
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// Where a log goes.
+/// The destination of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFile {
     /// Standard output.
@@ -33,9 +33,9 @@ pub enum LogFile {
     Stderr,
     /// A file that lines are appended to.
     Path(PathBuf),
-    /// A file that is compressed piece by piece.
+    /// A file with compressed blocks.
     Compressed(Compressed),
-    /// A server that takes each line as a datagram.
+    /// A server that gets each line as a datagram.
     Syslog(Syslog),
 }
 
@@ -44,17 +44,17 @@ pub enum LogFile {
 pub struct Compressed {
     /// The file.
     pub path: PathBuf,
-    /// From 1, fast, to 9, small.
+    /// From 1, fastest, to 9, smallest.
     pub level: u32,
-    /// Bytes of lines that make a piece.
+    /// The size of a block before compression, bytes.
     pub size: usize,
-    /// The longest that a line waits for its piece.
+    /// How long a line may wait for its block, at most.
     pub flush: Option<Duration>,
 }
 
 impl LogFile {
-    /// The log file a configuration calls `path`. The image, as nginx's, links its log
-    /// files to the standard streams.
+    /// The log file named `path`. As in nginx's image, log files there are links to the
+    /// standard streams.
     pub(crate) fn named(path: &Path) -> Self {
         let linked = || Self::standard(&std::fs::read_link(path).ok()?);
         Self::standard(path)
@@ -70,7 +70,7 @@ impl LogFile {
         }
     }
 
-    /// The file on disk that it is.
+    /// Its path, if it is a file on disk.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
@@ -82,10 +82,10 @@ impl LogFile {
     /// Opens it for appending.
     ///
     /// # Errors
-    /// What the operating system says; a server is no file.
+    /// The error of the operating system; a syslog server is not a file.
     pub fn open(&self) -> io::Result<File> {
         match self {
-            // A path under /dev would fail where the descriptor is a socket.
+            // A path under /dev cannot be opened if the descriptor is a socket.
             Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
             Self::Stderr => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
             Self::Path(path) => append_to(path),
@@ -117,7 +117,7 @@ impl OpenError {
     }
 }
 
-/// Opens a file for appending, made where it is not there.
+/// Opens a file for appending; creates it if it does not exist.
 pub(crate) fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }

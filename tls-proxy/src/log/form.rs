@@ -1,14 +1,14 @@
-//! The form of log lines (`--log-format`): nginx's, or one JSON object each.
+//! The format of log lines (`--log-format`): nginx's, or JSON objects.
 
 use std::fmt::Write as _;
 
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
-/// How lines are written that no `log_format` describes.
+/// The format of lines without a `log_format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// As nginx writes them.
+    /// As in nginx.
     #[default]
     Text,
     /// One JSON object each (RFC 8259).
@@ -19,15 +19,15 @@ pub enum Form {
 pub(crate) struct ErrorLogLine<'a> {
     pub(crate) level: Level,
     pub(crate) worker: usize,
-    /// The number of the client's connection.
+    /// The client's connection number.
     pub(crate) connection: Option<u64>,
     pub(crate) message: &'a str,
-    /// What more is known, by name, in nginx's order.
+    /// Additional information by name, in nginx's order.
     pub(crate) facts: &'a [(&'static str, String)],
 }
 
 impl ErrorLogLine<'_> {
-    /// The line with its end.
+    /// The line with its line end.
     pub(crate) fn written(&self, form: Form, now: &Stamp) -> String {
         match form {
             Form::Text => self.text(now),
@@ -38,14 +38,14 @@ impl ErrorLogLine<'_> {
     fn text(&self, now: &Stamp) -> String {
         let mut out = String::with_capacity(256);
         let (level, pid) = (self.level.name(), std::process::id());
-        // Writing into memory does not fail.
+        // Writing to memory cannot fail.
         let _ = write!(out, "{} [{level}] {pid}#{}: ", now.error_log, self.worker);
         if let Some(number) = self.connection {
             let _ = write!(out, "*{number} ");
         }
         out.push_str(self.message);
         for (name, value) in self.facts {
-            // nginx quotes what came from outside.
+            // nginx quotes values from outside.
             let quote = if matches!(*name, "client" | "server") {
                 ""
             } else {
@@ -83,8 +83,8 @@ impl ErrorLogLine<'_> {
     }
 }
 
-/// Appends a value for a JSON string: UTF-8 whatever it was. A byte that is
-/// none becomes `\xHH`, as nginx shows it, and nothing can drive a terminal.
+/// Appends a value to a JSON string, as UTF-8. An invalid byte becomes `\xHH`, as in nginx,
+/// and control characters are escaped.
 pub(crate) fn push_json(value: &[u8], out: &mut Vec<u8>) {
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {

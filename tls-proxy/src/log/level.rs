@@ -1,25 +1,25 @@
-//! Severities, and how a line shows what somebody else wrote.
+//! Severities, and escaping of untrusted text.
 
 use std::fmt::Write as _;
 
-/// nginx's severities, the worst last.
+/// nginx's severities, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Not written by this program.
+    /// Not used by this program.
     Debug,
-    /// What a client does wrong.
+    /// Errors of clients.
     Info,
-    /// The course of the process.
+    /// Events of the process.
     Notice,
-    /// Something to look at.
+    /// Conditions that need attention.
     Warn,
     /// A request could not be served.
     Error,
-    /// TLS or resources fail.
+    /// TLS or system resources failed.
     Crit,
-    /// A defect.
+    /// A bug.
     Alert,
-    /// The process cannot go on.
+    /// The process cannot continue.
     Emerg,
 }
 
@@ -35,7 +35,7 @@ const NAMES: [(&str, Level); 8] = [
 ];
 
 impl Level {
-    /// nginx's word for it.
+    /// nginx's name for it.
     pub fn name(self) -> &'static str {
         NAMES
             .iter()
@@ -43,19 +43,19 @@ impl Level {
             .map_or("", |(name, _)| name)
     }
 
-    /// What nginx calls them.
+    /// nginx's names.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)
     }
 
-    /// The severity that nginx calls so.
+    /// The severity with this name in nginx.
     pub(crate) fn named(name: &str) -> Option<Self> {
         let found = NAMES.iter().find(|(own, _)| *own == name);
         found.map(|(_, level)| *level)
     }
 }
 
-/// A client's words, fit for a line of their own.
+/// A client's bytes, escaped for a log line.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {

@@ -1,4 +1,4 @@
-//! Where lines go: files, standard streams, syslog; and the form they have.
+//! Logs: files, standard streams and syslog, and the format of their lines.
 
 pub mod diagnostics;
 pub(crate) mod error_logs;

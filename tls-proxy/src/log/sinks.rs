@@ -1,8 +1,8 @@
-//! A worker's log files: lines are gathered while it works and written when
-//! it comes to rest, with one system call for many lines.
+//! The open log files of a worker: lines are collected while it works and written when it
+//! is idle, many lines with one system call.
 //!
-//! The main thread opens them, for every worker, before any worker is told: who
-//! opens a file can still say no to the whole.
+//! The main thread opens them for every worker before any worker is notified, so that an
+//! error can still cancel a reload.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -18,18 +18,18 @@ use super::files::{Compressed, LogFile, LogFileId, OpenError};
 use super::syslog::SyslogSender;
 use crate::log::level::Level;
 
-/// Lines are written at once when this many bytes wait.
+/// Lines are written at once when there are this many bytes.
 const WRITE_AT: usize = 16 * 1024;
-/// More than this is dropped where nobody takes the lines.
+/// More than this is dropped if lines cannot be written, bytes.
 const MOST: usize = 1024 * 1024;
 
 /// The open log files of one worker.
 #[derive(Debug)]
 pub(crate) struct Logs {
     sinks: RefCell<Vec<Sink>>,
-    /// Memory for one value and for one line.
+    /// Buffers for one value and for one line.
     scratch: RefCell<(Vec<u8>, Vec<u8>)>,
-    /// There are lines to write, or there will be none any more.
+    /// Lines are waiting, or the files are closed.
     waiting: Arc<Notify>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Logs {
 struct Sink {
     to: To,
     lines: Vec<u8>,
-    /// When the oldest line is to be written at the latest.
+    /// The latest time to write the oldest line.
     due: Option<Instant>,
 }
 
@@ -52,7 +52,7 @@ impl Logs {
     /// Opens every file.
     ///
     /// # Errors
-    /// The first one that cannot be opened.
+    /// The first file that cannot be opened.
     pub(crate) fn open(files: &[LogFile]) -> Result<Self, OpenError> {
         let sinks: Result<_, _> = files.iter().map(Sink::open).collect();
         Ok(Self {
@@ -62,16 +62,15 @@ impl Logs {
         })
     }
 
-    /// Adds what `write` appends; its first argument is memory it may use.
-    /// `level` is that of an error.
+    /// Adds the output of `write`, whose first argument is a scratch buffer. `level` is set
+    /// for error logs.
     pub(crate) fn append(
         &self,
         id: LogFileId,
         level: Option<Level>,
         write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
     ) {
-        // Nothing is borrowed while a value is computed: it may have an error
-        // to log.
+        // Nothing is borrowed while a value is computed, which may log an error.
         let (mut value, mut line) = self.scratch.take();
         line.clear();
         write(&mut value, &mut line);
@@ -96,18 +95,17 @@ impl Logs {
         }
     }
 
-    /// Told when there are lines to write.
+    /// Notified when there are lines to write.
     pub(crate) fn waiting(&self) -> Arc<Notify> {
         self.waiting.clone()
     }
 
-    /// When the next lines are to be written at the latest.
+    /// The latest time to write the next lines.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.sinks.borrow().iter().filter_map(|it| it.due).min()
     }
 
-    /// Writes the lines whose time has come; most are written as soon as the
-    /// worker comes to rest.
+    /// Writes the lines that are due; most are written as soon as the worker is idle.
     pub(crate) fn write_due(&self) {
         let now = Instant::now();
         for sink in self.sinks.borrow_mut().iter_mut() {
@@ -118,15 +116,14 @@ impl Logs {
         }
     }
 
-    /// Writes what waits.
+    /// Writes all waiting lines.
     pub(crate) fn flush(&self) {
         for sink in self.sinks.borrow_mut().iter_mut() {
             sink.write();
         }
     }
 
-    /// Writes what waits to the old files, and all that follows to those in
-    /// `reopened`.
+    /// Writes waiting lines to the old files, and later ones to `reopened`.
     pub(crate) fn replace(&self, reopened: Reopened) {
         for (sink, to) in self.sinks.borrow_mut().iter_mut().zip(reopened.0) {
             if let Some(to) = to {
@@ -137,13 +134,13 @@ impl Logs {
     }
 }
 
-/// The files of [`Logs`], opened again after a rotation (USR1). None stands for
-/// one that could not be: as in nginx, its lines go on to the old file.
+/// The files of [`Logs`], reopened after a rotation (USR1). `None` for a file that cannot
+/// be opened: as in nginx, its lines continue to go to the old file.
 #[derive(Debug)]
 pub(crate) struct Reopened(Vec<Option<To>>);
 
 impl Reopened {
-    /// Opens each of `files` for every one of `workers`, or for none.
+    /// Reopens each of `files` for all `workers`, or for none.
     pub(crate) fn open(files: &[LogFile], workers: usize) -> Vec<Self> {
         let mut all: Vec<_> = (0..workers).map(|_| Self(Vec::new())).collect();
         for file in files {
@@ -151,7 +148,7 @@ impl Reopened {
             let opened: Vec<_> = match opened {
                 Ok(opened) => opened.into_iter().map(Some).collect(),
                 Err(error) => {
-                    tracing::error!("{error}; the file that was open before is written to");
+                    tracing::error!("{error}; continuing to write to the old file");
                     all.iter().map(|_| None).collect()
                 }
             };
@@ -190,7 +187,7 @@ impl Sink {
         })
     }
 
-    /// How long a line may wait for its piece.
+    /// How long a line may wait for its block.
     fn patience(&self) -> Option<std::time::Duration> {
         match &self.to {
             To::Compressed(_, how) => how.flush,
@@ -203,7 +200,7 @@ impl Sink {
         let file = match &mut self.to {
             To::File(file) => file,
             To::Compressed(file, how) => {
-                // There is nowhere to say that this failed.
+                // There is nowhere to report a failure.
                 let _ = write_compressed(file, how.level, &self.lines);
                 self.lines.clear();
                 return;
@@ -216,10 +213,10 @@ impl Sink {
                 Ok(0) => break,
                 Ok(size) => written += size,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A full pipe that does not block: the lines wait for the next
-                // time, up to a bound.
+                // A non-blocking pipe is full: the lines wait for the next time, up to a
+                // limit.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Nobody reads, or the disk is full: there is nowhere to say so.
+                // There is no reader, or the disk is full: nowhere to report this.
                 Err(_) => written = self.lines.len(),
             }
         }

@@ -1,5 +1,5 @@
-//! `syslog:` in `access_log` and `error_log`: lines as datagrams, in the form
-//! of RFC 3164 as nginx writes it.
+//! `syslog:` in `access_log` and `error_log`: lines as datagrams in nginx's form of RFC
+//! 3164.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
@@ -10,9 +10,9 @@ use crate::conf::{Problem, Word, did_you_mean};
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
-/// Where servers listen (RFC 3164, section 2).
+/// The default port (RFC 3164, section 2).
 const PORT: u16 = 514;
-/// Longest tag (RFC 3164, section 4.1.3).
+/// The longest tag (RFC 3164, section 4.1.3).
 const LONGEST_TAG: usize = 32;
 
 const FACILITIES: [&str; 24] = [
@@ -29,10 +29,10 @@ const SEVERITIES: [&str; 8] = [
 pub struct Syslog {
     server: SyslogServer,
     facility: usize,
-    /// Of lines that have none of their own.
+    /// For lines without a severity of their own.
     severity: usize,
     tag: String,
-    /// None with `nohostname`.
+    /// `None` with `nohostname`.
     hostname: Option<String>,
 }
 
@@ -42,11 +42,11 @@ enum SyslogServer {
     Unix(PathBuf),
 }
 
-/// What stands behind `syslog:`.
+/// The parameters of `syslog:`.
 const PARAMETERS: [&str; 5] = ["server", "facility", "severity", "tag", "nohostname"];
 
 impl Syslog {
-    /// Reads what stands behind `syslog:`.
+    /// Parses the parameters of `syslog:`.
     pub(crate) fn parse(word: &Word, hostname: &str) -> Result<Self, Problem> {
         let fail = |message: String| Problem::emerg(&word.at, message);
         let (mut server, mut facility, mut severity) = (None, None, None);
@@ -85,7 +85,7 @@ impl Syslog {
         })
     }
 
-    /// What stands before a line.
+    /// The header of a line.
     fn header(&self, severity: usize, time: &str) -> String {
         let priority = self.facility * 8 + severity;
         let host = self.hostname.as_deref().unwrap_or_default();
@@ -93,10 +93,10 @@ impl Syslog {
         format!("<{priority}>{time} {host}{space}{}: ", self.tag)
     }
 
-    /// A socket to send from.
+    /// Opens a socket for sending.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub(crate) fn open(&self) -> io::Result<SyslogSender> {
         let socket = match &self.server {
             SyslogServer::Udp(SocketAddr::V4(_)) => Socket::Udp(UdpSocket::bind("0.0.0.0:0")?),
@@ -114,7 +114,7 @@ impl Syslog {
     }
 }
 
-/// A socket and whom it sends to.
+/// A socket and its destination.
 #[derive(Debug)]
 pub(crate) struct SyslogSender {
     syslog: Syslog,
@@ -128,7 +128,7 @@ enum Socket {
 }
 
 impl SyslogSender {
-    /// Sends a line; `level` is that of an error.
+    /// Sends a line; `level` is set for error logs.
     pub(crate) fn send(&self, level: Option<Level>, line: &[u8]) {
         let severity = level.map_or(self.syslog.severity, |level| {
             let known = SEVERITIES.iter().position(|own| *own == level.name());
@@ -137,7 +137,7 @@ impl SyslogSender {
         let header = self.syslog.header(severity, &Stamp::now().syslog());
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let datagram = [header.as_bytes(), line].concat();
-        // Nobody listens, or the queue is full: the line is lost, as in nginx.
+        // There is no listener, or the queue is full: the line is lost, as in nginx.
         let _ = match (&self.socket, &self.syslog.server) {
             (Socket::Udp(socket), SyslogServer::Udp(to)) => socket.send_to(&datagram, to),
             (Socket::Unix(socket), SyslogServer::Unix(to)) => socket.send_to(&datagram, to),

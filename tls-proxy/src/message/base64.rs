@@ -1,6 +1,6 @@
-//! Base 64, as credentials are written in (RFC 7617).
+//! Base 64 decoding, for credentials (RFC 7617).
 
-/// Base 64 (RFC 4648, section 4) up to the first byte that is none.
+/// Decodes base 64 (RFC 4648, section 4) up to the first byte outside of its alphabet.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let (mut bits, mut held) = (0_u32, 0);

@@ -1,7 +1,6 @@
-//! Header fields as they came: in their order and in their case.
+//! Header fields in their original order and case.
 //!
-//! One buffer holds the text, a list of spans names the fields; nothing is
-//! copied while a head is parsed.
+//! One buffer holds the text, a list of spans the fields; parsing a head copies nothing.
 
 use bytes::Bytes;
 
@@ -10,20 +9,20 @@ use bytes::Bytes;
 pub(crate) struct Fields {
     text: Bytes,
     spans: Vec<Span>,
-    /// Most questions are for fields that are not there.
+    /// Most lookups are for absent fields.
     names: FieldNameFilter,
-    /// Two of them may have the same name; few messages have such.
+    /// Two fields may have the same name; this is rare.
     repeats: bool,
 }
 
-/// Where one field stands in the text: byte offsets of name and value.
+/// The position of a field in the text: byte offsets of name and value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) name: (u32, u32),
     pub(crate) value: (u32, u32),
 }
 
-/// The fields of a trailer section, line by line as HTTP/1 writes it: names and values.
+/// The fields of a trailer section in HTTP/1 form: names and values.
 pub(crate) fn of_lines(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     lines.split(|byte| *byte == b'\n').filter_map(|line| {
         let colon = memchr::memchr(b':', line)?;
@@ -32,7 +31,7 @@ pub(crate) fn of_lines(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 impl Fields {
-    /// Fields of a head that was parsed in place.
+    /// The fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {
         let (mut names, mut repeats) = (FieldNameFilter::default(), false);
         for span in &spans {
@@ -48,7 +47,7 @@ impl Fields {
         }
     }
 
-    /// Fields of a test.
+    /// Fields for tests.
     #[cfg(test)]
     pub(crate) fn collect<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut text = Vec::with_capacity(512);
@@ -61,18 +60,18 @@ impl Fields {
         Self::new(text.into(), spans)
     }
 
-    /// How many there are.
+    /// The number of fields.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// `false` where certainly no two have the same name.
+    /// `false` if certainly no two have the same name.
     #[inline]
     pub(crate) fn may_repeat(&self) -> bool {
         self.repeats
     }
 
-    /// `false` where certainly none has a name of the set.
+    /// `false` if certainly none has a name in the set.
     #[inline]
     pub(crate) fn may_have_any(&self, names: FieldNameFilter) -> bool {
         self.names.0 & names.0 != 0
@@ -84,8 +83,8 @@ impl Fields {
         self.repeats && self.all(name).nth(1).is_some()
     }
 
-    /// Keeps the first field of each of these names alone, which `names` is the set
-    /// of; what is left out, in order.
+    /// Keeps only the first field of each of these names, whose set is `names`; returns the
+    /// others, in order.
     pub(crate) fn keep_first(
         &mut self,
         of: &[&str],
@@ -117,7 +116,7 @@ impl Fields {
         left_out
     }
 
-    /// `false` where there are certainly no two of any of these names.
+    /// `false` if certainly none of these names occurs twice.
     fn may_repeat_any(&self, names: FieldNameFilter) -> bool {
         let mut seen = 0;
         self.spans.iter().any(|span| {
@@ -138,7 +137,7 @@ impl Fields {
     /// The first value of `name`, in any case.
     #[inline]
     pub(crate) fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        // Inlined, this is one constant.
+        // After inlining this is a constant.
         match self.names.may_have(name) {
             true => self.find(name),
             false => None,
@@ -189,9 +188,8 @@ fn slice_of(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
     &text[start as usize..end as usize]
 }
 
-/// A set of field names that costs next to nothing to ask, but may take a
-/// name for one of its own that is not: one bit stands for all names of the
-/// same length, first and last letter, and for some others.
+/// A set of field names that is very cheap to test but may have false positives: one bit
+/// stands for all names with the same length, first and last letter, and for some others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FieldNameFilter(u64);
 
@@ -206,7 +204,7 @@ impl FieldNameFilter {
         Self(set)
     }
 
-    /// `false` where the name, in whatever case, is certainly not in the set.
+    /// `false` if the name, in any case, is certainly not in the set.
     #[inline]
     pub(crate) const fn may_have(self, name: &[u8]) -> bool {
         self.0 & Self::bit(name) != 0
@@ -214,7 +212,7 @@ impl FieldNameFilter {
 
     #[inline]
     const fn bit(name: &[u8]) -> u64 {
-        /// Makes a capital letter small, and one character of any other.
+        /// Makes an upper-case letter lower case, and maps other characters to one each.
         const SMALL: u8 = 0x20;
         let [first, .., last] = name else {
             return 1;
@@ -230,7 +228,7 @@ impl<'a> FromIterator<&'a [u8]> for FieldNameFilter {
     }
 }
 
-/// Puts a part behind a text; says where it stands there.
+/// Appends a part to a text; returns its position.
 pub(crate) fn append(text: &mut Vec<u8>, part: &[u8]) -> (u32, u32) {
     let start = text.len() as u32;
     text.extend_from_slice(part);
@@ -246,16 +244,15 @@ pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|member| !member.is_empty())
 }
 
-/// Whether `needle` stands anywhere in `value`, in any case, as nginx reads
-/// `Connection`.
+/// Whether `value` contains `needle`, in any case, as nginx checks `Connection`.
 pub(crate) fn contains(value: &[u8], needle: &[u8]) -> bool {
     value
         .windows(needle.len())
         .any(|window| window.eq_ignore_ascii_case(needle))
 }
 
-/// The field is about the connection and not about the message: a proxy takes
-/// it off (RFC 9110, section 7.6.1).
+/// Whether the field concerns the connection and not the message: a proxy removes it (RFC
+/// 9110, section 7.6.1).
 #[inline]
 pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
     const HOP_BY_HOP: [&str; 7] = [

@@ -1,10 +1,10 @@
-//! The head of a request and what can be asked of it.
+//! The head of a request.
 
 use bytes::Bytes;
 
 use crate::message::fields::{Fields, contains, members};
 
-/// How much of a head a stranger may send.
+/// Limits of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Longest request line and longest field line, in bytes
@@ -20,7 +20,7 @@ pub(crate) struct Limits {
     pub ignore_invalid: bool,
 }
 
-/// The version a request line names (RFC 9112, section 2.3).
+/// The version in a request line (RFC 9112, section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     /// A line without a version: `GET /` and nothing else.
@@ -29,7 +29,7 @@ pub(crate) enum Version {
     Http10,
     /// `HTTP/1.1`, and any later minor version.
     Http11,
-    /// HTTP/2 (RFC 9113); never parsed here.
+    /// HTTP/2 (RFC 9113); not in a request line.
     Http2,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct RequestHead {
     pub version: Version,
     /// The fields.
     pub fields: Fields,
-    /// Bytes of the head, its empty line too.
+    /// Size of the head including the empty line, bytes.
     pub length: u64,
 }
 
@@ -61,13 +61,13 @@ pub(crate) enum Framing {
     Length(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// Everything until the connection closes; answers only.
+    /// Everything until the connection closes; responses only.
     UntilClose,
 }
 
 impl RequestHead {
-    /// Whether the client wants the connection kept (RFC 9112, section 9.3);
-    /// of several `Connection` fields the last word counts.
+    /// Whether the client wants the connection kept (RFC 9112, section 9.3); of several
+    /// `Connection` fields the last one counts.
     pub(crate) fn wants_keep_alive(&self) -> bool {
         let said = self.fields.all(b"connection").filter_map(|value| {
             let close = contains(value, b"close");
@@ -76,7 +76,7 @@ impl RequestHead {
         match (said.last(), self.version) {
             (_, Version::Http09) => false,
             (Some(keep), _) => keep,
-            // HTTP/2 has no such thing; nginx calls it closed.
+            // HTTP/2 has no such field; nginx shows `close`.
             (None, version) => version == Version::Http11,
         }
     }
@@ -90,7 +90,7 @@ impl RequestHead {
                 .any(|value| value.eq_ignore_ascii_case(b"100-continue"))
     }
 
-    /// The protocol the client wants to change to (RFC 9110, section 7.8).
+    /// The protocol the client asks to switch to (RFC 9110, section 7.8).
     pub(crate) fn upgrade(&self) -> Option<&[u8]> {
         let named = self
             .fields

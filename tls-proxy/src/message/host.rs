@@ -1,19 +1,19 @@
-//! The host a request names (RFC 3986, section 3.2.2; RFC 9112, section 3.2).
+//! The host of a request (RFC 3986, section 3.2.2; RFC 9112, section 3.2).
 
 use bytes::Bytes;
 
-/// The host of `Host` or of an absolute target: in lower case, without port
-/// and final dot (`$host`). `None` where it is not a valid one.
+/// The host in `Host` or an absolute target: in lower case, without port and final dot
+/// (`$host`). `None` if it is invalid.
 pub(crate) fn parse(text: &Bytes) -> Option<Bytes> {
     let host = find(text)?;
-    // Few clients write capitals.
+    // Upper case is rare.
     Some(match host.iter().any(u8::is_ascii_uppercase) {
         true => host.to_ascii_lowercase().into(),
         false => text.slice_ref(host),
     })
 }
 
-/// The same, with the letters that the client used.
+/// The same in the original case.
 pub(crate) fn find(text: &[u8]) -> Option<&[u8]> {
     let literal = text.starts_with(b"[");
     let end = match literal {
@@ -33,9 +33,9 @@ pub(crate) fn find(text: &[u8]) -> Option<&[u8]> {
     (!host.is_empty()).then_some(host)
 }
 
-/// How much of a request target is its authority; none where it is no valid one.
-/// That is less than `Host` may hold, as in nginx: of what RFC 3986 gives a
-/// registered name, letters, digits, `.` and `-`.
+/// Length of the authority in a request target; `None` if it is invalid. As in nginx fewer
+/// characters are allowed than in `Host`: of a registered name in RFC 3986, letters,
+/// digits, `.` and `-`.
 pub(crate) fn length_in_target(text: &[u8]) -> Option<usize> {
     let is_name_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
     let host = match text.starts_with(b"[") {
@@ -54,7 +54,7 @@ pub(crate) fn length_in_target(text: &[u8]) -> Option<usize> {
     find(&text[..host + port]).map(|_| host + port)
 }
 
-/// Nothing, or a colon and a number of 16 bits, which may be left out.
+/// Empty, or a colon and an optional 16-bit number.
 fn is_port(text: &[u8]) -> bool {
     let Some((colon, digits)) = text.split_first() else {
         return true;
@@ -70,7 +70,7 @@ fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)
 }
 
-/// An IP literal (RFC 3986, section 3.2.2), whatever its version.
+/// A character of an IP literal (RFC 3986, section 3.2.2) of any version.
 fn is_literal_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(byte)
 }
@@ -129,7 +129,7 @@ mod tests {
             ("a", Some(1)),
             ("a:?x", Some(2)),
             ("[::1]:80", Some(8)),
-            // What follows is for the caller to judge.
+            // The caller checks what follows.
             ("a%2fb/", Some(1)),
             ("a_b", Some(1)),
             ("a..b/", None),

@@ -1,23 +1,23 @@
-//! Paths of internal redirects: what the configuration names is taken as it
-//! stands, what an upstream names is not trusted.
+//! Paths of internal redirects: those from the configuration are used unchanged, those from
+//! an upstream are not trusted.
 
 use bytes::Bytes;
 
 /// A path and its arguments.
 pub(crate) type Target = (Bytes, Bytes);
 
-/// Splits the arguments off an address of the configuration's (`try_files`,
-/// `error_page`); nginx's `ngx_http_split_args`.
+/// Splits the arguments off a configured address (`try_files`, `error_page`), as nginx's
+/// `ngx_http_split_args`.
 pub(crate) fn split(address: &Bytes) -> Target {
     let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
     let behind = address.len().min(mark + 1);
     (address.slice(..mark), address.slice(behind..))
 }
 
-/// Reads an address that an upstream names: its path is percent-decoded, and
-/// must not be able to leave its location. `None` where it is unsafe: no
-/// absolute path, a segment `..` before or after decoding, a NUL. Unlike the
-/// target of a request it is not normalised (`ngx_http_parse_unsafe_uri`).
+/// Parses an address from an upstream: its path is percent-decoded and must not leave its
+/// location. `None` if it is unsafe: not an absolute path, a `..` segment before or after
+/// decoding, a NUL. Unlike a request's target it is not normalized
+/// (`ngx_http_parse_unsafe_uri`).
 pub(crate) fn parse_untrusted(address: &Bytes) -> Option<Target> {
     let (path, args) = split(address);
     if !is_safe(&path) {
@@ -39,8 +39,8 @@ pub(crate) fn climbs(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| part == b"..")
 }
 
-/// nginx's `ngx_unescape_uri`: a `%` that no digit follows is dropped, and so is
-/// one with a single digit, together with the byte behind it.
+/// nginx's `ngx_unescape_uri`: a `%` without a following digit is dropped, and so is one
+/// with a single digit, with the byte after it.
 fn unescape(path: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut out = Vec::with_capacity(path.len());

@@ -1,7 +1,7 @@
-//! What a message of HTTP says, whichever version carries it (RFC 9110).
+//! HTTP messages, whatever the version (RFC 9110).
 //!
-//! HTTP/1 and HTTP/2 differ in how bytes become a head; what a head may say is
-//! decided here, once. Nothing here knows of configuration or of sockets.
+//! HTTP/1 and HTTP/2 differ in how bytes become a head; the rules for a head are here, for
+//! both. There is no configuration and no socket here.
 
 pub(crate) mod base64;
 pub(crate) mod fields;

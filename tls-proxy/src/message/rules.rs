@@ -1,7 +1,7 @@
-//! What a request may say (RFC 9110, RFC 9112, RFC 9113), decided as nginx does.
+//! Validity rules for requests (RFC 9110, RFC 9112, RFC 9113), as in nginx.
 //!
-//! HTTP/1 and HTTP/2 both ask here. Where the two differ, it is because the
-//! versions do, and a rule says so with [`Version`].
+//! They apply to HTTP/1 and HTTP/2. Where the versions differ, a rule takes the
+//! [`Version`].
 
 use std::borrow::Cow;
 
@@ -11,8 +11,7 @@ use super::head::{Framing, Limits, RequestHead, Version};
 use crate::message::fields::FieldNameFilter;
 use crate::message::host;
 
-/// Why a request is refused: the status for the client, and for the error log what
-/// the client did.
+/// Why a request is rejected: the status for the client and the message for the error log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Error {
     pub(crate) status: u16,
@@ -28,8 +27,8 @@ impl Error {
     }
 }
 
-/// Fields that nginx takes once: a second one is refused, not ignored, since
-/// what reads the request next may go by the other.
+/// Fields that nginx accepts once: a second one is rejected, not ignored, since the next
+/// recipient may use the other one.
 const UNIQUE: [&str; 12] = [
     "host",
     "content-length",
@@ -45,8 +44,7 @@ const UNIQUE: [&str; 12] = [
     "expect",
 ];
 
-/// Fields about the connection, which HTTP/2 has no use for (RFC 9113, section
-/// 8.2.2).
+/// Fields about the connection, which are not allowed in HTTP/2 (RFC 9113, section 8.2.2).
 const CONNECTION_SPECIFIC: [&str; 5] = [
     "connection",
     "keep-alive",
@@ -57,19 +55,18 @@ const CONNECTION_SPECIFIC: [&str; 5] = [
 
 const CONNECTION_SPECIFIC_NAMES: FieldNameFilter = FieldNameFilter::of(&CONNECTION_SPECIFIC);
 
-/// What becomes of a field because of its name.
+/// What happens to a field by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldNameCheck {
     Kept,
     /// It is left out (`ignore_invalid_headers`).
     Ignored,
-    /// The request is refused.
+    /// The request is rejected.
     Broken,
 }
 
-/// Judges the name of a field. What might end a name or a line breaks the
-/// request, as capitals do over HTTP/2 (RFC 9113, section 8.2.1); what is merely
-/// unusual is left to `limits`.
+/// Checks the name of a field. Characters that might end a name or a line are errors, as
+/// are capitals in HTTP/2 (RFC 9113, section 8.2.1); other unusual ones depend on `limits`.
 #[inline]
 pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> FieldNameCheck {
     let capitals = version < Version::Http2;
@@ -94,51 +91,50 @@ pub(crate) fn name(name: &[u8], version: Version, limits: &Limits) -> FieldNameC
     }
 }
 
-/// Whether the text has nothing in it that ends a line, or what a careless reader
-/// takes for the end of it. It may be one value or several with their names.
-pub(crate) fn stays_on_its_line(text: &[u8]) -> bool {
+/// Whether the text has no character that ends a line, or that some implementations treat
+/// like that. It may be one value or several with their names.
+pub(crate) fn is_single_line(text: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, text).is_none()
 }
 
-/// Whether a target may hold these bytes: no blank, and nothing that has no sign.
-pub(crate) fn may_stand_in_target(text: &[u8]) -> bool {
+/// Whether a target may contain these bytes: no blanks and no control characters.
+pub(crate) fn is_valid_target(text: &[u8]) -> bool {
     text.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
 }
 
-/// Whether it is a method that nginx knows how to read.
+/// Whether nginx accepts it as a method.
 pub(crate) fn is_method(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is_method_byte(*byte))
 }
 
-/// Whether a method may hold the byte.
+/// Whether a method may contain the byte.
 pub(crate) fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
 }
 
-/// Whether it is the scheme of a URI (RFC 3986, section 3.1).
+/// Whether it is a URI scheme (RFC 3986, section 3.1).
 pub(crate) fn is_scheme(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(is_part)
 }
 
-/// The host that a request is for, as `$host` tells it; empty where the request
-/// names none. What the target names goes before `Host`, which has to be a valid
-/// one nevertheless (RFC 9112, section 3.2.2).
+/// The host of a request, for `$host`; empty if there is none. The target's host takes
+/// precedence over `Host`, which must be valid nevertheless (RFC 9112, section 3.2.2).
 pub(crate) fn host(head: &RequestHead) -> Result<Bytes, Error> {
     const INVALID: Error = Error::new(400, "client sent invalid host header");
     let field = head.fields.first_slice(b"host");
     let Some(authority) = &head.authority else {
         return field.map_or(Ok(Bytes::new()), |it| host::parse(&it).ok_or(INVALID));
     };
-    // Over HTTP/2 the two are the same, or `check` refuses them.
+    // In HTTP/2 both are the same, or `check` rejects them.
     if field.is_some_and(|field| field != *authority && host::find(&field).is_none()) {
         return Err(INVALID);
     }
     host::parse(authority).ok_or(INVALID)
 }
 
-/// Checks what a head says as a whole, and finds the end of its body (RFC 9112,
-/// section 6.3). `ended` tells whether nothing follows the head; only HTTP/2 knows.
+/// Checks a head as a whole, and determines the body's framing (RFC 9112, section 6.3).
+/// `ended` is whether nothing follows the head, which only HTTP/2 knows.
 pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Error> {
     check_repeats(head)?;
     let length = match head.fields.first(b"content-length") {
@@ -212,8 +208,8 @@ fn framing_of_http2(length: Option<u64>, ended: bool) -> Result<Framing, Error> 
     }
 }
 
-/// A request over HTTP/2 names its host exactly once (RFC 9113, section 8.3.1) and
-/// says nothing about the connection (section 8.2.2).
+/// An HTTP/2 request has its host exactly once (RFC 9113, section 8.3.1) and no
+/// connection-specific fields (section 8.2.2).
 fn check_http2(head: &RequestHead) -> Result<(), Error> {
     match (head.fields.first(b"host"), &head.authority) {
         (None, _) => {
@@ -245,7 +241,7 @@ fn check_http2(head: &RequestHead) -> Result<(), Error> {
     }
 }
 
-/// A decimal number of bytes and nothing else, up to 2^63-1 as in nginx.
+/// A decimal number of bytes, up to 2^63-1 as in nginx.
 pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     let add = |sum: u64, byte: &u8| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;

@@ -1,6 +1,6 @@
 //! Statuses (RFC 9110, section 15).
 
-/// Reason phrases, in nginx's words.
+/// nginx's reason phrases.
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

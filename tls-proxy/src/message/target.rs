@@ -1,33 +1,33 @@
-//! The request target (RFC 9112, section 3.2) and the path it means.
+//! The request target (RFC 9112, section 3.2) and its path.
 //!
-//! nginx matches locations against the *normalised* path: percent-decoded,
-//! with `.`, `..` and repeated slashes resolved. What goes upstream is, where
-//! nothing rewrites it, the target as the client sent it.
+//! nginx matches locations against the *normalized* path: percent-decoded, with `.`, `..`
+//! and repeated slashes resolved. Unless it was rewritten, the target is passed to
+//! upstreams as the client sent it.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// A path that no file system or location may see: it climbs above the root,
-/// holds a NUL or a broken percent-encoding.
+/// The path is not allowed: it goes above the root, contains a NUL or an invalid
+/// percent-encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid request target")]
 pub(crate) struct Error;
 
-/// A normalised target.
+/// A normalized target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Normal {
     /// nginx's `$uri`: the decoded path.
     pub(crate) path: Bytes,
-    /// Where the query stands in the raw target, without its `?`.
+    /// The position of the query in the raw target, without its `?`.
     pub(crate) args: Option<Range<usize>>,
-    /// The raw path had percent-encoded bytes, so it must be escaped again
-    /// when a rewritten path goes upstream.
+    /// The raw path had percent-encoded bytes, so a rewritten path must be escaped for
+    /// upstreams.
     pub(crate) quoted: bool,
 }
 
-/// Normalises an origin-form target (nginx: `ngx_http_parse_complex_uri`'s
-/// rules, `merge_slashes`).
+/// Normalizes an origin-form target (as nginx: `ngx_http_parse_complex_uri`,
+/// `merge_slashes`).
 pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Error> {
     let end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
     if is_normal(&raw[..end]) && !raw[end..].contains(&b'#') {
@@ -74,8 +74,8 @@ pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Erro
     })
 }
 
-/// Whether a path stays as it is, as nearly all do: nothing in it is encoded, and
-/// no segment is empty or begins with a dot.
+/// Whether a path is normalized already, as almost all are: no encoded byte, no empty
+/// segment and none that begins with a dot.
 fn is_normal(path: &[u8]) -> bool {
     let mut before = 0;
     let plain = path.iter().all(|byte| {
@@ -85,8 +85,7 @@ fn is_normal(path: &[u8]) -> bool {
     plain && path.starts_with(b"/")
 }
 
-/// Resolves the segment that has just been written and starts the next one
-/// where a slash follows.
+/// Resolves the last written segment and starts the next one if a slash follows.
 fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Error> {
     let Some(start) = memchr::memrchr(b'/', path) else {
         if !path.is_empty() {
@@ -114,8 +113,8 @@ fn decode_pair(pair: &[u8]) -> Result<u8, Error> {
     Ok((high * 16 + low) as u8)
 }
 
-/// Percent-encodes a path for an upstream's request line: what would end the
-/// path or is not printable (nginx: `NGX_ESCAPE_URI`).
+/// Percent-encodes a path for an upstream's request line: unprintable characters and those
+/// that end a path (nginx: `NGX_ESCAPE_URI`).
 pub(crate) fn escape_path(path: &[u8], out: &mut Vec<u8>) {
     for byte in path {
         match byte {

@@ -1,34 +1,34 @@
-//! Numbers that one thread writes and any may read.
+//! Counters that one thread writes and any thread may read.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A count that only its own thread raises.
+/// A counter that only its own thread increments.
 ///
-/// So it is loaded and stored, not added to under a lock of the bus: nobody
-/// can write in between, and whoever reads sees the one value or the next.
+/// So it uses a load and a store instead of a locked addition: no other thread writes in
+/// between, and readers get the old value or the new one.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds to it. For the thread alone that the set belongs to.
+    /// Adds to it; for the owning thread only.
     pub(super) fn add(&self, amount: u64) {
         self.0
             .store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
-    /// Sets it. For the thread alone that the set belongs to.
+    /// Sets it; for the owning thread only.
     pub(super) fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
 
-    /// The value now.
+    /// The current value.
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// What can be summed up.
+/// Counters that can be summed.
 pub(super) trait Merge {
     /// Adds the counts of `other`.
     fn merge(&self, other: &Self);
@@ -48,17 +48,17 @@ impl<T: Merge, const N: usize> Merge for [T; N] {
     }
 }
 
-/// Upper bounds of a histogram's buckets, in microseconds; one more bucket has
-/// what takes longer.
+/// Upper bounds of a histogram's buckets, microseconds; one more bucket has everything
+/// above.
 pub(crate) const BOUNDS: [u64; 12] = [
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     10_000_000,
 ];
 
-/// How long things took.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    /// Each bucket by itself; the sums of the exposition are made when read.
+    /// Each bucket by itself; the cumulative counts are computed when read.
     buckets: [Counter; BOUNDS.len() + 1],
     /// In microseconds.
     sum: Counter,
@@ -72,7 +72,7 @@ impl Histogram {
         self.sum.add(took);
     }
 
-    /// For each bound how many took no longer, then all of them.
+    /// For each bound the number of durations up to it, then the total.
     pub(crate) fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
         let mut sum = 0;
         std::array::from_fn(|bucket| {
@@ -81,7 +81,7 @@ impl Histogram {
         })
     }
 
-    /// The time of all together, in seconds.
+    /// The sum of all durations, seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.sum.read() as f64 / 1e6
     }

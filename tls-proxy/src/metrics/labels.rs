@@ -1,21 +1,20 @@
-//! What counts are told apart by: small sets that no stranger can widen.
+//! Label values of the metrics: small fixed sets, which clients cannot extend.
 
 use crate::message::head::Version;
 
-/// Statuses that are told apart, nginx's own too; the last place is every
-/// other's.
+/// Statuses with a label of their own, nginx's included; the last one is for all others.
 pub(crate) const CODES: [&str; 32] = [
     "101", "200", "201", "204", "206", "301", "302", "303", "304", "307", "308", "400", "401",
     "403", "404", "405", "408", "409", "412", "413", "414", "416", "421", "422", "429", "444",
     "499", "500", "502", "503", "504", "other",
 ];
 
-/// The place of every status below 600, made once.
-const PLACES: [u8; 600] = places();
+/// The index of every status below 600, computed at compile time.
+const CODE_INDEX: [u8; 600] = code_index();
 
-const fn places() -> [u8; 600] {
+const fn code_index() -> [u8; 600] {
     let other = CODES.len() as u8 - 1;
-    let mut places = [other; 600];
+    let mut index = [other; 600];
     let mut at = 0;
     while at < CODES.len() - 1 {
         let digits = CODES[at].as_bytes();
@@ -25,22 +24,22 @@ const fn places() -> [u8; 600] {
             code = code * 10 + (digits[digit] - b'0') as usize;
             digit += 1;
         }
-        places[code] = at as u8;
+        index[code] = at as u8;
         at += 1;
     }
-    places
+    index
 }
 
-/// The place of a status among [`CODES`].
+/// The index of a status in [`CODES`].
 pub(super) fn code(status: u16) -> usize {
-    let place = PLACES.get(usize::from(status)).copied();
-    usize::from(place.unwrap_or(CODES.len() as u8 - 1))
+    let index = CODE_INDEX.get(usize::from(status)).copied();
+    usize::from(index.unwrap_or(CODES.len() as u8 - 1))
 }
 
 /// Classes of an upstream's status.
 pub(crate) const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
-/// The place of a status among [`CLASSES`].
+/// The index of a status in [`CLASSES`].
 pub(super) fn class(status: u16) -> usize {
     match status {
         100..=599 => usize::from(status / 100 - 1),
@@ -48,10 +47,10 @@ pub(super) fn class(status: u16) -> usize {
     }
 }
 
-/// Versions of HTTP, as `$server_protocol` calls them.
+/// Versions of HTTP, as in `$server_protocol`.
 pub(crate) const PROTOCOLS: [&str; 4] = ["HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0"];
 
-/// The place of a version among [`PROTOCOLS`].
+/// The index of a version in [`PROTOCOLS`].
 pub(super) fn protocol(version: Version) -> usize {
     match version {
         Version::Http09 => 0,
@@ -61,29 +60,29 @@ pub(super) fn protocol(version: Version) -> usize {
     }
 }
 
-/// Versions of TLS, as `$ssl_protocol` calls them.
+/// Versions of TLS, as in `$ssl_protocol`.
 pub(crate) const TLS: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
-/// How a handshake was made.
+/// Kinds of handshakes.
 pub(crate) const SESSIONS: [&str; 2] = ["full", "resumed"];
-/// What a request was refused for.
+/// Limits that reject requests.
 pub(crate) const LIMITS: [&str; 2] = ["limit_req", "limit_conn"];
 
-/// What somebody was doing who had to give up its memory for others.
+/// What an evicted connection or stream was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relief {
-    /// Nothing, between two requests.
+    /// For a request.
     Idle,
-    /// Its handshake did not go on.
+    /// For the handshake.
     Handshake,
-    /// The head of its request did not.
+    /// For a request's head.
     RequestHead,
-    /// The body of its request did not.
+    /// For a request's body.
     RequestBody,
-    /// It did not read the response.
+    /// For the client to read the response.
     Response,
-    /// Nothing went through its tunnel.
+    /// For data in a tunnel.
     Tunnel,
-    /// It held more than its share.
+    /// For an upstream: it held more than its share, or was stalled.
     Share,
     /// It had been accepted, and there was no room to serve it.
     Accept,
@@ -101,34 +100,34 @@ pub(crate) const RELIEFS: [&str; 8] = [
     "accept",
 ];
 
-/// Why there was no TLS connection.
+/// Why a TLS handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handshake {
-    /// The client went away.
+    /// The client closed the connection.
     ClientClosed,
     /// `client_header_timeout`.
     Timeout,
-    /// No cipher suite, group or kind of signature is known to both.
+    /// No common cipher suite, group or signature scheme.
     NoSharedCipher,
-    /// No version is.
+    /// No common version.
     ProtocolVersion,
-    /// The client does not trust the certificate it was shown.
+    /// The client rejected the server's certificate.
     CertificateRejected,
-    /// The client's own certificate cannot be read.
+    /// The client's certificate is malformed.
     ClientCertificate,
-    /// HTTP in clear text.
+    /// Plain HTTP.
     PlainHttp,
-    /// `ssl_reject_handshake`, or no server of that name.
+    /// `ssl_reject_handshake`, or no server for this name.
     Rejected,
-    /// No protocol is known to both (ALPN).
+    /// No common protocol (ALPN).
     NoProtocol,
-    /// No TLS, or broken.
+    /// Not TLS, or malformed.
     Malformed,
     /// Anything else.
     Other,
 }
 
-/// The words for [`Handshake`], in its order.
+/// The label values of [`Handshake`], in order.
 pub(crate) const HANDSHAKES: [&str; 11] = [
     "client_closed",
     "timeout",
@@ -143,26 +142,26 @@ pub(crate) const HANDSHAKES: [&str; 11] = [
     "other",
 ];
 
-/// What went wrong with an upstream.
+/// Errors of upstreams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpstreamError {
-    /// No connection, or no TLS on it.
+    /// The connection or its TLS handshake failed.
     Connect,
     /// `proxy_connect_timeout`, `proxy_send_timeout`, `proxy_read_timeout`.
     Timeout,
-    /// It closed before its answer was whole.
+    /// It was closed before the response was complete.
     Closed,
-    /// Its answer is none.
+    /// The response was invalid.
     Malformed,
-    /// A kept connection had ended meanwhile; most are mended by a new one.
+    /// A kept connection had been closed; usually a new one works.
     Stale,
     /// Every peer is marked as failed.
     NoLivePeer,
-    /// Its name has no address.
+    /// Its name could not be resolved.
     Resolve,
 }
 
-/// The words for [`UpstreamError`], in its order.
+/// The label values of [`UpstreamError`], in order.
 pub(crate) const UPSTREAM_ERRORS: [&str; 7] = [
     "connect",
     "timeout",
@@ -178,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_a_place() {
+    fn every_status_has_an_index() {
         for status in [101, 200, 404, 499, 504] {
             assert_eq!(CODES[code(status)], status.to_string());
         }
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_and_words_are_as_many() {
+    fn reasons_and_labels_are_as_many() {
         assert_eq!(HANDSHAKES[Handshake::Other as usize], "other");
         assert_eq!(HANDSHAKES[Handshake::PlainHttp as usize], "plain_http");
         assert_eq!(UPSTREAM_ERRORS[UpstreamError::Resolve as usize], "resolve");

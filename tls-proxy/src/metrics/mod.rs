@@ -1,5 +1,5 @@
-//! What `stub_status` and `/metrics` count: one set for each worker's thread,
-//! summed when somebody reads. Nothing here is formatted.
+//! The counters of `stub_status` and `/metrics`: one set for each worker's thread, summed
+//! when read. Formatting is elsewhere.
 
 pub(crate) mod counter;
 pub(crate) mod labels;
@@ -17,41 +17,40 @@ use crate::metrics::labels::{Handshake, Relief, UpstreamError};
 pub(crate) struct Counters {
     accepted: Counter,
     closed: Counter,
-    /// Idle connections that were closed for another one.
+    /// Idle connections closed to free memory.
     pub(crate) made_room: Counter,
-    /// Those who had to give up what they held for others, by what they did.
+    /// Evicted connections and streams, by what they waited for.
     pub(crate) relieved: [Counter; labels::RELIEFS.len()],
-    /// Memory for connections and requests, and what of it they hold, bytes.
+    /// Memory for connections and requests, and the part they hold, bytes.
     pub(crate) budget: Counter,
     pub(crate) held: Counter,
-    /// Heads that began to come, and those of them that are whole or broken.
+    /// Heads of which a part was received, and those that are complete or rejected.
     heads: Counter,
     read: Counter,
     requests: Counter,
-    answered: Counter,
-    /// Times a connection had a request after it had none, and the reverse.
+    completed: Counter,
+    /// How often a connection became busy, and idle.
     busy: Counter,
     idle: Counter,
-    /// Requests that have ended, as the access log has them.
+    /// Completed requests, as in the access log.
     pub(crate) ended: [[Counter; labels::CODES.len()]; labels::PROTOCOLS.len()],
     pub(crate) durations: Histogram,
-    /// Bytes of requests and of answers (`$request_length`, `$bytes_sent`).
+    /// Bytes of requests and responses (`$request_length`, `$bytes_sent`).
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) limited: [Counter; labels::LIMITS.len()],
     pub(crate) handshakes: [[Counter; labels::SESSIONS.len()]; labels::TLS.len()],
     pub(crate) handshake_failures: [Counter; labels::HANDSHAKES.len()],
-    /// Requests that were sent to a peer, and those of them that were not the
-    /// first try.
+    /// Requests sent to a peer, and those of them that were retries.
     pub(crate) tries: Counter,
     pub(crate) retries: Counter,
-    /// Connections to peers.
+    /// Connections opened to peers.
     pub(crate) connected: Counter,
-    pub(crate) upstream_answers: [Counter; labels::CLASSES.len()],
+    pub(crate) upstream_responses: [Counter; labels::CLASSES.len()],
     pub(crate) upstream_errors: [Counter; labels::UPSTREAM_ERRORS.len()],
 }
 
-/// The sets of all threads that ever counted.
+/// The sets of all threads that have counted.
 static ALL: Mutex<Vec<Arc<Counters>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -62,21 +61,21 @@ thread_local! {
     };
 }
 
-/// Raises one of this thread's counts by one.
+/// Increments a counter of this thread.
 pub(crate) fn count(which: impl FnOnce(&Counters) -> &Counter) {
     OWN.with(|own| which(own).add(1));
 }
 
-/// A request that has ended.
+/// A completed request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedRequest {
     pub(crate) version: Version,
     pub(crate) status: u16,
     pub(crate) took: Duration,
-    /// Bytes of the request and of its answer.
+    /// Bytes of the request and of its response.
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    /// `limit_req` and `limit_conn` have refused it.
+    /// Whether `limit_req` and `limit_conn` rejected it.
     pub(crate) limited: [bool; 2],
 }
 
@@ -84,7 +83,7 @@ pub(crate) struct FinishedRequest {
 pub(crate) fn request_ended(request: FinishedRequest) {
     OWN.with(|own| {
         own.ended[labels::protocol(request.version)][labels::code(request.status)].add(1);
-        // How long a tunnel stands says nothing of how fast anybody answers.
+        // A tunnel's duration says nothing about response times.
         if request.status != 101 {
             own.durations.add(request.took);
         }
@@ -98,23 +97,22 @@ pub(crate) fn request_ended(request: FinishedRequest) {
     });
 }
 
-/// Counts bytes of a body that are not part of what ends with the request.
+/// Counts bytes of a body that are not counted with their request.
 pub(crate) fn received(size: usize) {
     OWN.with(|own| own.received.add(size as u64));
 }
 
-/// Counts one who had to give up what it held.
+/// Counts an evicted connection or stream.
 pub(crate) fn relieved(what: Relief) {
     count(|own| &own.relieved[what as usize]);
 }
 
-/// Notes how much memory there is for connections and requests, bytes, if that is
-/// limited.
+/// Sets the memory for connections and requests, bytes; `None` if it is not limited.
 pub(crate) fn memory_budget(budget: Option<u64>) {
     OWN.with(|own| own.budget.set(budget.unwrap_or(0)));
 }
 
-/// Notes how much memory connections and requests hold, bytes.
+/// Sets the memory held by connections and requests, bytes.
 pub(crate) fn memory_held(held: u64) {
     OWN.with(|own| own.held.set(held));
 }
@@ -124,22 +122,22 @@ pub(crate) fn handshake_done(tls13: bool, resumed: bool) {
     count(|own| &own.handshakes[usize::from(tls13)][usize::from(resumed)]);
 }
 
-/// Counts a handshake that came to nothing.
+/// Counts a failed handshake.
 pub(crate) fn handshake_failed(why: Handshake) {
     count(|own| &own.handshake_failures[why as usize]);
 }
 
-/// Counts an upstream's head.
+/// Counts an upstream's response head.
 pub(crate) fn upstream_answered(status: u16) {
-    count(|own| &own.upstream_answers[labels::class(status)]);
+    count(|own| &own.upstream_responses[labels::class(status)]);
 }
 
-/// Counts a fault of an upstream.
+/// Counts an error of an upstream.
 pub(crate) fn upstream_failed(why: UpstreamError) {
     count(|own| &own.upstream_errors[why as usize]);
 }
 
-/// A connection while it is open.
+/// Counts a connection while it is open.
 #[derive(Debug)]
 pub(crate) struct Open;
 
@@ -156,7 +154,7 @@ impl Drop for Open {
     }
 }
 
-/// A head while it is being read.
+/// Counts a head while it is read.
 #[derive(Debug)]
 pub(crate) struct Reading;
 
@@ -173,30 +171,30 @@ impl Drop for Reading {
     }
 }
 
-/// A connection got its first request of several at once, or its only one.
+/// A connection without requests got one.
 pub(crate) fn becomes_busy() {
     count(|own| &own.busy);
 }
 
-/// A connection has no request any more.
+/// A connection has no more requests.
 pub(crate) fn becomes_idle() {
     count(|own| &own.idle);
 }
 
-/// A request while it is under way.
+/// Counts a request in progress.
 #[derive(Debug)]
-pub(crate) struct UnderWay;
+pub(crate) struct InProgress;
 
-impl UnderWay {
+impl InProgress {
     pub(crate) fn new() -> Self {
         count(|own| &own.requests);
         Self
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        count(|own| &own.answered);
+        count(|own| &own.completed);
     }
 }
 
@@ -206,13 +204,13 @@ pub(crate) struct Sums {
     pub(crate) accepted: u64,
     pub(crate) closed: u64,
     pub(crate) active: u64,
-    /// Requests, with those whose head is still coming.
+    /// Requests, including those whose head is being read.
     pub(crate) requests: u64,
     /// Requests whose head is being read.
     pub(crate) reading: u64,
-    /// Requests that are under way.
+    /// Requests in progress.
     pub(crate) writing: u64,
-    /// Connections with requests under way.
+    /// Connections with requests in progress.
     busy: u64,
 }
 
@@ -223,7 +221,7 @@ impl Sums {
     }
 }
 
-/// Adds up what the workers counted of connections.
+/// Sums the workers' connection counters.
 pub(crate) fn sums() -> Sums {
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
     all.iter().fold(Sums::default(), |sums, own| {
@@ -236,13 +234,13 @@ pub(crate) fn sums() -> Sums {
             active: sums.active + accepted.saturating_sub(closed),
             requests: sums.requests + requests + reading,
             reading: sums.reading + reading,
-            writing: sums.writing + requests.saturating_sub(own.answered.read()),
+            writing: sums.writing + requests.saturating_sub(own.completed.read()),
             busy: sums.busy + own.busy.read().saturating_sub(own.idle.read()),
         }
     })
 }
 
-/// Adds up everything the workers counted, into a set of its own.
+/// Sums all counters of the workers into a new set.
 pub(crate) fn totals() -> Counters {
     let totals = Counters::default();
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -261,7 +259,7 @@ pub(crate) fn totals() -> Counters {
         totals.tries.merge(&own.tries);
         totals.retries.merge(&own.retries);
         totals.connected.merge(&own.connected);
-        totals.upstream_answers.merge(&own.upstream_answers);
+        totals.upstream_responses.merge(&own.upstream_responses);
         totals.upstream_errors.merge(&own.upstream_errors);
     }
     totals

@@ -1,4 +1,4 @@
-//! A byte stream with what has been read of it and not been used yet.
+//! A byte stream with a buffer of data that was read and not used yet.
 
 use std::future::Future;
 use std::io;
@@ -11,14 +11,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::read_size::Bulk;
 
-/// What an idle connection may receive before it gets memory of its own; it
-/// stands on the stack.
+/// Size of the first read of an idle connection, into the stack, bytes.
 const IDLE_READ_SIZE: usize = 2048;
 
-/// Room behind what has come that is not given back during a wait, bytes.
+/// Spare buffer capacity that is kept during a wait, bytes.
 const SLACK: usize = 1024;
 
-/// One end of a connection.
+/// The proxy's end of a connection.
 #[derive(Debug)]
 pub(crate) struct BufferedStream<S> {
     io: S,
@@ -26,24 +25,24 @@ pub(crate) struct BufferedStream<S> {
     pub(crate) inbound: BytesMut,
     /// The peer has ended its side.
     pub(crate) ended: bool,
-    /// The last read was a large one: a body is probably moving.
+    /// The last read was large: a body is probably being transferred.
     flowing: bool,
     bulk: Bulk,
-    /// Bytes taken from the stream so far.
+    /// Bytes read from the stream so far.
     pub(crate) received: u64,
-    /// Bytes given to the stream so far.
+    /// Bytes written to the stream so far.
     pub(crate) sent: u64,
 }
 
 impl<S> BufferedStream<S> {
-    /// What is read from.
+    /// The underlying stream.
     pub(crate) fn stream(&self) -> &S {
         &self.io
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
-    /// A wire on which `inbound` has been read already.
+    /// A stream from which `inbound` was read before.
     pub(crate) fn new(io: S, inbound: BytesMut) -> Self {
         let received = inbound.len() as u64;
         Self {
@@ -57,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         }
     }
 
-    /// Bytes that have been read and used.
+    /// Bytes that were read and used.
     pub(crate) fn consumed(&self) -> u64 {
         self.received - self.inbound.len() as u64
     }
@@ -74,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
             self.poll_next(cx)
         };
         if read.is_pending() {
-            // However long the wait is, it holds no buffer but what has come.
+            // While it waits, it holds no buffer beyond the data received.
             if self.inbound.is_empty() {
                 self.inbound = BytesMut::new();
                 self.bulk.give_back();
@@ -85,8 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         self.count(read)
     }
 
-    /// Keeps what has come in as little memory as it takes. Where large pieces come,
-    /// it is copied only if most of the memory is empty.
+    /// Shrinks the buffer to the data received. During a transfer of large pieces this
+    /// copies only if the buffer is mostly empty.
     fn give_back_spare(&mut self) {
         let came = self.inbound.len();
         let spare = self.inbound.capacity() - came;
@@ -95,8 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         }
     }
 
-    /// Reads a small piece through the stack: while nothing comes, a waiting
-    /// connection holds no buffer.
+    /// Reads a small piece through the stack, so that a waiting connection holds no buffer.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [const { MaybeUninit::uninit() }; IDLE_READ_SIZE];
         let mut space = ReadBuf::uninit(&mut space);
@@ -110,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         self.inbound.reserve(self.bulk.size());
         let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
         if let Poll::Ready(Ok(size)) = read {
-            self.bulk.came(size);
+            self.bulk.record(size);
         }
         read
     }
@@ -127,14 +125,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         read
     }
 
-    /// A body has ended: keeps no memory for more of it.
+    /// After the end of a body, frees the memory reserved for more of it.
     pub(crate) fn rest(&mut self) {
         if self.bulk.give_back() && self.inbound.is_empty() {
             self.inbound = BytesMut::new();
         }
     }
 
-    /// Writes `out` to its end and hands it to the network.
+    /// Writes all of `out` and flushes.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Ends our side: TLS `close_notify`, then FIN.
+    /// Shuts down the sending side: TLS `close_notify`, then FIN.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
@@ -168,13 +166,12 @@ mod tests {
     use crate::net::read_size::BULK_SIZE;
     use crate::time::cached_time;
 
-    /// A wire with more to read than it asks for, and how large a read is that
-    /// may be large.
+    /// A stream with more to read than requested, and the size of a bulk read.
     async fn read_twice() -> (BufferedStream<tokio::io::DuplexStream>, usize) {
         let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
         far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
         let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
-        cached_time::moving(Box::pin(async {
+        cached_time::scope(Box::pin(async {
             poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
             drop(wire.inbound.split());
             let size = poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
@@ -193,18 +190,18 @@ mod tests {
             while wire.poll_fill(cx).is_ready() {}
             Poll::Ready(())
         });
-        cached_time::moving(Box::pin(read_all)).await;
+        cached_time::scope(Box::pin(read_all)).await;
         assert_eq!(wire.inbound.len(), 3000);
         assert!(wire.inbound.capacity() <= 3000 + SLACK);
     }
 
     #[tokio::test]
-    async fn a_body_that_moves_is_read_in_bulk_until_its_end() {
+    async fn a_body_is_read_in_bulk_until_its_end() {
         let (mut wire, size) = read_twice().await;
         assert_eq!(size, BULK_SIZE);
         wire.rest();
         assert_eq!(wire.inbound.capacity(), 0);
-        // What another one may have now.
+        // Its permission has been released for others.
         let others = [read_twice().await, read_twice().await];
         assert_eq!(others.map(|(_, size)| size), [BULK_SIZE; 2]);
     }

@@ -1,5 +1,4 @@
-//! Networks as the configuration writes them: `10.0.0.0/8`, `2001:db8::/32`,
-//! a single address.
+//! Networks in the configuration: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,8 +10,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Reads a network. The second part says whether the address had bits
-    /// behind the mask, which nginx warns about.
+    /// Parses a network. The flag says that address bits outside the mask are set, which
+    /// nginx warns about.
     pub(crate) fn parse(text: &str) -> Option<(Self, bool)> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -33,22 +32,22 @@ impl Network {
         Some((own, low))
     }
 
-    /// Whether the network has the address.
+    /// Whether the network contains the address.
     pub(crate) fn has(self, address: IpAddr) -> bool {
-        // A client of a socket for both families has an IPv4 address all the same.
+        // On a dual-stack socket an IPv4 client has an IPv4-mapped address.
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4()
             && masked(address, self.bits) == masked(self.address, self.bits)
     }
 
-    /// Longer prefixes are more exact.
+    /// The prefix length: a longer one is more specific.
     pub(crate) fn bits(self) -> u8 {
         self.bits
     }
 }
 
-/// An address as nginx reads it: numbers of IPv4 may have leading zeros, and
-/// are decimal all the same.
+/// Parses an address like nginx: parts of an IPv4 address may have leading zeros and are
+/// decimal nevertheless.
 pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
     if text.contains(':') {
         return text.parse().ok().map(IpAddr::V6);

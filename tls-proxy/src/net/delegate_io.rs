@@ -1,4 +1,4 @@
-//! Byte streams made of others: each call goes to the one that it is, or that it holds.
+//! Implementations of byte streams that delegate to an inner stream.
 
 /// Implements tokio's `AsyncRead` and `AsyncWrite` for an enum of streams.
 macro_rules! stream_of {
@@ -49,7 +49,7 @@ macro_rules! stream_of {
 
 pub(crate) use stream_of;
 
-/// Implements tokio's `AsyncWrite` for a stream that writes as one of its fields does.
+/// Implements tokio's `AsyncWrite` by one of its fields.
 macro_rules! writes_to {
     ($stream:ident, $field:ident) => {
         impl tokio::io::AsyncWrite for $stream {

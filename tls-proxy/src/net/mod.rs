@@ -1,4 +1,4 @@
-//! Byte streams, and the addresses they come from.
+//! Byte streams and their addresses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -11,11 +11,11 @@ pub(crate) mod read_size;
 pub(crate) mod socket_buffers;
 pub(crate) mod tcp_info;
 
-/// Says how much memory this thread's worker may use, bytes, if that is limited.
-pub(crate) fn fit_into(memory: Option<u64>) {
-    read_size::fit_into(memory);
-    socket_buffers::fit_into(memory);
+/// Sets the memory limit of this thread's worker, bytes; `None` if there is none.
+pub(crate) fn set_memory_limit(memory: Option<u64>) {
+    read_size::set_memory_limit(memory);
+    socket_buffers::set_memory_limit(memory);
 }
 
-/// The address of a peer that has none.
+/// The address of a peer without one.
 pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

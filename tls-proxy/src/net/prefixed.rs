@@ -1,4 +1,4 @@
-//! A socket whose first bytes have been looked at.
+//! A socket whose first bytes have been inspected.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +9,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A socket whose first bytes have been looked at already.
+/// A socket whose first bytes have been inspected; they are read again.
 #[derive(Debug)]
 pub(crate) struct Prefixed {
     pub(crate) seen: BytesMut,
@@ -17,8 +17,8 @@ pub(crate) struct Prefixed {
 }
 
 impl Prefixed {
-    /// Reads what there is and keeps it to be read again; 0 is the end.
-    pub(crate) async fn look(&mut self) -> io::Result<usize> {
+    /// Reads available data and keeps it in `seen`; 0 at the end of the stream.
+    pub(crate) async fn peek(&mut self) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut space = [0; 2048];
             let mut space = ReadBuf::new(&mut space);

@@ -1,5 +1,5 @@
-//! The PROXY protocol's header, versions 1 and 2, as HAProxy's specification
-//! writes it: who the client behind a load balancer is.
+//! The header of the PROXY protocol, versions 1 and 2, by HAProxy's specification: the
+//! client's address behind a load balancer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -7,31 +7,31 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::cidr::parse_address;
 
-/// Longest header of version 1 with its line end, bytes: 107 by the
-/// specification; nginx reads as much as its buffer for heads holds.
+/// Longest header of version 1 with its line end, bytes: 107 by the specification, but
+/// nginx reads up to the size of its header buffer.
 const LONGEST_V1: usize = 1024;
-/// Longest header of version 2 that is read, bytes (nginx's own limit).
+/// Longest header of version 2, bytes (nginx's limit).
 const LONGEST_V2: usize = 4096;
-/// How version 2 begins.
+/// The signature of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The type of what is said of TLS (section 2.2.6).
+/// The TLV type of TLS information (section 2.2.6).
 const TLS: u8 = 0x20;
 /// Signature, version, family and length.
 const FIXED_V2: usize = 16;
 
-/// What a header says.
+/// A parsed header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// The client; none for `UNKNOWN` and `LOCAL`.
+    /// The client's address; `None` for `UNKNOWN` and `LOCAL`.
     pub(crate) source: Option<HeaderAddress>,
     /// The address the client connected to.
     pub(crate) target: Option<HeaderAddress>,
-    /// Version 2: further values, as type, length, value.
+    /// Version 2: further values as TLVs.
     tlvs: Bytes,
 }
 
-/// An address as the header writes it. Version 1 may write what is none; it is
-/// passed on as it stands and nobody's address.
+/// An address as the header writes it. In version 1 the text may be no valid address; it is
+/// passed on unchanged, but not used as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeaderAddress {
     pub(crate) text: Box<str>,
@@ -39,25 +39,25 @@ pub(crate) struct HeaderAddress {
 }
 
 impl HeaderAddress {
-    /// The address, where the text is one.
+    /// The address, if the text is valid.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(parse_address(&self.text)?, self.port))
     }
 }
 
-/// It is no header.
+/// The header is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("broken header: \"{0}\"")]
 pub(crate) struct Error(String);
 
 impl Header {
-    /// A value of version 2 by its type.
+    /// The value of a TLV of version 2.
     pub(crate) fn tlv(&self, kind: u8) -> Option<&[u8]> {
         find(&self.tlvs, kind)
     }
 
-    /// What the balancer says of the client's TLS: whether its certificate was
-    /// verified, and further values (PROXY protocol, section 2.2.6).
+    /// The client's TLS information from the load balancer: whether its certificate was
+    /// verified, and further TLVs (PROXY protocol, section 2.2.6).
     pub(crate) fn tls(&self) -> Option<(u32, &[u8])> {
         let [_, a, b, c, d, rest @ ..] = self.tlv(TLS)? else {
             return None;
@@ -66,7 +66,7 @@ impl Header {
     }
 }
 
-/// A value by its type, in a row of type, length and value.
+/// The value of the first TLV of a type.
 pub(crate) fn find(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
     let mut rest = tlvs;
     while let [own, high, low, tail @ ..] = rest {
@@ -80,7 +80,7 @@ pub(crate) fn find(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
     None
 }
 
-/// Takes a header off the beginning of `seen`; `None` while it is not whole.
+/// Takes a header from the beginning of `seen`; `None` if it is incomplete.
 pub(crate) fn parse(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     let begins = |start: &[u8]| seen.starts_with(start) || start.starts_with(seen);
     if begins(SIGNATURE) {
@@ -110,7 +110,7 @@ fn broken(bytes: &[u8]) -> Error {
     Error(crate::log::level::shown(&bytes[..end.min(LONGEST_V1)]))
 }
 
-/// A line without its line feed.
+/// A line of version 1, without its line feed.
 fn parse_v1(line: &[u8]) -> Option<Header> {
     let line = std::str::from_utf8(line.strip_suffix(b"\r")?).ok()?;
     let rest = line.strip_prefix("PROXY ")?;
@@ -158,7 +158,7 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     }
     seen.advance(FIXED_V2);
     let body = seen.split_to(length).freeze();
-    // `LOCAL`, and what is not TCP: the connection's own addresses count.
+    // `LOCAL`, and anything but TCP: the connection's own addresses are used.
     let pair = match (version & 0xf, family) {
         (1, 0x11) => pair_v4(&body),
         (1, 0x21) => pair_v6(&body),

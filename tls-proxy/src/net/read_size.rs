@@ -1,119 +1,118 @@
-//! How much of a body a wire reads at once.
+//! How much of a body is read at a time.
 //!
-//! A piece of a quarter of a mebibyte takes a sixteenth of the system calls, and
-//! less time than sixteen small ones. But it is memory that nobody else can use
-//! until it has been taken, so it is for those bodies that are: whose reads come
-//! filled, and whose pieces go on before their task waits for anything.
+//! A read of 256 KiB takes a sixteenth of the system calls, and less time, than sixteen
+//! small ones. But its memory is in use until it has been consumed. So it is used only for
+//! bodies whose reads are filled and whose data is passed on before their task waits.
 
 use std::cell::Cell;
 use std::time::Instant;
 
 use crate::time::cached_time;
 
-/// One read of a body, bytes.
+/// A normal read, bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
-/// One read in bulk, bytes.
+/// A bulk read, bytes.
 pub(crate) const BULK_SIZE: usize = 256 * 1024;
-/// Wires of a worker that may read so much at once. Whoever takes nothing of
-/// what has been read keeps its memory, so there are few.
+/// Streams of a worker that may read in bulk at the same time: few, because unconsumed data
+/// keeps its memory.
 const MOST: usize = 2;
-/// Memory of a worker from which on there are any, bytes. A piece, its copy that is
-/// encrypted and what is being sent of it are about 0.5 MiB: inside 10Mi the
-/// pages of the program itself would have to go for it.
-const ENOUGH: u64 = 16 << 20;
-/// What those wires hold beyond other ones, bytes.
+/// Memory of a worker from which on bulk reads are allowed, bytes. A piece, its encrypted
+/// copy and the part being sent take about 0.5 MiB: with 10Mi, pages of the program itself
+/// would be evicted for that.
+const BULK_FROM: u64 = 16 << 20;
+/// The additional memory of those streams, bytes.
 const RESERVED: u64 = 1 << 20;
-/// Filled reads that went on at once, before the next one is in bulk; at most,
-/// where pieces have been left lying.
-const PRICE: u8 = 64;
+/// Limit of `required`: filled reads passed on without waiting that are required before a bulk
+/// read.
+const MOST_REQUIRED: u8 = 64;
 
 thread_local! {
-    /// How many rights this worker has, and how many of them are taken.
-    static RIGHTS: Cell<usize> = const { Cell::new(MOST) };
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
+    /// The permissions of this worker, and how many of them are in use.
+    static ALLOWED: Cell<usize> = const { Cell::new(MOST) };
+    static IN_USE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Says how much memory this thread's worker may hold, bytes, if that is limited.
-pub(super) fn fit_into(memory: Option<u64>) {
-    let enough = memory.is_none_or(|memory| memory >= ENOUGH);
-    RIGHTS.set(if enough { MOST } else { 0 });
+/// Sets the memory limit of this thread's worker, bytes; `None` if there is none.
+pub(super) fn set_memory_limit(memory: Option<u64>) {
+    let enough = memory.is_none_or(|memory| memory >= BULK_FROM);
+    ALLOWED.set(if enough { MOST } else { 0 });
 }
 
-/// What of a worker's memory is kept for reading in bulk, bytes.
+/// The part of a worker's memory that is kept for bulk reads, bytes.
 pub(crate) fn reserved(memory: u64) -> u64 {
-    match memory >= ENOUGH {
+    match memory >= BULK_FROM {
         true => RESERVED,
         false => 0,
     }
 }
 
-/// The right to read in bulk.
+/// The permission for bulk reads, until it is dropped.
 #[derive(Debug)]
-struct Right;
+struct BulkPermit;
 
-impl Right {
+impl BulkPermit {
     fn take() -> Option<Self> {
-        let taken = TAKEN.get();
-        (taken < RIGHTS.get()).then(|| {
-            TAKEN.set(taken + 1);
+        let taken = IN_USE.get();
+        (taken < ALLOWED.get()).then(|| {
+            IN_USE.set(taken + 1);
             Self
         })
     }
 }
 
-impl Drop for Right {
+impl Drop for BulkPermit {
     fn drop(&mut self) {
-        TAKEN.set(TAKEN.get() - 1);
+        IN_USE.set(IN_USE.get() - 1);
     }
 }
 
-/// What a wire's last reads say about its next one.
+/// Chooses the size of a stream's next read by its last ones.
 #[derive(Debug)]
 pub(crate) struct Bulk {
-    right: Option<Right>,
+    permit: Option<BulkPermit>,
     /// When its task was woken for the last read.
     woken: Option<Instant>,
     /// Filled reads since then.
     filled: u8,
-    /// How many there have to be.
-    price: u8,
+    /// How many are required for a bulk read.
+    required: u8,
 }
 
 impl Bulk {
     pub(crate) fn new() -> Self {
         Self {
-            right: None,
+            permit: None,
             woken: None,
             filled: 0,
-            price: 1,
+            required: 1,
         }
     }
 
-    /// What the next read of a body may bring, bytes. All that was read before has
-    /// been taken.
+    /// The size of the next read of a body, bytes. Everything read before has been
+    /// consumed.
     pub(crate) fn size(&mut self) -> usize {
         let woken = Some(cached_time::now());
         if self.woken == woken {
-            if self.right.is_some() {
-                self.price = 1;
-            } else if self.filled >= self.price {
-                self.right = Right::take();
+            if self.permit.is_some() {
+                self.required = 1;
+            } else if self.filled >= self.required {
+                self.permit = BulkPermit::take();
             }
         } else {
-            if self.right.take().is_some() {
-                // The task had to wait until its piece was taken.
-                self.price = (self.price * 2).min(PRICE);
+            if self.permit.take().is_some() {
+                // The task had to wait for its piece to be consumed.
+                self.required = (self.required * 2).min(MOST_REQUIRED);
             }
             (self.woken, self.filled) = (woken, 0);
         }
-        match self.right {
+        match self.permit {
             Some(_) => BULK_SIZE,
             None => READ_SIZE,
         }
     }
 
-    /// A read of a body has brought `size` bytes.
-    pub(crate) fn came(&mut self, size: usize) {
+    /// Records a read of `size` bytes.
+    pub(crate) fn record(&mut self, size: usize) {
         if size >= READ_SIZE {
             self.filled = self.filled.saturating_add(1);
         } else {
@@ -121,9 +120,9 @@ impl Bulk {
         }
     }
 
-    /// Nothing more of it is there. Returns whether it was read in bulk.
+    /// No more data is available: ends bulk reads. Returns whether the last read was one.
     pub(crate) fn give_back(&mut self) -> bool {
-        self.right.take().is_some()
+        self.permit.take().is_some()
     }
 }
 
@@ -131,8 +130,8 @@ impl Bulk {
 mod tests {
     use super::*;
 
-    /// What a wire reads, all of it filled, in a task that is woken for each of
-    /// `wakes` and then reads so many times.
+    /// The sizes of filled reads in a task that is woken for each of `wakes` and then reads
+    /// that many times.
     async fn sizes(bulk: &mut Bulk, wakes: &[usize]) -> Vec<Vec<usize>> {
         let reading = async {
             let mut all = Vec::new();
@@ -141,28 +140,28 @@ mod tests {
                 let mut sizes = Vec::new();
                 for _ in 0..*reads {
                     sizes.push(bulk.size());
-                    bulk.came(BULK_SIZE);
+                    bulk.record(BULK_SIZE);
                 }
                 all.push(sizes);
             }
             all
         };
-        cached_time::moving(Box::pin(reading)).await
+        cached_time::scope(Box::pin(reading)).await
     }
 
     #[tokio::test]
-    async fn what_goes_on_at_once_comes_in_bulk() {
+    async fn a_body_passed_on_at_once_is_read_in_bulk() {
         let mut bulk = Bulk::new();
         let read = sizes(&mut bulk, &[3, 1]).await;
         assert_eq!(
             read,
             [vec![READ_SIZE, BULK_SIZE, BULK_SIZE], vec![READ_SIZE]]
         );
-        assert_eq!(TAKEN.get(), 0);
+        assert_eq!(IN_USE.get(), 0);
     }
 
     #[tokio::test]
-    async fn who_leaves_a_piece_lying_has_to_take_more_small_ones_first() {
+    async fn unconsumed_pieces_require_more_small_reads() {
         let mut bulk = Bulk::new();
         let read = sizes(&mut bulk, &[2, 3, 5, 2]).await;
         let large = |sizes: &Vec<usize>| sizes.iter().position(|size| *size == BULK_SIZE);
@@ -174,12 +173,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_that_are_not_filled_earn_nothing() {
-        let read = cached_time::moving(Box::pin(async {
+    async fn unfilled_reads_do_not_count() {
+        let read = cached_time::scope(Box::pin(async {
             let mut bulk = Bulk::new();
             [READ_SIZE - 1, READ_SIZE, READ_SIZE].map(|size| {
                 let asked = bulk.size();
-                bulk.came(size);
+                bulk.record(size);
                 asked
             })
         }))
@@ -188,28 +187,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_memory_is_small_nobody_does() {
-        fit_into(Some(6 << 20));
+    async fn small_memory_allows_no_bulk_reads() {
+        set_memory_limit(Some(6 << 20));
         let read = sizes(&mut Bulk::new(), &[3]).await;
         assert_eq!(read, [[READ_SIZE; 3]]);
-        fit_into(Some(28 << 20));
+        set_memory_limit(Some(28 << 20));
         let read = sizes(&mut Bulk::new(), &[2]).await;
         assert_eq!(read, [[READ_SIZE, BULK_SIZE]]);
     }
 
     #[tokio::test]
-    async fn few_hold_so_much() {
+    async fn few_streams_read_in_bulk() {
         let mut wires = [Bulk::new(), Bulk::new(), Bulk::new()];
         let reading = async {
             let each = wires.each_mut().map(|bulk| {
                 bulk.size();
-                bulk.came(READ_SIZE);
+                bulk.record(READ_SIZE);
                 bulk.size()
             });
             wires[0].give_back();
             (each, wires[2].size())
         };
-        let (each, then) = cached_time::moving(Box::pin(reading)).await;
+        let (each, then) = cached_time::scope(Box::pin(reading)).await;
         assert_eq!(each, [BULK_SIZE, BULK_SIZE, READ_SIZE]);
         assert_eq!(then, BULK_SIZE);
     }

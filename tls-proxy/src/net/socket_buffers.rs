@@ -1,41 +1,38 @@
-//! What sockets may hold where memory is limited. Control groups of version 2 count
-//! it like the memory of the program; without a bound, a response that nobody reads
-//! takes half a mebibyte of it.
+//! Limits of socket buffers if memory is limited. Control groups of version 2 charge them
+//! to the container; without a limit, a response that is not read takes half a mebibyte.
 
 use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use socket2::SockRef;
 
-/// Of a response: what the kernel may have taken and not sent, bytes
-/// (`TCP_NOTSENT_LOWAT`). What is on its way does not count, so a client that reads
-/// gets its response as fast as ever.
+/// Unsent data of a response in the kernel, bytes (`TCP_NOTSENT_LOWAT`). Data in flight
+/// does not count, so clients that read are not slowed down.
 const UNSENT: u32 = 32 << 10;
-/// What an upstream may have sent that has not been read, bytes (`SO_RCVBUF`); the
-/// kernel allows twice as much for what it keeps beside.
+/// Unread data of an upstream, bytes (`SO_RCVBUF`); the kernel doubles it for its overhead.
 const UNREAD: usize = 64 << 10;
 
 thread_local! {
     static LIMITED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says whether the memory of this thread's worker is limited.
-pub(super) fn fit_into(memory: Option<u64>) {
+/// Sets whether the memory of this thread's worker is limited.
+pub(super) fn set_memory_limit(memory: Option<u64>) {
     LIMITED.set(memory.is_some());
 }
 
-/// Sets up a listening socket, for the connections that it will accept, where memory is
-/// limited; says whether it is.
+/// Sets the limit on a listening socket, whose connections inherit it, if memory is
+/// limited; returns whether it is.
 pub(crate) fn bounds_unsent(listener: &impl AsFd) -> bool {
     let limited = LIMITED.get();
     if limited {
-        // A kernel that does not know it holds more.
+        // A kernel without this option buffers more.
         let _ = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT);
     }
     limited
 }
 
-/// Sets up a socket that will be connected to an upstream.
+/// Sets the limit on a socket before it is connected to an upstream.
 pub(crate) fn bound_unread(socket: &impl AsFd) {
     if LIMITED.get() {
         let _ = SockRef::from(socket).set_recv_buffer_size(UNREAD);

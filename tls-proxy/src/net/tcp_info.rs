@@ -1,5 +1,5 @@
-//! What the kernel knows of a TCP connection (`TCP_INFO`), asked for by its addresses: over
-//! netlink (sock_diag(7)), since no option of a socket gives it without `unsafe`.
+//! The kernel's information about a TCP connection (`TCP_INFO`), looked up by its addresses
+//! over netlink (sock_diag(7)): the socket option would need `unsafe`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -9,16 +9,16 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-/// Of `struct tcp_info`, as far as somebody asks for it.
+/// The used fields of `struct tcp_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TcpInfo {
     /// Smoothed round-trip time, microseconds.
     pub(crate) rtt: u32,
-    /// How far it varies, microseconds.
+    /// Its mean deviation, microseconds.
     pub(crate) rttvar: u32,
     /// The sender's congestion window, segments.
     pub(crate) snd_cwnd: u32,
-    /// What the receiver has room for, bytes.
+    /// The receive buffer space, bytes.
     pub(crate) rcv_space: u32,
 }
 
@@ -31,31 +31,31 @@ const TCP: u8 = 6;
 const INFO: u16 = 2;
 /// Sizes of `struct nlmsghdr`, `struct inet_diag_req_v2` and `struct inet_diag_msg`, bytes.
 const HEADER: usize = 16;
-const QUESTION: usize = 56;
-const ANSWER: usize = 72;
-/// Where the peer's port stands in the answer.
+const QUERY: usize = 56;
+const REPLY: usize = 72;
+/// The position of the peer's port in the reply.
 const PEER: Range<usize> = HEADER + 6..HEADER + 8;
 
-/// What is known of the connection from `local` to `peer`; none where it is gone, or where the
-/// kernel or a seccomp profile does not say.
+/// The information about the connection from `local` to `peer`; `None` if it is closed, or
+/// if the kernel or a seccomp profile does not provide it.
 pub(crate) fn of(local: SocketAddr, peer: SocketAddr) -> Option<TcpInfo> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let protocol = Some(netlink::SOCK_DIAG);
     let kernel = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol).ok()?;
-    send(&kernel, &question(local, peer)?, SendFlags::empty()).ok()?;
-    // The kernel answers before it returns.
+    send(&kernel, &query(local, peer)?, SendFlags::empty()).ok()?;
+    // The kernel replies before `send` returns.
     let mut message = [0; 1024];
     let (size, _) = recv(&kernel, &mut message[..], RecvFlags::DONTWAIT).ok()?;
     read(message.get(..size)?, peer.port())
 }
 
-/// The message that asks for one connection.
-fn question(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(HEADER + QUESTION);
-    out.extend_from_slice(&((HEADER + QUESTION) as u32).to_ne_bytes());
+/// The request for one connection.
+fn query(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(HEADER + QUERY);
+    out.extend_from_slice(&((HEADER + QUERY) as u32).to_ne_bytes());
     out.extend_from_slice(&BY_FAMILY.to_ne_bytes());
     out.extend_from_slice(&REQUEST.to_ne_bytes());
-    // Its number and who asks.
+    // Sequence number and port ID.
     out.extend_from_slice(&[0; 8]);
     let (family, own, other) = match (local.ip().to_canonical(), peer.ip().to_canonical()) {
         (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -69,7 +69,7 @@ fn question(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
         _ => return None,
     };
     out.extend_from_slice(&[u8::try_from(family.as_raw()).ok()?, TCP, 1 << (INFO - 1), 0]);
-    // Whatever its state.
+    // In any state.
     out.extend_from_slice(&u32::MAX.to_ne_bytes());
     out.extend_from_slice(&local.port().to_be_bytes());
     out.extend_from_slice(&peer.port().to_be_bytes());
@@ -85,17 +85,17 @@ fn question(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Reads the answer: a head, which socket it is about, and attributes.
+/// Parses the reply: header, socket, attributes.
 fn read(message: &[u8], peer: u16) -> Option<TcpInfo> {
     let short = |bytes: &[u8], at: usize| {
         let field = bytes.get(at..at + 2)?.try_into().ok()?;
         Some(u16::from_ne_bytes(field))
     };
-    // Where the connection is gone, the answer is about the socket that listens there.
+    // If the connection is closed, the reply describes the listening socket.
     if short(message, 4)? != BY_FAMILY || message.get(PEER)? != peer.to_be_bytes() {
         return None;
     }
-    let mut attributes = message.get(HEADER + ANSWER..)?;
+    let mut attributes = message.get(HEADER + REPLY..)?;
     loop {
         let (length, kind) = (usize::from(short(attributes, 0)?), short(attributes, 2)?);
         let value = attributes.get(4..length)?;
@@ -106,7 +106,7 @@ fn read(message: &[u8], peer: u16) -> Option<TcpInfo> {
     }
 }
 
-/// Reads a `struct tcp_info` (linux/tcp.h).
+/// Parses a `struct tcp_info` (linux/tcp.h).
 fn parse(value: &[u8]) -> Option<TcpInfo> {
     let number = |at: usize| {
         let field = value.get(at..at + 4)?.try_into().ok()?;
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn whatever_the_kernel_says_is_read_or_none() {
-        let mut message = vec![0; HEADER + ANSWER];
+        let mut message = vec![0; HEADER + REPLY];
         message[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
         message[PEER].copy_from_slice(&443_u16.to_be_bytes());
         assert_eq!(read(&message, 443), None);

@@ -1,5 +1,5 @@
-//! The access phase (`ngx_http_core_access_phase`): addresses first, then passwords,
-//! then whom another location lets in; `satisfy` says whether all of them must.
+//! The access phase (`ngx_http_core_access_phase`): addresses, then passwords, then
+//! `auth_request`; `satisfy` decides whether one or all of them have to allow the request.
 
 use super::phases;
 use crate::log::level::Level;
@@ -8,7 +8,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Refusal;
 
-/// Runs the phase, and the pause behind a 401.
+/// Runs the phase, and `auth_delay` after a 401.
 pub(super) async fn run(request: &mut Request) -> Result<(), Refusal> {
     let result = check_all(request).await;
     if matches!(&result, Err(refusal) if refusal.status == 401) {
@@ -20,7 +20,7 @@ pub(super) async fn run(request: &mut Request) -> Result<(), Refusal> {
     result
 }
 
-/// Requests on behalf of others have been through it.
+/// Does not apply to subrequests.
 async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     let settings = request.settings();
     let is_asked = settings.uses::<access::Settings>()
@@ -42,7 +42,7 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
             },
             _ => match auth_request::subrequest(settings.of::<auth_request::Settings>(), request) {
                 Some(mut asked) => {
-                    let response = phases::respond_inside(&mut asked).await;
+                    let response = phases::respond_to_subrequest(&mut asked).await;
                     let settings = settings.of::<auth_request::Settings>();
                     Some(auth_request::decide(
                         settings, request, &mut asked, response,
@@ -59,7 +59,7 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
                 return Ok(());
             }
             Some(Ok(())) => {}
-            // A client that may still name itself is asked to.
+            // A client that can still authenticate gets a 401, not a 403.
             Some(Err(refusal)) if any && matches!(refusal.status, 401 | 403) => {
                 refused = refused.filter(|before| *before == 401);
                 refused = refused.or(Some(refusal.status));

@@ -1,9 +1,8 @@
-//! `error_page` of nginx's core module: what a request gets instead of an
-//! error, and what becomes of an error that has no page
+//! `error_page` of nginx's core module, and errors without a page
 //! (`ngx_http_special_response.c`).
 //!
-//! nginx keeps the status of the error apart from the answer that explains
-//! it: whatever a page itself says, `Request::error_status` is what goes out.
+//! nginx keeps the status of the error apart from the response for it: whatever the page's
+//! own status is, `Request::error_status` is sent.
 
 use bytes::Bytes;
 
@@ -14,8 +13,8 @@ use crate::modules::proxy;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::{Request, user_agent};
 
-/// Makes an answer of whatever the phases came to.
-pub(crate) async fn settle(
+/// Turns the result of the phases into a response.
+pub(crate) async fn finalize(
     request: &mut Request,
     mut result: Result<Response, Refusal>,
 ) -> Response {
@@ -51,11 +50,11 @@ pub(crate) async fn settle(
     }
 }
 
-/// The status of an answer that `error_page` may replace: a redirect of this
-/// server's own, or what `proxy_intercept_errors` catches.
+/// The status of a response that `error_page` may replace: a redirect of this server, or
+/// one matched by `proxy_intercept_errors`.
 fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     let status = response.status;
-    let Content::Upstream(answer) = &mut response.content else {
+    let Content::Upstream(body) = &mut response.content else {
         if response.own_location {
             request.kept_location = response.location.clone();
         }
@@ -73,7 +72,7 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     if !caught {
         return None;
     }
-    request.body = answer.take_unread();
+    request.body = body.take_unread();
     if status == 401 {
         let asks = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
         let asked = response.fields.iter().filter(asks).cloned();
@@ -82,19 +81,19 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     Some(status)
 }
 
-/// Statuses that nginx never sends of its own accord
-/// (`ngx_http_finalize_request`): the connection closes.
+/// Statuses that nginx never sends itself (`ngx_http_finalize_request`): the connection is
+/// closed.
 fn closes_silently(status: u16) -> bool {
     matches!(status, 408 | 444 | 499)
 }
 
-/// Errors behind which nginx trusts a connection no more.
+/// Errors after which nginx closes the connection.
 fn ends_connection(status: u16) -> bool {
     matches!(status, 400 | 413 | 414 | 495..=497 | 500 | 501)
 }
 
-/// The page for a status; looking for one is done once only
-/// (`recursive_error_pages off`).
+/// The page of a status; only the first error of a request gets one (`recursive_error_pages
+/// off`).
 fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
     let config = request.config.clone();
     let core = &config.location(request.location).settings.core;
@@ -106,7 +105,7 @@ fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
     pages.find(|page| page.status == status).cloned()
 }
 
-/// Runs what an `error_page` names, with the status it asks for.
+/// Processes the target of an `error_page`, with its status.
 async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
     request.error_status = match page.replacement {
         ErrorPageStatus::Same => sent_as(status),
@@ -138,7 +137,7 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
     Ok(response)
 }
 
-/// nginx's own statuses are known to clients as 400.
+/// nginx's own statuses are sent as 400.
 fn sent_as(status: u16) -> u16 {
     match status {
         494..=497 => 400,
@@ -146,7 +145,7 @@ fn sent_as(status: u16) -> u16 {
     }
 }
 
-/// The standard page.
+/// The built-in page.
 fn built_in(request: &mut Request, status: u16) -> Response {
     request.error_status = sent_as(status);
     let kept = &mut request.kept_fields;

@@ -1,4 +1,3 @@
-//! What happens to every answer between the content phase and the wire:
 //! nginx's header and body filters, in its order.
 
 use bytes::Bytes;
@@ -12,13 +11,13 @@ use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::{Frame, Source as _};
 use crate::time::http_date;
 
-/// Files up to this size are read whole, so that they leave with their head
-/// in one write.
+/// Files up to this size are read completely, so that they are sent with their head in one
+/// write.
 const SMALL: u64 = 32 << 10;
 
-/// Runs all filters; one may refuse the answer, which makes an error of it.
+/// Runs all filters; one may reject the response, which becomes an error then.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
-    // `$status` in `add_header` and `add_trailer`.
+    // For `$status` in `add_header` and `add_trailer`.
     request.outcome.status = response.status;
     response.fields.append(&mut request.kept_fields);
     let address = request.kept_location.take();
@@ -34,7 +33,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
                 .fields
                 .push((Bytes::from_static(name.as_bytes()), value));
         };
-        // The time of an error page is not that of what was asked for.
+        // The time of an error page is not the time of the requested file.
         if let Some(modified) = modified.filter(|_| matches!(response.status, 200 | 206 | 304)) {
             push("Last-Modified", modified);
         }
@@ -51,7 +50,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         let name = Bytes::from_static(b"WWW-Authenticate");
         response.fields.push((name, challenge));
     }
-    // What an upstream says of its own 204 goes on as it is, over HTTP/1.
+    // The fields of an upstream's own 204 are passed on over HTTP/1.
     let own_status = response.reason.is_none() || request.head.version == Version::Http2;
     if response.status == 204 && own_status {
         response.content_type = None;
@@ -78,7 +77,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     }
     response.vary |= request.varies && settings.of::<gzip::Settings>().vary;
     range::apply(request, response)?;
-    settle(request, response);
+    prepare_content(request, response);
     if settings.uses::<trailers::Settings>() {
         trailers::apply(request, response);
     }
@@ -86,14 +85,14 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     Ok(())
 }
 
-/// Leaves only contents that the protocols know how to send.
-fn settle(request: &Request, response: &mut Response) {
-    response.settle_length(request);
+/// Prepares the content for sending.
+fn prepare_content(request: &Request, response: &mut Response) {
+    response.fix_length(request);
     let Content::File(file) = &mut response.content else {
         return;
     };
     let small = response.length.is_some_and(|length| length <= SMALL);
-    // What is read now is held until it can be sent.
+    // The file's content is held until it can be sent.
     let small = small && request.try_reserve_transfer(response.length);
     if request.is_head() {
         response.content = Content::Empty;

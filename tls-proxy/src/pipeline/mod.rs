@@ -1,4 +1,4 @@
-//! What happens to a request: nginx's phases and filters, in nginx's order.
+//! nginx's phases and filters, in nginx's order.
 
 mod access;
 pub(crate) mod error_page;

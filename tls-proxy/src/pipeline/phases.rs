@@ -1,5 +1,5 @@
-//! The phases of a request, nginx's own and in its order: choose the server,
-//! server rewrite, choose the location, rewrite, content, error page, log.
+//! nginx's phases of a request in its order: server selection, server rewrite, find config,
+//! rewrite, content, error page, log.
 
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ use crate::request::content_result::ContentResult;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
 
-/// Answers a request whose head has been read.
+/// Produces the response to a request whose head has been read.
 pub(crate) async fn respond(request: &mut Request) -> Response {
     let result = match route(request) {
         Ok(()) => run(request, true).await,
@@ -37,16 +37,16 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
     finish(request, result).await
 }
 
-/// Answers a request on behalf of another one, for whoever looks at its head.
-pub(crate) async fn respond_inside(request: &mut Request) -> Response {
+/// Produces the response to a subrequest, of which only the head is used.
+pub(crate) async fn respond_to_subrequest(request: &mut Request) -> Response {
     let result = Box::pin(run(request, false)).await;
-    Box::pin(error_page::settle(request, result)).await
+    Box::pin(error_page::finalize(request, result)).await
 }
 
-/// Error pages and filters; a filter may refuse as well.
+/// Applies error pages and filters; a filter may return an error, too.
 async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) -> Response {
     loop {
-        let mut response = error_page::settle(request, result).await;
+        let mut response = error_page::finalize(request, result).await;
         match filters::apply(request, &mut response) {
             Ok(()) => return response,
             Err(refusal) => result = Err(refusal),
@@ -54,7 +54,7 @@ async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) ->
     }
 }
 
-/// Checks what head and fields say together, and chooses the server.
+/// Checks the head as a whole, and selects the server.
 fn route(request: &mut Request) -> Result<(), Refusal> {
     let refuse = |request: &Request, status, reason: &str| {
         let what = format!("{reason} while reading client request headers");
@@ -72,7 +72,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             request.path = normal.path;
         }
         Err(target::Error) => {
-            // nginx stops at the line and knows of no target.
+            // nginx stops at the request line and knows no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
             if request.head.version == Version::Http2 {
@@ -89,7 +89,7 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
     if let Err(refusal) = checked {
         if request.head.version == Version::Http2 {
-            // nginx looks at `:authority` before it has a line or a field.
+            // nginx checks `:authority` before it has a request line or fields.
             request.head.line = Bytes::new();
             request.head.fields = Fields::default();
         }
@@ -105,8 +105,8 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
     ssl_client::check(request)
 }
 
-/// HTTP/2 is spoken with servers that have it on (`http2`), whichever one the
-/// connection began with.
+/// HTTP/2 is allowed for servers that enable it (`http2`), whatever server the connection
+/// was opened for.
 fn check_protocol(request: &Request) -> Result<(), Refusal> {
     let on = request.listen().listen.http2 || request.settings().of::<http2::Settings>().on;
     if on || request.head.version != Version::Http2 {
@@ -124,7 +124,7 @@ fn choose_server(request: &mut Request) -> Result<(), Refusal> {
         Ok(host) => listen
             .names
             .find(host, |name| name.matches(request, host.as_bytes()))
-            // No server, so no page: nginx closes the connection.
+            // Without a server there is no page: nginx closes the connection.
             .map_err(|refusal| Refusal::silent(refusal.status))?,
         Err(_) => None,
     };
@@ -134,8 +134,8 @@ fn choose_server(request: &mut Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Server rewrite, location, rewrite, content. `outside` is false for an
-/// internal redirect.
+/// Server rewrite, find config, rewrite, content. `outside` is false for an internal
+/// redirect.
 async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
     let config = request.config.clone();
     if outside {
@@ -174,7 +174,7 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
     }
 }
 
-/// The program of a block, where it has one.
+/// Runs the rewrite directives of a block.
 fn rewrites(location: &Location, request: &mut Request) -> Flow {
     match location.settings.used::<rewrite::Settings>() {
         Some(own) => rewrite::run(&own.steps, request),
@@ -189,7 +189,7 @@ fn too_many_redirects(request: &Request) -> Refusal {
     Refusal::new(500)
 }
 
-/// Sets the request's location; an answer where the path wants a slash.
+/// Selects the location; returns a redirect if the path lacks a final slash.
 fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
     let config = request.config.clone();
     let server = config.server(request.server);
@@ -220,11 +220,11 @@ fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
     Ok(None)
 }
 
-/// A body that says it is too long is not read (`client_max_body_size`).
+/// Rejects a body by its announced length (`client_max_body_size`).
 fn check_length(request: &Request) -> Result<(), Refusal> {
     let limit = request.settings().core.client_max_body_size;
     match request.framing {
-        // Once refused it is not there for the error page.
+        // After that the error page is processed without the body.
         Framing::Length(length) if limit > 0 && length > limit && !request.closing => {
             let what = format!("client intended to send too large body: {length} bytes");
             error_log::request(request, Level::Error, what);
@@ -234,7 +234,7 @@ fn check_length(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// What the location itself does.
+/// From preaccess to content, for the location.
 async fn content(request: &mut Request) -> ContentResult {
     realip::apply(request);
     if request.settings().uses::<limit_req::Settings>()
@@ -253,7 +253,7 @@ async fn content(request: &mut Request) -> ContentResult {
     }
     if request.settings().of::<proxy::Settings>().pass.is_some() {
         let result = handler::forward(request).await;
-        return hand_on(request).unwrap_or(ContentResult::Response(result));
+        return follow_accel_redirect(request).unwrap_or(ContentResult::Response(result));
     }
     if request.settings().uses::<stub_status::Settings>() {
         return stub_status::serve(request);
@@ -264,9 +264,8 @@ async fn content(request: &mut Request) -> ContentResult {
     }
 }
 
-/// The upstream names another place (`X-Accel-Redirect`): its own answer is
-/// dropped, and that place goes on.
-fn hand_on(request: &mut Request) -> Option<ContentResult> {
+/// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
+fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
     let target = request.carried.redirect.take()?;
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
@@ -300,8 +299,7 @@ fn try_files(request: &mut Request) -> Option<ContentResult> {
         .run(request)
 }
 
-/// nginx's internal redirect: the request goes on with another path, from the
-/// server's own rewrite on.
+/// An internal redirect as in nginx: processing starts again with the server's rewrite.
 pub(crate) async fn redirect(
     request: &mut Request,
     path: Bytes,
@@ -314,7 +312,7 @@ pub(crate) async fn redirect(
     Box::pin(run(request, false)).await
 }
 
-/// Path changes and redirects are counted together.
+/// Path changes and redirects have a common limit.
 fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
     request.redirects += 1;
     if request.too_many_redirects() {
@@ -324,7 +322,7 @@ fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
     }
 }
 
-/// A named location goes on with the request.
+/// Continues in a named location.
 pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
     let config = request.config.clone();
     let Some(location) = config.server(request.server).tree.named(name) else {
@@ -353,7 +351,7 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     }
 }
 
-/// The log phase: a client's request has ended, in whatever way.
+/// The log phase, however the client's request has ended.
 pub(crate) fn log(request: &mut Request) {
     request.end();
     log::write(request);
@@ -371,7 +369,7 @@ pub(crate) fn log(request: &mut Request) {
     });
 }
 
-/// A request whose head was refused while it was read.
+/// The response to a head that was rejected while it was read.
 pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
     finish(request, Err(Refusal::closing(status))).await
 }

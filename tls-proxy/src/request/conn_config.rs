@@ -1,23 +1,23 @@
-//! Where a connection stands in a configuration.
+//! The configuration that a connection uses.
 
 use super::live_config::ConfigHandle;
 use crate::config::settings::Settings;
 use crate::config::{ListenAddress, ServerId};
 
-/// Where a connection stands in a configuration: what holds for its next
-/// request. A request keeps the one it began with.
+/// The configuration, address and server that apply to the next request of a connection. A
+/// request keeps those it began with.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnConfig {
     pub(crate) config: ConfigHandle,
-    /// Which of the configuration's addresses it came in by.
+    /// Index of the address that accepted it, in the configuration's addresses.
     pub(crate) address: usize,
-    /// The server for requests whose host names none: the address's default,
-    /// or the one the TLS handshake named.
+    /// The server for requests whose host matches none: the address's default, or the one
+    /// selected by SNI.
     pub(crate) server: ServerId,
 }
 
 impl ConnConfig {
-    /// A connection that has just come in by an address.
+    /// A connection that was just accepted on an address.
     pub(crate) fn new(config: ConfigHandle, address: usize) -> Self {
         let server = config.listens[address].default;
         Self {
@@ -27,19 +27,19 @@ impl ConnConfig {
         }
     }
 
-    /// The address it came in by.
+    /// The address that accepted it.
     pub(crate) fn listen(&self) -> &ListenAddress {
         &self.config.listens[self.address]
     }
 
-    /// Settings for what happens before a request has chosen its server.
+    /// Settings that apply before a request has selected its server.
     pub(crate) fn settings(&self) -> &Settings {
         let server = self.config.server(self.server);
         &self.config.location(server.root).settings
     }
 
-    /// The same place in another configuration, for a client that named a
-    /// server in its handshake or none; none where there is no such place.
+    /// The same address in another configuration, with the server that `named`, the SNI,
+    /// selects there. `None` if that configuration has no such address.
     pub(crate) fn in_config(&self, config: ConfigHandle, named: Option<&str>) -> Option<Self> {
         let own = &self.listen().listen;
         let address = config.listens.iter().position(|other| {

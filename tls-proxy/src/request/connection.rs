@@ -1,4 +1,4 @@
-//! A client's connection, as its requests see it.
+//! A client's connection, as its requests use it.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -16,19 +16,20 @@ use crate::time::cached_time;
 use crate::time::timer::Timer;
 use crate::tls::accept::TlsInfo;
 
-/// What is known of a connection while it serves.
+/// The state of an open connection.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    standing: RefCell<ConnConfig>,
+    conn_config: RefCell<ConnConfig>,
     /// `$connection`.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    /// Whether the client came by a UNIX socket, and has no address.
+    /// The client is connected through a UNIX socket and has no address.
     pub(crate) is_unix: bool,
     pub(crate) tls: Option<TlsInfo>,
     pub(crate) began: Instant,
-    /// `stub_status` counts it while it is open; none for one that stands in for another.
+    /// Counted by `stub_status` while it is open; `None` for a connection that only stands
+    /// in for one.
     pub(crate) open: Option<Open>,
     /// What a load balancer says of the client (`listen … proxy_protocol`).
     pub(crate) proxy_header: Option<Box<Header>>,
@@ -36,31 +37,32 @@ pub(crate) struct Connection {
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
     pub(crate) requests: Cell<u64>,
-    /// Requests being answered; several in HTTP/2.
+    /// Requests in progress; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
-    /// A request of it was rejected for want of memory, and the log says so.
+    /// One of its requests was rejected for lack of memory, and this has been logged.
     pub(crate) is_short_of_memory: Cell<bool>,
-    /// HTTP/1 waits for one thing at a time, so its time-outs share an alarm.
+    /// HTTP/1 has one time-out at a time, so they share a timer.
     pub(crate) timer: Cell<Timer>,
-    /// What it holds itself, and its place among those who may be asked to give up.
+    /// The memory it holds itself, and its entry among the clients that may be asked to
+    /// release memory.
     pub(crate) permit: Permit,
     pub(crate) account: Account,
 }
 
 impl Connection {
-    /// One of which nothing but its addresses is known, and that no client has yet.
+    /// A connection of which only the addresses are known and that is not counted yet.
     pub(crate) fn new(
         worker: &Rc<Worker>,
         number: u64,
-        standing: ConnConfig,
+        conn_config: ConnConfig,
         (peer, local): (SocketAddr, SocketAddr),
         Admitted { permit, account }: Admitted,
     ) -> Self {
         Self {
             number,
             worker: worker.clone(),
-            is_unix: standing.listen().listen.address.path().is_some(),
-            standing: RefCell::new(standing),
+            is_unix: conn_config.listen().listen.address.path().is_some(),
+            conn_config: RefCell::new(conn_config),
             peer,
             local,
             tls: None,
@@ -77,19 +79,19 @@ impl Connection {
         }
     }
 
-    /// Where it stands in the configuration of its next request.
-    pub(crate) fn standing(&self) -> ConnConfig {
-        self.standing.borrow().clone()
+    /// The configuration of its next request.
+    pub(crate) fn conn_config(&self) -> ConnConfig {
+        self.conn_config.borrow().clone()
     }
 
-    /// A handshake is over, which has named a server.
+    /// Records a finished handshake, and the server that its SNI selected.
     pub(crate) fn secured(&mut self, server: ServerId, tls: TlsInfo) {
-        self.standing.get_mut().server = server;
+        self.conn_config.get_mut().server = server;
         self.tls = Some(tls);
     }
 
-    /// The alarm of its time-outs, for a request of HTTP/1; streams of HTTP/2 have
-    /// their own.
+    /// Takes the connection's timer for a request of HTTP/1; a stream of HTTP/2 gets its
+    /// own.
     pub(crate) fn lend_timer(&self, version: Version) -> Timer {
         match version {
             Version::Http2 => Timer::default(),
@@ -97,20 +99,21 @@ impl Connection {
         }
     }
 
-    /// Goes over to the configuration in force. `false` where that has no place
-    /// for it: it ends after the request that it is about.
+    /// Switches to the configuration in force. `false` if that has no matching address: the
+    /// connection then closes after its current request.
     pub(crate) fn follow(&self) -> bool {
         let config = self.worker.config();
-        if config.is(&self.standing.borrow().config) {
+        if config.is(&self.conn_config.borrow().config) {
             return true;
         }
         let tls = self.tls.as_ref();
         if tls.is_some_and(|tls| tls.client.is_some()) {
-            // Whether its certificate is still good, a new handshake has to say.
+            // A client certificate is judged by the new configuration in a new handshake
+            // only.
             return false;
         }
         let named = tls.and_then(|tls| tls.server_name.as_deref());
-        let there = self.standing.borrow().in_config(config, named);
-        there.map(|there| self.standing.replace(there)).is_some()
+        let there = self.conn_config.borrow().in_config(config, named);
+        there.map(|there| self.conn_config.replace(there)).is_some()
     }
 }

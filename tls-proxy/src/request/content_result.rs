@@ -1,4 +1,4 @@
-//! What the content phase comes to.
+//! The result of the content phase.
 
 use bytes::Bytes;
 
@@ -6,11 +6,11 @@ use super::response::{Refusal, Response};
 
 /// What a content handler did with the request.
 pub(crate) enum ContentResult {
-    /// The response is known.
+    /// A response, or an error.
     Response(Result<Response, Refusal>),
-    /// The path was changed: the location is chosen anew.
+    /// The path was changed: find the location again.
     Relocate,
-    /// The named location is next.
+    /// Continue in a named location.
     Named(Bytes),
 }
 

@@ -15,18 +15,18 @@ pub(crate) fn connection(connection: &Connection, level: Level, what: impl Displ
 }
 
 fn tell_of_connection(connection: &Connection, level: Level, what: &dyn Display) {
-    let standing = connection.standing();
-    let logs = &standing.settings().core.error_log;
+    let conn_config = connection.conn_config();
+    let logs = &conn_config.settings().core.error_log;
     if !logs.want(level) {
         return;
     }
-    let place = standing.listen();
+    let place = conn_config.listen();
     let facts = [
         ("client", connection.peer.ip().to_string()),
         ("server", place.listen.address.to_string()),
     ];
     let what = what.to_string();
-    line(connection, &standing.config, logs, level, &what, &facts);
+    line(connection, &conn_config.config, logs, level, &what, &facts);
 }
 
 /// Writes a line about a request.
@@ -34,7 +34,7 @@ pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
     tell_of_request(request, level, &what);
 }
 
-// One copy, whatever there is to say.
+// Not generic, so that it is compiled once.
 fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
     let log = &request.settings().core.error_log;
     if !log.want(level) {

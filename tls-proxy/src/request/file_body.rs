@@ -1,4 +1,4 @@
-//! A file on its way to the client.
+//! A file as the body of a response.
 //!
 //! Reads block the worker, as nginx's do without `aio`: a piece is small, and
 //! what a pod serves is in the page cache.
@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::source::{self, Frame, Next, Source};
 
-/// Bytes that are read at once.
+/// Bytes read at a time.
 const PIECE: u64 = 32 << 10;
 
 /// A part of an open file.

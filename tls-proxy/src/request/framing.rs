@@ -7,7 +7,7 @@ use crate::request::response::{Content, Response};
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is none, whatever `Content-Length` says.
+    /// No body, whatever `Content-Length` says.
     None,
     /// By its length, bytes.
     Length(u64),
@@ -16,8 +16,8 @@ pub(crate) enum Framing {
 }
 
 impl Response {
-    /// How the end of the body is known. That depends on the status that is sent,
-    /// so it is asked for when nothing changes that any more.
+    /// How the end of the body is known. It depends on the final status, so it is asked for
+    /// after the last change of that.
     pub(crate) fn framing(&self, request: &Request) -> Framing {
         match self.length {
             _ if request.is_head() || self.is_bodiless() => Framing::None,
@@ -31,15 +31,15 @@ impl Response {
         matches!(self.status, 100..=199 | 204 | 304)
     }
 
-    /// Makes the length what the status that is sent wants it to be: whoever made
-    /// the response may have had another one in mind (`error_page`).
-    pub(crate) fn settle_length(&mut self, request: &Request) {
+    /// Sets the length to what the final status requires: the response may have been made
+    /// with another status (`error_page`).
+    pub(crate) fn fix_length(&mut self, request: &Request) {
         if self.is_bodiless() || request.is_head() && self.length.is_some() {
             return;
         }
         match &self.content {
             Content::Empty => self.length = Some(0),
-            // What is announced there is the length of a body that is left out.
+            // This `Content-Length` is that of the body which a HEAD or 304 leaves out.
             Content::Upstream(answer) if answer.is_bodiless() => self.length = None,
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! What of a body goes out together: pieces that are there at the same time
-//! are one, and an end that is there goes with the last of them.
+//! Gathers a body's pieces for sending: pieces that are ready together are sent as one,
+//! with the end if that is ready too.
 
 use std::task::{Context, Poll};
 
@@ -7,24 +7,24 @@ use bytes::{Bytes, BytesMut};
 
 use super::source::{self, Frame, Source};
 
-/// Bytes that are not held for what may come with them.
+/// From this size on nothing is held back, bytes.
 pub(crate) const ENOUGH: usize = 16 * 1024;
 
-/// Small pieces of a body that wait for the next one.
+/// Pieces of a body to be sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
-    /// The only one, or none.
+    /// The first piece, as long as it is the only one.
     one: Bytes,
-    /// Several, one behind the other.
+    /// Several pieces, copied together.
     several: BytesMut,
-    /// Came when there was enough without it.
+    /// A large piece that arrived while others were held.
     next: Bytes,
 }
 
-/// What goes out next.
+/// The next part to send.
 #[derive(Debug)]
 pub(crate) struct OutgoingPart {
-    /// Empty only in front of an end.
+    /// Empty only before an end.
     pub(crate) data: Bytes,
     pub(crate) then: Then,
 }
@@ -32,18 +32,18 @@ pub(crate) struct OutgoingPart {
 /// What follows a [`OutgoingPart`].
 #[derive(Debug)]
 pub(crate) enum Then {
-    /// Perhaps more at once.
+    /// More may be ready.
     More,
-    /// Nothing at present.
+    /// Nothing is ready.
     Wait,
-    /// The end, with trailer field lines or without.
+    /// The end, with trailer field lines if there are any.
     End(Bytes),
     /// The body stops before its end.
     Cut(source::Error),
 }
 
 impl Gather {
-    /// The next part. While there is nothing new, there is none.
+    /// The next part. Pending while nothing is ready.
     pub(crate) fn poll(
         &mut self,
         source: &mut dyn Source,

@@ -1,29 +1,29 @@
-//! `proxy_ignore_client_abort`: an upstream is heard out though the client may
-//! have left.
+//! `proxy_ignore_client_abort`: the upstream's response is read to its end although the
+//! client may have left.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Whether a request's upstream is heard out: known once the request has found
-/// its location. Whoever watches the client asks while the phases hold the
-/// request. Where no location wants it there is nothing to share.
+/// Whether the client's leaving is ignored, which is known once the request has found its
+/// location. It is shared with what watches the client while the phases hold the request.
+/// `None` if no location sets it.
 #[derive(Clone, Debug)]
 pub(crate) struct IgnoreClientAbort(Option<Rc<Cell<bool>>>);
 
 impl IgnoreClientAbort {
-    /// Nobody is, until a location says so; `ever` is whether one may.
+    /// `false` until a location sets it; `ever` is whether any location does.
     pub(crate) fn new(ever: bool) -> Self {
         Self(ever.then(Rc::default))
     }
 
-    /// What the location says.
+    /// Sets the location's value.
     pub(crate) fn set(&self, ignored: bool) {
         if let Some(shared) = &self.0 {
             shared.set(ignored);
         }
     }
 
-    /// Whether the upstream is heard out.
+    /// Whether the upstream's response is read to its end.
     pub(crate) fn get(&self) -> bool {
         self.0.as_ref().is_some_and(|shared| shared.get())
     }

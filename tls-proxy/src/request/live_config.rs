@@ -1,4 +1,4 @@
-//! The configuration in force, as one worker holds it: with its log files open.
+//! The configuration in force, as one worker holds it, with its log files open.
 
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
@@ -9,9 +9,9 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 use crate::log::sinks::Logs;
 
-/// A worker's own handle on a configuration: cloned for each request without
-/// touching a counter that workers share. The last one to go, when the last
-/// request has ended that began with it, closes its log files.
+/// A worker's own reference to a configuration, cloned for each request without touching a
+/// counter that workers share. When the last clone is dropped, after the last request that
+/// began with it, its log files are closed.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigHandle(Rc<Shared>);
 
@@ -22,8 +22,7 @@ struct Shared {
 }
 
 impl ConfigHandle {
-    /// With `logs`, which are those of `config`; a task of the worker writes
-    /// their lines.
+    /// `logs` are those of `config`; a task of the worker writes their lines.
     pub(crate) fn new(config: Arc<Config>, logs: Logs) -> Self {
         let shared = Rc::new(Shared { config, logs });
         tokio::task::spawn_local(write_logs(Rc::downgrade(&shared)));
@@ -34,7 +33,7 @@ impl ConfigHandle {
         &self.0.logs
     }
 
-    /// Whether both are the same configuration, of the same time.
+    /// Whether both are the same load of the configuration.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -48,8 +47,8 @@ impl Deref for ConfigHandle {
     }
 }
 
-/// Writes lines whenever there are some; as a task of its own it comes after
-/// the requests that are ready now.
+/// Writes log lines whenever some are due. It is a task of its own, so it runs after the
+/// requests that are ready now.
 async fn write_logs(of: Weak<Shared>) {
     let Some(waiting) = of.upgrade().map(|shared| shared.logs.waiting()) else {
         return;

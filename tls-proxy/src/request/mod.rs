@@ -1,4 +1,4 @@
-//! One request, and what belongs to it.
+//! A request and its state.
 
 pub(crate) mod conn_config;
 pub(crate) mod connection;
@@ -45,119 +45,115 @@ use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
 use crate::upstream::target::ProxyTo;
 
-/// A request and everything that becomes known of it.
+/// A request and everything known of it.
 pub(crate) struct Request {
     pub(crate) connection: Rc<Connection>,
     pub(crate) config: ConfigHandle,
-    /// Which of the configuration's addresses it came in by.
+    /// Index of the address that accepted it.
     address: usize,
-    /// The server that the handshake named, or the address's default.
+    /// The server selected by SNI, or the address's default.
     pub(crate) named: ServerId,
-    /// The client: the connection's peer, or whom a trusted proxy names.
+    /// The client: the connection's peer, or the address given by a trusted proxy.
     pub(crate) peer: SocketAddr,
-    /// A trusted proxy named the client.
+    /// `peer` was given by a trusted proxy.
     pub(crate) behind_proxy: bool,
-    /// `limit_req` and `limit_conn` have looked at it, and said so.
+    /// Results of `limit_req` and `limit_conn`, once they have run.
     pub(crate) limit_req_status: Option<&'static str>,
     pub(crate) limit_conn_status: Option<&'static str>,
-    /// What `limit_conn` drops when it ends: it is counted until then.
+    /// `limit_conn`'s count of the request, dropped with it.
     pub(crate) counted: Option<Box<dyn Any>>,
     /// `set $limit_rate`.
     pub(crate) limit_rate: Option<Bytes>,
-    /// `$request_body`, where there is one, be it empty, that was read whole
-    /// before it went on.
+    /// `$request_body`, possibly empty, if the body was read before the content phase.
     pub(crate) whole_body: Option<Bytes>,
-    /// The body, where it has been written to a file.
+    /// The body, if it was written to a file.
     pub(crate) spooled: Option<Rc<Spooled>>,
-    /// `$gzip_ratio`: bytes before and after, as they become known.
+    /// `$gzip_ratio`: bytes before and after compression so far.
     pub(crate) gzipped: OnceCell<Rc<Cell<(u64, u64)>>>,
-    /// Another client gets the packed one of two files (`gzip_static`).
+    /// Other clients get the other of two files (`gzip_static`).
     pub(crate) varies: bool,
-    /// Its response has trailers of this server's own; whether those without
-    /// `always` are among them.
+    /// `Some` if the response has trailers of this server; whether those without `always`
+    /// are among them.
     pub(crate) own_trailers: Option<bool>,
     pub(crate) ignore_client_abort: IgnoreClientAbort,
     /// `$request_id`.
     pub(crate) id: OnceCell<u128>,
     /// `WWW-Authenticate` of a 401.
     pub(crate) challenge: Option<Bytes>,
-    /// The status of the error that an answer explains; 0 where there was
-    /// none, or where `error_page … =` leaves it to the page.
+    /// The status of the error that the response is for; 0 if there is none, or if
+    /// `error_page … =` leaves the status to the page.
     pub(crate) error_status: u16,
-    /// An error page has been looked for, and no other may follow.
+    /// An error page has been looked for; no second one is.
     pub(crate) in_error_page: bool,
-    /// What led here ends the connection, whatever the answer.
+    /// An error closes the connection, whatever the response.
     pub(crate) closing: bool,
-    /// How many of the answer's first fields are this server's own (`Server`,
-    /// `Date`, `Vary`): `$sent_http_…` does not tell them.
+    /// How many of the response's first fields are this server's own (`Server`, `Date`,
+    /// `Vary`): `$sent_http_…` does not show them.
     pub(crate) own_fields: Cell<usize>,
-    /// `$sent_http_connection`, once it is known: it stays what it was first.
+    /// `$sent_http_connection`, fixed when it is first evaluated.
     said_keep_alive: Cell<Option<bool>>,
-    /// Fields that the answer gets though an error page has replaced the one
-    /// they were made for.
+    /// Fields of a response that an error page has replaced, to be sent with the page.
     pub(crate) kept_fields: Vec<(Bytes, Bytes)>,
-    /// Where a redirect of this server led to that an error page explains.
+    /// `Location` of a redirect whose page `error_page` replaced.
     pub(crate) kept_location: Option<Bytes>,
-    /// It is on behalf of another one, whose method this is (nginx: a
-    /// subrequest).
+    /// Set on a subrequest: the method of the request it belongs to.
     pub(crate) outer_method: Option<Bytes>,
     pub(crate) head: RequestHead,
-    /// What the head says of its body, until the phases have looked at it.
+    /// The body's framing as the head announces it, until the phases have checked it.
     pub(crate) announced: Result<Framing, Box<rules::Error>>,
     pub(crate) framing: Framing,
     pub(crate) body: RequestBody,
-    /// What an upstream has been sent of the body already: another one gets
-    /// it, too.
+    /// The part of the body already sent to an upstream, to be repeated to the next one.
     pub(crate) begun: Bytes,
-    /// `$host`, as far as the client named one.
+    /// `$host`, if the client sent one.
     pub(crate) host: Bytes,
     /// `$uri`.
     pub(crate) path: Bytes,
-    /// The target has a path, and it is none that may be asked for.
+    /// The target has a path that is not permitted.
     pub(crate) path_refused: bool,
     /// `$args`.
     pub(crate) args: Bytes,
-    /// There have been arguments, though there may be none now.
+    /// There have been arguments, though they may be empty now.
     pub(crate) args_known: bool,
-    /// `try_files` has found the path behind an `alias` that names a whole file.
+    /// `try_files` found the path below an `alias` that names a file.
     pub(crate) behind_alias: bool,
     /// The target had percent-encoded bytes.
     pub(crate) quoted: bool,
-    /// A location has been chosen: its limits on connections hold.
+    /// A location has been found: its limits on keep-alive apply.
     pub(crate) located: bool,
-    /// Path or arguments are no longer the client's.
+    /// Path or arguments were changed by rewriting.
     pub(crate) rewritten: bool,
     pub(crate) server: ServerId,
     pub(crate) location: LocationId,
-    /// Values given to the configuration's own variables.
+    /// Values of the configuration's own variables.
     pub(crate) slots: Slots,
-    /// Times its path was changed, or it was sent to a named location.
+    /// Number of internal redirects.
     pub(crate) redirects: u32,
-    /// Groups of the last regular expression that matched.
+    /// Captures of the last regular expression that matched.
     pub(crate) captured: Captured,
     pub(crate) started: Instant,
-    /// How long it took, once it has ended.
+    /// Its duration, once it has ended.
     pub(crate) took: Option<Duration>,
     /// Its number on its connection, from 1.
     pub(crate) number: u64,
-    /// `$pipe`: more had been read behind its head.
+    /// `$pipe`: more data had been read after its head.
     pub(crate) pipelined: bool,
     /// `$request_length`, bytes; over HTTP/2 without the body.
     pub(crate) received: u64,
-    /// Bytes of its body so far, over HTTP/2.
+    /// Bytes of its body so far, for HTTP/2.
     pub(crate) body_received: Option<Rc<Cell<u64>>>,
-    /// The upstreams that were tried.
+    /// The upstreams tried so far.
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) proxy: Option<Arc<ProxyTo>>,
     pub(crate) upstream_fields: Option<Fields>,
-    /// Trailer fields of the upstream's answer.
+    /// Trailer fields of the upstream's response.
     pub(crate) upstream_trailers: Option<Fields>,
-    /// What an upstream's answer leaves to whatever is served instead.
+    /// What `X-Accel-Redirect` keeps of the upstream's response.
     pub(crate) carried: Carried,
     pub(crate) outcome: Outcome,
-    /// What it may hold; none where it is on behalf of another one.
+    /// The memory it may hold; `None` for a subrequest.
     pub(crate) permit: Option<Permit>,
-    /// Of that, its response's body has a part.
+    /// The permit includes the memory of the response's body.
     pub(crate) has_transfer: Cell<bool>,
 }
 
@@ -166,25 +162,25 @@ pub(crate) struct Request {
 pub(crate) struct Attempt {
     pub(crate) peer: Tried,
     pub(crate) began: Instant,
-    /// `$upstream_status`; 0 where there was no answer.
+    /// `$upstream_status`; 0 if there was no response.
     pub(crate) status: u16,
-    /// Until the connection stood, the head was there, and the end.
+    /// Time until the connection was established, the head received, and the end.
     pub(crate) connected: Option<Duration>,
     pub(crate) head: Option<Duration>,
     pub(crate) ended: Option<Duration>,
-    /// Bytes of the request, of the answer, and of the answer's body.
+    /// Bytes of the request, of the response, and of the response's body.
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) body: u64,
 }
 
-/// What was tried.
+/// What an attempt was made on.
 #[derive(Clone, Debug)]
 pub(crate) enum Tried {
     Peer(PeerAddress),
-    /// The group has no peer that could be asked.
+    /// A group without an available peer.
     Group(String),
-    /// No upstream, but the mark between those of two locations.
+    /// Not an upstream: separates the attempts of two locations.
     AnotherRound,
 }
 
@@ -218,30 +214,30 @@ impl Attempt {
     }
 }
 
-/// What an upstream that names another place (`X-Accel-Redirect`) gives along.
+/// What an upstream's response with `X-Accel-Redirect` passes to the one served instead.
 #[derive(Debug, Default)]
 pub(crate) struct Carried {
-    /// The path or the named location.
+    /// The path or the name of the location.
     pub(crate) redirect: Option<Bytes>,
     pub(crate) content_type: Option<Bytes>,
     pub(crate) fields: Vec<(Bytes, Bytes)>,
 }
 
-/// What the client got.
+/// The response as it was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// `$status`; 0 until something is known.
+    /// `$status`; 0 until it is known.
     pub(crate) status: u16,
     pub(crate) head_bytes: u64,
-    /// `$body_bytes_sent`: everything behind the head.
+    /// `$body_bytes_sent`: everything after the head.
     pub(crate) body_bytes: u64,
-    /// The answer's fields, as sent.
+    /// The response's fields, as sent.
     pub(crate) fields: Vec<(Bytes, Bytes)>,
-    /// The lines behind its body, each with its end.
+    /// Trailer lines, each with its line end.
     pub(crate) trailers: Vec<u8>,
     /// `$request_completion`.
     pub(crate) complete: bool,
-    /// The connection was ended for it: nginx logs status 000.
+    /// The connection was closed instead: nginx logs status 000.
     pub(crate) dropped: bool,
 }
 
@@ -253,19 +249,19 @@ impl Outcome {
 }
 
 impl Request {
-    /// Whether the client is known by a UNIX socket alone.
+    /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
         self.connection.is_unix && self.peer == self.connection.peer
     }
 
-    /// A request whose head has been read. Its server is the connection's own
-    /// until the host has been looked at.
+    /// A request whose head has been read. Its server is the connection's until its host
+    /// has been checked.
     pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
         let ConnConfig {
             config,
             address,
             server,
-        } = connection.standing();
+        } = connection.conn_config();
         let location = config.server(server).root;
         let slots = Slots::new(config.variables.len());
         Self {
@@ -331,7 +327,8 @@ impl Request {
         }
     }
 
-    /// A request for `path` on behalf of `outer`, without a body. The configuration's own variables are theirs together.
+    /// A subrequest of `outer` for `path`, without a body. They share the configuration's
+    /// own variables.
     pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
         let head = RequestHead {
             method: Bytes::from_static(b"GET"),
@@ -357,8 +354,7 @@ impl Request {
         own
     }
 
-    /// A request that stands in for those to come, while a handshake asks for the
-    /// values of variables.
+    /// A substitute request, for variables that are evaluated during a handshake.
     pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
         let mut own = Self::broken(connection, Bytes::new(), Version::Http11);
         own.number = 1;
@@ -366,8 +362,7 @@ impl Request {
         own
     }
 
-    /// Waits for the memory that a response's body takes, of `length` bytes if that
-    /// is known, while it is sent.
+    /// Waits for the memory for a response's body, of `length` bytes if that is known.
     pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {
         if self.needs_transfer(length)
             && let Some(permit) = &self.permit
@@ -377,7 +372,7 @@ impl Request {
         }
     }
 
-    /// The same, where nobody waits for it; `false` where it is not there.
+    /// The same without waiting; `false` if there is no memory.
     pub(crate) fn try_reserve_transfer(&self, length: Option<u64>) -> bool {
         if !self.needs_transfer(length) {
             return true;
@@ -388,7 +383,7 @@ impl Request {
         there
     }
 
-    /// Takes so many bytes for it, where they are there and nobody waits.
+    /// Reserves `memory` bytes if they are available and nobody waits for memory.
     pub(crate) fn try_reserve(&self, memory: u64) -> bool {
         let permit = self.permit.as_ref();
         permit.is_none_or(|permit| permit.try_grow(memory))
@@ -398,7 +393,7 @@ impl Request {
         !self.has_transfer.get() && length.is_none_or(|length| length > SMALL_BODY)
     }
 
-    /// Waits for the memory that its own body takes on its way to an upstream.
+    /// Waits for the memory to send its own body to an upstream.
     pub(crate) async fn reserve_upload(&self) {
         let small = match self.framing {
             Framing::None => true,
@@ -410,7 +405,7 @@ impl Request {
         }
     }
 
-    /// Whether it is on behalf of another one.
+    /// Whether it is a subrequest.
     pub(crate) fn is_inner(&self) -> bool {
         self.outer_method.is_some()
     }
@@ -420,9 +415,9 @@ impl Request {
         self.outer_method.as_ref().unwrap_or(&self.head.method)
     }
 
-    /// A request that never became one: all there is is (part of) its line.
+    /// A request whose head could not be parsed: only its line, or a part of it, is known.
     pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
-        // What a HEAD gets has no body, be the rest of its head broken.
+        // The response to a HEAD has no body, even if the rest of the head is invalid.
         let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
         let head = RequestHead {
             method: line.slice(..if is_head { 4 } else { 0 }),
@@ -436,11 +431,11 @@ impl Request {
         Self::new(connection, head, RequestBody::None)
     }
 
-    /// Whether its connection may serve another request, as far as it goes by
-    /// the request.
+    /// Whether the connection may be kept after this request.
     pub(crate) fn keeps_alive(&self) -> bool {
         let core = &self.settings().core;
-        // What answers before a location is chosen knows nothing of its limits.
+        // A response made before a location is found is not subject to the location's
+        // limits.
         let limits = !self.located
             || (!core.keepalive_timeout.is_zero()
                 && self.number < core.keepalive_requests
@@ -450,8 +445,8 @@ impl Request {
         http1 && self.head.wants_keep_alive() && !self.closing && limits
     }
 
-    /// What `Connection` says, for variables. In the log nginx's connections
-    /// are closed, unless it was asked for before.
+    /// Whether `Connection` says `keep-alive`, for variables. nginx shows `close` in the
+    /// log phase unless the variable was evaluated before.
     pub(crate) fn says_keep_alive(&self) -> bool {
         let said = self.said_keep_alive.get();
         let said = said.unwrap_or_else(|| self.keeps_alive());
@@ -459,18 +454,18 @@ impl Request {
         said
     }
 
-    /// Whether it goes round in a circle: nginx allows ten redirects
+    /// Whether it exceeds nginx's limit of ten internal redirects
     /// (`NGX_HTTP_MAX_URI_CHANGES`).
     pub(crate) fn too_many_redirects(&self) -> bool {
         self.redirects > 10
     }
 
-    /// The address it came in by.
+    /// The address that accepted it.
     pub(crate) fn listen(&self) -> &config::ListenAddress {
         &self.config.listens[self.address]
     }
 
-    /// The settings that hold for it now.
+    /// The settings of its current location.
     pub(crate) fn settings(&self) -> &Settings {
         &self.config.location(self.location).settings
     }
@@ -507,15 +502,15 @@ impl Request {
         }
     }
 
-    /// Whether its answer has no body (RFC 9110, section 9.3.2).
+    /// Whether it is a HEAD, whose response has no body (RFC 9110, section 9.3.2).
     pub(crate) fn is_head(&self) -> bool {
         &self.head.method[..] == b"HEAD"
     }
 
-    /// It has ended: what the log says of it is known from here on.
+    /// Ends the request: what is logged is final from here on.
     pub(crate) fn end(&mut self) {
         if self.outcome.status == 0 && !self.outcome.dropped {
-            // The client has gone, nginx's own status for it; or had to.
+            // The client left (499, nginx's own status), or was evicted to free memory.
             let permit = self.permit.as_ref();
             let evicted = permit.is_some_and(Permit::is_evicted);
             self.outcome.status = if evicted { 503 } else { 499 };
@@ -526,12 +521,12 @@ impl Request {
         // Read once, for the log and for the histogram.
         self.took = Some(cached_time::since(self.started));
         if let (true, Some(permit)) = (self.outcome.complete, &self.permit) {
-            permit.answered();
+            permit.completed();
         }
         if let Some(last) = self.attempts.last_mut()
             && last.ended.is_none()
         {
-            // It was given up, or ends with its connection.
+            // It was given up, or ended with its connection.
             last.ended = Some(cached_time::since(last.began));
         }
     }

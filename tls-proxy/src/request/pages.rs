@@ -1,11 +1,11 @@
-//! Error pages, as nginx's clients know them.
+//! nginx's error pages.
 
 use bytes::Bytes;
 
 use super::response::product;
 use crate::message::status::reason;
 
-/// The page for a status; empty where there is none.
+/// The page of a status; empty if it has none.
 pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
     let words = match status {
         401 => "Authorization Required",
@@ -36,14 +36,14 @@ pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
     .into()
 }
 
-/// A page with nginx's padding: browsers show their own page instead of a
-/// short one (`msie_padding`).
+/// A page with nginx's padding: browsers replace a short page by one of their own
+/// (`msie_padding`).
 pub(crate) fn pad(page: &[u8]) -> Bytes {
     const LINE: &[u8] = b"<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n";
     [page, &LINE.repeat(6)].concat().into()
 }
 
-/// What a page of nginx's own statuses says besides `400 Bad Request`.
+/// The extra line of nginx's own statuses, which are sent as `400 Bad Request`.
 fn page_detail(status: u16) -> Option<&'static str> {
     match status {
         494 => Some("Request Header Or Cookie Too Large"),

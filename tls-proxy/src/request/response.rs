@@ -1,5 +1,5 @@
-//! An answer before it is written: what the content phase decided, and the
-//! fields that come of it, in nginx's order.
+//! A response before it is written: the result of the content phase, and the fields made
+//! from it, in nginx's order.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use crate::decimal;
 use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
 
-/// An answer.
+/// A response.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The upstream's reason phrase; otherwise nginx's own words.
+    /// The upstream's reason phrase; otherwise nginx's.
     pub(crate) reason: Option<Bytes>,
     pub(crate) content_type: Option<Bytes>,
     /// The body's length, bytes, where it is known.
@@ -25,22 +25,21 @@ pub(crate) struct Response {
     /// Everything else, in order.
     pub(crate) fields: Vec<(Bytes, Bytes)>,
     pub(crate) content: Content,
-    /// What a file's time and content are known by; only answers with it obey
-    /// conditions and ranges.
+    /// A file's time and entity tag; only responses with them are subject to conditions and
+    /// ranges.
     pub(crate) validators: Option<Box<Validators>>,
-    /// An upstream says who it is (`proxy_pass_header Server`).
+    /// The upstream's `Server` is passed on (`proxy_pass_header Server`).
     pub(crate) names_server: bool,
-    /// An upstream says when it was (`proxy_pass_header Date`).
+    /// The upstream's `Date` is passed on (`proxy_pass_header Date`).
     pub(crate) names_date: bool,
-    /// `gzip_vary` names `Accept-Encoding` in `Vary`.
+    /// `gzip_vary` adds `Vary: Accept-Encoding`.
     pub(crate) vary: bool,
-    /// An upstream has encoded it.
+    /// The upstream has set `Content-Encoding`.
     pub(crate) names_encoding: bool,
-    /// What has come of the body is not held back while more is waited for
-    /// (`proxy_buffering off`).
+    /// Body data is sent as it arrives, not gathered (`proxy_buffering off`).
     pub(crate) unbuffered: bool,
-    /// A client that waits for `100 Continue` is told to send its body, which
-    /// nobody reads: nginx does so for all answers but error pages.
+    /// A client that waits for `100 Continue` gets it, although the body is discarded:
+    /// nginx does so for all responses but error pages.
     pub(crate) reads_body: bool,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
@@ -49,41 +48,40 @@ pub(crate) struct Response {
 /// What conditional requests (RFC 9110, section 13) compare.
 #[derive(Clone, Debug)]
 pub(crate) struct Validators {
-    /// `Last-Modified`, seconds since 1970; none where it is no time.
+    /// `Last-Modified`, seconds since 1970; `None` if it is not a valid date.
     pub(crate) modified: Option<u64>,
     pub(crate) etag: Option<Bytes>,
 }
 
 /// Where the body comes from.
 pub(crate) enum Content {
-    /// Not even a head: the connection just closes (`return 444`).
+    /// No response, not even a head: the connection is closed (`return 444`).
     Nothing,
     Empty,
     Memory(Bytes),
     Upstream(Box<dyn UpstreamBody>),
     /// A file, before the filters.
     File(FileBody),
-    /// What filters made of any other.
+    /// The output of filters.
     Stream(Box<dyn Source>),
-    /// After `101 Switching Protocols`: what follows is no HTTP.
+    /// After `101 Switching Protocols`: bytes are copied in both directions.
     Tunnel(Box<UpstreamConnection>),
 }
 
 impl Content {
-    /// Whether there is anything to send behind the head.
+    /// Whether a body follows the head.
     pub(crate) fn has_body(&self) -> bool {
         !matches!(self, Self::Nothing | Self::Empty | Self::Tunnel(_))
     }
 }
 
-/// A request that gets an error page.
+/// An error, which gets an error page.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    /// The connection is closed, because what follows on it is not to be
-    /// trusted.
+    /// The connection is closed, because what follows on it cannot be trusted.
     pub(crate) close: bool,
-    /// Nobody is there to read a page, or none is to be sent.
+    /// No page is sent.
     pub(crate) silent: bool,
 }
 
@@ -96,7 +94,7 @@ impl Refusal {
         }
     }
 
-    /// A refusal behind which the connection closes.
+    /// An error after which the connection is closed.
     pub(crate) fn closing(status: u16) -> Self {
         Self {
             close: true,
@@ -104,7 +102,7 @@ impl Refusal {
         }
     }
 
-    /// The connection closes without an answer; the status is for the log.
+    /// The connection is closed without a response; the status is for the log.
     pub(crate) fn silent(status: u16) -> Self {
         Self {
             silent: true,
@@ -135,13 +133,13 @@ impl Response {
         }
     }
 
-    /// No answer.
+    /// No response.
     pub(crate) fn nothing(status: u16) -> Self {
         Self::new(status, Content::Nothing)
     }
 
-    /// An answer without a body. Its type and its length show where it is sent with
-    /// a status that has one (`error_page`).
+    /// A response without a body. Its type and length are sent with a status that has a
+    /// body (`error_page`).
     pub(crate) fn empty(status: u16, content_type: Option<Bytes>) -> Self {
         Self {
             content_type,
@@ -149,7 +147,7 @@ impl Response {
         }
     }
 
-    /// An answer from memory.
+    /// A response from memory.
     pub(crate) fn text(status: u16, content_type: Option<Bytes>, text: Bytes) -> Self {
         let length = Some(text.len() as u64);
         Self {
@@ -159,7 +157,7 @@ impl Response {
         }
     }
 
-    /// An answer from a file.
+    /// A response from a file.
     pub(crate) fn file(content_type: Option<Bytes>, length: u64, content: Content) -> Self {
         Self {
             content_type,
@@ -188,7 +186,7 @@ impl Response {
         Self::text(sent, kind, text)
     }
 
-    /// An answer that an upstream gives.
+    /// An upstream's response.
     pub(crate) fn upstream(status: u16, answer: Box<dyn UpstreamBody>) -> Self {
         Self::new(status, Content::Upstream(answer))
     }
@@ -198,7 +196,7 @@ impl Response {
         Self::new(101, Content::Tunnel(link))
     }
 
-    /// The answer that takes notice of the request's body.
+    /// The same response, for a request whose body is read and discarded.
     pub(crate) fn reading_body(self) -> Self {
         Self {
             reads_body: true,
@@ -206,8 +204,8 @@ impl Response {
         }
     }
 
-    /// Looks for what stands in for this server's own fields. `add_header`
-    /// comes later: it adds to them.
+    /// Notes which of this server's own fields the upstream's replace. Called before
+    /// `add_header`, whose fields come in addition.
     pub(crate) fn note_own_fields(&mut self) {
         if !matches!(self.content, Content::Upstream(_) | Content::Tunnel(_)) {
             return;
@@ -220,8 +218,8 @@ impl Response {
         self.names_encoding = self.fields.iter().any(encoded);
     }
 
-    /// Content type, length, address and all other fields, before those about
-    /// the connection are known.
+    /// Content type, length, location and all other fields, before those about the
+    /// connection are known.
     fn fields_so_far(&self) -> Vec<(Bytes, Bytes)> {
         let mut fields = self.fields.clone();
         let mut push = |name: &'static str, value: Option<Bytes>| {
@@ -234,25 +232,25 @@ impl Response {
         fields
     }
 
-    /// Makes its `ETag` a weak one: what is sent is no longer what it was made of, byte for byte.
+    /// Makes the `ETag` weak: the body is no longer byte for byte the original.
     pub(crate) fn weaken_etag(&mut self) {
         self.fields.retain_mut(|(name, value)| {
             if !name.eq_ignore_ascii_case(b"etag") || value.starts_with(b"W/") {
                 return true;
             }
-            // What stands in no quotes is no tag and cannot be made a weak one.
+            // A value without quotes is not an entity tag and is removed.
             *value = [b"W/", &value[..]].concat().into();
             value.starts_with(b"W/\"")
         });
     }
 
-    /// Lets variables tell of the response as it is so far (`$status`, `$sent_http_…`).
+    /// Makes the response so far visible to variables (`$status`, `$sent_http_…`).
     pub(crate) fn show(&self, request: &mut Request) {
         request.outcome.status = self.status;
         request.outcome.fields = self.fields_so_far();
     }
 
-    /// An error page with what some browsers want of it (`msie_padding`).
+    /// An error page with padding if `wanted` (`msie_padding`).
     pub(crate) fn padded(mut self, wanted: bool) -> Self {
         if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {
             let padded = pages::pad(text);
@@ -262,8 +260,7 @@ impl Response {
         self
     }
 
-    /// When what it shows was changed last, seconds since 1970, as far as this server or
-    /// the upstream says it.
+    /// `Last-Modified`, seconds since 1970, from the file or the upstream.
     pub(crate) fn last_modified(&self) -> Option<u64> {
         if let Some(known) = &self.validators {
             return known.modified;
@@ -275,20 +272,19 @@ impl Response {
             .and_then(|(_, value)| http_date::parse(value))
     }
 
-    /// Whether it is an upstream's.
+    /// Whether it is an upstream's response.
     pub(crate) fn is_of_upstream(&self) -> bool {
         matches!(self.content, Content::Upstream(_) | Content::Tunnel(_))
     }
 
-    /// Whether fields without `always` are added to it (`add_header`,
+    /// Whether its status is one to which fields without `always` are added (`add_header`,
     /// `add_trailer`).
     pub(crate) fn is_regular(&self) -> bool {
         matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
     }
 }
 
-/// The address a relative redirect of this server becomes
-/// (`absolute_redirect`).
+/// The absolute form of a relative redirect of this server (`absolute_redirect`).
 fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
     let core = &request.settings().core;
     if !address.starts_with(b"/") || !core.absolute_redirect {
@@ -329,7 +325,7 @@ pub(crate) fn product(tokens: bool) -> &'static str {
     }
 }
 
-/// Which fields about the connection an answer carries.
+/// Which fields about the connection a response has.
 pub(crate) enum Carriage {
     /// HTTP/1: `Connection`, and chunks or not.
     Http1 {
@@ -341,7 +337,7 @@ pub(crate) enum Carriage {
     Http2,
 }
 
-/// All fields of the answer, in nginx's order.
+/// All fields of the response, in nginx's order.
 pub(crate) fn assemble(
     request: &Request,
     response: &mut Response,
@@ -365,7 +361,7 @@ pub(crate) fn assemble(
     if response.vary {
         push("Vary", Bytes::from_static(b"Accept-Encoding"));
     }
-    // nginx's variables know nothing of what it says for itself.
+    // nginx's variables do not show these fields.
     request.own_fields.set(fields.len());
     let mut push = |name: &'static str, value: Bytes| {
         fields.push((Bytes::from_static(name.as_bytes()), value));
@@ -373,7 +369,7 @@ pub(crate) fn assemble(
     if let Some(kind) = response.content_type.take() {
         push("Content-Type", kind);
     }
-    // HTTP/2 delimits a 204 itself, and clients check what else a length says.
+    // A 204 has no length in HTTP/2, and clients check it.
     let has_length = match carriage {
         Carriage::Http2 => response.status >= 200 && response.status != 204,
         Carriage::Http1 { .. } => response.status >= 200,

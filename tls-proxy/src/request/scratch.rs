@@ -1,21 +1,21 @@
-//! Memory that a worker's tasks use between two waits, one after the other.
+//! Memory that the tasks of a worker use in turn, never across an await.
 
 use std::cell::Cell;
 
-/// More than this is not kept, bytes.
+/// Larger buffers are freed, bytes.
 const MOST: usize = 16 * 1024;
 
-/// An empty piece of memory, where nobody has it just now.
+/// An empty buffer, unless a task has it.
 #[derive(Default)]
 pub(crate) struct Scratch(Cell<Vec<u8>>);
 
 impl Scratch {
-    /// Takes it; nobody else has it until it is given back.
+    /// Takes the buffer; others get a new one until it is given back.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.take()
     }
 
-    /// Gives it back, with whatever is in it.
+    /// Gives the buffer back; its content is discarded.
     pub(crate) fn give(&self, mut memory: Vec<u8>) {
         memory.clear();
         if memory.capacity() <= MOST {

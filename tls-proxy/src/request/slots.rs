@@ -1,23 +1,22 @@
-//! The values that one request has given to the configuration's own
-//! variables.
+//! The values of the configuration's own variables in one request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
 
-/// Variables that lead to each other, at most (nginx has the same bound).
+/// Depth of variables that refer to each other, at most (nginx has the same limit).
 const DEEPEST: u32 = 100;
 
-/// One place for each variable; requests on behalf of another one share its.
-/// Most configurations have no variables of their own, and need no memory here.
+/// One slot for each variable; a subrequest shares those of its request. A configuration
+/// without variables of its own needs no memory here.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots(Option<Rc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    /// None has not been asked for yet; then it may still be none. Empty until
-    /// the first value: most requests ask for none.
+    /// The outer `None` is not evaluated yet, the inner one is a variable without a value.
+    /// Empty until the first value is kept: most requests use none.
     values: RefCell<Box<[Option<Option<Bytes>>]>>,
     count: usize,
     depth: Cell<u32>,
@@ -44,7 +43,7 @@ impl Slots {
         self.settle(slot, Some(value));
     }
 
-    /// Keeps a value, or that there is none, for the rest of the request.
+    /// Keeps a value, or its absence, for the rest of the request.
     pub(crate) fn settle(&self, slot: usize, value: Option<Bytes>) {
         let Some(shared) = &self.0 else {
             return;
@@ -58,10 +57,10 @@ impl Slots {
         }
     }
 
-    /// Computes a value that may ask for others; none where they go round in
-    /// a circle.
+    /// Evaluates a variable that may refer to others; `None` if they refer to each other in
+    /// a cycle.
     pub(crate) fn deeper<T>(&self, compute: impl FnOnce() -> T) -> Option<T> {
-        // Without variables there is nothing to ask for.
+        // Without slots there are no variables to evaluate.
         let depth = self.0.as_ref().map(|shared| &shared.depth)?;
         if depth.get() >= DEEPEST {
             return None;

@@ -1,5 +1,5 @@
-//! Bodies that come in pieces: an upstream's answer, a file, and what is made
-//! of either on its way to the client.
+//! Bodies of responses that come in pieces: an upstream's body, a file, and what filters
+//! make of either.
 
 use std::task::{Context, Poll};
 
@@ -18,8 +18,8 @@ pub(crate) enum Frame {
     Trailers(Bytes),
 }
 
-/// Why an answer stops in the middle; the client's connection is closed, since
-/// nothing else tells it that this is not the end.
+/// Why a body stops before its end. The client's connection is closed then: nothing else
+/// tells the client that the body is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("upstream prematurely closed connection while reading upstream")]
@@ -36,7 +36,7 @@ pub(crate) enum Error {
     File,
 }
 
-/// A piece of a body; `None` is its end.
+/// The next piece of a body; `None` is its end.
 pub(crate) type Next = Option<Result<Frame, Error>>;
 
 /// A body that comes in pieces.
@@ -44,29 +44,28 @@ pub(crate) trait Source {
     /// The next piece.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
 
-    /// The body of an upstream's response that it is made of.
+    /// The upstream's body that this one is made from, if any.
     fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
         None
     }
 }
 
-/// The body of an upstream's response: while it comes, the request's own body may still
-/// be on its way to the upstream.
+/// The body of an upstream's response. While it arrives, the request's body may still be on
+/// its way to the upstream.
 pub(crate) trait UpstreamBody: Source {
-    /// Whether there is no body, whatever its head says of a length.
+    /// Whether there is no body, whatever the head says of its length.
     fn is_bodiless(&self) -> bool;
 
-    /// What the client has still to send of its body, once the response has
-    /// ended.
+    /// The part of the request's body that was not read when the response ended.
     fn take_unread(&mut self) -> RequestBody;
 
-    /// A timer that is at hand, for whoever sends the response.
+    /// An unused timer, for the sender of the response.
     fn take_timer(&mut self) -> Timer;
 
-    /// Whether nothing of the client's body is on its way any more.
+    /// Whether the request's body has been sent completely.
     fn has_whole_request(&self) -> bool;
 
-    /// Writes what became of it into the account of the request.
+    /// Records in the request how the body ended.
     fn note_end(&mut self, request: &mut Request);
 }
 
@@ -95,7 +94,7 @@ impl Source for Content {
     }
 }
 
-/// Bodies for the tests of what is made of them.
+/// Bodies for unit tests of filters.
 #[cfg(test)]
 pub(crate) mod testing {
     use std::collections::VecDeque;
@@ -105,7 +104,7 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// Gives what is in it, a pause for `None`, and then the end.
+    /// Gives its items in turn; `None` is a pause.
     pub(crate) struct Script(VecDeque<Option<Next>>);
 
     impl Script {
@@ -138,8 +137,8 @@ pub(crate) mod testing {
         }
     }
 
-    /// How many bytes each poll gives, up to the end; `None` where it gives
-    /// nothing. Nobody is woken.
+    /// The number of bytes of each poll up to the end; `None` for a pause. Checks that
+    /// nothing wakes its own task.
     pub(crate) fn polls(source: &mut dyn Source) -> Vec<Option<usize>> {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(wakes.clone());

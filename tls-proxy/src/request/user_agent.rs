@@ -1,5 +1,4 @@
-//! Browsers, as nginx's core module tells them apart
-//! (`ngx_http_process_user_agent`).
+//! Browser detection of nginx's core module (`ngx_http_process_user_agent`).
 
 use memchr::memmem::find;
 
@@ -7,11 +6,11 @@ use super::Request;
 use crate::config::core::NoKeepalive;
 use crate::message::head::Version;
 
-/// What a `User-Agent` tells.
+/// What a `User-Agent` says of the browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Browser {
     msie: bool,
-    /// MSIE 4 to 6, but for the 6 of Windows XP's second service pack.
+    /// MSIE 4 to 6, except for MSIE 6 of Windows XP SP2.
     msie6: bool,
     chrome: bool,
     safari: bool,
@@ -42,7 +41,7 @@ impl Browser {
     }
 }
 
-/// Whether it is MSIE, and an old one.
+/// Whether it is MSIE (`Some`), and whether it is an old one.
 fn msie(text: &[u8]) -> Option<bool> {
     let at = find(text, b"MSIE ")?;
     let [major, dot, rest @ ..] = &text[at + 5..] else {
@@ -68,12 +67,12 @@ pub(crate) fn is_msie(request: &Request) -> bool {
     Browser::of(request).msie
 }
 
-/// Whether the client is an MSIE that gzip is not for (`gzip_disable msie6`).
+/// Whether it is an MSIE that does not get gzip (`gzip_disable msie6`).
 pub(crate) fn is_msie6(request: &Request) -> bool {
     Browser::of(request).msie6
 }
 
-/// Whether `keepalive_disable` says that the request's connection is not to be kept.
+/// Whether `keepalive_disable` forbids keeping the connection of this request.
 pub(super) fn forbids_keepalive(set: NoKeepalive, request: &Request) -> bool {
     let msie6 = set.msie6 && &request.head.method[..] == b"POST";
     if !msie6 && !set.safari {

@@ -1,4 +1,4 @@
-//! What a worker has, as its connections and requests use it.
+//! A worker's state, as its connections and requests use it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::upstream::balance::Balance;
 use crate::upstream::dns;
 use crate::upstream::pool::Pool;
 
-/// A worker's state; all of it belongs to its thread.
+/// A worker's state; it belongs to one thread.
 pub(crate) struct Worker {
     /// From 0.
     pub(crate) number: usize,
@@ -22,22 +22,22 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) balance: Balance,
     pub(crate) names: dns::ResolverCache,
-    /// Groups of upstreams whose servers are found while it runs.
+    /// Upstream groups whose servers are resolved at run time.
     pub(crate) groups: dns::ResolvedGroups,
     pub(crate) drain: Drain,
     pub(crate) clock: Clock,
     connections: Cell<u64>,
-    /// Of how many workers this is one: connection numbers do not repeat.
+    /// The number of workers: connection numbers do not repeat among them.
     workers: usize,
     pub(crate) admission: Rc<Admission>,
-    /// For heads of messages, while they are written.
+    /// For writing the heads of messages.
     pub(crate) scratch: Scratch,
-    /// Idle connections hear of a new configuration.
+    /// Wakes idle connections when the configuration changes.
     pub(crate) reloaded: Notify,
 }
 
 impl Worker {
-    /// One of `workers`, which has no connection yet; `number` is from 0.
+    /// Worker `number`, from 0, of `workers`, without connections.
     pub(crate) fn new(
         number: usize,
         workers: usize,
@@ -61,24 +61,24 @@ impl Worker {
         }
     }
 
-    /// The present configuration.
+    /// The configuration in force.
     pub(crate) fn config(&self) -> ConfigHandle {
         self.config.borrow().clone()
     }
 
-    /// Has another configuration hold for the requests to come.
+    /// Sets the configuration for the requests to come.
     pub(crate) fn set_config(&self, config: ConfigHandle) {
         self.config.replace(config);
     }
 
-    /// The number of a new connection, unlike that of any other worker.
+    /// The number of a new connection, unique among all workers.
     pub(crate) fn next_connection(&self) -> u64 {
         let own = self.connections.get();
         self.connections.set(own + 1);
         own * self.workers as u64 + self.number as u64 + 1
     }
 
-    /// Whether answers tell the client to come back on another connection.
+    /// Whether responses should close their connection.
     pub(crate) fn should_close(&self) -> bool {
         self.admission.is_crowded() || self.drain.phase().is_ending()
     }

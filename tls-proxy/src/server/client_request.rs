@@ -7,50 +7,50 @@ use bytes::Bytes;
 
 use crate::message::head::{RequestHead, Version};
 use crate::metrics;
-use crate::metrics::UnderWay;
+use crate::metrics::InProgress;
 use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::upstream::body::RequestBody;
 
-/// A request that a client has sent. Dropping it runs the log phase: however it ends,
-/// it ends with one line.
+/// A request from a client. Dropping it runs the log phase, so that it is logged exactly
+/// once however it ends.
 pub(super) struct ClientRequest {
     request: Request,
-    /// `stub_status` counts it until it ends.
+    /// Counted by `stub_status` until it ends.
     #[expect(dead_code, reason = "held for its drop")]
-    under_way: UnderWay,
+    in_progress: InProgress,
 }
 
 impl ClientRequest {
     /// A request whose head has been read.
     pub(super) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
-        // Counted first: behind that the request would be copied once more.
-        let under_way = count(connection);
+        // Counted first: afterwards the request would be copied once more.
+        let in_progress = count(connection);
         Self {
             request: Request::new(connection, head, body),
-            under_way,
+            in_progress,
         }
     }
 
-    /// A request that never became one: all there is is (part of) its line.
+    /// A request whose head could not be parsed: only its line, or a part of it, is known.
     pub(super) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
-        let under_way = count(connection);
+        let in_progress = count(connection);
         Self {
             request: Request::broken(connection, line, version),
-            under_way,
+            in_progress,
         }
     }
 }
 
 /// Counts one more request of a connection.
-fn count(connection: &Connection) -> UnderWay {
+fn count(connection: &Connection) -> InProgress {
     connection.requests.set(connection.requests.get() + 1);
     let in_flight = &connection.in_flight;
     if in_flight.replace(in_flight.get() + 1) == 0 {
         metrics::becomes_busy();
     }
-    UnderWay::new()
+    InProgress::new()
 }
 
 impl Deref for ClientRequest {
@@ -77,7 +77,7 @@ impl Drop for ClientRequest {
     }
 }
 
-/// A connection that ended inside a request's head: one line for the logs.
+/// Logs a connection that ended within a request's head.
 pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
     let mut request = ClientRequest::broken(connection, line, Version::Http11);
     request.outcome.status = status;

@@ -1,4 +1,4 @@
-//! When a connection that waits for a request has to close.
+//! When an idle connection has to close.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::metrics;
 use crate::request::connection::Connection;
 use crate::request::worker::Worker;
 
-/// How long a connection that was opened just before the end may take to ask.
+/// After the drain has begun, the time a new connection has for its first request.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Resolves when a connection is to close though it is idle: for the drain, to make
-/// room for another one, or because a new configuration has no place for it.
+/// Resolves when an idle connection has to close: for the drain, to free memory, or because
+/// the new configuration has no matching address.
 pub(super) async fn closes_idle(connection: &Connection) {
     let worker = &connection.worker;
     loop {
@@ -29,8 +29,8 @@ pub(super) async fn closes_idle(connection: &Connection) {
     }
 }
 
-/// Resolves when a connection on which nothing has come yet is to close for the drain:
-/// it is given a moment, since its first request may be on its way.
+/// Resolves when a connection without a request has to close for the drain. It gets some
+/// time, since its first request may be on its way.
 pub(super) async fn closes_silent(worker: &Worker) {
     worker.drain.closes_idle().await;
     tokio::time::sleep(FIRST_REQUEST).await;

@@ -1,4 +1,4 @@
-//! Serving one client connection: which protocol it speaks, and its end.
+//! Serves one client connection: detects its protocol, and ends it.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -38,15 +38,15 @@ use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
 use crate::tls::settings::File;
 
-/// How an HTTP/2 client begins (RFC 9113, section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that holds a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
 
-/// A worker, and what those who serve its connections have besides.
+/// A worker, and the state that only its connections' tasks use.
 pub(crate) struct WorkerContext {
     pub(crate) worker: Rc<Worker>,
-    /// Tasks for streams of HTTP/2.
+    /// The tasks that serve streams of HTTP/2.
     pub(crate) stream_tasks: Rc<StreamTasks>,
 }
 
@@ -88,8 +88,8 @@ async fn serve_begun(
     }
 }
 
-/// Runs what serves a connection until it ends or the connection has to give up;
-/// none in that case. An idle one ends by itself, politely.
+/// Runs `serving` until it ends or the connection is evicted (`None`). An idle connection
+/// is not cut here: it closes itself.
 async fn unless_evicted<T>(
     holder: &Holder,
     mut serving: Pin<Box<impl Future<Output = T>>>,
@@ -120,7 +120,7 @@ async fn begin(
     let standing = ConnConfig::new(worker.config(), address);
     let settings = standing.settings();
     let patience = settings.core.client_header_timeout;
-    // Without it small answers would wait for the client's acknowledgement.
+    // With Nagle's algorithm small responses would wait for the client's acknowledgement.
     if settings.core.tcp_nodelay {
         let _ = socket.set_nodelay(true);
     }
@@ -129,21 +129,21 @@ async fn begin(
     let mut connection = Connection::new(&worker, number, standing, addresses, admitted);
     connection.open = Some(Open::new());
     let holder = connection.account.holder().clone();
-    holder.wait(Waits::FirstWords, 0);
+    holder.wait(Waits::FirstBytes, 0);
     let stream = Prefixed {
         seen: BytesMut::new(),
         socket,
     };
     let opening = Box::pin(async {
         let opened = open(&mut connection, stream).await?;
-        begins_http(&connection, opened.1).await;
+        start_http(&connection, opened.1).await;
         Ok(opened)
     });
     let opening = unless_evicted(&holder, opening);
     let opened = tokio::time::timeout(patience, opening).await;
     let (level, what) = match opened {
         Ok(Some(Ok((stream, http2)))) => {
-            holder.begins();
+            holder.start_stage();
             return Some((Rc::new(connection), stream, http2));
         }
         Ok(Some(Err(Closed::Quiet))) => return None,
@@ -160,7 +160,7 @@ async fn begin(
             (Level::Info, format!("{error} while SSL handshaking"))
         }
         Err(_) => {
-            let ssl = connection.standing().listen().listen.ssl;
+            let ssl = connection.conn_config().listen().listen.ssl;
             if ssl && connection.tls.is_none() {
                 metrics::handshake_failed(Handshake::Timeout);
             }
@@ -179,14 +179,14 @@ enum Closed {
     Because(accept::Error),
 }
 
-/// Looks at the first bytes and opens what they ask for. Says whether HTTP/2
-/// follows.
+/// Detects the protocol by the first bytes, and runs the TLS handshake if there is one. The
+/// flag is set for HTTP/2.
 async fn open(
     connection: &mut Connection,
     mut stream: Prefixed,
 ) -> Result<(ClientStream, bool), Closed> {
-    let standing = connection.standing();
-    let (config, listen) = (&standing.config, standing.listen());
+    let conn_config = connection.conn_config();
+    let (config, listen) = (&conn_config.config, conn_config.listen());
     let http2_on = |server: ServerId| {
         let root = config.server(server).root;
         listen.listen.http2
@@ -202,8 +202,8 @@ async fn open(
         let header = tokio::select! {
             biased;
             header = read_proxy_header(&mut stream) => header.inspect_err(|_| {
-                // nginx has only looked at the header of a TLS connection: to
-                // close it with bytes unread resets it.
+                // nginx only peeks at the header before TLS: closing with unread bytes
+                // sends a reset.
                 if listen.listen.ssl {
                     let _ = SockRef::from(&stream.socket).set_linger(Some(Duration::ZERO));
                 }
@@ -213,17 +213,17 @@ async fn open(
         connection.proxy_header = Some(Box::new(header));
     }
     if stream.seen.is_empty() {
-        let looked = tokio::select! {
+        let peeked = tokio::select! {
             biased;
-            looked = stream.look() => looked,
+            peeked = stream.peek() => peeked,
             () = end.as_mut() => Ok(0),
         };
-        if looked.map_err(|_| Closed::Quiet)? == 0 {
+        if peeked.map_err(|_| Closed::Quiet)? == 0 {
             return Err(Closed::Quiet);
         }
     }
     if !listen.listen.ssl {
-        let http2 = http2_on(listen.default) && begins_http2(&mut stream).await;
+        let http2 = http2_on(listen.default) && is_http2(&mut stream).await;
         return Ok((ClientStream::Plain(stream), http2));
     }
     if stream.seen[0] != HANDSHAKE && stream.seen[0] & 0x80 == 0 {
@@ -243,11 +243,11 @@ async fn open(
         let tls = own.or(config.server(listen.default).tls.as_ref())?;
         let certificates = match tls.named.as_ref().filter(|_| !tls.rejects) {
             Some(named) => {
-                let standing = ConnConfig {
+                let conn_config = ConnConfig {
                     server,
-                    ..standing.clone()
+                    ..conn_config.clone()
                 };
-                let found = named_certificates(asking, standing, named, name);
+                let found = named_certificates(asking, conn_config, named, name);
                 let found = found.inspect_err(|problem| {
                     error_log::connection(asking, Level::Error, &problem.message);
                 });
@@ -262,8 +262,8 @@ async fn open(
         })
     };
     let reserve = async |memory| {
-        // It is not the client that is waited for.
-        holder.goes_on();
+        // It waits for memory, not for the client.
+        holder.stop_waiting();
         permit.grow(memory).await;
         holder.wait(Waits::Handshake, 0);
     };
@@ -276,23 +276,25 @@ async fn open(
     Ok((ClientStream::Tls(Box::new(tls)), http2))
 }
 
-/// The certificates of a server that only this connection names: what their names'
-/// variables say, asked of a request that stands in for those to come.
+/// Loads certificates whose names contain variables, for the server that this connection
+/// selected. The variables are evaluated for a substitute request.
 fn named_certificates(
     connection: &Connection,
-    standing: ConnConfig,
+    conn_config: ConnConfig,
     named: &NamedCertificates,
     server_name: Option<&str>,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
     let worker = &connection.worker;
     let addresses = (connection.peer, connection.local);
     let admitted = worker.admission.uncounted().accepted();
-    let mut asked = Connection::new(worker, connection.number, standing, addresses, admitted);
-    asked.tls = Some(TlsInfo::in_handshake(server_name));
-    asked.began = connection.began;
-    asked.proxy_header.clone_from(&connection.proxy_header);
-    let request = Request::of_handshake(&Rc::new(asked));
-    // An empty name is that of the folder, as in nginx, and not a file.
+    let mut substitute =
+        Connection::new(worker, connection.number, conn_config, addresses, admitted);
+    substitute.tls = Some(TlsInfo::in_handshake(server_name));
+    substitute.began = connection.began;
+    substitute.proxy_header.clone_from(&connection.proxy_header);
+    let request = Request::of_handshake(&Rc::new(substitute));
+    // An empty name becomes that of the configuration's folder, as in nginx, and does not
+    // load.
     let folder = || request.config.conf.clone();
     let path = |file: &File| ssl::path_of(file, &request).unwrap_or_else(folder);
     let pairs = named.pairs.iter();
@@ -301,10 +303,10 @@ fn named_certificates(
         .collect()
 }
 
-/// Reads until the PROXY protocol's header is whole; it is bounded.
+/// Reads until the PROXY protocol header, whose size is limited, is complete.
 async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     loop {
-        if stream.look().await.map_err(|_| Closed::Quiet)? == 0 {
+        if stream.peek().await.map_err(|_| Closed::Quiet)? == 0 {
             return Err(Closed::Quiet);
         }
         match proxy_protocol::parse(&mut stream.seen) {
@@ -315,10 +317,10 @@ async fn read_proxy_header(stream: &mut Prefixed) -> Result<Header, Closed> {
     }
 }
 
-/// Whether the bytes are HTTP/2's; reads on while they might be.
-async fn begins_http2(stream: &mut Prefixed) -> bool {
+/// Whether the client sends the HTTP/2 preface; reads on while it might.
+async fn is_http2(stream: &mut Prefixed) -> bool {
     while stream.seen.len() < PREFACE.len() && PREFACE.starts_with(&stream.seen) {
-        match stream.look().await {
+        match stream.peek().await {
             Ok(size) if size > 0 => {}
             _ => return false,
         }
@@ -326,24 +328,24 @@ async fn begins_http2(stream: &mut Prefixed) -> bool {
     stream.seen.starts_with(PREFACE)
 }
 
-/// What a handshake holds is free again, and HTTP/2 takes its own.
-async fn begins_http(connection: &Connection, http2: bool) {
+/// Releases the memory of the handshake and reserves that of HTTP/2.
+async fn start_http(connection: &Connection, http2: bool) {
     let permit = &connection.permit;
     if http2 {
-        connection.account.holder().goes_on();
-        // A handshake is counted among what ends soon, of which a part is kept, so
-        // that those who wait here cannot stand in each other's way.
+        connection.account.holder().stop_waiting();
+        // The handshake's memory counts as short-lived, part of which is kept for that use:
+        // so connections that wait here cannot block each other.
         let held = permit.memory(MemoryUse::Transfer);
         permit.grow(HTTP2.saturating_sub(held)).await;
-        permit.turn_into(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
+        permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
     }
     permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }
 
-/// Says that the connection was closed to make room.
+/// Logs that the connection was closed to free memory.
 fn log_eviction(connection: &Connection) {
     let holder = connection.account.holder();
-    let held = holder.evicted_at().unwrap_or_default() >> 10;
+    let held = holder.evicted_size().unwrap_or_default() >> 10;
     let what = format!(
         "connection closed to free memory: it held {held} KiB while waiting for {}",
         holder.waits().what()

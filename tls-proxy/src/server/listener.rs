@@ -1,5 +1,5 @@
-//! Listening sockets: one for each address and worker (`SO_REUSEPORT`), so
-//! that the kernel spreads connections and workers share nothing.
+//! Listening sockets: one for each address and worker (`SO_REUSEPORT`), so that the kernel
+//! distributes connections and workers share nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,17 +38,17 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
 /// The sockets of one address, one for each worker.
 #[derive(Debug)]
 pub struct Bound {
-    /// The address that was asked for; workers find its settings by it.
+    /// The configured address, by which workers find its settings.
     pub address: Endpoint,
     /// One socket for each worker.
     pub sockets: Vec<Socket>,
 }
 
-/// Binds every address for `workers` workers, or none: where one fails, no file
-/// of a UNIX socket is left behind.
+/// Binds every address for `workers` workers, or none: on an error, no file of a UNIX
+/// socket is left behind.
 ///
 /// # Errors
-/// The first address that is in use, not this host's, or not permitted.
+/// The first address that is in use, not local, or not permitted.
 pub(crate) fn bind_all<'a>(
     listens: impl Iterator<Item = &'a Listen>,
     workers: usize,
@@ -79,8 +79,8 @@ fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
             sockets: sockets.map_err(fail)?,
         });
     }
-    // Shared ports would also be shared with another process that shares them:
-    // a first socket that does not share shows whether there is one.
+    // With SO_REUSEPORT another process that sets it could share the port. A first socket
+    // without it shows whether there is one.
     let single = open(listen, false).map_err(fail)?;
     let sockets = if workers == 1 {
         vec![single]
@@ -97,7 +97,7 @@ fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
     })
 }
 
-/// A UNIX socket has one queue, which all workers take from.
+/// A UNIX socket has one queue, from which all workers accept.
 fn share(socket: Socket, workers: usize) -> io::Result<Vec<Socket>> {
     let others = (1..workers).map(|_| socket.try_clone());
     let mut sockets = others.collect::<Result<Vec<_>, _>>()?;
@@ -105,7 +105,7 @@ fn share(socket: Socket, workers: usize) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-/// Removes the file of a UNIX socket that is no longer listened on.
+/// Removes the file of a UNIX socket that is no longer used.
 pub(crate) fn unlink(place: &Endpoint) {
     if let Some(path) = place.path()
         && let Err(error) = std::fs::remove_file(path)
@@ -117,7 +117,7 @@ pub(crate) fn unlink(place: &Endpoint) {
     }
 }
 
-/// Whether an address could be bound; it may be in use.
+/// Checks that an address can be bound; one in use passes.
 pub(crate) fn try_bind(listen: &Listen) -> Result<(), BindError> {
     match bound(listen, false) {
         Err(source) if source.kind() != io::ErrorKind::AddrInUse => Err(BindError {
@@ -138,7 +138,7 @@ fn open(listen: &Listen, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket that does not listen yet.
+/// A bound socket that does not listen yet.
 fn bound(listen: &Listen, shared: bool) -> io::Result<Socket> {
     let address = match &listen.address {
         Endpoint::Tcp(address) => address,
@@ -162,12 +162,12 @@ fn bound_unix(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // As nginx: whoever reaches the folder may connect.
+    // As in nginx, everybody who can reach the directory may connect.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     Ok(socket)
 }
 
-/// A listening socket within a worker's runtime.
+/// A listening socket in a worker's runtime.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(tokio::net::TcpListener),
@@ -175,10 +175,10 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// For the runtime that the caller has entered.
+    /// Registers it with the runtime that the caller has entered.
     ///
     /// # Errors
-    /// When its event loop cannot watch one more socket, or has ended.
+    /// If the event loop cannot watch another socket, or has ended.
     pub(crate) fn new(socket: Socket, place: &Endpoint) -> io::Result<Self> {
         Ok(match place {
             Endpoint::Tcp(_) => Self::Tcp(tokio::net::TcpListener::from_std(socket.into())?),
@@ -186,8 +186,7 @@ impl Listener {
         })
     }
 
-    /// Bounds what the kernel holds for its connections, where memory is limited; says
-    /// whether it is.
+    /// Limits the kernel's socket buffers if memory is limited; returns whether it is.
     pub(crate) fn bounds_buffers(&self) -> bool {
         match self {
             Self::Tcp(listener) => socket_buffers::bounds_unsent(listener),
@@ -195,7 +194,7 @@ impl Listener {
         }
     }
 
-    /// The next client. One that came by a UNIX socket has no address.
+    /// Accepts the next client. A client of a UNIX socket has no address.
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
@@ -204,8 +203,8 @@ impl Listener {
             Self::Tcp(listener) => listener.poll_accept(cx),
             Self::Unix(listener) => {
                 let (socket, _) = std::task::ready!(listener.poll_accept(cx))?;
-                // From here on it is a stream like any other: only what is
-                // asked of its addresses and of TCP itself fails.
+                // Converted to a TCP stream: only calls about addresses and TCP options
+                // fail on it.
                 let socket = std::os::fd::OwnedFd::from(socket.into_std()?);
                 let socket = tokio::net::TcpStream::from_std(socket.into())?;
                 Poll::Ready(Ok((socket, UNSPECIFIED)))

@@ -1,7 +1,7 @@
-//! From a socket to an answer: worker, connection, request.
+//! From a socket to a response: worker, connection, request.
 //!
-//! A request walks one way: listen, TLS, HTTP, route, upstream, log. All of it
-//! happens on the worker's own thread, so nothing here is shared or locked.
+//! A request takes one path: listen, TLS, HTTP, route, upstream, log. All of it runs on the
+//! worker's own thread, so nothing here is shared or locked.
 
 mod client_request;
 mod closing;

@@ -1,6 +1,5 @@
-//! One worker: a thread with its own runtime, its own listening sockets, its
-//! own connections to upstreams. Workers share the configuration and nothing
-//! else.
+//! A worker: a thread with its own runtime, listening sockets and upstream connections.
+//! Workers share only the configuration.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -30,37 +29,35 @@ use crate::request::live_config::ConfigHandle;
 use crate::request::worker::Worker;
 use crate::upstream::dns;
 
-/// Threads that check passwords (`auth_basic`) for a worker; a flood of logins
-/// waits for them, each on its own connection, and starts no more.
+/// Threads of a worker that check passwords (`auth_basic`); more logins wait for them
+/// instead of starting threads.
 const HASHERS: usize = 2;
 
-/// What the main thread tells a worker.
+/// A message from the main thread.
 pub(crate) enum Order {
-    /// Serve a new configuration from now on, and say so.
+    /// Serve a new configuration from now on, then acknowledge.
     Reload(Prepared, oneshot::Sender<()>),
-    /// Write to log files that were opened again.
+    /// Write to reopened log files.
     Reopen(Reopened),
     /// The limits of the container have changed.
     Resize(Capacity),
-    /// Say that the event loop turns.
+    /// Acknowledge that the event loop is running.
     Ping(oneshot::Sender<()>),
 }
 
-/// A configuration with all that one worker needs to serve it: whoever is given
-/// this cannot fail any more.
+/// A configuration with everything a worker needs to serve it: applying it cannot fail.
 pub(crate) struct Prepared {
     config: Arc<Config>,
     logs: Logs,
-    /// Of the addresses that are new in it.
+    /// Listeners of the addresses that are new in it.
     listeners: Vec<(Endpoint, Listener)>,
 }
 
 impl Prepared {
-    /// Opens the log files, and has the event loop of the worker's `runtime`
-    /// watch the sockets.
+    /// Opens the log files, and registers the sockets with the worker's `runtime`.
     ///
     /// # Errors
-    /// What is missing.
+    /// Why the configuration cannot be applied.
     fn new(
         runtime: &Handle,
         config: Arc<Config>,
@@ -83,19 +80,19 @@ impl Prepared {
     }
 }
 
-/// What a worker is started with.
+/// Parameters of a new worker.
 pub(crate) struct Start {
     /// Its number, from 0.
     pub number: usize,
-    /// How many there are.
+    /// The number of workers.
     pub workers: usize,
-    /// What it may hold.
+    /// Its limits.
     pub capacity: Capacity,
     /// The phases of the drain.
     pub phases: watch::Receiver<Phase>,
 }
 
-/// A worker as the main thread holds it.
+/// The main thread's handle of a worker.
 #[derive(Debug)]
 pub(crate) struct WorkerHandle {
     pub(crate) orders: mpsc::UnboundedSender<Order>,
@@ -106,7 +103,7 @@ impl WorkerHandle {
     /// Prepares a configuration for this worker.
     ///
     /// # Errors
-    /// What is missing; the worker has not heard of it.
+    /// Why it cannot be applied; the worker has not been notified.
     pub(crate) fn prepare(
         &self,
         config: Arc<Config>,
@@ -121,25 +118,24 @@ impl WorkerHandle {
 pub(crate) struct End {
     /// Its number.
     pub number: usize,
-    /// Connections and tunnels that were cut; none where a defect ended it.
+    /// Connections and tunnels that were cut; `None` if it panicked.
     pub cut: Option<usize>,
 }
 
-/// Tells the main thread of the end, also of one by a panic.
+/// Reports the end to the main thread, also after a panic.
 struct ReportEnd(End, mpsc::UnboundedSender<End>);
 
 impl Drop for ReportEnd {
     fn drop(&mut self) {
-        // Nobody listens when main has ended already.
+        // The main thread may have ended already.
         let _ = self.1.send(self.0);
     }
 }
 
-/// Starts a worker that serves `config` on `sockets`; it ends when it is drained
-/// or cut.
+/// Starts a worker that serves `config` on `sockets` until it is drained or cut.
 ///
 /// # Errors
-/// When there is no thread, no runtime or a log file cannot be opened.
+/// If a thread or runtime cannot be created, or a log file cannot be opened.
 pub(crate) fn start(
     start: Start,
     config: Arc<Config>,
@@ -169,9 +165,9 @@ pub(crate) fn start(
     Ok(handle)
 }
 
-/// Serves to the end; how many connections and tunnels were cut.
+/// Runs the worker; returns how many connections and tunnels were cut.
 async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<Order>) -> usize {
-    net::fit_into(start.capacity.memory);
+    net::set_memory_limit(start.capacity.memory);
     let config = ConfigHandle::new(first.config, first.logs);
     let worker = Worker::new(start.number, start.workers, start.capacity, config);
     let server = Rc::new(WorkerContext {
@@ -192,9 +188,9 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     let mut closing = worker.drain.closes_idle();
     loop {
         tokio::select! {
-            // A reload that was sent before the end began is for every worker.
+            // A reload sent before the drain began is applied by every worker.
             biased;
-            Some(order) = orders.recv() => obey(&server, order, &mut listeners),
+            Some(order) = orders.recv() => apply(&server, order, &mut listeners),
             _ = &mut closing => break,
         }
     }
@@ -208,9 +204,9 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     loop {
         tokio::select! {
             () = &mut ending => break,
-            // Probes ask, and log files move, to the end.
+            // Probes are answered and log files reopened to the end.
             Some(order) = orders.recv() => match order {
-                Order::Ping(answer) => acknowledge(answer),
+                Order::Ping(sender) => acknowledge(sender),
                 Order::Resize(capacity) => resize(worker, capacity),
                 Order::Reopen(files) => worker.config().logs().replace(files),
                 Order::Reload(..) => {}
@@ -223,9 +219,9 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     cut.connections + cut.tunnels
 }
 
-/// Who asked may have gone.
-fn acknowledge(answer: oneshot::Sender<()>) {
-    let _ = answer.send(());
+/// The sender may have stopped waiting.
+fn acknowledge(sender: oneshot::Sender<()>) {
+    let _ = sender.send(());
 }
 
 fn spawn<F: Future<Output = ()> + 'static>(
@@ -236,38 +232,38 @@ fn spawn<F: Future<Output = ()> + 'static>(
 }
 
 fn resize(worker: &Worker, capacity: Capacity) {
-    net::fit_into(capacity.memory);
+    net::set_memory_limit(capacity.memory);
     worker.admission.resize(capacity);
 }
 
-/// Asks for names of upstreams again and again: one worker does it for all.
+/// Resolves upstream names periodically; the first worker does it for all.
 fn follow_names(worker: &Worker) {
     if worker.number == 0 {
         dns::follow(&worker.config().upstreams);
     }
 }
 
-fn obey(server: &Rc<WorkerContext>, order: Order, listeners: &mut Listeners) {
+fn apply(server: &Rc<WorkerContext>, order: Order, listeners: &mut Listeners) {
     let worker = &server.worker;
     match order {
-        Order::Ping(answer) => acknowledge(answer),
+        Order::Ping(sender) => acknowledge(sender),
         Order::Resize(capacity) => resize(worker, capacity),
         Order::Reopen(files) => worker.config().logs().replace(files),
-        Order::Reload(prepared, taken) => {
+        Order::Reload(prepared, applied) => {
             listeners.keep(&prepared.config);
             worker.set_config(ConfigHandle::new(prepared.config, prepared.logs));
-            // Kept for groups of upstreams that are no more.
+            // It holds connections of groups that no longer exist.
             worker.pool.clear();
             worker.groups.clear();
             follow_names(worker);
             listeners.open(server, prepared.listeners);
             worker.reloaded.notify_waiters();
-            acknowledge(taken);
+            acknowledge(applied);
         }
     }
 }
 
-/// The tasks that accept, one for each address.
+/// The accept tasks, one for each address.
 #[derive(Default)]
 struct Listeners(HashMap<Endpoint, Accepting>);
 
@@ -286,7 +282,7 @@ impl Listeners {
         }
     }
 
-    /// Closes what the configuration does not name any more.
+    /// Stops those whose address is not in the configuration.
     fn keep(&mut self, config: &Config) {
         self.0.retain(|address, accepting| {
             let kept = config.listens_on(address);
@@ -297,18 +293,18 @@ impl Listeners {
         });
     }
 
-    /// Closes all, each once its queue is empty.
+    /// Stops all, each after its queue is empty.
     async fn close_all(&mut self) {
         for (_, accepting) in self.0.drain() {
             accepting.stop.notify_one();
-            // A panic there has been reported already.
+            // A panic has been reported already.
             let _ = accepting.task.await;
         }
     }
 }
 
-/// Accepts connections on one address until told to stop; then takes what has
-/// already connected, so that nobody who got through is refused.
+/// Accepts connections on one address until it is stopped. Then accepts those already in
+/// the queue, so that none of them is refused.
 async fn accept(
     server: Rc<WorkerContext>,
     listener: Listener,
@@ -342,7 +338,7 @@ async fn accept(
             },
         };
         match accepted {
-            Ok((socket, peer)) => take(&server, socket, peer, &address, permit),
+            Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),
             Err(error) => accept_failed(&error).await,
         }
     }
@@ -353,7 +349,7 @@ async fn accept(
     }
     while let Some(next) = pending.next() {
         if let Some((socket, peer)) = served(next) {
-            take(&server, socket, peer, &address, admission.uncounted());
+            start_connection(&server, socket, peer, &address, admission.uncounted());
         }
     }
 }
@@ -384,7 +380,7 @@ async fn accept_failed(error: &io::Error) {
     }
 }
 
-/// The peer went away again before it was accepted.
+/// The client left before the connection was accepted.
 fn is_about_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -392,7 +388,7 @@ fn is_about_the_peer(error: &io::Error) -> bool {
     )
 }
 
-fn take(
+fn start_connection(
     server: &Rc<WorkerContext>,
     socket: tokio::net::TcpStream,
     peer: SocketAddr,

@@ -1,5 +1,5 @@
-//! What the log is told at the start and after a reload: one line that says
-//! what serves where and under which limits, and how long certificates hold.
+//! Log lines at the start and after a reload: what is served on which addresses within
+//! which limits, and when certificates expire.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::conf::Source;
 use crate::config::Config;
 use crate::tls::lifetime::{Lifetime, Urgency};
 
-/// The line of the start. `most` is the most connections of one worker.
+/// The line logged at the start. `most` is the connection limit of one worker.
 pub(crate) fn start(
     options: &Options,
     config: &Config,
@@ -17,11 +17,11 @@ pub(crate) fn start(
     workers: usize,
     most: usize,
 ) -> String {
-    let places = config.listens.iter().map(|own| {
+    let addresses = config.listens.iter().map(|own| {
         let tls = if own.listen.ssl { " (TLS)" } else { "" };
         format!("{}{tls}", own.listen.address)
     });
-    let places: Vec<_> = places.collect();
+    let addresses: Vec<_> = addresses.collect();
     let admin = options.admin.as_ref();
     let admin = admin.map_or_else(
         || "no admin port".to_owned(),
@@ -40,13 +40,13 @@ pub(crate) fn start(
         "{}/{}: listening on {}; {admin}; {}; {workers} {}, {most} connections each; {memory}; {budget}",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
-        places.join(", "),
+        addresses.join(", "),
         certificates(lifetimes),
         if workers == 1 { "worker" } else { "workers" },
     )
 }
 
-/// The certificates with their ends.
+/// The certificates and their expiry.
 pub(crate) fn certificates(all: &[Lifetime]) -> String {
     if all.is_empty() {
         return "no certificates".to_owned();
@@ -58,8 +58,8 @@ pub(crate) fn certificates(all: &[Lifetime]) -> String {
     format!("certificates: {}", shown.collect::<Vec<_>>().join(", "))
 }
 
-/// Warns of what has expired and of what is about to.
-pub(crate) fn warn_of_ends(all: &[Lifetime]) {
+/// Warns about certificates that have expired or expire soon.
+pub(crate) fn warn_of_expiry(all: &[Lifetime]) {
     for own in all {
         let what = match own.urgency() {
             Some(Urgency::Expired) => "has expired",
@@ -67,11 +67,11 @@ pub(crate) fn warn_of_ends(all: &[Lifetime]) {
             None => continue,
         };
         let (file, name, end) = (own.file.display(), shown(&own.name), own.end());
-        tracing::warn!("certificate \"{file}\" of {name} {what}: it holds until {end}; renew it");
+        tracing::warn!("certificate \"{file}\" of {name} {what}: valid until {end}; renew it");
     }
 }
 
-/// Which template stands for which file.
+/// Logs the templates and the files they are expanded as.
 pub(crate) fn templates(options: &Options, origin: &Origin) {
     if options.entry_point.as_ref().is_none_or(|it| it.quiet) {
         return;
@@ -79,7 +79,7 @@ pub(crate) fn templates(options: &Options, origin: &Origin) {
     for text in &origin.texts {
         if let Source::Template(file) = &text.source {
             let (template, file) = (text.path.display(), file.display());
-            tracing::info!("{template} stands for {file}");
+            tracing::info!("{template} is expanded as {file}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A reload on its way: the workers have been sent a configuration, and not all
-//! of them have said yet that they serve it.
+//! A reload in progress: a configuration was sent to the workers, and some have not
+//! acknowledged it.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::tls::lifetime::Lifetime;
 
-/// How long a worker may take before the log names it. It is busy for so long
-/// only where something has gone wrong, such as a log nobody reads.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time after which the log names the workers that have not acknowledged. They are busy for
+/// so long only if something is wrong, such as a log pipe that nobody reads.
+const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A configuration that was sent to the workers.
+/// A configuration sent to the workers.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// How long the certificates of the one before hold.
+    /// The certificates of the previous configuration.
     pub(crate) lifetimes_before: Vec<Lifetime>,
     /// Each worker's number and its acknowledgement.
     waiting: Vec<(usize, oneshot::Receiver<()>)>,
     workers: usize,
-    /// When to name who is missing; none once that is done.
-    named_at: Option<Instant>,
+    /// When to log the missing workers; `None` afterwards.
+    log_at: Option<Instant>,
 }
 
 impl Handover {
@@ -30,48 +30,48 @@ impl Handover {
             lifetimes_before,
             waiting: Vec::new(),
             workers: 0,
-            named_at: Some(Instant::now() + PATIENCE),
+            log_at: Some(Instant::now() + ACK_TIMEOUT),
         }
     }
 
-    /// What the next worker answers with.
+    /// The acknowledgement for the next worker.
     pub(crate) fn acknowledgement(&mut self) -> oneshot::Sender<()> {
-        let (answer, waiting) = oneshot::channel();
+        let (sender, waiting) = oneshot::channel();
         self.waiting.push((self.workers, waiting));
         self.workers += 1;
-        answer
+        sender
     }
 
-    /// Waits until every worker has taken it or has ended. Can be cancelled.
+    /// Waits until every worker has acknowledged or ended. Cancel safe.
     async fn done(&mut self) {
         while let Some((_, next)) = self.waiting.last_mut() {
-            let named_at = self.named_at;
+            let log_at = self.log_at;
             tokio::select! {
                 _ = next => {
-                    // A worker that has ended serves no other configuration.
+                    // A worker that has ended serves no configuration.
                     self.waiting.pop();
                 }
-                () = sleep_until(named_at.unwrap_or_else(Instant::now)), if named_at.is_some() => {
-                    self.named_at = None;
-                    self.name_silent();
+                () = sleep_until(log_at.unwrap_or_else(Instant::now)), if log_at.is_some() => {
+                    self.log_at = None;
+                    self.log_missing();
                 }
             }
         }
     }
 
-    fn name_silent(&mut self) {
+    fn log_missing(&mut self) {
         use oneshot::error::TryRecvError::Empty;
         self.waiting
-            .retain_mut(|(_, answer)| answer.try_recv() == Err(Empty));
+            .retain_mut(|(_, receiver)| receiver.try_recv() == Err(Empty));
         for (number, _) in &self.waiting {
             tracing::warn!(
-                "worker {number} has not taken the new configuration yet; the next reload waits for it"
+                "worker {number} has not applied the new configuration yet; the next reload waits for it"
             );
         }
     }
 }
 
-/// Waits until every worker has what was sent; for ever where nothing was.
+/// Waits until every worker has acknowledged; never ready without a reload.
 pub(crate) async fn done(handover: &mut Option<Handover>) {
     match handover {
         Some(handover) => handover.done().await,
@@ -86,14 +86,14 @@ mod tests {
     #[tokio::test]
     async fn it_is_done_with_the_last_acknowledgement_and_not_before() {
         let mut handover = Some(Handover::new(Vec::new()));
-        let mut answers: Vec<_> = (0..3)
+        let mut senders: Vec<_> = (0..3)
             .filter_map(|_| handover.as_mut().map(Handover::acknowledgement))
             .collect();
-        let last = answers.remove(1);
-        for answer in answers {
-            answer.send(()).unwrap();
+        let last = senders.remove(1);
+        for sender in senders {
+            sender.send(()).unwrap();
         }
-        handover.as_mut().unwrap().named_at = Some(Instant::now());
+        handover.as_mut().unwrap().log_at = Some(Instant::now());
         let early = tokio::time::timeout(Duration::from_millis(50), done(&mut handover)).await;
         assert!(early.is_err());
         let silent = handover.as_ref().unwrap().waiting.iter();

@@ -14,21 +14,21 @@ use crate::log::files::OpenError;
 
 /// The result of [`load`].
 pub struct Configuration {
-    /// The configuration; none where it is refused.
+    /// The configuration; `None` if it was rejected.
     pub config: Option<Config>,
-    /// Everything that is wrong, warnings too.
+    /// All errors and warnings.
     pub problems: Vec<Problem>,
-    /// What has another effect than in nginx, for who asks with `-t`.
+    /// What has another effect than in nginx, for `-t`.
     pub notices: Vec<Problem>,
-    /// What it was read from, for `-T`, for showing lines, and to be watched.
+    /// What it was read from, for `-T`, for messages, and to be watched.
     pub origin: Origin,
-    /// `pid`, as far as it could be read.
+    /// `pid`, if it could be read.
     pub pid: PathBuf,
-    /// What messages call the main configuration.
+    /// The main configuration's name in messages.
     pub name: String,
 }
 
-/// Reads the configuration that `options` ask for.
+/// Reads the configuration according to `options`.
 pub fn load(options: &Options) -> Configuration {
     let entry_point = options.entry_point.as_ref();
     let templates =
@@ -84,7 +84,7 @@ pub fn load(options: &Options) -> Configuration {
         pid,
     } = build(loaded, paths);
     if let Some(config) = &mut config {
-        // In nginx's image a script writes the number into nginx's own main configuration.
+        // In nginx's image a script writes the number into nginx's main configuration.
         if options.conf.is_none() && entry_point.is_some_and(|it| it.tune_workers) {
             config.main.workers = None;
         }
@@ -100,16 +100,15 @@ pub fn load(options: &Options) -> Configuration {
     }
 }
 
-/// The files among the texts.
+/// The texts that are files.
 fn on_disk(texts: &[LoadedFile]) -> Vec<PathBuf> {
     let files = texts.iter().filter_map(LoadedFile::read);
     files.map(Path::to_owned).collect()
 }
 
 impl Configuration {
-    /// Refuses what cannot be used on this machine, as nginx does at the start
-    /// and with `-t`: log files that cannot be opened. Creates those that are
-    /// not there.
+    /// Reports log files that cannot be opened, as nginx does at the start and with `-t`.
+    /// Creates those that do not exist.
     #[must_use]
     pub fn opened(mut self) -> Self {
         let Some(config) = &self.config else {

@@ -1,5 +1,5 @@
-//! The process: reads configurations, opens what they name, runs the workers and
-//! hands new configurations to them.
+//! The process: loads configurations, opens their sockets and files, runs the workers and
+//! sends new configurations to them.
 
 pub(crate) mod announce;
 pub(crate) mod handover;

@@ -1,4 +1,4 @@
-//! Serving: workers, signals, and the end.
+//! Serving: workers, signals, shutdown.
 
 use std::net::TcpListener;
 use std::pin::pin;
@@ -27,41 +27,41 @@ use crate::supervisor::handover;
 use crate::supervisor::sources::{Origin, Sources};
 use crate::supervisor::workers::{Workers, deal};
 
-/// Memory kept for what the process itself has, 2 MiB, and for the pages of its file
-/// that it runs from, bytes. With less than that for its pages it reads them from the
-/// disk again and again and does nothing else. Measured with `tests/attacks/run.py`.
+/// Memory for the process itself, 2 MiB, and for the pages of its executable, bytes. With
+/// less memory for its pages it reads them from the disk again and again. Measured with
+/// `tests/attacks/run.py`.
 const BASE_MEMORY: u64 = 6 << 20;
-/// The part of the limit, in hundredths, that is kept for what was freed and has not
-/// gone back to the kernel yet.
+/// Percentage of the memory limit kept for memory that was freed and has not been returned
+/// to the kernel.
 const SLACK: u64 = 28;
 
-/// From the cut to the end of the process, whatever a worker still does.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
+/// Time from cutting connections to the end of the process, whatever workers do.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How serving ended; the value is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every connection ended by itself.
+    /// All connections ended by themselves.
     Drained = 0,
     /// Something failed, or connections were cut.
     Forced = 1,
 }
 
-/// Opens every address of a configuration.
+/// Binds every address of a configuration.
 ///
 /// # Errors
-/// The first address that cannot be opened.
+/// The first address that cannot be bound.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
     let listens = config.listens.iter().map(|own| &own.listen);
     listener::bind_all(listens, workers(config))
 }
 
-/// Tries every address of a configuration without listening, as nginx does
-/// with `-t`. One that is taken may be taken by the very program whose next
-/// configuration is tested.
+/// Checks that every address of a configuration can be bound, without listening, as nginx
+/// does with `-t`. An address in use may be in use by the server whose next configuration
+/// is tested.
 ///
 /// # Errors
-/// The first address that is not this host's, or not permitted.
+/// The first address that is not local, or not permitted.
 pub fn try_addresses(config: &Config) -> Result<(), BindError> {
     let mut listens = config.listens.iter();
     listens.try_for_each(|address| listener::try_bind(&address.listen))
@@ -74,15 +74,14 @@ fn workers(config: &Config) -> usize {
         .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
 }
 
-/// Descriptors that are kept for what is opened now and then: log files and sockets of
-/// a reload, a name server, the admin port.
+/// Descriptors kept for occasional use: log files and sockets of a reload, DNS, the admin
+/// port.
 const OTHER_DESCRIPTORS: usize = 8;
-/// Descriptors of a worker for clients and upstreams, however few may be open.
+/// Descriptors of a worker for clients and upstreams, at least.
 const FEWEST_DESCRIPTORS: usize = 4;
 
-/// What one worker may hold inside so much memory: what the configuration says, and
-/// no more than the process may open beside the files that are `open` for itself, and
-/// the cgroup hold.
+/// The limits of one worker, from the configuration, the limit on open files less the
+/// `open` ones, and the memory limit.
 fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
@@ -96,13 +95,12 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
     }
 }
 
-/// How many files the process has open.
+/// The number of open files of the process.
 fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// How many files the process may have open, once it has asked for as many as the
-/// container's hard limit lets it.
+/// The limit on open files, after it was raised to the hard limit.
 fn most_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -117,7 +115,7 @@ fn most_open_files() -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// Serves until a drain has ended.
+/// Serves until the drain has ended.
 pub async fn run(
     options: &Options,
     config: Config,
@@ -170,7 +168,7 @@ pub async fn run(
             return Exit::Forced;
         }
     }
-    // What it keeps open for itself is known now that all has been started.
+    // The number of files the process itself keeps open is known now.
     let open = open_files();
     workers.resize(crate::supervisor::run::capacity(
         &config,
@@ -180,11 +178,11 @@ pub async fn run(
     ));
     let line = announce::start(options, &config, &lifetimes, count, most);
     tracing::info!("{line}");
-    announce::warn_of_ends(&lifetimes);
+    announce::warn_of_expiry(&lifetimes);
     announce::templates(options, workers.sources.origin());
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(
-            "{} is mounted by itself (subPath): Kubernetes never renews it; mount the folder of its volume",
+            "{} is mounted by subPath and never updated by Kubernetes; mount the directory of its volume",
             file.display()
         );
     }
@@ -207,7 +205,7 @@ pub async fn run(
     end
 }
 
-/// Follows signals until every worker has ended.
+/// Handles signals until every worker has ended.
 async fn serve(
     options: &Options,
     workers: &mut Workers,
@@ -220,24 +218,24 @@ async fn serve(
     let mut running = workers.all.len();
     let mut failed = false;
     let mut shutdown_schedule = ShutdownSchedule::serving();
-    let mut last_moment = pin!(last_moment(drain_controller.subscribe()));
+    let mut exit_timeout = pin!(exit_timeout(drain_controller.subscribe()));
     while running > 0 {
-        // From then on no configuration is taken, as in nginx.
+        // From then on no configuration is loaded, as in nginx.
         let ends_soon = drain_controller.phase().is_ending();
-        let settled = workers.handover.is_none() && !ends_soon;
+        let may_reload = workers.handover.is_none() && !ends_soon;
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
                 match end.cut {
                     Some(cut) => workers.status.cut(cut),
                     None => {
-                        tracing::error!("worker {} has ended by a defect", end.number);
+                        tracing::error!("worker {} panicked", end.number);
                         failed = true;
                     }
                 }
             }
-            () = &mut last_moment => {
-                tracing::error!("{running} workers do not end: leaving without them");
+            () = &mut exit_timeout => {
+                tracing::error!("{running} workers do not stop: exiting without them");
                 break;
             }
             now = limits.changed() => {
@@ -247,11 +245,11 @@ async fn serve(
             () = handover::done(&mut workers.handover) => {
                 let memory = limits.limits().memory;
                 workers.resize(capacity(&workers.config, workers.all.len(), open, memory));
-                if workers.taken() && !ends_soon {
+                if workers.complete_reload() && !ends_soon {
                     workers.reload(options);
                 }
             }
-            () = workers.sources.change(), if settled => workers.follow_files(options),
+            () = workers.sources.change(), if may_reload => workers.follow_files(options),
             phase = shutdown_schedule.next() => {
                 tracing::info!("{}", phase.meaning());
                 if phase == Phase::Draining {
@@ -265,12 +263,13 @@ async fn serve(
                     let now = tokio::time::Instant::now();
                     shutdown_schedule = ShutdownSchedule::of_the_end(now, options.shutdown_budget, limit);
                 }
-                // The kubelet's, whose grace is over while the hook still waits.
+                // Sent by the kubelet at the end of the grace period, while the hook still
+                // waits.
                 Event::Again if pid_file.is_some_and(PidFile::is_waited_for) => {
-                    tracing::info!("\"-s quit\" waits for this drain: the signal changes nothing");
+                    tracing::info!("signal ignored: \"-s quit\" is waiting for this drain");
                 }
                 Event::Again => {
-                    tracing::warn!("a second signal: cutting what is left");
+                    tracing::warn!("second signal: closing the remaining connections");
                     drain_controller.advance(Phase::Deadline);
                 }
                 Event::Reload if ends_soon => {
@@ -292,8 +291,7 @@ async fn serve(
     Exit::Drained
 }
 
-/// Says what the container may use from now on. Workers are started once, for the
-/// CPUs there were.
+/// Logs new limits of the container. The number of workers is fixed at the start.
 fn log_limits(now: Limits, workers: usize) {
     let memory = now
         .memory
@@ -307,13 +305,12 @@ fn log_limits(now: Limits, workers: usize) {
     );
 }
 
-/// Resolves some time after everything was to be cut: a worker that has not ended
-/// by then stands still.
-async fn last_moment(mut phases: watch::Receiver<Phase>) {
+/// Resolves some time after the deadline: a worker that has not ended by then hangs.
+async fn exit_timeout(mut phases: watch::Receiver<Phase>) {
     let cut = phases.wait_for(|phase| *phase == Phase::Deadline).await;
     if cut.is_err() {
         std::future::pending().await
     }
     drop(cut);
-    tokio::time::sleep(LAST_MOMENT).await;
+    tokio::time::sleep(EXIT_TIMEOUT).await;
 }

@@ -1,4 +1,4 @@
-//! The files the configuration was read from, and whether they have changed.
+//! The files of the configuration, and detecting changes to them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,36 +8,36 @@ use pod::watch::{Fingerprint, Watch, changed_since};
 
 use crate::conf::LoadedFile;
 
-/// How often to look. A change is taken at the second look, so it is in force
-/// within two seconds of the volume's own change.
-const LOOK: Duration = Duration::from_millis(400);
-/// Looks at most until files that go on changing are read all the same.
-const MOST_LOOKS: u32 = 4;
+/// Interval of checks. A change is applied after a second check, so it is in force within
+/// two seconds.
+const CHECK_INTERVAL: Duration = Duration::from_millis(400);
+/// Checks, at most, until files that keep changing are read nevertheless.
+const MOST_CHECKS: u32 = 4;
 
-/// What a configuration was read from.
+/// The sources of a configuration.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// When the reading began.
+    /// When reading began.
     pub began: SystemTime,
     /// The texts, in the order of reading.
     pub texts: Vec<LoadedFile>,
-    /// Every file, certificates and keys too.
+    /// All files, with certificates and keys.
     pub files: Vec<PathBuf>,
-    /// Folders that a pattern of `include` was looked up in.
+    /// Directories in which a pattern of `include` was looked up.
     pub folders: Vec<PathBuf>,
 }
 
 impl Origin {
-    /// Whether the directives are the same as those of `other`; certificates
-    /// and keys may differ.
-    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+    /// Whether the directives are the same as those of `other`; certificates and keys may
+    /// differ.
+    pub(crate) fn same_directives(&self, other: &Self) -> bool {
         let mut pairs = self.texts.iter().zip(&other.texts);
         self.texts.len() == other.texts.len()
             && pairs.all(|(a, b)| a.path == b.path && a.text == b.text)
     }
 
-    /// Watches what `refused` was read from as well, each file once however
-    /// often a configuration is refused.
+    /// Adds the files of a rejected configuration, each only once, however often that
+    /// happens.
     pub(crate) fn with_files_of(&self, refused: Self) -> Self {
         let once = |own: &[PathBuf], more: Vec<PathBuf>| {
             let all: BTreeSet<_> = own.iter().cloned().chain(more).collect();
@@ -57,11 +57,11 @@ impl Origin {
 pub(crate) struct Sources {
     origin: Origin,
     watch: Watch,
-    /// What the files were when the configuration was read; none where one may
-    /// have changed meanwhile.
+    /// The state of the files when the configuration was read; `None` if one may have
+    /// changed meanwhile.
     read: Option<Fingerprint>,
-    /// Looks since the first change that is not taken yet.
-    looks: u32,
+    /// Checks since the first change that has not been applied.
+    checks: u32,
 }
 
 impl Sources {
@@ -69,12 +69,12 @@ impl Sources {
         let paths = [&origin.files[..], &origin.folders].concat();
         let watch = Watch::new(paths);
         let read = Fingerprint::of(&origin.files);
-        let moved = changed_since(&origin.files, origin.began);
+        let changed = changed_since(&origin.files, origin.began);
         Self {
             watch,
-            read: (!moved).then_some(read),
+            read: (!changed).then_some(read),
             origin,
-            looks: u32::from(moved),
+            checks: u32::from(changed),
         }
     }
 
@@ -82,31 +82,30 @@ impl Sources {
         &self.origin
     }
 
-    /// Waits until something has changed and then stood still for one look:
-    /// whoever writes a certificate and then its key is given time for both.
+    /// Waits until something has changed and one check found no further change: so a
+    /// certificate and its key can be written one after the other.
     pub(crate) async fn change(&mut self) {
         loop {
-            tokio::time::sleep(LOOK).await;
-            let moving = self.watch.changed();
-            if self.looks > 0 && (!moving || self.looks >= MOST_LOOKS) {
-                self.looks = 0;
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let changed = self.watch.changed();
+            if self.checks > 0 && (!changed || self.checks >= MOST_CHECKS) {
+                self.checks = 0;
                 return;
             }
-            if moving || self.looks > 0 {
-                self.looks += 1;
+            if changed || self.checks > 0 {
+                self.checks += 1;
             }
         }
     }
 
-    /// Whether a file changed since the last look: what was read meanwhile may
-    /// be of two generations.
-    pub(crate) fn moved(&mut self) -> bool {
+    /// Whether a file has changed since the last check: the files read meanwhile may not
+    /// belong together.
+    pub(crate) fn changed(&mut self) -> bool {
         self.watch.changed()
     }
 
-    /// Whether a file differs from the one that was read; none where that cannot
-    /// be told. A folder that changed may have got a log or a draft, which nobody
-    /// includes.
+    /// Whether a file differs from the one that was read; `None` if that is unknown. A
+    /// changed directory may have got a log or temporary file that is not included.
     pub(crate) fn differ(&self) -> Option<bool> {
         let read = self.read.as_ref()?;
         Some(*read != Fingerprint::of(&self.origin.files))

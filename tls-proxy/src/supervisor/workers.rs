@@ -1,5 +1,4 @@
-//! The running workers as the main thread sees them, and the configuration
-//! they are given.
+//! The running workers, from the main thread's view, and their configuration.
 
 use std::sync::Arc;
 
@@ -19,23 +18,23 @@ use crate::modules::limit_zone;
 use crate::server::listener::{self, Bound};
 use crate::server::worker::{Order, Prepared, WorkerHandle};
 
-/// Readings at most of files that change while they are read.
-const MOST_READINGS: u32 = 5;
+/// Attempts, at most, to read files that change meanwhile.
+const MOST_ATTEMPTS: u32 = 5;
 
 /// The running workers.
 pub(crate) struct Workers {
     pub(crate) all: Vec<WorkerHandle>,
-    /// What every worker serves, or is about to.
+    /// The configuration that every worker serves or has been sent.
     pub(crate) config: Arc<Config>,
     pub(crate) sources: Sources,
     pub(crate) status: Arc<Status>,
-    /// A reload that not every worker has taken yet.
+    /// A reload that not every worker has acknowledged.
     pub(crate) handover: Option<Handover>,
-    /// Another one was asked for meanwhile.
-    asked_again: bool,
+    /// Another reload was requested meanwhile.
+    reload_requested: bool,
 }
 
-/// One list of sockets for each worker.
+/// Distributes the sockets to the workers.
 pub(crate) fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint, Socket)>> {
     let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for Bound { address, sockets } in bound {
@@ -54,50 +53,49 @@ impl Workers {
             sources,
             status,
             handover: None,
-            asked_again: false,
+            reload_requested: false,
         }
     }
 
-    /// For who asks the workers something, in order.
+    /// For sending to the workers, in order.
     pub(crate) fn orders(&self) -> Vec<mpsc::UnboundedSender<Order>> {
         self.all.iter().map(|own| own.orders.clone()).collect()
     }
 
-    /// Has every worker keep within `capacity` from now on.
+    /// Sends new limits to every worker.
     pub(crate) fn resize(&self, capacity: Capacity) {
         let most = capacity.most_connections();
         if self.status.resized(most * self.all.len()) {
-            tracing::info!("each worker holds {most} connections at most");
+            tracing::info!("each worker accepts at most {most} connections");
         }
         for worker in &self.all {
-            // Who has ended holds nothing.
+            // A worker that has ended holds nothing.
             let _ = worker.orders.send(Order::Resize(capacity));
         }
     }
 
-    /// Opens the log files again for every worker.
+    /// Reopens the log files for every worker.
     pub(crate) fn reopen(&self) {
         let files = Reopened::open(&self.config.log_files, self.all.len());
         for (worker, files) in self.all.iter().zip(files) {
-            // Who has ended writes no more lines.
+            // A worker that has ended does not log.
             let _ = worker.orders.send(Order::Reopen(files));
         }
     }
 
-    /// Reads the configuration again because somebody asked for it; after the
-    /// present reload, where there is one.
+    /// Reloads the configuration on request; after the current reload, if there is one.
     pub(crate) fn reload(&mut self, options: &Options) {
         if self.handover.is_some() {
-            self.asked_again = true;
+            self.reload_requested = true;
             return;
         }
-        let loaded = read_standing_still(options, &mut self.sources);
+        let loaded = read_unchanged(options, &mut self.sources);
         self.adopt(loaded);
     }
 
-    /// Every worker serves the new configuration; whether another reload was
-    /// asked for meanwhile.
-    pub(crate) fn taken(&mut self) -> bool {
+    /// Completes a reload after every worker has acknowledged it; returns whether another
+    /// one was requested meanwhile.
+    pub(crate) fn complete_reload(&mut self) -> bool {
         let Some(done) = self.handover.take() else {
             return false;
         };
@@ -106,15 +104,15 @@ impl Workers {
         if lifetimes != done.lifetimes_before {
             tracing::info!("{}", announce::certificates(&lifetimes));
         }
-        announce::warn_of_ends(&lifetimes);
+        announce::warn_of_expiry(&lifetimes);
         self.status.taken(lifetimes);
-        std::mem::take(&mut self.asked_again)
+        std::mem::take(&mut self.reload_requested)
     }
 
-    /// Reads the configuration again if what changed is part of it.
+    /// Reloads the configuration if a file that belongs to it has changed.
     pub(crate) fn follow_files(&mut self, options: &Options) {
-        let loaded = read_standing_still(options, &mut self.sources);
-        let same = loaded.origin.says_the_same(self.sources.origin());
+        let loaded = read_unchanged(options, &mut self.sources);
+        let same = loaded.origin.same_directives(self.sources.origin());
         let known = self.sources.differ();
         let differs = known.unwrap_or_else(|| {
             let fresh = loaded.config.as_ref().map(Config::lifetimes);
@@ -126,19 +124,19 @@ impl Workers {
             }
             return;
         }
-        tracing::info!("files of the configuration have changed");
+        tracing::info!("configuration files have changed");
         self.adopt(loaded);
     }
 
-    /// Puts what was read in force; what is wrong with it changes nothing.
+    /// Applies a configuration; an invalid one is only logged.
     fn adopt(&mut self, loaded: crate::Configuration) {
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
         let kept = self.sources.origin();
         let Some(config) = loaded.config else {
-            tracing::error!("the new configuration is refused; keeping the previous one");
-            // The next change counts from here, wherever it is made.
+            tracing::error!("the new configuration was rejected; keeping the previous one");
+            // Later changes are compared with these files.
             self.sources = Sources::new(kept.with_files_of(loaded.origin));
             self.status.refused();
             return;
@@ -154,29 +152,28 @@ impl Workers {
         };
         self.sources = Sources::new(loaded.origin);
         let before = std::mem::replace(&mut self.config, config);
-        let places = before.listens.iter().map(|own| &own.listen.address);
-        places
-            .filter(|place| !self.config.listens_on(place))
+        let addresses = before.listens.iter().map(|own| &own.listen.address);
+        addresses
+            .filter(|address| !self.config.listens_on(address))
             .for_each(listener::unlink);
         let mut handover = Handover::new(before.lifetimes());
         for (worker, prepared) in self.all.iter().zip(prepared) {
-            // Who has ended lets go of the acknowledgement, which is seen.
+            // A worker that has ended drops the acknowledgement, which is noticed.
             let order = Order::Reload(prepared, handover.acknowledgement());
             let _ = worker.orders.send(order);
         }
         self.handover = Some(handover);
     }
 
-    /// All that the workers need to serve `config`. Nothing has changed where
-    /// that cannot be had.
+    /// Prepares `config` for every worker; on an error nothing has changed.
     fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
         limit_zone::keep_tables(config, &self.config)?;
         config.adopt_members(&self.config);
         let listens = config.listens.iter().map(|own| &own.listen);
         let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());
-        let hands = deal(bound.map_err(|error| error.to_string())?, self.all.len());
-        let prepared = self.all.iter().zip(hands);
+        let sockets = deal(bound.map_err(|error| error.to_string())?, self.all.len());
+        let prepared = self.all.iter().zip(sockets);
         let prepared = prepared.map(|(worker, sockets)| worker.prepare(config.clone(), sockets));
         let prepared: Result<_, _> = prepared.collect();
         if prepared.is_err() {
@@ -186,12 +183,12 @@ impl Workers {
     }
 }
 
-/// Reads the configuration until its files have not changed meanwhile: a
-/// certificate and its key are then of one generation.
-fn read_standing_still(options: &Options, sources: &mut Sources) -> crate::Configuration {
-    for _ in 1..MOST_READINGS {
+/// Reads the configuration until no file changes meanwhile: then a certificate and its key
+/// belong together.
+fn read_unchanged(options: &Options, sources: &mut Sources) -> crate::Configuration {
+    for _ in 1..MOST_ATTEMPTS {
         let loaded = crate::supervisor::load::load(options).opened();
-        if !sources.moved() {
+        if !sources.changed() {
             return loaded;
         }
     }

@@ -1,6 +1,5 @@
-//! The time as a worker's tasks see it: read once each time one of them is
-//! woken, as nginx reads it once each time events have come
-//! (`ngx_time_update`).
+//! The clock of a worker's tasks: read once per wake-up of a task, as nginx reads it once
+//! per event loop iteration (`ngx_time_update`).
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -8,45 +7,43 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy)]
-enum Moment {
-    /// No task that asks is being run: time is always moving.
+enum CachedTime {
+    /// No task runs that uses the cached time: the clock is read each time.
     Outside,
-    /// A task has been woken, and has not asked yet.
+    /// A task was woken and has not read the clock yet.
     Woken,
     Known(Instant),
 }
 
 thread_local! {
-    static MOMENT: Cell<Moment> = const { Cell::new(Moment::Outside) };
+    static NOW: Cell<CachedTime> = const { Cell::new(CachedTime::Outside) };
 }
 
-/// Now, as near as it matters: what the present task does until it waits takes no
-/// time.
+/// The cached current time: it does not advance while the current task runs.
 pub(crate) fn now() -> Instant {
-    match MOMENT.get() {
-        Moment::Known(now) => now,
-        Moment::Outside => Instant::now(),
-        Moment::Woken => {
+    match NOW.get() {
+        CachedTime::Known(now) => now,
+        CachedTime::Outside => Instant::now(),
+        CachedTime::Woken => {
             let now = Instant::now();
-            MOMENT.set(Moment::Known(now));
+            NOW.set(CachedTime::Known(now));
             now
         }
     }
 }
 
-/// How long ago `then` was.
+/// The time elapsed since `then`.
 pub(crate) fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
-/// Runs a task that asks for [`now`]: the time moves on each time it is woken.
-/// It has memory of its own, since a future that holds another one by value has
-/// room for it twice.
-pub(crate) async fn moving<T>(mut task: Pin<Box<impl Future<Output = T>>>) -> T {
+/// Runs a task that uses [`now`]: the time advances each time it is woken. The task is
+/// boxed, since a future that holds another one by value has room for it twice.
+pub(crate) async fn scope<T>(mut task: Pin<Box<impl Future<Output = T>>>) -> T {
     poll_fn(|cx| {
-        MOMENT.set(Moment::Woken);
+        NOW.set(CachedTime::Woken);
         let polled = task.as_mut().poll(cx);
-        MOMENT.set(Moment::Outside);
+        NOW.set(CachedTime::Outside);
         polled
     })
     .await
@@ -58,7 +55,7 @@ mod tests {
 
     #[tokio::test]
     async fn time_moves_when_a_task_is_woken_and_not_before() {
-        let (first, same, later) = moving(Box::pin(async {
+        let (first, same, later) = scope(Box::pin(async {
             let first = now();
             std::thread::sleep(Duration::from_millis(2));
             let same = now();

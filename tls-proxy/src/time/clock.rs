@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::cached_time;
 
-/// One second in the forms that logs and answers want. Times are UTC: an
-/// image without a time zone file knows no other.
+/// One second, formatted for logs and responses. Times are UTC: the image has no time zone
+/// files.
 #[derive(Debug)]
 pub(crate) struct Stamp {
     /// `Date` (RFC 9110, section 5.6.7).
@@ -18,11 +18,11 @@ pub(crate) struct Stamp {
     pub(crate) local: String,
     /// `$time_iso8601`.
     pub(crate) iso8601: String,
-    /// The beginning of an error.log line.
+    /// The prefix of a line of error.log.
     pub(crate) error_log: String,
 }
 
-/// A worker's clock: the second it has shown last, and when that ends.
+/// A worker's clock: the last second it has formatted, and the end of that.
 #[derive(Debug)]
 pub(crate) struct Clock(RefCell<(Rc<Stamp>, Instant)>);
 
@@ -31,7 +31,7 @@ impl Clock {
         Self(RefCell::new((Rc::new(Stamp::now()), Instant::now())))
     }
 
-    /// The present second.
+    /// The current second.
     pub(crate) fn now(&self) -> Rc<Stamp> {
         let now = cached_time::now();
         let (stamp, end) = &mut *self.0.borrow_mut();
@@ -62,7 +62,7 @@ impl Stamp {
         Self::of(since_epoch().as_secs())
     }
 
-    /// The time as syslog writes it (RFC 3164, section 4.1.2).
+    /// The time in the form of syslog (RFC 3164, section 4.1.2).
     pub(crate) fn syslog(&self) -> String {
         let (day, rest) = self.local.split_once('/').unwrap_or_default();
         let (month, rest) = rest.split_once('/').unwrap_or_default();
@@ -71,7 +71,7 @@ impl Stamp {
         format!("{month} {day:>2} {time}")
     }
 
-    /// The time as RFC 3339 writes it, in UTC.
+    /// The time in the form of RFC 3339, in UTC.
     pub(crate) fn rfc3339(&self) -> String {
         self.iso8601.replace("+00:00", "Z")
     }

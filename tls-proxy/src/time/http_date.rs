@@ -1,4 +1,4 @@
-//! Dates as HTTP writes them (RFC 9110, section 5.6.7).
+//! Dates in HTTP (RFC 9110, section 5.6.7).
 
 use super::clock::Stamp;
 
@@ -7,8 +7,8 @@ pub(crate) fn format(seconds: u64) -> bytes::Bytes {
     Stamp::of(seconds).http.clone()
 }
 
-/// A date as seconds since 1970: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two
-/// older forms.
+/// Parses a date to seconds since 1970: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two older
+/// forms.
 pub(crate) fn parse(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let words: Vec<&str> = text
@@ -40,8 +40,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<u64> {
     Some(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar, counting years
-/// from March so that the leap day is the last.
+/// Days from 1970-01-01 to a day of the Gregorian calendar, counting years from March so
+/// that the leap day is the last.
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 {
         (year, month - 3)

@@ -1,4 +1,4 @@
-//! Time-outs between two steps of something that may take long as a whole.
+//! Time-outs between the steps of a long operation.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -9,26 +9,26 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cached_time;
 
-/// What stands for never: time-outs may be longer than an `Instant` can tell.
+/// Used for never: time-outs may exceed the range of `Instant`.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
-/// A time-out between two steps, which costs nothing while steps follow one
-/// another at once, and next to nothing from wait to wait: the alarm that was set
-/// for the wait before goes off too early, and is set again only then.
+/// A time-out between two steps. It costs nothing while steps follow without a wait, and
+/// little for each wait: the alarm set for an earlier wait expires too early, and only then
+/// is it set again.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     alarm: Option<Pin<Box<Sleep>>>,
-    /// When the present wait is over; none while there is none.
+    /// The end of the current wait, if any.
     deadline: Option<Instant>,
 }
 
 impl Timer {
-    /// Something happened: the time starts anew with the next wait.
+    /// Restarts the time-out with the next wait.
     pub(crate) fn progress(&mut self) {
         self.deadline = None;
     }
 
-    /// Ready once `limit` has passed since the first wait.
+    /// Ready when `limit` has passed since the first wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let deadline = *self.deadline.get_or_insert_with(|| {
             let now = Instant::from_std(cached_time::now());
@@ -70,7 +70,7 @@ mod tests {
         for limit in [SHORT, LONG, SHORT] {
             assert!(wait(&mut timer, limit).await >= limit);
         }
-        // Set for a wait that was not to its end, once longer and once shorter.
+        // After an alarm set for another wait, once a longer and once a shorter one.
         for (before, limit) in [(Duration::from_secs(3600), SHORT), (SHORT, LONG)] {
             timer.progress();
             let first = poll_fn(|cx| Poll::Ready(timer.poll(cx, before))).await;

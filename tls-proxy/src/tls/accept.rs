@@ -1,4 +1,5 @@
-//! One handshake: ClientHello, choice of the server by name, the rest.
+//! A TLS handshake: reads the ClientHello, selects the server by SNI, completes the
+//! handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -15,24 +16,21 @@ use super::stream::TlsStream;
 use crate::admission::HANDSHAKE;
 use crate::net::prefixed::Prefixed;
 
-/// A ClientHello is no longer than this, bytes: browsers send 2 KiB, and what is
-/// read of it is held twice.
+/// The longest ClientHello, bytes: browsers send 2 KiB, and it is held twice.
 const MOST_HELLO: usize = 16 * 1024;
-/// A ClientHello up to this size holds no more than any handshake does, bytes.
+/// A ClientHello up to this size fits into the memory counted for any handshake, bytes.
 const SMALL_HELLO: usize = 4 * 1024;
-/// What a longer one may hold, bytes: as it has come and as it is joined, each with
-/// room to grow.
+/// Memory for a longer one, bytes: as received and reassembled, each with spare capacity.
 const LARGE_HELLO: u64 = 4 * MOST_HELLO as u64;
-/// What a client's chain of certificates may hold, bytes: as it has come and as it
-/// is joined.
+/// Memory for a client's certificate chain, bytes: as received and reassembled.
 const CERTIFICATES: u64 = 2 * MOST_HANDSHAKE as u64;
 
-/// What a finished handshake says of a connection.
+/// The result of a handshake.
 #[derive(Debug)]
 pub(crate) struct TlsInfo {
     /// `$ssl_protocol`.
     pub(crate) protocol: &'static str,
-    /// `$ssl_cipher`, in OpenSSL's words.
+    /// `$ssl_cipher`, by OpenSSL's name.
     pub(crate) cipher: String,
     /// `$ssl_curve`.
     pub(crate) curve: String,
@@ -46,7 +44,7 @@ pub(crate) struct TlsInfo {
     pub(crate) client: Option<Box<ClientCertificate>>,
     /// `$ssl_sigalg`; none where a session was resumed.
     pub(crate) scheme: Option<SignatureScheme>,
-    /// What the client offered.
+    /// The parameters the client offered.
     pub(crate) offered: Offered,
 }
 
@@ -103,7 +101,7 @@ fn numbers<T: Copy + Into<u16>>(named: &[T]) -> Box<[u16]> {
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The client's side of it.
+    /// The client or the network caused it.
     #[error("SSL_do_handshake() failed ({0})")]
     Handshake(#[from] io::Error),
     /// `ssl_reject_handshake`, or a server without a certificate.
@@ -111,18 +109,18 @@ pub(crate) enum Error {
     Rejected,
 }
 
-/// Whom a ClientHello is for.
+/// The server selected for a ClientHello.
 pub(crate) struct SelectedServer {
     pub(crate) server: Arc<TlsServer>,
     /// HTTP/2 is offered.
     pub(crate) http2: bool,
-    /// The certificates, where not all of them are the server's own.
+    /// The certificates if some of their names contain variables.
     pub(crate) certificates: Option<Arc<Resolver>>,
 }
 
-/// Waits for the ClientHello, asks `choose` for the server it names, and
-/// finishes the handshake with that server's certificate. What it comes to hold it
-/// asks `reserve` for first, in bytes.
+/// Waits for the ClientHello, calls `choose` with its server name, and completes the
+/// handshake with the certificate of that server. Memory is first reserved by `reserve`,
+/// bytes.
 pub(crate) async fn accept(
     mut stream: Prefixed,
     choose: impl FnOnce(Option<&str>) -> Option<SelectedServer>,
@@ -139,7 +137,7 @@ pub(crate) async fn accept(
         certificates,
     }) = chosen
     else {
-        // A fatal unrecognized_name alert (RFC 6066, section 3).
+        // A fatal alert: unrecognized_name (RFC 6066, section 3).
         let mut io = stream.socket;
         io.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70])
             .await?;
@@ -162,8 +160,8 @@ pub(crate) async fn accept(
     if server.asks_for_certificate() {
         reserve(CERTIFICATES).await;
     }
-    // The session reads it again: its interface without buffers has no way to
-    // go on from here.
+    // The session parses the ClientHello again: rustls' unbuffered interface cannot
+    // continue from an `Accepted`.
     let Prefixed { seen, socket } = stream;
     let facts = |session: &UnbufferedServerConnection| {
         TlsInfo::of(session, &server, &certificates, server_name, offered)
@@ -171,21 +169,21 @@ pub(crate) async fn accept(
     Ok(TlsStream::accept(socket, config, seen, facts).await?)
 }
 
-/// Reads a ClientHello; all that has been read stays in the stream.
+/// Reads a ClientHello; all bytes stay in the stream.
 async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
-    let mut looked_at = 0;
+    let mut parsed = 0;
     let mut small = true;
     loop {
-        while looked_at < stream.seen.len() {
-            let mut rest = &stream.seen[looked_at..];
-            looked_at += acceptor.read_tls(&mut rest)?;
+        while parsed < stream.seen.len() {
+            let mut rest = &stream.seen[parsed..];
+            parsed += acceptor.read_tls(&mut rest)?;
             match acceptor.accept() {
                 Ok(Some(accepted)) => return Ok(accepted),
                 Ok(None) => {}
                 Err((error, mut alert)) => {
                     let mut bytes = Vec::new();
-                    // Into memory, and out without waiting for whoever erred.
+                    // Written to memory, then sent without waiting for the client.
                     let _ = alert.write_all(&mut bytes);
                     let _ = stream.socket.try_write(&bytes);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -200,15 +198,15 @@ async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::R
             small = false;
             reserve(LARGE_HELLO).await;
         }
-        if stream.look().await? == 0 {
+        if stream.peek().await? == 0 {
             let reason = "tls handshake eof";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
         }
     }
 }
 
-/// A server's name with the letters that the client used (`$ssl_server_name`):
-/// rustls tells it in lower case.
+/// The server name in the client's spelling (`$ssl_server_name`): rustls returns it in
+/// lower case.
 fn spelled(hello: &[u8], name: &str) -> Option<String> {
     let length = u16::try_from(name.len()).ok()?.to_be_bytes();
     hello.windows(name.len() + 2).find_map(|window| {
@@ -219,7 +217,7 @@ fn spelled(hello: &[u8], name: &str) -> Option<String> {
 }
 
 impl TlsInfo {
-    /// What is known when a certificate is looked for: the name alone.
+    /// What is known when the certificate is selected: the server name only.
     pub(crate) fn in_handshake(server_name: Option<&str>) -> Self {
         Self {
             protocol: "",
@@ -276,7 +274,7 @@ impl TlsInfo {
     }
 }
 
-/// OpenSSL's name of a cipher suite; in TLS 1.3 it is the RFC's own.
+/// OpenSSL's name of a cipher suite; for TLS 1.3 it is that of the RFC.
 pub(crate) fn openssl_name(name: &str) -> String {
     match name.strip_prefix("TLS13_") {
         Some(rest) => format!("TLS_{rest}"),

@@ -1,5 +1,4 @@
-//! Certificates of authorities and lists of revoked certificates, from PEM
-//! files.
+//! CA certificates and CRLs from PEM files.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::pem;
 use crate::conf::Problem;
 use crate::tls::settings::File;
 
-/// The authorities of a file; the same one twice counts once.
+/// The CA certificates of a file, without duplicates.
 pub(crate) fn load(file: &File, files: &mut Files) -> Result<Vec<Certificate>, Problem> {
     let text = read(file, "certificate", files)?;
     let mut own: Vec<Certificate> = Vec::new();
@@ -32,7 +31,7 @@ pub(crate) fn load(file: &File, files: &mut Files) -> Result<Vec<Certificate>, P
     Ok(own)
 }
 
-/// The lists of a file.
+/// The CRLs of a file.
 pub(crate) fn load_crls(file: &File, files: &mut Files) -> Result<Vec<Crl>, Problem> {
     let text = read(file, "CRL", files)?;
     let mut own = Vec::new();

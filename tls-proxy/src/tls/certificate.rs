@@ -1,4 +1,4 @@
-//! One certificate, read once: what the verification of a chain asks of it.
+//! A parsed certificate: what verifying a chain needs of it.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::nom::Parser as _;
@@ -10,30 +10,29 @@ use super::extensions::Extensions;
 use super::signature::{is_same_algorithm, is_signed_by_kind_of};
 use super::time;
 
-/// A certificate of an authority or a peer.
+/// A certificate of a CA or a peer.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
     pub(super) subject: Name,
     pub(super) issuer: Name,
-    /// The subject as it stands, for the list of authorities.
+    /// The subject in DER, for the list of CA names.
     pub(super) raw_subject: Vec<u8>,
     /// SubjectPublicKeyInfo.
     pub(super) key: Vec<u8>,
     pub(super) serial: Vec<u8>,
-    /// Seconds since 1970; `None` where it is not written as RFC 5280, section
-    /// 4.1.2.5 asks.
+    /// Seconds since 1970; `None` if it does not have the form of RFC 5280, section
+    /// 4.1.2.5.
     pub(super) not_before: Option<i64>,
     pub(super) not_after: Option<i64>,
-    /// The algorithm of its signature is named alike inside and outside of
-    /// what is signed.
+    /// The signature algorithm is the same inside and outside of the signed part.
     pub(super) is_consistent: bool,
     version1: bool,
     pub(super) extensions: Extensions,
 }
 
 impl Certificate {
-    /// Reads a certificate of any version; `None` where it is none.
+    /// Parses a certificate of any version; `None` if it is invalid.
     pub(crate) fn parse(der: &[u8]) -> Option<Self> {
         let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
         let (rest, parsed) = parser.parse(der).ok()?;
@@ -59,8 +58,7 @@ impl Certificate {
         })
     }
 
-    /// Whether names, identifiers and the kind of key say that `issuer` issued
-    /// it.
+    /// Whether `issuer` may have issued it, by names, key identifiers and kind of key.
     pub(super) fn may_be_issued_by(&self, issuer: &Self) -> bool {
         let (own, above) = (&self.extensions, &issuer.extensions);
         self.issuer == issuer.subject
@@ -73,25 +71,24 @@ impl Certificate {
             && is_signed_by_kind_of(&self.der, &issuer.key)
     }
 
-    /// Issued by its own subject, but perhaps with another key.
+    /// Subject and issuer are the same; the key need not be.
     pub(super) fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// By all it says it is its own issuer.
+    /// It may have been issued by itself.
     pub(super) fn is_self_signed(&self) -> bool {
         self.may_be_issued_by(self)
     }
 
-    /// Orders issuers by their times: those that are valid first, then those
-    /// that were so the longest.
-    pub(super) fn standing(&self, now: i64) -> (bool, Option<i64>) {
+    /// An order of issuers by validity: valid ones first, then the ones that expired last.
+    pub(super) fn validity_order(&self, now: i64) -> (bool, Option<i64>) {
         let has_begun = self.not_before.is_some_and(|time| time <= now);
         let is_valid = has_begun && self.not_after.is_some_and(|time| time >= now);
         (is_valid, self.not_after.filter(|_| !is_valid))
     }
 
-    /// Whether it may sign certificates (RFC 5280, section 4.2.1.9).
+    /// Whether it is a CA certificate (RFC 5280, section 4.2.1.9).
     pub(super) fn authority(&self) -> Authority {
         let own = &self.extensions;
         let signs = own.key_usage.is_none_or(|usage| usage.signs_certificates);
@@ -106,21 +103,21 @@ impl Certificate {
     }
 }
 
-/// How sure a certificate is of being an authority's.
+/// Whether a certificate is a CA's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Authority {
     No,
-    /// basicConstraints say so.
+    /// By its basicConstraints.
     Yes,
-    /// A root older than version 3, or keyUsage alone; good enough at the end
-    /// of a chain only.
+    /// By being a root older than version 3, or by keyUsage alone; accepted at the end of a
+    /// chain only.
     ByOldRules,
 }
 
 /// notBefore and notAfter of a TBSCertificate.
 fn times(body: &[u8]) -> Option<(Option<i64>, Option<i64>)> {
     let fields = der::all(der::only(body, SEQUENCE)?)?;
-    // Behind version (absent in version 1), serial number, algorithm, issuer.
+    // After version (absent in version 1), serial number, algorithm and issuer.
     let at = 3 + usize::from(fields.first()?.tag == der::fields(0));
     let validity = der::all(fields.get(at)?.content)?;
     let [from, to] = validity.as_slice() else {

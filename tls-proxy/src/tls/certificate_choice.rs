@@ -1,4 +1,4 @@
-//! Which of a server's certificates a client is shown.
+//! Selects which of a server's certificates a client gets.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, SignatureScheme, SupportedCipherSuite};
 
-/// Chooses among a server's certificates by what the client can verify and prefers.
+/// Selects a certificate that the client can verify, by preference.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    /// One for each kind of key.
+    /// One certificate for each kind of key.
     keys: Vec<Arc<CertifiedKey>>,
-    /// In this server's order.
+    /// In the server's order of preference.
     suites: Vec<SupportedCipherSuite>,
     /// `ssl_prefer_server_ciphers`.
     own_order: bool,
 }
 
 impl Resolver {
-    /// Of several keys of one kind the last counts, as in OpenSSL.
+    /// For several keys of one kind the last one is used, as in OpenSSL.
     pub(super) fn new(
         certified: Vec<Arc<CertifiedKey>>,
         suites: Vec<SupportedCipherSuite>,
@@ -36,14 +36,14 @@ impl Resolver {
         }
     }
 
-    /// The same with one more certificate, for one connection.
+    /// The same with more certificates, for a single connection.
     pub(super) fn with(&self, more: impl IntoIterator<Item = Arc<CertifiedKey>>) -> Self {
         let all = self.keys.iter().cloned().chain(more).collect();
         Self::new(all, self.suites.clone(), self.own_order)
     }
 
-    /// The certificate for the first scheme that the client names (TLS 1.3), or for the
-    /// first cipher suite that both sides have (TLS 1.2).
+    /// The certificate for the client's first signature scheme (TLS 1.3), or for the first
+    /// cipher suite in common (TLS 1.2).
     fn choose(
         &self,
         schemes: &[SignatureScheme],
@@ -57,7 +57,7 @@ impl Resolver {
         chosen.or_else(|| self.signing(schemes))
     }
 
-    /// The scheme that a full handshake with such a client signs with.
+    /// The signature scheme of a full handshake with this client.
     pub(super) fn scheme(
         &self,
         offered: &[SignatureScheme],

@@ -1,5 +1,4 @@
-//! What must hold for any chain of certificates and any list of revoked ones,
-//! whatever bytes a client sends: see `properties.rs`.
+//! Properties of any certificate chain and CRL, for fuzzing: see `properties.rs`.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use super::distinguished_name::COMMON_NAME;
 use super::name_constraints::NameConstraints;
 use super::trust::{Purpose, Trust};
 
-/// ecdsa-with-SHA256, and a key on P-256 that nobody has.
+/// ecdsa-with-SHA256, and a P-256 key without a known private key.
 const SIGNATURE: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const KEY: &[u8] = &[
     6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7,
@@ -19,8 +18,8 @@ const KEY: &[u8] = &[
 const TIMES: &[u8] = b"\x17\x0d200101000000Z\x17\x0d490101000000Z";
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-/// Nobody is let in without a signature, whatever the certificates say, and to
-/// drop a constraint never keeps anybody out.
+/// A chain without a valid signature is never accepted, and removing a constraint never
+/// causes a rejection.
 pub(crate) fn chain(data: &[u8]) {
     let mut pieces = Pieces(data);
     let [root, middle, leaf] = [pieces.next(), pieces.next(), pieces.next()];
@@ -50,7 +49,7 @@ pub(crate) fn chain(data: &[u8]) {
     assert!(verdict.is_err() || data == root.as_slice());
 }
 
-/// Fewer constraints let in whom more have let in.
+/// What more constraints accept, fewer accept too.
 pub(crate) fn constraints(data: &[u8]) {
     let mut pieces = Pieces(data);
     let [permitted, excluded, subject] = [pieces.next(), pieces.next(), pieces.next()];
@@ -81,7 +80,7 @@ pub(crate) fn constraints(data: &[u8]) {
     }
 }
 
-/// Pieces of the input, each behind its length in two bytes.
+/// Pieces of the input, each preceded by its length in two bytes.
 struct Pieces<'a>(&'a [u8]);
 
 impl<'a> Pieces<'a> {
@@ -96,7 +95,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// One element around others.
+/// One element that contains others.
 fn sequence(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let mut out = vec![tag];
@@ -125,7 +124,7 @@ fn name(common: &[u8]) -> Vec<u8> {
     sequence(SEQUENCE, &[&sequence(SET, &[&attribute])])
 }
 
-/// Names and extensions as they are given; the signature is nobody's.
+/// A certificate with these names and extensions and an invalid signature.
 fn certificate(subject: &[u8], issuer: &[u8], extensions: &[u8]) -> Vec<u8> {
     let algorithm = sequence(SEQUENCE, &[SIGNATURE]);
     let point = sequence(BIT_STRING, &[&[0, 4], &[7; 64]]);
@@ -148,7 +147,7 @@ fn certificate(subject: &[u8], issuer: &[u8], extensions: &[u8]) -> Vec<u8> {
     sequence(SEQUENCE, &[&body, &algorithm, &signature])
 }
 
-/// A list of revoked certificates with these entries and extensions.
+/// A CRL with these entries and extensions.
 fn list(issuer: &[u8], entries: &[u8], extensions: &[u8]) -> Vec<u8> {
     let algorithm = sequence(SEQUENCE, &[SIGNATURE]);
     let body = sequence(

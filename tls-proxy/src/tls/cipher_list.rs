@@ -1,13 +1,13 @@
-//! OpenSSL's cipher list format (`openssl-ciphers(1)`): which suites of TLS 1.2
-//! `ssl_ciphers` leaves, and in which order. Suites that are not spoken here
-//! are known too, since they decide whether a list selects anything at all.
+//! OpenSSL's cipher list format (`openssl-ciphers(1)`): the TLS 1.2 suites that
+//! `ssl_ciphers` selects, and their order. Unsupported suites are known too, since they
+//! decide whether a list selects anything.
 
-/// A suite of TLS 1.2, by what the words of a list select.
+/// A TLS 1.2 suite with the properties that a list can select.
 struct Suite {
     name: &'static str,
     exchange: &'static str,
     signer: &'static str,
-    /// The cipher and its mode, each as a word.
+    /// The cipher and its mode, by the names used in lists.
     cipher: &'static [&'static str],
     mac: &'static str,
     bits: u16,
@@ -74,7 +74,7 @@ const ALL: &[Suite] = &[
 ];
 
 impl Suite {
-    /// Whether one word of a list stands for it.
+    /// Whether a word of a list matches it.
     fn is(&self, word: &str) -> bool {
         let known = |words: &[&str]| words.contains(&word);
         match word {
@@ -93,16 +93,16 @@ impl Suite {
         }
     }
 
-    /// Whether all the words that `+` joins stand for it.
+    /// Whether all words joined by `+` match it.
     fn is_all(&self, words: &str) -> bool {
         words.split('+').all(|word| self.is(word))
     }
 }
 
-/// The names of the suites that `list` selects, in its order; `None` where it
-/// is no list or selects nothing, which OpenSSL refuses.
+/// The suites selected by `list`, in order; `None` if it is invalid or selects nothing,
+/// which OpenSSL rejects.
 pub(super) fn select(list: &str) -> Option<Vec<&'static str>> {
-    // In OpenSSL's terms: everything that is not killed, and whether it is in.
+    // The suites that are not removed permanently, and whether each is selected.
     let mut order: Vec<(&Suite, bool)> = ALL.iter().map(|suite| (suite, false)).collect();
     for word in list.split([':', ' ', ',', ';']).filter(|it| !it.is_empty()) {
         let (sign, words) = match word.as_bytes()[0] {
@@ -127,7 +127,7 @@ pub(super) fn select(list: &str) -> Option<Vec<&'static str>> {
         let mark = |is_in| meant.iter().map(move |(suite, _)| (*suite, is_in));
         order = match sign {
             b'!' => others,
-            // Taken out, but the first to come back.
+            // Deselected, and first in order if selected again.
             b'-' => mark(false).chain(others.iter().copied()).collect(),
             _ => others.iter().copied().chain(mark(true)).collect(),
         };

@@ -1,10 +1,9 @@
-//! Asking clients for certificates (`ssl_verify_client`).
+//! Client certificates (`ssl_verify_client`).
 //!
-//! nginx finishes every handshake and answers 400 afterwards, so that people
-//! see a page and not a broken connection. So rustls is told that any
-//! certificate is fine, but the client's signature with its key is checked;
-//! what the certificate is worth is found out afterwards, also when a session
-//! is resumed.
+//! nginx completes every handshake and responds with 400 afterwards, so that users see a
+//! page instead of a broken connection. So the verifier given to rustls accepts every
+//! certificate but checks the signature made with its key; the certificate itself is
+//! verified afterwards, also when a session is resumed.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -17,7 +16,7 @@ use super::der;
 use super::keys::public_key_info;
 use super::signature::{PublicKey, is_handshake_signed};
 
-/// Takes any certificate whose key the peer has.
+/// Accepts every certificate for which the peer has the key.
 #[derive(Debug)]
 pub(super) struct AnyClient {
     authorities: Vec<DistinguishedName>,
@@ -25,8 +24,7 @@ pub(super) struct AnyClient {
 }
 
 impl AnyClient {
-    /// `authorities` are those that clients are told of
-    /// (`ssl_client_certificate`).
+    /// `authorities` are the CA names sent to clients (`ssl_client_certificate`).
     pub(super) fn new(authorities: &[Certificate]) -> Self {
         let names = authorities.iter().filter_map(|own| {
             der::only(&own.raw_subject, der::SEQUENCE).map(DistinguishedName::in_sequence)
@@ -38,8 +36,7 @@ impl AnyClient {
     }
 }
 
-/// Checks a signature of TLS 1.2 without asking more of the certificate than
-/// its key.
+/// Checks a TLS 1.2 signature; only the key of the certificate is used.
 pub(super) fn check_tls12(
     message: &[u8],
     certificate: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! A client's certificate as variables tell of it (`$ssl_client_*`).
+//! A client's certificate for variables (`$ssl_client_*`).
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
@@ -10,17 +10,17 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use super::names;
 use super::verify_error::VerifyError;
 
-/// What a client has shown, and what came of it.
+/// A client's certificate and the result of its verification.
 #[derive(Debug)]
 pub(crate) struct ClientCertificate {
     der: CertificateDer<'static>,
-    /// What the server's own rules say of it.
+    /// The result of verification.
     pub(crate) verdict: Result<(), VerifyError>,
-    /// Made when a variable asks for it, once for a connection.
+    /// Parsed when a variable first needs it.
     told: OnceCell<CertificateText>,
 }
 
-/// The certificate in words.
+/// The parsed certificate.
 #[derive(Debug, Default)]
 pub(crate) struct CertificateText {
     pub(crate) subject: String,
@@ -50,13 +50,13 @@ impl ClientCertificate {
         }
     }
 
-    /// What the certificate says.
+    /// The parsed certificate, if it is valid.
     pub(crate) fn told(&self) -> &CertificateText {
         self.told
             .get_or_init(|| CertificateText::of(&self.der).unwrap_or_default())
     }
 
-    /// `$ssl_client_v_remain`: whole days until it ends.
+    /// `$ssl_client_v_remain`: whole days until it expires.
     pub(crate) fn days(&self) -> i64 {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         (self.told().expires - now).max(0) / 86_400
@@ -81,8 +81,7 @@ impl ClientCertificate {
         out
     }
 
-    /// `$ssl_client_cert`: fit for a field of more than one line, which is
-    /// nginx's old and deprecated way.
+    /// `$ssl_client_cert`: for a multi-line header field, nginx's old and deprecated form.
     pub(crate) fn folded_pem(&self) -> String {
         self.pem().trim_end().replace('\n', "\n\t")
     }
@@ -121,7 +120,7 @@ impl CertificateText {
     }
 }
 
-/// An INTEGER of any length in hexadecimal.
+/// An INTEGER of any length, in hexadecimal.
 fn serial(bytes: &[u8]) -> String {
     let bytes = match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,

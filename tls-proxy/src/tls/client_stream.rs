@@ -1,18 +1,18 @@
-//! A client's byte stream, in clear text or under TLS.
+//! A client's byte stream, with or without TLS.
 
 use tokio::io::Interest;
 
 use super::stream::TlsStream;
 use crate::net::prefixed::Prefixed;
 
-/// What HTTP is spoken over.
+/// The stream below HTTP.
 pub(crate) enum ClientStream {
     Plain(Prefixed),
     Tls(Box<TlsStream>),
 }
 
 impl ClientStream {
-    /// What has come and cannot be read before more comes, bytes.
+    /// Received bytes of an incomplete TLS record.
     pub(crate) fn unread(&self) -> usize {
         match self {
             Self::Plain(_) => 0,

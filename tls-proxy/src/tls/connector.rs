@@ -1,8 +1,8 @@
-//! TLS towards upstreams (`proxy_pass https://`).
+//! TLS to upstreams (`proxy_pass https://`).
 //!
-//! nginx does not verify upstreams unless told to. So the handshake takes any
-//! certificate whose key the peer has, and what it is worth is looked at
-//! afterwards, before a byte of the request is sent.
+//! nginx verifies upstreams only if configured. So the handshake accepts every certificate
+//! for which the peer has the key; the certificate is verified afterwards, before any byte
+//! of the request is sent.
 
 use std::io;
 use std::sync::Arc;
@@ -26,21 +26,21 @@ use super::{authorities, host_name, keys, parameters};
 use crate::conf::{Position, Problem};
 use crate::tls::settings::{ServerSettings, UpstreamSettings};
 
-/// Stands in where the upstream's name is none of DNS; it is never sent.
+/// Used if the upstream's name is not a DNS name; never sent.
 const NAMELESS: &str = "upstream.invalid";
 
-/// How one location speaks TLS to its upstreams.
+/// The TLS configuration of a location for its upstreams.
 #[derive(Debug)]
 pub(crate) struct Connector {
     config: Arc<ClientConfig>,
     /// `proxy_ssl_verify`.
     trust: Option<Trust>,
-    /// The proxy's own certificate, where only a request names it.
+    /// The proxy's own certificate, if its name contains variables.
     pub(crate) named: Option<NamedCertificates>,
 }
 
 impl Connector {
-    /// Reads what `proxy_ssl_*` names.
+    /// Loads the files of `proxy_ssl_*`.
     pub(crate) fn load(
         settings: &UpstreamSettings,
         at: &Position,
@@ -91,7 +91,7 @@ impl Connector {
             (None, _) => builder.with_no_client_auth(),
         };
         config.enable_sni = settings.server_name;
-        // A session would be another certificate's.
+        // A session would belong to another certificate.
         if !settings.session_reuse || named.is_some() {
             config.resumption = Resumption::disabled();
         }
@@ -102,8 +102,8 @@ impl Connector {
         })
     }
 
-    /// Speaks TLS on `stream`; `name` is `proxy_ssl_name`, `own` a certificate that the
-    /// request has named.
+    /// Performs a handshake on `stream`; `name` is `proxy_ssl_name`, `own` a certificate
+    /// whose name contained variables.
     pub(crate) async fn connect<S>(
         &self,
         name: &str,
@@ -181,7 +181,7 @@ fn check(trust: &Trust, shown: &[CertificateDer<'_>], name: &str) -> Result<(), 
     ))
 }
 
-/// Takes any certificate whose key the peer has.
+/// Accepts every certificate for which the peer has the key.
 #[derive(Debug)]
 struct AnyServer(WebPkiSupportedAlgorithms);
 
@@ -220,12 +220,12 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
-/// TLS for one request's connection: how, and to whom.
+/// The TLS parameters of one request's connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Secured {
     pub(crate) connector: Arc<Connector>,
     pub(crate) name: Box<str>,
-    /// The proxy's certificate, where the request has named it.
+    /// The proxy's certificate, if its name contained variables.
     pub(crate) own: Option<Arc<CertifiedKey>>,
 }
 

@@ -1,5 +1,5 @@
-//! Lists of revoked certificates (`ssl_crl`; RFC 5280, section 5), read and
-//! used as OpenSSL does for nginx, but for delta lists.
+//! Certificate revocation lists (`ssl_crl`; RFC 5280, section 5), used as OpenSSL does for
+//! nginx, except for delta CRLs.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -17,21 +17,21 @@ use super::signature::{PublicKey, is_signed_by};
 use super::time;
 use super::verify_error::VerifyError;
 
-/// One authority's list.
+/// A CRL.
 #[derive(Debug)]
 pub(crate) struct Crl {
     der: Vec<u8>,
     issuer: Name,
-    /// Seconds since 1970; `None` where it is ill written.
+    /// Seconds since 1970; `None` if its form is invalid.
     this_update: Option<i64>,
     next_update: Option<Option<i64>>,
     serials: HashSet<Vec<u8>>,
     authority_key_id: Option<KeyIdentifier>,
     point: Option<IssuingPoint>,
     number: Option<Vec<u8>>,
-    /// Speaks of what has changed since another list.
+    /// It is a delta CRL.
     delta: bool,
-    /// Has a critical extension that is not judged here.
+    /// It has an unknown critical extension.
     unhandled: bool,
     /// The first key that was found to have signed it: it need not be tried for each
     /// handshake.
@@ -45,8 +45,7 @@ const ISSUING_POINT: &[u8] = &[0x55, 0x1d, 28];
 const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
 
 impl Crl {
-    /// Reads a list; `None` where it is none, or an extension that it depends
-    /// on cannot be read.
+    /// Parses a CRL; `None` if it or a required extension is invalid.
     pub(crate) fn parse(der: &[u8]) -> Option<Self> {
         let body = der::element(der::only(der, SEQUENCE)?)?.0;
         let mut rest = (body.tag == SEQUENCE).then_some(body.content)?;
@@ -96,11 +95,11 @@ impl Crl {
         Some(())
     }
 
-    /// Keeps the serial numbers of this issuer's certificates.
+    /// Collects the serial numbers of this issuer's certificates.
     fn read_entries(&mut self, entries: &[u8]) -> Option<()> {
         const REMOVED: &[u8] = &[8];
         const ENUMERATED: u8 = 0x0a;
-        // An issuer counts for the entries that follow, too.
+        // An issuer applies to the following entries, too.
         let mut is_own = true;
         for entry in der::all(entries)? {
             let mut rest = (entry.tag == SEQUENCE).then_some(entry.content)?;
@@ -128,8 +127,8 @@ impl Crl {
         Some(())
     }
 
-    /// The certificate that signed it: the issuer of the one that is asked
-    /// about, or another of the same name further up.
+    /// The certificate that signed it: the certificate's issuer, or one with the same name
+    /// further up in the chain.
     fn issuer_in<'a>(&self, above: &[&'a Certificate]) -> Option<&'a Certificate> {
         let mut fitting = above.iter().filter(|own| {
             let id = self.authority_key_id.as_ref();
@@ -151,7 +150,7 @@ impl Crl {
         }
     }
 
-    /// The last of the errors that OpenSSL would find.
+    /// Returns the last error that OpenSSL would find.
     fn check(
         &self,
         asked: &RevocationContext<'_>,
@@ -188,7 +187,7 @@ impl Crl {
         is_signed
     }
 
-    /// Whether it says what has changed since `base` was made, or may say so.
+    /// Whether it is a delta CRL that is, or may be, newer than `base`.
     fn changes(&self, base: &Self) -> bool {
         let order = |list: &Self| {
             let digits = list.number.as_deref()?;
@@ -203,19 +202,19 @@ impl Crl {
     }
 }
 
-/// What lists are asked about, besides a certificate.
+/// The CRLs and parameters of a revocation check.
 pub(super) struct RevocationContext<'a> {
     pub(super) lists: &'a [Crl],
     pub(super) now: i64,
     pub(super) algorithms: &'a WebPkiSupportedAlgorithms,
 }
 
-/// Asks the lists about a certificate, whose issuer is the first of `above`.
-/// Of several lists of its issuer that speak of it, the best one counts: one
-/// that is in force before others, then the newest.
+/// Checks a certificate, whose issuer is the first of `above`, against the CRLs. Of several
+/// CRLs of its issuer that cover it, the best one is used: one that is in force before
+/// others, then the newest.
 ///
-/// A delta list is never enough, and hides nothing: what it revokes is revoked
-/// besides. OpenSSL takes it for a complete one.
+/// A delta CRL alone is not sufficient and replaces none: certificates it revokes are
+/// revoked in addition. OpenSSL treats it as a complete one.
 pub(super) fn check(
     asked: &RevocationContext<'_>,
     certificate: &Certificate,
@@ -254,7 +253,7 @@ fn is_time(tag: u8) -> bool {
     matches!(tag, der::UTC_TIME | der::GENERALIZED_TIME)
 }
 
-/// Object identifier, criticality and value of each of Extensions.
+/// Object identifier, criticality and value of each extension.
 #[expect(clippy::type_complexity, reason = "a list of triples, read at once")]
 fn extension_list(list: Option<&[u8]>) -> Option<Vec<(&[u8], bool, &[u8])>> {
     let Some(list) = list else {

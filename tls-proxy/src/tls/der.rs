@@ -1,4 +1,4 @@
-//! DER (X.690), as far as one level of it: tag, length, content.
+//! DER (X.690), one level at a time: tag, length, content.
 
 /// One element of DER (X.690).
 pub(super) struct Element<'a> {
@@ -7,11 +7,11 @@ pub(super) struct Element<'a> {
     pub(super) whole: &'a [u8],
 }
 
-/// The first element of `input`, and what follows it.
+/// The first element of `input`, and the bytes after it.
 pub(super) fn element(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (tag, first) = (*input.first()?, *input.get(1)?);
     if tag & 0x1f == 0x1f {
-        // Tags above 30 take more bytes; X.509 has none.
+        // Tags above 30 have several bytes; X.509 has none of these.
         return None;
     }
     let (header, length) = if first < 0x80 {
@@ -40,21 +40,20 @@ pub(super) fn element(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
     ))
 }
 
-/// Exactly one element, of the given tag.
+/// The only element of `input`, with the given tag.
 pub(super) fn only(input: &[u8], tag: u8) -> Option<&[u8]> {
     let (found, rest) = element(input)?;
     (found.tag == tag && rest.is_empty()).then_some(found.content)
 }
 
-/// Takes the next element off `input`, if it has the given tag.
+/// Takes the next element from `input`; it must have the given tag.
 pub(super) fn next<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     let (found, rest) = element(input).filter(|(found, _)| found.tag == tag)?;
     *input = rest;
     Some(found.content)
 }
 
-/// Takes the next element off `input` where it has the given tag; what is
-/// optional may be absent.
+/// Takes the next element from `input` if it has the given tag.
 pub(super) fn optional<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     match input.first() {
         Some(first) if *first == tag => next(input, tag),
@@ -62,7 +61,7 @@ pub(super) fn optional<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     }
 }
 
-/// Every element of `input`; `None` where something else is among them.
+/// All elements of `input`; `None` if it is not a sequence of elements.
 pub(super) fn all(mut input: &[u8]) -> Option<Vec<Element<'_>>> {
     let mut found = Vec::new();
     while !input.is_empty() {
@@ -73,8 +72,8 @@ pub(super) fn all(mut input: &[u8]) -> Option<Vec<Element<'_>>> {
     Some(found)
 }
 
-/// The first element of `input`, of the given tag. What follows it in an
-/// extension is passed over, as in OpenSSL.
+/// The first element of `input`, with the given tag. Bytes after it in an extension are
+/// ignored, as in OpenSSL.
 pub(super) fn first(mut input: &[u8], tag: u8) -> Option<&[u8]> {
     next(&mut input, tag)
 }
@@ -90,8 +89,7 @@ pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// Tag of a field `[number]` of a primitive type, or of one that has others
-/// inside.
+/// The tag of a field `[number]`, for a primitive or a constructed type.
 pub(super) const fn field(number: u8) -> u8 {
     0x80 | number
 }

@@ -1,8 +1,7 @@
-//! Distinguished names (X.501) in a form that can be compared.
+//! Distinguished names (X.501) in a comparable form.
 //!
-//! Two names match as RFC 5280, section 7.1, and OpenSSL have it: letters of
-//! ASCII are equal in both cases, runs of white space count as one space,
-//! whatever kind of string holds them.
+//! Names match as in RFC 5280, section 7.1, and OpenSSL: ASCII letters without case, runs
+//! of white space as one space, whatever the string type.
 
 use super::der::{self, OBJECT_ID, SEQUENCE, SET};
 
@@ -11,8 +10,8 @@ pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// emailAddress (RFC 2985, section 5.2.1).
 pub(super) const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
-/// One relative distinguished name after the other, each in a form whose bytes
-/// are equal where they match.
+/// Relative distinguished names in order, each in a form whose bytes are equal if the names
+/// match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Name(Vec<Vec<u8>>);
 
@@ -24,7 +23,7 @@ pub(super) struct Attribute<'a> {
 }
 
 impl Name {
-    /// Reads a Name; `None` where it is none.
+    /// Parses a Name; `None` if it is invalid.
     pub(super) fn parse(der: &[u8]) -> Option<Self> {
         let parts = der::all(der::only(der, SEQUENCE)?)?;
         let parts = parts.iter().map(|part| {
@@ -34,14 +33,14 @@ impl Name {
         Some(Self(parts.collect::<Option<_>>()?))
     }
 
-    /// This name with one more relative name, which `set` lists.
+    /// This name with one more relative name, the elements of `set`.
     pub(super) fn with(&self, set: &[u8]) -> Option<Self> {
         let mut parts = self.0.clone();
         parts.push(canonical(set)?);
         Some(Self(parts))
     }
 
-    /// Whether it is `base` or stands below it.
+    /// Whether it is `base` or below it.
     pub(super) fn is_within(&self, base: &Self) -> bool {
         self.0.starts_with(&base.0)
     }
@@ -51,7 +50,7 @@ impl Name {
     }
 }
 
-/// The attributes of a Name, in its order.
+/// The attributes of a Name, in order.
 pub(super) fn attributes(der: &[u8]) -> Option<Vec<Attribute<'_>>> {
     let mut found = Vec::new();
     for part in der::all(der::only(der, SEQUENCE)?)? {
@@ -84,7 +83,7 @@ fn canonical(set: &[u8]) -> Option<Vec<u8>> {
             other => (other, own.value.to_vec()),
         };
         let mut part = Vec::with_capacity(own.id.len() + value.len() + 9);
-        // Lengths first: no value can look like two.
+        // With lengths, so that different values cannot have the same form.
         part.push(u8::try_from(own.id.len()).ok()?);
         part.extend_from_slice(own.id);
         part.push(tag);
@@ -92,7 +91,7 @@ fn canonical(set: &[u8]) -> Option<Vec<u8>> {
         part.extend_from_slice(&value);
         parts.push(part);
     }
-    // The attributes of one relative name have no order.
+    // The attributes of a relative name are unordered.
     parts.sort_unstable();
     (!parts.is_empty()).then(|| parts.concat())
 }
@@ -104,7 +103,7 @@ fn fold(text: &str) -> Vec<u8> {
     words.join(&b' ').to_ascii_lowercase()
 }
 
-/// Tags of strings.
+/// Tags of string types.
 const UTF8: u8 = 0x0c;
 const NUMERIC: u8 = 0x12;
 const PRINTABLE: u8 = 0x13;
@@ -114,8 +113,8 @@ const VISIBLE: u8 = 0x1a;
 const UNIVERSAL: u8 = 0x1c;
 const BMP: u8 = 0x1e;
 
-/// What a string says. Strings of one byte a character are read as Latin 1, as
-/// in OpenSSL; `None` where it is no string, or a broken one.
+/// The text of a string. String types of one byte a character are decoded as Latin-1, as in
+/// OpenSSL; `None` if it is no valid string.
 pub(super) fn text(tag: u8, value: &[u8]) -> Option<String> {
     let code = |unit: &[u8]| {
         let code = unit

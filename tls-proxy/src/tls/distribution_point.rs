@@ -1,26 +1,26 @@
-//! Which certificates a list of revoked ones speaks of: distribution points in
-//! certificates (RFC 5280, section 4.2.1.13) and in lists (section 5.2.5).
+//! The certificates covered by a CRL: distribution points in certificates (RFC 5280,
+//! section 4.2.1.13) and in CRLs (section 5.2.5).
 
 use super::certificate::Certificate;
 use super::der::{self, SEQUENCE, field, fields};
 use super::distinguished_name::Name;
 use super::general_name::GeneralName;
 
-/// Reasons for which a certificate may be revoked, a bit for each.
+/// Revocation reasons, one bit each.
 pub(super) type Reasons = u16;
-/// Those that there are (without "unspecified").
+/// All reasons (except "unspecified").
 pub(super) const EVERY_REASON: Reasons = 0x807f;
 
-/// Where a certificate says that it can be looked up.
+/// A distribution point of a certificate.
 #[derive(Debug)]
 pub(super) struct DistributionPoint {
     name: Option<PointName>,
     reasons: Reasons,
-    /// Who signs the list, if not the certificate's issuer.
+    /// The issuer of the CRL, if it is not the certificate's.
     issuer: Option<Vec<GeneralName>>,
 }
 
-/// The same of a list, and what it leaves out.
+/// The distribution point of a CRL, and its scope.
 #[derive(Debug)]
 pub(super) struct IssuingPoint {
     name: Option<PointName>,
@@ -28,19 +28,19 @@ pub(super) struct IssuingPoint {
     only_authorities: bool,
     only_attributes: bool,
     some_reasons: bool,
-    /// Speaks of other issuers' certificates too.
+    /// It covers certificates of other issuers, too.
     indirect: bool,
 }
 
 #[derive(Debug)]
 enum PointName {
     Full(Vec<GeneralName>),
-    /// Below the issuer of the list.
+    /// Relative to the issuer of the CRL.
     Relative(Name),
 }
 
 impl DistributionPoint {
-    /// The extension of a certificate by `issuer`; `None` where it is none.
+    /// Parses the extension of a certificate by `issuer`; `None` if it is invalid.
     pub(super) fn parse_all(value: &[u8], issuer: &Name) -> Option<Vec<Self>> {
         let all = der::all(der::first(value, SEQUENCE)?)?;
         all.iter().map(|one| Self::parse(one, issuer)).collect()
@@ -82,7 +82,7 @@ impl DistributionPoint {
 }
 
 impl IssuingPoint {
-    /// The extension of a list by `issuer`; `None` where it is none.
+    /// Parses the extension of a CRL by `issuer`; `None` if it is invalid.
     pub(super) fn parse(value: &[u8], issuer: &Name) -> Option<Self> {
         let mut rest = der::first(value, SEQUENCE)?;
         let name = match der::optional(&mut rest, fields(0)) {
@@ -104,8 +104,8 @@ impl IssuingPoint {
         })
     }
 
-    /// Of one kind only, or by others' leave: nginx has OpenSSL pass over such
-    /// lists.
+    /// Whether it can be used. In nginx OpenSSL ignores CRLs for attribute certificates only,
+    /// for some reasons only, and indirect ones.
     fn is_usable(&self) -> bool {
         let kinds = [self.only_peers, self.only_authorities, self.only_attributes];
         let kinds = kinds.into_iter().filter(|only| *only).count();
@@ -113,8 +113,8 @@ impl IssuingPoint {
     }
 }
 
-/// For which reasons a list that its issuer signed speaks of the certificate;
-/// `None` where it does not.
+/// The reasons for which a CRL signed by its issuer covers the certificate; `None` if it
+/// does not.
 pub(super) fn reasons_for(
     point: Option<&IssuingPoint>,
     issuer: &Name,
@@ -156,7 +156,7 @@ impl PointName {
         rest.is_empty().then_some(own)
     }
 
-    /// Whether the two have a name in common.
+    /// Whether they have a name in common.
     fn is_same(&self, other: &Self) -> bool {
         let has = |names: &[GeneralName], name: &Name| {
             let mut names = names.iter().filter_map(GeneralName::directory);
@@ -173,7 +173,7 @@ impl PointName {
     }
 }
 
-/// ReasonFlags, without its tag.
+/// ReasonFlags, without the tag.
 fn reasons_in(bits: &[u8]) -> Option<Reasons> {
     let (_, bytes) = bits.split_first()?;
     let byte = |index: usize| Reasons::from(bytes.get(index).copied().unwrap_or_default());

@@ -1,5 +1,5 @@
-//! Encrypted private keys (`ssl_password_file`): PKCS#8 with PBES2 (RFC 8018),
-//! as OpenSSL writes them since version 1.1.
+//! Encrypted private keys (`ssl_password_file`): PKCS#8 with PBES2 (RFC 8018), OpenSSL's
+//! format since version 1.1.
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, Algorithm, DecryptionContext, PaddedBlockDecryptingKey,
@@ -25,12 +25,12 @@ pub(super) enum Error {
 /// 1.2.840.113549.1.5.13 and .12.
 const PBES2: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d";
 const PBKDF2: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
-/// 1.2.840.113549.2, under which the HMACs are.
+/// 1.2.840.113549.2, the arc of the HMACs.
 const HMAC: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x02";
-/// 2.16.840.1.101.3.4.1, under which AES is.
+/// 2.16.840.1.101.3.4.1, the arc of AES.
 const AES: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x01";
 
-/// How the key was made of the password, and the cipher.
+/// The key derivation and the cipher.
 struct Scheme<'a> {
     salt: &'a [u8],
     rounds: NonZeroU32,
@@ -40,8 +40,8 @@ struct Scheme<'a> {
     iv: [u8; 16],
 }
 
-/// Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3) with the first of
-/// `passwords` that fits.
+/// Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3) with the first of `passwords`
+/// that works.
 pub(super) fn decrypt(info: &[u8], passwords: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
     let mut rest = der::only(info, SEQUENCE).ok_or(Error::Malformed)?;
     let algorithm = der::next(&mut rest, SEQUENCE).ok_or(Error::Malformed)?;
@@ -94,7 +94,7 @@ impl<'a> Scheme<'a> {
         let mut bytes = sealed.to_vec();
         let context = DecryptionContext::Iv128(FixedLength::from(&self.iv));
         let plain = key.decrypt(&mut bytes, context).ok()?;
-        // One wrong password in 256 leaves padding that looks right.
+        // One of 256 wrong passwords leaves valid padding.
         der::only(plain, SEQUENCE)?;
         Some(plain.to_vec())
     }

@@ -1,9 +1,7 @@
-//! Extensions of a certificate (RFC 5280, section 4.2), as far as a chain is
-//! judged by them.
+//! The extensions of a certificate (RFC 5280, section 4.2) that chain verification uses.
 //!
-//! One that decides something and cannot be read, or is there twice, makes the
-//! certificate invalid: nobody issued it, and it issues nothing. OpenSSL does
-//! the same.
+//! If one of these is malformed or repeated, the certificate is invalid: it has no issuer
+//! and is no issuer. OpenSSL does the same.
 
 use super::certificate::Certificate;
 use super::der::{self, BIT_STRING, BOOLEAN, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE, field};
@@ -12,11 +10,10 @@ use super::distribution_point::DistributionPoint;
 use super::general_name::GeneralName;
 use super::name_constraints::NameConstraints;
 
-/// What the extensions of one certificate say.
+/// The parsed extensions of a certificate.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
-    /// basicConstraints: whether it is an authority, and how many others may
-    /// follow below it.
+    /// basicConstraints: whether it is a CA, and how many other CAs may follow.
     pub(super) authority: Option<bool>,
     pub(super) path_length: Option<u32>,
     pub(super) key_usage: Option<KeyUsage>,
@@ -27,15 +24,15 @@ pub(super) struct Extensions {
     pub(super) alternative_names: Vec<GeneralName>,
     pub(super) constraints: Option<NameConstraints>,
     pub(super) distribution_points: Vec<DistributionPoint>,
-    /// Was made by another peer's certificate (RFC 3820).
+    /// It is a proxy certificate (RFC 3820).
     pub(super) proxy: bool,
-    /// Has a critical extension that is not judged here.
+    /// It has an unknown critical extension.
     pub(super) unhandled: bool,
-    /// Says something unreadable, or twice.
+    /// An extension is malformed or repeated.
     pub(super) invalid: bool,
 }
 
-/// keyUsage, as far as it matters here.
+/// The bits of keyUsage that are used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyUsage {
     pub(super) signs_certificates: bool,
@@ -44,14 +41,14 @@ pub(super) struct KeyUsage {
     pub(super) enciphers: bool,
 }
 
-/// extKeyUsage, as far as it matters here. anyExtendedKeyUsage is not enough.
+/// The purposes of extKeyUsage that are used. anyExtendedKeyUsage is not sufficient.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ExtendedUsage {
     pub(super) client: bool,
     pub(super) server: bool,
 }
 
-/// netscape-cert-type, which OpenSSL still obeys.
+/// netscape-cert-type, which OpenSSL still applies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NetscapeType {
     pub(super) client: bool,
@@ -62,12 +59,12 @@ pub(super) struct NetscapeType {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeyIdentifier {
     key: Option<Vec<u8>>,
-    /// The issuer's own issuer, and its serial number.
+    /// The issuer's issuer, and the issuer's serial number.
     issuer: Option<Name>,
     serial: Option<Vec<u8>>,
 }
 
-/// Those that are read here, by their object identifiers.
+/// The extensions parsed here, by object identifier.
 const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 17];
@@ -79,11 +76,10 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 const NETSCAPE_TYPE: &[u8] = &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
 /// proxyCertInfo.
 const PROXY: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 14];
-/// Addresses and autonomous systems (RFC 3779), which OpenSSL judges and we
-/// cannot.
+/// Addresses and autonomous systems (RFC 3779), which OpenSSL verifies; not supported here.
 const RESOURCES: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 1, 7], &[0x2b, 6, 1, 5, 5, 7, 1, 8]];
-/// Policies, their mappings and constraints, inhibitAnyPolicy: nginx asks for
-/// no policy, so that nothing follows from them. OCSP's no-check.
+/// Policies, their mappings and constraints, and inhibitAnyPolicy: nginx requires no
+/// policy, so they have no effect. And OCSP's no-check.
 const WITHOUT_EFFECT: [&[u8]; 5] = [
     &[0x55, 0x1d, 32],
     &[0x55, 0x1d, 33],
@@ -93,7 +89,7 @@ const WITHOUT_EFFECT: [&[u8]; 5] = [
 ];
 
 impl Extensions {
-    /// Reads object identifier, criticality and value of each.
+    /// Parses object identifier, criticality and value of each extension.
     pub(super) fn parse<'a>(
         all: impl Iterator<Item = (&'a [u8], bool, &'a [u8])>,
         issuer: &Name,
@@ -109,7 +105,7 @@ impl Extensions {
                 Read::WithoutEffect => {}
                 Read::Unknown => own.unhandled |= critical,
             }
-            // OpenSSL reads key identifiers, but takes no critical ones.
+            // OpenSSL accepts key identifiers only if they are not critical.
             own.unhandled |= critical && [SUBJECT_KEY_ID, AUTHORITY_KEY_ID].contains(&id);
             own.unhandled |= RESOURCES.contains(&id);
         }
@@ -169,9 +165,9 @@ impl Extensions {
     }
 }
 
-/// What became of an extension.
+/// The result of parsing an extension.
 enum Read {
-    /// One that is judged here; `None` where it cannot be read.
+    /// A supported extension; `None` if it is malformed.
     Known(Option<()>),
     WithoutEffect,
     Unknown,
@@ -179,7 +175,7 @@ enum Read {
 
 impl KeyUsage {
     fn parse(value: &[u8]) -> Option<Self> {
-        // An empty one allows nothing, and is forbidden.
+        // An empty list permits nothing and is forbidden.
         let bits = bits(value)?;
         let all = der::first(value, BIT_STRING)?;
         all[1..].iter().any(|byte| *byte != 0).then_some(Self {
@@ -202,7 +198,7 @@ impl ExtendedUsage {
     fn parse(value: &[u8]) -> Option<Self> {
         const SERVER: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
         const CLIENT: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
-        /// "Server gated cryptography" of Microsoft and Netscape.
+        /// Server gated cryptography of Microsoft and Netscape.
         const GATED: [&[u8]; 2] = [
             &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 3, 3],
             &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 4, 1],
@@ -218,7 +214,7 @@ impl ExtendedUsage {
 }
 
 impl KeyIdentifier {
-    /// Reads the extension; `None` where it is none.
+    /// Parses the extension; `None` if it is invalid.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let mut rest = der::first(value, SEQUENCE)?;
         let key = der::optional(&mut rest, field(0)).map(<[u8]>::to_vec);
@@ -232,7 +228,7 @@ impl KeyIdentifier {
         })
     }
 
-    /// Whether it can mean this certificate.
+    /// Whether it matches this certificate.
     pub(super) fn is_of(&self, certificate: &Certificate) -> bool {
         let key = (&self.key, &certificate.extensions.key_id);
         let another = matches!(key, (Some(named), Some(own)) if named != own);

@@ -1,12 +1,12 @@
-//! The files that a configuration names for TLS, each read once: one may be a pipe, which
-//! gives its content once, and several servers may name it.
+//! The TLS files of a configuration, each read once: a file may be a pipe, which can be
+//! read only once, and several servers may use it.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What has been read while a configuration is made; it is dropped when that is done.
+/// The files read so far; dropped when the configuration is complete.
 #[derive(Default)]
 pub(crate) struct Files(HashMap<PathBuf, Arc<[u8]>>);
 

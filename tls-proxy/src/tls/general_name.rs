@@ -1,14 +1,13 @@
-//! GeneralName (RFC 5280, section 4.2.1.6): what alternative names, name
-//! constraints and distribution points are made of.
+//! GeneralName (RFC 5280, section 4.2.1.6), as used in alternative names, name constraints
+//! and distribution points.
 
 use super::der::{self, OBJECT_ID, SEQUENCE, field, fields};
 use super::distinguished_name::Name;
 
-/// SmtpUTF8Mailbox (RFC 9598): an e-mail address beyond ASCII.
+/// SmtpUTF8Mailbox (RFC 9598): an internationalized e-mail address.
 pub(super) const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 
-/// A name of any kind. The bytes are what stands in the certificate: nothing
-/// says that they are text, or what kind of text.
+/// A name of any type. The bytes are those in the certificate; they need not be text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GeneralName {
     Other {
@@ -20,8 +19,8 @@ pub(super) enum GeneralName {
     Directory(Name),
     Uri(Vec<u8>),
     Ip(Vec<u8>),
-    /// x400Address, ediPartyName, registeredID: never compared with a
-    /// constraint. The tag, and what follows.
+    /// x400Address, ediPartyName, registeredID: never compared with a constraint. Tag and
+    /// content.
     Uncompared(u8, Vec<u8>),
 }
 
@@ -52,7 +51,7 @@ impl GeneralName {
         })
     }
 
-    /// GeneralNames, without its tag.
+    /// GeneralNames, without the tag.
     pub(super) fn parse_all(content: &[u8]) -> Option<Vec<Self>> {
         der::all(content)?.iter().map(Self::parse).collect()
     }

@@ -1,4 +1,4 @@
-//! Why a handshake failed, in the few words that metrics have for it.
+//! Why a handshake failed, as a label of the metrics.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::accept;
 use crate::metrics::labels::Handshake;
 
 impl accept::Error {
-    /// What is counted.
+    /// The label.
     pub(crate) fn reason(&self) -> Handshake {
         match self {
             Self::Rejected => Handshake::Rejected,

@@ -1,10 +1,10 @@
-//! The hashes of TLS 1.3 for rustls: of what was said in a handshake, and HMAC, by
-//! which its keys are derived (RFC 8446, section 7.1).
+//! The hashes of TLS 1.3 for rustls: of the handshake transcript, and HMAC for key
+//! derivation (RFC 8446, section 7.1).
 //!
-//! A handshake derives some thirty keys from a dozen secrets. rustls' binding of
-//! aws-lc hashes a secret anew for each of them; here it is hashed once, which
-//! leaves a third of the blocks. A block costs the same in both libraries, but a
-//! copy of aws-lc's HMAC costs more than what it saves.
+//! A handshake derives some thirty keys from a dozen secrets. rustls' binding of aws-lc
+//! hashes the secret for each of them; here it is hashed once, which leaves a third of the
+//! blocks. A block costs the same in both libraries, but copying aws-lc's HMAC state costs
+//! more than this saves.
 
 use std::marker::PhantomData;
 
@@ -38,7 +38,7 @@ impl<D> Plain<D> {
 
 impl<D: Digest + Clone + Send + Sync + 'static> Hash for Plain<D> {
     fn start(&self) -> Box<dyn Context> {
-        Box::new(Begun(D::new()))
+        Box::new(Running(D::new()))
     }
 
     fn hash(&self, data: &[u8]) -> Output {
@@ -54,10 +54,10 @@ impl<D: Digest + Clone + Send + Sync + 'static> Hash for Plain<D> {
     }
 }
 
-/// A hash of what has been said so far.
-struct Begun<D>(D);
+/// A hash in progress.
+struct Running<D>(D);
 
-impl<D: Digest + Clone + Send + Sync + 'static> Context for Begun<D> {
+impl<D: Digest + Clone + Send + Sync + 'static> Context for Running<D> {
     fn fork_finish(&self) -> Output {
         Output::new(&self.0.clone().finalize())
     }
@@ -77,7 +77,7 @@ impl<D: Digest + Clone + Send + Sync + 'static> Context for Begun<D> {
 
 impl<M: Mac + KeyInit + Clone + Send + Sync + 'static> keyed::Hmac for Keyed<M> {
     fn with_key(&self, key: &[u8]) -> Box<dyn keyed::Key> {
-        // RFC 2104, section 2: a key may have any length.
+        // RFC 2104, section 2: keys of any length are allowed.
         let key = <M as KeyInit>::new_from_slice(key).expect("HMAC takes every key");
         Box::new(Key(key))
     }
@@ -87,7 +87,7 @@ impl<M: Mac + KeyInit + Clone + Send + Sync + 'static> keyed::Hmac for Keyed<M> 
     }
 }
 
-/// HMAC with its key hashed already.
+/// HMAC with the key already hashed.
 struct Key<M>(M);
 
 impl<M: Mac + Clone + Send + Sync> keyed::Key for Key<M> {
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// aws-lc's results are the measure, at every length around a block's.
+    /// Compared with aws-lc, at all lengths around the block size.
     #[test]
     fn hashes_are_those_of_aws_lc() {
         let data: Vec<u8> = (0..600).map(|index| (index * 7) as u8).collect();
@@ -151,7 +151,7 @@ mod tests {
                 let (middle, last) = rest.split_at(rest.len() / 2);
                 let key_there = hmac::Key::new(theirs, &data[..length / 2]);
                 let there = hmac::sign(&key_there, &data[..length]);
-                // Twice: the key is not used up.
+                // Twice, to show that a key can be used again.
                 for _ in 0..2 {
                     let tag = key.sign_concat(first, &[middle, &[]], last);
                     assert_eq!(tag.as_ref(), there.as_ref(), "{length}");

@@ -1,9 +1,9 @@
-//! Whether a certificate is for a name (RFC 6125, as OpenSSL reads it).
+//! Whether a certificate is for a host name (RFC 6125, as in OpenSSL).
 
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
-/// Whether the certificate names `name`: among its alternative names, or, if
-/// it has none of DNS, as its common name.
+/// Whether `name` is among the certificate's DNS alternative names or, if it has none, its
+/// common name.
 pub(super) fn is_for(der: &[u8], name: &str) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
         return false;
@@ -26,7 +26,7 @@ pub(super) fn is_for(der: &[u8], name: &str) -> bool {
     !has_names && common.any(|own| own.as_str().is_ok_and(|own| matches(own, name)))
 }
 
-/// `*` stands for a whole first label, and only above two others.
+/// `*` matches one whole label, the first, if two others follow.
 fn matches(pattern: &str, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     if pattern.eq_ignore_ascii_case(name) {

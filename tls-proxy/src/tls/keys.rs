@@ -16,10 +16,10 @@ use super::pem;
 use crate::conf::Problem;
 use crate::tls::settings::File;
 
-/// Reads a chain and its key, and checks that they belong together.
+/// Loads a chain and its key, and checks that they match.
 ///
-/// X.509 v1 certificates are fine here as in nginx; so nothing but the public
-/// key of the first certificate is looked at.
+/// As in nginx, X.509 v1 certificates are accepted; only the public key of the first
+/// certificate is used.
 pub(crate) fn load(
     certificate: &File,
     key: &File,
@@ -108,7 +108,7 @@ fn read_key(
     })
 }
 
-/// Whether the text of a key is encrypted.
+/// Whether the PEM text of a key is encrypted.
 pub(super) fn is_encrypted(text: &[u8]) -> bool {
     contains(text, b"BEGIN ENCRYPTED PRIVATE KEY")
 }
@@ -138,7 +138,7 @@ pub(super) fn check_parameters(file: &File, files: &mut Files) -> Result<(), Pro
     }
 }
 
-/// Decrypts a PKCS#8 key with one of the lines of a file of passwords.
+/// Decrypts a PKCS#8 key with one of the lines of a password file.
 fn decrypt(
     text: &[u8],
     passwords: Option<&File>,
@@ -152,7 +152,7 @@ fn decrypt(
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
         .collect();
-    // The parser of PEM knows plain keys alone; the two look the same to it.
+    // The PEM parser reads only the labels of plain keys; the structure is the same.
     let text = String::from_utf8_lossy(text).replace("ENCRYPTED PRIVATE KEY", "PRIVATE KEY");
     let sealed =
         PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|why| pem::describe(&why))?;
@@ -165,7 +165,7 @@ fn read(files: &mut Files, path: &Path) -> Result<Arc<[u8]>, String> {
     files.read(path).map_err(|source| describe(&source))
 }
 
-/// An operating system error in nginx's form: number, then words.
+/// An operating system error in nginx's form: number, then text.
 pub(crate) fn describe(source: &io::Error) -> String {
     let text = source.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
@@ -181,9 +181,8 @@ impl File {
     }
 }
 
-/// The SubjectPublicKeyInfo of a certificate (RFC 5280, section 4.1; in
-/// version 1 too): the seventh part of its first part, or the sixth where the
-/// version is left out.
+/// The SubjectPublicKeyInfo of a certificate (RFC 5280, section 4.1; also version 1): the
+/// seventh element of the TBSCertificate, or the sixth without a version.
 pub(super) fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
     const VERSION: u8 = 0xa0;
     let (outer, _) = element(certificate).filter(|(it, _)| it.tag == SEQUENCE)?;

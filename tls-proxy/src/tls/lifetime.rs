@@ -1,4 +1,4 @@
-//! How long a certificate that is served holds, for people and for alarms.
+//! The expiry of served certificates, for logs and metrics.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,23 +9,23 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::names;
 use crate::time::clock::Stamp;
 
-/// From here on a certificate is about to end, seconds.
+/// Time before expiry from which on it is reported, seconds.
 const SOON: i64 = 7 * 24 * 60 * 60;
 
-/// A certificate in force.
+/// A served certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     /// The file, as the configuration names it.
     pub(crate) file: PathBuf,
-    /// Whom it is for: the first name it gives, else its subject.
+    /// Its first alternative name, or its subject.
     pub(crate) name: String,
     /// Hexadecimal, as `$ssl_client_serial`.
     pub(crate) serial: String,
-    /// When it ends, in seconds since 1970.
+    /// Its expiry, seconds since 1970.
     pub(crate) not_after: i64,
 }
 
-/// What is to be said of a certificate's end.
+/// Whether expiry has to be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
     Expired,
@@ -33,7 +33,7 @@ pub(crate) enum Urgency {
 }
 
 impl Lifetime {
-    /// Reads a certificate; `None` where it is none.
+    /// Parses a certificate; `None` if it is invalid.
     pub(super) fn read(file: &Path, der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let serial = parsed.raw_serial();
@@ -45,12 +45,12 @@ impl Lifetime {
         })
     }
 
-    /// Its last second (RFC 3339).
+    /// Its expiry (RFC 3339).
     pub(crate) fn end(&self) -> String {
         Stamp::of(u64::try_from(self.not_after).unwrap_or_default()).rfc3339()
     }
 
-    /// Whether somebody should look after it now.
+    /// Whether it has expired or expires soon.
     pub(crate) fn urgency(&self) -> Option<Urgency> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -1,5 +1,4 @@
-//! TLS towards clients and upstreams: certificates, handshakes. HTTP is not
-//! known here.
+//! TLS to clients and upstreams: certificates and handshakes, nothing of HTTP.
 
 pub(crate) mod accept;
 mod authorities;

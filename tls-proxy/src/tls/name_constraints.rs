@@ -1,9 +1,9 @@
-//! nameConstraints (RFC 5280, section 4.2.1.10), judged as OpenSSL does.
+//! nameConstraints (RFC 5280, section 4.2.1.10), applied as in OpenSSL.
 //!
-//! OpenSSL asks more than RFC 5280: an emailAddress in the subject is held
-//! against constraints on e-mail, and the common name of a peer's certificate
-//! without alternative names of DNS against those on DNS, if it looks like a
-//! host's. `docs/client-certificates.md` lists every kind.
+//! OpenSSL checks more than RFC 5280: an emailAddress in the subject against e-mail
+//! constraints, and the common name of a peer's certificate without DNS alternative names
+//! against DNS constraints, if it looks like a host name. `docs/client-certificates.md`
+//! lists every kind.
 
 use super::certificate::Certificate;
 use super::der::{self, SEQUENCE, field, fields};
@@ -12,11 +12,11 @@ use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
 use super::subtree_match::matches;
 use super::verify_error::VerifyError;
 
-/// Most comparisons of names with constraints for a pair of certificates;
-/// OpenSSL's limit.
+/// Comparisons of names with constraints for a pair of certificates, at most (OpenSSL's
+/// limit).
 const MOST_COMPARISONS: usize = 1 << 20;
 
-/// The extension of one authority.
+/// The extension of one CA certificate.
 #[derive(Debug)]
 pub(super) struct NameConstraints {
     permitted: Vec<Subtree>,
@@ -26,12 +26,12 @@ pub(super) struct NameConstraints {
 #[derive(Debug)]
 struct Subtree {
     base: GeneralName,
-    /// Has a minimum other than 0, or a maximum, which nobody can judge.
+    /// It has a minimum other than 0 or a maximum, which are not supported.
     bounded: bool,
 }
 
 impl NameConstraints {
-    /// Reads the extension; `None` where it is none.
+    /// Parses the extension; `None` if it is invalid.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let mut rest = der::first(value, SEQUENCE)?;
         let mut subtrees = |number| match rest.first() {
@@ -48,8 +48,7 @@ impl NameConstraints {
         })
     }
 
-    /// Whether the names of a certificate below are within the constraints.
-    /// `is_peer`: it is the peer's own.
+    /// Checks the names of a certificate below; `is_peer` if it is the peer's.
     pub(super) fn check(&self, below: &Certificate, is_peer: bool) -> Result<(), VerifyError> {
         let attributes = attributes(&below.raw_subject).ok_or(VerifyError::NameSyntax)?;
         let names = attributes.len() + below.extensions.alternative_names.len();
@@ -81,8 +80,8 @@ impl NameConstraints {
         Ok(())
     }
 
-    /// One name: within a permitted subtree, where there is one of its kind,
-    /// and in no excluded one.
+    /// Checks one name: it must be in a permitted subtree, if there is one of its type, and
+    /// in no excluded one.
     fn admit(&self, name: &GeneralName) -> Result<(), VerifyError> {
         let mut permitted = None;
         for subtree in self.permitted.iter().filter(|it| it.is_about(name)) {
@@ -124,7 +123,7 @@ impl Subtree {
         }
     }
 
-    /// Whether it speaks of names of this kind.
+    /// Whether the subtree is of this type of name.
     fn is_about(&self, name: &GeneralName) -> bool {
         use GeneralName::{Email, Other, Uncompared};
         match (&self.base, name) {
@@ -137,7 +136,7 @@ impl Subtree {
     }
 }
 
-/// A common name that could be a host's: labels with a dot among them.
+/// A common name that could be a host name: several labels.
 fn host_in(tag: u8, value: &[u8]) -> Result<Option<Vec<u8>>, VerifyError> {
     let text = text(tag, value).ok_or(VerifyError::NameSyntax)?;
     let host = text.trim_end_matches('\0').as_bytes();

@@ -1,5 +1,5 @@
-//! Certificates whose names have variables (`ssl_certificate $ssl_server_name.crt`): each
-//! is read when a handshake asks for it, and remembered as `…_certificate_cache` says.
+//! Certificates whose names contain variables (`ssl_certificate $ssl_server_name.crt`):
+//! loaded during a handshake and cached according to `…_certificate_cache`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use super::keys;
 use crate::conf::{Position, Problem};
 use crate::tls::settings::{CertificateCache, File};
 
-/// The certificates of one server or location that only a connection names.
+/// The certificates of a server or location whose names contain variables.
 #[derive(Debug)]
 pub(crate) struct NamedCertificates {
-    /// Each with its key; one of the two may be a fixed file.
+    /// Each with its key; one of the two may have a fixed name.
     pub(crate) pairs: Vec<(File, File)>,
     passwords: Option<File>,
     cache: Option<Cache>,
@@ -52,7 +52,7 @@ impl NamedCertificates {
         }
     }
 
-    /// The certificate and the key of these files, read or remembered.
+    /// The certificate and key of these files, loaded or cached.
     pub(crate) fn load(
         &self,
         certificate: &Path,
@@ -69,7 +69,7 @@ impl NamedCertificates {
         let files = &mut Files::default();
         let own = keys::load(&file(certificate), &file(key), passwords, files)?;
         let own = Arc::new(own);
-        // What a password protects is not kept, as in nginx.
+        // Keys with a password are not cached, as in nginx.
         let mut is_open = || files.read(key).is_ok_and(|text| !keys::is_encrypted(&text));
         if let Some(cache) = &self.cache
             && is_open()
@@ -96,7 +96,7 @@ impl Cache {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         known.retain(|_, known| self.lasts(known, now));
-        // nginx counts certificates and keys, each by itself.
+        // nginx counts certificates and keys separately.
         while known.len() >= (self.bounds.most / 2).max(1) {
             let oldest = known.iter().min_by_key(|(_, known)| known.used);
             let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {

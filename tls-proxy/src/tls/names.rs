@@ -1,12 +1,12 @@
-//! Distinguished names as text: RFC 2253 (`$ssl_client_s_dn`) and the older
-//! form with slashes (`$ssl_client_s_dn_legacy`).
+//! Distinguished names as text: RFC 2253 (`$ssl_client_s_dn`) and the older form with
+//! slashes (`$ssl_client_s_dn_legacy`).
 
 use std::fmt::Write as _;
 
 use x509_parser::prelude::X509Name;
 use x509_parser::x509::AttributeTypeAndValue;
 
-/// Types of attributes by the names that OpenSSL prints.
+/// Attribute types and OpenSSL's names for them.
 const TYPES: [(&str, &str); 26] = [
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),
@@ -36,7 +36,7 @@ const TYPES: [(&str, &str); 26] = [
     ("1.3.6.1.4.1.311.60.2.1.2", "jurisdictionST"),
 ];
 
-/// The name, last part first, as RFC 2253 writes it.
+/// The name in the form of RFC 2253, last part first.
 pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
     let parts: Vec<_> = name.iter_rdn().collect();
     let mut out = String::new();
@@ -55,8 +55,7 @@ pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
     out
 }
 
-/// The name in its own order, each part behind a slash (and behind `+`
-/// where a part has several).
+/// The name in its own order, each part after a slash (or `+` within a multi-valued part).
 pub(super) fn legacy(name: &X509Name<'_>) -> String {
     let mut out = String::new();
     let parts = name.iter_rdn().flat_map(|part| part.iter().enumerate());
@@ -93,14 +92,14 @@ fn write_attribute(attribute: &AttributeTypeAndValue<'_>, out: &mut String) {
     }
 }
 
-/// The value, where it is a kind of string.
+/// The text of the value, if it is of a string type.
 fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     let value = attribute.attr_value();
     let bytes = value.data;
     match value.tag().0 {
         // UTF8String, NumericString, PrintableString, IA5String, VisibleString.
         12 | 18 | 19 | 22 | 26 => String::from_utf8(bytes.to_vec()).ok(),
-        // TeletexString, which in practice is ISO 8859-1.
+        // TeletexString, in practice ISO 8859-1.
         20 => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
         // BMPString.
         30 => {
@@ -113,7 +112,7 @@ fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
 }
 
-/// RFC 2253, section 2.4; bytes beyond ASCII are escaped too.
+/// RFC 2253, section 2.4; bytes beyond ASCII are escaped, too.
 fn escape(text: &str, out: &mut String) {
     let last = text.len().saturating_sub(1);
     for (index, byte) in text.bytes().enumerate() {
@@ -132,7 +131,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// A value of another kind: its DER in hexadecimal.
+/// A value of another type: its DER in hexadecimal.
 fn dump(attribute: &AttributeTypeAndValue<'_>, out: &mut String) {
     let value = attribute.attr_value();
     let (tag, length) = (value.tag().0 & 0x1f, value.data.len());

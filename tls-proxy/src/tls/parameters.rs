@@ -1,4 +1,4 @@
-//! Cipher suites and key exchange groups, from OpenSSL's names for them.
+//! Cipher suites and key exchange groups by OpenSSL's names.
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::SupportedKxGroup;
@@ -36,8 +36,7 @@ const TLS12_SUITES: [(&str, SupportedCipherSuite); 6] = [
     ),
 ];
 
-/// The suites of TLS 1.3, and those of TLS 1.2 that `ssl_ciphers` leaves, in its
-/// order.
+/// The TLS 1.3 suites, and the TLS 1.2 suites selected by `ssl_ciphers`, in its order.
 pub(super) fn cipher_suites(
     ssl: &ServerSettings,
     at: &Position,
@@ -110,7 +109,7 @@ fn tls13_suites(
     Ok(named)
 }
 
-/// Groups that OpenSSL knows and that are not spoken here: they are left out.
+/// Groups that OpenSSL has and rustls has not: they are left out.
 const FOREIGN_GROUPS: [&str; 9] = [
     "x448",
     "secp521r1",

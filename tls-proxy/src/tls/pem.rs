@@ -1,5 +1,5 @@
-//! What is wrong with PEM text, in words. Never with its content, which may be
-//! a private key: one whose line ends were lost is a single line.
+//! Error messages about PEM text. They never contain its content, which may be a private
+//! key: if its line ends were lost, it is a single line.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use rustls::pki_types::pem::{Error, PemObject as _};
 
 use super::der;
 
-/// The certificates of a file, also those that OpenSSL calls trusted (`openssl x509
-/// -trustout`), whose second half says for what, and those with their oldest name.
+/// The certificates of a file, also trusted certificates of OpenSSL (`openssl x509
+/// -trustout`), whose second part lists purposes, and those with the oldest label.
 pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let mut text = Cow::Borrowed(text);
     let mut is_odd = false;
@@ -27,7 +27,7 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     found.map(|found| found.map(own_half)).collect()
 }
 
-/// A sentence for the log.
+/// A message for the log.
 pub(super) fn describe(error: &Error) -> String {
     let error = match error {
         Error::MissingSectionEnd { .. } => {

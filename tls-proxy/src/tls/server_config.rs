@@ -1,4 +1,4 @@
-//! What rustls is told for each server, made from `ssl_*` directives.
+//! The rustls configuration of a server, made from `ssl_*` directives.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,35 +24,34 @@ use super::{authorities, keys, parameters, sessions, stapling, tickets};
 use crate::conf::{Position, Problem};
 use crate::tls::settings::{File, ServerSettings, Verify};
 
-/// TLS of one server.
+/// The TLS configuration of a server.
 #[derive(Debug)]
 pub(crate) struct TlsServer {
     /// What rustls is told.
     pub(super) offers: Offers,
     /// `ssl_reject_handshake`.
     pub(crate) rejects: bool,
-    /// Whom clients' certificates must lead to; none where none is asked for.
+    /// Verifies clients' certificates; `None` if none is requested.
     trust: Option<Arc<Trust>>,
-    /// The certificates, for what a handshake leaves unsaid.
+    /// The certificates, for facts that a handshake does not report.
     resolver: Arc<Resolver>,
-    /// Those that only a connection names.
+    /// Those whose names contain variables.
     pub(crate) named: Option<NamedCertificates>,
-    /// How long they hold, as far as they can be read.
+    /// Their expiry, if they can be parsed.
     pub(crate) lifetimes: Vec<Lifetime>,
 }
 
-/// What all servers share: the key that session tickets are sealed with, and
-/// the caches that `ssl_session_cache` names.
+/// State shared by all servers: the ticket key and the caches of `ssl_session_cache`.
 pub(crate) struct TlsContext {
     tickets: Arc<dyn ProducesTickets>,
     caches: HashMap<Box<str>, Arc<Cache>>,
     files: Files,
-    /// The line on which `http` ends: there nginx reads most files.
+    /// The last line of `http`, where nginx reads most files.
     end: Option<u32>,
 }
 
 impl TlsContext {
-    /// `files` have been read already.
+    /// `files` are those read so far.
     pub(crate) fn new(end: Option<u32>, files: Files, problems: &mut Vec<Problem>) -> Option<Self> {
         let tickets = sessions::own_tickets();
         if tickets.is_none() {
@@ -68,9 +67,9 @@ impl TlsContext {
 }
 
 impl TlsServer {
-    /// Loads a server's certificates; `curves` is `ssl_ecdh_curve` of the address's
-    /// default server, which OpenSSL keeps to. `None` where it has none or something is
-    /// wrong, which `problems` then tells.
+    /// Loads a server's certificates; `curves` is `ssl_ecdh_curve` of the address's default
+    /// server, which OpenSSL uses. `None` if it has none, or if there are errors, which are
+    /// added to `problems`.
     pub(crate) fn load(
         ssl: &ServerSettings,
         curves: Option<&str>,
@@ -90,7 +89,7 @@ impl TlsServer {
         }
         let (mut certified, mut lifetimes) = (Vec::new(), Vec::new());
         let mut pairs: Vec<_> = ssl.certificates.iter().zip(ssl.keys.iter()).collect();
-        // Each alone goes with the other half of the last pair, and must fit it.
+        // A single one is combined with the other half of the last pair, and must match it.
         let (own, key) = (&ssl.override_certificate, &ssl.override_key);
         if own.is_some() || key.is_some() {
             let own = own.as_ref().or(ssl.certificates.last());
@@ -135,11 +134,11 @@ fn name_certificates(ssl: &ServerSettings, pairs: &[(&File, &File)]) -> Option<N
     (!pairs.is_empty()).then(|| NamedCertificates::new(pairs, ssl.passwords.clone(), cache))
 }
 
-/// Files that have to be there though nothing is made of them.
+/// Files that must exist although they are not used.
 fn check_files(ssl: &ServerSettings, files: &mut Files) -> Vec<Problem> {
     let asks = ssl.client.verify != Verify::Off;
     let mut problems = Vec::new();
-    // Where clients are asked, both are loaded with the rest.
+    // If client certificates are requested, both are loaded with the rest.
     if let Some(file) = ssl.client.trusted.as_ref().filter(|_| !asks) {
         problems.extend(authorities::load(file, files).err());
     }
@@ -214,7 +213,7 @@ fn build(
     })
 }
 
-/// `ssl_verify_client` and what belongs to it.
+/// `ssl_verify_client` and related directives.
 fn ask_clients(
     ssl: &ServerSettings,
     files: &mut Files,
@@ -242,7 +241,7 @@ fn ask_clients(
     Ok(Some((any, Trust::new(known, lists, client.depth))))
 }
 
-/// `ssl_stapling`: the same answer for every certificate, as nginx has it.
+/// `ssl_stapling`: the same OCSP response for every certificate, as in nginx.
 fn staple(
     ssl: &ServerSettings,
     certified: Vec<CertifiedKey>,
@@ -303,8 +302,8 @@ fn resume(
     Ok(())
 }
 
-/// A mark of the rules that sessions are made under: the certificates shown
-/// and what is asked of clients. The same in every pod with the same files.
+/// Identifies the rules under which sessions are created: the server's certificates and the
+/// requirements for clients. The same in every pod with the same files.
 fn mark(ssl: &ServerSettings, certified: &[CertifiedKey]) -> Mark {
     let mut digest = digest::Context::new(&digest::SHA256);
     for own in certified {
@@ -323,12 +322,12 @@ fn mark(ssl: &ServerSettings, certified: &[CertifiedKey]) -> Mark {
 }
 
 impl TlsServer {
-    /// Whether clients are asked for a certificate.
+    /// Whether client certificates are requested.
     pub(crate) fn asks_for_certificate(&self) -> bool {
         self.trust.is_some()
     }
 
-    /// What the certificate a client has shown is worth here.
+    /// Verifies the certificate that a client sent.
     pub(crate) fn examine(&self, shown: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let own = shown.first()?.clone().into_owned();
         let trust = self.trust.as_ref()?;
@@ -336,7 +335,7 @@ impl TlsServer {
         Some(ClientCertificate::new(own, verdict))
     }
 
-    /// Its certificates, for one connection that has named more.
+    /// Its certificates and those of one connection, whose names contained variables.
     pub(crate) fn certificates(
         &self,
         more: impl IntoIterator<Item = Arc<CertifiedKey>>,
@@ -344,7 +343,7 @@ impl TlsServer {
         Arc::new(self.resolver.with(more))
     }
 
-    /// Its certificates where the configuration names all of them.
+    /// Its certificates, if no name contains variables.
     pub(super) fn own_certificates(&self) -> Arc<Resolver> {
         self.resolver.clone()
     }

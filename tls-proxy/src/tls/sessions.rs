@@ -1,9 +1,9 @@
-//! How long and for whom a TLS session can be resumed: by ticket
-//! (`ssl_session_tickets`), or from memory (`ssl_session_cache`).
+//! The lifetime and scope of TLS sessions: resumed by ticket (`ssl_session_tickets`) or
+//! from a cache (`ssl_session_cache`).
 //!
-//! A session belongs to the servers that ask the same of clients: whoever
-//! asks for a certificate must not take up a session in which none was asked
-//! for. So tickets and keys of memory carry a mark of the server's rules.
+//! A session can be resumed only at servers with the same requirements for clients: a
+//! server that requires a certificate must not accept a session that was created without
+//! one. So tickets and cache keys contain a mark of the server's rules.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,11 +13,11 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
-/// Mark of a server's rules.
+/// The mark of a server's rules (OpenSSL: session ID context).
 pub(super) type Mark = [u8; 16];
 
-/// The key that tickets are sealed with where none is given: made at random,
-/// changed every six hours, and kept over a reload.
+/// The ticket key if none is configured: random, changed every six hours, kept over a
+/// reload.
 pub(super) fn own_tickets() -> Option<Arc<dyn ProducesTickets>> {
     static TICKETS: OnceLock<Arc<dyn ProducesTickets>> = OnceLock::new();
     if let Some(tickets) = TICKETS.get() {
@@ -27,7 +27,7 @@ pub(super) fn own_tickets() -> Option<Arc<dyn ProducesTickets>> {
     Some(TICKETS.get_or_init(|| tickets).clone())
 }
 
-/// Tickets of one server, good for `ssl_session_timeout`.
+/// Tickets of one server, valid for `ssl_session_timeout`.
 #[derive(Debug)]
 pub(super) struct Tickets {
     pub(super) sealed_by: Arc<dyn ProducesTickets>,
@@ -41,7 +41,7 @@ impl ProducesTickets for Tickets {
     }
 
     fn lifetime(&self) -> u32 {
-        // RFC 8446, section 4.6.1: seven days at most.
+        // RFC 8446, section 4.6.1: at most seven days.
         const MOST: u64 = 7 * 24 * 60 * 60;
         self.lifetime.as_secs().min(MOST) as u32
     }
@@ -63,8 +63,8 @@ impl ProducesTickets for Tickets {
     }
 }
 
-/// Sessions of one `ssl_session_cache`, for all workers and servers that name
-/// it. Its lock is taken in handshakes without tickets alone.
+/// A session cache (`ssl_session_cache`), shared by all workers and by all servers that
+/// name it. Only handshakes without tickets take its lock.
 #[derive(Debug)]
 pub(super) struct Cache {
     most: usize,
@@ -74,7 +74,7 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 struct Kept {
     sessions: HashMap<Vec<u8>, (Instant, Vec<u8>)>,
-    /// Keys, the oldest first.
+    /// Keys, oldest first.
     order: VecDeque<Vec<u8>>,
 }
 
@@ -109,7 +109,7 @@ impl Cache {
     }
 }
 
-/// One server's part of a cache.
+/// A server's view of a cache.
 #[derive(Debug)]
 pub(super) struct Cached {
     pub(super) cache: Arc<Cache>,
@@ -135,7 +135,7 @@ impl StoresServerSessions for Cached {
     }
 
     fn take(&self, id: &[u8]) -> Option<Vec<u8>> {
-        // OpenSSL lets a session be resumed until its time is over.
+        // As in OpenSSL, a session can be resumed several times until it expires.
         self.get(id)
     }
 

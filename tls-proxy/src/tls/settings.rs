@@ -1,5 +1,4 @@
-//! What the configuration says of TLS. The directives stand in `modules/`, what is
-//! made of it beside this.
+//! The TLS settings. Their directives are in `modules/`, their use is in this folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,19 +6,19 @@ use std::time::Duration;
 
 use crate::conf::Position;
 
-/// A file of a certificate or key, and the line that names it.
+/// A certificate or key file, and the line that names it.
 #[derive(Clone, Debug)]
 pub(crate) struct File {
     /// Its path.
     pub path: PathBuf,
     /// The line.
     pub at: Position,
-    /// Where its name has variables: which of the configuration's names it is.
+    /// Its index among the configuration's names with variables, if it is one.
     pub(crate) name: Option<usize>,
 }
 
 impl File {
-    /// One whose name has no variables.
+    /// A file whose name has no variables.
     pub(crate) fn fixed(path: PathBuf, at: Position) -> Self {
         Self {
             path,
@@ -40,16 +39,16 @@ pub(crate) struct CertificateCache {
     pub(crate) valid: Duration,
 }
 
-/// What the module keeps for each server.
+/// Settings of each server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerSettings {
-    /// `ssl_certificate` and `ssl_certificate_key`, pairwise in order.
+    /// `ssl_certificate` and `ssl_certificate_key`, paired in order.
     pub certificates: Arc<[File]>,
-    /// The keys to `certificates`.
+    /// The keys of `certificates`.
     pub keys: Arc<[File]>,
     /// `ssl_certificate_cache`.
     pub(crate) certificate_cache: Option<CertificateCache>,
-    /// `ssl_conf_command Certificate` and `PrivateKey`: one more certificate, and its key.
+    /// `ssl_conf_command Certificate` and `PrivateKey`: an additional certificate and key.
     pub(crate) override_certificate: Option<File>,
     pub(crate) override_key: Option<File>,
     /// `ssl_protocols`: TLS 1.2.
@@ -70,9 +69,9 @@ pub(crate) struct ServerSettings {
     pub dhparam: Option<File>,
     /// `ssl_conf_command Ciphersuites`, as written.
     pub suites13: Option<Arc<str>>,
-    /// Certificates of clients.
+    /// Client certificates.
     pub client: ClientSettings,
-    /// Resuming sessions.
+    /// Session resumption.
     pub session: SessionSettings,
     /// OCSP stapling.
     pub stapling: StaplingSettings,
@@ -103,7 +102,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Every file it names.
+    /// All files it names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         let own = self.certificates.iter().chain(self.keys.iter());
         own.chain(&self.passwords)
@@ -116,16 +115,16 @@ impl ServerSettings {
     }
 }
 
-/// What the directives here say for each server.
+/// Client certificate settings of each server.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
     /// `ssl_verify_client`.
     pub verify: Verify,
     /// Its line.
     pub at: Option<Position>,
-    /// `ssl_client_certificate`: authorities that clients are told of.
+    /// `ssl_client_certificate`: CAs whose names are sent to clients.
     pub authorities: Option<File>,
-    /// `ssl_trusted_certificate`: authorities that they are not told of.
+    /// `ssl_trusted_certificate`: CAs whose names are not sent.
     pub trusted: Option<File>,
     /// `ssl_verify_depth`.
     pub depth: usize,
@@ -136,13 +135,13 @@ pub(crate) struct ClientSettings {
 /// `ssl_verify_client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Clients are not asked.
+    /// No certificate is requested.
     Off,
-    /// A good certificate is required.
+    /// A valid certificate is required.
     On,
-    /// None, or a good one.
+    /// A certificate is optional, but must be valid.
     Optional,
-    /// None, or one that is good but for its authority.
+    /// A certificate is optional; an unknown CA is accepted.
     OptionalNoCa,
 }
 
@@ -168,25 +167,25 @@ impl ClientSettings {
     }
 }
 
-/// What the directives here say for each server.
+/// Session settings of each server.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionSettings {
     /// `ssl_session_tickets`.
     pub tickets: bool,
-    /// `ssl_session_ticket_key`, the sealing one first.
+    /// `ssl_session_ticket_key`; the first one encrypts.
     pub ticket_keys: Arc<[File]>,
-    /// `ssl_session_cache`; none for `off` and `none`.
+    /// `ssl_session_cache`; `None` for `off` and `none`.
     pub cache: Option<Cache>,
     /// `ssl_session_timeout`.
     pub timeout: Duration,
 }
 
-/// A memory of sessions.
+/// A session cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
-    /// Servers that write the same name share it.
+    /// Servers that use the same name share it.
     pub name: Box<str>,
-    /// Most sessions in it.
+    /// Sessions in it, at most.
     pub sessions: usize,
 }
 
@@ -201,7 +200,7 @@ impl Default for SessionSettings {
     }
 }
 
-/// What the directives here say for each server.
+/// Stapling settings of each server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StaplingSettings {
     /// The line of `ssl_stapling on`.
@@ -210,7 +209,7 @@ pub(crate) struct StaplingSettings {
     pub file: Option<File>,
 }
 
-/// What the directives here say for each block.
+/// `proxy_ssl_*` settings of each block.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamSettings {
     /// The line of `proxy_ssl_verify on`.

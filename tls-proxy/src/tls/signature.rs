@@ -1,13 +1,12 @@
-//! Signatures of certificates, of lists of revoked ones and of handshakes, by
-//! the algorithms rustls itself uses. Nothing but keys and bytes is looked at,
-//! so certificates of version 1 are as good as others.
+//! Signatures of certificates, CRLs and handshakes, by rustls' own algorithms. Only keys
+//! and bytes are used, so version 1 certificates work like others.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use super::der::{self, BIT_STRING, INTEGER, OBJECT_ID, SEQUENCE};
 
-/// A SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), taken apart.
+/// A parsed SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
 #[derive(Clone, Copy)]
 pub(super) struct PublicKey<'a> {
     algorithm: &'a [u8],
@@ -23,19 +22,18 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// The algorithm's identifier in what is signed (RFC 5280, section 4.1.2.3),
-/// and the one beside it (section 4.1.1.2), which must be the same.
+/// The signature algorithm inside the signed part (RFC 5280, section 4.1.2.3) and outside
+/// (section 4.1.1.2), which must be the same.
 fn algorithms_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut rest = der::only(certificate, SEQUENCE)?;
     let body = der::all(der::next(&mut rest, SEQUENCE)?)?;
     let (outside, _) = der::element(rest)?;
-    // Behind the version, which version 1 leaves out, and the serial number.
+    // After the version, which is absent in version 1, and the serial number.
     let at = 1 + usize::from(body.first()?.tag == der::fields(0));
     Some((body.get(at)?.whole, outside.whole))
 }
 
-/// Whether the signature's algorithm is named alike inside and outside of what
-/// is signed.
+/// Whether the signature algorithm is the same inside and outside of the signed part.
 pub(super) fn is_same_algorithm(certificate: &[u8]) -> bool {
     algorithms_of(certificate).is_some_and(|(inside, outside)| inside == outside)
 }
@@ -51,15 +49,15 @@ const P192: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1];
 const DSA_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
 const DSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3];
 const DSA: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3];
-/// Ed25519 and Ed448: key and signature alike.
+/// Ed25519 and Ed448: the same identifier for key and signature.
 const EDWARDS: &[u8] = &[0x2b, 0x65];
 
 fn object_id(algorithm: &[u8]) -> Option<&[u8]> {
     der::first(der::only(algorithm, SEQUENCE)?, OBJECT_ID)
 }
 
-/// Whether a key of this kind (SubjectPublicKeyInfo) makes signatures such as
-/// the certificate's. No key is used.
+/// Whether the certificate's signature algorithm fits a key of this kind
+/// (SubjectPublicKeyInfo). The signature is not verified.
 pub(super) fn is_signed_by_kind_of(certificate: &[u8], key: &[u8]) -> bool {
     let own = algorithms_of(certificate).and_then(|(inside, _)| object_id(inside));
     let key = der::first(key, SEQUENCE)
@@ -80,9 +78,9 @@ pub(super) fn is_signed_by_kind_of(certificate: &[u8], key: &[u8]) -> bool {
     }
 }
 
-/// Whether a key is weaker than 112 bits, OpenSSL's security level 2, which is
-/// what nginx's images and Debian have: RSA below 2048 bits, P-192. Kinds that
-/// rustls does not know are told later: no signature of theirs is good.
+/// Whether a key is weaker than 112 bits, OpenSSL's security level 2, the default in
+/// nginx's images and Debian: RSA below 2048 bits, P-192. Keys unknown to rustls are
+/// rejected later, since their signatures cannot be verified.
 pub(super) fn is_weak_key(info: &[u8]) -> bool {
     let check = || {
         let mut rest = der::only(info, SEQUENCE)?;
@@ -102,8 +100,7 @@ pub(super) fn is_weak_key(info: &[u8]) -> bool {
     check() == Some(true)
 }
 
-/// Whether a certificate is signed over a hash that is weaker than that: MD2,
-/// MD4, MD5, SHA-1.
+/// Whether a certificate is signed with a hash weaker than that: MD2, MD4, MD5, SHA-1.
 pub(super) fn has_weak_hash(certificate: &[u8]) -> bool {
     let own = algorithms_of(certificate).and_then(|(_, outside)| object_id(outside));
     own.is_some_and(|own| {
@@ -117,8 +114,7 @@ fn bits(content: &[u8]) -> Option<&[u8]> {
     content.strip_prefix(&[0])
 }
 
-/// Whether `signed` — a certificate or a list of revoked ones — carries a
-/// signature by `key`.
+/// Whether `signed`, a certificate or CRL, has a valid signature by `key`.
 pub(super) fn is_signed_by(
     signed: &[u8],
     key: PublicKey<'_>,
@@ -140,8 +136,8 @@ pub(super) fn is_signed_by(
     check().is_some()
 }
 
-/// Whether `signed` is a signature of `message` by the certificate with this
-/// public key, under a scheme that was offered (TLS 1.2).
+/// Whether `signed` is a valid signature of `message` by the certificate with this public
+/// key, with an offered scheme (TLS 1.2).
 pub(super) fn is_handshake_signed(
     message: &[u8],
     signed: &DigitallySignedStruct,

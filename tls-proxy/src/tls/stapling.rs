@@ -1,12 +1,11 @@
-//! OCSP answers that go along with a certificate (`ssl_stapling_file`;
-//! RFC 6066, section 8).
+//! OCSP responses sent with a certificate (`ssl_stapling_file`; RFC 6066, section 8).
 
 use super::files::Files;
 use super::{der, keys};
 use crate::conf::Problem;
 use crate::tls::settings::StaplingSettings;
 
-/// The answer to staple; none where stapling is off or no file is named.
+/// The OCSP response to staple; `None` if stapling is off or no file is configured.
 pub(super) fn load(
     stapling: &StaplingSettings,
     files: &mut Files,

@@ -1,12 +1,12 @@
-//! Whether a name is within the base of a constraint, kind by kind (RFC 5280,
-//! section 4.2.1.10, as OpenSSL reads it).
+//! Whether a name is within the base of a name constraint, by type (RFC 5280, section
+//! 4.2.1.10, as in OpenSSL).
 
 use super::der;
 use super::general_name::{GeneralName, SMTP_UTF8_MAILBOX};
 use super::verify_error::VerifyError;
 
-/// Whether `name` is within `base`, which speaks of names of its kind. What
-/// cannot be compared is an error, so neither permitted nor not excluded.
+/// Whether `name` is within `base`, of the same type. If they cannot be compared, that is
+/// an error: the name is then neither permitted nor known not to be excluded.
 pub(super) fn matches(name: &GeneralName, base: &GeneralName) -> Result<bool, VerifyError> {
     use GeneralName::{Directory, Dns, Email, Ip, Other, Uri};
     match (name, base) {
@@ -22,7 +22,7 @@ pub(super) fn matches(name: &GeneralName, base: &GeneralName) -> Result<bool, Ve
     }
 }
 
-/// Labels may be added on the left. An empty base has every name within it.
+/// A DNS name: `base` or any subdomain. An empty base contains every name.
 fn is_dns_within(name: &[u8], base: &[u8]) -> bool {
     let Some(start) = name.len().checked_sub(base.len()) else {
         return false;
@@ -32,7 +32,8 @@ fn is_dns_within(name: &[u8], base: &[u8]) -> bool {
     base.is_empty() || (is_label && end.eq_ignore_ascii_case(base))
 }
 
-/// A mailbox, a host, or with a dot in front the hosts of a domain.
+/// An e-mail address: `base` is a mailbox, a host, or with a leading dot the hosts of a
+/// domain.
 fn is_email_within(name: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     let (local, host) = split_email(name).ok_or(VerifyError::NameSyntax)?;
     let Some((own, domain)) = split_email(base) else {
@@ -51,8 +52,8 @@ fn is_email_within(name: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     Ok(own == local && host.eq_ignore_ascii_case(domain))
 }
 
-/// The same for an address beyond ASCII. A base with encoded labels
-/// (`xn--`) would have to be decoded first; nobody is let in by one.
+/// The same for an internationalized address. A base with encoded labels (`xn--`) is not
+/// decoded and matches nothing.
 fn is_international_email_within(value: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     const UTF8_STRING: u8 = 0x0c;
     let name = der::only(value, UTF8_STRING).ok_or(VerifyError::NameSyntax)?;
@@ -68,8 +69,7 @@ fn split_email(address: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&address[..at], &address[at + 1..]))
 }
 
-/// `base` is a host, or with a dot in front the hosts of a domain, but not the
-/// one of that name.
+/// `base` is a host, or with a leading dot the hosts of a domain without the domain itself.
 fn is_host_within(host: &[u8], base: &[u8]) -> bool {
     if base.starts_with(b".") {
         let start = host
@@ -86,10 +86,9 @@ fn is_uri_within(uri: &[u8], base: &[u8]) -> Result<bool, VerifyError> {
     Ok(is_host_within(host, base))
 }
 
-/// The host of a URI with `scheme://` (RFC 3986, section 3.2). OpenSSL takes
-/// what stands up to the next colon or slash for it, user and query included:
-/// a URI with one of those before its path has a host that two can read in two
-/// ways, and so has none here.
+/// The host of a URI with `scheme://` (RFC 3986, section 3.2). OpenSSL takes everything up
+/// to the next colon or slash, with user and query. A URI with one of these before its path
+/// has an ambiguous host, and so none here.
 fn host_of(uri: &[u8]) -> Option<&[u8]> {
     let colon = uri.iter().position(|byte| *byte == b':')?;
     let rest = uri[colon..].strip_prefix(b"://").filter(|_| colon > 0)?;

@@ -1,4 +1,4 @@
-//! The cipher suites of TLS 1.3: aws-lc's ciphers, with the hashes of this crate.
+//! The TLS 1.3 cipher suites: aws-lc's ciphers with the hashes of this crate.
 
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::cipher_suite as theirs;
@@ -28,7 +28,7 @@ static CHACHA20: Tls13CipherSuite = with_hashes(
 static HKDF_SHA256: HkdfUsingHmac<'static> = HkdfUsingHmac(&HMAC_SHA256);
 static HKDF_SHA384: HkdfUsingHmac<'static> = HkdfUsingHmac(&HMAC_SHA384);
 
-/// A suite with another home for its hash. Evaluated by the compiler alone.
+/// The suite with another hash implementation. Evaluated at compile time.
 const fn with_hashes(
     suite: &SupportedCipherSuite,
     hash: &'static dyn Hash,
@@ -49,7 +49,7 @@ const fn with_hashes(
     }
 }
 
-/// All suites that are spoken, the preferred first: rustls' own list.
+/// All supported suites in order of preference, as in rustls.
 pub(super) fn all() -> Vec<SupportedCipherSuite> {
     let own = [
         TLS13_AES_256_GCM_SHA384,

@@ -1,9 +1,8 @@
-//! Session tickets sealed with given keys (`ssl_session_ticket_key`), so that
-//! several pods, and one pod after its restart, take each other's.
+//! Session tickets with configured keys (`ssl_session_ticket_key`), so that several pods,
+//! and a pod after a restart, accept each other's tickets.
 //!
-//! The form is the one RFC 5077, section 4 recommends: name of the key, AES in
-//! CBC mode, HMAC over both. A file holds name, HMAC key and AES key: 48 bytes
-//! (AES-128) or 80 (AES-256).
+//! The format is that of RFC 5077, section 4: key name, AES in CBC mode, HMAC over both. A
+//! file contains name, HMAC key and AES key: 48 bytes (AES-128) or 80 (AES-256).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -28,7 +27,7 @@ const NAME: usize = 16;
 const IV: usize = 16;
 const MAC: usize = 32;
 
-/// The first key seals, all of them open.
+/// The first key encrypts, all of them decrypt.
 pub(super) struct GivenKeys(Vec<Key>);
 
 struct Key {
@@ -38,7 +37,7 @@ struct Key {
     open: PaddedBlockDecryptingKey,
 }
 
-/// Reads the files of `ssl_session_ticket_key`.
+/// Loads the files of `ssl_session_ticket_key`.
 pub(super) fn load(named: &[File], files: &mut Files) -> Result<Arc<dyn ProducesTickets>, Problem> {
     let keys = named.iter().map(|file| {
         let refuse = |why: String| {
@@ -109,7 +108,7 @@ impl Key {
     }
 }
 
-/// Keys made at random, one after the other, each for as long as a session lasts.
+/// Random keys, each used for the lifetime of a session.
 struct Rotating {
     keys: Arc<Mutex<Made>>,
     lifetime: Duration,
@@ -122,8 +121,8 @@ struct Made {
     previous: Option<Arc<Key>>,
 }
 
-/// The keys of an `ssl_session_cache` for all workers: nginx has them in its shared
-/// memory, and so they stay over a reload.
+/// The keys of an `ssl_session_cache` for all workers. As in nginx, which keeps them in
+/// shared memory, they are kept over a reload.
 pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTickets> {
     type Kept = Mutex<HashMap<Box<str>, Weak<Mutex<Made>>>>;
     static KEPT: OnceLock<Kept> = OnceLock::new();
@@ -143,7 +142,7 @@ impl Rotating {
         if age.is_none_or(|age| age >= self.lifetime) {
             let new = Arc::new(Key::random()?);
             let old = keys.current.replace((new, Instant::now()));
-            // What it sealed last is over when its time has passed twice.
+            // The last ticket of the old key expires after two lifetimes.
             let lasts = age.is_some_and(|age| age < 2 * self.lifetime);
             keys.previous = old.map(|(key, _)| key).filter(|_| lasts);
         }
@@ -163,7 +162,7 @@ impl ProducesTickets for Rotating {
     }
 
     fn lifetime(&self) -> u32 {
-        // The caller's own limit holds (`ssl_session_timeout`).
+        // The caller applies its own limit (`ssl_session_timeout`).
         u32::MAX
     }
 
@@ -192,7 +191,7 @@ impl ProducesTickets for GivenKeys {
     }
 
     fn lifetime(&self) -> u32 {
-        // The caller's own limit holds (`ssl_session_timeout`).
+        // The caller applies its own limit (`ssl_session_timeout`).
         u32::MAX
     }
 

@@ -1,11 +1,11 @@
-//! Times in certificates and lists of revoked ones (RFC 5280, section 4.1.2.5).
+//! Times in certificates and CRLs (RFC 5280, section 4.1.2.5).
 
 use x509_parser::prelude::{ASN1Time, FromDer as _};
 
 use super::der::{Element, GENERALIZED_TIME, UTC_TIME};
 
-/// Seconds since 1970 of `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`; other forms of
-/// ASN.1, without seconds or with an offset, are errors as in OpenSSL.
+/// Seconds since 1970 of `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`. Other ASN.1 forms, without
+/// seconds or with an offset, are invalid as in OpenSSL.
 pub(super) fn parse(one: &Element<'_>) -> Option<i64> {
     let digits = match one.tag {
         UTC_TIME => 12,

@@ -1,9 +1,8 @@
-//! Whether a chain of certificates leads to an authority that is trusted.
+//! Verifies that a certificate chain leads to a trusted CA.
 //!
-//! The chain is built and judged here as OpenSSL does it for nginx: trusted
-//! certificates first, up to one that signed itself. nginx lets every check
-//! run, and reports the last error found; so does this. Where OpenSSL
-//! and this differ, `docs/client-certificates.md` says so.
+//! The chain is built and verified as OpenSSL does it for nginx: trusted certificates are
+//! preferred, up to a self-signed one. nginx runs every check and reports the last error
+//! found; so does this. `docs/client-certificates.md` lists the differences to OpenSSL.
 
 use std::cmp::Reverse;
 
@@ -15,24 +14,24 @@ use super::crl::{self, Crl, RevocationContext};
 use super::signature::{PublicKey, has_weak_hash, is_signed_by, is_weak_key};
 use super::verify_error::VerifyError;
 
-/// Who may vouch for a peer, and what is known against it.
+/// The trusted CAs, the CRLs and the limits.
 #[derive(Debug)]
 pub(crate) struct Trust {
     authorities: Vec<Certificate>,
     lists: Vec<Crl>,
-    /// Most certificates between the peer's and the authority's.
+    /// Intermediate certificates, at most.
     depth: usize,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// What a certificate is shown for.
+/// The purpose of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     Client,
     Server,
 }
 
-/// The last error found, which is the one that nginx reports.
+/// The last error found, which nginx reports.
 #[derive(Default)]
 struct Findings(Option<VerifyError>);
 
@@ -58,7 +57,7 @@ impl Trust {
         }
     }
 
-    /// Examines a peer's chain, its own certificate first.
+    /// Verifies a peer's chain, whose first certificate is its own.
     pub(crate) fn examine(
         &self,
         shown: &[CertificateDer<'_>],
@@ -80,7 +79,7 @@ impl Trust {
         found.0.map_or(Ok(()), Err)
     }
 
-    /// The chain as far as it goes; what is wrong with its end is noted.
+    /// Builds the chain as far as possible; adds the error at its end, if any.
     fn build<'a>(
         &'a self,
         shown: &'a [Certificate],
@@ -110,7 +109,7 @@ impl Trust {
             }
             let sent = (is_room && trusted == 0).then(|| {
                 let candidates = candidates_for(top, &shown[1..], &chain);
-                candidates.min_by_key(|own| Reverse(own.standing(now)))
+                candidates.min_by_key(|own| Reverse(own.validity_order(now)))
             });
             if let Some(issuer) = sent.flatten() {
                 chain.push(issuer);
@@ -122,9 +121,9 @@ impl Trust {
         }
     }
 
-    /// The issuer of `certificate` among the authorities: of several by the
-    /// same name (one may have changed its key) the one that really signed it,
-    /// which OpenSSL does not look at, and then one that is valid.
+    /// The issuer of `certificate` among the CAs. Of several with the same name (a CA may
+    /// have changed its key), one that really signed it, which OpenSSL does not check, then
+    /// one that is valid.
     fn find_authority<'a>(
         &'a self,
         certificate: &Certificate,
@@ -137,7 +136,7 @@ impl Trust {
         }
         named
             .into_iter()
-            .min_by_key(|own| Reverse((self.signed(certificate, own), own.standing(now))))
+            .min_by_key(|own| Reverse((self.signed(certificate, own), own.validity_order(now))))
     }
 
     fn signed(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
@@ -155,13 +154,13 @@ impl Trust {
             algorithms: &self.algorithms,
         };
         for (index, certificate) in chain.iter().enumerate() {
-            // The last one is its own issuer, or its issuer is missing.
+            // The last one is self-signed, or its issuer is missing.
             let above = (index + 1).min(chain.len() - 1);
             found.add_result(crl::check(&asked, certificate, &chain[above..]));
         }
     }
 
-    /// Signatures and times, from the authority down to the peer.
+    /// Checks signatures and times, from the CA to the peer.
     fn check_signatures(&self, chain: &[&Certificate], now: i64, found: &mut Findings) {
         let last = chain.len() - 1;
         let is_whole = chain[last].is_self_signed();
@@ -171,12 +170,12 @@ impl Trust {
                 let usage = issuer.extensions.key_usage;
                 let signs = usage.is_none_or(|usage| usage.signs_certificates);
                 found.add(!signs, VerifyError::NoCertificateSigning);
-                // What is weak has been noted, and is unknown to rustls.
+                // Weak keys and hashes have been reported; rustls does not support them.
                 let weak = is_weak_key(&issuer.key) || has_weak_hash(&certificate.der);
                 let signed = certificate.is_consistent && self.signed(certificate, issuer);
                 found.add(!weak && !signed, VerifyError::Signature);
             } else if !is_whole && last > 0 {
-                // Without its issuer nothing of it counts.
+                // Without its issuer it cannot be checked.
                 continue;
             }
             let (from, to) = (certificate.not_before, certificate.not_after);
@@ -191,7 +190,7 @@ impl Trust {
     }
 }
 
-/// Those that may have issued `certificate` and are not in the chain yet.
+/// Possible issuers of `certificate` that are not in the chain yet.
 fn candidates_for<'a>(
     certificate: &Certificate,
     candidates: &'a [Certificate],
@@ -202,7 +201,7 @@ fn candidates_for<'a>(
     })
 }
 
-/// What the certificates say they are for.
+/// Checks what the certificates may be used for.
 fn check_extensions(chain: &[&Certificate], purpose: Purpose, found: &mut Findings) {
     let mut below = 0;
     for (index, certificate) in chain.iter().enumerate() {
@@ -243,7 +242,7 @@ fn serves(certificate: &Certificate, purpose: Purpose, is_peer: bool) -> bool {
     extended && plain && netscape
 }
 
-/// Keys of authorities, and the hashes that they sign.
+/// Checks the strength of the CAs' keys, and of the hashes they signed.
 fn check_strength(chain: &[&Certificate], found: &mut Findings) {
     for (index, certificate) in chain.iter().enumerate() {
         found.add(
@@ -258,8 +257,8 @@ fn check_strength(chain: &[&Certificate], found: &mut Findings) {
     }
 }
 
-/// Holds every certificate against the name constraints of all above it, the
-/// authority's own among them.
+/// Checks every certificate against the name constraints of all CAs above it, including the
+/// root's.
 fn check_names(chain: &[&Certificate], found: &mut Findings) {
     for (index, certificate) in chain.iter().enumerate().rev() {
         if index > 0 && certificate.is_self_issued() {

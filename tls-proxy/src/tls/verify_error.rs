@@ -1,7 +1,7 @@
-//! What can be wrong with a peer's certificate, in the words that OpenSSL
-//! taught operators (`$ssl_client_verify`, the error log).
+//! Errors of certificate verification, in OpenSSL's words, which operators know
+//! (`$ssl_client_verify`, the error log).
 
-/// Why a chain of certificates does not convince.
+/// Why a certificate chain is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VerifyError {
     #[error("unable to get issuer certificate")]
@@ -73,7 +73,7 @@ pub(crate) enum VerifyError {
 }
 
 impl VerifyError {
-    /// OpenSSL's number for it.
+    /// OpenSSL's error number.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Unreadable => 1,
@@ -112,8 +112,7 @@ impl VerifyError {
         }
     }
 
-    /// Whether all that is missing is an authority to trust
-    /// (`ssl_verify_client optional_no_ca`).
+    /// Whether only a trusted CA is missing (`ssl_verify_client optional_no_ca`).
     pub(crate) fn is_about_trust(self) -> bool {
         matches!(
             self,

@@ -1,11 +1,9 @@
-//! Choosing a peer as nginx does it: weighted round robin and the other
-//! methods of an `upstream` block, with peers that failed left alone for a
-//! while.
+//! Peer selection as in nginx: weighted round robin and the other methods of an `upstream`
+//! block; peers that failed are not used for a while.
 //!
-//! What is known of a peer belongs to its group, which all workers have, and is made of
-//! atomic numbers: nobody waits for anybody. Two workers that choose in the same moment
-//! may both take the peer whose turn it is, and the next choices make up for it; a
-//! limit on connections is kept to exactly.
+//! The state of a peer belongs to its group, which all workers share, and consists of
+//! atomic numbers, without locks. Two workers that choose at the same time may take the
+//! same peer, and their next choices compensate for that; a connection limit is exact.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -21,16 +19,16 @@ use crate::config::group::{Peer, PeerAddress, Upstream};
 use crate::config::method;
 use crate::config::method::Method;
 
-/// Tries of a hash before round robin takes over, as in nginx.
+/// Attempts of a hash before falling back to round robin, as in nginx.
 const MOST_HASHES: usize = 20;
 
-/// How a worker chooses.
+/// A worker's part of peer selection.
 #[derive(Debug, Default)]
 pub(crate) struct Balance {
     random: Cell<u64>,
 }
 
-/// What a choice may depend on besides the group.
+/// Values of the request that the choice may depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Hints {
     /// The client's address.
@@ -39,15 +37,15 @@ pub(crate) struct Hints {
     pub(crate) key: Bytes,
 }
 
-/// How a try with a peer ended.
+/// The result of an attempt with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerResult {
     Well,
-    /// It counts against the peer (`max_fails`).
+    /// It counts as a failure of the peer (`max_fails`).
     Badly,
 }
 
-/// A request under way counts as one of its peer's connections.
+/// Counts a request in progress as one of its peer's connections.
 #[derive(Debug)]
 pub(crate) struct Lease {
     group: Arc<Upstream>,
@@ -55,7 +53,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Counts one more; none where the peer has as many as it may have.
+    /// Counts one more; `None` if the peer is at its limit.
     fn take(group: &Arc<Upstream>, peer: usize) -> Option<Self> {
         let own = &group.peers[peer];
         let active = &own.account.active;
@@ -80,9 +78,9 @@ impl Drop for Lease {
 }
 
 impl Balance {
-    /// The next peer that is not in `tried`; `None` when there is no more. The
-    /// request counts as one of its connections until the lease is dropped, also
-    /// while the connection is being made.
+    /// The next peer that is not in `tried`; `None` if there is none. The request counts as
+    /// one of its connections until the lease is dropped, from before the connection is
+    /// established.
     pub(crate) fn choose(
         &self,
         group: &Arc<Upstream>,
@@ -104,16 +102,16 @@ impl Balance {
         loop {
             let peer = choice.make(hints, || self.random())?;
             if let Some(lease) = Lease::take(group, peer) {
-                give_chance(&group.peers[peer]);
+                start_retry(&group.peers[peer]);
                 return Some((peer, Some(lease)));
             }
-            // Another worker has taken the last place meanwhile.
+            // Meanwhile another worker has reached the peer's limit.
             choice.tried.to_mut().push(peer);
         }
     }
 
-    /// A try with the peer has ended; `true` when it is left alone from now
-    /// on.
+    /// Records the result of an attempt; `true` if the peer is not used for a while from
+    /// now on.
     pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: PeerResult) -> bool {
         if group.peers.len() == 1 {
             return false;
@@ -145,7 +143,7 @@ impl Balance {
         }
     }
 
-    /// The next number of a row that nobody needs to foresee or not to.
+    /// The next pseudo-random number; it need not be unpredictable.
     fn random(&self) -> u64 {
         if self.random.get() == 0 {
             self.random
@@ -161,13 +159,13 @@ impl Balance {
     }
 }
 
-/// Whether there is nothing to choose and nothing to count.
+/// Whether there is no choice and nothing to count.
 fn is_single(group: &Upstream) -> bool {
     matches!(&group.peers[..], [only] if only.max_conns == 0)
 }
 
-/// The next one of those that a resolver has found: IPv4 before IPv6, each from anywhere in
-/// its row on.
+/// The next of the addresses found by a resolver: IPv4 before IPv6, each family from a
+/// random one on.
 fn next_of_family(
     group: &Upstream,
     tried: &[usize],
@@ -187,27 +185,27 @@ fn next_of_family(
     (tried.len() < size).then(|| start + (first + tried.len()) % size)
 }
 
-/// Milliseconds of the process, never 0.
+/// Milliseconds since the process first asked, never 0.
 fn now() -> u64 {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let began = BEGAN.get_or_init(Instant::now);
     began.elapsed().as_millis() as u64 + 1
 }
 
-/// Whether the time in which failures count has passed since a moment.
+/// Whether `fail_timeout` has passed since then.
 fn has_passed(peer: &Peer, since: u64) -> bool {
     since > 0 && u128::from(now().saturating_sub(since)) > peer.fail_timeout.as_millis()
 }
 
-/// A peer whose time is over gets another chance, and not many at once.
-fn give_chance(peer: &Peer) {
+/// Starts a peer's next `fail_timeout` if one has passed, so that it gets only one attempt.
+fn start_retry(peer: &Peer) {
     let checked = peer.account.checked.load(Relaxed);
     if has_passed(peer, checked) {
         peer.account.checked.store(now(), Relaxed);
     }
 }
 
-/// One choice in a group.
+/// One selection from a group.
 struct Choice<'a> {
     group: &'a Upstream,
     tried: Cow<'a, [usize]>,
@@ -229,7 +227,7 @@ impl Choice<'_> {
             .or_else(|| self.in_turn(|peer| peers[peer].backup))
     }
 
-    /// Whether a peer may be asked now.
+    /// Whether a peer may be used now.
     fn is_free(&self, peer: usize) -> bool {
         let own = &self.group.peers[peer];
         let account = &own.account;
@@ -248,15 +246,16 @@ impl Choice<'_> {
         self.group.peers[peer].weight.into()
     }
 
-    /// Smooth weighted round robin among those that `fit`; `least_conn` first
-    /// leaves only those with the fewest requests for their weight.
+    /// Smooth weighted round robin among the peers that `fit`; with `least_conn` only among
+    /// those with the fewest connections for their weight.
     fn in_turn(&self, fits: impl Fn(usize) -> bool) -> Option<usize> {
         let peers = &self.group.peers;
         let mut free: Vec<usize> = (0..peers.len())
             .filter(|peer| self.is_free(*peer) && fits(*peer))
             .collect();
         if matches!(self.group.method, Method::LeastConnections) {
-            // Compared as fractions: times the other's weight. Read once: others count too.
+            // Compared as fractions, by cross multiplication. Read once, because other
+            // workers change them.
             let loads: Vec<_> = free
                 .iter()
                 .map(|peer| (self.active(*peer), self.weight(*peer)))
@@ -288,7 +287,7 @@ impl Choice<'_> {
         Some(chosen)
     }
 
-    /// The peer into whose share of all weights `point` falls.
+    /// The peer in whose share of the total weight `point` falls.
     fn at(&self, point: u64) -> Option<usize> {
         let peers = 0..self.group.peers.len();
         let weights = peers.map(|peer| self.weight(peer));
@@ -303,7 +302,7 @@ impl Choice<'_> {
         None
     }
 
-    /// The first free peer that a row of hashes leads to.
+    /// The first available peer in a sequence of hashes.
     fn by_hash(&self, hashes: impl Iterator<Item = u64>) -> Option<usize> {
         hashes.take(MOST_HASHES + 1).find_map(|hash| {
             let peer = self.at(hash)?;
@@ -311,7 +310,7 @@ impl Choice<'_> {
         })
     }
 
-    /// The server behind the key on the ring, or one of those behind it.
+    /// The server that follows the key on the ring, or a later one.
     fn by_ring(&self, ring: &method::Ring, key: &[u8]) -> Option<usize> {
         let peers = &self.group.peers;
         ring.from(key)

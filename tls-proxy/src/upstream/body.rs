@@ -1,5 +1,4 @@
-//! The client's request body, whichever HTTP it comes over, read at the pace
-//! of whoever takes it.
+//! A client's request body, over HTTP/1 or HTTP/2, read at the pace of its consumer.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,8 +16,8 @@ use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
 use crate::tls::client_stream::ClientStream;
 
-/// A connection's wire, shared by the connection and the body that is read
-/// off it; both are parts of one task.
+/// A connection's buffered stream, shared by the connection and the body read from it; both
+/// are used by one task.
 pub(crate) type SharedWire = Rc<RefCell<BufferedStream<ClientStream>>>;
 
 /// A request's body.
@@ -26,11 +25,11 @@ pub(crate) enum RequestBody {
     None,
     Http1(Box<Http1Body>),
     Http2(Box<Http2Body>),
-    /// It has come, and is in a file.
+    /// Read completely into a file.
     File(Box<FileReader>),
 }
 
-/// Reads a body that is in a file.
+/// Reads a body from a file.
 pub(crate) struct FileReader {
     file: Rc<Spooled>,
     at: u64,
@@ -48,7 +47,7 @@ impl FileReader {
     }
 }
 
-/// Why the rest of a body will not come.
+/// Why the rest of a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("client sent invalid chunked body")]
@@ -64,7 +63,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// nginx's status for it.
+    /// The status nginx responds with.
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Invalid | Self::Gone => 400,
@@ -75,33 +74,33 @@ impl Error {
     }
 }
 
-/// How much of a body is read, and how long for.
+/// How much of a body is read, and the longest pause.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// `client_max_body_size`, bytes; zero is none.
+    /// `client_max_body_size`, bytes; zero is no limit.
     pub(crate) size: u64,
     /// `client_body_timeout`.
     pub(crate) pause: Duration,
 }
 
 impl RequestBody {
-    /// A body that is in a file, from its beginning.
+    /// A body in a file, from its beginning.
     pub(crate) fn of_file(file: Rc<Spooled>) -> Self {
         Self::File(Box::new(FileReader { file, at: 0 }))
     }
 
-    /// Whether nothing more will come.
+    /// Whether everything has been read.
     pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Http1(body) => body.decoder.is_done() && body.go_ahead.is_none(),
+            Self::Http1(body) => body.decoder.is_done() && body.unsent_continue.is_none(),
             Self::Http2(body) => body.done,
             Self::File(reader) => reader.at >= reader.file.length(),
         }
     }
 
-    /// Whether it has come to its end, for whoever asks while another one reads it;
-    /// none where there is nothing to come, or over HTTP/2.
+    /// A flag, for others than its reader, that it has been read to its end; `None` if
+    /// there is no body, or over HTTP/2.
     pub(crate) fn whole(&self) -> Option<Rc<Cell<bool>>> {
         match self {
             Self::Http1(body) => Some(body.whole.clone()),
@@ -109,7 +108,7 @@ impl RequestBody {
         }
     }
 
-    /// Sets what the request's location allows.
+    /// Sets the limits of the request's location.
     pub(crate) fn bound(&mut self, bounds: Bounds) {
         match self {
             Self::None | Self::File(_) => {}
@@ -128,10 +127,10 @@ impl RequestBody {
         }
     }
 
-    /// Bytes taken so far.
+    /// Bytes read so far.
     pub(crate) fn taken(&self) -> u64 {
         match self {
-            // All of it is at hand.
+            // They are complete.
             Self::None | Self::File(_) => 0,
             Self::Http1(body) => body.meter.taken,
             Self::Http2(body) => body.meter.taken,
@@ -139,12 +138,12 @@ impl RequestBody {
     }
 }
 
-/// What has been read, against what may be.
+/// Applies the limits while the body is read.
 struct Meter {
     bounds: Bounds,
     taken: u64,
     timer: Timer,
-    /// Who holds it while it is waited for.
+    /// Who waits for the client meanwhile.
     holder: Rc<Holder>,
 }
 
@@ -164,13 +163,13 @@ impl Meter {
 
     fn count(&mut self, data: &Bytes) -> Result<(), Error> {
         self.timer.progress();
-        self.holder.goes_on();
+        self.holder.stop_waiting();
         self.taken += data.len() as u64;
         let fits = self.bounds.size == 0 || self.taken <= self.bounds.size;
         if fits { Ok(()) } else { Err(Error::TooLarge) }
     }
 
-    /// Nothing has come yet: how long is that fine?
+    /// Waits for data, for at most `client_body_timeout`.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         self.holder.wait(Waits::Body, self.taken);
         ready!(self.timer.poll(cx, self.bounds.pause));
@@ -183,9 +182,9 @@ pub(crate) struct Http1Body {
     wire: SharedWire,
     decoder: Decoder,
     meter: Meter,
-    /// The client waits for `100 Continue`; what is left to write of it.
-    go_ahead: Option<&'static [u8]>,
-    /// It has been read to its end.
+    /// The unsent part of `100 Continue` if the client waits for it.
+    unsent_continue: Option<&'static [u8]>,
+    /// Set when it has been read to its end.
     whole: Rc<Cell<bool>>,
 }
 
@@ -201,23 +200,23 @@ impl Http1Body {
             wire,
             decoder,
             meter: Meter::new(holder),
-            go_ahead: expects_continue.then_some(CONTINUE),
+            unsent_continue: expects_continue.then_some(CONTINUE),
             whole: Rc::default(),
         }
     }
 
-    /// Whether the client still waits for `100 Continue` and so sends nothing.
+    /// Whether the client still waits for `100 Continue` and sends nothing.
     pub(crate) fn is_withheld(&self) -> bool {
-        self.go_ahead.is_some()
+        self.unsent_continue.is_some()
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let mut wire = self.wire.borrow_mut();
-        if let Some(text) = &mut self.go_ahead {
+        if let Some(text) = &mut self.unsent_continue {
             if ready!(wire.poll_send(cx, text)).is_err() {
                 return Poll::Ready(Some(Err(Error::Gone)));
             }
-            self.go_ahead = None;
+            self.unsent_continue = None;
         }
         if self.decoder.is_done() {
             self.whole.set(true);
@@ -232,13 +231,13 @@ impl Http1Body {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
                 Ok(Progress::End(_)) => {
-                    self.meter.holder.goes_on();
+                    self.meter.holder.stop_waiting();
                     return Poll::Ready(None);
                 }
                 Err(_) if ended => return Poll::Ready(Some(Err(Error::Gone))),
                 Err(_) => return Poll::Ready(Some(Err(Error::Invalid))),
                 Ok(Progress::Starved) => match wire.poll_fill(cx) {
-                    // The end of the stream shows in the next step.
+                    // The next step detects the end of the stream.
                     Poll::Ready(_) => {}
                     Poll::Pending => {
                         drop(wire);
@@ -253,11 +252,11 @@ impl Http1Body {
 /// A body on an HTTP/2 stream.
 pub(crate) struct Http2Body {
     incoming: RecvStream,
-    /// What has come of it and is not taken.
+    /// Its received and unread part.
     flow: BodyFlow,
     meter: Meter,
     done: bool,
-    /// Bytes of it that have been read, for whoever asks while another one reads it.
+    /// Bytes read so far, for others than its reader.
     received: Rc<Cell<u64>>,
 }
 
@@ -273,17 +272,17 @@ impl Http2Body {
         }
     }
 
-    /// How much of it has been read, bytes.
+    /// The counter of bytes read.
     pub(crate) fn received(&self) -> Rc<Cell<u64>> {
         self.received.clone()
     }
 
-    /// Whether the stream had ended with its head.
+    /// Whether the stream ended with its head.
     pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Trailer fields of requests are not asked for: they end here, as in nginx.
+    /// Trailer fields of requests are not read: as in nginx, they are not passed on.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         if self.done {
             return Poll::Ready(None);
@@ -295,13 +294,13 @@ impl Http2Body {
             }
             Poll::Ready(None) => {
                 self.done = true;
-                self.meter.holder.goes_on();
+                self.meter.holder.stop_waiting();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Error::Gone))),
             Poll::Ready(Some(Ok(data))) => {
-                // The client may send as much again. It fails where the stream
-                // has been reset, which the next look tells.
+                // Opens the window again. This fails if the stream was reset, which the
+                // next poll reports.
                 let _ = self.incoming.flow_control().release_capacity(data.len());
                 self.flow.taken(data.len());
                 self.received.set(self.received.get() + data.len() as u64);
@@ -353,7 +352,7 @@ mod tests {
         assert!(pending && holder.waits() == Waits::Body);
         client.write_all(b"0\r\n\r\n").await?;
         assert_eq!(poll_fn(|cx| body.poll_data(cx)).await, None);
-        assert_eq!(holder.waits(), Waits::Otherwise);
+        assert_eq!(holder.waits(), Waits::NotForClient);
         Ok(())
     }
 }

@@ -23,18 +23,18 @@ use crate::tls::connector::Secured;
 pub(crate) struct UpstreamConnection {
     pub(crate) wire: BufferedStream<UpstreamStream>,
     pub(crate) address: PeerAddress,
-    /// How it is secured; none in clear text.
+    /// Its TLS parameters; `None` without TLS.
     pub(crate) secured: Option<Secured>,
-    /// Requests it has carried.
+    /// Requests sent on it.
     pub(crate) requests: u64,
     /// The location it was opened for.
     pub(crate) location: LocationId,
     pub(crate) born: Instant,
-    /// It counts as one of its peer's connections while it is in use.
+    /// Counts it as one of its peer's connections while it is in use.
     pub(crate) lease: Option<Rc<Lease>>,
 }
 
-/// How the own end of a connection is set up.
+/// Options of the local end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing {
     /// `proxy_bind`.
@@ -63,7 +63,7 @@ impl Outgoing {
     }
 }
 
-/// The kinds of stream an upstream is reached by.
+/// The kinds of stream to an upstream.
 #[derive(Debug)]
 pub(crate) enum UpstreamStream {
     Tcp(TcpStream),
@@ -106,8 +106,8 @@ impl UpstreamConnection {
         })
     }
 
-    /// Whether nothing has come on it while it was idle: neither its end nor
-    /// bytes that nobody asked for.
+    /// Whether nothing was received while it was idle: neither its end nor unexpected
+    /// bytes.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.wire.inbound.is_empty() && self.wire.poll_fill(&mut cx).is_pending()

@@ -1,7 +1,7 @@
-//! One request on one connection, until the head of its answer.
+//! One request on one connection, up to the head of the response.
 //!
-//! The request's body goes out while the answer is awaited, so an upstream
-//! may answer before it has read everything.
+//! The request's body is sent while waiting for the response, so an upstream may respond
+//! before it has read everything.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,34 +17,34 @@ use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::Version;
 use crate::time::timer::Timer;
 
-/// Interim responses before the response itself. nginx reads over as many early
-/// hints as come within `proxy_read_timeout`.
+/// Interim responses before the response. nginx skips as many early hints as arrive within
+/// `proxy_read_timeout`.
 const MOST_INTERIM: usize = 1000;
 
-/// What goes to the upstream: the head, what has been read of the body, and
-/// the rest of it.
+/// What is sent to the upstream: the head, the part of the body that has been read, and the
+/// rest.
 pub(crate) struct Upload {
-    /// Written next: what the client sent goes on without being copied.
+    /// Written next; a client's data is passed on without a copy.
     out: Bytes,
-    /// Not all that was to be written is on its way yet.
+    /// `out` has not been written completely.
     sending: bool,
     rest: RequestBody,
     chunked: bool,
-    /// The last byte has been written, or nobody wants the rest.
+    /// The last byte has been written, or the upstream does not read the rest.
     done: bool,
-    /// The upstream stopped reading; its answer may be there all the same.
+    /// The upstream stopped reading; its response may have arrived nevertheless.
     refused: bool,
 }
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The client caused it.
+    /// Caused by the client.
     #[error(transparent)]
     Client(#[from] body::Error),
     #[error("{0}")]
     Io(io::Error),
-    /// The proxy's own certificate, which the request names, cannot be used.
+    /// The proxy's own certificate, whose name contains variables, cannot be used.
     #[error("{0} while connecting to upstream")]
     Certificate(String),
     #[error("upstream prematurely closed connection while reading response header from upstream")]
@@ -66,7 +66,7 @@ pub(crate) struct Limits {
     pub(crate) head: usize,
 }
 
-/// A request on its way.
+/// A request in progress.
 pub(crate) struct Exchange {
     pub(crate) link: UpstreamConnection,
     pub(crate) upload: Upload,
@@ -75,9 +75,9 @@ pub(crate) struct Exchange {
 }
 
 impl Upload {
-    /// Sends what there is, as far as the upstream takes it at once; the rest of it
-    /// gets memory of its own. `first` is the head and what has been read of the
-    /// body; with `chunked`, what follows goes in chunks.
+    /// Sends as much as the socket accepts at once and copies the rest. `first` is the head
+    /// and the part of the body that has been read; if `chunked`, later data is sent in
+    /// chunks.
     pub(crate) fn start(
         link: &mut UpstreamConnection,
         first: &[u8],
@@ -98,19 +98,18 @@ impl Upload {
         }
     }
 
-    /// Whether all of it has been written.
+    /// Whether everything has been written.
     pub(crate) fn is_done(&self) -> bool {
         self.done && !self.refused
     }
 
-    /// Gives back the body, where the exchange came to nothing.
+    /// The unread part of the body, after the exchange has failed.
     pub(crate) fn into_rest(self) -> RequestBody {
         self.rest
     }
 
-    /// Moves what it can from the client to the upstream. Ready when all is
-    /// written; the peer's refusal to read ends it without an error, since the
-    /// answer says why.
+    /// Copies the body to the upstream. Ready when it is complete. If the upstream stops
+    /// reading, that is no error: the response says why.
     pub(crate) fn poll(
         &mut self,
         link: &mut UpstreamConnection,
@@ -150,15 +149,15 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether it waits for the upstream and not for the client.
+    /// Whether it waits for the upstream, not for the client.
     fn waits_for_upstream(&self) -> bool {
         self.done || self.sending
     }
 }
 
 impl Exchange {
-    /// Sends the request and reads the head of the response; interim responses
-    /// (RFC 9110, section 15.2) but `101` are read over.
+    /// Sends the request and reads the head of the response; skips interim responses (RFC
+    /// 9110, section 15.2) except `101`.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, Error> {
         for _ in 0..=MOST_INTERIM {
             let head = poll_fn(|cx| self.poll_head(cx)).await?;
@@ -188,8 +187,8 @@ impl Exchange {
             }
             match self.link.wire.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Closed)),
-                // As in nginx the head has its time as a whole, or it could come
-                // byte by byte for ever.
+                // As in nginx the time-out is for the head as a whole, so that it cannot
+                // arrive byte by byte for ever.
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Io(error))),
                 Poll::Pending => break,

@@ -1,6 +1,6 @@
-//! Requests to upstreams: a pool of connections, and one exchange.
+//! Upstream connections: a pool of idle ones, and one exchange.
 //!
-//! Everything is the worker's own; the client's TLS is not known here.
+//! Everything belongs to one worker. The client's TLS is not used here.
 
 pub(crate) mod balance;
 pub(crate) mod body;

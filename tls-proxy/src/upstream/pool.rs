@@ -13,37 +13,38 @@ use crate::config::group::{PeerAddress, Upstream};
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
 
-/// How often connections that have been idle for too long are looked for.
-const SWEEP: Duration = Duration::from_secs(5);
+/// Interval of closing connections that have been idle too long.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Idle connections by group, the one that was used last at the end.
+/// Idle connections by group, the most recently used at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: RefCell<BTreeMap<usize, Vec<Idle>>>,
-    /// The worker is ending: nothing is kept any more.
+    /// The worker is ending: no connection is kept.
     closed: std::cell::Cell<bool>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    /// Held, so that its address stays the group's own.
+    /// Keeps the group's address from being used by another one.
     #[expect(dead_code, reason = "held for its address")]
     group: Arc<Upstream>,
     link: UpstreamConnection,
     until: Instant,
-    /// Its own place, now that it has no request's.
+    /// The connection's own permit while no request uses it.
     #[expect(dead_code, reason = "held for its drop")]
     permit: Permit,
 }
 
-/// What a connection must be for a request to go over it.
+/// What a request requires of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) group: &'a Arc<Upstream>,
     pub(crate) address: &'a PeerAddress,
-    /// Clear text, and each way of TLS, keep to themselves.
+    /// Connections without TLS, and those with different TLS parameters, are not
+    /// interchangeable.
     pub(crate) secured: Option<&'a Secured>,
-    /// A group's connections are each location's own (`keepalive … local`).
+    /// With `keepalive … local` a location uses only its own connections.
     pub(crate) location: LocationId,
 }
 
@@ -56,7 +57,7 @@ impl Wanted<'_> {
 }
 
 impl Pool {
-    /// A connection that was used before and is still good `now`.
+    /// An idle connection that is still usable `now`.
     pub(crate) fn take(&self, wanted: &Wanted<'_>, now: Instant) -> Option<UpstreamConnection> {
         if wanted.group.keepalive == 0 {
             return None;
@@ -72,8 +73,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for later, as long and as often as `group` says.
-    /// Where there is no place for it, it is closed.
+    /// Keeps a connection for later, within the limits of `group`. It is closed if there is
+    /// no room.
     pub(crate) fn give(
         &self,
         mut link: UpstreamConnection,
@@ -82,8 +83,8 @@ impl Pool {
     ) {
         let now = cached_time::now();
         let too_old = now.saturating_duration_since(link.born) > group.keepalive_time;
-        let worn_out = link.requests >= group.keepalive_requests || too_old;
-        if self.closed.get() || worn_out || group.keepalive == 0 {
+        let used_up = link.requests >= group.keepalive_requests || too_old;
+        if self.closed.get() || used_up || group.keepalive == 0 {
             return;
         }
         link.lease = None;
@@ -103,12 +104,11 @@ impl Pool {
         });
     }
 
-    /// Closes connections whose time is over, and those whose upstream has
-    /// closed them: of a group that nobody asks for any more, nobody else looks.
-    /// Runs as a task of the worker.
+    /// Closes connections that were idle too long or that the upstream has closed, also
+    /// those of groups that are not used any more. Runs as a task of the worker.
     pub(crate) async fn run(&self) {
         loop {
-            tokio::time::sleep(SWEEP).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, links| {
                 links.retain_mut(|idle| idle.until > now && idle.link.is_quiet());
@@ -117,12 +117,13 @@ impl Pool {
         }
     }
 
-    /// Closes all that are idle now.
+    /// Closes all idle connections.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
     }
 
-    /// Closes all of them, and keeps no more, so that the application sees its last connection go.
+    /// Closes all connections and keeps no more, so that the application sees its last
+    /// connection close.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.clear();

@@ -1,8 +1,7 @@
-//! Bodies of requests that outgrow memory, or are wanted as files
+//! Request bodies in files: those too large for memory, and those wanted as files
 //! (`client_body_temp_path`, `client_body_in_file_only`).
 //!
-//! Reads and writes block the worker, as nginx's do: what is written is in the page
-//! cache.
+//! Reads and writes block the worker, as in nginx: the data is in the page cache.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,27 +13,27 @@ use bytes::Bytes;
 
 use crate::admission::Permit;
 
-/// Bytes that are read at once.
+/// Bytes read at a time.
 const PIECE: u64 = 32 << 10;
-/// Names that are tried where another process has taken some, and how far apart.
+/// Attempts to find an unused name, and the step after a used one.
 const TRIES: usize = 1000;
 const JUMP: u64 = 123_456;
 
-/// Where such files are.
+/// The directory of such files.
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// `client_body_temp_path`.
     pub(crate) path: PathBuf,
-    /// The digits of a file's number, from its end, that name folders below it.
+    /// Numbers of digits, from the end of a file's number, that name its subdirectories.
     pub(crate) levels: Vec<usize>,
 }
 
-/// What becomes of a file when its request has ended.
+/// What happens to a file when its request has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// It is removed.
     Removed,
-    /// It stays.
+    /// It is kept.
     Kept,
 }
 
@@ -44,14 +43,14 @@ pub(crate) struct Spooled {
     file: File,
     path: PathBuf,
     length: u64,
-    /// Its name goes with it.
+    /// The file is removed by name when this is dropped.
     is_removed: bool,
-    /// Its descriptor, counted.
+    /// The permit of its descriptor.
     _descriptor: Permit,
 }
 
 impl Folder {
-    /// The name of a file with this number.
+    /// The path of the file with this number.
     fn name(&self, number: u64) -> PathBuf {
         let name = format!("{number:010}");
         let mut path = self.path.clone();
@@ -67,8 +66,8 @@ impl Folder {
 }
 
 impl Spooled {
-    /// Makes an empty one. Until it is [whole](Self::keep) it is removed at the end of its
-    /// request, if not before.
+    /// Creates an empty file. It is removed at the end of its request or before, unless it
+    /// is [kept](Self::keep).
     pub(crate) fn create(
         folder: &Folder,
         named: bool,
@@ -80,7 +79,7 @@ impl Spooled {
             let path = folder.name(NUMBER.fetch_add(1, Ordering::Relaxed));
             let file = match open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
-                    // As nginx: far past what another process has left.
+                    // As in nginx: skip the numbers used by another process.
                     NUMBER.fetch_add(JUMP, Ordering::Relaxed);
                     tries += 1;
                     continue;
@@ -101,13 +100,13 @@ impl Spooled {
         }
     }
 
-    /// Puts more behind it.
+    /// Appends data.
     pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
         self.length += data.len() as u64;
         self.file.write_all(data)
     }
 
-    /// All of the body is in it: it stays when its request has ended.
+    /// The body is complete: the file is kept after its request.
     pub(crate) fn keep(&mut self) {
         self.is_removed = false;
     }
@@ -122,7 +121,7 @@ impl Spooled {
         &self.path
     }
 
-    /// A piece of it; empty at its end.
+    /// A piece of it, from `at`; empty at its end.
     pub(crate) fn read(&self, at: u64) -> io::Result<Bytes> {
         let mut piece = vec![0; self.length.saturating_sub(at).min(PIECE) as usize];
         self.file.read_exact_at(&mut piece, at)?;
@@ -138,7 +137,7 @@ impl Drop for Spooled {
     }
 }
 
-/// Creates a file and, where they are not there, its folders.
+/// Creates a file and, if needed, its directories.
 fn open(path: &Path) -> io::Result<File> {
     let open = || {
         let mut options = OpenOptions::new();
@@ -176,9 +175,9 @@ mod tests {
             descriptors: 1,
             memory: None,
         });
-        let place = admission.try_for_file().ok_or(io::ErrorKind::Other)?;
+        let permit = admission.try_for_file().ok_or(io::ErrorKind::Other)?;
         assert!(admission.try_for_file().is_none());
-        let made = Spooled::create(&folder, true, place).map_err(|(_, error)| error)?;
+        let made = Spooled::create(&folder, true, permit).map_err(|(_, error)| error)?;
         let name = made.path().to_owned();
         assert!(name.exists());
         drop(made);

@@ -1,27 +1,27 @@
-//! What the configuration calls the upstream that a request goes to.
+//! The upstream of a request, as the configuration names it.
 
-/// What `$proxy_host` and `$proxy_port` say.
+/// `$proxy_host` and `$proxy_port`.
 #[derive(Debug)]
 pub(crate) struct ProxyTo {
-    /// In clear text or over TLS.
+    /// Without or with TLS.
     pub scheme: Scheme,
-    /// Host, and the port where it is not the scheme's own.
+    /// The host, with the port unless it is the scheme's default.
     pub host: String,
     /// The port.
     pub port: String,
 }
 
-/// How an upstream is spoken to.
+/// The scheme of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// In clear text.
+    /// Without TLS.
     Http,
-    /// Over TLS.
+    /// With TLS.
     Https,
 }
 
 impl Scheme {
-    /// The port where an address names none.
+    /// The default port.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -29,7 +29,7 @@ impl Scheme {
         }
     }
 
-    /// What stands before the host.
+    /// The URL up to the host.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Http => "http://",

@@ -1,5 +1,4 @@
-//! Two connections whose bytes are nobody's business but their owners'
-//! (RFC 9110, section 7.8): WebSocket and its like.
+//! A tunnel (RFC 9110, section 7.8): WebSocket and other upgraded connections.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -15,9 +14,9 @@ use crate::lifecycle::drain::Drain;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
 
-/// Moves bytes both ways until both sides have ended, nothing moved for
-/// `idle` (`proxy_read_timeout`), or the drain's deadline cuts it. Meanwhile `holder`
-/// says how long it has been still.
+/// Copies bytes in both directions until both sides have ended, nothing was copied for
+/// `idle` (`proxy_read_timeout`), or the drain forces it. `holder` records how long it has
+/// been idle.
 pub(crate) async fn run(
     client: &SharedWire,
     link: &mut UpstreamConnection,
@@ -50,17 +49,17 @@ pub(crate) async fn run(
     .await;
 }
 
-/// One way through the tunnel.
+/// One direction of a tunnel.
 #[derive(Default)]
 struct Direction {
-    /// Bytes that the target has taken may still wait in its TLS.
+    /// Written bytes may still wait in the target's TLS session.
     flushing: bool,
     closing: bool,
     done: bool,
 }
 
 impl Direction {
-    /// Ready when the source has ended and the target knows it.
+    /// Ready when the source has ended and the target has been shut down.
     fn poll<A, B>(
         &mut self,
         from: &mut BufferedStream<A>,

@@ -361,7 +361,7 @@ fn a_worker_that_stands_still_is_named() {
     loop {
         let answer = ask(&proxy, "/healthz");
         if answer.status == 503 {
-            assert_eq!(answer.text(), "worker 0 does not answer\n");
+            assert_eq!(answer.text(), "worker 0 does not respond\n");
             break;
         }
         assert!(begin.elapsed() < PATIENCE, "{answer:?}");

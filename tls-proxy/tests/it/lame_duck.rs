@@ -1,5 +1,5 @@
 //! The lame duck: a pod that ends still accepts while its endpoint disappears,
-//! and every answer says goodbye.
+//! and responses close their connections.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn refuses_connections(proxy: &Proxy) {
 }
 
 #[test]
-fn it_accepts_for_a_fifth_of_the_budget_and_says_goodbye() {
+fn it_accepts_for_a_fifth_of_the_budget_and_closes_connections() {
     let mut proxy = with_budget(Place::new("accepts"), "20s");
     let mut open = proxy.connect();
     assert_eq!(open.fetch("/own").field("Connection"), Some("keep-alive"));
@@ -104,7 +104,7 @@ fn a_signal_while_the_hook_waits_changes_nothing() {
     let mut hook = proxy.begin_quit();
     is_lame(&proxy);
     proxy.signal(Signal::TERM);
-    proxy.logs("error.log", "changes nothing");
+    proxy.logs("error.log", "signal ignored");
     assert_eq!(busy.answer().text(), "slow");
     // Nobody waits here for the lame duck to be over.
     hook.kill().unwrap();

@@ -179,7 +179,7 @@ fn one_stands_still(place: Place, more: &[&str]) -> (Proxy, u64, std::fs::File) 
     for _ in 0..40 {
         client.ask(&path);
     }
-    let stuck = format!("worker {worker} does not answer\n");
+    let stuck = format!("worker {worker} does not respond\n");
     eventually("a worker that stands still", || {
         Client::connect(admin(&proxy)).fetch("/healthz").text() == stuck
     });
@@ -196,7 +196,7 @@ fn a_worker_that_stands_still_is_named_and_waited_for() {
     let (mut proxy, worker, reader) = one_stands_still(Place::new("whole-still"), &[]);
     proxy.place.write("nginx.conf", &around(&saying("new")));
     proxy.signal(Signal::HUP);
-    let name = format!("worker {worker} has not taken the new configuration yet");
+    let name = format!("worker {worker} has not applied the new configuration yet");
     proxy.logs("error.log", &name);
     let old = proxy.place.read("error.log");
     assert!(!old.contains("configuration reloaded"), "{old}");
@@ -229,7 +229,7 @@ fn a_worker_that_stands_still_keeps_nobody_from_the_end() {
     proxy.place.write("nginx.conf", &around(&saying("new")));
     proxy.signal(Signal::HUP);
     proxy.signal(Signal::TERM);
-    proxy.logs("error.log", "1 workers do not end: leaving without them");
+    proxy.logs("error.log", "1 workers do not stop: exiting without them");
     assert_eq!(proxy.exit_code(), Some(1));
     drop(reader);
 }
@@ -250,7 +250,7 @@ fn who_is_about_to_end_takes_no_configuration() {
     proxy.signal(Signal::HUP);
     becomes(&proxy, GENERATION, 2.0);
     proxy.signal(Signal::QUIT);
-    proxy.logs("error.log", "draining: accepting no more");
+    proxy.logs("error.log", "draining: listeners closed");
     proxy.place.write("nginx.conf", &many(&saying("new")));
     proxy.signal(Signal::HUP);
     proxy.logs("error.log", "reload ignored: the process is shutting down");

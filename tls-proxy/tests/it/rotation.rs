@@ -114,7 +114,7 @@ fn a_broken_certificate_changes_nothing_and_the_next_good_one_is_taken() {
     swap(&proxy.place, "broken");
     proxy.logs(
         "error.log",
-        "the new configuration is refused; keeping the previous one",
+        "the new configuration was rejected; keeping the previous one",
     );
     assert!(proxy.place.read("error.log").contains("volume/cert.pem"));
     serves(&proxy, "first");

@@ -72,7 +72,7 @@ fn a_certificate_that_is_about_to_end_is_warned_of_until_it_is_renewed() {
     let log = proxy.place.read("error.log");
     let warned = lines(&log, "[warn]");
     assert_eq!(warned.len(), 1, "{log}");
-    let expected = "own.pem\" of 127.0.0.1 expires within 7 days: it holds until 20";
+    let expected = "own.pem\" of 127.0.0.1 expires within 7 days: valid until 20";
     assert!(warned[0].contains(expected), "{}", warned[0]);
     certify(&proxy.place, 90);
     proxy.logs("error.log", "configuration reloaded");

@@ -115,7 +115,7 @@ fn a_changed_template_and_a_new_one_are_taken() {
     let proxy = Proxy::start_by(place, &around("include out/*.conf;"), command);
     let says = |text: &str| eventually(text, || proxy.connect().fetch("/").text() == text);
     says("hello");
-    proxy.logs("error.log", "templates/a.conf.template stands for");
+    proxy.logs("error.log", "templates/a.conf.template is expanded as");
     proxy
         .place
         .write("templates/a.conf.template", &server("${WORD}-again"));

@@ -1,4 +1,4 @@
-//! Waiting for a request's head, for as long as time-outs and drain allow.
+//! Waits for a request's head, subject to time-outs and the drain.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -22,21 +22,20 @@ use crate::server::client_request::note_broken;
 use crate::server::closing::{closes_idle, closes_silent};
 use crate::upstream::body::SharedWire;
 
-/// A head that is still coming may be as long as this while its connection is
-/// counted as an idle one, bytes.
-const BEGUN: usize = 2048;
-/// By how much a head that is long may grow before it is counted anew, bytes: as
-/// much as one read brings. It is counted twice: it is copied as it grows, and what is
-/// free behind it then fits nobody else.
+/// Size up to which an incomplete head belongs to an idle connection, bytes.
+const IDLE_INBOUND: usize = 2048;
+/// Step in which the memory of a long head is reserved, bytes: the size of one read. It is
+/// reserved twice, because a growing buffer is copied, and the freed one is too small to be
+/// used again.
 const ONE_READ: usize = 16 * 1024;
 
-/// What came of waiting for a request.
+/// The result of waiting for a request.
 pub(super) enum Next {
     Head {
         head: Box<RequestHead>,
-        /// It had been read before the answer before it was written.
+        /// It was read before the previous response was written.
         pipelined: bool,
-        /// The memory for answering it.
+        /// The memory for serving it.
         permit: Option<Permit>,
     },
     Rejected(request_head::Error),
@@ -49,20 +48,20 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
     let first = connection.requests.get() == 0;
     let start = wire.borrow().consumed();
     connection.follow();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
     let reading = Reading::new();
     let deadline = Instant::now() + core.client_header_timeout;
-    // What has been looked at and holds no end of the head.
+    // Bytes already searched for the end of the head.
     let mut seen = 0;
     let holder = connection.account.holder();
     let mut permit: Option<Permit> = None;
     let mut counted = SMALL_HEAD as usize;
     loop {
-        // Only a line feed can end a head; the first look may find garbage.
+        // Only a line feed can end a head; the first attempt also detects garbage.
         let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
             let inbound = &mut wire.borrow_mut().inbound;
-            request_head::parse(inbound, &core.head, |host| limits_of(&standing, host))
+            request_head::parse(inbound, &core.head, |host| limits_of(&conn_config, host))
         } else {
             Ok(None)
         };
@@ -70,17 +69,17 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
             Ok(head) => head,
             Err(error) => return Next::Rejected(error),
         };
-        // What is long or whole holds more than an idle connection does.
-        // What a whole head holds is not waiting on the wire any more.
+        // A long or complete head needs more memory than an idle connection. A complete one
+        // is no longer in `inbound`.
         let whole = head.as_ref().map_or(0, |head| head.length as usize);
         let held = held(wire).max(whole);
-        // From here on it is this side that makes the client wait.
-        holder.goes_on();
-        if permit.is_none() && (head.is_some() || held > BEGUN) {
+        // From here on the client waits for the proxy.
+        holder.stop_waiting();
+        if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
             let waiting = connection.worker.admission.for_request(holder);
             permit = timeout_at(deadline, waiting).await.ok();
             if permit.is_none() {
-                return Next::Rejected(crowded_out(head, wire));
+                return Next::Rejected(no_memory(head, wire));
             }
         }
         if let (Some(permit), true) = (&permit, held > counted) {
@@ -88,11 +87,11 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
             counted += more;
             let waiting = permit.grow(2 * more as u64);
             if timeout_at(deadline, waiting).await.is_err() {
-                return Next::Rejected(crowded_out(head, wire));
+                return Next::Rejected(no_memory(head, wire));
             }
         }
         if let Some(head) = head {
-            holder.begins_request();
+            holder.start_request();
             return Next::Head {
                 head: Box::new(head),
                 pipelined,
@@ -126,8 +125,8 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
     }
 }
 
-/// There has been no memory for a request for as long as a head may take.
-fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Error {
+/// The response when there was no memory within the time-out for a head.
+fn no_memory(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Error {
     let known = head.map(|head| (head.line, head.version));
     let (line, version) = known.unwrap_or_else(|| (first_line(wire), Version::Http11));
     request_head::Error {
@@ -138,9 +137,9 @@ fn crowded_out(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Er
     }
 }
 
-/// The limits of the server that a host chooses, where that matters.
-fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
-    let listen = standing.listen();
+/// The limits of the server that the host selects; `None` if all servers have the same.
+fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
+    let listen = conn_config.listen();
     if !listen.limits_differ {
         return None;
     }
@@ -148,8 +147,8 @@ fn limits_of(standing: &ConnConfig, named: &[u8]) -> Option<Limits> {
     let server = listen
         .names
         .find_quietly(std::str::from_utf8(&host).ok()?)?;
-    let root = standing.config.server(server).root;
-    Some(standing.config.location(root).settings.core.head)
+    let root = conn_config.config.server(server).root;
+    Some(conn_config.config.location(root).settings.core.head)
 }
 
 /// Waits for the beginning of a next head, behind a response for as long as `idle`.
@@ -161,14 +160,20 @@ pub(super) async fn begins(
     idle: Option<Duration>,
 ) -> bool {
     let first = connection.requests.get() == 0;
-    let header_timeout = || connection.standing().settings().core.client_header_timeout;
+    let header_timeout = || {
+        connection
+            .conn_config()
+            .settings()
+            .core
+            .client_header_timeout
+    };
     let patience = idle.unwrap_or_else(header_timeout);
     let worker = &connection.worker;
     let mut timer = connection.timer.take();
     timer.progress();
     let holder = connection.account.holder();
-    // A client that has not asked anything yet may be about to.
-    holder.begins();
+    // A client that has sent no request yet may be about to.
+    holder.start_stage();
     holder.wait(if first { Waits::Head } else { Waits::Idle }, 0);
     let mut draining = pin!(async {
         if first {
@@ -177,13 +182,13 @@ pub(super) async fn begins(
             closes_idle(connection).await;
         }
     });
-    let came = poll_fn(|cx| {
+    let arrived = poll_fn(|cx| {
         let filled = wire.borrow_mut().poll_fill(cx);
         match filled {
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
             Poll::Ready(Err(_)) => return Poll::Ready(false),
-            // Most of a record: idle it is no more.
-            Poll::Pending if held(wire) > BEGUN => return Poll::Ready(true),
+            // Most of a TLS record: no longer idle.
+            Poll::Pending if held(wire) > IDLE_INBOUND => return Poll::Ready(true),
             Poll::Pending => {}
         }
         if draining.as_mut().poll(cx).is_ready() {
@@ -191,12 +196,12 @@ pub(super) async fn begins(
         }
         timer.poll(cx, patience).map(|()| false)
     });
-    let came = came.await;
+    let arrived = arrived.await;
     connection.timer.set(timer);
-    came
+    arrived
 }
 
-/// What a connection holds of a request that is not whole, bytes.
+/// Bytes held of an incomplete request.
 fn held(wire: &SharedWire) -> usize {
     let wire = wire.borrow();
     wire.inbound.len() + wire.stream().unread()

@@ -34,7 +34,7 @@ use crate::time::cached_time;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
-/// Bytes of a next request that are read while this one is being answered.
+/// Bytes of the next request that are read during this one.
 const READ_AHEAD: usize = 2 * 1024;
 /// How often a client that has sent more than that is looked at: what it has sent stands
 /// before its end.
@@ -42,22 +42,20 @@ const LOOK_BEHIND: Duration = Duration::from_millis(500);
 /// A client that does not let itself be said goodbye to is left after this.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// What follows an answer.
+/// What happens to the connection after a response.
 enum End {
-    /// For as long as the settings say that the request had
-    /// (`keepalive_timeout`).
+    /// Kept open for this long, by the settings of the request (`keepalive_timeout`).
     KeepAlive(Duration),
     Close,
-    /// Without a word, TLS's `close_notify` neither: as nginx ends a connection
-    /// after `return 444` and after a time-out.
+    /// Closed without `close_notify`, as nginx does after `return 444` and after a
+    /// time-out.
     Abandon,
-    /// Read on for a while, so that the client reads the answer before it
-    /// meets a reset.
+    /// Read for a while before it is closed, so that the client can read the response
+    /// before it gets a reset.
     Linger(Patience),
 }
 
-/// How long a closing connection is read (`lingering_time`,
-/// `lingering_timeout`).
+/// How long data is read while closing (`lingering_time`, `lingering_timeout`).
 #[derive(Clone, Copy)]
 struct Patience {
     whole: Duration,
@@ -101,7 +99,7 @@ pub(crate) fn serve(
             let end = match Box::pin(head::next(&connection, &wire, pipelined)).await {
                 Next::Close => End::Close,
                 Next::Rejected(error) => {
-                    cached_time::moving(Box::pin(refuse_head(&connection, &wire, error))).await
+                    cached_time::scope(Box::pin(refuse_head(&connection, &wire, error))).await
                 }
                 Next::Head {
                     head,
@@ -110,8 +108,8 @@ pub(crate) fn serve(
                 } => {
                     let _in_flight = connection.worker.drain.token(TokenKind::Request);
                     let answering =
-                        answer(&connection, &wire, *head, pipelined, permit, &mut token);
-                    cached_time::moving(Box::pin(answering)).await
+                        serve_request(&connection, &wire, *head, pipelined, permit, &mut token);
+                    cached_time::scope(Box::pin(answering)).await
                 }
             };
             match end {
@@ -130,7 +128,7 @@ pub(crate) fn serve(
     }
 }
 
-/// Answers what is no request.
+/// Sends the error response to a head that was rejected.
 async fn refuse_head(
     connection: &Rc<Connection>,
     wire: &SharedWire,
@@ -144,7 +142,7 @@ async fn refuse_head(
     } = error;
     let mut request = ClientRequest::broken(connection, line, version);
     let what = format!("{reason} while reading client request line");
-    // The client is not at fault: the memory limit is reached.
+    // Not the client's fault: the memory limit is reached.
     let level = match status {
         503 => Level::Error,
         _ => Level::Info,
@@ -158,8 +156,8 @@ async fn refuse_head(
     }
 }
 
-/// Answers one request.
-async fn answer(
+/// Serves one request.
+async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
     head: RequestHead,
@@ -181,7 +179,7 @@ async fn answer(
         error_log::request(&request, Level::Info, what);
         return End::Close;
     };
-    let response = look_at_body(&mut request, response).await;
+    let response = check_unread_body(&mut request, response).await;
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
     let worker = &connection.worker;
@@ -195,7 +193,7 @@ async fn answer(
             Sent::Cut
         }
         Content::Tunnel(_) => {
-            token.turn_into(TokenKind::Tunnel);
+            token.reclassify(TokenKind::Tunnel);
             send::open_tunnel(&mut request, wire, response).await;
             Sent::Cut
         }
@@ -233,9 +231,9 @@ fn body_of(
     RequestBody::Http1(Box::new(body))
 }
 
-/// Runs the phases; `None` when the client left meanwhile.
+/// Runs the phases; `None` if the client has left meanwhile.
 async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
-    // Who still sends a body is heard by whoever reads it.
+    // While the body is still arriving, its reader notices that the client has left.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let ignore_client_abort = request.ignore_client_abort.clone();
@@ -258,7 +256,7 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
     .await
 }
 
-/// Whether the client has closed; what it sends meanwhile is kept for later.
+/// Whether the client has closed; data it sends meanwhile is kept.
 fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
     let mut wire = wire.borrow_mut();
     while wire.inbound.len() < READ_AHEAD {
@@ -280,14 +278,14 @@ async fn leaves(wire: SharedWire) {
 
 /// Reads what is there of a body that nobody has read: what is wrong with it
 /// shows in the answer (nginx's `ngx_http_discard_request_body`).
-async fn look_at_body(request: &mut Request, mut response: Response) -> Response {
+async fn check_unread_body(request: &mut Request, mut response: Response) -> Response {
     /// Pieces; the rest is read behind the answer.
     const AT_MOST: usize = 16;
     let own = matches!(
         response.content,
         Content::Empty | Content::Memory(_) | Content::Stream(_)
     );
-    // Who was told that the body is too long is not asked for it.
+    // A client whose body is too long is not asked to send it.
     let reads = response.reads_body && !request.in_error_page && !request.closing;
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     if !own || (withheld && !reads) {
@@ -311,7 +309,7 @@ async fn look_at_body(request: &mut Request, mut response: Response) -> Response
     response
 }
 
-/// Decides what becomes of the connection.
+/// Decides what happens to the connection.
 async fn end(
     wire: &SharedWire,
     mut body: RequestBody,
@@ -340,7 +338,7 @@ async fn end(
     }
 }
 
-/// Reads a body nobody wants; `true` at its end.
+/// Discards the rest of a body; `true` if it is complete.
 async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
     loop {
         match timeout(pause, poll_fn(|cx| body.poll_data(cx))).await {
@@ -351,7 +349,7 @@ async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
     }
 }
 
-/// Reads on after the last answer (`lingering_close`).
+/// Reads and discards after the last response (`lingering_close`).
 async fn linger(wire: &SharedWire, patience: Patience) {
     let _ = timeout(
         patience.pause,

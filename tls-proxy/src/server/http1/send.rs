@@ -1,4 +1,4 @@
-//! Writing an answer.
+//! Writes a response.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -24,19 +24,19 @@ use crate::time::timer::Timer;
 use crate::upstream::body::SharedWire;
 use crate::upstream::tunnel;
 
-/// Room for the head of an answer, bytes.
+/// Initial buffer size for the head of a response, bytes.
 const LIKELY_HEAD: usize = 1024;
 
-/// How far an answer came.
+/// How much of a response was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// To its end; whether the connection may be kept.
+    /// All of it; whether the connection may be kept.
     Whole(bool),
-    /// The connection means nothing any more.
+    /// The connection cannot be used any more.
     Cut,
 }
 
-/// How an answer's body is framed.
+/// How a response's body is framed.
 #[derive(Clone, Copy)]
 struct Frames {
     chunked: bool,
@@ -44,7 +44,7 @@ struct Frames {
     keep_alive: bool,
 }
 
-/// Writes an answer.
+/// Writes a response.
 pub(super) async fn send(
     request: &mut Request,
     wire: &SharedWire,
@@ -82,26 +82,26 @@ pub(super) async fn send(
                 )
                 .await
             };
-            if let Some(answer) = source.answer() {
-                finish(request, answer);
+            if let Some(body) = source.answer() {
+                finish(request, body);
             }
             whole
         }
-        Content::Upstream(mut answer) => {
+        Content::Upstream(mut body) => {
             let whole = if bodiless {
                 flush_all(request, wire, &mut out).await
             } else {
                 relay(
                     request,
                     wire,
-                    &mut *answer,
+                    &mut *body,
                     frames.chunked,
                     withheld,
                     &mut out,
                 )
                 .await
             };
-            finish(request, &mut *answer);
+            finish(request, &mut *body);
             whole
         }
         _ => flush_all(request, wire, &mut out).await,
@@ -118,19 +118,19 @@ pub(super) async fn send(
     }
 }
 
-/// Notes what became of the upstream, and takes back what the client has
-/// still to send.
-fn finish(request: &mut Request, answer: &mut dyn UpstreamBody) {
-    let unread = answer.take_unread();
+/// Records the end of the upstream's response, and takes back the unread part of the
+/// request's body.
+fn finish(request: &mut Request, body: &mut dyn UpstreamBody) {
+    let unread = body.take_unread();
     if !unread.is_done() {
         request.body = unread;
     }
-    answer.note_end(request);
-    request.connection.timer.set(answer.take_timer());
+    body.note_end(request);
+    request.connection.timer.set(body.take_timer());
 }
 
-/// Writes the head into `out`. A body whose end nothing else tells is sent in
-/// chunks, or to HTTP/1.0 until the connection closes.
+/// Writes the head into `out`. A body of unknown length is chunked, or for HTTP/1.0 ends
+/// with the connection.
 fn begin(
     request: &mut Request,
     response: &mut Response,
@@ -178,18 +178,17 @@ fn write_head(request: &Request, response: &Response, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a turn of [`relay`] has to do.
+/// A step of [`relay`].
 enum Turn {
     Flush,
-    /// Nobody waits for the rest, however long the upstream is silent.
+    /// The client has left while the upstream is silent.
     Gone,
     Part(OutgoingPart),
 }
 
-/// Moves an upstream's body to the client; `false` when it is cut. What is
-/// there is written together, what is not is not waited for. A client that leaves
-/// before it has been sent `withheld` bytes would have been sent nothing by nginx,
-/// and so has its status in the log.
+/// Copies a body to the client; `false` if it is cut. Data that is ready is written
+/// together, without waiting for more. nginx would have sent nothing to a client that left
+/// before `withheld` bytes, which decides the status in the log.
 async fn relay(
     request: &mut Request,
     wire: &SharedWire,
@@ -208,9 +207,7 @@ async fn relay(
             Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
             Poll::Pending
                 if watch
-                    && source
-                        .answer()
-                        .is_none_or(|answer| answer.has_whole_request())
+                    && source.answer().is_none_or(|body| body.has_whole_request())
                     && super::client_is_gone(wire, cx) =>
             {
                 Poll::Ready(Turn::Gone)
@@ -239,13 +236,13 @@ async fn relay(
         if chunked {
             chunked::encode(&std::mem::take(&mut data), out);
         } else if out.is_empty() && data.len() >= ENOUGH {
-            // What went with the head was copied; large pieces from here on are not.
+            // The head and data after it were copied; large pieces from here on are not.
             *out = Vec::new();
             if !flush(request, wire, &mut data).await {
                 return false;
             }
         } else {
-            // It is not held beside its copy while the client is waited for.
+            // The original is freed, so it is not held while the client reads.
             out.extend_from_slice(&std::mem::take(&mut data));
         }
         let flushes = match then {
@@ -274,15 +271,15 @@ async fn relay(
     }
 }
 
-/// Writes what has been gathered; `out` is empty then.
+/// Writes and empties `out`.
 async fn flush_all(request: &Request, wire: &SharedWire, out: &mut Vec<u8>) -> bool {
     let whole = flush(request, wire, &mut &out[..]).await;
     out.clear();
     whole
 }
 
-/// Writes `out`, with a time-out between two writes (`send_timeout`); `false`
-/// when the client does not take it.
+/// Writes `out`, with a time-out between two writes (`send_timeout`); `false` if the client
+/// does not read it.
 async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool {
     let pause = request.settings().core.send_timeout;
     let mut forced = pin!(request.connection.worker.drain.forced());
@@ -293,7 +290,7 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = wire.borrow_mut().poll_send(cx, out) {
             if waited {
-                holder.goes_on();
+                holder.stop_waiting();
             }
             return Poll::Ready(Some(result));
         }
@@ -316,7 +313,7 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
     matches!(result, Some(Ok(())))
 }
 
-/// Sends an upstream's `101` and lets the two sides talk.
+/// Sends an upstream's `101` and relays both directions.
 pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut response: Response) {
     let mut out = Vec::with_capacity(512);
     begin(request, &mut response, false, &mut out);
@@ -332,7 +329,7 @@ pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut re
     let before = wire.borrow().sent;
     let connection = request.connection.clone();
     let holder = connection.account.holder();
-    holder.begins();
+    holder.start_stage();
     tunnel::run(wire, &mut link, idle, &drain, holder).await;
     request.outcome.body_bytes += wire.borrow().sent - before;
     request.outcome.complete = true;

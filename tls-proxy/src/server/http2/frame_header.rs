@@ -1,4 +1,4 @@
-//! The headers of frames (RFC 9113, section 4.1), as a client's bytes pass.
+//! Parses the frame headers (RFC 9113, section 4.1) in a client's bytes.
 
 /// The client's connection preface without its SETTINGS frame, bytes (RFC 9113,
 /// section 3.4).
@@ -10,31 +10,31 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const PRIORITY: u8 = 0x20;
-/// What PRIORITY puts before a header block, bytes (RFC 9113, section 6.2).
+/// Priority fields before a header block, bytes (RFC 9113, section 6.2).
 const DEPENDENCY: u32 = 5;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A frame that makes its receiver hold something.
+/// A frame for which the receiver needs memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     /// HEADERS of a new stream.
     Request {
-        /// Bytes of its payload.
+        /// Payload size, bytes.
         size: u32,
         /// No CONTINUATION follows.
         ends: bool,
-        /// The stream, where a body follows.
+        /// The stream, if a body follows.
         body: Option<u32>,
     },
-    /// HEADERS of a stream that is open.
+    /// HEADERS of an open stream.
     Trailers { stream: u32, size: u32, ends: bool },
-    /// DATA with a payload of so many bytes, padding included.
+    /// DATA; its payload size includes padding, bytes.
     Data { stream: u32, size: u32 },
 }
 
 impl Frame {
-    /// The stream whose body it belongs to.
+    /// The stream whose body it belongs to; `None` for a new request.
     pub(super) fn stream(self) -> Option<u32> {
         match self {
             Self::Request { .. } => None,
@@ -43,21 +43,21 @@ impl Frame {
     }
 }
 
-/// Follows the bytes of a client from frame to frame.
+/// Follows a client's bytes from frame to frame.
 #[derive(Debug)]
 pub(super) struct FrameHeaders {
-    /// The part of a header that has come.
+    /// The received part of a frame header.
     header: [u8; HEADER],
     come: usize,
-    /// Bytes of the present payload, or of the preface, that are still to come.
+    /// Bytes left of the current payload, or of the preface.
     left: u32,
-    /// The present frame is the last of its header block.
+    /// The current frame ends its header block.
     ends_block: bool,
-    /// A header block has ended since the last look.
+    /// A header block has ended since the last call of `block_ended`.
     ended: bool,
-    /// Bytes of the present header block so far, where it is a request's.
+    /// Size of the current header block so far if it is a request's, bytes.
     block: Option<u32>,
-    /// The present frame, or the first one of the present header block.
+    /// The current frame, or the first one of the current header block.
     present: Option<Frame>,
     /// The highest stream so far.
     last: u32,
@@ -79,8 +79,8 @@ impl Default for FrameHeaders {
 }
 
 impl FrameHeaders {
-    /// Follows `bytes` up to the end of the next frame header that matters, or to
-    /// their end; says how far.
+    /// Parses `bytes` up to the end of the next relevant frame header; returns how many
+    /// bytes were parsed.
     pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
         let mut at = 0;
         while at < bytes.len() {
@@ -107,18 +107,18 @@ impl FrameHeaders {
         (at, None)
     }
 
-    /// Whether a header block has ended since the last look.
+    /// Whether a header block has ended since the last call.
     pub(super) fn block_ended(&mut self) -> bool {
         std::mem::take(&mut self.ended)
     }
 
-    /// Bytes of the header block that has ended, with its padding; none where it was
-    /// not a request's.
+    /// Size of the header block that has ended, with padding, bytes; `None` if it was not a
+    /// request's.
     pub(super) fn request_block(&self) -> Option<u32> {
         self.block
     }
 
-    /// The frame, or header block, of which a part has come.
+    /// The partly received frame or header block.
     pub(super) fn partial(&self) -> Option<Frame> {
         self.present
     }
@@ -178,7 +178,7 @@ mod tests {
         bytes
     }
 
-    /// The frames that are found when the bytes come in pieces of `size`.
+    /// The frames found when the bytes come in pieces of `size`.
     fn found(bytes: &[u8], size: usize) -> Vec<Frame> {
         let mut headers = FrameHeaders::default();
         let mut all = Vec::new();

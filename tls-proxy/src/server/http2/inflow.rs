@@ -1,10 +1,9 @@
-//! What a client makes `h2` hold, counted beneath it: frames pass on their way from
-//! the socket only once there is memory for what becomes of them.
+//! Memory that a client makes `h2` hold, reserved beneath it: frames pass from the socket
+//! only after their memory has been reserved.
 //!
-//! `h2` keeps a request's fields until the request is accepted, the fragments of a
-//! header block until it ends, and DATA until somebody reads the body. It bounds
-//! each of them, but for each connection by itself. Frames that make it hold nothing
-//! pass as they come.
+//! `h2` keeps a request's fields until the request is accepted, the fragments of a header
+//! block until it ends, and DATA until the body is read. It limits each of them, but only
+//! for each connection by itself. Frames that need no memory pass at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,50 +22,50 @@ use crate::admission::{BodyFlow, DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit, Un
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
-/// Header blocks together that `h2` may decode before their requests are accepted,
-/// bytes. A byte may stand for a field of some hundred bytes.
+/// Header blocks that `h2` may decode before their requests are accepted, bytes. One byte
+/// may stand for a field of some hundred bytes.
 const UNACCEPTED: u32 = 2048;
-/// What is read from a client in one turn, bytes: what it makes `h2` do keeps all other
-/// clients of the worker waiting.
+/// Bytes read from a client in one turn: processing them delays all other clients of the
+/// worker.
 const TURN: usize = 64 << 10;
-/// A request's trailer fields up to this size, as they come, are part of what its
-/// request is counted as, bytes.
+/// Trailer fields of a request up to this encoded size are part of the request's memory,
+/// bytes.
 const SMALL_TRAILERS: u32 = 128;
 
-/// What has come on a connection and is not used yet.
+/// Received and not yet processed by a request.
 pub(super) struct Inflow {
     connection: Rc<Connection>,
-    /// Requests whose fields have come or begun to, in their order.
+    /// Requests in order, from the first frame of their fields until they are accepted.
     coming: RefCell<VecDeque<Coming>>,
-    /// Bytes of their header blocks.
+    /// Size of their header blocks, bytes.
     unaccepted: Cell<u32>,
-    /// The bodies of requests.
+    /// The unread bodies of requests.
     unread: Rc<Unread>,
-    /// Since when a header block of several frames has not ended.
+    /// When the current header block of several frames began.
     block: Cell<Option<Instant>>,
-    /// The frame, or header block, of which `h2` has a part and waits for the rest.
+    /// The frame or header block of which `h2` has received a part.
     partial: Cell<Option<Frame>>,
-    /// A frame that has come waits for memory.
+    /// A frame waits for memory.
     waiting: Cell<bool>,
-    /// Waits until a request has been accepted.
+    /// Waits for a request to be accepted.
     reader: RefCell<Option<Waker>>,
 }
 
-/// A request that `h2` has not made known yet.
+/// A request that `h2` has not delivered yet.
 struct Coming {
-    /// Bytes of the first frame of its header block.
+    /// Size of the first frame of its header block, bytes.
     size: u32,
-    /// Bytes of the whole block, once it has come.
+    /// Size of the whole header block once it is complete, bytes.
     block: u32,
     permit: Permit,
-    /// Its stream, where a body follows.
+    /// Its stream, if a body follows.
     body: Option<u32>,
 }
 
 impl Inflow {
     pub(super) fn new(connection: &Rc<Connection>) -> Rc<Self> {
         let holder = connection.account.holder();
-        let permit = connection.worker.admission.nothing_yet(holder);
+        let permit = connection.worker.admission.empty_permit(holder);
         Rc::new(Self {
             connection: connection.clone(),
             coming: RefCell::default(),
@@ -79,19 +78,19 @@ impl Inflow {
         })
     }
 
-    /// Since when the client is in the midst of a header block.
+    /// When the incomplete header block began.
     pub(super) fn block(&self) -> Option<Instant> {
         self.block.get()
     }
 
-    /// Whether what has come waits for memory: the connection has something to do
-    /// though no request may be under way.
+    /// Whether a frame waits for memory: then the connection is busy even without a request
+    /// in progress.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.get()
     }
 
-    /// The permit of the next request that is accepted, and the bytes of its header block.
-    /// None where `h2` has been slow to look at what it had.
+    /// The permit of the next accepted request, and the size of its header block, bytes.
+    /// `None` if its permit has been released already.
     pub(super) fn accept(&self) -> Option<(Permit, u32)> {
         let next = self.coming.borrow_mut().pop_front()?;
         self.unaccepted.set(self.unaccepted.get() - next.size);
@@ -99,11 +98,11 @@ impl Inflow {
         Some((next.permit, next.block))
     }
 
-    /// `h2` has nothing more of what has come: what it has refused needs no memory.
-    /// What it has in part is still to be accepted.
+    /// `h2` has delivered everything it received: requests it has refused need no memory. A
+    /// partly received one is still to come.
     pub(super) fn all_accepted(&self) {
         let mut coming = self.coming.borrow_mut();
-        // One that waits for memory has no permit yet.
+        // A frame that waits for memory has no permit yet.
         let in_head =
             matches!(self.partial.get(), Some(Frame::Request { .. })) && !self.waiting.get();
         let refused = coming.len() - usize::from(in_head && !coming.is_empty());
@@ -119,7 +118,7 @@ impl Inflow {
         self.wake();
     }
 
-    /// `h2` has a part of this frame, or header block, and waits for the rest.
+    /// Sets the frame or header block of which `h2` has received a part.
     fn set_partial(&self, frame: Option<Frame>) {
         self.partial.set(frame);
         let of_body = frame.and_then(|frame| Some((frame.stream()?, size_in_body(frame))));
@@ -132,12 +131,12 @@ impl Inflow {
         }
     }
 
-    /// The body of a request that has been accepted; `ended` says that it has none.
+    /// The body of an accepted request; `ended` if it has none.
     pub(super) fn body(&self, stream: u32, ended: bool) -> BodyFlow {
         self.unread.accept(stream, ended)
     }
 
-    /// Whether what a frame makes `h2` hold is granted already.
+    /// Reserves the memory of a frame; `Some` if something is missing.
     fn admit(&self, frame: Frame) -> Option<Need> {
         match frame {
             Frame::Request { size, ends, body } => {
@@ -180,14 +179,13 @@ impl Inflow {
         }
     }
 
-    /// The header block that had begun is whole; `request` is its size where it is a
-    /// request's.
+    /// A header block is complete; `request` is its size if it is a request's.
     fn block_ends(&self, request: Option<u32>) {
         if let (Some(size), Some(last)) = (request, self.coming.borrow_mut().back_mut()) {
             last.block = size;
         }
         if self.block.take().is_some() {
-            self.connection.account.holder().begins();
+            self.connection.account.holder().start_stage();
             self.connection
                 .permit
                 .shrink(MemoryUse::Transfer, HEADER_BLOCK);
@@ -195,7 +193,7 @@ impl Inflow {
     }
 }
 
-/// What a frame is counted as for the body of its stream, bytes.
+/// The memory of a frame in its stream's body, bytes.
 fn size_in_body(frame: Frame) -> u64 {
     match frame {
         Frame::Request { .. } => 0,
@@ -205,31 +203,31 @@ fn size_in_body(frame: Frame) -> u64 {
     }
 }
 
-/// What is missing for a frame to pass.
+/// What a frame has to wait for.
 #[derive(Clone, Copy)]
 enum Need {
-    /// Requests that have come are to be accepted first.
+    /// Earlier requests have to be accepted.
     Accepted,
     /// Memory for a request.
     Request,
     /// Memory for a header block of several frames.
     Block,
-    /// So much memory for the bodies of requests, bytes.
+    /// Memory for the bodies of requests, bytes.
     Data(u64),
 }
 
 type Wait = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A client's byte stream, each frame as far as there is memory for it.
+/// A client's byte stream, which stops before a frame without memory.
 pub(super) struct Metered {
     io: ClientStream,
-    /// Bytes that have come without a pause.
+    /// Bytes read without a pause.
     at_once: usize,
     inflow: Rc<Inflow>,
     headers: FrameHeaders,
-    /// Read, and behind a frame that has to wait.
+    /// Data read after a frame that has to wait.
     stash: BytesMut,
-    /// The frame that has to wait, and what for.
+    /// The frame that has to wait, and its wait.
     pending: Option<Frame>,
     wait: Option<Wait>,
 }
@@ -247,7 +245,7 @@ impl Metered {
         }
     }
 
-    /// Ready when the frame that had to wait may pass.
+    /// Ready when the waiting frame may pass.
     fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(wait) = &mut self.wait {
@@ -265,12 +263,12 @@ impl Metered {
         }
     }
 
-    /// Waits for what is missing, and takes it.
+    /// Waits for what is missing and reserves it.
     fn wait_for(&mut self, frame: Frame, need: Need) -> Wait {
         let inflow = self.inflow.clone();
         inflow.waiting.set(true);
-        inflow.connection.account.holder().goes_on();
-        // What is waited for is taken at once, so the frame need not be admitted again.
+        inflow.connection.account.holder().stop_waiting();
+        // The memory is reserved by the wait itself, so the frame is not admitted again.
         if !matches!(need, Need::Accepted) {
             self.pending = None;
         }
@@ -289,7 +287,7 @@ impl Metered {
                 (Need::Data(more), _) => {
                     inflow.unread.grow(more).await;
                     inflow.admit(frame);
-                    // Its stream may be gone by now.
+                    // Its stream may have been closed by now.
                     inflow.unread.trim();
                 }
                 _ => {
@@ -306,7 +304,7 @@ impl Metered {
         })
     }
 
-    /// Looks at what has been read from `start` on, and keeps what has to wait.
+    /// Checks the bytes read from `start` on, and keeps back those that have to wait.
     fn pass(&mut self, into: &mut ReadBuf<'_>, start: usize) {
         let bytes = &into.filled()[start..];
         let mut passed = 0;
@@ -345,7 +343,7 @@ impl AsyncRead for Metered {
         }
         let start = into.filled().len();
         if this.stash.is_empty() {
-            // Small frames make more work than they are long: others have their turn.
+            // Small frames cost more than their size suggests: let other clients run.
             if this.at_once >= TURN {
                 this.at_once = 0;
                 cx.waker().wake_by_ref();

@@ -1,5 +1,5 @@
-//! HTTP/2 with a client (RFC 9113), framed by the `h2` crate: each stream is a
-//! request that walks the same phases, in a task of its own.
+//! HTTP/2 with a client (RFC 9113), framed by the `h2` crate: each stream is a request that
+//! passes the same phases, in a task of its own.
 
 mod frame_header;
 pub(crate) mod inflow;
@@ -37,25 +37,25 @@ use crate::server::client_request::ClientRequest;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{Http2Body, RequestBody};
 
-/// A stream's window: what a client may send ahead of its upstream, bytes
-/// (nginx: `http2_body_preread_size`).
+/// A stream's window: what a client may send before its upstream reads it, bytes (nginx:
+/// `http2_body_preread_size`).
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// The window of all streams together, bytes.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// What of one stream's answer waits for the client, bytes. With the next piece
-/// beside it a stream takes no more than the place it is counted as.
+/// The part of a stream's response that waits for the client, bytes. Together with the next
+/// piece it fits into the memory counted for a stream.
 const SEND_BUFFER: usize = 16 * 1024;
-/// What a field of a request takes beside its text, bytes.
+/// Memory of a request's field beside its text, bytes.
 const FIELD: usize = 16;
 /// What RFC 9113, section 6.5.2 counts for each field beside its text, bytes.
 const FIELD_OVERHEAD: usize = 32;
 
-/// How long a client may stay that has been told goodbye and has no stream.
-const LEAVE: Duration = Duration::from_secs(1);
-/// The same for one whose room others wait for.
-const LEAVE_ROOM: Duration = Duration::from_millis(50);
+/// How long a client without streams may stay after GOAWAY.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same if its memory is needed.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// A request that has come: its head, its body, and where its answer goes.
+/// A received request: its head and body, and the handle for its response.
 type IncomingRequest = (http::Request<RecvStream>, SendResponse<Chunk>);
 
 /// Serves streams until the connection ends.
@@ -65,21 +65,25 @@ pub(crate) async fn serve(
     token: Token,
     tasks: Rc<StreamTasks>,
 ) {
-    let patience = connection.standing().settings().core.client_header_timeout;
+    let patience = connection
+        .conn_config()
+        .settings()
+        .core
+        .client_header_timeout;
     let inflow = Inflow::new(&connection);
     let stream = Metered::new(stream, inflow.clone());
     connection.account.holder().wait(Waits::Handshake, 0);
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(frames)) = timeout(patience, opening).await {
-        connection.account.holder().begins();
+        connection.account.holder().start_stage();
         run(&connection, &tasks, &inflow, frames).await;
     }
     drop(token);
 }
 
 fn builder(connection: &Connection) -> h2::server::Builder {
-    let standing = connection.standing();
-    let settings = standing.settings();
+    let conn_config = connection.conn_config();
+    let settings = conn_config.settings();
     let limits = &settings.core.head;
     let mut builder = h2::server::Builder::new();
     builder
@@ -91,8 +95,8 @@ fn builder(connection: &Connection) -> h2::server::Builder {
     builder
 }
 
-/// A bound on what is decoded. `large_client_header_buffers`, which counts
-/// without the overhead, is looked at behind it.
+/// The limit of a decoded header list. `large_client_header_buffers`, which does not count
+/// the overhead, is checked later.
 fn most_header_list(limits: &Limits) -> u32 {
     let size = limits
         .fields
@@ -101,7 +105,7 @@ fn most_header_list(limits: &Limits) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// Has each request answered, and says goodbye when it is time.
+/// Serves each request, and sends GOAWAY when the connection has to end.
 async fn run(
     connection: &Rc<Connection>,
     tasks: &Rc<StreamTasks>,
@@ -109,29 +113,29 @@ async fn run(
     mut frames: Frames<Metered, Chunk>,
 ) {
     let worker = connection.worker.clone();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
-    // With `keepalive_timeout 0` a connection has time for one request.
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
+    // With `keepalive_timeout 0` the connection waits for one request only.
     let idle = match core.keepalive_timeout {
         Duration::ZERO => core.client_header_timeout,
         timeout => timeout,
     };
     let header_timeout = core.client_header_timeout;
-    // It would keep the configuration, which may change.
-    drop(standing);
+    // Otherwise the old configuration would be kept after a reload.
+    drop(conn_config);
     let mut lame_duck = pin!(worker.drain.changed());
     let mut ending = pin!(worker.drain.closes_idle());
     let mut forced = pin!(worker.drain.forced());
-    // Told by the last stream that is answered.
-    let quiet = Rc::new(Notify::new());
-    let mut goodbye = false;
+    // Notified when the last stream has been served.
+    let streams_done = Rc::new(Notify::new());
+    let mut goaway_sent = false;
     let holder = connection.account.holder();
     loop {
         let is_idle = connection.in_flight.get() == 0;
         let (block, is_waiting) = (inflow.block(), inflow.is_waiting());
         let patience = match block {
             Some(since) => header_timeout.saturating_sub(since.elapsed()),
-            None if goodbye => LEAVE.min(idle),
+            None if goaway_sent => GOAWAY_TIMEOUT.min(idle),
             None => idle,
         };
         if block.is_some() {
@@ -141,95 +145,101 @@ async fn run(
                 // Its first request may be on its way.
                 true if connection.requests.get() == 0 => holder.wait(Waits::Head, 0),
                 true => holder.wait(Waits::Idle, 0),
-                false => holder.goes_on(),
+                false => holder.stop_waiting(),
             }
         }
         let has_served = connection.requests.get() > 0;
-        let asked = tokio::select! {
-            asked = poll_fn(|cx| {
-                let asked = frames.poll_accept(cx);
-                if asked.is_pending() {
+        let accepted = tokio::select! {
+            accepted = poll_fn(|cx| {
+                let accepted = frames.poll_accept(cx);
+                if accepted.is_pending() {
                     inflow.all_accepted();
-                    // What it waits for, and how long, has changed.
+                    // The reason for waiting, and its time-out, has changed.
                     if (inflow.block(), inflow.is_waiting()) != (block, is_waiting) {
                         return Poll::Ready(None);
                     }
                 }
-                asked.map(Some)
-            }) => match asked {
-                Some(Some(Ok(asked))) => Some(asked),
+                accepted.map(Some)
+            }) => match accepted {
+                Some(Some(Ok(accepted))) => Some(accepted),
                 Some(Some(Err(_)) | None) => return,
                 None => continue,
             },
             _ = forced.as_mut() => return,
-            _ = ending.as_mut(), if !goodbye => None,
-            () = worker.reloaded.notified(), if !goodbye => match connection.follow() {
+            _ = ending.as_mut(), if !goaway_sent => None,
+            () = worker.reloaded.notified(), if !goaway_sent => match connection.follow() {
                 true => continue,
                 false => None,
             },
-            // Who has asked nothing yet would have connected in vain.
-            _ = lame_duck.as_mut(), if !goodbye && has_served => None,
-            () = quiet.notified() => continue,
+            // A client without a request so far would have connected for nothing.
+            _ = lame_duck.as_mut(), if !goaway_sent && has_served => None,
+            () = streams_done.notified() => continue,
             () = async { tokio::time::sleep(patience).await }, if block.is_some() => {
                 let what = "client timed out (110: Connection timed out) \
                             while processing HTTP/2 connection";
                 error_log::connection(connection, Level::Info, what);
-                leave(&mut frames, holder, Reason::PROTOCOL_ERROR).await;
+                close(&mut frames, holder, Reason::PROTOCOL_ERROR).await;
                 return;
             }
-            () = leaves(holder, patience), if is_idle && block.is_none() && !is_waiting => {
-                if !goodbye {
-                    leave(&mut frames, holder, Reason::NO_ERROR).await;
+            () = idle_time_over(holder, patience), if is_idle && block.is_none() && !is_waiting => {
+                if !goaway_sent {
+                    close(&mut frames, holder, Reason::NO_ERROR).await;
                 }
                 return;
             }
         };
-        let worn_out = match asked {
-            Some(asked) => {
-                holder.begins();
-                start(connection, tasks, inflow, &mut frames, asked, &quiet)
+        let is_last = match accepted {
+            Some(accepted) => {
+                holder.start_stage();
+                start(
+                    connection,
+                    tasks,
+                    inflow,
+                    &mut frames,
+                    accepted,
+                    &streams_done,
+                )
             }
             None => true,
         };
-        if worn_out && !goodbye {
-            goodbye = true;
+        if is_last && !goaway_sent {
+            goaway_sent = true;
             frames.graceful_shutdown();
         }
     }
 }
 
-/// Ends a connection, and gives the client a moment to hear of it.
-async fn leave(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
+/// Closes a connection, and gives the client time to receive GOAWAY.
+async fn close(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
     frames.abrupt_shutdown(reason);
-    let patience = match holder.evicted_at() {
-        Some(_) => LEAVE_ROOM,
-        None => LEAVE,
+    let patience = match holder.evicted_size() {
+        Some(_) => EVICTION_TIMEOUT,
+        None => GOAWAY_TIMEOUT,
     };
     let _ = timeout(patience, poll_fn(|cx| frames.poll_closed(cx))).await;
 }
 
-/// Resolves when an idle connection's time is over, or its room is needed.
-async fn leaves(holder: &Holder, patience: Duration) {
+/// Resolves when an idle connection times out or is evicted.
+async fn idle_time_over(holder: &Holder, patience: Duration) {
     if timeout(patience, holder.evicted()).await.is_ok() {
         metrics::count(|own| &own.made_room);
     }
 }
 
-/// Has a stream answered; says whether it is the last one that the
-/// connection should serve (`keepalive_requests`, `keepalive_time`,
-/// `keepalive_timeout 0`, the lame duck).
+/// Serves a stream; returns whether it is the last one of the connection
+/// (`keepalive_requests`, `keepalive_time`, `keepalive_timeout 0`, the lame duck).
 fn start(
     connection: &Rc<Connection>,
     tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
-    (asked, mut answer): IncomingRequest,
-    quiet: &Rc<Notify>,
+    (accepted, mut responder): IncomingRequest,
+    streams_done: &Rc<Notify>,
 ) -> bool {
     let follows = connection.follow();
-    let standing = connection.standing();
-    let core = &standing.settings().core;
-    let (parts, body) = asked.into_parts();
+    let conn_config = connection.conn_config();
+    let core = &conn_config.settings().core;
+    let (parts, body) = accepted.into_parts();
     let admission = &connection.worker.admission;
     let (permit, block) = inflow.accept().unzip();
     let permit = permit.or_else(|| admission.try_for_stream(connection.account.holder()));
@@ -265,20 +275,20 @@ fn start(
             (request, Some(error))
         }
     };
-    let worn_out = !follows
+    let is_last = !follows
         || request.number >= core.keepalive_requests
         || core.keepalive_timeout.is_zero()
         || request.started.duration_since(connection.began) > core.keepalive_time
         || connection.worker.drain.phase().is_ending()
         || connection.account.holder().client().shed() >= GOAWAY_AFTER;
-    request.permit = permit.map(|permit| permit.held_by(account.holder()));
+    request.permit = permit.map(|permit| permit.transfer_to(account.holder()));
     let fits = request.permit.as_ref().is_some_and(|permit| {
         let size = request.head.length + (request.head.fields.len() * FIELD) as u64;
         size <= SMALL_HEAD || permit.try_grow(2 * size)
     });
     if !fits {
-        // There is no memory for a request, or not for one with such a head. A client
-        // could fill the log with it.
+        // There is no memory for a request, or for one with so large a head. Logged as an
+        // error only once for each connection.
         let level = match connection.is_short_of_memory.replace(true) {
             false => Level::Error,
             true => Level::Info,
@@ -286,26 +296,26 @@ fn start(
         let what = "request rejected: memory limit reached; raise the container's memory limit";
         error_log::request(&request, level, what);
         request.outcome.status = 503;
-        answer.send_reset(Reason::REFUSED_STREAM);
-        return worn_out;
+        responder.send_reset(Reason::REFUSED_STREAM);
+        return is_last;
     }
     if let Some(block) = block {
         request.received = block.into();
     }
     *slot = Some(request);
-    tasks.take(StreamJob {
+    tasks.serve(StreamJob {
         slot,
         error,
-        answer,
+        responder,
         account,
         connection: connection.clone(),
         in_flight: connection.worker.drain.token(TokenKind::Request),
-        quiet: quiet.clone(),
+        streams_done: streams_done.clone(),
     });
-    worn_out
+    is_last
 }
 
-/// A head that `h2` has decoded.
+/// A head decoded by `h2`.
 fn decoded<'a>(parts: &'a http::request::Parts) -> Decoded<'a, impl Fn() -> RegularFields<'a>> {
     Decoded {
         method: parts.method.as_str().as_bytes(),

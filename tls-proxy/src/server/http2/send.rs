@@ -1,4 +1,4 @@
-//! The body of an answer, on its stream.
+//! Sends the body of a response on its stream.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -25,20 +25,20 @@ use crate::request::response::Content;
 use crate::request::source::Source as _;
 use crate::time::timer::Timer;
 
-/// Why a body was not sent to its end.
+/// Why a body was not sent completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Error {
-    /// The client has left, or wants no more of it.
+    /// The client has left or cancelled the stream.
     Gone,
-    /// The client does not take it (`send_timeout`).
+    /// The client does not read it (`send_timeout`).
     Stalled,
-    /// Its source broke off.
+    /// The body was incomplete.
     Cut,
-    /// It has to give up what it holds.
+    /// The stream was evicted.
     Evicted,
 }
 
-/// Where a body goes.
+/// Sends a body on a stream.
 pub(super) struct Sender {
     out: SendStream<Chunk>,
     queue: Rc<InFlight>,
@@ -49,7 +49,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// `queue` is empty.
+    /// `queue` has to be empty.
     pub(super) fn new(
         out: SendStream<Chunk>,
         queue: Rc<InFlight>,
@@ -66,7 +66,7 @@ impl Sender {
         }
     }
 
-    /// Sends a body that is `length` bytes long, where that is known.
+    /// Sends a body of `length` bytes, if that is known.
     pub(super) async fn send(
         &mut self,
         request: &mut Request,
@@ -74,7 +74,7 @@ impl Sender {
         length: Option<u64>,
     ) -> Result<(), Error> {
         self.reserve(request, length).await?;
-        // Where trailers may follow, the last byte is not the end.
+        // If trailers may follow, the last byte is not the end of the stream.
         let own_trailers = request.own_trailers.is_some();
         let mut left = length.filter(|_| !own_trailers);
         let pass_trailers =
@@ -94,7 +94,7 @@ impl Sender {
             let ends = matches!(then, Then::End(_)) && trailers.is_none();
             let last = ends || (left == Some(0) && !data.is_empty());
             if last && data.is_empty() {
-                self.hand_out(data, true)?;
+                self.send_piece(data, true)?;
             } else {
                 self.write(data, last, request).await?;
             }
@@ -105,22 +105,22 @@ impl Sender {
             }
             if let Then::Cut(cut) = then {
                 error_log::request(request, Level::Error, cut);
-                // A reset takes back what is still on its way.
-                self.settle().await?;
+                // A reset discards data that is not sent yet.
+                self.wait_until_sent().await?;
                 return Err(Error::Cut);
             }
             if last {
-                if let Some(answer) = content.answer() {
-                    // To arm one anew costs less than to make one.
-                    self.timer = answer.take_timer();
+                if let Some(body) = content.answer() {
+                    // Reusing a timer is cheaper than creating one.
+                    self.timer = body.take_timer();
                 }
                 break;
             }
         }
-        self.settle().await
+        self.wait_until_sent().await
     }
 
-    /// Waits for the memory that the body takes on its way.
+    /// Waits for the memory of the body.
     async fn reserve(&mut self, request: &Request, length: Option<u64>) -> Result<(), Error> {
         let mut reserving = pin!(request.reserve_transfer(length));
         poll_fn(|cx| match reserving.as_mut().poll(cx) {
@@ -138,7 +138,7 @@ impl Sender {
         content: &mut Content,
     ) -> Result<OutgoingPart, Error> {
         poll_fn(|cx| match gather.poll(content, cx) {
-            // Whether the client has left, who writes the part finds out.
+            // If data is ready, writing it shows whether the client has left.
             Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),
             Poll::Pending => self.poll_evicted(cx),
             part => part.map(Ok),
@@ -146,7 +146,7 @@ impl Sender {
         .await
     }
 
-    /// Hands a piece out as the client makes room for it.
+    /// Sends a piece as the client's window allows.
     async fn write(
         &mut self,
         mut data: Bytes,
@@ -154,33 +154,33 @@ impl Sender {
         request: &mut Request,
     ) -> Result<(), Error> {
         self.timer.progress();
-        // For the log, should it be written before the end.
-        request.outcome.body_bytes = self.queue.gone();
+        // Kept up to date for the log, in case the request ends early.
+        request.outcome.body_bytes = self.queue.sent();
         if last && data.len() <= SEND_BUFFER && self.queue.is_empty() {
-            // All that waits for the client, whether it takes it now or not.
-            return self.hand_out(data, true);
+            // This is all that waits for the client, even if it does not read now.
+            return self.send_piece(data, true);
         }
         while !data.is_empty() {
             self.out.reserve_capacity(data.len());
             let room = self.room().await?;
             let part = data.split_to(room.min(data.len()));
             let end = last && data.is_empty();
-            self.hand_out(part, end)?;
+            self.send_piece(part, end)?;
             self.timer.progress();
         }
         if self.holder.waits() == Waits::Response {
-            self.holder.goes_on();
+            self.holder.stop_waiting();
         }
         Ok(())
     }
 
-    fn hand_out(&mut self, part: Bytes, end: bool) -> Result<(), Error> {
+    fn send_piece(&mut self, part: Bytes, end: bool) -> Result<(), Error> {
         let part = Chunk::new(part, &self.queue);
         let handed = self.out.send_data(part, end);
         handed.map_err(|_| Error::Gone)
     }
 
-    /// How many bytes the client and the buffer take now; at least one.
+    /// The number of bytes that the window and the buffer take now; at least one.
     async fn room(&mut self) -> Result<usize, Error> {
         poll_fn(|cx| {
             let room = self.out.capacity();
@@ -199,9 +199,9 @@ impl Sender {
         .await
     }
 
-    /// The client takes nothing now: ready when it has not for too long.
+    /// The client does not read at present; ready when it has not for `send_timeout`.
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        self.holder.wait(Waits::Response, self.queue.gone());
+        self.holder.wait(Waits::Response, self.queue.sent());
         if self.timer.poll(cx, self.pause).is_ready() {
             return Poll::Ready(Err(Error::Stalled));
         }
@@ -213,8 +213,8 @@ impl Sender {
         evicted.map(|()| Err(Error::Evicted))
     }
 
-    /// Waits until the client has taken everything.
-    async fn settle(&mut self) -> Result<(), Error> {
+    /// Waits until everything has been sent.
+    async fn wait_until_sent(&mut self) -> Result<(), Error> {
         self.timer.progress();
         poll_fn(|cx| {
             if self.queue.poll_empty(cx, &mut self.timer) {
@@ -225,7 +225,7 @@ impl Sender {
         .await
     }
 
-    /// Ends the stream before its end.
+    /// Resets the stream.
     pub(super) fn reset(&mut self, reason: h2::Reason) {
         self.out.send_reset(reason);
     }

@@ -1,6 +1,5 @@
-//! A piece of an answer that `h2` holds until the client takes it, and a count
-//! of those pieces: `h2` drops what it still holds when a stream is reset, and
-//! tells nobody what has gone out.
+//! The pieces of a response that `h2` holds until they are sent, and their count: `h2`
+//! drops unsent pieces when a stream is reset, and does not report what was sent.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,23 +9,23 @@ use bytes::{Buf, Bytes};
 
 use crate::time::timer::Timer;
 
-/// Bytes on their way out.
+/// Bytes to be sent.
 pub(super) struct Chunk {
     bytes: Bytes,
     queue: Rc<InFlight>,
 }
 
-/// The pieces of one stream that are on their way.
+/// The unsent pieces of one stream.
 #[derive(Default)]
 pub(super) struct InFlight {
     pieces: Cell<usize>,
-    /// What has gone out so far, bytes.
-    gone: Cell<u64>,
-    /// A part of one has gone out since the last look.
+    /// Bytes sent so far.
+    sent: Cell<u64>,
+    /// Some bytes were sent since the last `poll_empty`.
     moved: Cell<bool>,
-    /// Somebody waits for the next to go.
+    /// A task waits for the next piece to be sent.
     awaited: Cell<bool>,
-    /// Kept: it is the same from stream to stream.
+    /// Kept, because it is the same for the streams of a task.
     waker: RefCell<Option<Waker>>,
 }
 
@@ -51,7 +50,7 @@ impl Buf for Chunk {
 
     fn advance(&mut self, count: usize) {
         self.queue.moved.set(true);
-        self.queue.gone.update(|bytes| bytes + count as u64);
+        self.queue.sent.update(|bytes| bytes + count as u64);
         self.bytes.advance(count);
     }
 }
@@ -68,23 +67,23 @@ impl Drop for Chunk {
 }
 
 impl InFlight {
-    /// Begins with another stream.
+    /// Starts another stream.
     pub(super) fn begin(&self) {
-        self.gone.set(0);
+        self.sent.set(0);
     }
 
-    /// What of the stream has gone out so far, bytes.
-    pub(super) fn gone(&self) -> u64 {
-        self.gone.get()
+    /// Bytes of the stream sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
-    /// Whether nothing is left.
+    /// Whether all pieces have been sent.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.get() == 0
     }
 
-    /// Whether nothing is left. Otherwise its task is woken when the next piece has
-    /// gone, and `timer` hears of what has moved meanwhile.
+    /// Whether all pieces have been sent. Otherwise the task is woken after the next one,
+    /// and `timer` is restarted if bytes were sent.
     pub(super) fn poll_empty(&self, cx: &mut Context<'_>, timer: &mut Timer) -> bool {
         if self.is_empty() {
             return true;

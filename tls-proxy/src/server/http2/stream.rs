@@ -1,4 +1,4 @@
-//! One stream: its request, and the answer to it.
+//! One stream: its request and its response.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -24,22 +24,22 @@ use crate::request::framing::Framing;
 use crate::request::response::{Carriage, Content, Response, assemble};
 use crate::request::source::Source as _;
 
-/// Serves a request; `error` says why its head was rejected. What goes out passes
-/// through `queue`, which is empty.
+/// Serves a request; `error` if its head was rejected. Data is sent through `queue`, which
+/// is empty.
 pub(super) async fn serve(
     request: &mut Request,
     error: Option<rules::Error>,
-    mut answer: SendResponse<Chunk>,
+    mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
-    let responding = respond(request, error, &mut answer, holder);
+    let responding = respond(request, error, &mut responder, holder);
     match responding.await {
-        Ok(response) => send(request, response, answer, queue, holder).await,
+        Ok(response) => send(request, response, responder, queue, holder).await,
         Err(send::Error::Evicted) => {
             request.outcome.status = 503;
             log_eviction(request, holder);
-            answer.send_reset(Reason::ENHANCE_YOUR_CALM);
+            responder.send_reset(Reason::ENHANCE_YOUR_CALM);
         }
         Err(_) => {
             request.outcome.status = 499;
@@ -48,12 +48,12 @@ pub(super) async fn serve(
     }
 }
 
-/// Says that a stream was reset to make room.
+/// Logs that a stream was reset to free memory.
 fn log_eviction(request: &Request, holder: &Holder) {
-    // Its connection is said to have been closed when it comes to that; a line for each
-    // of its streams would only be longer.
+    // Logged for the first stream of a connection only; closing the connection is logged as
+    // well.
     if holder.client().shed() == 1 {
-        let held = holder.evicted_at().unwrap_or_default() >> 10;
+        let held = holder.evicted_size().unwrap_or_default() >> 10;
         let what = format!(
             "stream reset to free memory: it held {held} KiB while waiting for {}",
             holder.waits().what()
@@ -62,12 +62,11 @@ fn log_eviction(request: &Request, holder: &Holder) {
     }
 }
 
-/// Runs the phases; an error when the client takes the request back meanwhile, or the
-/// stream has to give up.
+/// Runs the phases; an error if the client cancels the request or the stream is evicted.
 async fn respond(
     request: &mut Request,
     error: Option<rules::Error>,
-    answer: &mut SendResponse<Chunk>,
+    responder: &mut SendResponse<Chunk>,
     holder: &Holder,
 ) -> Result<Response, send::Error> {
     let ignore_client_abort = request.ignore_client_abort.clone();
@@ -82,9 +81,9 @@ async fn respond(
         }
     });
     poll_fn(|cx| {
-        let mut has_left = |cx: &mut Context<'_>| answer.poll_reset(cx).is_ready();
+        let mut has_left = |cx: &mut Context<'_>| responder.poll_reset(cx).is_ready();
         match responding.as_mut().poll(cx) {
-            // That a body broke off says no more than that its client left.
+            // A body that ended early means only that the client has left.
             Poll::Ready(response)
                 if matches!(response.content, Content::Nothing) && has_left(cx) =>
             {
@@ -100,18 +99,18 @@ async fn respond(
     .await
 }
 
-/// Sends an answer, and resets the stream where it has no end.
+/// Sends a response, and resets the stream if the response is incomplete.
 async fn send(
     request: &mut Request,
     mut response: Response,
-    mut answer: SendResponse<Chunk>,
+    mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
     request.outcome.status = response.status;
     if matches!(response.content, Content::Nothing) {
-        // nginx's code for `return 444` and for a client that timed out.
-        answer.send_reset(Reason::PROTOCOL_ERROR);
+        // nginx's code for `return 444` and after a time-out of the client.
+        responder.send_reset(Reason::PROTOCOL_ERROR);
         return;
     }
     let bodiless = match response.framing(request) {
@@ -120,7 +119,7 @@ async fn send(
         Framing::Length(_) | Framing::Unknown => false,
     };
     let head = head(request, &mut response);
-    let Ok(out) = answer.send_response(head, bodiless) else {
+    let Ok(out) = responder.send_response(head, bodiless) else {
         return;
     };
     let pause = request.settings().core.send_timeout;
@@ -132,9 +131,9 @@ async fn send(
             .send(request, &mut response.content, response.length)
             .await
     };
-    request.outcome.body_bytes = queue.gone();
-    if let Some(answer) = response.content.answer() {
-        answer.note_end(request);
+    request.outcome.body_bytes = queue.sent();
+    if let Some(body) = response.content.answer() {
+        body.note_end(request);
     }
     match sent {
         Ok(()) => request.outcome.complete = true,
@@ -152,7 +151,7 @@ async fn send(
     }
 }
 
-/// Status and fields of an answer.
+/// Status and fields of a response.
 fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
     let fields = assemble(request, response, &Carriage::Http2);
     let mut head = http::Response::new(());
@@ -166,10 +165,10 @@ fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
     head
 }
 
-/// The fields an HTTP/2 answer may carry (RFC 9113, section 8.2.2).
+/// The fields that a response may have in HTTP/2 (RFC 9113, section 8.2.2).
 fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
-    // `Trailer` is of the message in HTTP/2.
+    // `Trailer` belongs to the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
     for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
         let name = HeaderName::from_bytes(own);

@@ -1,7 +1,6 @@
-//! The tasks that answer streams. One that has ended waits for the next stream
-//! and keeps its memory for it, and so does the memory of its request: both are
-//! more than an allocator hands out without searching, and a new task is copied several
-//! times over.
+//! Tasks that serve streams. A finished task waits for the next stream and keeps its
+//! memory, and so is the memory of a request kept: both are too large for the allocator's
+//! fast path, and a new task is copied several times.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,7 +22,7 @@ use crate::time::cached_time;
 /// How often surplus idle tasks are released.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where a request stands, one after the other.
+/// Memory for a request, used by one after the other.
 pub(super) type RequestSlot = Box<Option<ClientRequest>>;
 
 /// A worker's tasks for streams.
@@ -33,36 +32,35 @@ pub(crate) struct StreamTasks {
     slots: RefCell<Vec<RequestSlot>>,
 }
 
-/// A stream to be answered.
+/// A stream to be served.
 pub(super) struct StreamJob {
     /// Holds its request.
     pub(super) slot: RequestSlot,
-    /// What is wrong with its head.
+    /// Why its head was rejected.
     pub(super) error: Option<rules::Error>,
-    pub(super) answer: SendResponse<Chunk>,
+    pub(super) responder: SendResponse<Chunk>,
     pub(super) account: Account,
     pub(super) connection: Rc<Connection>,
     pub(super) in_flight: Token,
-    /// Told when the connection's last stream is answered.
-    pub(super) quiet: Rc<Notify>,
+    /// Notified after the connection's last stream.
+    pub(super) streams_done: Rc<Notify>,
 }
 
 impl StreamTasks {
-    /// Room for a request.
+    /// Memory for a request.
     pub(super) fn slot(&self) -> RequestSlot {
         self.slots.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Has a stream answered.
-    pub(super) fn take(self: &Rc<Self>, job: StreamJob) {
+    /// Serves a stream in an idle task or a new one.
+    pub(super) fn serve(self: &Rc<Self>, job: StreamJob) {
         if let Some(job) = self.pool.dispatch(job) {
             let serving = serve(self.clone(), job);
-            tokio::task::spawn_local(cached_time::moving(Box::pin(serving)));
+            tokio::task::spawn_local(cached_time::scope(Box::pin(serving)));
         }
     }
 
-    /// Gives back what has not been needed, again and again. Runs as a task of
-    /// the worker.
+    /// Releases surplus tasks and memory periodically. Runs as a task of the worker.
     pub(crate) async fn run(&self) {
         loop {
             tokio::time::sleep(SHRINK_INTERVAL).await;
@@ -74,14 +72,14 @@ impl StreamTasks {
     }
 }
 
-/// Answers streams, one after the other.
+/// Serves streams, one after the other.
 async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
     let parked = Rc::new(ParkedTask::default());
     let mut queue = Rc::default();
     loop {
-        let slot = answer(job, &queue).await;
+        let slot = serve_stream(job, &queue).await;
         if Rc::strong_count(&queue) > 1 {
-            // `h2` holds what the client has not taken of a stream that is over.
+            // `h2` still holds unsent pieces of the finished stream.
             queue = Rc::default();
         }
         tasks.slots.borrow_mut().push(slot);
@@ -92,26 +90,26 @@ async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
     }
 }
 
-/// Answers one stream; gives back its slot.
-async fn answer(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
+/// Serves one stream; returns its slot.
+async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
     let StreamJob {
         mut slot,
         error,
-        answer,
+        responder,
         account,
         connection,
         in_flight,
-        quiet,
+        streams_done,
     } = job;
     if let Some(request) = &mut *slot {
-        stream::serve(request, error, answer, queue, account.holder()).await;
+        stream::serve(request, error, responder, queue, account.holder()).await;
     }
-    // Its line is written here.
+    // Its log line is written here.
     *slot = None;
     drop(account);
     drop(in_flight);
     if connection.in_flight.get() == 0 {
-        quiet.notify_one();
+        streams_done.notify_one();
     }
     slot
 }

@@ -1,18 +1,18 @@
-//! Tasks that wait for their next job, and keep their memory for it.
+//! A pool of tasks that wait for their next job and keep their memory.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Tasks that wait for jobs of one kind, who waits the shortest at the end.
+/// Idle tasks for jobs of one kind, the most recently used at the end.
 pub(super) struct TaskPool<J> {
     idle: RefCell<Vec<Rc<ParkedTask<J>>>>,
-    /// The fewest that have waited since the last `shrink`: so many are too many.
+    /// The lowest number of idle tasks since the last `shrink`: that many are surplus.
     fewest_idle: Cell<usize>,
 }
 
-/// One of them, as seen by who has work for it.
+/// An idle task, as seen by the pool.
 pub(super) struct ParkedTask<J> {
     job: Cell<Option<J>>,
     waker: RefCell<Option<Waker>>,
@@ -39,8 +39,8 @@ impl<J> Default for ParkedTask<J> {
 }
 
 impl<J> TaskPool<J> {
-    /// Gives a job to whoever has waited the shortest, whose memory the CPU
-    /// still knows; it comes back where nobody waits.
+    /// Gives the job to the most recently used task, whose memory is still cached; returns
+    /// the job if no task is idle.
     pub(super) fn dispatch(&self, job: J) -> Option<J> {
         let mut idle = self.idle.borrow_mut();
         let Some(parked) = idle.pop() else {
@@ -52,14 +52,13 @@ impl<J> TaskPool<J> {
         None
     }
 
-    /// Waits for a job; none where the task has been waiting for too long.
+    /// Waits for a job; `None` if the task is surplus and has to end.
     pub(super) async fn next(&self, parked: &Rc<ParkedTask<J>>) -> Option<J> {
         self.idle.borrow_mut().push(parked.clone());
         poll_fn(|cx| parked.poll_job(cx)).await
     }
 
-    /// Lets go of those that have not been needed since the last time; says how
-    /// many stay.
+    /// Releases tasks that were not needed since the last call; returns how many are left.
     pub(super) fn shrink(&self) -> usize {
         let mut idle = self.idle.borrow_mut();
         for parked in idle.drain(..self.fewest_idle.get()) {
@@ -88,7 +87,7 @@ impl<J> ParkedTask<J> {
         }
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
-            // The same one, seldom another.
+            // Seldom changes.
             Some(own) => own.clone_from(cx.waker()),
             own => *own = Some(cx.waker().clone()),
         }
@@ -103,7 +102,7 @@ mod tests {
 
     type Done = Rc<RefCell<Vec<(usize, u32)>>>;
 
-    /// Starts a task that notes what it does, and with which job it begins.
+    /// Starts a task that records its jobs, beginning with `job`.
     fn start(pool: &Rc<TaskPool<u32>>, done: &Done, number: usize, mut job: u32) {
         let (pool, done) = (pool.clone(), done.clone());
         spawn_local(async move {
@@ -119,27 +118,27 @@ mod tests {
         });
     }
 
-    async fn settle() {
+    async fn let_all_run() {
         for _ in 0..4 {
             yield_now().await;
         }
     }
 
     #[tokio::test]
-    async fn a_job_goes_to_who_has_waited_the_shortest_and_comes_back_where_nobody_waits() {
+    async fn a_job_goes_to_the_most_recently_used_task_or_is_returned() {
         let test = async {
             let (pool, done) = (Rc::new(TaskPool::default()), Done::default());
             assert_eq!(pool.dispatch(1), Some(1));
             start(&pool, &done, 1, 1);
             start(&pool, &done, 2, 2);
-            settle().await;
+            let_all_run().await;
             assert_eq!(pool.dispatch(3), None);
-            settle().await;
+            let_all_run().await;
             assert_eq!(
                 (pool.dispatch(4), pool.dispatch(5), pool.dispatch(6)),
                 (None, None, Some(6))
             );
-            settle().await;
+            let_all_run().await;
             let told = [(1, 1), (2, 2), (2, 3), (2, 4), (1, 5)];
             assert_eq!(*done.borrow(), told);
         };
@@ -147,19 +146,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_whom_nobody_has_needed_are_let_go_of() {
+    async fn surplus_tasks_are_released() {
         let test = async {
             let (pool, done) = (Rc::new(TaskPool::default()), Done::default());
             for number in 1..=3 {
                 start(&pool, &done, number, 1);
             }
-            settle().await;
-            // All three have been at work until now.
+            let_all_run().await;
+            // All three have been busy until now.
             assert_eq!(pool.shrink(), 3);
             assert_eq!(pool.dispatch(2), None);
-            settle().await;
+            let_all_run().await;
             assert_eq!(pool.shrink(), 1);
-            settle().await;
+            let_all_run().await;
             assert_eq!(done.borrow()[3..], [(3, 2), (1, 0), (2, 0)]);
             assert_eq!(pool.shrink(), 0);
             assert_eq!(pool.dispatch(4), Some(4));

@@ -1,5 +1,5 @@
-//! Asking a name server: over UDP from a port of its own with an identifier
-//! nobody can foresee (RFC 5452), over TCP where the answer is too long.
+//! A DNS client: over UDP with a new port and a random identifier (RFC 5452), over TCP if
+//! the answer was truncated.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,22 +11,21 @@ use tokio::time::timeout;
 
 use super::message::{self, DnsResponse, RecordType, Service};
 
-/// A server that says nothing is asked again, or the next one, after this
-/// (nginx's own time).
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Names that lead to other names, one after the other.
+/// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Aliases that are followed in turn.
 const MOST_ALIASES: usize = 10;
-/// Places of one service.
-const MOST_PLACES: usize = 256;
+/// Servers of one service, at most.
+const MOST_SERVERS: usize = 256;
 
-/// Addresses, and for how long they hold.
+/// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
 }
 
-/// Why there are none.
+/// Why a name could not be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("1: Format error")]
@@ -55,8 +54,7 @@ impl Error {
     }
 }
 
-/// Asks where a service is (RFC 2782), and for the addresses of each place; `limit` at
-/// most.
+/// Looks up the servers of a service (RFC 2782) and their addresses, within `limit`.
 pub(crate) async fn look_up_service(
     name: &str,
     servers: &[SocketAddr],
@@ -66,12 +64,12 @@ pub(crate) async fn look_up_service(
     let Some(name) = message::encode_name(name) else {
         return Err(Error::NotFound);
     };
-    timeout(limit, ask_for_service(&name, servers, kinds))
+    timeout(limit, resolve_service(&name, servers, kinds))
         .await
         .unwrap_or(Err(Error::TimedOut))
 }
 
-async fn ask_for_service(
+async fn resolve_service(
     name: &[u8],
     servers: &[SocketAddr],
     kinds: &[RecordType],
@@ -80,7 +78,7 @@ async fn ask_for_service(
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
     for _ in 0..MOST_ALIASES {
-        let answer = ask(&name, servers, RecordType::Srv).await?;
+        let answer = query(&name, servers, RecordType::Srv).await?;
         ttl = ttl.min(answer.ttl);
         match answer.alias {
             Some(alias) if answer.services.is_empty() => name = alias,
@@ -91,13 +89,13 @@ async fn ask_for_service(
         }
     }
     let mut found = Vec::new();
-    for service in services.into_iter().take(MOST_PLACES) {
-        match ask_all(&service.target, servers, kinds).await {
+    for service in services.into_iter().take(MOST_SERVERS) {
+        match resolve(&service.target, servers, kinds).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
                 found.push((service, own));
             }
-            // A place that is no more.
+            // A server that does not exist any more.
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -108,7 +106,7 @@ async fn ask_for_service(
     }
 }
 
-/// Asks `servers` in turn until one knows, `limit` at most.
+/// Asks `servers` in turn until one has an answer, within `limit`.
 pub(crate) async fn look_up(
     name: &str,
     servers: &[SocketAddr],
@@ -118,12 +116,12 @@ pub(crate) async fn look_up(
     let Some(name) = message::encode_name(name) else {
         return Err(Error::NotFound);
     };
-    timeout(limit, ask_all(&name, servers, kinds))
+    timeout(limit, resolve(&name, servers, kinds))
         .await
         .unwrap_or(Err(Error::TimedOut))
 }
 
-async fn ask_all(
+async fn resolve(
     name: &[u8],
     servers: &[SocketAddr],
     kinds: &[RecordType],
@@ -153,8 +151,7 @@ async fn ask_all(
     Ok(found)
 }
 
-/// Follows aliases to addresses; an empty list where there are none of this
-/// kind.
+/// Follows aliases to addresses; an empty list if there are none of this kind.
 async fn follow(
     name: &[u8],
     servers: &[SocketAddr],
@@ -164,7 +161,7 @@ async fn follow(
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     for _ in 0..MOST_ALIASES {
-        let answer = match ask(&name, servers, kind).await {
+        let answer = match query(&name, servers, kind).await {
             Ok(answer) => answer,
             Err(error) => return Some(Err(error)),
         };
@@ -182,9 +179,14 @@ async fn follow(
     Some(Err(Error::NotFound))
 }
 
-async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<DnsResponse, Error> {
+async fn query(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kind: RecordType,
+) -> Result<DnsResponse, Error> {
     let mut last = Error::TimedOut;
-    // The whole has its own time-out; a server that fails is not asked again.
+    // The caller has a time-out for everything; a server that reported an error is not
+    // asked again.
     let mut failed = vec![false; servers.len()];
     loop {
         for (server, failed) in servers
@@ -192,7 +194,7 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<Dn
             .zip(&mut failed)
             .filter(|(_, failed)| !**failed)
         {
-            match timeout(PATIENCE, ask_one(name, *server, kind)).await {
+            match timeout(RETRY_AFTER, query_server(name, *server, kind)).await {
                 Ok(Ok(answer)) => match answer.code {
                     0 => return Ok(answer),
                     3 => return Err(Error::NotFound),
@@ -201,8 +203,8 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<Dn
                         *failed = true;
                     }
                 },
-                // Nobody is there yet; the whole time is left for it.
-                Ok(Err(_)) => tokio::time::sleep(PATIENCE).await,
+                // The server is not reachable yet; wait before the next attempt.
+                Ok(Err(_)) => tokio::time::sleep(RETRY_AFTER).await,
                 Err(_) => {}
             }
         }
@@ -212,7 +214,11 @@ async fn ask(name: &[u8], servers: &[SocketAddr], kind: RecordType) -> Result<Dn
     }
 }
 
-async fn ask_one(name: &[u8], server: SocketAddr, kind: RecordType) -> io::Result<DnsResponse> {
+async fn query_server(
+    name: &[u8],
+    server: SocketAddr,
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
     let mut id = [0; 2];
     aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
     let id = u16::from_ne_bytes(id);
@@ -227,19 +233,18 @@ async fn ask_one(name: &[u8], server: SocketAddr, kind: RecordType) -> io::Resul
     let mut space = [0; 4096];
     loop {
         let length = socket.recv(&mut space).await?;
-        // Whatever else arrives may be a stranger's guess: wait on.
+        // Anything else may be a spoofed answer: keep waiting.
         match message::parse(&space[..length], id, name, kind) {
             Some(answer) if answer.truncated => break,
             Some(answer) => return Ok(answer),
             None => {}
         }
     }
-    ask_over_tcp(&question, id, name, server, kind).await
+    query_over_tcp(&question, id, name, server, kind).await
 }
 
-/// With the length before each message (RFC 1035, section 4.2.2), which
-/// bounds it.
-async fn ask_over_tcp(
+/// Over TCP each message is preceded by its length (RFC 1035, section 4.2.2).
+async fn query_over_tcp(
     question: &[u8],
     id: u16,
     name: &[u8],
@@ -326,7 +331,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_come_over_tcp() {
-        // A port that is free over UDP may be taken over TCP.
+        // A port that is free for UDP may be in use for TCP.
         let (socket, address, listener) = loop {
             let (socket, address) = server().await;
             if let Ok(listener) = TcpListener::bind(address).await {

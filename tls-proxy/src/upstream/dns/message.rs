@@ -1,6 +1,5 @@
-//! Messages of DNS (RFC 1035, section 4) as pure functions: a question for
-//! addresses, and what an answer says. Everything in an answer is a
-//! stranger's.
+//! DNS messages (RFC 1035, section 4) as pure functions: encodes queries and parses
+//! answers. Nothing in an answer is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +8,7 @@ const LONGEST_NAME: usize = 255;
 const HEADER: usize = 12;
 const INTERNET: u16 = 1;
 
-/// The kinds of record that are asked for.
+/// The record types that are queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordType {
     A,
@@ -28,13 +27,13 @@ impl RecordType {
 }
 
 const CNAME: u16 = 5;
-/// Names that lead to one another within one message.
+/// Aliases followed within one message.
 const MOST_NAMES: usize = 16;
 
-/// Where a service is (RFC 2782).
+/// A server of a service (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
-    /// The lowest ones are asked first.
+    /// The lowest is used first.
     pub(crate) priority: u16,
     pub(crate) weight: u16,
     pub(crate) port: u16,
@@ -42,22 +41,22 @@ pub(crate) struct Service {
     pub(crate) target: Vec<u8>,
 }
 
-/// What a server says to a question.
+/// A server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DnsResponse {
-    /// RCODE; 0 is fine, 3 says that there is no such name.
+    /// RCODE; 0 is success, 3 a name that does not exist.
     pub(crate) code: u8,
-    /// There is more, over TCP.
+    /// The complete answer is available over TCP.
     pub(crate) truncated: bool,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) services: Vec<Service>,
-    /// For how long, seconds; the least of all records.
+    /// Seconds; the minimum of all records.
     pub(crate) ttl: u32,
-    /// Another name leads on, in wire form.
+    /// The name this one is an alias of, in wire form.
     pub(crate) alias: Option<Vec<u8>>,
 }
 
-/// A name in wire form; `None` where it is none.
+/// A name in wire form; `None` if it is invalid.
 pub(crate) fn encode_name(name: &str) -> Option<Vec<u8>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut out = Vec::with_capacity(name.len() + 2);
@@ -73,7 +72,7 @@ pub(crate) fn encode_name(name: &str) -> Option<Vec<u8>> {
     (out.len() <= LONGEST_NAME).then_some(out)
 }
 
-/// A question with recursion desired; `name` in wire form.
+/// A query with recursion desired; `name` in wire form.
 pub(crate) fn question(id: u16, name: &[u8], kind: RecordType) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER + name.len() + 4);
     out.extend_from_slice(&id.to_be_bytes());
@@ -84,8 +83,7 @@ pub(crate) fn question(id: u16, name: &[u8], kind: RecordType) -> Vec<u8> {
     out
 }
 
-/// Reads an answer to the question; `None` where it answers another one, or
-/// makes no sense.
+/// Parses the answer to a query; `None` if it belongs to another query or is invalid.
 pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: RecordType) -> Option<DnsResponse> {
     let mut input = Reader { message, at: 0 };
     let is_answer = |flags: u16| flags & 0x8000 != 0 && flags & 0x7800 == 0;
@@ -144,8 +142,8 @@ impl Reader<'_> {
         Some(u32::from_be_bytes(*bytes))
     }
 
-    /// A name, its pointers followed (RFC 1035, section 4.1.4), in wire form
-    /// and lower case. Pointers lead backwards only, so they end.
+    /// A name with its pointers (RFC 1035, section 4.1.4) resolved, in wire form and lower
+    /// case. Pointers lead backwards only, so they cannot loop.
     fn name(&mut self) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let (mut at, mut behind) = (self.at, None);
@@ -180,9 +178,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a record. `names` are what was asked for and what that is an alias
-    /// of, as far as the records before it say; what is about another name is
-    /// not for us, whoever sent it.
+    /// Parses a record. `names` are the queried name and its aliases according to earlier
+    /// records; records of other names are ignored.
     fn record(
         &mut self,
         wanted: RecordType,
@@ -271,7 +268,7 @@ mod tests {
         let mut message = question(7, &name, RecordType::Srv);
         message[2] = 0x81;
         message[7] = 1;
-        // Priority 1, weight 5, port 8080, a target that ends behind the question's labels.
+        // Priority 1, weight 5, port 8080, a target that ends with the question's last two labels.
         let record = [0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 9, 0, 10];
         let data = [0, 1, 0, 5, 0x1f, 0x90, 1, b'b', 0xc0, 23];
         message.extend([&record[..], &data].concat());
@@ -283,7 +280,7 @@ mod tests {
             target: encode_name("b.a.example").expect("a name"),
         };
         assert_eq!((read.services, read.ttl), (vec![expected], 9));
-        // Its length is another one.
+        // A wrong record length.
         message[name.len() + 12 + 4 + 11] = 9;
         assert_eq!(parse(&message, 7, &name, RecordType::Srv), None);
     }
@@ -293,7 +290,7 @@ mod tests {
         let other = [&[1, b'x', 0][..], &ADDRESS[2..]].concat();
         let found = read(&answer(&[&other])).expect("an answer");
         assert_eq!((found.addresses.len(), found.ttl), (0, u32::MAX));
-        // Of the alias, whose name ends behind the question's first label.
+        // Of the alias, whose name ends with the question's last label.
         let of_alias = [&[1, b'b', 0xc0, 14][..], &ADDRESS[2..]].concat();
         let found = read(&answer(&[ALIAS, &other, &of_alias])).expect("an answer");
         assert_eq!((found.addresses.len(), found.ttl), (1, 9));

@@ -1,9 +1,9 @@
-//! Names that only a request knows (`resolver`): a worker's own small client
-//! and what it remembers. And names of `upstream` blocks that are asked for again and
-//! again (`server … resolve`): one worker asks, and what it finds is for all of them.
+//! Resolving names at run time. Names that depend on a request (`resolver`): each worker
+//! has a small client and a cache. Names in `upstream` blocks (`server … resolve`): one
+//! worker resolves them periodically for all workers.
 //!
-//! A resolver crate was looked at: hickory-resolver alone is larger than what
-//! is left of the image, for three kinds of record.
+//! hickory-resolver was considered: for three record types it alone is larger than the
+//! space left in the image.
 
 mod client;
 pub(crate) mod message;
@@ -22,19 +22,19 @@ pub(crate) use message::RecordType;
 use crate::config::group::{Members, Named, PeerAddress, ResolvedServer, Upstream};
 use crate::config::resolver::Resolver;
 
-/// Most names that are remembered; beyond it those that end first go.
+/// Cached names, at most; beyond that, those that expire first are removed.
 const MOST_NAMES: usize = 256;
-/// Most lookups at once: names may be a stranger's.
+/// Concurrent lookups, at most: names may come from clients.
 const MOST_LOOKUPS: usize = 64;
 
-/// What a worker remembers of names.
+/// A worker's cache of names.
 #[derive(Debug)]
 pub(crate) struct ResolverCache {
     known: RefCell<HashMap<CacheKey, CacheEntry>>,
     lookups: Semaphore,
 }
 
-/// The kinds of address that are asked for.
+/// The record types to query.
 fn kinds(resolver: &Resolver) -> &'static [RecordType] {
     match (resolver.ipv4, resolver.ipv6) {
         (true, true) => &[RecordType::A, RecordType::Aaaa],
@@ -45,7 +45,7 @@ fn kinds(resolver: &Resolver) -> &'static [RecordType] {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct CacheKey {
-    /// The resolver's address in memory; it is held by what is remembered.
+    /// The resolver's address in memory; the cache entry keeps it in use.
     resolver: usize,
     name: String,
     port: u16,
@@ -69,7 +69,7 @@ impl Default for ResolverCache {
 }
 
 impl ResolverCache {
-    /// The servers behind a name, asked for or remembered.
+    /// The servers of a name, from the cache or by a lookup.
     pub(crate) async fn find(
         &self,
         resolver: &Arc<Resolver>,
@@ -86,7 +86,7 @@ impl ResolverCache {
             return Ok(group);
         }
         let _turn = self.lookups.acquire().await;
-        // Another request may have asked meanwhile.
+        // Another request may have looked it up meanwhile.
         if let Some(group) = self.remembered(&key) {
             return Ok(group);
         }
@@ -136,12 +136,12 @@ impl ResolverCache {
     }
 }
 
-/// The shortest time between two questions for a name.
+/// The shortest time between two lookups of a name.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// The time after which a name is asked for again that nobody knows.
+/// The time until a name that does not exist is looked up again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Asks for the names of these groups as long as they are there, in tasks of the worker.
+/// Resolves the names of these groups in tasks of the worker, as long as the groups exist.
 pub(crate) fn follow(groups: &[Arc<Upstream>]) {
     for members in groups.iter().filter_map(|group| group.members.as_ref()) {
         for index in 0..members.names.len() {
@@ -170,7 +170,7 @@ async fn follow_name(of: Weak<Members>, index: usize) {
                 members.update(named, Vec::new());
                 resolver.valid.unwrap_or(AFTER_FAILURE).min(AFTER_FAILURE)
             }
-            // Servers that are known stay.
+            // The known servers are kept.
             Err(_) => members.timeout.min(AFTER_FAILURE),
         };
         drop(members);
@@ -178,7 +178,7 @@ async fn follow_name(of: Weak<Members>, index: usize) {
     }
 }
 
-/// The servers behind a name, and for how long that holds.
+/// The servers of a name, and how long they are valid.
 async fn find(
     named: &Named,
     resolver: &Resolver,
@@ -191,10 +191,10 @@ async fn find(
         let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
         return Ok((servers.collect(), found.ttl));
     }
-    let places = client::look_up_service(&named.name, servers, kinds, limit).await?;
-    let first = places.iter().map(|(service, _)| service.priority).min();
-    let ttl = places.iter().map(|(_, found)| found.ttl).min();
-    let servers = places.into_iter().flat_map(|(service, found)| {
+    let services = client::look_up_service(&named.name, servers, kinds, limit).await?;
+    let first = services.iter().map(|(service, _)| service.priority).min();
+    let ttl = services.iter().map(|(_, found)| found.ttl).min();
+    let servers = services.into_iter().flat_map(|(service, found)| {
         let addresses = found.addresses.into_iter();
         addresses.filter_map(move |ip| {
             let address = SocketAddr::new(ip, service.port);
@@ -205,11 +205,11 @@ async fn find(
     Ok((servers.collect(), ttl.unwrap_or(SHORTEST)))
 }
 
-/// The groups as one worker knows them.
+/// The resolved groups, as cached by one worker.
 #[derive(Debug, Default)]
 pub(crate) struct ResolvedGroups(RefCell<Vec<Latest>>);
 
-/// What a worker has seen last of a group's servers.
+/// A cached group with its servers.
 #[derive(Debug)]
 struct Latest {
     members: Arc<Members>,
@@ -218,7 +218,7 @@ struct Latest {
 }
 
 impl ResolvedGroups {
-    /// A group with its servers of the moment.
+    /// The group with its current servers.
     pub(crate) fn current(&self, group: &Arc<Upstream>) -> Arc<Upstream> {
         match &group.members {
             None => group.clone(),
@@ -226,7 +226,7 @@ impl ResolvedGroups {
         }
     }
 
-    /// Looks at the number alone; the lock is for whoever sees another one first.
+    /// Compares only the generation; the lock is taken when it has changed.
     fn latest(&self, members: &Arc<Members>) -> Arc<Upstream> {
         let generation = members.generation();
         let mut known = self.0.borrow_mut();
@@ -249,7 +249,7 @@ impl ResolvedGroups {
         }
     }
 
-    /// Forgets those of earlier configurations.
+    /// Drops the groups of earlier configurations.
     pub(crate) fn clear(&self) {
         self.0.borrow_mut().clear();
     }

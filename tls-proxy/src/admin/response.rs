@@ -1,4 +1,4 @@
-//! What is answered to what.
+//! The responses of the admin port.
 
 use pod::exposition;
 
@@ -8,13 +8,13 @@ use crate::message::head::RequestHead;
 use crate::message::status::reason;
 use crate::time::clock::Stamp;
 
-/// An answer of this port.
+/// A response of the admin port.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AdminResponse {
     status: u16,
     kind: &'static str,
     body: String,
-    /// The answer to a HEAD: its body is only measured.
+    /// The response to a HEAD: only the length of the body is sent.
     bodiless: bool,
 }
 
@@ -28,9 +28,9 @@ impl AdminResponse {
         }
     }
 
-    /// An answer that says no more than its status.
+    /// A response with only the status.
     pub(super) fn refusal(status: u16) -> Self {
-        // nginx's own number for a head that is too large.
+        // nginx's own status for a head that is too large.
         let status = if status == 494 { 431 } else { status };
         Self::text(status, format!("{}\n", words(status)))
     }
@@ -58,14 +58,14 @@ impl AdminResponse {
 
 fn words(status: u16) -> &'static str {
     match status {
-        // nginx has no words for it.
+        // nginx has no reason phrase for it.
         431 => "Request Header Fields Too Large",
         status => reason(status),
     }
 }
 
-/// Answers a request.
-pub(super) async fn answer(head: &RequestHead, site: &Site) -> AdminResponse {
+/// Produces the response to a request.
+pub(super) async fn respond(head: &RequestHead, site: &Site) -> AdminResponse {
     let path = head.target.split(|byte| *byte == b'?').next();
     let known = matches!(path, Some(b"/healthz" | b"/readiness" | b"/metrics"));
     if !known {
@@ -76,19 +76,22 @@ pub(super) async fn answer(head: &RequestHead, site: &Site) -> AdminResponse {
         b"HEAD" => true,
         _ => return AdminResponse::refusal(405),
     };
-    let answer = match path {
+    let response = match path {
         Some(b"/healthz") => healthz(site).await,
         Some(b"/readiness") => readiness(*site.phase.borrow()),
         _ => metrics(site),
     };
-    AdminResponse { bodiless, ..answer }
+    AdminResponse {
+        bodiless,
+        ..response
+    }
 }
 
 async fn healthz(site: &Site) -> AdminResponse {
     let phase = *site.phase.borrow();
     match site.probe.lock().await.check(phase).await {
         Ok(()) => AdminResponse::text(200, "ok\n"),
-        Err(ill) => AdminResponse::text(503, format!("{ill}\n")),
+        Err(error) => AdminResponse::text(503, format!("{error}\n")),
     }
 }
 
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_that_ends_is_not_ready() {
+    fn a_pod_that_shuts_down_is_not_ready() {
         assert_eq!(readiness(Phase::Serving).status, 200);
         for phase in [Phase::LameDuck, Phase::Draining, Phase::Deadline] {
             assert_eq!(readiness(phase).status, 503);
@@ -122,17 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_head_gets_the_length_of_the_body_it_does_not_get() {
-        let answer = AdminResponse {
+    fn a_head_gets_the_length_without_the_body() {
+        let response = AdminResponse {
             bodiless: true,
             ..AdminResponse::text(200, "ok\n")
         };
-        let text = String::from_utf8(answer.into_bytes()).unwrap();
+        let text = String::from_utf8(response.into_bytes()).unwrap();
         assert!(text.contains("Content-Length: 3\r\n") && text.ends_with("\r\n\r\n"));
     }
 
     #[test]
-    fn who_may_not_ask_so_is_told_how() {
+    fn a_405_names_the_allowed_methods() {
         let text = String::from_utf8(AdminResponse::refusal(405).into_bytes()).unwrap();
         assert!(text.contains("Allow: GET, HEAD\r\n"), "{text}");
         assert_eq!(AdminResponse::refusal(494).status, 431);
