@@ -36,6 +36,8 @@ const PENDING: u64 = 1536;
 const MOST_PENDING: u64 = 511;
 /// A part of the memory is for them.
 const PENDING_SHARE: u64 = 9;
+/// So is the same part of the descriptors.
+const PENDING_FILES: usize = PENDING_SHARE as usize;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 
@@ -48,6 +50,11 @@ pub(crate) const GOAWAY_AFTER: u32 = 16;
 pub(crate) const FEWEST: usize = 8;
 /// A client that holds more than this fraction of the memory is evicted first.
 const SHARE: u64 = 16;
+
+/// What of so many descriptors is for connections that wait for their place.
+pub(crate) fn files_for_pending(files: usize) -> usize {
+    files / PENDING_FILES
+}
 
 /// What of so much memory is for connections that wait for their place, bytes.
 pub(crate) fn for_pending(memory: u64) -> u64 {
@@ -108,8 +115,8 @@ impl Capacity {
         let Some(memory) = self.memory else { return 0 };
         // What is left beside `for_pending` is one part less.
         let fit = (memory / (PENDING_SHARE - 1) / PENDING).min(MOST_PENDING);
-        // Those who are served need descriptors, too.
-        usize::try_from(fit).map_or(0, |fit| fit.min(self.descriptors / 8))
+        // And beside `files_for_pending`.
+        usize::try_from(fit).map_or(0, |fit| fit.min(self.descriptors / (PENDING_FILES - 1)))
     }
 
     /// What is kept for one kind, bytes.

@@ -49,6 +49,11 @@ impl<T> Pending<T> {
         true
     }
 
+    /// When the oldest one may be closed for another.
+    pub(crate) fn stale_at(&self) -> Option<Instant> {
+        self.all.front().map(|(_, since)| *since + STALE)
+    }
+
     pub(crate) fn push(&mut self, connection: T) {
         self.admission.add_pending(1);
         self.all.push_back((connection, Instant::now()));

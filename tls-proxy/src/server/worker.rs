@@ -319,13 +319,16 @@ async fn accept(
         bounded = bounded || listener.bounds_buffers();
         let mut place = pin!(admission.for_connection());
         let permit = loop {
+            let has_room = pending.has_room();
             tokio::select! {
                 biased;
                 () = stop.notified() => break 'serving,
                 permit = place.as_mut() => break permit,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)), if pending.has_room() => {
+                accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
                     hold(&mut pending, accepted).await;
                 }
+                // All places are taken: looks again when one may be given to another.
+                () = sleep_until_stale(&pending), if !has_room => {}
             }
         };
         let next = pending.next().and_then(served);
@@ -351,6 +354,13 @@ async fn accept(
         if let Some((socket, peer)) = served(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
+    }
+}
+
+async fn sleep_until_stale(pending: &Pending<Unserved>) {
+    match pending.stale_at() {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

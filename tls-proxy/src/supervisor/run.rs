@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, AdminState};
-use crate::admission::{Capacity, FEWEST, for_pending};
+use crate::admission::{Capacity, FEWEST, files_for_pending, for_pending};
 use crate::cli::Options;
 use crate::config::Config;
 use crate::lifecycle::drain::{DrainController, Phase};
@@ -88,7 +88,11 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
     let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY + limit / 100 * SLACK)));
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
-        descriptors: files.max(FEWEST_DESCRIPTORS),
+        descriptors: match memory {
+            Some(_) => files - files_for_pending(files),
+            None => files,
+        }
+        .max(FEWEST_DESCRIPTORS),
         memory: memory
             .map(|memory| memory.saturating_sub(read_size::reserved(memory)))
             .map(|memory| memory - for_pending(memory)),

@@ -13,7 +13,7 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::record::{self, RecordLayer};
+use super::record::{self, RECORD, RecordLayer};
 
 /// A message of the handshake is no longer than this, bytes: a client's chain of
 /// certificates.
@@ -134,6 +134,11 @@ impl Handshake {
                     data.done();
                     false
                 }
+                // The record layer decrypts data: what the session has decrypted would be lost.
+                Ok(ConnectionState::ReadTraffic(_)) => {
+                    let reason = "data before the end of the handshake";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+                }
                 // Early data is not offered, so this is all there is.
                 Ok(_) => true,
                 Err(error) => {
@@ -153,10 +158,15 @@ impl Handshake {
         }
     }
 
-    /// Lets the session see one record more; says whether there is any of it.
+    /// Lets the session see one record more, if it is whole: the next one may be data already.
     fn give_next(&mut self) -> bool {
         let rest = &self.inward[self.given..];
-        let size = record::size(rest).map_or(rest.len(), |size| size.min(rest.len()));
+        let size = match record::size(rest) {
+            Some(size) if size <= rest.len() => size,
+            // The session refuses it.
+            Some(size) if size > RECORD => rest.len(),
+            _ => 0,
+        };
         self.given += size;
         size > 0
     }

@@ -39,6 +39,7 @@ const KEY_UPDATE: usize = 5;
 const MOST_WARNINGS: u8 = 4;
 const MOST_RENEGOTIATIONS: u8 = 1;
 const MOST_KEY_UPDATES: u8 = 32;
+const MOST_EMPTY_RECORDS: u8 = 32;
 
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,19 +92,10 @@ pub(super) enum Opened {
     Data(Range<usize>),
     /// Nothing for the application.
     Nothing,
-    /// A message that wants this one to be sent.
-    Reply(Reply),
+    /// A request for another handshake, which the alert `no_renegotiation` refuses.
+    Renegotiation,
     /// `close_notify`.
     Closed,
-}
-
-/// A message of this end's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// A KeyUpdate, after which this end's keys change.
-    KeyUpdate,
-    /// The alert `no_renegotiation`.
-    NoRenegotiation,
 }
 
 /// The keys of both directions.
@@ -118,9 +110,14 @@ pub(super) struct RecordLayer {
     /// The beginning of a message of the handshake's kind, and how much there is of it.
     message: [u8; KEY_UPDATE],
     message_size: u8,
+    /// The client has asked for new keys of this end: they change before data is sent next.
+    update_due: bool,
     warnings: u8,
     renegotiations: u8,
+    /// Since the last data.
     key_updates: u8,
+    /// Records without data, since the last data.
+    empty_records: u8,
 }
 
 /// The key of one direction.
@@ -221,9 +218,11 @@ impl RecordLayer {
             next: tls13.then(|| Box::new(next)),
             message: [0; KEY_UPDATE],
             message_size: 0,
+            update_due: false,
             warnings: 0,
             renegotiations: 0,
             key_updates: 0,
+            empty_records: 0,
         })
     }
 
@@ -235,7 +234,7 @@ impl RecordLayer {
     pub(super) fn seal(&mut self, clear: &[u8], out: &mut [u8]) -> Result<usize, Error> {
         let mut size = 0;
         for fragment in clear.chunks(FRAGMENT) {
-            if self.sealing.sequence >= self.limit {
+            if self.update_due || self.sealing.sequence >= self.limit {
                 size += self.update_sealing(&mut out[size..])?;
             }
             size += self.seal_record(ContentType::ApplicationData, fragment, &mut out[size..])?;
@@ -258,14 +257,6 @@ impl RecordLayer {
         self.seal_record(ContentType::Alert, &[level, alert.into()], out)
     }
 
-    /// Encrypts what a message of the client's wants to be sent.
-    pub(super) fn seal_reply(&mut self, reply: Reply, out: &mut [u8]) -> Result<usize, Error> {
-        match reply {
-            Reply::KeyUpdate => self.update_sealing(out),
-            Reply::NoRenegotiation => self.seal_alert(AlertDescription::NoRenegotiation, out),
-        }
-    }
-
     /// Says that this end's keys change, and changes them (RFC 8446, section 4.6.3).
     fn update_sealing(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         let Some(next) = self.next.as_mut() else {
@@ -275,6 +266,7 @@ impl RecordLayer {
         let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, 0];
         let size = self.seal_record(ContentType::Handshake, &message, out)?;
         self.sealing = Keys::new(secrets)?;
+        self.update_due = false;
         Ok(size)
     }
 
@@ -351,7 +343,11 @@ impl RecordLayer {
         self.opening.sequence += 1;
         let opened = match kind {
             ContentType::ApplicationData if self.message_size == 0 => {
-                self.key_updates = 0;
+                if clear.is_empty() {
+                    count(&mut self.empty_records, MOST_EMPTY_RECORDS)?;
+                } else {
+                    (self.key_updates, self.empty_records) = (0, 0);
+                }
                 Opened::Data(clear)
             }
             ContentType::Alert if self.message_size == 0 => self.take_alert(&record[clear])?,
@@ -461,11 +457,9 @@ impl RecordLayer {
         let next = self.next.as_mut().ok_or(Error::Keys)?;
         let secrets = next.update_rx_secret().map_err(|_| Error::Keys)?;
         self.opening = Keys::new(secrets)?;
-        Ok(if request == REQUESTED {
-            Opened::Reply(Reply::KeyUpdate)
-        } else {
-            Opened::Nothing
-        })
+        // RFC 8446, section 4.6.3: one KeyUpdate may reply to several.
+        self.update_due |= request == REQUESTED;
+        Ok(Opened::Nothing)
     }
 
     /// A ClientHello of TLS 1.2, which asks for another handshake.
@@ -474,7 +468,7 @@ impl RecordLayer {
             return Err(Error::Unexpected);
         }
         count(&mut self.renegotiations, MOST_RENEGOTIATIONS)?;
-        Ok(Opened::Reply(Reply::NoRenegotiation))
+        Ok(Opened::Renegotiation)
     }
 }
 

@@ -177,8 +177,9 @@ impl TlsStream {
                     self.take_data(&next[clear], into.as_deref_mut());
                 }
                 Opened::Nothing => {}
-                Opened::Reply(reply) => {
-                    self.encode(|records, out| records.seal_reply(reply, out))?
+                Opened::Renegotiation => {
+                    let alert = AlertDescription::NoRenegotiation;
+                    self.encode(|records, out| records.seal_alert(alert, out))?
                 }
                 Opened::Closed => self.ended = true,
             }
@@ -238,7 +239,9 @@ impl TlsStream {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         COMMON.with_borrow_mut(|common| {
-            let size = seal(&mut self.records, &mut common.outward).map_err(Error::into_io)?;
+            let sealed = seal(&mut self.records, &mut common.outward);
+            self.failed = sealed.is_err();
+            let size = sealed.map_err(Error::into_io)?;
             let mut sealed = &common.outward[..size];
             if std::mem::take(&mut self.held) {
                 self.outward.extend_from_slice(sealed);
@@ -315,6 +318,9 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
+        if this.failed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         loop {
             if !this.clear.is_empty() {
                 this.take_clear(into);
@@ -329,7 +335,7 @@ impl AsyncRead for TlsStream {
             if matches!(step, Poll::Ready(Ok(ReadState::Hungry))) {
                 step = this.poll_fresh(cx, into);
             }
-            // An alert, or the reply to a KeyUpdate; whoever writes next sees
+            // An alert; whoever writes next sees
             // what became of it.
             if !this.outward.is_empty() && (!this.held || step.is_pending()) {
                 let _ = this.poll_drain(cx);

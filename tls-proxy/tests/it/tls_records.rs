@@ -65,6 +65,28 @@ fn gather(mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
+/// Passes records on, but of the last one of the handshake first `cut` bytes, and the rest of it
+/// together with what follows.
+fn split(mut from: TcpStream, mut to: TcpStream, cut: usize, handshake: usize) {
+    to.set_nodelay(true).unwrap();
+    for _ in 0..handshake {
+        let Some(record) = read_record(&mut from) else {
+            return;
+        };
+        to.write_all(&record).unwrap();
+    }
+    let Some(finished) = read_record(&mut from) else {
+        return;
+    };
+    to.write_all(&finished[..cut]).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    let mut rest = finished[cut..].to_vec();
+    rest.extend(read_record(&mut from).unwrap_or_default());
+    to.write_all(&rest).unwrap();
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
 /// An address from which all that a client sends comes to `proxy` in pieces of
 /// `sizes`.
 fn relay(proxy: SocketAddr, sizes: &'static [usize]) -> SocketAddr {
@@ -146,6 +168,49 @@ fn a_request_may_come_with_the_end_of_the_handshake() {
             let output = child.wait_with_output().unwrap();
             let said = support::stdout(&output);
             assert!(said.contains("served"), "{version} {session:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_handshake_may_come_in_two_pieces_the_second_with_a_request() {
+    // ClientHello and ChangeCipherSpec come before the client's Finished, in both versions.
+    for (version, tickets) in [("-tls1_2", "on"), ("-tls1_3", "off")] {
+        for cut in [3, 5, 20, 40] {
+            let place = Place::new("split");
+            certificates::ecdsa(&place, "a");
+            let proxy = Proxy::start(
+                place,
+                &format!(
+                    "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+                     ssl_session_tickets {tickets}; return 200 served; }}"
+                ),
+            );
+            let tls = proxy.place.address(support::place::TLS);
+            let ask = |address: &str, more: &[&str]| {
+                let mut child = Command::new("openssl")
+                    .args(["s_client", "-ign_eof", version, "-connect", address])
+                    .args(more)
+                    .current_dir(proxy.place.folder())
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                let request = b"GET / HTTP/1.0\r\n\r\n";
+                child.stdin.as_mut().unwrap().write_all(request).unwrap();
+                support::stdout(&child.wait_with_output().unwrap())
+            };
+            let session: &[&str] = match tickets {
+                "on" => {
+                    ask(&tls.to_string(), &["-sess_out", "session"]);
+                    &["-sess_in", "session"]
+                }
+                _ => &[],
+            };
+            let address = relayed(tls, move |from, to| split(from, to, cut, 2)).to_string();
+            let said = ask(&address, session);
+            assert!(said.contains("served"), "{version} {cut}: {said}");
         }
     }
 }

@@ -19,6 +19,8 @@ fn layer(algorithm: &'static aead::Algorithm, tls13: bool, sequence: u64) -> Rec
         next: None,
         message: [0; KEY_UPDATE],
         message_size: 0,
+        update_due: false,
+        empty_records: 0,
         warnings: 0,
         renegotiations: 0,
         key_updates: 0,
@@ -291,8 +293,10 @@ fn warnings_and_renegotiations_are_counted() {
     let renegotiate = [1, 0, 0, 0];
     let asked = record(&mut from, ContentType::Handshake, &renegotiate);
     let size = asked.len();
-    let reply = Opened::Reply(Reply::NoRenegotiation);
-    assert_eq!(open(&mut to, asked), Ok(Some((reply, size))));
+    assert_eq!(
+        open(&mut to, asked),
+        Ok(Some((Opened::Renegotiation, size)))
+    );
     let again = record(&mut from, ContentType::Handshake, &renegotiate);
     assert_eq!(open(&mut to, again), Err(Error::TooMany));
 
@@ -306,6 +310,23 @@ fn warnings_and_renegotiations_are_counted() {
     }
     let canceled = record(&mut from, ContentType::Alert, &[1, 90]);
     assert_eq!(open(&mut to, canceled), Err(Error::TooMany));
+}
+
+#[test]
+fn records_without_data_are_counted_until_there_is_some() {
+    let data = ContentType::ApplicationData;
+    let (mut from, mut to) = pair();
+    for _ in 0..2 {
+        for _ in 0..MOST_EMPTY_RECORDS {
+            assert!(open(&mut to, record(&mut from, data, b"")).is_ok());
+        }
+        assert!(open(&mut to, record(&mut from, data, b"some")).is_ok());
+    }
+    for _ in 0..MOST_EMPTY_RECORDS {
+        assert!(open(&mut to, record(&mut from, data, b"")).is_ok());
+    }
+    let empty = record(&mut from, data, b"");
+    assert_eq!(open(&mut to, empty), Err(Error::TooMany));
 }
 
 #[test]
