@@ -6,7 +6,7 @@
 //! names those that are well above the measured value.
 
 /// An open connection that waits for a request, bytes.
-pub(crate) const CONNECTION: u64 = 11 << 10;
+pub(crate) const CONNECTION: u64 = 9 << 10;
 /// Added for a TLS handshake from the ClientHello to its end, bytes; large messages reserve
 /// more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;

@@ -97,6 +97,11 @@ async fn a_newcomer_is_served_before_holders_of_more() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     while held[0].1.try_grow(1 << 10) {}
+    // What is kept for connections is taken, too.
+    let mut newcomers = Vec::new();
+    while let Ok(own) = timeout(MOMENT, connected(&admission)).await {
+        newcomers.push(own);
+    }
     let first = held[0].1.grow(4 * TRANSFER);
     let newcomer = connected(&admission);
     let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
