@@ -135,38 +135,48 @@ fn records_may_come_in_any_pieces() {
     }
 }
 
+/// A server that answers by itself.
+fn start_plain(name: &str, tickets: &str) -> Proxy {
+    let place = Place::new(name);
+    certificates::ecdsa(&place, "a");
+    Proxy::start(
+        place,
+        &format!(
+            "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+             ssl_session_tickets {tickets}; return 200 served; }}"
+        ),
+    )
+}
+
+/// One request by `openssl s_client` to `address`, with files in the proxy's folder.
+fn ask(proxy: &Proxy, address: SocketAddr, version: &str, more: &[&str]) -> String {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-ign_eof", version, "-connect"])
+        .arg(address.to_string())
+        .args(more)
+        .current_dir(proxy.place.folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = b"GET / HTTP/1.0\r\n\r\n";
+    child.stdin.as_mut().unwrap().write_all(request).unwrap();
+    support::stdout(&child.wait_with_output().unwrap())
+}
+
 #[test]
 fn a_request_may_come_with_the_end_of_the_handshake() {
     for (version, tickets) in [("-tls1_2", "on"), ("-tls1_3", "on"), ("-tls1_3", "off")] {
-        let place = Place::new("joined");
-        certificates::ecdsa(&place, "a");
-        let proxy = Proxy::start(
-            place,
-            &format!(
-                "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
-                 ssl_session_tickets {tickets}; return 200 served; }}"
-            ),
-        );
-        let address = relayed(proxy.place.address(support::place::TLS), gather).to_string();
+        let proxy = start_plain("joined", tickets);
+        let address = relayed(proxy.place.address(support::place::TLS), gather);
         // Whoever resumes a session of TLS 1.2 is the last to send; in TLS 1.3 everybody is.
         let sessions: &[&[&str]] = match tickets {
             "on" => &[&["-sess_out", "session"], &["-sess_in", "session"]],
             _ => &[&[]],
         };
         for session in sessions {
-            let mut child = Command::new("openssl")
-                .args(["s_client", "-ign_eof", version, "-connect", &address])
-                .args(*session)
-                .current_dir(proxy.place.folder())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let request = b"GET / HTTP/1.0\r\n\r\n";
-            child.stdin.as_mut().unwrap().write_all(request).unwrap();
-            let output = child.wait_with_output().unwrap();
-            let said = support::stdout(&output);
+            let said = ask(&proxy, address, version, session);
             assert!(said.contains("served"), "{version} {session:?}: {said}");
         }
     }
@@ -177,39 +187,17 @@ fn the_end_of_the_handshake_may_come_in_two_pieces_the_second_with_a_request() {
     // ClientHello and ChangeCipherSpec come before the client's Finished, in both versions.
     for (version, tickets) in [("-tls1_2", "on"), ("-tls1_3", "off")] {
         for cut in [3, 5, 20, 40] {
-            let place = Place::new("split");
-            certificates::ecdsa(&place, "a");
-            let proxy = Proxy::start(
-                place,
-                &format!(
-                    "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
-                     ssl_session_tickets {tickets}; return 200 served; }}"
-                ),
-            );
+            let proxy = start_plain("split", tickets);
             let tls = proxy.place.address(support::place::TLS);
-            let ask = |address: &str, more: &[&str]| {
-                let mut child = Command::new("openssl")
-                    .args(["s_client", "-ign_eof", version, "-connect", address])
-                    .args(more)
-                    .current_dir(proxy.place.folder())
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap();
-                let request = b"GET / HTTP/1.0\r\n\r\n";
-                child.stdin.as_mut().unwrap().write_all(request).unwrap();
-                support::stdout(&child.wait_with_output().unwrap())
-            };
             let session: &[&str] = match tickets {
                 "on" => {
-                    ask(&tls.to_string(), &["-sess_out", "session"]);
+                    ask(&proxy, tls, version, &["-sess_out", "session"]);
                     &["-sess_in", "session"]
                 }
                 _ => &[],
             };
-            let address = relayed(tls, move |from, to| split(from, to, cut, 2)).to_string();
-            let said = ask(&address, session);
+            let address = relayed(tls, move |from, to| split(from, to, cut, 2));
+            let said = ask(&proxy, address, version, session);
             assert!(said.contains("served"), "{version} {cut}: {said}");
         }
     }
