@@ -40,8 +40,7 @@ impl<T> Pending<T> {
         if taken < places {
             return true;
         }
-        let is_stale = |(_, since): &mut (T, Instant)| since.elapsed() >= STALE;
-        if self.all.front_mut().is_none_or(|first| !is_stale(first)) {
+        if self.stale_at().is_none_or(|at| at > Instant::now()) {
             return false;
         }
         metrics::relieved(Relief::Accept);

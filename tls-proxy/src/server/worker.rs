@@ -331,9 +331,8 @@ async fn accept(
                 () = sleep_until_stale(&pending), if !has_room => {}
             }
         };
-        let next = pending.next().and_then(served);
-        let accepted = match next {
-            Some(next) => Ok(next),
+        let accepted = match pending.next() {
+            Some(next) => served(next),
             None => tokio::select! {
                 biased;
                 () = stop.notified() => break,
@@ -351,7 +350,7 @@ async fn accept(
         hold(&mut pending, Ok(accepted)).await;
     }
     while let Some(next) = pending.next() {
-        if let Some((socket, peer)) = served(next) {
+        if let Ok((socket, peer)) = served(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
     }
@@ -378,9 +377,9 @@ async fn hold(
     }
 }
 
-/// None where the event loop cannot watch it, for want of memory.
-fn served((socket, peer): Unserved) -> Option<(tokio::net::TcpStream, SocketAddr)> {
-    Some((tokio::net::TcpStream::from_std(socket).ok()?, peer))
+/// Has the event loop watch it, which may fail for want of memory.
+fn served((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+    Ok((tokio::net::TcpStream::from_std(socket)?, peer))
 }
 
 async fn accept_failed(error: &io::Error) {
