@@ -13,6 +13,7 @@ pub(crate) mod live_config;
 pub(crate) mod pages;
 mod record;
 pub(crate) mod response;
+pub(crate) mod response_fields;
 pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
