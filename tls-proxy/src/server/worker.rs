@@ -19,7 +19,8 @@ use tokio::task::LocalSet;
 
 use super::connection::{self, WorkerContext};
 use super::listener::Listener;
-use crate::admission::{Capacity, Pending, Permit};
+use crate::admission::pending::Pending;
+use crate::admission::{Capacity, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::{Phase, TokenKind};
