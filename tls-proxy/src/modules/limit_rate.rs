@@ -172,8 +172,8 @@ impl Source for Slow {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
-        self.inner.answer()
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
     }
 }
 

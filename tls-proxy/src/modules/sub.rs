@@ -328,8 +328,8 @@ impl Source for Substitution {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
-        self.inner.answer()
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
     }
 }
 

@@ -370,6 +370,6 @@ pub(crate) fn log(request: &mut Request) {
 }
 
 /// The response to a head that was rejected while it was read.
-pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Response {
     finish(request, Err(Refusal::closing(status))).await
 }

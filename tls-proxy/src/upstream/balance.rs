@@ -40,9 +40,9 @@ pub(crate) struct Hints {
 /// The result of an attempt with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerResult {
-    Well,
-    /// It counts as a failure of the peer (`max_fails`).
-    Badly,
+    Success,
+    /// Counts towards `max_fails`.
+    Failure,
 }
 
 /// Counts a request in progress as one of its peer's connections.
@@ -117,12 +117,12 @@ impl Balance {
             return false;
         }
         if group.transient {
-            return ended == PeerResult::Badly;
+            return ended == PeerResult::Failure;
         }
         let own = &group.peers[peer];
         let account = &own.account;
         match ended {
-            PeerResult::Badly => {
+            PeerResult::Failure => {
                 let now = now();
                 account.failed.store(now, Relaxed);
                 account.checked.store(now, Relaxed);
@@ -134,7 +134,7 @@ impl Balance {
                 let _ = account.lowered.fetch_update(Relaxed, Relaxed, lower);
                 fails >= own.max_fails
             }
-            PeerResult::Well => {
+            PeerResult::Success => {
                 if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
                     account.fails.store(0, Relaxed);
                 }

@@ -134,12 +134,12 @@ impl Tries<'_> {
             let ended = match &result {
                 // 403 and 404 say nothing about a peer's health.
                 Ok(response) if wanted_next && !matches!(response.status, 403 | 404) => {
-                    PeerResult::Badly
+                    PeerResult::Failure
                 }
                 Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
-                    PeerResult::Well
+                    PeerResult::Success
                 }
-                Err(_) => PeerResult::Badly,
+                Err(_) => PeerResult::Failure,
             };
             if worker.balance.report(&self.chosen.group, peer, ended) {
                 let what = "upstream server temporarily disabled while connecting to upstream";
@@ -148,7 +148,7 @@ impl Tries<'_> {
             let error = match result {
                 Ok(mut response) if wanted_next => {
                     last = response.status;
-                    if let Some(body) = response.content.answer() {
+                    if let Some(body) = response.content.upstream_body() {
                         body.note_end(request);
                     }
                     continue;
@@ -286,7 +286,7 @@ impl Tries<'_> {
         let attempt = last_attempt(request);
         attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
-        metrics::upstream_answered(head.status);
+        metrics::upstream_responded(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
     }
 

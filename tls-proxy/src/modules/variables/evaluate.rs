@@ -109,7 +109,7 @@ fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8
             let found = (family.evaluate)(request, name, out);
             if family.cached {
                 let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
-                request.slots.settle(slot, value);
+                request.slots.keep(slot, value);
             }
             found
         }

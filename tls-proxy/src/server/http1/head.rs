@@ -18,7 +18,7 @@ use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
-use crate::server::client_request::note_broken;
+use crate::server::client_request::log_malformed;
 use crate::server::closing::{closes_idle, closes_silent};
 use crate::upstream::body::SharedWire;
 
@@ -117,7 +117,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         drop(reading);
         let nothing = wire.borrow().received == start;
         if !nothing {
-            note_broken(connection, first_line(wire), status);
+            log_malformed(connection, first_line(wire), status);
         }
         let what = format!("{what} while reading client request headers");
         error_log::connection(connection, Level::Info, what);

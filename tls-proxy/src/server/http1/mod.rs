@@ -140,7 +140,7 @@ async fn refuse_head(
         line,
         version,
     } = error;
-    let mut request = ClientRequest::broken(connection, line, version);
+    let mut request = ClientRequest::malformed(connection, line, version);
     let what = format!("{reason} while reading client request line");
     // Not the client's fault: the memory limit is reached.
     let level = match status {
@@ -148,7 +148,7 @@ async fn refuse_head(
         _ => Level::Info,
     };
     error_log::request(&request, level, what);
-    let response = phases::respond_to_broken(&mut request, status).await;
+    let response = phases::respond_to_malformed(&mut request, status).await;
     let patience = Patience::of(&request);
     match send::send(&mut request, wire, response, false).await {
         Sent::Cut => End::Close,
@@ -297,7 +297,7 @@ async fn check_unread_body(request: &mut Request, mut response: Response) -> Res
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(body::Error::Invalid))) if reads => {
                 error_log::request(request, Level::Info, body::Error::Invalid);
-                return Box::pin(phases::respond_to_broken(request, 400)).await;
+                return Box::pin(phases::respond_to_malformed(request, 400)).await;
             }
             Poll::Ready(Some(Err(_))) => {
                 response.close = true;

@@ -83,7 +83,7 @@ pub(super) async fn send(
                 )
                 .await
             };
-            if let Some(body) = source.answer() {
+            if let Some(body) = source.upstream_body() {
                 finish(request, body);
             }
             whole
@@ -208,7 +208,9 @@ async fn relay(
             Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
             Poll::Pending
                 if watch
-                    && source.answer().is_none_or(|body| body.has_whole_request())
+                    && source
+                        .upstream_body()
+                        .is_none_or(|body| body.has_whole_request())
                     && super::client_is_gone(wire, cx) =>
             {
                 Poll::Ready(Turn::Gone)
@@ -257,7 +259,7 @@ async fn relay(
             Then::End(lines) => {
                 if chunked {
                     let lines = if pass_trailers {
-                        trailers::at_end(request, lines, source.answer())
+                        trailers::at_end(request, lines, source.upstream_body())
                     } else {
                         Bytes::new()
                     };

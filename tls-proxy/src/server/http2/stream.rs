@@ -77,7 +77,7 @@ async fn respond(
             Some(rules::Error { status, reason }) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
-                phases::respond_to_broken(request, status).await
+                phases::respond_to_malformed(request, status).await
             }
         }
     });
@@ -133,7 +133,7 @@ async fn send(
             .await
     };
     request.outcome.body_bytes = queue.sent();
-    if let Some(body) = response.content.answer() {
+    if let Some(body) = response.content.upstream_body() {
         body.note_end(request);
     }
     match sent {
