@@ -266,7 +266,7 @@ async fn content(request: &mut Request) -> ContentResult {
 
 /// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
 fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
-    let target = request.carried.redirect.take()?;
+    let target = request.accel.redirect.take()?;
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }

@@ -9,7 +9,7 @@ use super::Request;
 use super::conn_config::ConnConfig;
 use super::connection::Connection;
 use super::ignore_client_abort::IgnoreClientAbort;
-use super::record::{Carried, Outcome};
+use super::record::{AccelRedirect, Outcome};
 use super::slots::Slots;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
@@ -79,7 +79,7 @@ impl Request {
             proxy: None,
             upstream_fields: None,
             upstream_trailers: None,
-            carried: Carried::default(),
+            accel: AccelRedirect::default(),
             outcome: Outcome::default(),
             permit: None,
             has_transfer: Cell::new(false),

@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::ignore_client_abort::IgnoreClientAbort;
+use self::record::{AccelRedirect, Outcome};
 pub(crate) use self::record::{Attempt, Tried};
-use self::record::{Carried, Outcome};
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::settings::Settings;
@@ -151,7 +151,7 @@ pub(crate) struct Request {
     /// Trailer fields of the upstream's response.
     pub(crate) upstream_trailers: Option<Fields>,
     /// What `X-Accel-Redirect` keeps of the upstream's response.
-    pub(crate) carried: Carried,
+    pub(crate) accel: AccelRedirect,
     pub(crate) outcome: Outcome,
     /// The memory it may hold; `None` for a subrequest.
     pub(crate) permit: Option<Permit>,

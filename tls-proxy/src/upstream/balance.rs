@@ -20,7 +20,7 @@ use crate::config::method;
 use crate::config::method::Method;
 
 /// Attempts of a hash before falling back to round robin, as in nginx.
-const MOST_HASHES: usize = 20;
+const MAX_HASHES: usize = 20;
 
 /// A worker's part of peer selection.
 #[derive(Debug, Default)]
@@ -304,7 +304,7 @@ impl Choice<'_> {
 
     /// The first available peer in a sequence of hashes.
     fn by_hash(&self, hashes: impl Iterator<Item = u64>) -> Option<usize> {
-        hashes.take(MOST_HASHES + 1).find_map(|hash| {
+        hashes.take(MAX_HASHES + 1).find_map(|hash| {
             let peer = self.at(hash)?;
             self.is_free(peer).then_some(peer)
         })
@@ -314,13 +314,13 @@ impl Choice<'_> {
     fn by_ring(&self, ring: &method::Ring, key: &[u8]) -> Option<usize> {
         let peers = &self.group.peers;
         ring.from(key)
-            .take(MOST_HASHES + 1)
+            .take(MAX_HASHES + 1)
             .find_map(|server| self.in_turn(|peer| peers[peer].server == *server))
     }
 
     fn at_random(&self, two: bool, random: impl Fn() -> u64) -> Option<usize> {
         let one = |other: Option<usize>| {
-            (0..=MOST_HASHES).find_map(|_| {
+            (0..=MAX_HASHES).find_map(|_| {
                 let peer = self.at(random())?;
                 (self.is_free(peer) && Some(peer) != other).then_some(peer)
             })

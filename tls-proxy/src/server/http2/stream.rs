@@ -22,7 +22,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
-use crate::request::response_fields::{Carriage, assemble};
+use crate::request::response_fields::{ConnectionFields, assemble};
 use crate::request::source::Source as _;
 
 /// Serves a request; `error` if its head was rejected. Data is sent through `queue`, which
@@ -154,7 +154,7 @@ async fn send(
 
 /// Status and fields of a response.
 fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
-    let fields = assemble(request, response, &Carriage::Http2);
+    let fields = assemble(request, response, &ConnectionFields::Http2);
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
     *head.headers_mut() = header_map(request, &fields);
