@@ -197,9 +197,9 @@ impl Admission {
     }
 
     /// Whether demands have waited so long that the newest client is served first.
-    fn is_crowded_for_long(&self) -> bool {
+    fn is_crowded_for_long(&self, now: Instant) -> bool {
         let since = self.crowded_since.get();
-        since.is_some_and(|since| since.elapsed() >= URGENT_AFTER)
+        since.is_some_and(|since| now.saturating_duration_since(since) >= URGENT_AFTER)
     }
 
     /// Accepted connections that are not served yet, and their limit.

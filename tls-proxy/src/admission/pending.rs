@@ -60,7 +60,7 @@ impl<T> Pending<T> {
 
     /// Takes the next one to be served.
     pub(crate) fn next(&mut self) -> Option<T> {
-        self.take(self.admission.is_crowded_for_long())
+        self.take(self.admission.is_crowded_for_long(Instant::now()))
     }
 
     fn take(&mut self, newest: bool) -> Option<T> {

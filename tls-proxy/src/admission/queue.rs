@@ -189,7 +189,8 @@ impl Admission {
     /// within the memory kept for their use.
     pub(super) fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
-        let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
+        let now = Instant::now();
+        let newest_first = self.is_crowded_for_long(now);
         loop {
             let short = passed
                 .as_ref()

@@ -10,10 +10,11 @@ use bytes::{Buf as _, BytesMut};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::record::{self, RECORD, RecordLayer};
+use crate::net::poll_write_all;
 
 /// A message of the handshake is no longer than this, bytes: a client's chain of
 /// certificates.
@@ -129,7 +130,7 @@ impl Handshake {
                     false
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is in `outward`, before all that follows.
+                    // It is in `outward` already.
                     data.done();
                     false
                 }
@@ -182,13 +183,7 @@ impl Handshake {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outward.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outward.advance(written);
-        }
+        ready!(poll_write_all(&mut self.socket, cx, &mut self.outward))?;
         self.outward = BytesMut::new();
         Poll::Ready(Ok(()))
     }

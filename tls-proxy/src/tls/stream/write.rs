@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::super::record::{ADDED, Error, RecordLayer};
 use super::{PIECE, SHARED, TlsStream};
+use crate::net::poll_write_all;
 
 impl TlsStream {
     /// Appends a message of the record layer to `outward`.
@@ -81,13 +82,7 @@ impl TlsStream {
     /// Writes all of `outward`.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.held = false;
-        while !self.outward.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outward.advance(written);
-        }
+        ready!(poll_write_all(&mut self.socket, cx, &mut self.outward))?;
         self.outward = BytesMut::new();
         Poll::Ready(Ok(()))
     }
