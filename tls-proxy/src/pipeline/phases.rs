@@ -20,8 +20,7 @@ use crate::modules::rewrite::{self, Flow};
 use crate::modules::static_files::Served;
 use crate::modules::try_files;
 use crate::modules::{
-    autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
-    stub_status,
+    self, autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -255,8 +254,8 @@ async fn content(request: &mut Request) -> ContentResult {
         let result = handler::forward(request).await;
         return follow_accel_redirect(request).unwrap_or(ContentResult::Response(result));
     }
-    if request.settings().uses::<stub_status::Settings>() {
-        return stub_status::serve(request);
+    if let Some(serve) = modules::content_handler(request.settings()) {
+        return serve(request);
     }
     match static_files::serve(request) {
         Served::Result(result) => result,
