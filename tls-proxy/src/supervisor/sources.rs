@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_again_and_again_the_same_files_are_watched_once() {
+    fn refused_repeat_the_same_files_are_watched_once() {
         let origin = |files: [&str; 2], folders: &[&str]| Origin {
             began: SystemTime::now(),
             texts: Vec::new(),
