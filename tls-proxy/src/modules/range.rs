@@ -266,7 +266,8 @@ mod tests {
             ("bytes=0-0,1-1,2-2", RequestedRanges::Whole),
             ("bytes=-0", RequestedRanges::Nothing),
             ("lines=1-2", RequestedRanges::Whole),
-            ("bytes=0-18446744073709551615", parts(&[(0, 10)])),
+            ("bytes=0-9223372036854775807", parts(&[(0, 10)])),
+            ("bytes=0-9223372036854775808", RequestedRanges::Nothing),
         ] {
             assert_eq!(parse(field.as_bytes(), 10, 2), expected, "{field}");
         }
