@@ -7,8 +7,9 @@ export TLS_PROXY_IMAGE := $(REPOSITORY)/tls-proxy:$(VERSION)
 
 # Static programs: images contain no libraries. With --target, the flags do not apply
 # to build scripts and macros, which cannot be static. No path of the build machine
-# gets into the programs.
-TARGET     := $(shell rustc -vV | sed -n 's/^host: //p')
+# gets into the programs. Without Rust, docker builds the images; what else needs it
+# says so: `programs`.
+TARGET     := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
@@ -16,8 +17,8 @@ BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
 # functions are optimized for size, and identical ones are merged.
-LLVM       := $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILE    := $(shell [ $(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
@@ -100,6 +101,8 @@ bench-tools:
 	@$(BUILD) --manifest-path bench/tools/Cargo.toml --release
 
 programs:
+	@command -v cargo >/dev/null || { echo 'make: Rust is missing (https://rustup.rs; the images can also be built by docker: make load)' >&2; exit 1; }
+	@command -v cc >/dev/null || { echo 'make: a C compiler is missing (on Debian: apt-get install build-essential)' >&2; exit 1; }
 	@scripts/name-toolchain
 	@$(BUILD) --package monolith --profile small
 	@$(call PROXY,$(CURDIR))

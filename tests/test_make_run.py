@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -158,3 +159,16 @@ def test_certificates_that_are_there_are_kept(make_run):
     assert again.exit_code() == 0
     again.close()
     assert (ROOT / "tls/cert.pem").read_text() == before
+
+
+@pytest.mark.parametrize(("present", "missing"), [((), "Rust"), (("cargo",), "a C compiler")])
+def test_a_compiler_that_is_missing_is_one_clear_line(tmp_path, present, missing):
+    for name in ("make", "sh", "bash", "sed", *present):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = run("make", "--no-print-directory", "run", check=False, env=environment)
+    assert done.returncode == 2 and done.stdout == ""
+    told, ended = done.stderr.splitlines()
+    assert told.startswith(f"make: {missing} is missing (") and ended.startswith("make: *** ")
+    # Docker alone is enough to load the images, which needs their names.
+    assert run("make", "--no-print-directory", "image-names", env=environment).stderr == ""
