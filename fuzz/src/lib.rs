@@ -1,5 +1,5 @@
-//! tls-proxy's parsers, compiled from its own files, and what must hold of
-//! them. Nothing here but names: the targets call these functions.
+//! tls-proxy's parsers, compiled from its files, and their properties. The targets call
+//! these functions.
 
 // Each is a part of a program that uses all of it.
 #![allow(dead_code, unused_imports)]
@@ -47,7 +47,7 @@ mod tls {
     mod verify_error;
 }
 
-/// How errors show bytes; the program's own belongs to its log.
+/// How errors print bytes; the program's own function is part of its log.
 mod log {
     pub(crate) mod level {
         pub(crate) fn shown(bytes: &[u8]) -> String {
