@@ -12,7 +12,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
-use crate::directive::value::Value;
+use crate::directive::value::{self, Value};
 use crate::message::head::Version;
 use crate::variables::template::Template;
 
@@ -242,6 +242,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 4),
         Effect::Accepted("responses are streamed and never written to files"),
     )
+    .takes(Value::Checked(value::check_levels))
     .differs(differs::always, "", "responses-are-streamed"),
     plain!(
         "proxy_socket_keepalive",
