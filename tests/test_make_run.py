@@ -1,7 +1,8 @@
-"""`make run`: how the pair starts, and every way it ends."""
+"""`make run`: how both programs start, and all the ways they stop."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -22,7 +23,7 @@ def listens(port):
 
 
 def logins_begun():
-    """Logins that monolith has in its hands or has answered."""
+    """Logins that monolith is processing or has responded to."""
     page = urllib.request.urlopen(f"http://127.0.0.1:{PORTS[1]}/metrics", timeout=10).read().decode()
     return sum(int(float(value)) for value in re.findall(
         r'^(?:monolith_password_queue|monolith_logins_total{outcome="accepted"}) (\S+)$', page, re.M))
@@ -158,3 +159,16 @@ def test_certificates_that_are_there_are_kept(make_run):
     assert again.exit_code() == 0
     again.close()
     assert (ROOT / "tls/cert.pem").read_text() == before
+
+
+@pytest.mark.parametrize(("present", "missing"), [((), "Rust"), (("cargo",), "a C compiler")])
+def test_a_compiler_that_is_missing_is_one_clear_line(tmp_path, present, missing):
+    for name in ("make", "sh", "bash", "sed", *present):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = run("make", "--no-print-directory", "run", check=False, env=environment)
+    assert done.returncode == 2 and done.stdout == ""
+    told, ended = done.stderr.splitlines()
+    assert told.startswith(f"make: {missing} is missing (") and ended.startswith("make: *** ")
+    # Docker alone is enough to load the images, which needs their names.
+    assert run("make", "--no-print-directory", "image-names", env=environment).stderr == ""

@@ -61,6 +61,12 @@ pub fn parse_number(digits: &str) -> Option<u64> {
     digits.bytes().try_fold(0, append)
 }
 
+/// A plain number that fits into `T`, such as a port or a status. Unlike `str::parse` it takes no
+/// sign, as nginx.
+pub fn parse_integer<T: TryFrom<u64>>(digits: &str) -> Option<T> {
+    T::try_from(parse_number(digits)?).ok()
+}
+
 fn append(value: u64, digit: u8) -> Option<u64> {
     let digit = char::from(digit).to_digit(10)?;
     value
@@ -173,6 +179,15 @@ mod tests {
         );
         assert_eq!(parse_size("9007199254740992k"), None);
         assert_eq!(parse_size("99999999999999999999999999"), None);
+    }
+
+    #[test]
+    fn integers_are_digits_that_fit() {
+        assert_eq!(parse_integer::<u16>("65535"), Some(65535));
+        assert_eq!(parse_integer::<u16>("0080"), Some(80));
+        for wrong in ["", "65536", "+80", "-80", " 80", "8_0"] {
+            assert_eq!(parse_integer::<u16>(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -310,7 +310,7 @@ impl Buffer {
                 self.flush = Some(Duration::from_millis(time));
             }
             Some(("gzip", value)) => {
-                let level = value.parse().ok().filter(|level| (1..=9).contains(level));
+                let level = units::parse_integer(value).filter(|level| (1..=9).contains(level));
                 self.level = level.ok_or_else(|| invalid("compression level", value))?;
             }
             None if word.text == "gzip" => self.level = 1,

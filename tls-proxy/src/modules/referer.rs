@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
+use crate::directive::value::Value;
 use crate::modules::variables::{Evaluate, write};
 use crate::pattern::Pattern;
 use crate::request::Request;
@@ -63,13 +64,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::SERVER.or(Contexts::LOCATION),
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "referer_hash_bucket_size",
         Contexts::SERVER.or(Contexts::LOCATION),
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
 ];
 
 fn set(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {

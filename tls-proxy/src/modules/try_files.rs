@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document_root;
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::message::internal_path;
@@ -61,7 +61,7 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
     })?;
     let last = match last.text.strip_prefix('=') {
         Some(code) => {
-            let code = code.parse().ok().filter(|code| *code <= 999);
+            let code = units::parse_integer(code).filter(|code| *code <= 999);
             let invalid = || Problem::emerg(&last.at, format!("invalid code \"{}\"", last.text));
             Fallback::Status(code.ok_or_else(invalid)?)
         }

@@ -133,7 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         }
     }
 
-    /// Writes all of `out` and flushes.
+    /// Writes all of `out` and flushes. Several slices are written together if the stream
+    /// can do that.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,

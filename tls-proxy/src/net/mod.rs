@@ -1,6 +1,6 @@
 //! Byte streams and their addresses.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,11 @@ pub(crate) fn set_memory_limit(memory: Option<u64>) {
     socket_buffers::set_memory_limit(memory);
 }
 
+/// Slices that are written together: a chunk's size line, its data and its end.
+const MOST_SLICES: usize = 3;
+
 /// Writes all of `out`; what has been written is taken off it, even while it is pending.
+/// Several slices are written together if the stream can do that.
 ///
 /// # Errors
 /// That of the stream, or `WriteZero` if it accepts no more.
@@ -33,7 +37,17 @@ pub(crate) fn poll_write_all(
     out: &mut impl Buf,
 ) -> Poll<io::Result<()>> {
     while out.has_remaining() {
-        let written = ready!(Pin::new(&mut *stream).poll_write(cx, out.chunk()))?;
+        let stream = Pin::new(&mut *stream);
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let count = match stream.is_write_vectored() {
+            true => out.chunks_vectored(&mut slices),
+            false => 1,
+        };
+        let written = match count {
+            0 | 1 => stream.poll_write(cx, out.chunk()),
+            _ => stream.poll_write_vectored(cx, &slices[..count]),
+        };
+        let written = ready!(written)?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

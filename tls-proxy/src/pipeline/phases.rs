@@ -74,13 +74,19 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             // nginx stops at the request line and knows no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
+            request.head.fields = Fields::default();
             if request.head.version == Version::Http2 {
                 request.head.line = Bytes::new();
             }
             return refuse(request, 400, "client sent invalid request");
         }
     }
-    match rules::host(&request.head) {
+    let host = rules::host(&request.head);
+    if (host.is_err() || request.announced.is_err()) && request.head.version < Version::Http2 {
+        let read = rules::read_before_refusal(&request.head.fields);
+        request.head.fields.truncate(read);
+    }
+    match host {
         Ok(host) => request.host = host,
         Err(error) => return refuse(request, error.status, &error.reason),
     }

@@ -119,7 +119,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         |scope, directive| {
             let own = &mut scope.place.parts.get_mut::<UpstreamDraft>().group;
             let word = arguments::first(directive);
-            own.keepalive = word.text.parse().map_err(|_| {
+            own.keepalive = units::parse_integer(&word.text).ok_or_else(|| {
                 let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
                 Problem::emerg(&word.at, message)
             })?;

@@ -13,7 +13,7 @@ use crate::admission::{Permit, SMALL_HEAD, Waits};
 use crate::http1::request_head::{self};
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
-use crate::message::host;
+use crate::message::{host, rules};
 use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
@@ -37,6 +37,8 @@ pub(super) enum Next {
         pipelined: bool,
         /// The memory for serving it.
         permit: Option<Permit>,
+        /// Why a field behind it was refused.
+        refused: Option<Box<rules::Error>>,
     },
     Rejected(request_head::Error),
     Close,
@@ -65,8 +67,14 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         } else {
             Ok(None)
         };
-        let head = match parsed {
-            Ok(head) => head,
+        let (head, refused) = match parsed {
+            Ok(head) => (head, None),
+            Err(request_head::Error {
+                head: Some(head),
+                status,
+                reason,
+                ..
+            }) => (Some(*head), Some(Box::new(rules::Error { status, reason }))),
             Err(error) => return Next::Rejected(error),
         };
         // A long or complete head needs more memory than an idle connection. A complete one
@@ -96,6 +104,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
                 head: Box::new(head),
                 pipelined,
                 permit,
+                refused,
             };
         }
         seen = wire.borrow().inbound.len();
@@ -134,6 +143,7 @@ fn no_memory(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Erro
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
         line,
         version,
+        head: None,
     }
 }
 

@@ -105,10 +105,21 @@ pub(crate) fn serve(
                     head,
                     pipelined,
                     permit,
+                    refused,
                 } => {
                     let _in_flight = connection.worker.drain.token(TokenKind::Request);
-                    let answering =
-                        serve_request(&connection, &wire, *head, pipelined, permit, &mut token);
+                    let framing = match refused {
+                        Some(error) => Err(error),
+                        None => rules::check(&head, false).map_err(Box::new),
+                    };
+                    let answering = serve_request(
+                        &connection,
+                        &wire,
+                        (*head, framing),
+                        pipelined,
+                        permit,
+                        &mut token,
+                    );
                     cached_time::scope(Box::pin(answering)).await
                 }
             };
@@ -143,6 +154,7 @@ async fn refuse_head(
         reason,
         line,
         version,
+        head: _,
     } = error;
     let mut request = ClientRequest::malformed(connection, line, version);
     let what = format!("{reason} while reading client request line");
@@ -164,18 +176,17 @@ async fn refuse_head(
 async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
-    head: RequestHead,
+    (head, framing): (RequestHead, Result<Framing, Box<rules::Error>>),
     pipelined: bool,
     permit: Option<Permit>,
     token: &mut Token,
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
     let written = wire.borrow().sent;
-    let framing = rules::check(&head, false);
     let framed = *framing.as_ref().unwrap_or(&Framing::None);
     let body = body_of(connection, &head, framed, wire);
     let mut request = ClientRequest::new(connection, head, body);
-    request.announced = framing.map_err(Box::new);
+    request.announced = framing;
     request.pipelined = pipelined;
     request.permit = permit;
     let Some(response) = respond(&mut request, wire).await else {
