@@ -50,7 +50,7 @@ class Browser:
             os.close(self.input)
 
     def __call__(self, method, **parameters):
-        """The result of one command. What happens meanwhile goes to `events`."""
+        """The result of one command. Events that arrive meanwhile are added to `events`."""
         self.number += 1
         command = {"id": self.number, "method": method, "params": parameters}
         if self.session:
@@ -92,7 +92,7 @@ class Browser:
         self.wait_for(f"location.href.startsWith({json.dumps(url)}) && document.readyState == 'complete'")
 
     def show(self, scheme="light", width=800, height=600):
-        """Sets colour scheme and size, in CSS pixels."""
+        """Sets color scheme and size, in CSS pixels."""
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
              mobile=width < 600)

@@ -1,4 +1,4 @@
-"""What the tests share: the repository, its programs, commands, addresses, waiting."""
+"""Shared by the tests: the repository, its programs, commands, addresses, waiting."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What tls-proxy says, last, of a configuration or certificate that it does not take.
+# tls-proxy's last log line about an invalid configuration or certificate.
 REFUSED = "the new configuration was rejected; keeping the previous one"
 
 # Seconds until a command counts as stuck, and a condition as one that does not come true:

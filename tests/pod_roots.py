@@ -1,5 +1,5 @@
-"""The root file systems of nginx's image and of ours, and containers made of them by hand:
-namespaces, mounts and chroot, in a tenth of a second where an engine takes a whole one."""
+"""The root file systems of nginx's image and of ours, and containers of them without an
+engine: namespaces, mounts and chroot, ten times as fast."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ from conftest import NEVER, ROOT, run
 
 TOOLS = ROOT / "target/tools"
 CLONE_NEWNET = 0x40000000
-# What nginx's image does where it is asked for, in the order of its entry point. Here as
+# What nginx's image does on request, in the order of its entry point. Here as
 # root and before the root becomes read-only, so it does not fail where that image's does.
 ENTRY_POINT = r"""
 if [ -n "$NGINX_ENTRYPOINT_LOCAL_RESOLVERS" ]; then
@@ -155,7 +155,7 @@ class PodNetwork:
 
 
 class Application(BaseHTTPRequestHandler):
-    """Answers with what it was asked."""
+    """Responds with the request."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""Podman with a store of its own, and what the kubelet does that it does not."""
+"""Podman with a store of its own, and what the kubelet does and podman does not."""
 
 import copy
 import json
@@ -46,7 +46,7 @@ def on_free_ports(count, start, undo):
 
 
 class Podman:
-    """Nothing in it meets the containers, images and networks of this machine."""
+    """Separate from the containers, images and networks of this machine."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="walkthrough-"))  # short: holds sockets
@@ -108,7 +108,7 @@ class Podman:
         Returns the host's port for each of the pod's."""
         manifest = copy.deepcopy(manifest)
         spec = manifest["spec"]
-        # A container that ends shall be seen, not started again.
+        # Do not restart containers, so that an exit is noticed.
         spec["restartPolicy"] = "Never"
         configuration = []
         for volume in spec.get("volumes", []):

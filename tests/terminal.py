@@ -1,4 +1,4 @@
-"""A command in a terminal of its own, as a person has it."""
+"""A command in a terminal of its own."""
 
 import os
 import pty
@@ -52,7 +52,7 @@ class Terminal:
         return self.code
 
     def close(self):
-        """Whatever a test left behind ends here; the pair follows its script."""
+        """Stops what a test has left running; the programs stop with their script."""
         if not self.ended():
             os.killpg(self.pid, signal.SIGTERM)
             os.killpg(os.tcgetpgrp(self.master), signal.SIGTERM)

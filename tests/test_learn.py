@@ -1,4 +1,4 @@
-"""scripts/learn: both languages, with and without a terminal, and what it says when a step goes wrong."""
+"""scripts/learn: both languages, with and without a terminal, and its messages when a step fails."""
 
 import os
 import re
@@ -18,7 +18,7 @@ import page  # noqa: E402
 LEARN = ROOT / "scripts/learn"
 STEPS = ROOT / "scripts/learn.txt"
 LANGUAGES = ("en", "es")
-# A command of each step, and what it prints where the step has come out well.
+# A command of each step, and its output if the step succeeds.
 OUTCOMES = {
     "tls": ("--cacert tls/ca.pem https://127.0.0.1:", ['{"message":"Hello"}']),
     "untrusted": ("curl -s https://127.0.0.1:", ["curl ended with 60"]),
@@ -86,7 +86,7 @@ def test_the_transcript_in_docs_is_what_a_run_gives(language):
 
 
 @pytest.mark.parametrize(("right", "wrong"), [
-    ('$HEADER.$ADMIN.$SIGNATURE"', '$TOKEN"'),  # a forgery that gets in
+    ('$HEADER.$ADMIN.$SIGNATURE"', '$TOKEN"'),  # a forged token that is accepted
     ("\n/readiness 503\n", "\n/readiness 200\n"),
     ("$ tls/update-tls.sh\n", "$ true\n"),
     # A proxy that is killed instead, so that the request in flight is cut.
@@ -120,7 +120,7 @@ def test_where_a_port_is_taken_others_are_used():
 ])
 def test_the_language_is_that_of_the_environment(variables, language):
     kept = {name: value for name, value in os.environ.items() if name not in ("LANG", "LC_ALL", "LC_MESSAGES")}
-    # Without curl it ends at once, and says so.
+    # Without curl it exits at once, and says so.
     done = run(sys.executable, LEARN, check=False, env={**kept, **variables, "PATH": "/nowhere"})
     assert done.returncode == 1
     assert done.stderr == {

@@ -1,4 +1,4 @@
-"""`make run`: how the pair starts, and every way it ends."""
+"""`make run`: how both programs start, and all the ways they stop."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def listens(port):
 
 
 def logins_begun():
-    """Logins that monolith has in its hands or has answered."""
+    """Logins that monolith is processing or has responded to."""
     page = urllib.request.urlopen(f"http://127.0.0.1:{PORTS[1]}/metrics", timeout=10).read().decode()
     return sum(int(float(value)) for value in re.findall(
         r'^(?:monolith_password_queue|monolith_logins_total{outcome="accepted"}) (\S+)$', page, re.M))

@@ -21,7 +21,7 @@ every_server = pytest.mark.parametrize(
 
 
 def main_file(folder, path, *replacements):
-    """A main configuration around the file, with the pod's places replaced."""
+    """A main configuration around the file, with the pod's addresses and paths replaced."""
     name, text = path.name, path.read_text()
     for old, new in replacements:
         assert old in text
@@ -68,7 +68,7 @@ def serve():
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Answers with the request's header."""
+    """Responds with the request's header."""
 
     protocol_version = "HTTP/1.1"
 
@@ -138,7 +138,7 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
     assert "Host: localhost" in lines
     assert "X-Forwarded-For: 127.0.0.1" in lines and "1.2.3.4" not in seen
     assert "X-Forwarded-Proto: https" in lines
-    # What monolith's page tells its visitor. Without a certificate it has no name.
+    # The fields for monolith's page. Without a client certificate there is no name.
     assert "X-SSL-Protocol: TLSv1.3" in lines and "X-SSL-Curve: X25519" in lines
     assert [line for line in lines if "Client" in line] == ["X-SSL-Client-Verify: NONE"]
     assert not [line for line in lines if line.startswith("Connection:")]

@@ -65,7 +65,7 @@ class SecurePod:
         return run("curl", "-sSf", "--cacert", self.authority, *options, f"{self.url}{path}", **keywords)
 
     def idle_clients(self, count):
-        """Connections that have had one answer each, opened one after the other."""
+        """Connections after one response each, opened one after the other."""
         resource.setrlimit(resource.RLIMIT_NOFILE, [resource.getrlimit(resource.RLIMIT_NOFILE)[1]] * 2)
         trust = ssl.create_default_context(cafile=self.authority)
         clients = []
@@ -249,7 +249,7 @@ def test_within_10mi_idle_connections_stay_and_the_oldest_make_room(podman, cert
 def test_the_pre_stop_hook_ends_the_proxy_gracefully(fresh_pod):
     hook = fresh_pod.podman("exec", NGINX, "/usr/sbin/nginx", "-s", "quit", check=False)
     wait_for(lambda: not fresh_pod.podman.is_running(NGINX), "end of the proxy")
-    # The container may be gone before the hook has told its own end.
+    # The container may be removed before the hook's exit code is known.
     assert hook.returncode in (0, 137), hook.stderr
     assert fresh_pod.podman.inspect(NGINX)["State"]["ExitCode"] == 0
     assert fresh_pod.podman.is_running(MONOLITH)
@@ -259,7 +259,7 @@ def test_the_monolith_outlives_the_proxy_and_waits_no_longer(fresh_pod):
     fresh_pod.podman("kill", "--signal", "TERM", MONOLITH)
     wait_for(lambda: fresh_pod.probe("/readiness") == "503", "end of readiness")
     time.sleep(1)  # it would be gone by now
-    # On a connection of its own, as the proxy needs for a late request.
+    # On a new connection, as the proxy needs for a late request.
     assert fresh_pod.curl("").stdout.strip() == '{"message":"Hello"}'
     fresh_pod.podman("exec", NGINX, "/usr/sbin/nginx", "-s", "quit", check=False)
     wait_for(lambda: not fresh_pod.podman.is_running(NGINX), "end of the proxy")
@@ -287,7 +287,7 @@ def test_both_programs_exit_0_on_their_stop_signals(fresh_pod):
 
 
 def test_the_pod_works_as_whatever_user_the_platform_chooses(podman, certificates):
-    """As OpenShift does, with a user that no image knows, of the group 0."""
+    """As on OpenShift, with an arbitrary user of the group 0."""
     def somebody(manifest):
         for container in manifest["spec"]["containers"]:
             container["securityContext"].update(runAsUser=1000690000, runAsGroup=0)
@@ -334,7 +334,7 @@ def test_the_proxy_image_alone_answers_with_a_welcome_page(podman, variant, port
 
 
 def test_a_hook_of_the_shell_drains(podman):
-    """What people's pods have as preStop, and a hook without a shell."""
+    """Common preStop hooks, and one without a shell."""
     for variant, hook in (("", ("sh", "-c", "sleep 1; nginx -s quit")), ("-static", ("/usr/sbin/nginx", "-s", "quit"))):
         podman("run", "--detach", "--name", "hooked", LOW_PORTS, "--network", podman.network,
                f"docker.io/securemonolith/tls-proxy:1.0.0{variant}")

@@ -1,4 +1,4 @@
-"""docs/en and docs/es: the same commands, which print what the pages say."""
+"""docs/en and docs/es: the same commands, whose output is as on the pages."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def test_the_walkthrough_prints_what_its_pages_say(language, measured):
     done = run(ROOT / "scripts/walkthrough", "--lang", language, timeout=900, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     measured(done.stdout.splitlines()[-1])
-    # What podman has the parts for: more than a few commands.
+    # Commands that podman can run: more than a few.
     assert int(re.search(r"(\d+) commands printed", done.stdout)[1]) > 30
 
 

@@ -1,4 +1,4 @@
-"""Plays the blocks of a page in a shell, and compares what is printed."""
+"""Runs the blocks of a page in a shell, and compares the output."""
 
 import os
 import pty
@@ -12,12 +12,12 @@ from contextlib import suppress
 from page import differs
 
 MARK = "--end-of-the-command--"
-# Of a command, of what runs in the second terminal until it prints its first lines.
+# Seconds for a command, and for a command of the second terminal to print its first lines.
 LIMIT, START = 180, 60
 
 
 class Difference(Exception):
-    """What was printed is not what the page says."""
+    """The output is not that of the page."""
 
 
 class Player:
@@ -124,7 +124,7 @@ class Player:
         return text.splitlines()
 
     def close(self):
-        """Ends the shell, and what its commands have left in the background."""
+        """Stops the shell, and what its commands have left in the background."""
         self.shell.stdin.close()
         with suppress(ProcessLookupError):
             os.killpg(self.shell.pid, signal.SIGTERM)

@@ -20,8 +20,7 @@ use crate::modules::rewrite::{self, Flow};
 use crate::modules::static_files::Served;
 use crate::modules::try_files;
 use crate::modules::{
-    autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
-    stub_status,
+    self, autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -75,13 +74,19 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             // nginx stops at the request line and knows no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
+            request.head.fields = Fields::default();
             if request.head.version == Version::Http2 {
                 request.head.line = Bytes::new();
             }
             return refuse(request, 400, "client sent invalid request");
         }
     }
-    match rules::host(&request.head) {
+    let host = rules::host(&request.head);
+    if (host.is_err() || request.announced.is_err()) && request.head.version < Version::Http2 {
+        let read = rules::read_before_refusal(&request.head.fields);
+        request.head.fields.truncate(read);
+    }
+    match host {
         Ok(host) => request.host = host,
         Err(error) => return refuse(request, error.status, &error.reason),
     }
@@ -255,8 +260,8 @@ async fn content(request: &mut Request) -> ContentResult {
         let result = handler::forward(request).await;
         return follow_accel_redirect(request).unwrap_or(ContentResult::Response(result));
     }
-    if request.settings().uses::<stub_status::Settings>() {
-        return stub_status::serve(request);
+    if let Some(serve) = modules::content_handler(request.settings()) {
+        return serve(request);
     }
     match static_files::serve(request) {
         Served::Result(result) => result,
@@ -266,7 +271,7 @@ async fn content(request: &mut Request) -> ContentResult {
 
 /// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
 fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
-    let target = request.carried.redirect.take()?;
+    let target = request.accel.redirect.take()?;
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }
@@ -370,6 +375,6 @@ pub(crate) fn log(request: &mut Request) {
 }
 
 /// The response to a head that was rejected while it was read.
-pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Response {
     finish(request, Err(Refusal::closing(status))).await
 }

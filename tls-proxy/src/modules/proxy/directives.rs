@@ -257,12 +257,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "on",
         "Responses are always streamed; if off, `limit_rate` does not apply."
     ),
-    Spec::new(
-        "proxy_send_lowat",
-        ALL,
-        (1, 1),
-        KERNEL,
-    ),
+    Spec::new("proxy_send_lowat", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::new("proxy_socket_rcvbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::new("proxy_socket_sndbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::set("proxy_limit_rate", ALL, (1, 1), |scope, directive| {

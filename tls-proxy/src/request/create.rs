@@ -1,0 +1,144 @@
+//! How requests are made: from a head, as a subrequest, for a handshake, without a valid head.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Request;
+use super::conn_config::ConnConfig;
+use super::connection::Connection;
+use super::ignore_client_abort::IgnoreClientAbort;
+use super::record::{AccelRedirect, Outcome};
+use super::slots::Slots;
+use crate::message::fields::Fields;
+use crate::message::head::{Framing, RequestHead, Version};
+use crate::pattern::captured::Captured;
+use crate::time::cached_time;
+use crate::upstream::body::RequestBody;
+
+impl Request {
+    /// A request whose head has been read. Its server is the connection's until its host
+    /// has been checked.
+    pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+        let ConnConfig {
+            config,
+            address,
+            server,
+        } = connection.conn_config();
+        let location = config.server(server).root;
+        let slots = Slots::new(config.variables.len());
+        Self {
+            peer: connection.peer,
+            behind_proxy: false,
+            limit_req_status: None,
+            limit_conn_status: None,
+            counted: None,
+            limit_rate: None,
+            whole_body: None,
+            spooled: None,
+            gzipped: OnceCell::new(),
+            varies: false,
+            own_trailers: None,
+            ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
+            id: OnceCell::new(),
+            challenge: None,
+            main_method: None,
+            error_status: 0,
+            in_error_page: false,
+            closing: false,
+            own_fields: Cell::new(0),
+            said_keep_alive: Cell::new(None),
+            kept_fields: Vec::new(),
+            kept_location: None,
+            announced: Ok(Framing::None),
+            framing: Framing::None,
+            body,
+            begun: Bytes::new(),
+            host: Bytes::new(),
+            path: Bytes::new(),
+            path_refused: false,
+            args: Bytes::new(),
+            args_known: false,
+            behind_alias: false,
+            quoted: false,
+            rewritten: false,
+            located: false,
+            server,
+            location,
+            slots,
+            redirects: 0,
+            captured: Captured::default(),
+            started: cached_time::now(),
+            took: None,
+            number: connection.requests.get(),
+            pipelined: false,
+            received: head.length,
+            body_received: None,
+            attempts: Vec::new(),
+            proxy: None,
+            upstream_fields: None,
+            upstream_trailers: None,
+            accel: AccelRedirect::default(),
+            outcome: Outcome::default(),
+            permit: None,
+            has_transfer: Cell::new(false),
+            connection: connection.clone(),
+            config,
+            address,
+            named: server,
+            head,
+        }
+    }
+
+    /// A subrequest of `main` for `path`, without a body. They share the configuration's
+    /// own variables.
+    pub(crate) fn subrequest(main: &Self, path: &[u8]) -> Self {
+        let head = RequestHead {
+            method: Bytes::from_static(b"GET"),
+            ..main.head.clone()
+        };
+        let mut own = Self::new(&main.connection, head, RequestBody::None);
+        let root = main.config.server(main.server).root;
+        own.config = main.config.clone();
+        (own.address, own.named) = (main.address, main.named);
+        (own.server, own.location) = (main.server, root);
+        own.peer = main.peer;
+        own.behind_proxy = main.behind_proxy;
+        own.limit_req_status = main.limit_req_status;
+        own.limit_conn_status = main.limit_conn_status;
+        own.id = main.id.clone();
+        own.host = main.host.clone();
+        own.path = Bytes::copy_from_slice(path);
+        own.rewritten = true;
+        own.slots = main.slots.clone();
+        own.started = main.started;
+        own.number = main.number;
+        own.main_method = Some(main.client_method().clone());
+        own
+    }
+
+    /// A substitute request, for variables that are evaluated during a handshake.
+    pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
+        let mut own = Self::malformed(connection, Bytes::new(), Version::Http11);
+        own.number = 1;
+        own.main_method = Some(Bytes::new());
+        own
+    }
+
+    /// A request whose head could not be parsed: only its line, or a part of it, is known.
+    pub(crate) fn malformed(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+        // The response to a HEAD has no body, even if the rest of the head is invalid.
+        let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
+        let head = RequestHead {
+            method: line.slice(..if is_head { 4 } else { 0 }),
+            line,
+            target: Bytes::new(),
+            authority: None,
+            version,
+            fields: Fields::default(),
+            length: 0,
+        };
+        Self::new(connection, head, RequestBody::None)
+    }
+}
