@@ -176,6 +176,13 @@ def test_holds_no_key_and_no_certificate(images, name):
 
 
 @every_image
+def test_its_variables_are_settings_and_no_secret(images, name):
+    names = {each.partition("=")[0] for each in images[name].config["Env"]}
+    assert names == ({"PATH", "ENV", "MONOLITH_LEAVE_LAST", "MONOLITH_SHUTDOWN_BUDGET"} if name == "monolith"
+                     else {"PATH", "TLS_PROXY_SHUTDOWN_BUDGET"})
+
+
+@every_image
 def test_belongs_to_root_and_grants_nothing(images, name):
     for path, file in images[name].files.items():
         assert (file.uid, file.gid) == (0, 0), path

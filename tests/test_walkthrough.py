@@ -86,6 +86,21 @@ def test_a_chapter_that_is_not_there_is_named():
     assert done.returncode == 1 and "none 99" in done.stderr
 
 
+def test_a_check_without_a_cluster_says_so_once(tmp_path):
+    def check(*commands):
+        for name, script in commands:
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        return run(sys.executable, ROOT / "scripts/walkthrough", "check", "1", check=False,
+                   env={**os.environ, "PATH": str(tmp_path)})
+
+    assert check().stderr.startswith("walkthrough: kubectl is missing (")
+    done = check(("kubectl", "echo noise >&2; echo 'connection refused' >&2; exit 1"))
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == ("walkthrough: kubectl reaches no cluster; chapter 1 says how to make one. It says:\n"
+                           "connection refused\n")
+
+
 def test_a_command_in_the_background_has_opened_its_files_before_the_next_one(tmp_path):
     """However slowly its shell starts."""
     (tmp_path / "slow").write_text("sleep 1\n")
