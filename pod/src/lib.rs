@@ -1,8 +1,9 @@
 //! What a process in a pod needs, whatever it serves: cgroup limits, mounted files,
-//! the sockets of the pod's other processes, log escaping, metrics.
+//! the sockets of the pod's other processes, log escaping, dates, metrics.
 //!
 //! Nothing here knows HTTP, TLS or a configuration language.
 
+pub mod calendar;
 pub mod cgroup;
 pub mod escape;
 pub mod exposition;
