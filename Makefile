@@ -104,9 +104,9 @@ programs:
 	@command -v cargo >/dev/null || { echo 'make: Rust is missing (https://rustup.rs; the images can also be built by docker: make load)' >&2; exit 1; }
 	@command -v cc >/dev/null || { echo 'make: a C compiler is missing (on Debian: apt-get install build-essential)' >&2; exit 1; }
 	@scripts/name-toolchain
-	@$(BUILD) --package monolith --profile sample
+	@$(BUILD) --package monolith --profile small
 	@$(call PROXY,$(CURDIR))
-	@install -D -t $(PROGRAMS) target/$(TARGET)/sample/monolith target/$(TARGET)/release/tls-proxy
+	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
 
 profile: bench-tools
 	@scripts/name-toolchain
