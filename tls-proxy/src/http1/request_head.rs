@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
+use super::request_line::{INVALID_OLD_METHOD, RequestLine, is_control, parse_line};
 use crate::message::fields::Span;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::rules::{self, FieldNameCheck, is_method_byte};
@@ -14,16 +14,14 @@ use crate::message::rules::{self, FieldNameCheck, is_method_byte};
 const SHOWN: usize = 1024;
 
 /// Why a head is rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
     /// The status; 494 is nginx's own, sent as a 400 with a page of its own.
     pub status: u16,
     /// The message for the error log.
     pub reason: Cow<'static, str>,
-    /// The request line, or the part of it that was received.
-    pub line: Bytes,
-    /// The version if it is known: the response to HTTP/0.9 has no head.
-    pub version: Version,
+    /// What is known of the head.
+    pub head: RequestHead,
 }
 
 /// Takes a head from `input`; `Ok(None)` if it is incomplete.
@@ -40,27 +38,45 @@ pub(crate) fn parse(
         return check_partial_line(input, limits).map(|()| None);
     };
     if line_end > limits.line {
-        return Err(reject(
-            414,
-            "client sent too long URI",
-            &input[..limits.line],
-        ));
+        return Err(too_long_line(input, limits));
     }
     let line = parse_line(trim_line(&input[..line_end]))
-        .map_err(|(status, reason)| reject(status, reason, input))?;
-    let (spans, end) = if line.version == Version::Http09 {
-        (Vec::new(), line_end + 1)
-    } else {
-        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
-        let limits = named.unwrap_or(*limits);
-        match parse_fields(input, line_end + 1, limits, of_host) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(None),
-            Err((status, reason)) => return Err(reject(status, reason, input)),
+        .map_err(|(status, reason)| reject_line(status, reason, input))?;
+    let mut fields = FieldLines::after(line_end);
+    match fields.parse(input, &line, limits, of_host) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err((status, reason)) => {
+            // The head ends with the last line that is valid.
+            let text = Bytes::copy_from_slice(&input[..fields.end]);
+            return Err(Error {
+                status,
+                reason,
+                head: line.into_head(text, fields.spans),
+            });
         }
+    }
+    let text = input.split_to(fields.end).freeze();
+    Ok(Some(line.into_head(text, fields.spans)))
+}
+
+/// What is known of a head that did not end: its line, or the beginning of it, and the fields whose
+/// lines are complete.
+pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
+    let empty = input
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let input = &input[empty.count()..];
+    let line_end = memchr::memchr(b'\n', input);
+    let line = line_end.map(|end| (parse_line(trim_line(&input[..end])), end));
+    let Some((Ok(line), line_end)) = line else {
+        return RequestHead::of_line(Bytes::copy_from_slice(first_line(input)), Version::Http11);
     };
-    let text = input.split_to(end).freeze();
-    Ok(Some(line.into_head(text, spans)))
+    let mut fields = FieldLines::after(line_end);
+    // Whatever is wrong with it, the fields before that are known.
+    let _ = fields.parse(input, &line, limits, |_| None);
+    let text = Bytes::copy_from_slice(&input[..fields.end]);
+    line.into_head(text, fields.spans)
 }
 
 /// nginx ignores line ends before a request line.
@@ -84,97 +100,127 @@ fn trim_field_line(line: &[u8]) -> &[u8] {
     &line[..line.len() - ends.count()]
 }
 
-fn reject(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Error {
+/// Up to the first line end.
+fn first_line(input: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
-    let reason = reason.into();
-    let old = reason == INVALID_OLD_METHOD.1;
-    let shown = if status == 414 { input.len() } else { SHOWN };
+    &input[..end]
+}
+
+fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
+    let line = first_line(input);
+    let shown = match status {
+        414 => line.len(),
+        _ => line.len().min(SHOWN),
+    };
+    // The response to HTTP/0.9 has no head.
+    let version = match reason == INVALID_OLD_METHOD.1 {
+        true => Version::Http09,
+        false => Version::Http11,
+    };
     Error {
         status,
-        reason,
-        line: Bytes::copy_from_slice(&input[..end.min(shown)]),
-        version: if old {
-            Version::Http09
-        } else {
-            Version::Http11
-        },
+        reason: reason.into(),
+        head: RequestHead::of_line(Bytes::copy_from_slice(&line[..shown]), version),
     }
+}
+
+fn too_long_line(input: &[u8], limits: &Limits) -> Error {
+    reject_line(414, "client sent too long URI", &input[..limits.line])
 }
 
 /// Rejects an incomplete line that is invalid already, instead of waiting for the time-out.
 fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     if input.len() > limits.line {
-        return Err(reject(
-            414,
-            "client sent too long URI",
-            &input[..limits.line],
-        ));
+        return Err(too_long_line(input, limits));
     }
     let method = input
         .iter()
         .take_while(|byte| is_method_byte(**byte))
         .count();
     if method < input.len() && (input[method] != b' ' || method == 0) {
-        return Err(reject(400, "client sent invalid method", input));
+        return Err(reject_line(400, "client sent invalid method", input));
     }
     if input[method..]
         .iter()
         .any(|byte| is_control(*byte) && *byte != b'\r')
     {
-        return Err(reject(400, "client sent invalid request", input));
+        return Err(reject_line(400, "client sent invalid request", input));
     }
     Ok(())
 }
 
-type ParsedFields = (Vec<Span>, usize);
+/// The field lines of a head.
+struct FieldLines {
+    spans: Vec<Span>,
+    /// The offset after those that were parsed; in the end after the empty line.
+    end: usize,
+}
 
-/// The field lines from `start` to the empty line, and the offset after it.
-fn parse_fields(
-    input: &[u8],
-    start: usize,
-    mut limits: Limits,
-    of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<ParsedFields>, (u16, Cow<'static, str>)> {
-    let mut spans = Vec::with_capacity(16);
-    let (mut at, mut lines) = (start, 0);
-    loop {
-        let rest = &input[at..];
-        let line_end = memchr::memchr(b'\n', rest);
-        if line_end.unwrap_or(rest.len()) > limits.line || at > limits.head {
-            return Err((494, "client sent too long header line".into()));
+impl FieldLines {
+    /// Those behind a request line, of which none is parsed yet.
+    fn after(line_end: usize) -> Self {
+        Self {
+            spans: Vec::new(),
+            end: line_end + 1,
         }
-        let Some(line_end) = line_end else {
-            return Ok(None);
-        };
-        let line = trim_field_line(&rest[..line_end]);
-        let next = at + line_end + 1;
-        if matches!(&rest[..line_end], b"" | b"\r") {
-            return Ok(Some((spans, next)));
+    }
+
+    /// Parses up to the empty line; `false` if it has not arrived.
+    fn parse(
+        &mut self,
+        input: &[u8],
+        line: &RequestLine,
+        limits: &Limits,
+        of_host: impl Fn(&[u8]) -> Option<Limits>,
+    ) -> Result<bool, (u16, Cow<'static, str>)> {
+        if line.version == Version::Http09 {
+            return Ok(true);
         }
-        lines += 1;
-        if lines > limits.fields {
-            return Err((494, "client sent too many header lines".into()));
-        }
-        match parse_field(line, &limits) {
-            Ok(Some((name, value))) => {
-                if line[..name].eq_ignore_ascii_case(b"host") {
-                    limits = of_host(&line[value.clone()]).unwrap_or(limits);
+        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
+        let mut limits = named.unwrap_or(*limits);
+        self.spans.reserve(16);
+        let mut lines = 0;
+        loop {
+            let at = self.end;
+            let rest = &input[at..];
+            let line_end = memchr::memchr(b'\n', rest);
+            if line_end.unwrap_or(rest.len()) > limits.line || at > limits.head {
+                return Err((494, "client sent too long header line".into()));
+            }
+            let Some(line_end) = line_end else {
+                return Ok(false);
+            };
+            let line = trim_field_line(&rest[..line_end]);
+            let next = at + line_end + 1;
+            if matches!(&rest[..line_end], b"" | b"\r") {
+                self.end = next;
+                return Ok(true);
+            }
+            lines += 1;
+            if lines > limits.fields {
+                return Err((494, "client sent too many header lines".into()));
+            }
+            match parse_field(line, &limits) {
+                Ok(Some((name, value))) => {
+                    if line[..name].eq_ignore_ascii_case(b"host") {
+                        limits = of_host(&line[value.clone()]).unwrap_or(limits);
+                    }
+                    self.spans.push(Span {
+                        name: (at as u32, (at + name) as u32),
+                        value: ((at + value.start) as u32, (at + value.end) as u32),
+                    });
                 }
-                spans.push(Span {
-                    name: (at as u32, (at + name) as u32),
-                    value: ((at + value.start) as u32, (at + value.end) as u32),
-                });
+                Ok(None) => {}
+                Err(InvalidLine) => {
+                    let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
+                    return Err((
+                        400,
+                        format!("client sent invalid header line: \"{shown}\"").into(),
+                    ));
+                }
             }
-            Ok(None) => {}
-            Err(InvalidLine) => {
-                let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
-                return Err((
-                    400,
-                    format!("client sent invalid header line: \"{shown}\"").into(),
-                ));
-            }
+            self.end = next;
         }
-        at = next;
     }
 }
 

@@ -248,6 +248,22 @@ impl Outcome {
     }
 }
 
+/// Whether a request line that was rejected is valid up to its protocol.
+fn rejected_at_protocol(line: &[u8]) -> bool {
+    let mut words = line
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
+    match (words.next(), words.next(), words.next()) {
+        (Some(method), Some(target), Some(protocol)) => {
+            rules::is_method(method)
+                && rules::is_valid_target(target)
+                && (target.starts_with(b"/") || memchr::memmem::find(target, b"://").is_some())
+                && protocol.starts_with(b"H")
+        }
+        _ => false,
+    }
+}
+
 impl Request {
     /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
@@ -356,7 +372,8 @@ impl Request {
 
     /// A substitute request, for variables that are evaluated during a handshake.
     pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
-        let mut own = Self::broken(connection, Bytes::new(), Version::Http11);
+        let head = RequestHead::of_line(Bytes::new(), Version::Http11);
+        let mut own = Self::new(connection, head, RequestBody::None);
         own.number = 1;
         own.outer_method = Some(Bytes::new());
         own
@@ -415,20 +432,19 @@ impl Request {
         self.outer_method.as_ref().unwrap_or(&self.head.method)
     }
 
-    /// A request whose head could not be parsed: only its line, or a part of it, is known.
-    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
-        // The response to a HEAD has no body, even if the rest of the head is invalid.
-        let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
-        let head = RequestHead {
-            method: line.slice(..if is_head { 4 } else { 0 }),
-            line,
-            target: Bytes::new(),
-            authority: None,
-            version,
-            fields: Fields::default(),
-            length: 0,
-        };
+    /// A request whose head was rejected or did not end.
+    pub(crate) fn broken(connection: &Rc<Connection>, mut head: RequestHead) -> Self {
+        // The response to a HEAD has no body, even if the rest of its line is invalid.
+        let is_head = head.version > Version::Http09 && head.line.starts_with(b"HEAD ");
+        if is_head {
+            head.method = head.line.slice(..4);
+        }
         Self::new(connection, head, RequestBody::None)
+    }
+
+    /// Whether the request line is known to be valid, or, over HTTP/2, the pseudo-headers are.
+    pub(crate) fn has_line(&self) -> bool {
+        self.path_refused || !self.head.target.is_empty()
     }
 
     /// Whether the connection may be kept after this request.
@@ -479,16 +495,16 @@ impl Request {
         }
     }
 
-    /// `$server_protocol`.
-    pub(crate) fn protocol(&self) -> &str {
+    /// `$server_protocol`; of a line that was rejected at its protocol, nothing.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        let line = &self.head.line;
         match self.head.version {
-            Version::Http2 => "HTTP/2.0",
-            Version::Http09 => "HTTP/0.9",
+            Version::Http2 => Some(b"HTTP/2.0"),
+            _ if !self.has_line() => rejected_at_protocol(line).then_some(b""),
+            Version::Http09 => Some(b"HTTP/0.9"),
             Version::Http10 | Version::Http11 => {
-                let line = &self.head.line;
-                let start = memchr::memmem::rfind(line, b" HTTP/").map(|space| space + 1);
-                let text = start.and_then(|start| std::str::from_utf8(&line[start..]).ok());
-                text.map(str::trim_end).unwrap_or_default()
+                let start = memchr::memmem::rfind(line, b" HTTP/")? + 1;
+                Some(line[start..].trim_ascii_end())
             }
         }
     }

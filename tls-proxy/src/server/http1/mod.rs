@@ -137,10 +137,9 @@ async fn refuse_head(
     let request_head::Error {
         status,
         reason,
-        line,
-        version,
+        head,
     } = error;
-    let mut request = ClientRequest::broken(connection, line, version);
+    let mut request = ClientRequest::broken(connection, head);
     let what = format!("{reason} while reading client request line");
     // Not the client's fault: the memory limit is reached.
     let level = match status {
