@@ -18,7 +18,7 @@ use crate::modules::variables::known::append;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
 
 /// What the module keeps for each block.
@@ -146,14 +146,14 @@ struct Slow {
 }
 
 impl Source for Slow {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
             if self.rest.is_empty() {
-                match ready!(self.inner.poll_frame(cx)) {
+                match ready!(self.inner.poll_frame(request, cx)) {
                     Some(Ok(Frame::Data(data))) => self.rest = data,
                     end => return Poll::Ready(end),
                 }

@@ -99,7 +99,9 @@ fn prepare_content(request: &Request, response: &mut Response) {
     } else if small {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let mut whole = Vec::new();
-        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) = file.poll_frame(&mut cx) {
+        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) =
+            file.poll_frame(request, &mut cx)
+        {
             whole.extend_from_slice(&data);
         }
         response.length = Some(whole.len() as u64);
