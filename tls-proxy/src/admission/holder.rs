@@ -125,6 +125,17 @@ impl Holder {
         }
     }
 
+    pub(super) fn add(&self, memory: u64) {
+        self.held.set(self.held.get() + memory);
+        self.client.held.set(self.client.held.get() + memory);
+    }
+
+    pub(super) fn subtract(&self, memory: u64) {
+        self.held.set(self.held.get().saturating_sub(memory));
+        let all = &self.client.held;
+        all.set(all.get().saturating_sub(memory));
+    }
+
     /// Its client.
     pub(crate) fn client(&self) -> &Client {
         &self.client

@@ -1,3 +1,5 @@
+mod order;
+
 use std::future::Future;
 use std::pin::pin;
 
@@ -90,26 +92,6 @@ async fn memory_kept_for_one_use_is_not_granted_to_another() {
     request.grow(TRANSFER).await;
     let more = timeout(MOMENT, connected(&admission)).await;
     assert!(more.is_err(), "the rest is for requests and bodies");
-}
-
-#[tokio::test]
-async fn a_newcomer_is_served_before_holders_of_more() {
-    let admission = admission_of(1000, Some(4 << 20));
-    let held = busy(&admission).await;
-    while held[0].1.try_grow(1 << 10) {}
-    // What is kept for connections is taken, too.
-    let mut newcomers = Vec::new();
-    while let Ok(own) = timeout(MOMENT, connected(&admission)).await {
-        newcomers.push(own);
-    }
-    let first = held[0].1.grow(4 * TRANSFER);
-    let newcomer = connected(&admission);
-    let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
-    assert!(waits(first.as_mut()).await && waits(newcomer.as_mut()).await);
-    let last = held.len() - 1;
-    held[last].1.shrink(MemoryUse::Transfer, TRANSFER);
-    let _newcomer = newcomer.await;
-    assert!(waits(first.as_mut()).await);
 }
 
 #[tokio::test]
@@ -354,21 +336,6 @@ async fn a_file_needs_a_descriptor_and_no_memory() {
 }
 
 #[tokio::test]
-async fn newcomers_are_served_in_order_of_arrival() {
-    let admission = admission_of(1000, Some(4 << 20));
-    let own = idle(&admission).await;
-    own.account.holder().stop_waiting();
-    let held = busy(&admission).await;
-    let _others = fill(&admission).await;
-    let mut request = pin!(admission.for_request(own.account.holder()));
-    let mut later = pin!(connected(&admission));
-    assert!(waits(request.as_mut()).await && waits(later.as_mut()).await);
-    held[0].1.shrink(MemoryUse::Transfer, REQUEST);
-    let _request = request.await;
-    assert!(waits(later.as_mut()).await);
-}
-
-#[tokio::test]
 async fn no_release_is_expected_for_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = Vec::new();
@@ -391,45 +358,4 @@ async fn no_release_is_expected_for_long() {
     sleep(3 * MOMENT).await;
     admission.relieve();
     assert!(count() > first);
-}
-
-#[tokio::test]
-async fn the_newest_client_is_served_first_once_others_have_waited_for_long() {
-    let admission = admission_of(1000, Some(4 << 20));
-    let (first, second) = (idle(&admission).await, idle(&admission).await);
-    first.account.holder().stop_waiting();
-    second.account.holder().stop_waiting();
-    let held = busy(&admission).await;
-    let _others = fill(&admission).await;
-    let mut older = pin!(admission.for_request(first.account.holder()));
-    let mut newer = pin!(admission.for_request(second.account.holder()));
-    assert!(waits(older.as_mut()).await && waits(newer.as_mut()).await);
-    pass(&admission, Duration::from_millis(600));
-    held[0].1.shrink(MemoryUse::Transfer, REQUEST);
-    let _request = newer.await;
-    assert!(waits(older.as_mut()).await);
-}
-
-#[tokio::test]
-async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_long() {
-    let admission = admission_of(1000, Some(4 << 20));
-    let mut pending = Pending::new(admission.clone());
-    let mut most = 0;
-    while pending.has_room() {
-        pending.push(most);
-        most += 1;
-    }
-    assert!((300..400).contains(&most), "{most}");
-    assert!(!Pending::<u32>::new(admission.clone()).has_room());
-    assert_eq!(pending.next(), Some(0));
-    assert!(pending.has_room());
-    let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
-    assert_eq!(pending.next(), Some(1));
-    pass(&admission, Duration::from_secs(1));
-    assert_eq!(pending.next(), Some(most - 1));
-    drop(pending);
-    assert_eq!(admission.pending().0, 0);
-    assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
 }

@@ -3,6 +3,7 @@
 pub(crate) mod conn_config;
 pub(crate) mod connection;
 pub(crate) mod content_result;
+mod create;
 pub(crate) mod error_log;
 pub(crate) mod file_body;
 pub(crate) mod framing;
@@ -10,7 +11,9 @@ pub(crate) mod gather;
 pub(crate) mod ignore_client_abort;
 pub(crate) mod live_config;
 pub(crate) mod pages;
+mod record;
 pub(crate) mod response;
+pub(crate) mod response_fields;
 pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
@@ -19,7 +22,6 @@ pub(crate) mod worker;
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
-use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,16 +30,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::ignore_client_abort::IgnoreClientAbort;
+pub(crate) use self::record::{Attempt, Tried};
+use self::record::{Carried, Outcome};
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
-use crate::config::group::PeerAddress;
 use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
+use crate::http1::request_line::is_rejected_at_protocol;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::rules;
 use crate::pattern::captured::Captured;
-use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
 use crate::time::cached_time;
@@ -157,226 +160,10 @@ pub(crate) struct Request {
     pub(crate) has_transfer: Cell<bool>,
 }
 
-/// One upstream that was tried.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    pub(crate) peer: Tried,
-    pub(crate) began: Instant,
-    /// `$upstream_status`; 0 if there was no response.
-    pub(crate) status: u16,
-    /// Time until the connection was established, the head received, and the end.
-    pub(crate) connected: Option<Duration>,
-    pub(crate) head: Option<Duration>,
-    pub(crate) ended: Option<Duration>,
-    /// Bytes of the request, of the response, and of the response's body.
-    pub(crate) sent: u64,
-    pub(crate) received: u64,
-    pub(crate) body: u64,
-}
-
-/// What an attempt was made on.
-#[derive(Clone, Debug)]
-pub(crate) enum Tried {
-    Peer(PeerAddress),
-    /// A group without an available peer.
-    Group(String),
-    /// Not an upstream: separates the attempts of two locations.
-    AnotherRound,
-}
-
-impl fmt::Display for Tried {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Peer(address) => address.fmt(out),
-            Self::Group(name) => out.write_str(name),
-            Self::AnotherRound => Ok(()),
-        }
-    }
-}
-
-impl Attempt {
-    pub(crate) fn is_another_round(&self) -> bool {
-        matches!(self.peer, Tried::AnotherRound)
-    }
-
-    pub(crate) fn new(peer: Tried) -> Self {
-        Self {
-            peer,
-            began: cached_time::now(),
-            status: 0,
-            connected: None,
-            head: None,
-            ended: None,
-            sent: 0,
-            received: 0,
-            body: 0,
-        }
-    }
-}
-
-/// What an upstream's response with `X-Accel-Redirect` passes to the one served instead.
-#[derive(Debug, Default)]
-pub(crate) struct Carried {
-    /// The path or the name of the location.
-    pub(crate) redirect: Option<Bytes>,
-    pub(crate) content_type: Option<Bytes>,
-    pub(crate) fields: Vec<(Bytes, Bytes)>,
-}
-
-/// The response as it was sent.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// `$status`; 0 until it is known.
-    pub(crate) status: u16,
-    pub(crate) head_bytes: u64,
-    /// `$body_bytes_sent`: everything after the head.
-    pub(crate) body_bytes: u64,
-    /// The response's fields, as sent.
-    pub(crate) fields: Vec<(Bytes, Bytes)>,
-    /// Trailer lines, each with its line end.
-    pub(crate) trailers: Vec<u8>,
-    /// `$request_completion`.
-    pub(crate) complete: bool,
-    /// The connection was closed instead: nginx logs status 000.
-    pub(crate) dropped: bool,
-}
-
-impl Outcome {
-    /// `$bytes_sent`.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.head_bytes + self.body_bytes
-    }
-}
-
-/// Whether a request line that was rejected is valid up to its protocol.
-fn rejected_at_protocol(line: &[u8]) -> bool {
-    let mut words = line
-        .split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty());
-    match (words.next(), words.next(), words.next()) {
-        (Some(method), Some(target), Some(protocol)) => {
-            rules::is_method(method)
-                && rules::is_valid_target(target)
-                && (target.starts_with(b"/") || memchr::memmem::find(target, b"://").is_some())
-                && protocol.starts_with(b"H")
-        }
-        _ => false,
-    }
-}
-
 impl Request {
     /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
         self.connection.is_unix && self.peer == self.connection.peer
-    }
-
-    /// A request whose head has been read. Its server is the connection's until its host
-    /// has been checked.
-    pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
-        let ConnConfig {
-            config,
-            address,
-            server,
-        } = connection.conn_config();
-        let location = config.server(server).root;
-        let slots = Slots::new(config.variables.len());
-        Self {
-            peer: connection.peer,
-            behind_proxy: false,
-            limit_req_status: None,
-            limit_conn_status: None,
-            counted: None,
-            limit_rate: None,
-            whole_body: None,
-            spooled: None,
-            gzipped: OnceCell::new(),
-            varies: false,
-            own_trailers: None,
-            ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
-            id: OnceCell::new(),
-            challenge: None,
-            outer_method: None,
-            error_status: 0,
-            in_error_page: false,
-            closing: false,
-            own_fields: Cell::new(0),
-            said_keep_alive: Cell::new(None),
-            kept_fields: Vec::new(),
-            kept_location: None,
-            announced: Ok(Framing::None),
-            framing: Framing::None,
-            body,
-            begun: Bytes::new(),
-            host: Bytes::new(),
-            path: Bytes::new(),
-            path_refused: false,
-            args: Bytes::new(),
-            args_known: false,
-            behind_alias: false,
-            quoted: false,
-            rewritten: false,
-            located: false,
-            server,
-            location,
-            slots,
-            redirects: 0,
-            captured: Captured::default(),
-            started: cached_time::now(),
-            took: None,
-            number: connection.requests.get(),
-            pipelined: false,
-            received: head.length,
-            body_received: None,
-            attempts: Vec::new(),
-            proxy: None,
-            upstream_fields: None,
-            upstream_trailers: None,
-            carried: Carried::default(),
-            outcome: Outcome::default(),
-            permit: None,
-            has_transfer: Cell::new(false),
-            connection: connection.clone(),
-            config,
-            address,
-            named: server,
-            head,
-        }
-    }
-
-    /// A subrequest of `outer` for `path`, without a body. They share the configuration's
-    /// own variables.
-    pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
-        let head = RequestHead {
-            method: Bytes::from_static(b"GET"),
-            ..outer.head.clone()
-        };
-        let mut own = Self::new(&outer.connection, head, RequestBody::None);
-        let root = outer.config.server(outer.server).root;
-        own.config = outer.config.clone();
-        (own.address, own.named) = (outer.address, outer.named);
-        (own.server, own.location) = (outer.server, root);
-        own.peer = outer.peer;
-        own.behind_proxy = outer.behind_proxy;
-        own.limit_req_status = outer.limit_req_status;
-        own.limit_conn_status = outer.limit_conn_status;
-        own.id = outer.id.clone();
-        own.host = outer.host.clone();
-        own.path = Bytes::copy_from_slice(path);
-        own.rewritten = true;
-        own.slots = outer.slots.clone();
-        own.started = outer.started;
-        own.number = outer.number;
-        own.outer_method = Some(outer.client_method().clone());
-        own
-    }
-
-    /// A substitute request, for variables that are evaluated during a handshake.
-    pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
-        let head = RequestHead::of_line(Bytes::new(), Version::Http11);
-        let mut own = Self::new(connection, head, RequestBody::None);
-        own.number = 1;
-        own.outer_method = Some(Bytes::new());
-        own
     }
 
     /// Waits for the memory for a response's body, of `length` bytes if that is known.
@@ -432,21 +219,6 @@ impl Request {
         self.outer_method.as_ref().unwrap_or(&self.head.method)
     }
 
-    /// A request whose head was rejected or did not end.
-    pub(crate) fn broken(connection: &Rc<Connection>, mut head: RequestHead) -> Self {
-        // The response to a HEAD has no body, even if the rest of its line is invalid.
-        let is_head = head.version > Version::Http09 && head.line.starts_with(b"HEAD ");
-        if is_head {
-            head.method = head.line.slice(..4);
-        }
-        Self::new(connection, head, RequestBody::None)
-    }
-
-    /// Whether the request line is known to be valid, or, over HTTP/2, the pseudo-headers are.
-    pub(crate) fn has_line(&self) -> bool {
-        self.path_refused || !self.head.target.is_empty()
-    }
-
     /// Whether the connection may be kept after this request.
     pub(crate) fn keeps_alive(&self) -> bool {
         let core = &self.settings().core;
@@ -495,12 +267,17 @@ impl Request {
         }
     }
 
+    /// Whether the request line is known to be valid, or, over HTTP/2, the pseudo-headers are.
+    pub(crate) fn has_line(&self) -> bool {
+        self.path_refused || !self.head.target.is_empty()
+    }
+
     /// `$server_protocol`; of a line that was rejected at its protocol, nothing.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         let line = &self.head.line;
         match self.head.version {
             Version::Http2 => Some(b"HTTP/2.0"),
-            _ if !self.has_line() => rejected_at_protocol(line).then_some(b""),
+            _ if !self.has_line() => is_rejected_at_protocol(line).then_some(b""),
             Version::Http09 => Some(b"HTTP/0.9"),
             Version::Http10 | Version::Http11 => {
                 let start = memchr::memmem::rfind(line, b" HTTP/")? + 1;

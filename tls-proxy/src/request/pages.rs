@@ -2,8 +2,16 @@
 
 use bytes::Bytes;
 
-use super::response::product;
 use crate::message::status::reason;
+
+/// The product as `Server` names it (RFC 9110, section 10.2.4).
+pub(crate) fn product(tokens: bool) -> &'static str {
+    if tokens {
+        concat!("tls-proxy/", env!("CARGO_PKG_VERSION"))
+    } else {
+        "tls-proxy"
+    }
+}
 
 /// The page of a status; empty if it has none.
 pub(crate) fn page(status: u16, tokens: bool) -> Bytes {

@@ -3,6 +3,7 @@
 //! A request takes one path: listen, TLS, HTTP, route, upstream, log. All of it runs on the
 //! worker's own thread, so nothing here is shared or locked.
 
+mod accept;
 mod client_request;
 mod closing;
 pub(crate) mod connection;

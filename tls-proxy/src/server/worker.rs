@@ -1,28 +1,24 @@
 //! A worker: a thread with its own runtime, listening sockets and upstream connections.
 //! Workers share only the configuration.
 
-use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
 
 use socket2::Socket;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-use super::connection::{self, WorkerContext};
+use super::accept::Listeners;
+use super::connection::WorkerContext;
 use super::listener::Listener;
-use crate::admission::{Capacity, Pending, Permit};
+use crate::admission::Capacity;
 use crate::config::Config;
 use crate::config::listen::Endpoint;
-use crate::lifecycle::drain::{Phase, TokenKind};
+use crate::lifecycle::drain::Phase;
 use crate::log::sinks::{Logs, Reopened};
 use crate::net;
 use crate::request::live_config::ConfigHandle;
@@ -261,161 +257,4 @@ fn apply(server: &Rc<WorkerContext>, order: Order, listeners: &mut Listeners) {
             acknowledge(applied);
         }
     }
-}
-
-/// The accept tasks, one for each address.
-#[derive(Default)]
-struct Listeners(HashMap<Endpoint, Accepting>);
-
-struct Accepting {
-    task: tokio::task::JoinHandle<()>,
-    stop: Rc<Notify>,
-}
-
-impl Listeners {
-    fn open(&mut self, server: &Rc<WorkerContext>, fresh: Vec<(Endpoint, Listener)>) {
-        for (address, listener) in fresh {
-            let stop = Rc::new(Notify::new());
-            let task = accept(server.clone(), listener, address.clone(), stop.clone());
-            let task = tokio::task::spawn_local(task);
-            self.0.insert(address, Accepting { task, stop });
-        }
-    }
-
-    /// Stops those whose address is not in the configuration.
-    fn keep(&mut self, config: &Config) {
-        self.0.retain(|address, accepting| {
-            let kept = config.listens_on(address);
-            if !kept {
-                accepting.stop.notify_one();
-            }
-            kept
-        });
-    }
-
-    /// Stops all, each after its queue is empty.
-    async fn close_all(&mut self) {
-        for (_, accepting) in self.0.drain() {
-            accepting.stop.notify_one();
-            // A panic has been reported already.
-            let _ = accepting.task.await;
-        }
-    }
-}
-
-/// Accepts connections on one address until it is stopped. Then accepts those already in
-/// the queue, so that none of them is refused.
-async fn accept(
-    server: Rc<WorkerContext>,
-    listener: Listener,
-    address: Endpoint,
-    stop: Rc<Notify>,
-) {
-    let mut bounded = false;
-    let admission = &server.worker.admission;
-    let mut pending = Pending::new(admission.clone());
-    'serving: loop {
-        // Memory may be limited only later.
-        bounded = bounded || listener.bounds_buffers();
-        let mut place = pin!(admission.for_connection());
-        let permit = loop {
-            let has_room = pending.has_room();
-            tokio::select! {
-                biased;
-                () = stop.notified() => break 'serving,
-                permit = place.as_mut() => break permit,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
-                    hold(&mut pending, accepted).await;
-                }
-                // All places are taken: looks again when one may be given to another.
-                () = sleep_until_stale(&pending), if !has_room => {}
-            }
-        };
-        let accepted = match pending.next() {
-            Some(next) => served(next),
-            None => tokio::select! {
-                biased;
-                () = stop.notified() => break,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-            },
-        };
-        match accepted {
-            Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),
-            Err(error) => accept_failed(&error).await,
-        }
-    }
-    // A closed socket refuses what waits in its queue.
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
-        hold(&mut pending, Ok(accepted)).await;
-    }
-    while let Some(next) = pending.next() {
-        if let Ok((socket, peer)) = served(next) {
-            start_connection(&server, socket, peer, &address, admission.uncounted());
-        }
-    }
-}
-
-async fn sleep_until_stale(pending: &Pending<Unserved>) {
-    match pending.stale_at() {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A connection that the event loop does not watch yet, and whose it is.
-type Unserved = (std::net::TcpStream, SocketAddr);
-
-/// Keeps a connection until there is room for it.
-async fn hold(
-    pending: &mut Pending<Unserved>,
-    accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
-) {
-    match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
-        Ok(unserved) => pending.push(unserved),
-        Err(error) => accept_failed(&error).await,
-    }
-}
-
-/// Has the event loop watch it, which may fail for want of memory.
-fn served((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
-    Ok((tokio::net::TcpStream::from_std(socket)?, peer))
-}
-
-async fn accept_failed(error: &io::Error) {
-    if !is_about_the_peer(error) {
-        tracing::error!("accept() failed ({})", crate::conf::reason(error));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// The client left before the connection was accepted.
-fn is_about_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    )
-}
-
-fn start_connection(
-    server: &Rc<WorkerContext>,
-    socket: tokio::net::TcpStream,
-    peer: SocketAddr,
-    address: &Endpoint,
-    permit: Permit,
-) {
-    let config = server.worker.config();
-    let Some(index) = config
-        .listens
-        .iter()
-        .position(|own| own.listen.address == *address)
-    else {
-        return;
-    };
-    let token = server.worker.drain.token(TokenKind::Connection);
-    let server = server.clone();
-    let admitted = permit.accepted();
-    tokio::task::spawn_local(connection::serve(
-        server, socket, peer, index, token, admitted,
-    ));
 }

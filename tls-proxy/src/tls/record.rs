@@ -5,16 +5,19 @@
 //! rustls' own record layer copies what is sent twice and what is received once more,
 //! and its session holds what only a handshake needs.
 
+mod control;
+mod keys;
+
 use std::io;
 use std::ops::Range;
 
-use aws_lc_rs::aead::{
-    self, AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
-};
+use aws_lc_rs::aead::{Aad, Nonce};
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
-use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, HandshakeType};
-use rustls::{ProtocolVersion, SupportedCipherSuite};
+use rustls::{AlertDescription, ContentType, HandshakeType, ProtocolVersion, SupportedCipherSuite};
+
+use self::control::{MOST_EMPTY_RECORDS, count};
+use self::keys::Keys;
 
 /// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
 pub(super) const FRAGMENT: usize = 16 * 1024;
@@ -35,12 +38,6 @@ pub(super) const RECORD: usize = HEADER + FRAGMENT + MOST_ADDED_TLS12;
 pub(super) const ADDED: usize = HEADER + EXPLICIT + 1 + TAG;
 /// A KeyUpdate with the header of its message (RFC 8446, section 4.6.3), bytes.
 const KEY_UPDATE: usize = 5;
-/// The same limits as rustls'.
-const MOST_WARNINGS: u8 = 4;
-const MOST_RENEGOTIATIONS: u8 = 1;
-const MOST_KEY_UPDATES: u8 = 32;
-const MOST_EMPTY_RECORDS: u8 = 32;
-
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
@@ -118,68 +115,6 @@ pub(super) struct RecordLayer {
     key_updates: u8,
     /// Records without data, since the last data.
     empty_records: u8,
-}
-
-/// The key of one direction.
-struct Keys {
-    key: LessSafeKey,
-    iv: [u8; aead::NONCE_LEN],
-    /// The record that comes next.
-    sequence: u64,
-}
-
-impl Keys {
-    fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Self, Error> {
-        use ConnectionTrafficSecrets as Secrets;
-        let (algorithm, key, iv) = match secrets {
-            Secrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            Secrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            Secrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
-            _ => return Err(Error::Keys),
-        };
-        Self::of(algorithm, key.as_ref(), iv.as_ref(), sequence)
-    }
-
-    fn of(
-        algorithm: &'static aead::Algorithm,
-        key: &[u8],
-        iv: &[u8],
-        sequence: u64,
-    ) -> Result<Self, Error> {
-        let key = UnboundKey::new(algorithm, key).map_err(|_| Error::Keys)?;
-        Ok(Self {
-            key: LessSafeKey::new(key),
-            iv: iv.try_into().map_err(|_| Error::Keys)?,
-            sequence,
-        })
-    }
-
-    /// The nonce of the next record (RFC 8446, section 5.3). Each is used once, since
-    /// `sequence` is the next one then.
-    fn nonce(&self) -> [u8; aead::NONCE_LEN] {
-        let mut nonce = self.iv;
-        let sequence = self.sequence.to_be_bytes();
-        for (own, other) in nonce[4..].iter_mut().zip(sequence) {
-            *own ^= other;
-        }
-        nonce
-    }
-
-    /// Whether each record of TLS 1.2 carries a part of its nonce.
-    fn is_gcm(&self) -> bool {
-        *self.key.algorithm() != CHACHA20_POLY1305
-    }
-
-    /// What a record of TLS 1.2 is authenticated with (RFC 5246, section 6.2.3.3).
-    /// Its header has the length of the clear text there.
-    fn tls12_aad(&self, head: [u8; HEADER], clear: usize) -> [u8; 13] {
-        let [kind, major, minor, ..] = head;
-        let [high, low] = (clear as u16).to_be_bytes();
-        let mut aad = [0; 13];
-        aad[..8].copy_from_slice(&self.sequence.to_be_bytes());
-        aad[8..].copy_from_slice(&[kind, major, minor, high, low]);
-        aad
-    }
 }
 
 /// How long the record is that begins like this, bytes.
@@ -405,80 +340,6 @@ impl RecordLayer {
             .map_err(|_| Error::Decrypt)?;
         Ok(start..start + clear)
     }
-
-    fn take_alert(&mut self, alert: &[u8]) -> Result<Opened, Error> {
-        const WARNING: u8 = 1;
-        const FATAL: u8 = 2;
-        let &[level, description] = alert else {
-            // RFC 8446, section 5.1: only data may be empty.
-            let empty = alert.is_empty();
-            return Err(if empty {
-                Error::Unexpected
-            } else {
-                Error::MalformedAlert
-            });
-        };
-        let description = AlertDescription::from(description);
-        match (level, description) {
-            (WARNING | FATAL, AlertDescription::CloseNotify) => Ok(Opened::Closed),
-            (WARNING, AlertDescription::UserCanceled) => self.count_warning(),
-            (WARNING, _) if !self.tls13 => self.count_warning(),
-            (FATAL, _) => Err(Error::Alert(description)),
-            _ => Err(Error::MalformedAlert),
-        }
-    }
-
-    fn count_warning(&mut self) -> Result<Opened, Error> {
-        count(&mut self.warnings, MOST_WARNINGS)?;
-        Ok(Opened::Nothing)
-    }
-
-    /// In TLS 1.3 a client says nothing but KeyUpdate after its handshake, in one record or,
-    /// as some test it, in several.
-    fn take_key_update(&mut self, part: &[u8]) -> Result<Opened, Error> {
-        const REQUESTED: u8 = 1;
-        let begun = usize::from(self.message_size);
-        let message = self.message.get_mut(begun..begun + part.len());
-        let message = message.filter(|_| !part.is_empty());
-        message.ok_or(Error::Unexpected)?.copy_from_slice(part);
-        self.message_size += part.len() as u8;
-        let [kind, size @ .., request] = self.message;
-        if HandshakeType::from(kind) != HandshakeType::KeyUpdate {
-            return Err(Error::Unexpected);
-        }
-        if usize::from(self.message_size) < KEY_UPDATE {
-            return Ok(Opened::Nothing);
-        }
-        if size != [0, 0, 1] || request > REQUESTED {
-            return Err(Error::IllegalKeyUpdate);
-        }
-        self.message_size = 0;
-        count(&mut self.key_updates, MOST_KEY_UPDATES)?;
-        let next = self.next.as_mut().ok_or(Error::Keys)?;
-        let secrets = next.update_rx_secret().map_err(|_| Error::Keys)?;
-        self.opening = Keys::new(secrets)?;
-        // RFC 8446, section 4.6.3: one KeyUpdate may reply to several.
-        self.update_due |= request == REQUESTED;
-        Ok(Opened::Nothing)
-    }
-
-    /// A ClientHello of TLS 1.2, which asks for another handshake.
-    fn take_renegotiation(&mut self, message: &[u8]) -> Result<Opened, Error> {
-        if message.first().copied().map(HandshakeType::from) != Some(HandshakeType::ClientHello) {
-            return Err(Error::Unexpected);
-        }
-        count(&mut self.renegotiations, MOST_RENEGOTIATIONS)?;
-        Ok(Opened::Renegotiation)
-    }
-}
-
-/// Counts a message of which there may be so many.
-fn count(counted: &mut u8, most: u8) -> Result<(), Error> {
-    if *counted == most {
-        return Err(Error::TooMany);
-    }
-    *counted += 1;
-    Ok(())
 }
 
 #[cfg(test)]

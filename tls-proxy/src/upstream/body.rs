@@ -9,7 +9,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use super::spooled::Spooled;
-use crate::admission::{BodyFlow, Holder, Waits};
+use crate::admission::unread::BodyFlow;
+use crate::admission::{Holder, Waits};
 use crate::http1::body::{Decoder, Progress};
 use crate::metrics;
 use crate::net::buffered_stream::BufferedStream;

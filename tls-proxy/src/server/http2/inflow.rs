@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
-use crate::admission::{BodyFlow, DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit, Unread};
+use crate::admission::unread::{BodyFlow, Unread};
+use crate::admission::{DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit};
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 

@@ -21,7 +21,8 @@ use crate::pipeline::phases;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
-use crate::request::response::{Carriage, Content, Response, assemble};
+use crate::request::response::{Content, Response};
+use crate::request::response_fields::{Carriage, assemble};
 use crate::request::source::Source as _;
 
 /// Serves a request; `error` if its head was rejected. Data is sent through `queue`, which

@@ -2,6 +2,9 @@
 //! and OpenSSL understand them, and what becomes of a KeyUpdate, is seen in
 //! `tests/it/tls_records.rs`.
 
+use aws_lc_rs::aead::{self, AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305};
+
+use super::control::*;
 use super::*;
 
 const ALGORITHMS: [&aead::Algorithm; 3] = [&AES_128_GCM, &AES_256_GCM, &CHACHA20_POLY1305];

@@ -3,14 +3,15 @@
 //! It is used by the worker's own thread only: reading the phase is reading a cell, and a
 //! connection is registered only while it waits.
 
+mod wait;
+
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
+use self::wait::Until;
+pub use self::wait::{Drained, Reached};
 pub use super::phase::{DrainController, Phase};
 use super::wakers::Wakers;
 
@@ -209,80 +210,6 @@ impl Token {
 impl Drop for Token {
     fn drop(&mut self) {
         self.state.count(self.kind, -1);
-    }
-}
-
-/// What a [`Reached`] waits for.
-#[derive(Clone, Copy, Debug)]
-enum Until {
-    After(Phase),
-    ClosesIdle,
-    Forced,
-}
-
-impl Until {
-    fn holds(self, phase: Phase) -> bool {
-        match self {
-            Self::After(before) => phase.rank() > before.rank(),
-            Self::ClosesIdle => phase.closes_idle(),
-            Self::Forced => phase == Phase::Deadline,
-        }
-    }
-}
-
-/// Waits for a phase; see [`Drain::changed`] and the functions after it.
-#[derive(Debug)]
-#[must_use = "waits for nothing unless awaited"]
-pub struct Reached {
-    state: Rc<State>,
-    until: Until,
-    key: Option<usize>,
-}
-
-impl Future for Reached {
-    type Output = Phase;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Phase> {
-        let this = self.get_mut();
-        let phase = this.state.phase.get();
-        if this.until.holds(phase) {
-            return Poll::Ready(phase);
-        }
-        this.state.watching.register(&mut this.key, context.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Reached {
-    fn drop(&mut self) {
-        self.state.watching.remove(&mut self.key);
-    }
-}
-
-/// Waits for the last connection and tunnel; see [`Drain::drained`].
-#[derive(Debug)]
-#[must_use = "waits for nothing unless awaited"]
-pub struct Drained {
-    state: Rc<State>,
-    key: Option<usize>,
-}
-
-impl Future for Drained {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if this.state.counts.get().is_drained() {
-            return Poll::Ready(());
-        }
-        this.state.emptying.register(&mut this.key, context.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Drained {
-    fn drop(&mut self) {
-        self.state.emptying.remove(&mut self.key);
     }
 }
 

@@ -1,0 +1,128 @@
+//! Permits: granted resources, which grow, shrink and are released when they are dropped.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::capacity::MemoryUse;
+use super::queue::Demand;
+use super::{Account, Admission, Client, Holder};
+
+/// Granted resources, released when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(super) admission: Rc<Admission>,
+    /// `None` if no client can be evicted for it.
+    pub(super) holder: Option<Rc<Holder>>,
+    pub(super) connections: u32,
+    pub(super) descriptors: u32,
+    /// Memory by use, bytes.
+    pub(super) memory: [Cell<u64>; 3],
+}
+
+/// An accepted connection: its permit and its registration.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) permit: Permit,
+    pub(crate) account: Account,
+}
+
+impl Permit {
+    /// The connection it was meant for has been accepted and can be evicted from now on.
+    pub(crate) fn accepted(self) -> Admitted {
+        let account = self.admission.register(Rc::new(Client::new()), true);
+        let permit = self.transfer_to(account.holder());
+        Admitted { permit, account }
+    }
+
+    /// Waits for `memory` more bytes, for a body or another short-lived need.
+    pub(crate) async fn grow(&self, memory: u64) {
+        let demand = Demand::memory(MemoryUse::Transfer, memory);
+        self.admission.acquire(demand, self.holder.as_ref()).await;
+        self.add(memory);
+    }
+
+    /// Takes `memory` more bytes if they are available and nobody waits.
+    pub(crate) fn try_grow(&self, memory: u64) -> bool {
+        let demand = Demand::memory(MemoryUse::Transfer, memory);
+        let there = self.admission.take_now(&demand);
+        if there {
+            self.add(memory);
+        }
+        there
+    }
+
+    fn add(&self, memory: u64) {
+        let own = &self.memory[MemoryUse::Transfer as usize];
+        own.set(own.get() + memory);
+        if let Some(holder) = &self.holder {
+            holder.add(memory);
+        }
+    }
+
+    /// Releases `memory` bytes of one use, or as many as it has.
+    pub(crate) fn shrink(&self, kind: MemoryUse, memory: u64) {
+        let own = &self.memory[kind as usize];
+        let less = memory.min(own.get());
+        own.set(own.get() - less);
+        if let Some(holder) = &self.holder {
+            holder.subtract(less);
+        }
+        let mut all = [0; 3];
+        all[kind as usize] = less;
+        self.admission.give_back(0, 0, all);
+    }
+
+    /// Counts `memory` bytes under another use from now on.
+    pub(crate) fn reclassify(&self, before: MemoryUse, now: MemoryUse, memory: u64) {
+        let moved = memory.min(self.memory(before));
+        let used = &self.admission.used;
+        for table in [&self.memory, used] {
+            let (less, more) = (&table[before as usize], &table[now as usize]);
+            less.set(less.get() - moved);
+            more.set(more.get() + moved);
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.memory.iter().map(Cell::get).sum()
+    }
+
+    /// Transfers it to another holder of the same client.
+    pub(crate) fn transfer_to(mut self, holder: &Rc<Holder>) -> Self {
+        let memory = self.sum();
+        if let Some(before) = self.holder.replace(holder.clone()) {
+            before.subtract(memory);
+        }
+        holder.add(memory);
+        self
+    }
+
+    /// The response to its request has been sent.
+    pub(crate) fn completed(&self) {
+        if let Some(holder) = &self.holder {
+            self.admission.note_completed(holder);
+        }
+    }
+
+    /// Whether its holder has been evicted.
+    pub(crate) fn is_evicted(&self) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| holder.evicted.get().is_some())
+    }
+
+    /// The memory of one use, bytes.
+    pub(crate) fn memory(&self, kind: MemoryUse) -> u64 {
+        self.memory[kind as usize].get()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(holder) = &self.holder {
+            holder.subtract(self.sum());
+        }
+        let memory = self.memory.each_ref().map(Cell::get);
+        self.admission
+            .give_back(self.connections, self.descriptors, memory);
+    }
+}

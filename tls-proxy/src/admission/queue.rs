@@ -1,0 +1,253 @@
+//! Demands that wait for a permit: what they ask for, their order, and who is served next.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::capacity::{CONNECTION, MemoryUse, REQUEST};
+use super::{Admission, Client, Holder, NEWCOMER, to_signed};
+use crate::time::cached_time;
+
+/// The resources a demand is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand {
+    pub(super) kind: MemoryUse,
+    pub(super) connections: u32,
+    pub(super) descriptors: u32,
+    /// Bytes.
+    pub(super) memory: u64,
+}
+
+impl Demand {
+    /// A connection, with a descriptor for the upstream of its first request.
+    pub(super) const CONNECTION: Self = Self {
+        kind: MemoryUse::Connection,
+        connections: 1,
+        descriptors: 2,
+        memory: CONNECTION,
+    };
+
+    /// A stream's request, with a descriptor for its upstream.
+    pub(super) const STREAM: Self = Self {
+        kind: MemoryUse::Request,
+        connections: 0,
+        descriptors: 1,
+        memory: REQUEST,
+    };
+
+    pub(super) fn memory(kind: MemoryUse, memory: u64) -> Self {
+        Self {
+            kind,
+            connections: 0,
+            descriptors: 0,
+            memory,
+        }
+    }
+}
+
+/// A waiting demand.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) demand: Demand,
+    /// `None` for a connection that has not been accepted.
+    client: Option<Rc<Client>>,
+    since: Instant,
+    /// When its client came, or else since when a place is wanted for the next one.
+    came: Instant,
+    granted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Waiting {
+    /// The memory its client would then hold, bytes.
+    pub(super) fn holds(&self) -> u64 {
+        let held = self.client.as_ref().map_or(0, |client| client.held.get());
+        held + self.demand.memory
+    }
+
+    /// Whose turn it is: those who want less come before those who want more, and
+    /// clients on their way to their first response one after the other, or, where others
+    /// have waited for long, the newest first.
+    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, Duration) {
+        let order = match newest_first {
+            true => now.saturating_duration_since(self.came),
+            false => Duration::MAX - now.saturating_duration_since(self.since),
+        };
+        (self.holds().max(NEWCOMER), order)
+    }
+}
+
+impl Admission {
+    pub(super) async fn acquire(&self, demand: Demand, holder: Option<&Rc<Holder>>) {
+        if self.take_now(&demand) {
+            return;
+        }
+        if let Some(holder) = holder {
+            holder.wait_for_permit();
+        }
+        let since = cached_time::now();
+        let waiting = Rc::new(Waiting {
+            demand,
+            client: holder.map(|holder| holder.client.clone()),
+            since,
+            came: holder.map_or(since, |holder| holder.client.came),
+            granted: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        if self.crowded_since.get().is_none() {
+            self.crowded_since.set(Some(waiting.since));
+        }
+        self.waiting.borrow_mut().push(waiting.clone());
+        let entry = QueueEntry {
+            admission: self,
+            waiting,
+        };
+        self.grant();
+        self.relieve();
+        self.pressed.notify_one();
+        poll_fn(|cx| {
+            if entry.waiting.granted.get() {
+                return Poll::Ready(());
+            }
+            *entry.waiting.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        entry.waiting.granted.set(false);
+    }
+
+    /// Takes the resources if they are available and nobody waits.
+    pub(super) fn take_now(&self, demand: &Demand) -> bool {
+        self.waiting.borrow().is_empty() && self.try_take(demand)
+    }
+
+    pub(super) fn try_take(&self, demand: &Demand) -> bool {
+        let connections = self.connections.get() - i64::from(demand.connections);
+        let descriptors = self.descriptors.get() - i64::from(demand.descriptors);
+        let memory = self.memory.get() - to_signed(demand.memory);
+        let fits = (demand.connections == 0 || connections >= 0)
+            && (demand.descriptors == 0 || descriptors >= 0)
+            && (demand.memory == 0 || self.has_memory(demand));
+        if fits {
+            let used = &self.used[demand.kind as usize];
+            used.set(used.get() + demand.memory);
+            self.connections.set(connections);
+            self.descriptors.set(descriptors);
+            self.memory.set(memory);
+            self.publish();
+        }
+        fits
+    }
+
+    fn has_memory(&self, demand: &Demand) -> bool {
+        let left = self.memory.get() - to_signed(demand.memory);
+        left >= to_signed(self.kept_from(demand.kind))
+    }
+
+    /// Memory that one use must leave to the others, bytes.
+    pub(super) fn kept_from(&self, kind: MemoryUse) -> u64 {
+        let unused = MemoryUse::ALL.map(|other| match other == kind {
+            true => 0,
+            false => {
+                let used = self.used[other as usize].get();
+                self.kept[other as usize].get().saturating_sub(used)
+            }
+        });
+        unused.iter().sum()
+    }
+
+    pub(super) fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) {
+        for (used, memory) in self.used.iter().zip(memory) {
+            used.set(used.get().saturating_sub(memory));
+        }
+        let memory = memory.iter().sum();
+        self.connections
+            .set(self.connections.get() + i64::from(connections));
+        self.descriptors
+            .set(self.descriptors.get() + i64::from(descriptors));
+        self.memory.set(self.memory.get() + to_signed(memory));
+        self.publish();
+        if self.is_crowded() {
+            self.grant();
+        }
+    }
+
+    /// A request has completed. If others wait, requests that started before it have been
+    /// overtaken.
+    pub(super) fn note_completed(&self, holder: &Holder) {
+        if self.is_crowded() && holder.never_waited_for_client() && holder.evicted.get().is_none() {
+            let began = Some(holder.since.get());
+            self.overtaken_before
+                .set(self.overtaken_before.get().max(began));
+            self.ended.set(Some(cached_time::now()));
+        }
+    }
+
+    /// Serves waiting demands in order. One that lacks memory is passed only by demands
+    /// within the memory kept for their use.
+    pub(super) fn grant(&self) {
+        let mut passed: Option<Rc<Waiting>> = None;
+        let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
+        loop {
+            let short = passed
+                .as_ref()
+                .is_some_and(|own| !self.has_memory(&own.demand));
+            let next = {
+                let waiting = self.waiting.borrow();
+                let others = waiting.iter().filter(|own| match &passed {
+                    None => true,
+                    Some(_) if short => self.is_kept_for(&own.demand),
+                    // Connections or descriptors are lacking.
+                    Some(_) => own.demand.connections + own.demand.descriptors == 0,
+                });
+                others
+                    .min_by_key(|own| own.turn(newest_first, now))
+                    .cloned()
+            };
+            let Some(next) = next else { return };
+            if self.try_take(&next.demand) {
+                self.waiting
+                    .borrow_mut()
+                    .retain(|own| !Rc::ptr_eq(own, &next));
+                next.granted.set(true);
+                if let Some(waker) = next.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            } else if passed.replace(next).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a demand fits into the memory kept for its use.
+    fn is_kept_for(&self, demand: &Demand) -> bool {
+        let used = self.used[demand.kind as usize].get();
+        used + demand.memory <= self.kept[demand.kind as usize].get()
+    }
+}
+
+/// An entry of the queue, removed when it is granted or dropped.
+struct QueueEntry<'a> {
+    admission: &'a Admission,
+    waiting: Rc<Waiting>,
+}
+
+impl Drop for QueueEntry<'_> {
+    fn drop(&mut self) {
+        let own = &self.waiting;
+        if own.granted.get() {
+            // It was granted, but its owner is gone.
+            let demand = own.demand;
+            let mut memory = [0; 3];
+            memory[demand.kind as usize] = demand.memory;
+            self.admission
+                .give_back(demand.connections, demand.descriptors, memory);
+        }
+        self.admission
+            .waiting
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, own));
+    }
+}
