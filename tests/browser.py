@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 
 CHROMIUM = shutil.which("chromium")
 
@@ -38,8 +39,10 @@ class Browser:
     def __exit__(self, *_):
         self.session = None
         try:
-            self("Browser.close")
-            self.process.wait(30)
+            # It may have ended before it has said so.
+            with suppress(AssertionError, OSError, subprocess.TimeoutExpired):
+                self("Browser.close")
+                self.process.wait(30)
         finally:
             self.process.kill()
             self.process.wait()
@@ -74,7 +77,7 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait_for(self, script, seconds=30):
+    def wait_for(self, script, seconds=60):
         """The first true value of an expression, in the page."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

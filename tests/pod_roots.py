@@ -12,11 +12,12 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from conftest import ROOT, run
+from conftest import NEVER, ROOT, run
 
 TOOLS = ROOT / "target/tools"
 CLONE_NEWNET = 0x40000000
@@ -204,7 +205,7 @@ class Container:
 
     def wait_for_port(self, port):
         """Whether the program accepts there, or has ended."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + NEVER
         while self.process.poll() is None and time.monotonic() < end:
             connection = self.network.connect(port)
             if connection:
@@ -239,7 +240,8 @@ class Container:
 
     def close(self):
         if self.process.poll() is None:
-            # All others in its namespace end with it.
-            os.kill(self.pid(), signal.SIGKILL)
-            self.process.wait(20)
+            # All others in its namespace end with it. It may be about to end by itself.
+            with suppress(IndexError, OSError):
+                os.kill(self.pid(), signal.SIGKILL)
+            self.process.wait(NEVER)
         shutil.rmtree(self.work / "root", ignore_errors=True)

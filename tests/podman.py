@@ -15,7 +15,7 @@ import yaml
 
 import pytest
 
-from conftest import ROOT, image_names, run
+from conftest import ROOT, image_names, own_subnet, run
 
 MOST_TRIES = 10
 # For an image on its own, as Docker has it without being asked.
@@ -51,9 +51,18 @@ class Podman:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="walkthrough-"))  # short: holds sockets
         self.network = self.folder.name
-        self("network", "create", self.network)
+        self.make_network()
         for name in image_names():
             self("load", "--quiet", "--input", ROOT / "target/images" / f"{name}.tar")
+
+    def make_network(self):
+        """Podman chooses a bridge and a subnet that are not in use yet. Two runs at once would
+        choose the same, and give their containers the same addresses."""
+        self("network", "create", "--subnet", own_subnet(), self.network)
+        file = self.folder / "networks" / f"{self.network}.json"
+        network = json.loads(file.read_text())
+        network["network_interface"] = f"own-{self.network[-8:]}"
+        file.write_text(json.dumps(network))
 
     def command(self, *words):
         return ["podman", "--root", str(self.folder / "store"), "--storage-driver", "vfs",

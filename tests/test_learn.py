@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from conftest import ROOT, run, wait_for
+from conftest import ROOT, programs, run, wait_for
 from terminal import Terminal
 
 sys.path.append(str(ROOT / "tests/walkthrough"))
@@ -60,17 +60,7 @@ def left_behind():
 
 
 def programs_of_lessons():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().decode().split("\0")
-            here = os.readlink(f"/proc/{pid}/cwd").startswith(str(ROOT))
-        except OSError:
-            continue
-        if here and os.path.basename(words[0]) in ("monolith", "tls-proxy"):
-            found.append(words)
-    return found
+    return [each for each in programs() if ROOT in (each[2], *each[2].parents)]
 
 
 def test_both_languages_have_the_same_texts():
@@ -147,7 +137,7 @@ def test_in_a_terminal_it_waits_for_enter_and_has_colours():
     terminal = in_terminal()
     try:
         for number in range(1, 8):
-            wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}", 60)
+            wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}")
             assert f"{number}/7 " in terminal.output and f"{number + 1}/7 " not in terminal.output
             terminal.type("\n")
         assert terminal.exit_code() == 0

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from conftest import ROOT, own_address, run, wait_for
+from conftest import NEVER, ROOT, own_address, run, wait_for
 from test_nginx_conf import TLS_PROXY, main_file
 
 MONOLITH = ROOT / os.environ["PROGRAMS"] / "monolith"
@@ -31,7 +31,7 @@ def fetch(url):
     """The text, once somebody answers."""
     def text():
         try:
-            return urllib.request.urlopen(url, timeout=5).read().decode()
+            return urllib.request.urlopen(url, timeout=NEVER).read().decode()
         except ConnectionError:
             return None
         except urllib.error.HTTPError as refused:
@@ -70,7 +70,7 @@ def pages(tmp_path_factory):
     }
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(NEVER)
 
 
 def families(page):

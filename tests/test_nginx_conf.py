@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import REFUSED, ROOT, own_address, run, wait_for
+from conftest import NEVER, REFUSED, ROOT, own_address, run, wait_for
 
 NGINX_1_22 = ROOT / "target/tools/nginx-1.22/usr/sbin/nginx"
 NGINX_1_31 = ROOT / "target/tools/nginx-1.31"
@@ -64,7 +64,7 @@ def serve():
     yield start
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(NEVER)
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

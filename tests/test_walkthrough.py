@@ -11,6 +11,7 @@ from conftest import ROOT, run
 sys.path.append(str(ROOT / "tests/walkthrough"))
 
 import page  # noqa: E402
+from player import Player  # noqa: E402
 
 LANGUAGES = ("en", "es")
 CHAPTERS = sorted(path.name for path in (ROOT / "docs/en").glob("[0-9]*.md"))
@@ -83,3 +84,14 @@ def test_the_walkthrough_prints_what_its_pages_say(language, measured):
 def test_a_chapter_that_is_not_there_is_named():
     done = run(sys.executable, ROOT / "scripts/walkthrough", "check", "99", check=False)
     assert done.returncode == 1 and "none 99" in done.stderr
+
+
+def test_a_command_in_the_background_has_opened_its_files_before_the_next_one(tmp_path):
+    """However slowly its shell starts."""
+    (tmp_path / "slow").write_text("sleep 1\n")
+    player = Player(tmp_path, {**os.environ, "BASH_ENV": str(tmp_path / "slow")}, has_cluster=False)
+    try:
+        player.play("page", page.blocks("```console terminal-2\n$ sleep 60 >written\n```\n"
+                                        "```console\n$ cat written\n```\n"))
+    finally:
+        player.close()

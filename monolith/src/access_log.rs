@@ -1,9 +1,9 @@
 //! The access log: one line for each request, on a thread of its own.
 //!
-//! A line carries no header but the agent and no query string: passwords and
-//! tokens travel in those. The queue is bounded in lines and each line in
-//! bytes; when whoever reads standard output stops reading, lines are dropped
-//! and counted, and the service goes on.
+//! A line has no header field but `User-Agent` and no query string: passwords
+//! and tokens are sent in those. The queue is bounded in lines and each line in
+//! bytes; when nobody reads standard output, lines are dropped and counted, and
+//! the service keeps serving.
 
 use crate::flags::LogFormat;
 use axum::http::StatusCode;
@@ -20,29 +20,29 @@ use std::time::Duration;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// Lines that wait for the writer. At their longest they are about a megabyte.
+/// Lines that wait for the writer: about a megabyte at their longest.
 const QUEUE: usize = 512;
-/// The longest path and agent kept, in bytes before escaping.
+/// The longest path and user agent that are logged, in bytes before escaping.
 const MAX_FIELD: usize = 512;
-/// How long a line waits for others. To wake the writer for each costs more than a
-/// request does.
-const GATHER: Duration = Duration::from_millis(5);
-/// The most that is written at once: up to here, a pipe keeps it together with no
-/// other's bytes between (PIPE_BUF of pipe(7)).
+/// How long a line waits for others: waking the writer for each one costs more
+/// than serving a request.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
+/// The most that is written at once, in bytes: a write to a pipe is atomic up to
+/// this size (PIPE_BUF of pipe(7)).
 const BATCH: usize = 4096;
-/// How long the last lines may take at the end of the process.
+/// How long writing the last lines may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// One request as the log sees it.
+/// What is logged of one request.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) peer: SocketAddr,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) status: StatusCode,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub(crate) bytes: u64,
-    /// From the request's header to the answer's.
+    /// From the request's header to the response's.
     pub(crate) duration: Duration,
     pub(crate) agent: &'a [u8],
 }
@@ -52,7 +52,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The log, to be cloned freely.
+/// The log. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
     format: LogFormat,
@@ -95,12 +95,12 @@ impl AccessLog {
         }
     }
 
-    /// Lines lost because nobody read them.
+    /// Lines dropped because nobody read them.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was recorded is written, a second at most.
+    /// Waits until the lines recorded so far are written, a second at most.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(1);
         if self.queue.try_send(Message::Flush(done)).is_ok() {
@@ -109,12 +109,12 @@ impl AccessLog {
     }
 }
 
-/// Writes lines together with those that come within [`GATHER`].
+/// Writes each line together with those recorded within [`BATCH_DELAY`].
 fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
     let mut batch = String::with_capacity(BATCH);
     while let Ok(first) = lines.recv() {
         if matches!(first, Message::Line(_)) {
-            std::thread::sleep(GATHER);
+            std::thread::sleep(BATCH_DELAY);
         }
         for message in iter::once(first).chain(lines.try_iter()) {
             match message {
@@ -136,7 +136,7 @@ fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
 }
 
 fn write(sink: &mut dyn Write, batch: &mut String) {
-    // A closed standard output is no reason to stop serving.
+    // A closed standard output must not stop the service.
     let _ = sink.write_all(batch.as_bytes());
     batch.clear();
 }
@@ -155,11 +155,11 @@ fn text(time: &str, entry: &Entry<'_>) -> String {
         "{time} {} \"{} {}\" {} {} {:.6} \"{}\"",
         entry.peer,
         escape(entry.method.as_bytes()),
-        escape(shorten(entry.path.as_bytes())),
+        escape(truncate(entry.path.as_bytes())),
         entry.status.as_u16(),
         entry.bytes,
         entry.duration.as_secs_f64(),
-        escape(shorten(entry.agent)),
+        escape(truncate(entry.agent)),
     );
     line
 }
@@ -176,24 +176,24 @@ fn json(time: &str, entry: &Entry<'_>) -> String {
         duration: f64,
         agent: &'a str,
     }
-    // JSON escapes the ASCII control characters; the rest of what a terminal
-    // could mistake for a command is escaped as in the text.
+    // JSON escapes only ASCII control characters; what else a terminal could
+    // interpret is escaped as in the text format.
     let line = Line {
         time,
         peer: entry.peer,
         method: &escape(entry.method.as_bytes()),
-        path: &escape(shorten(entry.path.as_bytes())),
+        path: &escape(truncate(entry.path.as_bytes())),
         status: entry.status.as_u16(),
         bytes: entry.bytes,
         duration: entry.duration.as_secs_f64(),
-        agent: &escape(shorten(entry.agent)),
+        agent: &escape(truncate(entry.agent)),
     };
     let mut line = serde_json::to_string(&line).unwrap_or_default();
     line.push('\n');
     line
 }
 
-fn shorten(field: &[u8]) -> &[u8] {
+fn truncate(field: &[u8]) -> &[u8] {
     &field[..field.len().min(MAX_FIELD)]
 }
 
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_cut() {
+    fn a_long_path_is_truncated() {
         let path = "/a".repeat(5000);
         assert!(
             text(
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_reading_stops_nothing() {
+    fn a_reader_that_stops_reading_does_not_block() {
         struct Stuck(std::sync::mpsc::Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -263,7 +263,7 @@ mod tests {
         for _ in 0..2 * QUEUE {
             log.record(&ENTRY);
         }
-        // The writer holds what it writes at once, the queue the next.
+        // One batch is with the writer, the queue holds the next lines.
         let written = BATCH / text(&now(), &ENTRY).len() + 2;
         assert!(log.dropped() as usize >= QUEUE - written);
         drop(release);

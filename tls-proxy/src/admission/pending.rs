@@ -1,11 +1,11 @@
 //! Connections that have been accepted and are not served yet, because there is no
 //! memory for them.
 //!
-//! The kernel's queue is first come, first served: behind some hundred clients who hold
-//! on to whatever they get, nobody is served in time. So while there is no room,
-//! connections are accepted as far as a small part of the memory goes, and once others
-//! have waited for long the newest one is served first (adaptive LIFO): its client is
-//! still there. Until then the event loop does not watch them, and they have no task.
+//! The kernel's queue is first in, first out: behind some hundred clients that keep what
+//! they get, no client is served in time. So while there is no memory to serve them,
+//! connections are accepted into a small part of it, and once demands have waited long the
+//! newest one is served first (adaptive LIFO): its client has not given up yet. Until it is
+//! served, the event loop does not watch a connection, and it has no task.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -15,10 +15,10 @@ use super::Admission;
 use crate::metrics;
 use crate::metrics::labels::Relief;
 
-/// A connection that has not been served for so long gives its place to another one.
+/// A connection that has waited this long may be closed to accept another one.
 const STALE: Duration = Duration::from_secs(5);
 
-/// Those of one listening socket, the newest at the end.
+/// The waiting connections of one listening socket, the newest last.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
     admission: Rc<Admission>,
@@ -33,8 +33,8 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Whether one more may be accepted before there is room for it. Where all places
-    /// are taken, one that has waited in vain is closed.
+    /// Whether one more may be accepted before there is memory to serve it. At the limit
+    /// the oldest is closed for it, if that has waited too long.
     pub(crate) fn has_room(&mut self) -> bool {
         let (taken, places) = self.admission.pending();
         if taken < places {
@@ -48,7 +48,7 @@ impl<T> Pending<T> {
         true
     }
 
-    /// When the oldest one may be closed for another.
+    /// When the oldest may be closed for another one.
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         self.all.front().map(|(_, since)| *since + STALE)
     }
@@ -58,9 +58,9 @@ impl<T> Pending<T> {
         self.all.push_back((connection, Instant::now()));
     }
 
-    /// The next one to be served.
+    /// Takes the next one to be served.
     pub(crate) fn next(&mut self) -> Option<T> {
-        self.take(self.admission.is_crowded_for_long())
+        self.take(self.admission.is_crowded_for_long(Instant::now()))
     }
 
     fn take(&mut self, newest: bool) -> Option<T> {

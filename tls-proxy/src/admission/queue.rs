@@ -54,7 +54,7 @@ pub(super) struct Waiting {
     /// `None` for a connection that has not been accepted.
     client: Option<Rc<Client>>,
     since: Instant,
-    /// When its client came, or else since when a place is wanted for the next one.
+    /// When its client connected; without a client, when the demand began.
     came: Instant,
     granted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -67,9 +67,9 @@ impl Waiting {
         held + self.demand.memory
     }
 
-    /// Whose turn it is: those who want less come before those who want more, and
-    /// clients on their way to their first response one after the other, or, where others
-    /// have waited for long, the newest first.
+    /// The order of service, lowest first: by the memory the client would then hold;
+    /// clients that wait for their first response count alike and come in order of arrival,
+    /// or newest first.
     pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, Duration) {
         let order = match newest_first {
             true => now.saturating_duration_since(self.came),
@@ -189,7 +189,8 @@ impl Admission {
     /// within the memory kept for their use.
     pub(super) fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
-        let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
+        let now = Instant::now();
+        let newest_first = self.is_crowded_for_long(now);
         loop {
             let short = passed
                 .as_ref()

@@ -1,7 +1,7 @@
 //! Values with units, by nginx's rules: `10m`, `1h 30m`, `on`.
 
 /// The largest number nginx keeps.
-const MOST: u64 = i64::MAX.unsigned_abs();
+const MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A size in bytes: digits, and `k` or `m` in either case.
 #[must_use]
@@ -49,7 +49,7 @@ fn scaled(text: &str, units: &[(char, u32)]) -> Option<u64> {
     };
     parse_number(digits)?
         .checked_mul(1 << shift)
-        .filter(|bytes| *bytes <= MOST)
+        .filter(|bytes| *bytes <= MAX)
 }
 
 /// A plain number: digits and nothing else.
@@ -66,7 +66,7 @@ fn append(value: u64, digit: u8) -> Option<u64> {
     value
         .checked_mul(10)?
         .checked_add(u64::from(digit))
-        .filter(|value| *value <= MOST)
+        .filter(|value| *value <= MAX)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
         step = unit;
         total = total
             .checked_add(value.checked_mul(scale)?)
-            .filter(|sum| *sum <= MOST)?;
+            .filter(|sum| *sum <= MAX)?;
         value = 0;
         while let Some((b' ', after)) = rest.split_first() {
             rest = after;
@@ -141,7 +141,7 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
     }
     total
         .checked_add(value.checked_mul(per_second)?)
-        .filter(|sum| *sum <= MOST)
+        .filter(|sum| *sum <= MAX)
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn sizes_that_overflow_are_refused() {
-        assert_eq!(parse_size("9223372036854775807"), Some(MOST));
+        assert_eq!(parse_size("9223372036854775807"), Some(MAX));
         assert_eq!(parse_size("9223372036854775808"), None);
         assert_eq!(
             parse_size("9007199254740991k"),

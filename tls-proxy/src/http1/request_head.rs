@@ -94,7 +94,7 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// nginx accepts several carriage returns at the end of a field line.
+/// nginx accepts several connection_fields returns at the end of a field line.
 fn trim_field_line(line: &[u8]) -> &[u8] {
     let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
     &line[..line.len() - ends.count()]

@@ -205,7 +205,7 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     if request.limit_req_status.is_some() {
         return Ok(());
     }
-    match settings.ask(request) {
+    match settings.check(request) {
         Err((limit, excess)) => settings.reject(request, &limit.zone, excess),
         Ok(None) => Ok(()),
         Ok(Some(None)) => {
@@ -225,7 +225,7 @@ impl Settings {
     /// none.
     ///
     /// `Ok(None)` if the key is empty in every zone.
-    fn ask(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
+    fn check(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
         let now = leaky_bucket::now();
         let mut seen = Vec::new();
         let mut longest = None;

@@ -134,7 +134,7 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     if !other || request.settings().of::<ssl::Settings>().client.verify == Verify::Off {
         return Ok(());
     }
-    let known = |name: &str| request.listen().names.find_quietly(name);
+    let known = |name: &str| request.listen().names.find_without_captures(name);
     if named.is_none_or(|name| known(&name.to_ascii_lowercase()).is_none()) {
         return Ok(());
     }

@@ -1,6 +1,12 @@
 //! Byte streams and their addresses.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::io::AsyncWrite;
 
 pub(crate) mod buffered_stream;
 pub(crate) mod cidr;
@@ -15,6 +21,25 @@ pub(crate) mod tcp_info;
 pub(crate) fn set_memory_limit(memory: Option<u64>) {
     read_size::set_memory_limit(memory);
     socket_buffers::set_memory_limit(memory);
+}
+
+/// Writes all of `out`; what has been written is taken off it, even while it is pending.
+///
+/// # Errors
+/// That of the stream, or `WriteZero` if it accepts no more.
+pub(crate) fn poll_write_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    out: &mut impl Buf,
+) -> Poll<io::Result<()>> {
+    while out.has_remaining() {
+        let written = ready!(Pin::new(&mut *stream).poll_write(cx, out.chunk()))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        out.advance(written);
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// The address of a peer without one.

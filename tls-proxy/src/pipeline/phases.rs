@@ -288,7 +288,7 @@ async fn content(request: &mut Request) -> ContentResult {
 
 /// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
 fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
-    let target = request.carried.redirect.take()?;
+    let target = request.accel.redirect.take()?;
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }
@@ -392,6 +392,6 @@ pub(crate) fn log(request: &mut Request) {
 }
 
 /// The response to a head that was rejected while it was read.
-pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Response {
     finish(request, Err(Refusal::closing(status))).await
 }

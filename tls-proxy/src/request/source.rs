@@ -56,8 +56,8 @@ pub(crate) trait Source {
     /// The next piece of the response to `request`.
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next>;
 
-    /// The upstream's body that this one is made from, if any.
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+    /// The upstream's body that this one is made from, if it is.
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         None
     }
 }
@@ -91,16 +91,16 @@ impl Source for Content {
                 let data = (!text.is_empty()).then_some(Ok(Frame::Data(text)));
                 Poll::Ready(data)
             }
-            Self::Upstream(answer) => answer.poll_frame(request, cx),
+            Self::Upstream(body) => body.poll_frame(request, cx),
             Self::File(file) => file.poll_frame(request, cx),
             Self::Stream(source) => source.poll_frame(request, cx),
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         match self {
-            Self::Upstream(answer) => Some(&mut **answer),
-            Self::Stream(source) => source.answer(),
+            Self::Upstream(body) => Some(&mut **body),
+            Self::Stream(source) => source.upstream_body(),
             _ => None,
         }
     }

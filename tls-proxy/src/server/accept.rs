@@ -81,14 +81,14 @@ async fn accept(
                 () = stop.notified() => break 'serving,
                 permit = place.as_mut() => break permit,
                 accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
-                    hold(&mut pending, accepted).await;
+                    queue(&mut pending, accepted).await;
                 }
-                // All places are taken: looks again when one may be given to another.
+                // At the limit: looks again when the oldest may be closed.
                 () = sleep_until_stale(&pending), if !has_room => {}
             }
         };
         let accepted = match pending.next() {
-            Some(next) => served(next),
+            Some(next) => register(next),
             None => tokio::select! {
                 biased;
                 () = stop.notified() => break,
@@ -103,10 +103,10 @@ async fn accept(
     // A closed socket refuses what waits in its queue.
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
-        hold(&mut pending, Ok(accepted)).await;
+        queue(&mut pending, Ok(accepted)).await;
     }
     while let Some(next) = pending.next() {
-        if let Ok((socket, peer)) = served(next) {
+        if let Ok((socket, peer)) = register(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
     }
@@ -119,11 +119,11 @@ async fn sleep_until_stale(pending: &Pending<Unserved>) {
     }
 }
 
-/// A connection that the event loop does not watch yet, and whose it is.
+/// A connection that the event loop does not watch yet, and its client's address.
 type Unserved = (std::net::TcpStream, SocketAddr);
 
-/// Keeps a connection until there is room for it.
-async fn hold(
+/// Queues a connection until there is memory to serve it.
+async fn queue(
     pending: &mut Pending<Unserved>,
     accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
 ) {
@@ -133,8 +133,8 @@ async fn hold(
     }
 }
 
-/// Has the event loop watch it, which may fail for want of memory.
-fn served((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+/// Registers it with the event loop, which may fail for lack of memory.
+fn register((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
     Ok((tokio::net::TcpStream::from_std(socket)?, peer))
 }
 

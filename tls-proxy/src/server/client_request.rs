@@ -32,10 +32,10 @@ impl ClientRequest {
     }
 
     /// A request whose head was rejected or did not end.
-    pub(super) fn broken(connection: &Rc<Connection>, head: RequestHead) -> Self {
+    pub(super) fn malformed(connection: &Rc<Connection>, head: RequestHead) -> Self {
         let in_progress = count(connection);
         let mut own = Self {
-            request: Request::broken(connection, head),
+            request: Request::malformed(connection, head),
             in_progress,
         };
         phases::identify(&mut own.request);
@@ -78,7 +78,7 @@ impl Drop for ClientRequest {
 }
 
 /// Logs a connection that ended within a request's head.
-pub(crate) fn note_broken(connection: &Rc<Connection>, head: RequestHead, status: u16) {
-    let mut request = ClientRequest::broken(connection, head);
+pub(crate) fn log_malformed(connection: &Rc<Connection>, head: RequestHead, status: u16) {
+    let mut request = ClientRequest::malformed(connection, head);
     request.outcome.status = status;
 }

@@ -19,7 +19,7 @@ use crate::time::timer::Timer;
 
 /// Interim responses before the response. nginx skips as many early hints as arrive within
 /// `proxy_read_timeout`.
-const MOST_INTERIM: usize = 1000;
+const MAX_INTERIM: usize = 1000;
 
 /// What is sent to the upstream: the head, the part of the body that has been read, and the
 /// rest.
@@ -159,7 +159,7 @@ impl Exchange {
     /// Sends the request and reads the head of the response; skips interim responses (RFC
     /// 9110, section 15.2) except `101`.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, Error> {
-        for _ in 0..=MOST_INTERIM {
+        for _ in 0..=MAX_INTERIM {
             let head = poll_fn(|cx| self.poll_head(cx)).await?;
             if head.status == 101 || head.status >= 200 {
                 self.timer.progress();

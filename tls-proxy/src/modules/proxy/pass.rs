@@ -229,9 +229,9 @@ fn known<'a>(
     address: &str,
 ) -> Option<&'a Arc<group::Upstream>> {
     let (host, port) = host_and_port(scheme, address);
-    let bare = listen::split_port(address).1.is_none();
+    let has_port = host.len() < address.len();
     groups.iter().find(|group| match &group.address {
-        None => bare && group.name.eq_ignore_ascii_case(address),
+        None => !has_port && group.name.eq_ignore_ascii_case(address),
         Some((own, own_port)) => own.eq_ignore_ascii_case(host) && Some(*own_port) == port,
     })
 }

@@ -123,7 +123,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("request_method", |request, out| {
         let method = nonempty(request.client_method());
         write(
-            method.filter(|_| request.has_line() || request.is_inner()),
+            method.filter(|_| request.has_line() || request.is_subrequest()),
             out,
         )
     }),

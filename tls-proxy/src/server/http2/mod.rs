@@ -264,7 +264,7 @@ fn start(
         }
         Err(request_head::Error::TooLarge { line, reason }) => {
             let head = RequestHead::of_line(line, Version::Http2);
-            let mut request = ClientRequest::broken(connection, head);
+            let mut request = ClientRequest::malformed(connection, head);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
             error_log::request(&request, Level::Info, what);
@@ -272,7 +272,7 @@ fn start(
             return false;
         }
         Err(request_head::Error::Invalid { head, error }) => {
-            (ClientRequest::broken(connection, *head), Some(error))
+            (ClientRequest::malformed(connection, *head), Some(error))
         }
     };
     let is_last = !follows

@@ -14,10 +14,10 @@ use super::message::{self, DnsResponse, RecordType, Service};
 /// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Aliases that are followed in turn.
-const MOST_ALIASES: usize = 10;
+const MAX_ALIASES: usize = 10;
 /// Servers of one name or service, at most: an answer has room for thousands, and a service for as
 /// many names. The rest is left out.
-const MOST_SERVERS: usize = 1024;
+const MAX_SERVERS: usize = 1024;
 
 /// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ async fn resolve_service(
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
-    for _ in 0..MOST_ALIASES {
+    for _ in 0..MAX_ALIASES {
         let answer = query(&name, servers, RecordType::Srv).await?;
         ttl = ttl.min(answer.ttl);
         match answer.alias {
@@ -103,8 +103,8 @@ async fn resolve_service(
     }
     // Those of a lower priority are left out first.
     services.sort_by_key(|service| service.priority);
-    let (mut found, mut room) = (Vec::new(), MOST_SERVERS);
-    for service in services.into_iter().take(MOST_SERVERS) {
+    let (mut found, mut room) = (Vec::new(), MAX_SERVERS);
+    for service in services.into_iter().take(MAX_SERVERS) {
         match resolve(&service.target, servers, kinds).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
@@ -168,7 +168,7 @@ async fn resolve(
     if found.addresses.is_empty() {
         return Err(error);
     }
-    found.limit(MOST_SERVERS);
+    found.limit(MAX_SERVERS);
     Ok(found)
 }
 
@@ -181,7 +181,7 @@ async fn follow(
     let kind = kind?;
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
-    for _ in 0..MOST_ALIASES {
+    for _ in 0..MAX_ALIASES {
         let answer = match query(&name, servers, kind).await {
             Ok(answer) => answer,
             Err(error) => return Some(Err(error)),
@@ -424,6 +424,6 @@ mod tests {
             () = hostile => unreachable!("it serves for ever"),
         };
         let known: usize = found.iter().map(|(_, own)| own.addresses.len()).sum();
-        assert_eq!(known, MOST_SERVERS);
+        assert_eq!(known, MAX_SERVERS);
     }
 }
