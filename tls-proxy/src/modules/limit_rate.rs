@@ -89,7 +89,7 @@ fn rate(request: &mut Request) -> u64 {
 fn upstream_rate(request: &Request, response: &Response) -> u64 {
     let proxy = request.settings().of::<proxy::Settings>();
     match &proxy.limit_rate {
-        Some(rate) if proxy.buffering && response.is_of_upstream() => {
+        Some(rate) if proxy.buffering && response.is_of_upstream => {
             value(request, &rate.evaluate(request))
         }
         _ => 0,

@@ -27,6 +27,7 @@ pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
 pub(crate) mod geo_ranges;
+pub(crate) mod gunzip;
 pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
 pub(crate) mod gzip_static;
@@ -130,6 +131,7 @@ pub(crate) const TABLES: SpecTables = &[
     ("trailers", trailers::DIRECTIVES),
     ("gzip", gzip::DIRECTIVES),
     ("gzip_static", gzip_static::DIRECTIVES),
+    ("gunzip", gunzip::DIRECTIVES),
     ("charset", charset::DIRECTIVES),
     ("sub", sub::DIRECTIVES),
     ("split_clients", split_clients::DIRECTIVES),
@@ -219,6 +221,7 @@ settings! {
     expires: expires::Settings,
     gzip: gzip::Settings,
     gzip_static: gzip_static::Settings,
+    gunzip: gunzip::Settings,
     headers: headers::Settings,
     http2: http2::Settings,
     limit_conn: limit_conn::Settings,

@@ -150,7 +150,7 @@ pub(crate) fn apply(
         return Ok(());
     };
     let kind = response.content_type.as_deref();
-    let kind = match response.is_of_upstream() {
+    let kind = match response.is_of_upstream {
         true => kind.map(without_charset),
         false => kind,
     };

@@ -37,6 +37,10 @@ pub(crate) enum Error {
     File,
     #[error("memory limit reached; raise the container's memory limit")]
     Memory,
+    #[error("inflate() failed")]
+    Gzip,
+    #[error("inflate() returned -5 on response end")]
+    GzipEnd,
 }
 
 /// The next piece of a body; `None` is its end.

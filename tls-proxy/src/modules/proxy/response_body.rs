@@ -113,14 +113,11 @@ impl ResponseBody {
 
     fn cut(&mut self, why: source::Error) -> Poll<Next> {
         metrics::upstream_failed(match why {
-            // The last two are no errors of upstreams.
-            source::Error::Closed | source::Error::File | source::Error::Memory => {
-                UpstreamError::Closed
-            }
             source::Error::Invalid | source::Error::Trailer | source::Error::Trailers => {
                 UpstreamError::Malformed
             }
             source::Error::TimedOut => UpstreamError::Timeout,
+            _ => UpstreamError::Closed,
         });
         self.keepable = false;
         self.finish();
