@@ -21,7 +21,7 @@ pub(crate) struct Error {
     /// The message for the error log.
     pub reason: Cow<'static, str>,
     /// What is known of the head.
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
 }
 
 /// Takes a head from `input`; `Ok(None)` if it is incomplete.
@@ -52,7 +52,7 @@ pub(crate) fn parse(
             return Err(Error {
                 status,
                 reason,
-                head: line.into_head(text, fields.spans),
+                head: Box::new(line.into_head(text, fields.spans)),
             });
         }
     }
@@ -117,10 +117,11 @@ fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
         true => Version::Http09,
         false => Version::Http11,
     };
+    let head = RequestHead::of_line(Bytes::copy_from_slice(&line[..shown]), version);
     Error {
         status,
         reason: reason.into(),
-        head: RequestHead::of_line(Bytes::copy_from_slice(&line[..shown]), version),
+        head: Box::new(head),
     }
 }
 

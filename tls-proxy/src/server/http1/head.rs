@@ -132,7 +132,7 @@ fn no_memory(head: Option<RequestHead>, wire: &SharedWire, limits: &Limits) -> r
     request_head::Error {
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
-        head: head.unwrap_or_else(so_far),
+        head: Box::new(head.unwrap_or_else(so_far)),
     }
 }
 

@@ -143,7 +143,7 @@ async fn refuse_head(
         reason,
         head,
     } = error;
-    let mut request = ClientRequest::malformed(connection, head);
+    let mut request = ClientRequest::malformed(connection, *head);
     let what = format!("{reason} while reading client request line");
     // The memory limit is reached.
     let level = match status {
