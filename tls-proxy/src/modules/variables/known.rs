@@ -121,11 +121,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         number(request.received + body, out)
     }),
     ("request_method", |request, out| {
+        // An error page has one, though the request's is not known.
+        let is_known = request.has_line() || request.is_subrequest() || request.in_error_page;
         let method = nonempty(request.client_method());
-        write(
-            method.filter(|_| request.has_line() || request.is_subrequest()),
-            out,
-        )
+        write(method.filter(|_| is_known), out)
     }),
     ("request_port", |request, out| {
         write(Some(port(request).unwrap_or_default()), out)
