@@ -16,6 +16,8 @@ use crate::conf::{Position, Problem, Word};
 use crate::pattern::Pattern;
 
 const FILTER: &str = "NGINX_ENVSUBST_FILTER";
+/// It is there where the kernel has IPv6.
+const IPV6: &str = "/proc/net/if_inet6";
 const SCRIPTS: &str = "/docker-entrypoint.d";
 /// Scripts of nginx's image. Their work is done here or is not needed.
 const STANDARD_SCRIPTS: [&str; 4] = [
@@ -70,6 +72,7 @@ impl EntryPoint {
             output: or("NGINX_ENVSUBST_OUTPUT_DIR", "/etc/nginx/conf.d").into(),
             stream_suffix: or("NGINX_ENVSUBST_STREAM_TEMPLATE_SUFFIX", ".stream-template"),
             variables: BTreeMap::new(),
+            listens_on_ipv6: Path::new(IPV6).exists(),
         };
         let tune_workers = given(&variables, "NGINX_ENTRYPOINT_WORKER_PROCESSES_AUTOTUNE");
         let quiet = given(&variables, "NGINX_ENTRYPOINT_QUIET_LOGS");

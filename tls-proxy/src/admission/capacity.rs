@@ -25,7 +25,8 @@ pub(crate) const SMALL_HEAD: u64 = 4 << 10;
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_BODY: u64 = 4 << 10;
-/// The state of a compressor (`gzip`), bytes.
+/// The state of a compressor (`gzip`), or of a decompressor with a header as long as may be
+/// (`gunzip`), bytes.
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
 /// Overhead of an unread DATA frame of a request's body beside its payload, bytes.
 pub(crate) const DATA_FRAME: u64 = 128;

@@ -213,7 +213,7 @@ impl Files {
         };
         let bytes = match refused.map_or_else(|| read(path), Err) {
             Ok(bytes) if template.is_some() => self.templates.expand(&bytes),
-            Ok(bytes) => bytes,
+            Ok(bytes) => self.templates.amend(path, bytes),
             Err(message) => {
                 self.problems.push(match include {
                     Some(name) => Problem::emerg(&name.at, message),

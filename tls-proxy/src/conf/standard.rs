@@ -37,6 +37,21 @@ pub fn main_configuration() -> String {
         .replace("/var/log/nginx/error.log", "/dev/stderr")
 }
 
+/// The image's own server, which also listens on IPv6; `None` if `text` is another one's.
+pub(super) fn server_on_ipv6(file: &Path, text: &[u8]) -> Option<String> {
+    const OWN: &str = include_str!("../../image/etc/nginx/conf.d/default.conf");
+    if file.file_name()? != "default.conf" {
+        return None;
+    }
+    // The unprivileged image's port is the second one.
+    ["80", "8080"].iter().find_map(|port| {
+        let listen = format!("    listen {port};\n");
+        let own = OWN.replace("    listen 80;\n", &listen);
+        let both = format!("{listen}    listen [::]:{port};\n");
+        (own.as_bytes() == text).then(|| own.replace(&listen, &both))
+    })
+}
+
 /// The text of a file that nginx's image has at `path`. At other paths a missing file is an error,
 /// as in nginx.
 pub(super) fn included(path: &Path) -> Option<&'static str> {

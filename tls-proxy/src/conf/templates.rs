@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Problem, glob};
+use super::{Problem, glob, standard};
 
 /// Deepest nesting of folders that is searched; links may form cycles.
 const DEEPEST: u32 = 8;
@@ -27,6 +27,8 @@ pub struct Settings {
     /// The values of `$NAME` and `${NAME}`. All other variables are left as they are: they are
     /// nginx's.
     pub variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The image's own server listens on IPv6, too.
+    pub listens_on_ipv6: bool,
 }
 
 /// The templates that were found.
@@ -73,6 +75,13 @@ impl Templates {
     pub(super) fn expand(&self, text: &[u8]) -> Vec<u8> {
         let variables = &self.settings.variables;
         expand(text, |name| variables.get(name).map(Vec::as_slice))
+    }
+
+    /// The text of a file that is no template, as the image's scripts leave it.
+    pub(super) fn amend(&self, file: &Path, text: Vec<u8>) -> Vec<u8> {
+        let ipv6 = self.settings.listens_on_ipv6;
+        let own = ipv6.then(|| standard::server_on_ipv6(file, &text));
+        own.flatten().map_or(text, String::into_bytes)
     }
 
     /// Searches the folder at `inside`, a path below that of the settings.

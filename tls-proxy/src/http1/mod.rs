@@ -9,5 +9,5 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod outgoing;
 pub(crate) mod request_head;
-mod request_line;
+pub(crate) mod request_line;
 pub(crate) mod response_head;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
+use super::request_line::{INVALID_OLD_METHOD, RequestLine, is_control, parse_line};
 use crate::message::fields::Span;
 use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::rules::{self, FieldNameCheck, is_method_byte};
@@ -20,13 +20,10 @@ pub(crate) struct Error {
     pub status: u16,
     /// The message for the error log.
     pub reason: Cow<'static, str>,
-    /// The request line, or the part of it that was received.
-    pub line: Bytes,
-    /// The version if it is known: the response to HTTP/0.9 has no head.
-    pub version: Version,
-    /// What was read before a field that is refused. It decides about the server, and so about
-    /// the error page and the log.
-    pub head: Option<Box<RequestHead>>,
+    /// What is known of the head.
+    pub head: Box<RequestHead>,
+    /// The request line is valid, and `head` has been taken: a field behind it is rejected.
+    pub field: bool,
 }
 
 /// Takes a head from `input`; `Ok(None)` if it is incomplete.
@@ -43,38 +40,46 @@ pub(crate) fn parse(
         return check_partial_line(input, limits).map(|()| None);
     };
     if line_end > limits.line {
-        return Err(reject(
-            414,
-            "client sent too long URI",
-            &input[..limits.line],
-        ));
+        return Err(too_long_line(input, limits));
     }
     let line = parse_line(trim_line(&input[..line_end]))
-        .map_err(|(status, reason)| reject(status, reason, input))?;
-    let mut spans = Vec::new();
-    let mut end = line_end + 1;
-    if line.version == Version::Http09 {
-        let text = input.split_to(end).freeze();
-        return Ok(Some(line.into_head(text, spans)));
-    }
-    let named = line.authority.clone().and_then(|at| of_host(&input[at]));
-    let limits = named.unwrap_or(*limits);
-    spans.reserve(16);
-    let fields = parse_fields(input, &mut end, &mut spans, limits, of_host);
-    if matches!(fields, Ok(false)) {
+        .map_err(|(status, reason)| reject_line(status, reason, input))?;
+    let mut fields = FieldLines::after(line_end);
+    let parsed = fields.parse(input, &line, limits, of_host);
+    if matches!(parsed, Ok(false)) {
         return Ok(None);
     }
-    let head = line.into_head(input.split_to(end).freeze(), spans);
-    match fields {
+    // A head with an invalid line ends with the one before it.
+    let text = input.split_to(fields.end).freeze();
+    let head = line.into_head(text, fields.spans);
+    match parsed {
         Ok(_) => Ok(Some(head)),
         Err((status, reason)) => Err(Error {
             status,
             reason,
-            line: head.line.clone(),
-            version: head.version,
-            head: Some(Box::new(head)),
+            head: Box::new(head),
+            field: true,
         }),
     }
+}
+
+/// What is known of a head that did not end: its line, or the beginning of it, and the fields whose
+/// lines are complete.
+pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
+    let empty = input
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let input = &input[empty.count()..];
+    let line_end = memchr::memchr(b'\n', input);
+    let line = line_end.map(|end| (parse_line(trim_line(&input[..end])), end));
+    let Some((Ok(line), line_end)) = line else {
+        return RequestHead::of_line(Bytes::copy_from_slice(first_line(input)), Version::Http11);
+    };
+    let mut fields = FieldLines::after(line_end);
+    // Whatever is wrong with it, the fields before that are known.
+    let _ = fields.parse(input, &line, limits, |_| None);
+    let text = Bytes::copy_from_slice(&input[..fields.end]);
+    line.into_head(text, fields.spans)
 }
 
 /// nginx ignores line ends before a request line.
@@ -92,105 +97,135 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// nginx accepts several connection_fields returns at the end of a field line.
+/// nginx accepts several carriage returns at the end of a field line.
 fn trim_field_line(line: &[u8]) -> &[u8] {
     let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
     &line[..line.len() - ends.count()]
 }
 
-fn reject(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Error {
+/// Up to the first line end.
+fn first_line(input: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
-    let reason = reason.into();
-    let old = reason == INVALID_OLD_METHOD.1;
-    let shown = if status == 414 { input.len() } else { SHOWN };
+    &input[..end]
+}
+
+fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
+    let line = first_line(input);
+    let shown = match status {
+        414 => line.len(),
+        _ => line.len().min(SHOWN),
+    };
+    // The response to HTTP/0.9 has no head.
+    let version = match reason == INVALID_OLD_METHOD.1 {
+        true => Version::Http09,
+        false => Version::Http11,
+    };
+    let head = RequestHead::of_line(Bytes::copy_from_slice(&line[..shown]), version);
     Error {
         status,
-        reason,
-        line: Bytes::copy_from_slice(&input[..end.min(shown)]),
-        version: if old {
-            Version::Http09
-        } else {
-            Version::Http11
-        },
-        head: None,
+        reason: reason.into(),
+        head: Box::new(head),
+        field: false,
     }
+}
+
+fn too_long_line(input: &[u8], limits: &Limits) -> Error {
+    reject_line(414, "client sent too long URI", &input[..limits.line])
 }
 
 /// Rejects an incomplete line that is invalid already, instead of waiting for the time-out.
 fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     if input.len() > limits.line {
-        return Err(reject(
-            414,
-            "client sent too long URI",
-            &input[..limits.line],
-        ));
+        return Err(too_long_line(input, limits));
     }
     let method = input
         .iter()
         .take_while(|byte| is_method_byte(**byte))
         .count();
     if method < input.len() && (input[method] != b' ' || method == 0) {
-        return Err(reject(400, "client sent invalid method", input));
+        return Err(reject_line(400, "client sent invalid method", input));
     }
     if input[method..]
         .iter()
         .any(|byte| is_control(*byte) && *byte != b'\r')
     {
-        return Err(reject(400, "client sent invalid request", input));
+        return Err(reject_line(400, "client sent invalid request", input));
     }
     Ok(())
 }
 
-/// Reads field lines from `at` on into `spans`, moves `at` behind those that are valid, and says
-/// whether the empty line was among them.
-fn parse_fields(
-    input: &[u8],
-    at: &mut usize,
-    spans: &mut Vec<Span>,
-    mut limits: Limits,
-    of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<bool, (u16, Cow<'static, str>)> {
-    let mut lines = 0;
-    loop {
-        let start = *at;
-        let rest = &input[start..];
-        let line_end = memchr::memchr(b'\n', rest);
-        if line_end.unwrap_or(rest.len()) > limits.line || start > limits.head {
-            return Err((494, "client sent too long header line".into()));
+/// The field lines of a head.
+struct FieldLines {
+    spans: Vec<Span>,
+    /// The offset after those that were parsed; in the end after the empty line.
+    end: usize,
+}
+
+impl FieldLines {
+    /// Those behind a request line, of which none is parsed yet.
+    fn after(line_end: usize) -> Self {
+        Self {
+            spans: Vec::new(),
+            end: line_end + 1,
         }
-        let Some(line_end) = line_end else {
-            return Ok(false);
-        };
-        let line = trim_field_line(&rest[..line_end]);
-        let next = start + line_end + 1;
-        if matches!(&rest[..line_end], b"" | b"\r") {
-            *at = next;
+    }
+
+    /// Parses up to the empty line; `false` if it has not arrived.
+    fn parse(
+        &mut self,
+        input: &[u8],
+        line: &RequestLine,
+        limits: &Limits,
+        of_host: impl Fn(&[u8]) -> Option<Limits>,
+    ) -> Result<bool, (u16, Cow<'static, str>)> {
+        if line.version == Version::Http09 {
             return Ok(true);
         }
-        lines += 1;
-        if lines > limits.fields {
-            return Err((494, "client sent too many header lines".into()));
-        }
-        match parse_field(line, &limits) {
-            Ok(Some((name, value))) => {
-                if line[..name].eq_ignore_ascii_case(b"host") {
-                    limits = of_host(&line[value.clone()]).unwrap_or(limits);
+        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
+        let mut limits = named.unwrap_or(*limits);
+        self.spans.reserve(16);
+        let mut lines = 0;
+        loop {
+            let at = self.end;
+            let rest = &input[at..];
+            let line_end = memchr::memchr(b'\n', rest);
+            if line_end.unwrap_or(rest.len()) > limits.line || at > limits.head {
+                return Err((494, "client sent too long header line".into()));
+            }
+            let Some(line_end) = line_end else {
+                return Ok(false);
+            };
+            let line = trim_field_line(&rest[..line_end]);
+            let next = at + line_end + 1;
+            if matches!(&rest[..line_end], b"" | b"\r") {
+                self.end = next;
+                return Ok(true);
+            }
+            lines += 1;
+            if lines > limits.fields {
+                return Err((494, "client sent too many header lines".into()));
+            }
+            match parse_field(line, &limits) {
+                Ok(Some((name, value))) => {
+                    if line[..name].eq_ignore_ascii_case(b"host") {
+                        limits = of_host(&line[value.clone()]).unwrap_or(limits);
+                    }
+                    self.spans.push(Span {
+                        name: (at as u32, (at + name) as u32),
+                        value: ((at + value.start) as u32, (at + value.end) as u32),
+                    });
                 }
-                spans.push(Span {
-                    name: (start as u32, (start + name) as u32),
-                    value: ((start + value.start) as u32, (start + value.end) as u32),
-                });
+                Ok(None) => {}
+                Err(InvalidLine) => {
+                    let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
+                    return Err((
+                        400,
+                        format!("client sent invalid header line: \"{shown}\"").into(),
+                    ));
+                }
             }
-            Ok(None) => {}
-            Err(InvalidLine) => {
-                let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
-                return Err((
-                    400,
-                    format!("client sent invalid header line: \"{shown}\"").into(),
-                ));
-            }
+            self.end = next;
         }
-        *at = next;
     }
 }
 

@@ -65,6 +65,20 @@ pub(super) fn parse_line(line: &[u8]) -> Result<RequestLine, Error> {
     })
 }
 
+/// Whether a line that was rejected is valid up to its protocol.
+pub(crate) fn is_rejected_at_protocol(line: &[u8]) -> bool {
+    let words = line.split(|byte| *byte == b' ');
+    let mut words = words.filter(|word| !word.is_empty());
+    let (Some(method), Some(target), Some(protocol)) = (words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    rules::is_method(method)
+        && rules::is_valid_target(target)
+        && (target.starts_with(b"/") || memchr::memmem::find(target, b"://").is_some())
+        && protocol.starts_with(b"H")
+}
+
 fn skip_spaces(line: &[u8], at: usize) -> usize {
     at + line[at..].iter().take_while(|byte| **byte == b' ').count()
 }

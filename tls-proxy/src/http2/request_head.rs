@@ -28,17 +28,21 @@ pub(crate) enum Error {
         line: Bytes,
         reason: &'static str,
     },
-    /// It gets an error response; only its line is known.
-    Invalid { line: Bytes, error: rules::Error },
+    /// It gets an error response.
+    Invalid {
+        /// What is known of it.
+        head: Box<RequestHead>,
+        error: rules::Error,
+    },
 }
 
 const LINE_BREAK: rules::Error = rules::Error::new(400, "client sent a line break in a header");
 
 /// A pseudo-header is missing or invalid: nginx logs no request line then.
 fn invalid(reason: &'static str) -> Error {
-    let line = Bytes::new();
+    let head = Box::new(RequestHead::of_line(Bytes::new(), Version::Http2));
     let error = rules::Error::new(400, reason);
-    Error::Invalid { line, error }
+    Error::Invalid { head, error }
 }
 
 /// Parses a head.
@@ -72,9 +76,16 @@ where
     if authority.is_some_and(|authority| host::find(authority).is_none()) {
         return Err(invalid("client sent invalid \":authority\" header"));
     }
+    // All pseudo-headers are known then.
     let refuse = |error| {
         let line = decoded.line();
-        Error::Invalid { line, error }
+        let head = Box::new(RequestHead {
+            method: line.slice(..method.len()),
+            target: line.slice(method.len() + 1..method.len() + 1 + target.len()),
+            authority: authority.map(Bytes::copy_from_slice),
+            ..RequestHead::of_line(line, Version::Http2)
+        });
+        Error::Invalid { head, error }
     };
     // nginx does not count cookies as fields.
     if fields > limits.fields {

@@ -66,6 +66,19 @@ pub(crate) enum Framing {
 }
 
 impl RequestHead {
+    /// A head of which only the line is known, or a part of it.
+    pub(crate) fn of_line(line: Bytes, version: Version) -> Self {
+        Self {
+            line,
+            method: Bytes::new(),
+            target: Bytes::new(),
+            authority: None,
+            version,
+            fields: Fields::default(),
+            length: 0,
+        }
+    }
+
     /// Whether the client wants the connection kept (RFC 9112, section 9.3); of several
     /// `Connection` fields the last one counts.
     pub(crate) fn wants_keep_alive(&self) -> bool {

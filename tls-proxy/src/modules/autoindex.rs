@@ -20,7 +20,7 @@ use crate::log::level::{Level, shown};
 use crate::modules::variables::families;
 use crate::request::content_result::ContentResult;
 use crate::request::response::{Content, Refusal, Response};
-use crate::request::source::{Frame, Next, Source};
+use crate::request::source::{FilterContext, Frame, Next, Source};
 use crate::request::{Request, error_log};
 
 /// What the module keeps for each block.
@@ -96,7 +96,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 impl Source for Page {
-    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, _: &dyn FilterContext, _: &mut Context<'_>) -> Poll<Next> {
         let part = self.part();
         Poll::Ready((!part.is_empty()).then(|| Ok(Frame::Data(part.into()))))
     }

@@ -24,7 +24,7 @@ use crate::modules::variables::Evaluate;
 use crate::modules::variables::known::append;
 use crate::pattern::Pattern;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
 use crate::request::{Request, user_agent};
 
 /// What the module keeps for each block.
@@ -286,13 +286,13 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("gzip_ratio", |request, out
 })];
 
 impl Source for Gzip {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             let Some(encoder) = &mut self.encoder else {
                 let trailers = self.trailers.take();
                 return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
             };
-            let next = match self.inner.poll_frame(cx) {
+            let next = match self.inner.poll_frame(request, cx) {
                 Poll::Pending => {
                     // A flush of nothing would be an empty block.
                     if !self.flushes || !std::mem::take(&mut self.unflushed) {

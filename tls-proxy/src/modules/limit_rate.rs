@@ -18,7 +18,7 @@ use crate::modules::variables::known::append;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::request::source::{Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
 
 /// What the module keeps for each block.
@@ -89,7 +89,7 @@ fn rate(request: &mut Request) -> u64 {
 fn upstream_rate(request: &Request, response: &Response) -> u64 {
     let proxy = request.settings().of::<proxy::Settings>();
     match &proxy.limit_rate {
-        Some(rate) if proxy.buffering && response.is_of_upstream() => {
+        Some(rate) if proxy.buffering && response.is_of_upstream => {
             value(request, &rate.evaluate(request))
         }
         _ => 0,
@@ -146,14 +146,14 @@ struct RateLimited {
 }
 
 impl Source for RateLimited {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
             if self.rest.is_empty() {
-                match ready!(self.inner.poll_frame(cx)) {
+                match ready!(self.inner.poll_frame(request, cx)) {
                     Some(Ok(Frame::Data(data))) => self.rest = data,
                     end => return Poll::Ready(end),
                 }

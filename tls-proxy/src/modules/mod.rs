@@ -28,6 +28,7 @@ pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
 pub(crate) mod geo_ranges;
+pub(crate) mod gunzip;
 pub(crate) mod gzip;
 pub(crate) mod gzip_accept;
 pub(crate) mod gzip_static;
@@ -233,6 +234,7 @@ modules! {
     trailers: directives("trailers") settings(Settings);
     gzip: directives("gzip") variables(VARIABLES) settings(Settings);
     gzip_static: directives("gzip_static") settings(Settings);
+    gunzip: directives("gunzip") settings(Settings);
     charset: directives("charset") settings(Settings);
     sub: directives("sub") settings(Settings);
     split_clients: directives("split_clients");

@@ -15,7 +15,7 @@ use crate::message::head::Version;
 use crate::request::Request;
 use crate::request::file_body::FileBody;
 use crate::request::response::{Content, Refusal, Response, Validators};
-use crate::request::source::{Frame, Next, Source};
+use crate::request::source::{FilterContext, Frame, Next, Source};
 use crate::time::http_date;
 
 /// What the module keeps for each block.
@@ -170,9 +170,9 @@ impl Multipart {
 }
 
 impl Source for Multipart {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(part) = &mut self.part {
-            match ready!(part.poll_frame(cx)) {
+            match ready!(part.poll_frame(request, cx)) {
                 None => self.part = None,
                 next => return Poll::Ready(next),
             }

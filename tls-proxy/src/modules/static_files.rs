@@ -300,9 +300,7 @@ fn open_index(request: &mut Request) -> Served {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {}
             Err(error) => {
-                let reason = crate::conf::reason(&error);
                 let refusal = refuse(request, "open()", &path, &error);
-                tracing::debug!("{}: {reason}", path.display());
                 return Served::Result(ContentResult::Response(Err(refusal)));
             }
         }

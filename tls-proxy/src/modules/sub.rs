@@ -14,7 +14,7 @@ use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
-use crate::request::source::{Frame, Next, Source, UpstreamBody};
+use crate::request::source::{self, FilterContext, Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
@@ -150,7 +150,7 @@ pub(crate) fn apply(
         return Ok(());
     };
     let kind = response.content_type.as_deref();
-    let kind = match response.is_of_upstream() {
+    let kind = match response.is_of_upstream {
         true => kind.map(without_charset),
         false => kind,
     };
@@ -160,15 +160,15 @@ pub(crate) fn apply(
     {
         return Ok(());
     }
-    if pairs.list.iter().any(Pair::has_variables) {
+    if pairs.search.is_none() {
         response.show(request);
     }
-    let Some((search, replacements, computed)) = pairs.compute(request) else {
+    let Some(found) = pairs.compute(request) else {
         return Ok(());
     };
     // Up to the longest text may be held between two pieces, and clients choose the values of
     // variables. An error page is impossible if they do not fit: it would be searched, too.
-    let held = (computed + 2 * search.longest()) as u64;
+    let held = 2 * found.search.longest() as u64;
     if held > SMALL_BODY && !request.try_reserve(held) {
         return Err(Refusal::silent(503));
     }
@@ -187,10 +187,12 @@ pub(crate) fn apply(
     let inner = std::mem::replace(&mut response.content, Content::Empty);
     response.content = Content::Stream(Box::new(Substitution {
         inner,
-        left: settings.once.then_some(replacements.len()),
-        replaced: vec![false; replacements.len()].into(),
-        search,
-        replacements,
+        left: settings.once.then_some(found.pairs.len()),
+        replaced: vec![false; found.pairs.len()].into(),
+        values: vec![None; found.pairs.len()].into(),
+        all: pairs.clone(),
+        found,
+        computed: 0,
         data: Bytes::new(),
         held: Vec::new(),
         next: None,
@@ -199,36 +201,33 @@ pub(crate) fn apply(
     Ok(())
 }
 
-impl Pair {
-    fn has_variables(&self) -> bool {
-        self.text.has_variables() || self.fixed.is_none()
-    }
+/// The texts that are searched for in a response.
+struct SearchedTexts {
+    search: Arc<Search>,
+    /// Which `sub_filter` each one is of: those whose text is empty are left out.
+    pairs: Box<[u8]>,
 }
 
 impl Pairs {
-    /// What is searched for in the response, what replaces each, and the bytes of that which were
-    /// computed for the request; `None` if there is nothing to search for.
-    fn compute(&self, request: &Request) -> Option<(Arc<Search>, Box<[Bytes]>, usize)> {
-        let mut computed = 0;
-        let value = |pair: &Pair| {
-            let fixed = pair.fixed.clone();
-            fixed.unwrap_or_else(|| {
-                let value = pair.replacement.evaluate(request);
-                computed += value.len();
-                value
-            })
-        };
+    /// The texts that are searched for in the response; `None` if all are empty.
+    fn compute(&self, request: &Request) -> Option<SearchedTexts> {
+        let numbers = 0..self.list.len() as u8;
         if let Some(search) = &self.search {
-            let values = self.list.iter().map(value).collect();
-            return Some((search.clone(), values, computed));
+            return Some(SearchedTexts {
+                search: search.clone(),
+                pairs: numbers.collect(),
+            });
         }
         let texts = self.list.iter().map(|pair| {
             let text = pair.text.evaluate(request).to_ascii_lowercase();
-            (Bytes::from(text), pair)
+            Bytes::from(text)
         });
-        let (texts, pairs): (Vec<_>, Vec<_>) = texts.filter(|(text, _)| !text.is_empty()).unzip();
-        let values = pairs.into_iter().map(value).collect();
-        (!texts.is_empty()).then(|| (Arc::new(Search::new(texts)), values, computed))
+        let texts = texts.zip(numbers).filter(|(text, _)| !text.is_empty());
+        let (texts, pairs): (Vec<_>, Vec<_>) = texts.unzip();
+        (!texts.is_empty()).then(|| SearchedTexts {
+            search: Arc::new(Search::new(texts)),
+            pairs: pairs.into(),
+        })
     }
 }
 
@@ -236,8 +235,12 @@ impl Pairs {
 /// once.
 struct Substitution {
     inner: Content,
-    search: Arc<Search>,
-    replacements: Box<[Bytes]>,
+    all: Arc<Pairs>,
+    found: SearchedTexts,
+    /// What replaces each text, once one was found.
+    values: Box<[Option<Bytes>]>,
+    /// Bytes of the values that were computed for the request.
+    computed: u64,
     /// Which texts are no longer searched for (`sub_filter_once`).
     replaced: Box<[bool]>,
     /// How many are still searched for; `None` without `sub_filter_once`.
@@ -254,24 +257,25 @@ struct Substitution {
 
 impl Substitution {
     /// The next bytes to pass on; `None` if more input is needed.
-    fn advance(&mut self) -> Option<Bytes> {
+    fn advance(&mut self, request: &dyn FilterContext) -> Result<Option<Bytes>, source::Error> {
         loop {
             if let Some(text) = self.next.take().filter(|text| !text.is_empty()) {
-                return Some(text);
+                return Ok(Some(text));
             }
             if self.data.is_empty() {
-                return None;
+                return Ok(None);
             }
             if self.left == Some(0) {
                 let size = self.held.len().max(self.data.len());
-                return Some(self.take(size));
+                return Ok(Some(self.take(size)));
             }
-            let found = self.search.find(&self.held, &self.data, &self.replaced);
+            let search = &self.found.search;
+            let found = search.find(&self.held, &self.data, &self.replaced);
             let before = self.take(found.start());
             match found {
                 SearchResult::Whole { start: _, which } => {
-                    self.skip(self.search.length(which));
-                    self.next = Some(self.replacements[which].clone());
+                    self.skip(self.found.search.length(which));
+                    self.next = Some(self.replacement(which, request)?);
                     if let Some(left) = &mut self.left {
                         self.replaced[which] = true;
                         *left -= 1;
@@ -284,9 +288,36 @@ impl Substitution {
                 SearchResult::Nothing(_) => {}
             }
             if !before.is_empty() {
-                return Some(before);
+                return Ok(Some(before));
             }
         }
+    }
+
+    /// What replaces a text: the value that it has when the text is first found, as in nginx.
+    fn replacement(
+        &mut self,
+        which: usize,
+        request: &dyn FilterContext,
+    ) -> Result<Bytes, source::Error> {
+        if let Some(value) = &self.values[which] {
+            return Ok(value.clone());
+        }
+        let pair = &self.all.list[usize::from(self.found.pairs[which])];
+        let value = match &pair.fixed {
+            Some(fixed) => fixed.clone(),
+            None => {
+                let value = request.evaluate(&pair.replacement);
+                let size = value.len() as u64;
+                self.computed += size;
+                // Clients choose the values of variables.
+                if self.computed > SMALL_BODY && !request.try_reserve(size) {
+                    return Err(source::Error::Memory);
+                }
+                value
+            }
+        };
+        self.values[which] = Some(value.clone());
+        Ok(value)
     }
 
     /// Takes the first bytes of the input, of the held ones while there are any.
@@ -306,15 +337,17 @@ impl Substitution {
 }
 
 impl Source for Substitution {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            if let Some(data) = self.advance() {
-                return Poll::Ready(Some(Ok(Frame::Data(data))));
+            match self.advance(request) {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::Data(data)))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
             }
             if let Some(end) = self.end.take() {
                 return Poll::Ready(end);
             }
-            match ready!(self.inner.poll_frame(cx)) {
+            match ready!(self.inner.poll_frame(request, cx)) {
                 Some(Ok(Frame::Data(data))) => self.data = data,
                 Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
                 // What is held at the end is passed on unreplaced, even if it is a text that
@@ -337,13 +370,25 @@ impl Source for Substitution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::source::testing::{Script, polls};
+    use crate::request::source::testing::{AnyRequest, Script, polls};
 
     fn replacing(steps: Vec<Option<Next>>) -> Substitution {
         Substitution {
             inner: Content::Stream(Box::new(Script::new(steps))),
-            search: Arc::new(Search::new(vec!["secret".into()])),
-            replacements: Box::new(["none".into()]),
+            all: Arc::new(Pairs {
+                list: vec![Pair {
+                    text: Template::default(),
+                    replacement: Template::default(),
+                    fixed: Some("none".into()),
+                }],
+                search: None,
+            }),
+            found: SearchedTexts {
+                search: Arc::new(Search::new(vec!["secret".into()])),
+                pairs: Box::new([0]),
+            },
+            values: Box::new([None]),
+            computed: 0,
             replaced: Box::new([false]),
             left: None,
             held: Vec::new(),
@@ -377,7 +422,9 @@ mod tests {
         let text = Bytes::from("nothing of it, really");
         let steps = vec![Some(Some(Ok(Frame::Data(text.clone()))))];
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let Poll::Ready(Some(Ok(Frame::Data(sent)))) = replacing(steps).poll_frame(&mut cx) else {
+        let Poll::Ready(Some(Ok(Frame::Data(sent)))) =
+            replacing(steps).poll_frame(&AnyRequest, &mut cx)
+        else {
             panic!("no data");
         };
         assert_eq!((sent.as_ptr(), sent.len()), (text.as_ptr(), text.len()));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::message::head::Version;
 use crate::modules::{
-    charset, expires, gzip, headers, limit_rate, not_modified, range, sub, trailers,
+    charset, expires, gunzip, gzip, headers, limit_rate, not_modified, range, sub, trailers,
 };
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
@@ -43,7 +43,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     }
     let accel = std::mem::take(&mut request.accel);
     response.fields.extend(accel.fields);
-    if accel.content_type.is_some() && response.status < 300 && !response.is_of_upstream() {
+    if accel.content_type.is_some() && response.status < 300 && !response.is_of_upstream {
         response.content_type = accel.content_type;
     }
     if let Some(challenge) = request.challenge.take() {
@@ -65,6 +65,9 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     }
     if let Some(own) = settings.used::<headers::Settings>() {
         headers::apply(own, request, response);
+    }
+    if settings.uses::<gunzip::Settings>() {
+        gunzip::apply(request, response)?;
     }
     if let Some(own) = settings.used::<sub::Settings>() {
         sub::apply(own, request, response)?;
@@ -99,7 +102,9 @@ fn prepare_content(request: &Request, response: &mut Response) {
     } else if small {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let mut whole = Vec::new();
-        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) = file.poll_frame(&mut cx) {
+        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) =
+            file.poll_frame(request, &mut cx)
+        {
             whole.extend_from_slice(&data);
         }
         response.length = Some(whole.len() as u64);

@@ -60,26 +60,8 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         error_log::request(request, Level::Info, what);
         Err(Refusal::closing(status))
     };
-    let merge = request.settings().core.merge_slashes;
-    match target::normalise(&request.head.target, merge) {
-        Ok(normal) => {
-            request.quoted = normal.quoted;
-            request.args = normal
-                .args
-                .map_or(Bytes::new(), |at| request.head.target.slice(at));
-            request.args_known = !request.args.is_empty();
-            request.path = normal.path;
-        }
-        Err(target::Error) => {
-            // nginx stops at the request line and knows no target.
-            request.head.target = Bytes::new();
-            request.path_refused = true;
-            request.head.fields = Fields::default();
-            if request.head.version == Version::Http2 {
-                request.head.line = Bytes::new();
-            }
-            return refuse(request, 400, "client sent invalid request");
-        }
+    if set_path(request).is_err() {
+        return refuse(request, 400, "client sent invalid request");
     }
     let host = rules::host(&request.head);
     if (host.is_err() || request.announced.is_err()) && request.head.version < Version::Http2 {
@@ -108,6 +90,45 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
         return refuse(request, 497, "client sent plain HTTP request to HTTPS port");
     }
     ssl_client::check(request)
+}
+
+/// Sets path and arguments by the target.
+fn set_path(request: &mut Request) -> Result<(), target::Error> {
+    let merge = request.settings().core.merge_slashes;
+    match target::normalise(&request.head.target, merge) {
+        Ok(normal) => {
+            request.quoted = normal.quoted;
+            request.args = normal
+                .args
+                .map_or(Bytes::new(), |at| request.head.target.slice(at));
+            request.args_known = !request.args.is_empty();
+            request.path = normal.path;
+            Ok(())
+        }
+        Err(error) => {
+            // nginx stops at the request line: it knows no target, and no field.
+            request.head.target = Bytes::new();
+            request.head.fields = Fields::default();
+            request.path_refused = true;
+            if request.head.version == Version::Http2 {
+                request.head.line = Bytes::new();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Finds out what is known of a request whose head was rejected or did not end: its path, its host
+/// and the server, whose log has its line.
+pub(crate) fn identify(request: &mut Request) {
+    if request.head.target.is_empty() || set_path(request).is_err() {
+        return;
+    }
+    if let Ok(host) = rules::host(&request.head) {
+        request.host = host;
+        // It is rejected anyway.
+        let _ = choose_server(request);
+    }
 }
 
 /// HTTP/2 is allowed for servers that enable it (`http2`), whatever server the connection

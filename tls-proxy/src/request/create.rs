@@ -11,7 +11,6 @@ use super::connection::Connection;
 use super::ignore_client_abort::IgnoreClientAbort;
 use super::record::{AccelRedirect, Outcome};
 use super::slots::Slots;
-use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::pattern::captured::Captured;
 use crate::time::cached_time;
@@ -120,25 +119,20 @@ impl Request {
 
     /// A substitute request, for variables that are evaluated during a handshake.
     pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
-        let mut own = Self::malformed(connection, Bytes::new(), Version::Http11);
+        let head = RequestHead::of_line(Bytes::new(), Version::Http11);
+        let mut own = Self::new(connection, head, RequestBody::None);
         own.number = 1;
         own.main_method = Some(Bytes::new());
         own
     }
 
-    /// A request whose head could not be parsed: only its line, or a part of it, is known.
-    pub(crate) fn malformed(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
-        // The response to a HEAD has no body, even if the rest of the head is invalid.
-        let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
-        let head = RequestHead {
-            method: line.slice(..if is_head { 4 } else { 0 }),
-            line,
-            target: Bytes::new(),
-            authority: None,
-            version,
-            fields: Fields::default(),
-            length: 0,
-        };
+    /// A request whose head was rejected or did not end.
+    pub(crate) fn malformed(connection: &Rc<Connection>, mut head: RequestHead) -> Self {
+        // The response to a HEAD has no body, even if the rest of its line is invalid.
+        let is_head = head.version > Version::Http09 && head.line.starts_with(b"HEAD ");
+        if is_head {
+            head.method = head.line.slice(..4);
+        }
         Self::new(connection, head, RequestBody::None)
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::source::{self, Frame, Next, Source};
+use super::source::{self, FilterContext, Frame, Next, Source};
 
 /// Bytes read at a time.
 const PIECE: u64 = 32 << 10;
@@ -59,7 +59,7 @@ impl FileBody {
 }
 
 impl Source for FileBody {
-    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, _: &dyn FilterContext, _: &mut Context<'_>) -> Poll<Next> {
         if self.left == 0 {
             return Poll::Ready(None);
         }

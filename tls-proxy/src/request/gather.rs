@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::source::{self, Frame, Source};
+use super::source::{self, FilterContext, Frame, Source};
 
 /// From this size on nothing is held back, bytes.
 pub(crate) const ENOUGH: usize = 16 * 1024;
@@ -47,6 +47,7 @@ impl Gather {
     pub(crate) fn poll(
         &mut self,
         source: &mut dyn Source,
+        request: &dyn FilterContext,
         cx: &mut Context<'_>,
     ) -> Poll<OutgoingPart> {
         self.one = std::mem::take(&mut self.next);
@@ -54,7 +55,7 @@ impl Gather {
             if self.size() >= ENOUGH {
                 break Then::More;
             }
-            match source.poll_frame(cx) {
+            match source.poll_frame(request, cx) {
                 Poll::Pending if self.size() == 0 => return Poll::Pending,
                 Poll::Pending => break Then::Wait,
                 Poll::Ready(Some(Ok(Frame::Data(data)))) if self.size() == 0 => self.one = data,
@@ -91,7 +92,7 @@ impl Gather {
 mod tests {
     use super::*;
     use crate::request::source::Next;
-    use crate::request::source::testing::{Script, data};
+    use crate::request::source::testing::{AnyRequest, Script, data};
     use std::task::Waker;
 
     /// Sizes of the parts, and what follows each; `None` is a poll that had
@@ -101,7 +102,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut parts = Vec::new();
         loop {
-            let part = gather.poll(&mut source, &mut cx);
+            let part = gather.poll(&mut source, &AnyRequest, &mut cx);
             let part = part.map(|part| {
                 let then = match part.then {
                     Then::More => "more",

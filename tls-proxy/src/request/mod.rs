@@ -36,6 +36,7 @@ use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::settings::Settings;
 use crate::config::{self, LocationId, ServerId};
+use crate::http1::request_line::is_rejected_at_protocol;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::rules;
@@ -266,16 +267,21 @@ impl Request {
         }
     }
 
-    /// `$server_protocol`.
-    pub(crate) fn protocol(&self) -> &str {
+    /// Whether the request line is known to be valid, or, over HTTP/2, the pseudo-headers are.
+    pub(crate) fn has_line(&self) -> bool {
+        self.path_refused || !self.head.target.is_empty()
+    }
+
+    /// `$server_protocol`; of a line that was rejected at its protocol, nothing.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        let line = &self.head.line;
         match self.head.version {
-            Version::Http2 => "HTTP/2.0",
-            Version::Http09 => "HTTP/0.9",
+            Version::Http2 => Some(b"HTTP/2.0"),
+            _ if !self.has_line() => is_rejected_at_protocol(line).then_some(b""),
+            Version::Http09 => Some(b"HTTP/0.9"),
             Version::Http10 | Version::Http11 => {
-                let line = &self.head.line;
-                let start = memchr::memmem::rfind(line, b" HTTP/").map(|space| space + 1);
-                let text = start.and_then(|start| std::str::from_utf8(&line[start..]).ok());
-                text.map(str::trim_end).unwrap_or_default()
+                let start = memchr::memmem::rfind(line, b" HTTP/")? + 1;
+                Some(line[start..].trim_ascii_end())
             }
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Response {
     pub(crate) reads_body: bool,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
+    /// It is an upstream's, whatever filters make of its body.
+    pub(crate) is_of_upstream: bool,
 }
 
 /// What conditional requests (RFC 9110, section 13) compare.
@@ -115,6 +117,7 @@ impl Response {
     fn new(status: u16, content: Content) -> Self {
         Self {
             status,
+            is_of_upstream: matches!(content, Content::Upstream(_) | Content::Tunnel(_)),
             reason: None,
             content_type: None,
             length: None,
@@ -270,11 +273,6 @@ impl Response {
         fields
             .find(is_last)
             .and_then(|(_, value)| http_date::parse(value))
-    }
-
-    /// Whether it is an upstream's response.
-    pub(crate) fn is_of_upstream(&self) -> bool {
-        matches!(self.content, Content::Upstream(_) | Content::Tunnel(_))
     }
 
     /// Whether its status is one to which fields without `always` are added (`add_header`,

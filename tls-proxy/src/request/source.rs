@@ -9,6 +9,7 @@ use super::Request;
 use super::response::Content;
 use crate::time::timer::Timer;
 use crate::upstream::body::RequestBody;
+use crate::variables::template::Template;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -34,15 +35,30 @@ pub(crate) enum Error {
     TimedOut,
     #[error("file was truncated while it was sent")]
     File,
+    #[error("memory limit reached; raise the container's memory limit")]
+    Memory,
+    #[error("inflate() failed")]
+    Gzip,
+    #[error("inflate() returned -5 on response end")]
+    GzipEnd,
 }
 
 /// The next piece of a body; `None` is its end.
 pub(crate) type Next = Option<Result<Frame, Error>>;
 
+/// The request whose response a body is, as filters see it while the body is sent.
+pub(crate) trait FilterContext {
+    /// The value of a string now.
+    fn evaluate(&self, template: &Template) -> Bytes;
+
+    /// Reserves `memory` bytes if they are available and nobody waits for memory.
+    fn try_reserve(&self, memory: u64) -> bool;
+}
+
 /// A body that comes in pieces.
 pub(crate) trait Source {
-    /// The next piece.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
+    /// The next piece of the response to `request`.
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next>;
 
     /// The upstream's body that this one is made from, if it is.
     fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
@@ -70,7 +86,7 @@ pub(crate) trait UpstreamBody: Source {
 }
 
 impl Source for Content {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         match self {
             Self::Nothing | Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Memory(text) => {
@@ -79,9 +95,9 @@ impl Source for Content {
                 let data = (!text.is_empty()).then_some(Ok(Frame::Data(text)));
                 Poll::Ready(data)
             }
-            Self::Upstream(body) => body.poll_frame(cx),
-            Self::File(file) => file.poll_frame(cx),
-            Self::Stream(source) => source.poll_frame(cx),
+            Self::Upstream(body) => body.poll_frame(request, cx),
+            Self::File(file) => file.poll_frame(request, cx),
+            Self::Stream(source) => source.poll_frame(request, cx),
         }
     }
 
@@ -113,8 +129,21 @@ pub(crate) mod testing {
         }
     }
 
+    /// A request without variables and with memory.
+    pub(crate) struct AnyRequest;
+
+    impl FilterContext for AnyRequest {
+        fn evaluate(&self, template: &Template) -> Bytes {
+            template.fixed().unwrap_or_default()
+        }
+
+        fn try_reserve(&self, _: u64) -> bool {
+            true
+        }
+    }
+
     impl Source for Script {
-        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Next> {
+        fn poll_frame(&mut self, _: &dyn FilterContext, _: &mut Context<'_>) -> Poll<Next> {
             match self.0.pop_front() {
                 None => Poll::Ready(None),
                 Some(None) => Poll::Pending,
@@ -145,7 +174,7 @@ pub(crate) mod testing {
         let mut cx = Context::from_waker(&waker);
         let mut sizes = Vec::new();
         loop {
-            match source.poll_frame(&mut cx) {
+            match source.poll_frame(&AnyRequest, &mut cx) {
                 Poll::Pending => sizes.push(None),
                 Poll::Ready(Some(Ok(Frame::Data(data)))) => sizes.push(Some(data.len())),
                 Poll::Ready(_) => break,

@@ -3,9 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use bytes::Bytes;
-
-use crate::message::head::{RequestHead, Version};
+use crate::message::head::RequestHead;
 use crate::metrics;
 use crate::metrics::InProgress;
 use crate::pipeline::phases;
@@ -33,13 +31,15 @@ impl ClientRequest {
         }
     }
 
-    /// A request whose head could not be parsed: only its line, or a part of it, is known.
-    pub(super) fn malformed(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+    /// A request whose head was rejected or did not end.
+    pub(super) fn malformed(connection: &Rc<Connection>, head: RequestHead) -> Self {
         let in_progress = count(connection);
-        Self {
-            request: Request::malformed(connection, line, version),
+        let mut own = Self {
+            request: Request::malformed(connection, head),
             in_progress,
-        }
+        };
+        phases::identify(&mut own.request);
+        own
     }
 }
 
@@ -78,7 +78,7 @@ impl Drop for ClientRequest {
 }
 
 /// Logs a connection that ended within a request's head.
-pub(crate) fn log_malformed(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = ClientRequest::malformed(connection, line, Version::Http11);
+pub(crate) fn log_malformed(connection: &Rc<Connection>, head: RequestHead, status: u16) {
+    let mut request = ClientRequest::malformed(connection, head);
     request.outcome.status = status;
 }

@@ -126,3 +126,40 @@ fn a_changed_template_and_a_new_one_are_taken() {
     );
     says("new hello");
 }
+
+/// nginx's image has a script for it. The file is the image's own as long as its text is.
+#[test]
+fn the_image_s_own_server_listens_on_ipv6_where_there_is_ipv6() {
+    let place = with_templates("image_s_own_server");
+    let own = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/image/etc/nginx/conf.d/default.conf"
+    );
+    let own = fs::read_to_string(own).unwrap();
+    let there = std::path::Path::new("/proc/net/if_inet6").exists();
+    for (name, text, expected) in [
+        ("default.conf", own.clone(), there),
+        (
+            "default.conf",
+            own.replace("listen 80;", "listen 8080;"),
+            there,
+        ),
+        ("default.conf", own.replace("localhost", "of.users"), false),
+        ("other.conf", own.clone(), false),
+    ] {
+        let file = place.write(&format!("out/{name}"), &text);
+        let dumped = tested(&place, "-T");
+        assert!(dumped.status.success(), "{}", stderr(&dumped));
+        let port = if text.contains("8080") { "8080" } else { "80" };
+        let line = format!("\n    listen {port};\n    listen [::]:{port};\n");
+        assert_eq!(stdout(&dumped).contains(&line), expected, "{name}: {text}");
+        fs::remove_file(file).unwrap();
+    }
+    place.write("out/default.conf", &own);
+    let conf = place.path("nginx.conf");
+    let mut plain = command(&place, &["-T", "-c", conf.to_str().unwrap()]);
+    assert!(
+        !stdout(&plain.output().unwrap()).contains("[::]"),
+        "only nginx has an entry point"
+    );
+}

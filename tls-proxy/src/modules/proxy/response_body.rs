@@ -19,7 +19,7 @@ use crate::metrics::labels::UpstreamError;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
-use crate::request::source::{self, Frame, Next, Source, UpstreamBody};
+use crate::request::source::{self, FilterContext, Frame, Next, Source, UpstreamBody};
 use crate::request::worker::Worker;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
@@ -113,11 +113,11 @@ impl ResponseBody {
 
     fn cut(&mut self, why: source::Error) -> Poll<Next> {
         metrics::upstream_failed(match why {
-            source::Error::Closed | source::Error::File => UpstreamError::Closed,
             source::Error::Invalid | source::Error::Trailer | source::Error::Trailers => {
                 UpstreamError::Malformed
             }
             source::Error::TimedOut => UpstreamError::Timeout,
+            _ => UpstreamError::Closed,
         });
         self.keepable = false;
         self.finish();
@@ -158,7 +158,7 @@ impl ResponseBody {
 }
 
 impl Source for ResponseBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, _: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             let Some(exchange) = &mut self.exchange else {
                 return Poll::Ready(None);

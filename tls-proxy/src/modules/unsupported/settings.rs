@@ -303,13 +303,6 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
         ],
     ),
     (
-        "gunzip",
-        &[
-            one("gunzip", Value::Off(AS_IT_IS)),
-            some("gunzip_buffers", (2, 2), Value::Buffers),
-        ],
-    ),
-    (
         "image_filter",
         &[
             some("image_filter", (1, 3), Value::Off(AS_IT_IS)),

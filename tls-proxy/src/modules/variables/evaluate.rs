@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::{Computed, Evaluate, Family, Fixed};
 use crate::log::level::{self, Level};
 use crate::request::response::Refusal;
+use crate::request::source::FilterContext;
 use crate::request::{Request, error_log};
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::{Registry, SlotVariable, Source};
@@ -67,6 +68,16 @@ impl Template {
         let mut out = Vec::with_capacity(64);
         self.write(request, &mut out);
         out.into()
+    }
+}
+
+impl FilterContext for Request {
+    fn evaluate(&self, template: &Template) -> Bytes {
+        template.evaluate(self)
+    }
+
+    fn try_reserve(&self, memory: u64) -> bool {
+        Self::try_reserve(self, memory)
     }
 }
 

@@ -121,7 +121,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         number(request.received + body, out)
     }),
     ("request_method", |request, out| {
-        write(nonempty(request.client_method()), out)
+        // An error page has one, though the request's is not known.
+        let is_known = request.has_line() || request.is_subrequest() || request.in_error_page;
+        let method = nonempty(request.client_method());
+        write(method.filter(|_| is_known), out)
     }),
     ("request_port", |request, out| {
         write(Some(port(request).unwrap_or_default()), out)
@@ -173,7 +176,7 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
         }
     }),
     ("server_protocol", |request, out| {
-        write(nonempty(request.protocol().as_bytes()), out)
+        write(request.protocol(), out)
     }),
     ("status", |request, out| {
         let status = match (request.error_status, request.outcome.status) {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admission::{Permit, SMALL_HEAD, Waits};
 use crate::http1::request_head::{self};
 use crate::log::level::Level;
-use crate::message::head::{Limits, RequestHead, Version};
+use crate::message::head::{Limits, RequestHead};
 use crate::message::{host, rules};
 use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
@@ -70,10 +70,10 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         let (head, refused) = match parsed {
             Ok(head) => (head, None),
             Err(request_head::Error {
-                head: Some(head),
+                field: true,
+                head,
                 status,
                 reason,
-                ..
             }) => (Some(*head), Some(Box::new(rules::Error { status, reason }))),
             Err(error) => return Next::Rejected(error),
         };
@@ -87,7 +87,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
             let waiting = connection.worker.admission.for_request(holder);
             permit = timeout_at(deadline, waiting).await.ok();
             if permit.is_none() {
-                return Next::Rejected(no_memory(head, wire));
+                return Next::Rejected(no_memory(head, wire, &core.head));
             }
         }
         if let (Some(permit), true) = (&permit, held > counted) {
@@ -95,7 +95,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
             counted += more;
             let waiting = permit.grow(2 * more as u64);
             if timeout_at(deadline, waiting).await.is_err() {
-                return Next::Rejected(no_memory(head, wire));
+                return Next::Rejected(no_memory(head, wire, &core.head));
             }
         }
         if let Some(head) = head {
@@ -126,7 +126,8 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         drop(reading);
         let nothing = wire.borrow().received == start;
         if !nothing {
-            log_malformed(connection, first_line(wire), status);
+            let head = request_head::parse_incomplete(&wire.borrow().inbound, &core.head);
+            log_malformed(connection, head, status);
         }
         let what = format!("{what} while reading client request headers");
         error_log::connection(connection, Level::Info, what);
@@ -135,15 +136,13 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
 }
 
 /// The response when there was no memory within the time-out for a head.
-fn no_memory(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Error {
-    let known = head.map(|head| (head.line, head.version));
-    let (line, version) = known.unwrap_or_else(|| (first_line(wire), Version::Http11));
+fn no_memory(head: Option<RequestHead>, wire: &SharedWire, limits: &Limits) -> request_head::Error {
+    let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
     request_head::Error {
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
-        line,
-        version,
-        head: None,
+        head: Box::new(head.unwrap_or_else(so_far)),
+        field: false,
     }
 }
 
@@ -215,10 +214,4 @@ pub(super) async fn begins(
 fn held(wire: &SharedWire) -> usize {
     let wire = wire.borrow();
     wire.inbound.len() + wire.stream().unread()
-}
-
-fn first_line(wire: &SharedWire) -> Bytes {
-    let wire = wire.borrow();
-    let end = memchr::memchr2(b'\r', b'\n', &wire.inbound).unwrap_or(wire.inbound.len());
-    Bytes::copy_from_slice(&wire.inbound[..end])
 }

@@ -152,11 +152,10 @@ async fn refuse_head(
     let request_head::Error {
         status,
         reason,
-        line,
-        version,
-        head: _,
+        head,
+        field: _,
     } = error;
-    let mut request = ClientRequest::malformed(connection, line, version);
+    let mut request = ClientRequest::malformed(connection, *head);
     let what = format!("{reason} while reading client request line");
     // The memory limit is reached.
     let level = match status {

@@ -204,7 +204,7 @@ async fn relay(
     let watch = !proxy.ignore_client_abort;
     let mut gather = Gather::default();
     loop {
-        let turn = poll_fn(|cx| match gather.poll(source, cx) {
+        let turn = poll_fn(|cx| match gather.poll(source, request, cx) {
             Poll::Pending if !out.is_empty() => Poll::Ready(RelayEvent::Flush),
             Poll::Pending
                 if watch

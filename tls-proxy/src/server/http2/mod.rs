@@ -27,7 +27,7 @@ use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
 use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
-use crate::message::head::{Limits, Version};
+use crate::message::head::{Limits, RequestHead, Version};
 use crate::message::rules;
 use crate::metrics;
 use crate::modules::http2;
@@ -263,16 +263,16 @@ fn start(
             (request, None)
         }
         Err(request_head::Error::TooLarge { line, reason }) => {
-            let mut request = ClientRequest::malformed(connection, line, Version::Http2);
+            let head = RequestHead::of_line(line, Version::Http2);
+            let mut request = ClientRequest::malformed(connection, head);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
             error_log::request(&request, Level::Info, what);
             frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return false;
         }
-        Err(request_head::Error::Invalid { line, error }) => {
-            let request = ClientRequest::malformed(connection, line, Version::Http2);
-            (request, Some(error))
+        Err(request_head::Error::Invalid { head, error }) => {
+            (ClientRequest::malformed(connection, *head), Some(error))
         }
     };
     let is_last = !follows

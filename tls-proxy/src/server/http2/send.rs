@@ -81,7 +81,7 @@ impl Sender {
             own_trailers || request.settings().of::<proxy::Settings>().pass_trailers;
         let mut gather = Gather::default();
         loop {
-            let OutgoingPart { data, then } = self.next(&mut gather, content).await?;
+            let OutgoingPart { data, then } = self.next(&mut gather, content, request).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
@@ -136,8 +136,9 @@ impl Sender {
         &mut self,
         gather: &mut Gather,
         content: &mut Content,
+        request: &Request,
     ) -> Result<OutgoingPart, Error> {
-        poll_fn(|cx| match gather.poll(content, cx) {
+        poll_fn(|cx| match gather.poll(content, request, cx) {
             // If data is ready, writing it shows whether the client has left.
             Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),
             Poll::Pending => self.poll_evicted(cx),

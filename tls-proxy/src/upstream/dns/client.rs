@@ -15,14 +15,27 @@ use super::message::{self, DnsResponse, RecordType, Service};
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Aliases that are followed in turn.
 const MAX_ALIASES: usize = 10;
-/// Servers of one service, at most.
-const MAX_SERVERS: usize = 256;
+/// Servers of one name or service, at most: an answer has room for thousands, and a service for as
+/// many names. The rest is left out.
+const MAX_SERVERS: usize = 1024;
 
 /// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
+}
+
+impl Resolved {
+    /// Leaves out the addresses behind the first `most`.
+    fn limit(&mut self, most: usize) {
+        let count = self.addresses.len();
+        if count > most {
+            tracing::warn!("a name server names {count} addresses, of which {most} are used");
+            self.addresses.truncate(most);
+            self.addresses.shrink_to_fit();
+        }
+    }
 }
 
 /// Why a name could not be resolved.
@@ -88,12 +101,19 @@ async fn resolve_service(
             }
         }
     }
-    let mut found = Vec::new();
+    // Those of a lower priority are left out first.
+    services.sort_by_key(|service| service.priority);
+    let (mut found, mut room) = (Vec::new(), MAX_SERVERS);
     for service in services.into_iter().take(MAX_SERVERS) {
         match resolve(&service.target, servers, kinds).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
+                own.limit(room);
+                room -= own.addresses.len();
                 found.push((service, own));
+                if room == 0 {
+                    break;
+                }
             }
             // A server that does not exist any more.
             Err(Error::NotFound) => {}
@@ -148,6 +168,7 @@ async fn resolve(
     if found.addresses.is_empty() {
         return Err(error);
     }
+    found.limit(MAX_SERVERS);
     Ok(found)
 }
 
@@ -361,5 +382,48 @@ mod tests {
         let limit = Duration::from_millis(50);
         let found = look_up("a.example", &[address], &[RecordType::A], limit).await;
         assert_eq!(found, Err(Error::TimedOut));
+    }
+
+    /// A name server that is not to be trusted: a name has as many addresses as fit into a message,
+    /// and a service is at so many names.
+    #[tokio::test]
+    async fn of_very_many_servers_some_are_known() {
+        let (socket, address) = server().await;
+        let hostile = async {
+            let mut space = [0; 512];
+            loop {
+                let (length, peer) = socket.recv_from(&mut space).await.expect("a question");
+                let mut message = space[..length].to_vec();
+                let is_about_a_service = message.ends_with(&[0, 33, 0, 1]);
+                let count: u8 = if is_about_a_service { 60 } else { 240 };
+                message[2..4].copy_from_slice(&[0x81, 0x80]);
+                message[7] = count;
+                for number in 0..count {
+                    match is_about_a_service {
+                        // The name in the question, SRV, IN, a minute, 10 bytes: the last is a
+                        // name of one letter.
+                        true => {
+                            message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, 9]);
+                            message.extend([0, 1, 0, 1, 0, 80, 1, b'a' + number % 26, 0]);
+                        }
+                        false => message.extend_from_slice(ADDRESS),
+                    }
+                }
+                socket.send_to(&message, peer).await.expect("sent");
+            }
+        };
+        let servers = [address];
+        let asking = look_up_service(
+            "a.example",
+            &servers,
+            &[RecordType::A],
+            Duration::from_secs(60),
+        );
+        let found = tokio::select! {
+            found = asking => found.expect("a service"),
+            () = hostile => unreachable!("it serves for ever"),
+        };
+        let known: usize = found.iter().map(|(_, own)| own.addresses.len()).sum();
+        assert_eq!(known, MAX_SERVERS);
     }
 }

@@ -1,0 +1,255 @@
+//! nginx's `ngx_http_gunzip_module`: decompresses responses for clients that do not accept gzip.
+
+use std::io::{self, BufRead, Read};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use flate2::bufread::MultiGzDecoder;
+
+use super::gzip;
+use crate::admission::COMPRESSOR;
+use crate::config::settings::ModuleSettings;
+use crate::config::spec::{Contexts, Effect, Spec};
+use crate::directive::arguments;
+use crate::directive::value::Value;
+use crate::request::Request;
+use crate::request::response::{Content, Refusal, Response};
+use crate::request::source::{self, FilterContext, Frame, Next, Source, UpstreamBody};
+
+/// `gunzip`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings(bool);
+
+impl ModuleSettings for Settings {
+    fn is_used(&self) -> bool {
+        self.0
+    }
+}
+
+pub(crate) const DIRECTIVES: &[Spec] = &[
+    Spec::set("gunzip", Contexts::ALL, (1, 1), |scope, directive| {
+        scope.settings.of_mut::<Settings>().0 = arguments::flag(directive)?;
+        Ok(())
+    })
+    .default("off")
+    .about(
+        "Decompresses responses with `Content-Encoding: gzip` for clients that do not accept it.",
+    ),
+    Spec::new(
+        "gunzip_buffers",
+        Contexts::ALL,
+        (2, 2),
+        Effect::Accepted("a body is decompressed in pieces of 8 KiB"),
+    )
+    .takes(Value::Buffers),
+];
+
+/// Decompresses the response if its encoding is gzip and the client does not accept that.
+pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Refusal> {
+    let is_encoding = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"content-encoding");
+    // `add_header` does not say how the body is encoded.
+    let Some(at) = response.fields.iter().position(is_encoding) else {
+        return Ok(());
+    };
+    if !response.names_encoding || !response.fields[at].1.eq_ignore_ascii_case(b"gzip") {
+        return Ok(());
+    }
+    let gzip = request.settings().of::<gzip::Settings>();
+    response.vary = gzip.vary;
+    if gzip::is_for(gzip, request, Some(response)) {
+        return Ok(());
+    }
+    let has_body = !request.is_head() && response.content.has_body();
+    if has_body && !request.try_reserve(COMPRESSOR) {
+        return Err(Refusal::new(503));
+    }
+    response.fields.remove(at);
+    response.names_encoding = false;
+    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
+    response.fields.retain(|(name, _)| !is_ranges(name));
+    response.weaken_etag();
+    response.length = None;
+    response.validators = None;
+    if has_body {
+        let inner = std::mem::replace(&mut response.content, Content::Empty);
+        response.content = Content::Stream(Box::new(Gunzip::new(inner)));
+    }
+    Ok(())
+}
+
+/// Decompressed bytes that are passed on at once. Compressed ones are taken when these have been
+/// passed on, so a body that grows very much takes no more memory than another.
+const PIECE: usize = 8 << 10;
+
+/// A body that is decompressed piece by piece.
+struct Gunzip {
+    inner: Content,
+    decoder: MultiGzDecoder<Input>,
+    trailers: Option<Bytes>,
+}
+
+/// Compressed bytes that have arrived.
+#[derive(Default)]
+struct Input {
+    data: Bytes,
+    ended: bool,
+}
+
+impl Read for Input {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let data = self.fill_buf()?;
+        let size = data.len().min(out.len());
+        out[..size].copy_from_slice(&data[..size]);
+        self.consume(size);
+        Ok(size)
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.data.is_empty() && !self.ended {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(&self.data),
+        }
+    }
+
+    fn consume(&mut self, size: usize) {
+        self.data.advance(size);
+    }
+}
+
+impl Gunzip {
+    fn new(inner: Content) -> Self {
+        Self {
+            inner,
+            decoder: MultiGzDecoder::new(Input::default()),
+            trailers: None,
+        }
+    }
+}
+
+impl Source for Gunzip {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            let mut piece = vec![0; PIECE];
+            match self.decoder.read(&mut piece) {
+                Ok(0) => {
+                    let trailers = self.trailers.take();
+                    return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
+                }
+                Ok(size) => {
+                    piece.truncate(size);
+                    return Poll::Ready(Some(Ok(Frame::Data(piece.into()))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) if self.decoder.get_ref().ended => {
+                    return Poll::Ready(Some(Err(source::Error::GzipEnd)));
+                }
+                Err(_) => return Poll::Ready(Some(Err(source::Error::Gzip))),
+            }
+            let next = ready!(self.inner.poll_frame(request, cx));
+            let input = self.decoder.get_mut();
+            match next {
+                Some(Ok(Frame::Data(data))) => input.data = data,
+                Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
+                Some(Ok(Frame::Trailers(lines))) => {
+                    self.trailers = Some(lines);
+                    input.ended = true;
+                }
+                None => input.ended = true,
+            }
+        }
+    }
+
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::request::source::testing::{AnyRequest, Script, polls};
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacking(steps: Vec<Option<Next>>) -> Gunzip {
+        Gunzip::new(Content::Stream(Box::new(Script::new(steps))))
+    }
+
+    fn data(bytes: &[u8]) -> Option<Next> {
+        Some(Some(Ok(Frame::Data(Bytes::copy_from_slice(bytes)))))
+    }
+
+    /// What comes out of a body, and how it ends.
+    fn unpacked(steps: Vec<Option<Next>>) -> (Vec<u8>, Next) {
+        let mut source = unpacking(steps);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut out = Vec::new();
+        loop {
+            match source.poll_frame(&AnyRequest, &mut cx) {
+                Poll::Pending => {}
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => out.extend_from_slice(&data),
+                Poll::Ready(end) => return (out, end),
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_in_any_pieces_is_the_same() {
+        let text = b"hello, hello and once more hello";
+        let bytes = [packed(text), packed(b""), packed(text)].concat();
+        for size in [1, 2, 7, bytes.len()] {
+            let pieces = bytes.chunks(size).flat_map(|piece| [data(piece), None]);
+            let (out, end) = unpacked(pieces.collect());
+            assert_eq!(out, [text, &text[..]].concat(), "in pieces of {size}");
+            assert!(end.is_none(), "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_arrived_is_passed_on_before_more_is_awaited() {
+        let bytes = packed(b"hello");
+        let end = bytes.len() - 8;
+        let steps = vec![data(&bytes[..end]), None, data(&bytes[end..])];
+        assert_eq!(polls(&mut unpacking(steps)), [Some(5), None]);
+    }
+
+    #[test]
+    fn a_body_that_grows_very_much_comes_in_pieces() {
+        let sizes = polls(&mut unpacking(vec![data(&packed(&vec![b'0'; 1 << 20]))]));
+        assert_eq!(sizes.iter().flatten().sum::<usize>(), 1 << 20);
+        assert!(sizes.iter().flatten().all(|size| *size <= PIECE));
+    }
+
+    #[test]
+    fn what_is_not_gzip_or_not_whole_is_cut() {
+        let whole = packed(b"hello, hello and once more hello");
+        let mut wrong = whole.clone();
+        let last = wrong.len() - 5;
+        wrong[last] ^= 1;
+        for (bytes, error) in [
+            (b"no gzip at all".to_vec(), source::Error::Gzip),
+            (
+                [&whole[..], b"garbage behind"].concat(),
+                source::Error::Gzip,
+            ),
+            (wrong, source::Error::Gzip),
+            (whole[..20].to_vec(), source::Error::GzipEnd),
+            (whole[..whole.len() - 1].to_vec(), source::Error::GzipEnd),
+            (Vec::new(), source::Error::GzipEnd),
+        ] {
+            let (_, end) = unpacked(vec![data(&bytes)]);
+            assert!(matches!(end, Some(Err(own)) if own == error), "{end:?}");
+        }
+        let cut = Some(Some(Err(source::Error::Closed)));
+        let (_, end) = unpacked(vec![data(&whole[..20]), cut]);
+        assert!(matches!(end, Some(Err(source::Error::Closed))));
+    }
+}
