@@ -54,8 +54,6 @@ pub(super) struct Waiting {
     /// `None` for a connection that has not been accepted.
     client: Option<Rc<Client>>,
     since: Instant,
-    /// When its client came, or else since when a place is wanted for the next one.
-    came: Instant,
     granted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -69,13 +67,17 @@ impl Waiting {
 
     /// Whose turn it is: those who want less come before those who want more, and
     /// clients on their way to their first response one after the other, or, where others
-    /// have waited for long, the newest first.
-    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, Duration) {
-        let order = match newest_first {
-            true => now.saturating_duration_since(self.came),
-            false => Duration::MAX - now.saturating_duration_since(self.since),
+    /// have waited for long, the newest first. The newest of all are those that have not
+    /// been accepted; their listeners take turns.
+    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, bool, Duration) {
+        let (is_accepted, order) = match &self.client {
+            Some(client) if newest_first => (true, now.saturating_duration_since(client.came)),
+            _ => (
+                false,
+                Duration::MAX - now.saturating_duration_since(self.since),
+            ),
         };
-        (self.holds().max(NEWCOMER), order)
+        (self.holds().max(NEWCOMER), is_accepted, order)
     }
 }
 
@@ -87,12 +89,10 @@ impl Admission {
         if let Some(holder) = holder {
             holder.wait_for_permit();
         }
-        let since = cached_time::now();
         let waiting = Rc::new(Waiting {
             demand,
             client: holder.map(|holder| holder.client.clone()),
-            since,
-            came: holder.map_or(since, |holder| holder.client.came),
+            since: cached_time::now(),
             granted: Cell::new(false),
             waker: RefCell::default(),
         });

@@ -56,6 +56,25 @@ async fn the_newest_client_is_served_first_once_others_have_waited_for_long() {
 }
 
 #[tokio::test]
+async fn listeners_take_turns_while_others_have_waited_for_long() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let mut others = fill(&admission).await;
+    let (mut one, mut other) = (pin!(admission.for_connection()), pin!(admission.for_connection()));
+    assert!(waits(one.as_mut()).await && waits(other.as_mut()).await);
+    pass(&admission, Duration::from_millis(600));
+    held[0].1.shrink(MemoryUse::Transfer, CONNECTION);
+    others.push(one.await.accepted());
+    // It asks for the next connection, later than the other listener.
+    let mut again = pin!(admission.for_connection());
+    assert!(waits(again.as_mut()).await);
+    held[1].1.shrink(MemoryUse::Transfer, CONNECTION);
+    let other = timeout(MOMENT, other).await;
+    assert!(other.is_ok(), "its turn");
+    assert!(waits(again.as_mut()).await);
+}
+
+#[tokio::test]
 async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
