@@ -16,7 +16,11 @@ use crate::metrics;
 use crate::metrics::labels::Relief;
 
 /// A connection that has not been served for so long gives its place to another one.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(2);
+/// The next one does so only after this time: until then the other one, which is the newest
+/// now, is likely to be served. If they came all at once, the last of them would be served
+/// and the others would become stale in turn.
+const APART: Duration = Duration::from_millis(50);
 
 /// Those of one listening socket, the newest at the end.
 #[derive(Debug)]
@@ -50,7 +54,9 @@ impl<T> Pending<T> {
 
     /// When the oldest one may be closed for another.
     pub(crate) fn stale_at(&self) -> Option<Instant> {
-        self.all.front().map(|(_, since)| *since + STALE)
+        let (_, oldest) = self.all.front()?;
+        let (_, newest) = self.all.back()?;
+        Some((*oldest + STALE).max(*newest + APART))
     }
 
     pub(crate) fn push(&mut self, connection: T) {
@@ -61,6 +67,14 @@ impl<T> Pending<T> {
     /// The next one to be served.
     pub(crate) fn next(&mut self) -> Option<T> {
         self.take(self.admission.is_crowded_for_long())
+    }
+
+    /// Makes all of them so much older.
+    #[cfg(test)]
+    pub(super) fn pass(&mut self, time: Duration) {
+        for (_, since) in &mut self.all {
+            *since -= time;
+        }
     }
 
     fn take(&mut self, newest: bool) -> Option<T> {

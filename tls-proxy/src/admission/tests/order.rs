@@ -97,3 +97,21 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
     assert_eq!(admission.pending().0, 0);
     assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
 }
+
+#[tokio::test]
+async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    while pending.has_room() {
+        pending.push(());
+    }
+    let full = admission.pending().0;
+    assert!(pending.stale_at().is_some_and(|at| at > Instant::now()));
+    pending.pass(Duration::from_secs(3));
+    assert!(pending.has_room());
+    assert_eq!(admission.pending().0, full - 1);
+    pending.push(());
+    assert!(!pending.has_room(), "the newest one has not had its turn");
+    pending.pass(MOMENT);
+    assert!(pending.has_room());
+}
