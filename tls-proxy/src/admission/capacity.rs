@@ -102,7 +102,8 @@ impl Capacity {
     /// The memory to grant, bytes; a minimum even if the limits leave none.
     pub(crate) fn memory(self) -> u64 {
         // A quarter of the range, so that sums do not overflow.
-        self.memory.map_or(u64::MAX / 4, |memory| memory.max(LEAST_MEMORY))
+        self.memory
+            .map_or(u64::MAX / 4, |memory| memory.max(LEAST_MEMORY))
     }
 
     /// The same if it is limited.

@@ -5,7 +5,8 @@
 //! on to whatever they get, nobody is served in time. So while there is no room,
 //! connections are accepted as far as a small part of the memory goes, and once others
 //! have waited for long the newest one is served first (adaptive LIFO): its client is
-//! still there. Until then the event loop does not watch them, and they have no task.
+//! still there. Until then the event loop does not watch them, and they have no task. Who
+//! has sent nothing yet needs no memory for a response, and others are served before it.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -37,6 +38,10 @@ impl<T> Pending<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether one more may be accepted before there is room for it. Where all places
     /// are taken, one that has waited in vain is closed.
     pub(crate) fn has_room(&mut self) -> bool {
@@ -48,7 +53,8 @@ impl<T> Pending<T> {
             return false;
         }
         metrics::relieved(Relief::Accept);
-        self.take(false);
+        self.all.pop_front();
+        self.gave_place();
         true
     }
 
@@ -64,9 +70,22 @@ impl<T> Pending<T> {
         self.all.push_back((connection, Instant::now()));
     }
 
-    /// The next one to be served.
-    pub(crate) fn next(&mut self) -> Option<T> {
-        self.take(self.admission.is_crowded_for_long())
+    /// The next one to be served: the first in turn whose client has sent something, or else
+    /// the first in turn. The flag tells which.
+    pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
+        let newest = self.admission.is_crowded_for_long();
+        let is_ready = |(connection, _): &(T, Instant)| has_sent(connection);
+        let ready = match newest {
+            true => self.all.iter().rposition(is_ready),
+            false => self.all.iter().position(is_ready),
+        };
+        let connection = match ready {
+            Some(place) => self.all.remove(place).map(|(connection, _)| connection),
+            None if newest => self.all.pop_back().map(|(connection, _)| connection),
+            None => self.all.pop_front().map(|(connection, _)| connection),
+        }?;
+        self.gave_place();
+        Some((connection, ready.is_some()))
     }
 
     /// Makes all of them so much older.
@@ -77,16 +96,11 @@ impl<T> Pending<T> {
         }
     }
 
-    fn take(&mut self, newest: bool) -> Option<T> {
-        let (connection, _) = match newest {
-            true => self.all.pop_back(),
-            false => self.all.pop_front(),
-        }?;
+    fn gave_place(&mut self) {
         self.admission.add_pending(-1);
         if self.all.is_empty() {
             self.all = VecDeque::new();
         }
-        Some(connection)
     }
 }
 

@@ -73,22 +73,34 @@ async fn accept(
     'serving: loop {
         // Memory may be limited only later.
         bounded = bounded || listener.bounds_buffers();
-        let mut place = pin!(admission.for_connection());
-        let permit = loop {
-            let has_room = pending.has_room();
-            tokio::select! {
-                biased;
-                () = stop.notified() => break 'serving,
-                permit = place.as_mut() => break permit,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
-                    hold(&mut pending, accepted).await;
+        let permit = match admission.try_for_connection() {
+            Some(permit) => permit,
+            None => {
+                let mut place = pin!(admission.for_newcomer());
+                loop {
+                    let has_room = pending.has_room();
+                    // A place is asked for once a client is there to take it.
+                    let asks = !pending.is_empty() || !has_room;
+                    tokio::select! {
+                        biased;
+                        () = stop.notified() => break 'serving,
+                        permit = place.as_mut(), if asks => break permit,
+                        accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
+                            hold(&mut pending, accepted).await;
+                        }
+                        // All places are taken: looks again when one may be given to another.
+                        () = sleep_until_stale(&pending), if !has_room => {}
+                    }
                 }
-                // All places are taken: looks again when one may be given to another.
-                () = sleep_until_stale(&pending), if !has_room => {}
             }
         };
-        let accepted = match pending.next() {
-            Some(next) => served(next),
+        let accepted = match pending.next(has_sent) {
+            Some((next, has_sent)) => {
+                if !has_sent {
+                    permit.give_up_advance();
+                }
+                served(next)
+            }
             None => tokio::select! {
                 biased;
                 () = stop.notified() => break,
@@ -105,7 +117,7 @@ async fn accept(
     while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
         hold(&mut pending, Ok(accepted)).await;
     }
-    while let Some(next) = pending.next() {
+    while let Some((next, _)) = pending.next(|_| true) {
         if let Ok((socket, peer)) = served(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
@@ -131,6 +143,12 @@ async fn hold(
         Ok(unserved) => pending.push(unserved),
         Err(error) => accept_failed(&error).await,
     }
+}
+
+/// Whether its client has sent something, or has left.
+fn has_sent((socket, _): &Unserved) -> bool {
+    let peeked = socket.peek(&mut [0]);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Has the event loop watch it, which may fail for want of memory.
