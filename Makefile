@@ -1,53 +1,54 @@
-# The commands to know: `make run`, `make check` and `make test`. `make` lists the rest.
+# The main targets: `make run`, `make check` and `make test`. `make` lists all.
 
 VERSION    := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 REPOSITORY := docker.io/securemonolith
 export MONOLITH_IMAGE  := $(REPOSITORY)/monolith:$(VERSION)
 export TLS_PROXY_IMAGE := $(REPOSITORY)/tls-proxy:$(VERSION)
 
-# Static programs: an image holds nothing else. With --target given, the flags
-# stay away from build scripts and macros, which cannot be static. No path of
-# the machine that builds gets into the programs.
-TARGET     := $(shell rustc -vV | sed -n 's/^host: //p')
+# Static programs: images contain no libraries. With --target, the flags do not apply
+# to build scripts and macros, which cannot be static. No path of the build machine
+# gets into the programs. Without Rust, docker builds the images; what else needs it
+# says so: `programs`.
+TARGET     := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
-# tls-proxy's code is laid out by what requests walk through, which `make profile`
-# has found out; $(1) is the source tree. Older compilers cannot read it.
-# What the profile hardly knows is made small, and what is the same is there once.
-LLVM       := $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILE    := $(shell [ $(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+# tls-proxy is built with profile-guided optimization, by the profile of `make
+# profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
+# functions are optimized for size, and identical ones are merged.
+LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
-laid_out    = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
-PROXY       = RUSTFLAGS='$(STATIC) $(call laid_out,$(1))' cargo build --locked --target $(TARGET) \
+use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
+PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
               --package tls-proxy --release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-# Where `programs` and `rootfs` leave what they make.
+# The output of `programs` and `rootfs`.
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
 .PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
 
 help:
-	@echo 'make run      build, start the pair on 127.0.0.1:10080, :10081 and :10443, show how to use it'
-	@echo 'make learn    the same, and a lesson with it: tokens, probes, certificates, a drain; LANG=es: in Spanish'
+	@echo 'make run      build, start both programs on 127.0.0.1:10080, :10081 and :10443, show how to use them'
+	@echo 'make learn    the same with a lesson: tokens, probes, certificates, a drain; LANG=es: in Spanish'
 	@echo 'make check    before a commit: format, clippy, unit tests, lint; no root, installs nothing'
 	@echo 'make check-one CASE=http1/host   one differential case, or tests by name'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make attack   attack tls-proxy, monolith and nginx in small control groups; ATTACKS names some'
-	@echo 'make e2e      the fleet of deployments/ under load: in the cluster of KUBECONFIG, or in podman'
+	@echo 'make attack   attack tls-proxy, monolith and nginx in small cgroups; ATTACKS selects some'
+	@echo 'make e2e      deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
-	@echo 'make walkthrough   play docs/en and docs/es in the cluster of KUBECONFIG, or in podman'
-	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and measure tls-proxy beside them'
-	@echo 'make bench-quick BEFORE=HEAD   tls-proxy of a commit beside that of the working tree'
-	@echo 'make profile  find out anew what requests walk through, for the compiler'
-	@echo 'make images   every image as target/images/*.tar'
-	@echo 'make load     the images into kind, minikube, k3s, containerd, podman or docker'
-	@echo 'make publish NAMESPACE=docker.io/you   the images to a registry, for amd64 and arm64'
+	@echo 'make walkthrough   run the commands of docs/en and docs/es in the cluster of KUBECONFIG, or in podman'
+	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and compare tls-proxy with them'
+	@echo 'make bench-quick BEFORE=HEAD   compare tls-proxy of the working tree with that of a commit'
+	@echo 'make profile  update the profile for profile-guided optimization'
+	@echo 'make images   build the images as target/images/*.tar'
+	@echo 'make load     load the images into kind, minikube, k3s, containerd, podman or docker'
+	@echo 'make publish NAMESPACE=docker.io/you   push the images to a registry, for amd64 and arm64'
 
 run: programs
 	@scripts/foreground setpriv --pdeathsig TERM scripts/run
@@ -66,7 +67,7 @@ check-one:
 test:
 	@scripts/test
 
-# All of them take more than an hour. The table goes to standard output.
+# All of them take more than an hour. Prints the table to standard output.
 ATTACKS ?=
 attack: programs
 	@scripts/install-test-tools
@@ -100,6 +101,8 @@ bench-tools:
 	@$(BUILD) --manifest-path bench/tools/Cargo.toml --release
 
 programs:
+	@command -v cargo >/dev/null || { echo 'make: Rust is missing (https://rustup.rs; the images can also be built by docker: make load)' >&2; exit 1; }
+	@command -v cc >/dev/null || { echo 'make: a C compiler is missing (on Debian: apt-get install build-essential)' >&2; exit 1; }
 	@scripts/name-toolchain
 	@$(BUILD) --package monolith --profile small
 	@$(call PROXY,$(CURDIR))
@@ -109,7 +112,7 @@ profile: bench-tools
 	@scripts/name-toolchain
 	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
 
-# Whether it is to be found out anew.
+# Whether the profile is out of date.
 check-profile:
 	@scripts/profile --check '$(STATIC)' $(TARGET)
 

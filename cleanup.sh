@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Deletes everything the walkthrough creates in the current namespace, and
-# returns when it is gone. Says nothing about what is not there.
+# Deletes everything that the walkthrough creates in the current namespace, waits until
+# it is gone, and ignores what does not exist.
 set -euo pipefail
 
 command -v kubectl >/dev/null || {

@@ -1,4 +1,4 @@
-"""Whether all contestants answer alike, before anything is measured."""
+"""Checks that all contestants respond alike, before anything is measured."""
 
 from processes import run
 from table import BASELINE
@@ -7,7 +7,7 @@ HEADER = "x-served-by: bench"
 
 
 def check(contestant):
-    """A right answer over HTTP/1.1 and HTTP/2, on both ports."""
+    """Checks responses over HTTP/1.1 and HTTP/2, on both ports."""
     contestant.start()
     for port in (contestant.p256, contestant.rsa):
         for version in ("1.1", "2"):

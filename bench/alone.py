@@ -1,13 +1,13 @@
-"""What is measured of one contestant while no other runs, since they share
-libraries: memory, and the start."""
+"""Measures memory and start of one contestant while no other runs, since they share
+libraries."""
 
 import time
 
 from processes import Turns
 
-# Idle connections at which the memory is looked at.
+# Numbers of idle connections at which memory is measured.
 FEW, MANY = 1000, 5000
-# Seconds until a program has come to rest.
+# Seconds until a program is idle.
 REST = 0.5
 
 
@@ -18,8 +18,8 @@ def start(contestant, _):
 
 
 def memory(contestant, _):
-    """Of a program that has answered once, and of each idle connection more that
-    has had one answer, over HTTP/1.1 and, in a process of its own, HTTP/2."""
+    """Memory of a program after one response, and of each further idle connection
+    after one response, over HTTP/1.1 and, in another process, HTTP/2."""
     figures = idle_connections(contestant, "1.1", "connection")
     return figures | idle_connections(contestant, "2", "h2 connection")
 

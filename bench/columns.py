@@ -1,5 +1,5 @@
-"""The rows of the table: what each figure is called, which way is better and what
-it has to reach (issue 15). `AtLeast(1.3, "best")`: 1.3 times better than the best
+"""The rows of the table: what each figure is called, which way is better and its
+target (issue 15). `AtLeast(1.3, "best")`: 1.3 times better than the best
 peer; `AtMost(6)`: the figure itself; `Either`: one of several is enough."""
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from statistic import HIGHER, LOWER
 
 @dataclass(frozen=True)
 class AtLeast:
-    """So many times better than another: a name, or `best`, the best peer."""
+    """So many times better than a contestant: a name, or `best`, the best peer."""
 
     times: float
     than: str
@@ -46,7 +46,7 @@ class Row:
     unit: str
     better: str
     targets: tuple = ()
-    # Whether the picture has it.
+    # Whether the picture shows it.
     shown: bool = True
     # The instructions that the own figure depends on most.
     depends: str = ""
@@ -57,7 +57,7 @@ class Row:
 
 
 BEST = AtLeast(1, "best")
-# aws-lc has AES-GCM for both together only.
+# aws-lc uses AES-GCM only with both.
 GCM = f"VAES, {AVX512.split()[0]}"
 ROWS = [
     Row("http1", "HTTP/1.1", "requests / CPU s", HIGHER, (AtLeast(1.4, "best"),)),

@@ -1,8 +1,8 @@
-"""The configurations of those that read text. All ask for the same; envoy_conf.py
+"""The configurations of the contestants, which are equivalent; envoy_conf.py
 has Envoy's."""
 
-# One file for tls-proxy and both nginx. {h2_on} and {h2_listen} are what the
-# versions disagree on.
+# One file for tls-proxy and both nginx. {h2_on} and {h2_listen} depend on the
+# version.
 CONFIGURATION = """
 worker_processes 1;
 daemon off;

@@ -1,7 +1,7 @@
-"""Who takes part: each with its configuration. The same for all: one worker, a
+"""The contestants and their configuration. The same for all: one worker, a
 P-256 and an RSA certificate on a port each, HTTP/2, the access log on, one header
-added, connections to the backend kept, time-outs of a minute. The hyper baseline
-has only what cannot be left out."""
+added, keep-alive to the backend, time-outs of a minute. The hyper baseline has
+only the minimum."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from processor import MASK
 BACKEND = int(os.environ.get("BENCH_PORT", 18090))
 FIRST_PORT = BACKEND + 10
 # Connections of a contestant: 5,000 idle ones and those to the backend. haproxy
-# wants three times as many files; nginx has 424 bytes ready for each, 2.4 MiB.
+# needs three times as many files; nginx allocates 424 bytes for each, 2.4 MiB.
 MOST = 6000
 
 
@@ -43,13 +43,13 @@ class Contestant(Watched):
         self.ports = [self.p256, self.rsa]
 
     def start(self):
-        """Starts it; returns the milliseconds until its first answer."""
+        """Starts it; returns the milliseconds until its first response."""
         first = FirstAnswer(self.p256)
         begun = self.launch()
         return (first.wait(self) - begun) * 1000
 
     def places(self, **more):
-        """What every configuration names."""
+        """The values of every configuration."""
         return {"work": self.work, "name": self.name, "backend": BACKEND,
                 "p256": self.p256, "rsa": self.rsa} | more
 
@@ -81,7 +81,7 @@ class Configured(Contestant):
 
 
 class Nginx(Configured):
-    """It makes the folders of modules that are not used too, somewhere."""
+    """It creates directories of unused modules, too."""
 
     def more(self):
         kinds = ("fastcgi", "uwsgi", "scgi")
@@ -146,7 +146,7 @@ class Envoy(Contestant):
 
 
 class Forwarder(Contestant):
-    """hyper and nothing else: bench/tools' forwarder."""
+    """Plain hyper: the forwarder of bench/tools."""
 
     def __init__(self, name, number, work):
         super().__init__(name, number, work, BINARIES / "forwarder")

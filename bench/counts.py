@@ -1,4 +1,4 @@
-"""Reads what LLVM writes of a program that counts: the counts of one run (.profraw), and
+"""Reads LLVM's files of an instrumented program: the counts of one run (.profraw), and
 the profile that the compiler uses (.profdata). As of LLVM 22: llvm/ProfileData/InstrProfData.inc
 and InstrProf.h. A function is a pair: the hash of its name and that of its control flow,
 which are what the compiler looks for in the profile."""
@@ -30,7 +30,7 @@ def counted(data):
     found = {}
     for number in range(functions):
         name, flow, place, *_, count = FUNCTION.unpack_from(data, at + number * FUNCTION.size)[:7]
-        # Places are relative to the function's own record.
+        # Offsets are relative to the function's own record.
         offset = (place - delta + number * FUNCTION.size) % (1 << 64)
         found[name, flow] = max(words(data, start + offset, count), default=0)
     at = start + counters * 8 + after + bitmap + more

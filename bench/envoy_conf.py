@@ -1,4 +1,4 @@
-"""Envoy's configuration, which takes more words than all the others'."""
+"""Envoy's configuration, which is longer than all the others."""
 
 TYPES = "type.googleapis.com/envoy.extensions."
 

@@ -1,5 +1,5 @@
-"""What is measured of our own programs alone: whether a request costs the same
-with many connections and many locations, monolith beside bare hyper, the image."""
+"""Measures only our own programs: whether a request costs the same with many
+connections and many locations, monolith beside plain hyper, the images."""
 
 import resource
 import shutil
@@ -27,9 +27,9 @@ REQUESTS = 10_000
 HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 CONNECTIONS = (10, min(10_000, HARD // 2 - 100))
 LOCATIONS = (1, 10_000)
-# CPU µs per request with many for each µs with few: what counts as flat.
+# CPU time per request with many, relative to few: what counts as constant.
 FLAT = 1.1
-# What monolith has to reach of bare hyper's requests (issue 15).
+# monolith's target, relative to plain hyper (issue 15).
 BARE = 0.85
 # The Go original's peak under the walkthrough, in MB (issue 5).
 ORIGINAL = 4.5
@@ -65,8 +65,7 @@ def take_turns(name, path, contestants, opened, results):
 
 
 def connections(binary, work, results):
-    """nginx too: caches of the CPU hold 10 connections and not 10,000, whoever
-    serves them."""
+    """nginx too: 10 connections fit the CPU caches and 10,000 do not, in any server."""
     for make, name in ((lambda *a: Own(*a, binary, connections=16_384), OWN),
                        (lambda *a: debian_nginx(*a, connections=16_384), "nginx")):
         pair = [make(f"{name}-{count}", number, work) for number, count in zip(NUMBERS, CONNECTIONS)]
@@ -74,7 +73,7 @@ def connections(binary, work, results):
 
 
 def locations(binary, work, results):
-    """The one that is asked for is in the middle of the others."""
+    """The requested one is in the middle of the others."""
     pair = []
     for number, count in zip(NUMBERS, LOCATIONS):
         paths = ["/", *(f"/place{n}/" for n in range(1, count))]
@@ -85,7 +84,7 @@ def locations(binary, work, results):
 
 
 class Service(Watched):
-    """A monolith, or bare hyper with its answer; in clear text."""
+    """monolith, or plain hyper with its response; in plain text."""
 
     def __init__(self, name, work, port, command):
         super().__init__(name, work)
@@ -130,7 +129,7 @@ def monolith(work, results):
 
 
 def walk(address):
-    """What the walkthrough asks for, three times."""
+    """The requests of the walkthrough, three times."""
     for _ in range(3):
         run(["curl", "-sSf", f"http://{address}/"])
         token = run(["curl", "-sSf", "-u", "user:password", f"http://{address}/login"])
@@ -142,7 +141,7 @@ def walk(address):
 
 
 def image(results):
-    """What an image of each of our programs has in it, in MB."""
+    """The size of the files in each of our images, in MB."""
     if not shutil.which("busybox"):
         return
     folder = ROOT / "target/bench/rootfs"

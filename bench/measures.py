@@ -1,7 +1,6 @@
-"""What is measured. Each measure loads one contestant and returns its figures;
-work is divided by the proxy's own CPU seconds, since the machine may be shared and
-a wall clock then measures the neighbours. A load with one failed request ends the
-whole run."""
+"""The measures. Each loads one contestant and returns its figures; work is divided by
+the proxy's own CPU seconds, since on a shared machine wall-clock time measures the other
+programs. A failed request ends the whole run."""
 
 import math
 import re
@@ -16,9 +15,9 @@ LARGE = MEGABYTES << 20
 TRANSFERS = 2
 # Requests a second, and the connections that they are spread over.
 RATE, CONNECTIONS = 2000, 64
-# Clients a second that meanwhile shake hands, with RSA, and leave.
+# Clients a second that meanwhile make an RSA handshake and close.
 ARRIVALS = 200
-# As openssl and curl offer it first; named, since not all servers would choose it.
+# The first offer of openssl and curl; set, since not all servers would choose it.
 CIPHER = "TLS_AES_256_GCM_SHA384"
 
 
@@ -30,8 +29,7 @@ def number(pattern, text):
 
 
 def per_cpu(contestant, load):
-    """What `load` counted for each CPU second it cost, and how busy that kept the
-    core, 0 to 1."""
+    """The counts of `load` per CPU second, and how busy the core was, 0 to 1."""
     cpu, begun = contestant.cpu(), time.monotonic()
     count = load()
     cost = contestant.cpu() - cpu
@@ -93,7 +91,7 @@ def handshakes(key):
 
 
 def transfer(contestant, arguments, sizes):
-    """Megabytes for each CPU second. `sizes`: what curl has to say of each."""
+    """Megabytes per CPU second. `sizes`: what curl must report for each."""
     url = f"https://127.0.0.1:{contestant.p256}/large"
     command = ["curl", "-sSfk", "--http1.1", "--tls13-ciphers", CIPHER, *arguments]
 
@@ -117,7 +115,7 @@ def upload(contestant, _):
         with open(file, "wb") as out:
             out.truncate(LARGE)
     sent = ["-X", "POST", "-H", "Expect:", *["-T", str(file)] * TRANSFERS]
-    # The backend answers with what it counted.
+    # The backend responds with its count.
     return {"upload": transfer(contestant, sent, str(LARGE))}
 
 
@@ -151,7 +149,7 @@ def arrivals(contestant, seconds):
     return {"arrivals p99": percentile(latencies, 0.99)}
 
 
-# What is measured while all contestants run, in this order.
+# The measures while all contestants run, in order.
 LOADS = {
     "http1": http1,
     "http2": http2,

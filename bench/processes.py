@@ -1,5 +1,5 @@
-"""Programs that are watched while they run: how each is started on a core of its
-own, what it has cost so far, how it is ended."""
+"""Measured programs: starts each on a core of its own, measures its cost so far, stops
+it."""
 
 import atexit
 import os
@@ -18,24 +18,24 @@ TARGET = f"{platform.machine()}-unknown-linux-gnu"
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / TARGET / "release"
 LOAD = str(BINARIES / "load")
-# An error of a load is for a person who reads it.
+# Errors of a load are printed.
 os.environ["RUST_BACKTRACE"] = "0"
-# Seconds for a program to give its first answer, and to end when it is asked to.
+# Seconds for a program's first response, and for its exit.
 START, END = 20, 5
 # As `nice` counts it.
 PRIORITY = -15
 
 
 def raise_file_limit():
-    """As many open files as this machine lets us have, for all that is started."""
+    """Raises the limit on open files, for all processes that are started."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def go_first():
-    """Lets all that is started go before what else the machine has to do, until we
-    end. Only root may; without it the figures differ more from run to run."""
+    """Raises the priority of all processes that are started. Needs root; otherwise the
+    figures vary more from run to run."""
     group = Path("/proc/self/autogroup")
     try:
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
@@ -59,7 +59,7 @@ def spawn(core, command, **options):
 
 
 def run(command, check=True):
-    """The output of a load, which runs on its own core."""
+    """Runs a load on its own core and returns its output."""
     running = spawn(LOAD_CORE, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, errors = running.communicate()
@@ -72,7 +72,7 @@ def run(command, check=True):
 
 
 def end(process):
-    """Asks it to stop, and does not wait for ever."""
+    """Stops it, with a time-out."""
     if process is None or process.poll() is not None:
         return
     process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ class Watched:
             begun = time.monotonic()
             self.process = spawn(
                 PROXY_CORE, self.command(), stdout=log, stderr=log, env=self.environment(),
-                # Ctrl-C is ours alone: we end it.
+                # Ctrl-C must only reach this program, which stops it.
                 process_group=0,
             )
         return begun
@@ -164,7 +164,7 @@ class Watched:
 
 
 class FirstAnswer:
-    """Waits beside a program that starts for its first right answer."""
+    """Waits for the first correct response of a program that is starting."""
 
     def __init__(self, port):
         command = [LOAD, "first", f"127.0.0.1:{port}"]
@@ -173,7 +173,7 @@ class FirstAnswer:
         self.waiting.stdout.readline()
 
     def wait(self, watched):
-        """The moment at which it came."""
+        """When it arrived."""
         try:
             until = time.monotonic() + START + 2
             while not select.select([self.waiting.stdout], [], [], 0.05)[0]:
@@ -187,7 +187,7 @@ class FirstAnswer:
 
 
 class Turns:
-    """Connections that stay and take turns: bench/tools' load."""
+    """Keep-alive connections used in turn: the load of bench/tools."""
 
     def __init__(self, port, path="/", version="1.1"):
         command = [LOAD, "turns", f"127.0.0.1:{port}", version, path]

@@ -1,5 +1,5 @@
-"""The processor that a run is made on. What ciphers and signatures cost depends on
-which of these instructions it has, so the table and the picture name them."""
+"""The processor of a run. The cost of ciphers and signatures depends on its
+instructions, so the table and the picture name them."""
 
 import platform
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Processor:
 
 
 def parse(text):
-    """What /proc/cpuinfo says of the first processor."""
+    """The first processor of /proc/cpuinfo."""
     lines = [line.partition(":") for line in text.partition("\n\n")[0].splitlines()]
     fields = {key.strip(): value.strip() for key, _, value in lines}
     flags = fields.get("flags", "").split()

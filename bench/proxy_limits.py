@@ -1,8 +1,8 @@
 """The client, and the application behind, of bench/proxy-limits.
 
 Usage: proxy_limits.py PORT BACKEND PID NOW PEAK EVENTS (two ports, a process,
-three files of its control group). Exits with 1 when the process has died or
-serves no more.
+three files of its cgroup). Exits with 1 when the process has exited or does not
+respond.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def application(reader, writer):
-    """Answers GET with two bytes or LARGE of them; reads whatever is sent."""
+    """Responds to GET with two bytes or LARGE of them; reads request bodies."""
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -44,7 +44,7 @@ async def application(reader, writer):
                 await writer.drain()
                 size -= len(PIECE)
     except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-        # The proxy has closed, or this program ends.
+        # The proxy has closed, or this program exits.
         writer.close()
 
 
@@ -62,7 +62,7 @@ async def ask(streams):
 
 
 async def one():
-    """A request on a connection of its own; 0 where none comes through."""
+    """The status of a request on a new connection; 0 without a response."""
     try:
         streams = await asyncio.wait_for(connect(), 20)
         status = await asyncio.wait_for(ask(streams), 20)
@@ -78,8 +78,7 @@ async def idle():
 
 
 async def keep_alive():
-    """Opens connections that each get an answer and stay, until the proxy
-    begins to close idle ones for new ones."""
+    """Opens keep-alive connections until the proxy begins to evict idle ones."""
     opened = []
     while len(opened) < MOST:
         try:
@@ -131,7 +130,7 @@ async def half_open():
     """Connections that send the first bytes of a handshake and no more."""
 
     async def begin():
-        # What the queue has no place for is tried again by the kernel, later.
+        # If the accept queue is full, the kernel retries later.
         return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", PORT), 5)
 
     opened = await asyncio.gather(*(begin() for _ in range(1000)), return_exceptions=True)
@@ -174,8 +173,7 @@ async def large():
 
 
 async def stalled():
-    """Downloads that nobody reads beside uploads that nobody takes: what a
-    connection holds at most."""
+    """Downloads and uploads that are not read: the most memory per connection."""
     download = REQUEST.replace(b"/ ", b"/large ", 1)
     upload = b"POST /stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n" + PIECE * 8
     opened = []

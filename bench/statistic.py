@@ -1,4 +1,4 @@
-"""Arithmetic of the table, without a word about what is measured."""
+"""Arithmetic of the table, independent of what is measured."""
 
 import math
 import statistics
@@ -27,6 +27,6 @@ def best(values, better):
 def advantage(own, other, better):
     """How many times better the rounds of `own` are than those of `other`: 1.2 is a
     fifth better, whichever way is better. The median of the rounds' own ratios:
-    neighbours on a shared machine slow down both of a round."""
+    other programs on a shared machine slow down both of a round."""
     over, under = (own, other) if better == HIGHER else (other, own)
     return statistics.median(o / u if u else math.inf for o, u in zip(over, under))

@@ -1,5 +1,5 @@
 """The table, as Markdown: a row for each figure, a column for each contestant, and
-how the own figure stands to the best peer and to its target. Its head names the
+how our figure compares with the best peer and with its target. Its caption names the
 processor."""
 
 from statistics import median
@@ -9,17 +9,17 @@ from processor import AVX512
 from statistic import HIGHER, advantage, best
 
 OWN, BASELINE = "tls-proxy", "hyper"
-# What the name of the own program ends with where it does not see AVX-512.
+# Suffix of our program's name if AVX-512 is masked.
 MASKED = "-avx2"
 
 
 def shown(value):
-    """A figure with as many digits as it is worth."""
+    """A figure with its significant digits."""
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def cell(results, row, name):
-    """The median of the rounds; a contestant that cannot has a list without figures."""
+    """The median of the rounds; unsupported measures have an empty list."""
     values = results.get((row.key, name))
     return "unsupported" if values == [] else shown(median(values)) if values else "-"
 
@@ -30,12 +30,12 @@ def of_row(results, row, names):
 
 
 def peers(names):
-    """Who is compared with: neither ourselves nor what has no features."""
+    """The peers: neither our programs nor the hyper baseline."""
     return [name for name in names if not name.startswith(OWN) and name != BASELINE]
 
 
 def is_met(target, row, values, names):
-    """Whether the own figure reaches a target; None when something is missing."""
+    """Whether our figure reaches a target; None if something is missing."""
     if OWN not in values:
         return None
     if isinstance(target, Either):

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Makes the two Secrets that the fleet reads, in kubectl's present name space:
+# Creates the two Secrets of the Deployment, in kubectl's current namespace:
 #   secure-monolith-tls  tls/cert.pem and tls/key.pem, without the authority's key
-#   secure-monolith-jwt  32 random bytes that sign tokens, kept when they are there
-# Run it again after tls/update-tls.sh: the pods take the new certificate by
-# themselves.
+#   secure-monolith-jwt  32 random bytes that sign tokens, kept if they exist
+# Run it again after tls/update-tls.sh: the pods reload the new certificate.
 set -euo pipefail
 
 usage() {
@@ -31,7 +30,7 @@ apply() {
 certificate() {
   [ -e tls/cert.pem ] || tls/update-tls.sh
   openssl x509 -in tls/cert.pem -noout -checkend 0 >/dev/null ||
-    fail "tls/cert.pem has ended: tls/update-tls.sh makes a new one"
+    fail "tls/cert.pem has expired: tls/update-tls.sh creates a new one"
   kubectl create secret tls secure-monolith-tls --cert=tls/cert.pem --key=tls/key.pem \
     --dry-run=client -o yaml | apply
 }

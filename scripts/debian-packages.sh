@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What scripts/install-test-tools and scripts/install-bench-tools share: Debian
+# Shared by scripts/install-test-tools and scripts/install-bench-tools: Debian
 # packages. To be sourced.
 
 updated=
@@ -8,7 +8,7 @@ update_once() {
   updated=1
 }
 
-# Installs these packages, or says who needs them.
+# Installs packages, or names the command that needs them.
 install_packages() { # who, package...
   local who=$1
   shift
@@ -22,8 +22,8 @@ install_packages() { # who, package...
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null
 }
 
-# Unpacks a package into a folder. Installed, a server would be started.
-unpack_package() { # package, folder
+# Unpacks a package into a directory: installing it would start a server.
+unpack_package() { # package, directory
   update_once
   rm -rf "$2"
   mkdir -p "$2"

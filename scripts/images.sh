@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Which images there are and what they are called: for the scripts that build, load and
-# publish them, to be sourced. `make` says what MONOLITH_IMAGE and TLS_PROXY_IMAGE are.
+# The images and their names, for the scripts that build, load and publish them. To be
+# sourced. `make` sets MONOLITH_IMAGE and TLS_PROXY_IMAGE.
 
-# Targets of the Dockerfile, folders of target/rootfs, archives of target/images.
-# shellcheck disable=SC2034 # whoever sources this uses it
+# Targets of the Dockerfile, directories of target/rootfs, archives of target/images.
+# shellcheck disable=SC2034 # used by the scripts that source this
 image_targets=(monolith tls-proxy tls-proxy-unprivileged tls-proxy-static)
 
 # tls-proxy-static is the variant `-static` of tls-proxy: a tag of its repository.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What scripts/check and scripts/test share: steps that say how long they took. To be sourced.
+# Shared by scripts/check and scripts/test: steps that print how long they took. To be sourced.
 
 step() { # title, command...
   local began=$SECONDS

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 
 CHROMIUM = shutil.which("chromium")
 
@@ -38,8 +39,10 @@ class Browser:
     def __exit__(self, *_):
         self.session = None
         try:
-            self("Browser.close")
-            self.process.wait(30)
+            # It may have ended before it has said so.
+            with suppress(AssertionError, OSError, subprocess.TimeoutExpired):
+                self("Browser.close")
+                self.process.wait(30)
         finally:
             self.process.kill()
             self.process.wait()
@@ -47,7 +50,7 @@ class Browser:
             os.close(self.input)
 
     def __call__(self, method, **parameters):
-        """The result of one command. What happens meanwhile goes to `events`."""
+        """The result of one command. Events that arrive meanwhile are added to `events`."""
         self.number += 1
         command = {"id": self.number, "method": method, "params": parameters}
         if self.session:
@@ -74,7 +77,7 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait_for(self, script, seconds=30):
+    def wait_for(self, script, seconds=60):
         """The first true value of an expression, in the page."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -89,7 +92,7 @@ class Browser:
         self.wait_for(f"location.href.startsWith({json.dumps(url)}) && document.readyState == 'complete'")
 
     def show(self, scheme="light", width=800, height=600):
-        """Sets colour scheme and size, in CSS pixels."""
+        """Sets color scheme and size, in CSS pixels."""
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
              mobile=width < 600)

@@ -1,4 +1,4 @@
-"""What the tests share: the repository, its programs, commands, addresses, waiting."""
+"""Shared by the tests: the repository, its programs, commands, addresses, waiting."""
 
 import itertools
 import os
@@ -12,8 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What tls-proxy says, last, of a configuration or certificate that it does not take.
+# tls-proxy's last log line about an invalid configuration or certificate.
 REFUSED = "the new configuration was rejected; keeping the previous one"
+
+# Seconds until a command counts as stuck, and a condition as one that does not come true:
+# far more than either takes beside eight busy processes.
+STUCK, NEVER = 600, 60
 
 NUMBERS = itertools.count(1)
 CLAIMS = []
@@ -22,7 +26,7 @@ CLAIMS = []
 def run(*command, check=True, **options):
     """The finished command, with its output as text."""
     options.setdefault("cwd", ROOT)
-    options.setdefault("timeout", 120)
+    options.setdefault("timeout", STUCK)
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, **options
     )
@@ -31,31 +35,55 @@ def run(*command, check=True, **options):
     return done
 
 
-def wait_for(condition, what, seconds=15):
+def wait_for(condition, what, seconds=NEVER):
     """The first true value of `condition()`."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while True:
+        last = time.monotonic() >= end
         value = condition()
         if value:
             return value
+        if last:
+            return pytest.fail(f"no {what} within {seconds} seconds")
         time.sleep(0.1)
-    return pytest.fail(f"no {what} within {seconds} seconds")
+
+
+def programs():
+    """The monoliths and tls-proxies that run: name, pid, and where they were started."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            name = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].rpartition(b"/")[2].decode()
+            if name in ("monolith", "tls-proxy"):
+                yield name, int(pid), Path(f"/proc/{pid}/cwd").readlink()
+        except (OSError, UnicodeDecodeError):  # ended meanwhile, or no program of ours
+            continue
+
+
+def claim(address):
+    """Whether nobody else has claimed it; then it is this process's until it ends."""
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        own.bind((address, 4000))
+    except OSError:
+        own.close()
+        return False
+    CLAIMS.append(own)
+    return True
 
 
 def own_address():
     """A loopback address that is this process's alone, so that every port of it is
     free. A port that was looked up may be somebody else's when it is bound."""
-    for number in NUMBERS:
-        pid = os.getpid()
-        address = f"127.{pid >> 8 & 255 | 1}.{pid & 255}.{number % 255}"
-        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            claim.bind((address, 4000))
-        except OSError:  # somebody else's
-            claim.close()
-            continue
-        CLAIMS.append(claim)
-        return address
+    pid = os.getpid()
+    addresses = (f"127.{pid >> 8 & 255 | 1}.{pid & 255}.{number % 255}" for number in NUMBERS)
+    return next(address for address in addresses if claim(address))
+
+
+def own_subnet():
+    """A subnet for containers that no other run of these tests has."""
+    pid = os.getpid()
+    names = (f"{100 + pid % 100}.{number % 255}" for number in NUMBERS)
+    return next(f"10.{name}.0/24" for name in names if claim(f"127.255.{name}"))
 
 
 MEASURED = pytest.StashKey[list]()

@@ -10,12 +10,12 @@ FOLDER = ROOT / "deployments"
 
 
 def render(folder=FOLDER):
-    """What kustomize makes of a folder, as text."""
+    """The output of kustomize for a directory."""
     return run("kubectl", "kustomize", folder).stdout
 
 
 def with_native_sidecar(folder):
-    """A copy of deployments/ in `folder` in which the component is asked for."""
+    """A copy of deployments/ in `folder` with the component enabled."""
     copy = shutil.copytree(FOLDER, folder / "deployments")
     file = copy / "kustomization.yaml"
     file.write_text(file.read_text().replace("# components:\n#   - native", "components:\n  - native"))

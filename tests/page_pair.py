@@ -1,4 +1,4 @@
-"""The pair behind monolith's page: tls-proxy with nginx/proxy.conf, and monolith."""
+"""The programs of monolith's page: tls-proxy with nginx/proxy.conf, and monolith."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ def listens(place):
 
 @contextlib.contextmanager
 def start_pair(folder):
-    """The pair as `make run` starts it, on an address of its own: its URLs."""
+    """Both programs as `make run` starts them, on an address of their own: the URLs."""
     shutil.copytree(ROOT / "tls", folder / "tls", ignore=shutil.ignore_patterns("*.pem", "*.srl"))
     run(folder / "tls/update-tls.sh")
     address = own_address()

@@ -7,7 +7,7 @@ Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim",
            "projected", "secret"}
-# Those that every supported version counts as safe.
+# The safe sysctls of every supported version.
 SYSCTLS = {"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
            "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range"}
 SECCOMP = {"RuntimeDefault", "Localhost"}
@@ -15,7 +15,7 @@ SELINUX_TYPES = {None, "", "container_t", "container_init_t", "container_kvm_t",
 
 
 def violations(spec):
-    """What keeps a pod's specification out of a namespace that enforces "restricted"."""
+    """Why a pod is rejected in a namespace that enforces "restricted"."""
     found = [f"{name} is set" for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
     for volume in spec.get("volumes", []):
         found += [f"volume {volume['name']} is of the kind {kind}"

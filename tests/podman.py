@@ -1,4 +1,4 @@
-"""Podman with a store of its own, and what the kubelet does that it does not."""
+"""Podman with a store of its own, and what the kubelet does and podman does not."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ import yaml
 
 import pytest
 
-from conftest import ROOT, image_names, run
+from conftest import ROOT, image_names, own_subnet, run
 
 MOST_TRIES = 10
 # For an image on its own, as Docker has it without being asked.
@@ -46,14 +46,23 @@ def on_free_ports(count, start, undo):
 
 
 class Podman:
-    """Nothing in it meets the containers, images and networks of this machine."""
+    """Separate from the containers, images and networks of this machine."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="walkthrough-"))  # short: holds sockets
         self.network = self.folder.name
-        self("network", "create", self.network)
+        self.make_network()
         for name in image_names():
             self("load", "--quiet", "--input", ROOT / "target/images" / f"{name}.tar")
+
+    def make_network(self):
+        """Podman chooses a bridge and a subnet that are not in use yet. Two runs at once would
+        choose the same, and give their containers the same addresses."""
+        self("network", "create", "--subnet", own_subnet(), self.network)
+        file = self.folder / "networks" / f"{self.network}.json"
+        network = json.loads(file.read_text())
+        network["network_interface"] = f"own-{self.network[-8:]}"
+        file.write_text(json.dumps(network))
 
     def command(self, *words):
         return ["podman", "--root", str(self.folder / "store"), "--storage-driver", "vfs",
@@ -99,7 +108,7 @@ class Podman:
         Returns the host's port for each of the pod's."""
         manifest = copy.deepcopy(manifest)
         spec = manifest["spec"]
-        # A container that ends shall be seen, not started again.
+        # Do not restart containers, so that an exit is noticed.
         spec["restartPolicy"] = "Never"
         configuration = []
         for volume in spec.get("volumes", []):

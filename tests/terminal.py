@@ -1,16 +1,16 @@
-"""A command in a terminal of its own, as a person has it."""
+"""A command in a terminal of its own."""
 
 import os
 import pty
 import signal
 import threading
 
-from conftest import ROOT, wait_for
+from conftest import NEVER, ROOT, wait_for
 
 
 class Terminal:
     def __init__(self, *command, environment=None):
-        self.output = ""
+        self.received = b""
         self.code = None
         self.pid, self.master = pty.fork()
         if self.pid == 0:
@@ -25,9 +25,14 @@ class Terminal:
                 data = os.read(self.master, 65536)
             except OSError:  # the last program has closed the terminal
                 return
-            self.output += data.decode(errors="replace").replace("\r\n", "\n")
+            self.received += data
 
-    def wait_for(self, text, seconds=60):
+    @property
+    def output(self):
+        """All of it. One read may end in the middle of a character or of a line's end."""
+        return self.received.decode(errors="replace").replace("\r\n", "\n")
+
+    def wait_for(self, text, seconds=NEVER):
         wait_for(lambda: text in self.output or self.ended(), f"{text!r} in the terminal", seconds)
         assert text in self.output, self.output
 
@@ -41,13 +46,13 @@ class Terminal:
                 self.code = os.waitstatus_to_exitcode(status)
         return self.code is not None
 
-    def exit_code(self, seconds=30):
-        wait_for(self.ended, "end of the command", seconds)
+    def exit_code(self):
+        wait_for(self.ended, "end of the command")
         self.reader.join(2)
         return self.code
 
     def close(self):
-        """Whatever a test left behind ends here; the pair follows its script."""
+        """Stops what a test has left running; the programs stop with their script."""
         if not self.ended():
             os.killpg(self.pid, signal.SIGTERM)
             os.killpg(os.tcgetpgrp(self.master), signal.SIGTERM)

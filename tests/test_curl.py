@@ -1,4 +1,4 @@
-"""The walkthrough's curl commands, against the pair that `make run` starts."""
+"""The walkthrough's curl commands, with the programs that `make run` starts."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from terminal import Terminal
 
 
 def shell(line):
-    """What a person types into the second terminal."""
+    """A command in the second terminal."""
     return run("bash", "-c", line).stdout
 
 
@@ -20,7 +20,7 @@ def status(*arguments):
 
 @pytest.fixture(scope="module")
 def pair():
-    """One `make run` for the tests that only ask it something."""
+    """One `make run` for the tests that only send requests."""
     terminal = Terminal("make", "--no-print-directory", "run")
     try:
         terminal.wait_for("Ctrl-C stops both.", seconds=900)

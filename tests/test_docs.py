@@ -1,5 +1,5 @@
-"""The pages: links and anchors lead somewhere, the spelling is right in both languages, and the
-pictures are those that the script draws."""
+"""The pages: links and anchors exist, the spelling is right in both languages, and the
+pictures are those of the script."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT, run
 
-# Licence texts and commits of others; not ours to correct.
+# Licence texts of others; not ours to correct.
 FOREIGN = {"THIRD-PARTY.md"}
 PAGES = sorted(name for name in run("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md").stdout.split()
                if name not in FOREIGN and (ROOT / name).is_file())

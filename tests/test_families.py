@@ -1,5 +1,5 @@
 """deployments/ in pods that have IPv4, IPv6 or both: programs with the manifest's arguments
-in a network namespace that has the addresses of such a pod."""
+in a network namespace with the addresses of such a pod."""
 
 import os
 import subprocess

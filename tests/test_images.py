@@ -1,5 +1,5 @@
-"""target/images/*.tar: what is in them, how large they are, and that building
-them again gives the same."""
+"""target/images/*.tar: their content and size, and that builds are
+reproducible."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Image:
 
 @pytest.fixture(scope="module")
 def images():
-    # Of the commit that is looked at: they tell which one they are made of.
+    # Labels of the commit: they name it.
     run("make", "images", timeout=900)
     return {name: Image(name) for name in LIMITS}
 
@@ -160,7 +160,7 @@ def test_has_a_shell_to_look_around_with(images, name):
 
 
 def test_pings_without_a_privilege(images):
-    """The shell runs busybox's own, whatever PATH says, unless it is told."""
+    """The shell would run busybox's own command regardless of PATH."""
     image = images["monolith"]
     assert image.files["bin/ping"].linkname == "../usr/bin/monolith"
     assert image.contents["etc/shrc"] == b"alias ping=/bin/ping\n"
@@ -173,6 +173,13 @@ def test_holds_no_key_and_no_certificate(images, name):
         assert not path.endswith((".pem", ".key", ".crt")), path
         if not content.startswith(b"\x7fELF"):
             assert b"-----BEGIN" not in content, path
+
+
+@every_image
+def test_its_variables_are_settings_and_no_secret(images, name):
+    names = {each.partition("=")[0] for each in images[name].config["Env"]}
+    assert names == ({"PATH", "ENV", "MONOLITH_LEAVE_LAST", "MONOLITH_SHUTDOWN_BUDGET"} if name == "monolith"
+                     else {"PATH", "TLS_PROXY_SHUTDOWN_BUDGET"})
 
 
 @every_image

@@ -1,4 +1,4 @@
-"""scripts/learn: both languages, with and without a terminal, and what it says when a step goes wrong."""
+"""scripts/learn: both languages, with and without a terminal, and its messages when a step fails."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from conftest import ROOT, run, wait_for
+from conftest import ROOT, programs, run, wait_for
 from terminal import Terminal
 
 sys.path.append(str(ROOT / "tests/walkthrough"))
@@ -18,7 +18,7 @@ import page  # noqa: E402
 LEARN = ROOT / "scripts/learn"
 STEPS = ROOT / "scripts/learn.txt"
 LANGUAGES = ("en", "es")
-# A command of each step, and what it prints where the step has come out well.
+# A command of each step, and its output if the step succeeds.
 OUTCOMES = {
     "tls": ("--cacert tls/ca.pem https://127.0.0.1:", ['{"message":"Hello"}']),
     "untrusted": ("curl -s https://127.0.0.1:", ["curl ended with 60"]),
@@ -60,17 +60,7 @@ def left_behind():
 
 
 def programs_of_lessons():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().decode().split("\0")
-            here = os.readlink(f"/proc/{pid}/cwd").startswith(str(ROOT))
-        except OSError:
-            continue
-        if here and os.path.basename(words[0]) in ("monolith", "tls-proxy"):
-            found.append(words)
-    return found
+    return [each for each in programs() if ROOT in (each[2], *each[2].parents)]
 
 
 def test_both_languages_have_the_same_texts():
@@ -96,7 +86,7 @@ def test_the_transcript_in_docs_is_what_a_run_gives(language):
 
 
 @pytest.mark.parametrize(("right", "wrong"), [
-    ('$HEADER.$ADMIN.$SIGNATURE"', '$TOKEN"'),  # a forgery that gets in
+    ('$HEADER.$ADMIN.$SIGNATURE"', '$TOKEN"'),  # a forged token that is accepted
     ("\n/readiness 503\n", "\n/readiness 200\n"),
     ("$ tls/update-tls.sh\n", "$ true\n"),
     # A proxy that is killed instead, so that the request in flight is cut.
@@ -130,7 +120,7 @@ def test_where_a_port_is_taken_others_are_used():
 ])
 def test_the_language_is_that_of_the_environment(variables, language):
     kept = {name: value for name, value in os.environ.items() if name not in ("LANG", "LC_ALL", "LC_MESSAGES")}
-    # Without curl it ends at once, and says so.
+    # Without curl it exits at once, and says so.
     done = run(sys.executable, LEARN, check=False, env={**kept, **variables, "PATH": "/nowhere"})
     assert done.returncode == 1
     assert done.stderr == {
@@ -147,7 +137,7 @@ def test_in_a_terminal_it_waits_for_enter_and_has_colours():
     terminal = in_terminal()
     try:
         for number in range(1, 8):
-            wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}", 60)
+            wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}")
             assert f"{number}/7 " in terminal.output and f"{number + 1}/7 " not in terminal.output
             terminal.type("\n")
         assert terminal.exit_code() == 0

@@ -1,5 +1,5 @@
-"""scripts/load-images and scripts/publish-images, with tools that only write
-down how they were called."""
+"""scripts/load-images and scripts/publish-images, with stubs that record their
+arguments."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ TARGETS = ("monolith", "tls-proxy", "tls-proxy-unprivileged", "tls-proxy-static"
 IMAGES = ("monolith:1", "tls-proxy:1", "tls-proxy:1-unprivileged", "tls-proxy:1-static")
 
 
-# What scripts/provenance.sh would ask git for, and what it makes of that.
+# The output of git for scripts/provenance.sh, and the resulting labels.
 SOURCE = {"SOURCE": "https://example.org/it", "REVISION": "0123", "SOURCE_DATE_EPOCH": "1700000000"}
 LABELS = ("--build-arg SOURCE=https://example.org/it --build-arg REVISION=0123 "
           "--build-arg CREATED=2023-11-14T22:13:20Z")
@@ -49,7 +49,7 @@ def tools(tmp_path):
 
 @pytest.fixture(autouse=True)
 def archives():
-    """load-images starts in the folder of the archives."""
+    """load-images starts in the directory of the archives."""
     os.makedirs(ROOT / "target/images", exist_ok=True)
 
 

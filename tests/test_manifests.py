@@ -27,8 +27,8 @@ def containers():
 
 
 def images_of(names):
-    """The images of our manifests by their containers: with a shell to look around with in
-    the walkthrough's pod, without one in the fleet."""
+    """The images of our manifests by their containers: with a shell in the walkthrough's
+    pod, without one in the Deployment."""
     return {"monolith": names["monolith"], "nginx": names["tls-proxy-unprivileged"],
             "tls-proxy": names["tls-proxy-static"]}
 
@@ -133,7 +133,7 @@ def test_only_the_proxy_reaches_the_secure_monolith_without_tls():
 
 
 def pod_templates():
-    """Every pod that a manifest of the repository asks for."""
+    """Every pod of the repository's manifests."""
     yield from ((name, pod(name)["spec"]) for name in PODS)
     yield "deployments", yaml.safe_load((ROOT / "deployments/deployment.yaml").read_text())[
         "spec"]["template"]["spec"]
@@ -150,11 +150,11 @@ def test_the_platform_may_choose_the_user(name, spec):
     for context in contexts:
         assert not {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"} & set(context), name
     for volume in spec.get("volumes", []):
-        # The default is 0644: whoever comes can read it.
+        # The default is 0644: every user can read it.
         assert volume.get("secret", {}).get("defaultMode", 0o644) & 0o444 == 0o444, volume
 
 
-# A change of the secure pod, and what is to be found then.
+# A change of the secure pod, and the expected finding.
 BREACHES = [
     (lambda pod, c: pod["securityContext"].pop("runAsNonRoot"), "runAsNonRoot"),
     (lambda pod, c: pod["securityContext"].pop("seccompProfile"), "seccompProfile"),

@@ -1,5 +1,5 @@
-"""What both programs measure: promtool has nothing to say against it, and
-docs/ tells of exactly that."""
+"""The metrics of both programs: promtool accepts them, and docs/metrics.md lists exactly
+them."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from conftest import ROOT, own_address, run, wait_for
+from conftest import NEVER, ROOT, own_address, run, wait_for
 from test_nginx_conf import TLS_PROXY, main_file
 
 MONOLITH = ROOT / os.environ["PROGRAMS"] / "monolith"
@@ -28,10 +28,10 @@ def start(running, *command, **environment):
 
 
 def fetch(url):
-    """The text, once somebody answers."""
+    """The text, once the server responds."""
     def text():
         try:
-            return urllib.request.urlopen(url, timeout=5).read().decode()
+            return urllib.request.urlopen(url, timeout=NEVER).read().decode()
         except ConnectionError:
             return None
         except urllib.error.HTTPError as refused:
@@ -70,11 +70,11 @@ def pages(tmp_path_factory):
     }
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(NEVER)
 
 
 def families(page):
-    """What a page has: kind, labels and meaning of each family."""
+    """The families of a page: type, labels and help of each."""
     helps = dict(re.findall(r"^# HELP (\S+) (.*)$", page, re.M))
     kinds = dict(re.findall(r"^# TYPE (\S+) (.*)$", page, re.M))
     labels = {name: set() for name in kinds}
@@ -137,7 +137,7 @@ def test_the_dashboard_asks_for_what_is_there(pages):
         for name in METRIC.findall(text):
             asked.add(base(name, {name: kind for name, (kind, *_) in known.items()}))
     assert asked <= known.keys()
-    # Whoever measures something shows it; limits and builds are for alarms.
+    # Every metric is shown, except limits and versions, which are for alerts.
     unseen = {"process_max_fds", "process_start_time_seconds"}
     own = {name for name in families(pages["tls-proxy"]) if name.startswith("tls_proxy_")}
     assert own - asked - unseen - {

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import REFUSED, ROOT, own_address, run, wait_for
+from conftest import NEVER, REFUSED, ROOT, own_address, run, wait_for
 
 NGINX_1_22 = ROOT / "target/tools/nginx-1.22/usr/sbin/nginx"
 NGINX_1_31 = ROOT / "target/tools/nginx-1.31"
@@ -21,7 +21,7 @@ every_server = pytest.mark.parametrize(
 
 
 def main_file(folder, path, *replacements):
-    """A main configuration around the file, with the pod's places replaced."""
+    """A main configuration around the file, with the pod's addresses and paths replaced."""
     name, text = path.name, path.read_text()
     for old, new in replacements:
         assert old in text
@@ -64,11 +64,11 @@ def serve():
     yield start
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(NEVER)
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Answers with the request's header."""
+    """Responds with the request's header."""
 
     protocol_version = "HTTP/1.1"
 
@@ -138,7 +138,7 @@ def test_proxy_conf_serves_https_that_curl_trusts(server, tls, tmp_path, upstrea
     assert "Host: localhost" in lines
     assert "X-Forwarded-For: 127.0.0.1" in lines and "1.2.3.4" not in seen
     assert "X-Forwarded-Proto: https" in lines
-    # What monolith's page tells its visitor. Without a certificate it has no name.
+    # The fields for monolith's page. Without a client certificate there is no name.
     assert "X-SSL-Protocol: TLSv1.3" in lines and "X-SSL-Curve: X25519" in lines
     assert [line for line in lines if "Client" in line] == ["X-SSL-Client-Verify: NONE"]
     assert not [line for line in lines if line.startswith("Connection:")]

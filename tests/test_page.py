@@ -1,6 +1,6 @@
 """The page at / in a browser, through nginx/proxy.conf. Without Chromium it is skipped.
 
-`scripts/page-pictures` takes the pictures of docs/img with the same pair.
+`scripts/page-pictures` takes the pictures of docs/img with the same two programs.
 """
 
 import json
@@ -89,7 +89,7 @@ def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(browser):
     nodes = browser("Accessibility.getFullAXTree")["nodes"]
     named = [(node["role"]["value"], node["name"]["value"]) for node in nodes
              if not node["ignored"] and node["role"]["value"] in ("button", "textbox", "group", "status", "region", "table")]
-    # What unfolds is a group without a name of its own: its summary has it.
+    # `details` is a group without a name: its summary has it.
     assert all(name for role, name in named if role != "group"), named
     for expected in (("textbox", "Name"), ("textbox", "Password"), ("button", "Log in"), ("button", "Version"),
                      ("group", "Requests"), ("status", "Response"), ("region", "Who you are"), ("table", "The fields of your request")):

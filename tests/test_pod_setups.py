@@ -1,6 +1,5 @@
-"""Set-ups of pods as people publish them for nginx's two images: what is mounted where, as
-whom, with which variables. nginx in its root file system and tls-proxy in ours start alike,
-answer alike and log alike."""
+"""Published pod set-ups for nginx's two images: mounts, user, environment variables. nginx in
+its root file system and tls-proxy in ours start, respond and log alike."""
 
 import gzip
 import json
@@ -13,7 +12,7 @@ from conftest import ROOT, run, wait_for
 from pod_roots import TOOLS, Container, PodNetwork, Root, nginx_root
 
 PROXY = "server {\n  listen %s;\n  location / { proxy_pass http://127.0.0.1:3000; }\n}\n"
-# What people start from: the main configuration of nginx's image, with this inside.
+# The main configuration of nginx's image, with this inside.
 MAIN = """user nginx;
 worker_processes 1;
 error_log /var/log/nginx/error.log warn;
@@ -319,7 +318,7 @@ FIELDS = ("Content-Type", "Location", "Cache-Control", "Content-Encoding", "Vary
 
 
 def observe(container, setup):
-    """What a client and who reads its log see of a container."""
+    """What clients and readers of the log see of a container."""
     if not container.wait_for_port(setup.asks[0][0]):
         return f"ended with {container.process.returncode}", container.stderr.read_text()
     seen = []
@@ -336,8 +335,8 @@ def observe(container, setup):
 
 
 def lines(log, setup):
-    """The lines of an access log, in any order: nginx's workers write when they like. There
-    is none of probes."""
+    """The lines of an access log, in any order: nginx's workers write at any time. Without
+    those of probes."""
     expected = sum(port != 8081 and path != "/healthz" for port, path, *_ in setup.asks)
     wait_for(lambda: len(log.read_text().splitlines()) >= expected, "lines of the access log")
     return sorted(masked(log.read_text()).splitlines())
@@ -361,7 +360,7 @@ def test_every_file_of_nginx_s_image_is_there(roots):
     for theirs, ours in roots.values():
         for path in sorted(theirs.folder.rglob("*")):
             relative = path.relative_to(theirs.folder)
-            # Where programs and their libraries are is nobody's business.
+            # Paths of programs and libraries are not compared.
             if relative.parts[0] in ("bin", "lib", "lib64"):
                 continue
             own = ours.folder / relative
@@ -391,7 +390,7 @@ def test_types_and_parameters_are_those_of_debian(roots):
     assert {ending: kind for ending, kind in types(debian / "mime.types").items() if known.get(ending) != kind} == {}
 
 
-# What nginx's image cannot, or does otherwise.
+# What nginx's image does not support, or does differently.
 
 def started(start, roots, setup, name="listening on"):
     container = start(roots[False][1], setup, 101, True)

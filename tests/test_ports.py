@@ -1,12 +1,13 @@
 """Ports of tests: one that was free may be somebody else's when it is bound."""
 
+import json
 import socket
 from subprocess import CompletedProcess
 
 import pytest
 
 from conftest import own_address
-from podman import on_free_ports
+from podman import Podman, on_free_ports
 
 
 def test_a_port_that_somebody_took_meanwhile_is_given_up_for_another():
@@ -31,3 +32,16 @@ def test_addresses_are_not_given_twice():
     assert first != second
     for address in (first, second):
         socket.create_server((address, 8443)).close()
+
+
+def test_networks_of_two_runs_at_once_share_neither_bridge_nor_subnet(monkeypatch):
+    """Podman itself looks only at the bridges that are up."""
+    monkeypatch.setattr("podman.image_names", lambda: {})
+    engines = [Podman(), Podman()]
+    try:
+        networks = [json.loads(engine("network", "inspect", engine.network).stdout)[0] for engine in engines]
+    finally:
+        for engine in engines:
+            engine.close()
+    assert len({each["network_interface"] for each in networks}) == 2
+    assert len({each["subnets"][0]["subnet"] for each in networks}) == 2

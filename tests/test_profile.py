@@ -1,4 +1,4 @@
-"""The profile that tls-proxy is laid out by: whether it knows what requests walk through."""
+"""The profile for tls-proxy's profile-guided optimization has the request path."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ def test_a_profile_of_another_version_is_refused():
 
 
 def test_the_profile_knows_the_functions_of_a_requests_path():
-    """Builds the program that counts, which takes minutes, and asks it."""
+    """Builds the instrumented program, which takes minutes, and sends it requests."""
     made_with = re.search(r"^FROM rust:([\d.]+)", (ROOT / "Dockerfile").read_text(), re.M).group(1)
     present = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout
     if not re.match(rf"rustc {re.escape(made_with)}\b", present):

@@ -1,5 +1,5 @@
-"""scripts/release push and scripts/pin, with tools that only write down how they were
-called, in a copy of what they read."""
+"""scripts/release push and scripts/pin, with stubs that record their arguments, in a copy
+of their input."""
 
 import json
 import os
@@ -19,7 +19,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Copy:
-    """A repository with a tag, and a PATH with stand-ins before the real one."""
+    """A repository with a tag, and a PATH with stubs before the real one."""
 
     def __init__(self, folder):
         self.root = folder / "repository"

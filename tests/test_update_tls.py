@@ -133,7 +133,7 @@ def test_a_foreign_authority_key_is_refused(tls):
 def test_a_failed_run_leaves_the_pair_as_it_was(tls, tmp_path):
     make(tls)
     before = (tls / "cert.pem").read_text(), (tls / "key.pem").read_text()
-    # An openssl that breaks at the last step, when the new key is made already.
+    # An openssl that fails at the last step, when the new key exists already.
     broken = tmp_path / "bin" / "openssl"
     broken.parent.mkdir()
     broken.write_text(f'#!/bin/sh\n[ "$1" != verify ] || exit 1\nexec {shutil.which("openssl")} "$@"\n')

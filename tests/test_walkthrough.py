@@ -1,4 +1,4 @@
-"""docs/en and docs/es: the same commands, which print what the pages say."""
+"""docs/en and docs/es: the same commands, whose output is as on the pages."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from conftest import ROOT, run
 sys.path.append(str(ROOT / "tests/walkthrough"))
 
 import page  # noqa: E402
+from player import Player  # noqa: E402
 
 LANGUAGES = ("en", "es")
 CHAPTERS = sorted(path.name for path in (ROOT / "docs/en").glob("[0-9]*.md"))
@@ -76,10 +77,36 @@ def test_the_walkthrough_prints_what_its_pages_say(language, measured):
     done = run(ROOT / "scripts/walkthrough", "--lang", language, timeout=900, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     measured(done.stdout.splitlines()[-1])
-    # What podman has the parts for: more than a few commands.
+    # Commands that podman can run: more than a few.
     assert int(re.search(r"(\d+) commands printed", done.stdout)[1]) > 30
 
 
 def test_a_chapter_that_is_not_there_is_named():
     done = run(sys.executable, ROOT / "scripts/walkthrough", "check", "99", check=False)
     assert done.returncode == 1 and "none 99" in done.stderr
+
+
+def test_a_check_without_a_cluster_says_so_once(tmp_path):
+    def check(*commands):
+        for name, script in commands:
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        return run(sys.executable, ROOT / "scripts/walkthrough", "check", "1", check=False,
+                   env={**os.environ, "PATH": str(tmp_path)})
+
+    assert check().stderr.startswith("walkthrough: kubectl is missing (")
+    done = check(("kubectl", "echo noise >&2; echo 'connection refused' >&2; exit 1"))
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == ("walkthrough: kubectl reaches no cluster; chapter 1 says how to make one. It says:\n"
+                           "connection refused\n")
+
+
+def test_a_command_in_the_background_has_opened_its_files_before_the_next_one(tmp_path):
+    """However slowly its shell starts."""
+    (tmp_path / "slow").write_text("sleep 1\n")
+    player = Player(tmp_path, {**os.environ, "BASH_ENV": str(tmp_path / "slow")}, has_cluster=False)
+    try:
+        player.play("page", page.blocks("```console terminal-2\n$ sleep 60 >written\n```\n"
+                                        "```console\n$ cat written\n```\n"))
+    finally:
+        player.close()

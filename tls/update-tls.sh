@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the walkthrough's certificates in this folder:
-#   ca-key.pem  ca.pem    a certificate authority, kept when it is there
-#   key.pem     cert.pem  the server's pair, new at every run
+# Creates the walkthrough's certificates in this directory:
+#   ca-key.pem  ca.pem    a certificate authority, kept if it exists
+#   key.pem     cert.pem  the server's key and certificate, new at every run
 set -euo pipefail
 
 readonly ca_days=3650
@@ -34,7 +34,7 @@ new_key() {
   fi
 }
 
-# Serial numbers are random, so no .srl file has to be kept.
+# Serial numbers are random: no .srl file is needed.
 serial() {
   echo "0x01$(openssl rand -hex 15)"
 }
@@ -70,8 +70,7 @@ make_server_certificate() {
   openssl verify -CAfile "$ca/ca.pem" "$new/cert.pem" >"$new/log" 2>&1 || fail "$(cat "$new/log")"
 }
 
-# The only step that touches the files in use: renames in one go, which an
-# interrupt cannot cut in half.
+# The only step that changes the files in use: atomic renames.
 install_files() {
   chmod 644 "$new/cert.pem"
   [ ! -e "$new/ca.pem" ] || chmod 644 "$new/ca.pem"
@@ -95,7 +94,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 extensions=$PWD/ssl-extensions-x509.cnf
 
 umask 077
-new=$(mktemp -d "$PWD/.new.XXXXXX") # beside the files, so that mv is a rename
+new=$(mktemp -d "$PWD/.new.XXXXXX") # on the same file system, so that mv is a rename
 trap 'rm -rf "$new"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

@@ -1,4 +1,4 @@
-//! Feeds bytes to `chain_properties::constraints` of tls-proxy, which says what must hold.
+//! Feeds bytes to `chain_properties::constraints` of tls-proxy, which checks the properties.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| tls_proxy_fuzz::constraints(data));

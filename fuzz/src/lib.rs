@@ -1,13 +1,13 @@
-//! tls-proxy's parsers, compiled from its own files, and what must hold of
-//! them. Nothing here but names: the targets call these functions.
+//! tls-proxy's parsers, compiled from its files, and their properties. The targets call
+//! these functions.
 
 // Each is a part of a program that uses all of it.
 #![allow(dead_code, unused_imports)]
 
-#[path = "../../tls-proxy/src/http1/mod.rs"]
-mod http1;
 #[path = "../../tls-proxy/src/decimal.rs"]
 mod decimal;
+#[path = "../../tls-proxy/src/http1/mod.rs"]
+mod http1;
 #[path = "../../tls-proxy/src/http2/mod.rs"]
 mod http2;
 #[path = "../../tls-proxy/src/message/mod.rs"]
@@ -47,7 +47,7 @@ mod tls {
     mod verify_error;
 }
 
-/// How errors show bytes; the program's own belongs to its log.
+/// How errors print bytes; the program's own function is part of its log.
 mod log {
     pub(crate) mod level {
         pub(crate) fn shown(bytes: &[u8]) -> String {

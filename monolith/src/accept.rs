@@ -3,8 +3,8 @@
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue};
 
-/// Whether HTML is preferred to JSON. Who is indifferent and who does not name it, as
-/// curl with its `*/*`, gets JSON, and that at once.
+/// Whether the client prefers HTML to JSON. Without a preference, as with curl's
+/// `*/*`, it gets JSON.
 pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
     let names_text = |value: &HeaderValue| {
         let mut starts = value.as_bytes().windows(5);
@@ -14,8 +14,8 @@ pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
         && weight(headers, "text", "html") > weight(headers, "application", "json")
 }
 
-/// The weight of a media type, from 0 to 1: that of the range that names it most
-/// closely. 0 where none does.
+/// The weight of a media type, from 0 to 1: that of the most specific range that
+/// matches it, 0 if none does.
 fn weight(headers: &HeaderMap, kind: &str, subtype: &str) -> f32 {
     headers
         .get_all(ACCEPT)
@@ -24,14 +24,14 @@ fn weight(headers: &HeaderMap, kind: &str, subtype: &str) -> f32 {
         .flat_map(|value| value.split(','))
         .filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
-            let closeness = closeness(parts.next()?, kind, subtype)?;
-            Some((closeness, quality(parts)?))
+            let specificity = specificity(parts.next()?, kind, subtype)?;
+            Some((specificity, quality(parts)?))
         })
-        .max_by_key(|&(closeness, _)| closeness)
+        .max_by_key(|&(specificity, _)| specificity)
         .map_or(0.0, |(_, quality)| quality)
 }
 
-fn closeness(range: &str, kind: &str, subtype: &str) -> Option<u8> {
+fn specificity(range: &str, kind: &str, subtype: &str) -> Option<u8> {
     match range.split_once('/')? {
         ("*", "*") => Some(0),
         (left, _) if !left.eq_ignore_ascii_case(kind) => None,
@@ -40,7 +40,7 @@ fn closeness(range: &str, kind: &str, subtype: &str) -> Option<u8> {
     }
 }
 
-/// The parameter `q`, which is 1 where it is not given. None where it is no weight.
+/// The parameter `q`, 1 by default. None if it is not a valid weight.
 fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<f32> {
     let q = parameters.find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn browsers_prefer_html() {
-        // Chromium and Firefox, Safari, an old one.
+        // Chromium, Firefox and Safari; then an old one.
         assert!(html(&[
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         ]));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_indifferent_gets_json() {
+    fn a_client_without_a_preference_gets_json() {
         assert!(!html(&[]));
         assert!(!html(&[""]));
         assert!(!html(&["*/*"]));
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_range_decides_wherever_it_stands() {
+    fn the_most_specific_range_decides_in_any_order() {
         assert!(!html(&["text/html;q=0.1, text/*, */*;q=0.5"]));
         assert!(!html(&["*/*;q=0.5, text/*, text/html;q=0.1"]));
         assert!(html(&["application/*;q=0.1, text/*;q=0.2, */*"]));
     }
 
     #[test]
-    fn what_is_not_understood_counts_for_nothing() {
+    fn invalid_ranges_are_ignored() {
         for value in [
             "text",
             "text/html;q=2",

@@ -1,58 +1,55 @@
 //! The access log: one line for each request, on a thread of its own.
 //!
-//! A line carries no header but the agent and no query string: passwords and
-//! tokens travel in those. The queue is bounded in lines and each line in
-//! bytes; when whoever reads standard output stops reading, lines are dropped
-//! and counted, and the service goes on.
+//! A line has no header field but `User-Agent` and no query string: passwords
+//! and tokens are sent in those. The queue is bounded in lines and each line in
+//! bytes; when nobody reads standard output, lines are dropped and counted, and
+//! the service keeps serving.
 
 use crate::flags::LogFormat;
 use axum::http::StatusCode;
 use pod::escape::escape;
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Lines that wait for the writer. At their longest they are about a megabyte.
+/// Lines that wait for the writer: about a megabyte at their longest.
 const QUEUE: usize = 512;
-/// The longest path and agent kept, in bytes before escaping.
+/// The longest path and user agent that are logged, in bytes before escaping.
 const MAX_FIELD: usize = 512;
-/// How long a line waits for others. To wake the writer for each costs more than a
-/// request does.
-const GATHER: Duration = Duration::from_millis(5);
-/// The most that is written at once: up to here, a pipe keeps it together with no
-/// other's bytes between (PIPE_BUF of pipe(7)).
+/// How long a line waits for others: waking the writer for each one costs more
+/// than serving a request.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
+/// The most that is written at once, in bytes: a write to a pipe is atomic up to
+/// this size (PIPE_BUF of pipe(7)).
 const BATCH: usize = 4096;
-/// How long the last lines may take at the end of the process.
+/// How long writing the last lines may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// One request as the log sees it.
+/// What is logged of one request.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) peer: SocketAddr,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) status: StatusCode,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub(crate) bytes: u64,
-    /// From the request's header to the answer's.
+    /// From the request's header to the response's.
     pub(crate) duration: Duration,
     pub(crate) agent: &'a [u8],
 }
 
 enum Message {
-    Line(String),
+    Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
-/// The log, to be cloned freely.
+/// The log. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
     format: LogFormat,
@@ -87,20 +84,20 @@ impl AccessLog {
     /// Logs one request.
     pub(crate) fn record(&self, entry: &Entry<'_>) {
         let line = match self.format {
-            LogFormat::Text => text(&now(), entry),
-            LogFormat::Json => json(&now(), entry),
+            LogFormat::Text => text(&rfc3339(now()), entry),
+            LogFormat::Json => json(&rfc3339(now()), entry),
         };
         if self.queue.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Lines lost because nobody read them.
+    /// Lines dropped because nobody read them.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was recorded is written, a second at most.
+    /// Waits until the lines recorded so far are written, a second at most.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(1);
         if self.queue.try_send(Message::Flush(done)).is_ok() {
@@ -109,12 +106,12 @@ impl AccessLog {
     }
 }
 
-/// Writes lines together with those that come within [`GATHER`].
+/// Writes each line together with those recorded within [`BATCH_DELAY`].
 fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
-    let mut batch = String::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(BATCH);
     while let Ok(first) = lines.recv() {
         if matches!(first, Message::Line(_)) {
-            std::thread::sleep(GATHER);
+            std::thread::sleep(BATCH_DELAY);
         }
         for message in iter::once(first).chain(lines.try_iter()) {
             match message {
@@ -122,7 +119,7 @@ fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
                     if batch.len() + line.len() > BATCH {
                         write(&mut *sink, &mut batch);
                     }
-                    batch.push_str(&line);
+                    batch.extend_from_slice(&line);
                 }
                 Message::Flush(done) => {
                     write(&mut *sink, &mut batch);
@@ -135,36 +132,88 @@ fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
     }
 }
 
-fn write(sink: &mut dyn Write, batch: &mut String) {
-    // A closed standard output is no reason to stop serving.
-    let _ = sink.write_all(batch.as_bytes());
+fn write(sink: &mut dyn Write, batch: &mut Vec<u8>) {
+    // A closed standard output must not stop the service.
+    let _ = sink.write_all(batch);
     batch.clear();
 }
 
-/// The time in UTC by RFC 3339, to the microsecond.
-fn now() -> String {
-    let mut time = String::with_capacity(32);
-    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-    time
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
-fn text(time: &str, entry: &Entry<'_>) -> String {
-    let mut line = String::with_capacity(160);
-    let _ = writeln!(
-        line,
-        "{time} {} \"{} {}\" {} {} {:.6} \"{}\"",
-        entry.peer,
-        escape(entry.method.as_bytes()),
-        escape(shorten(entry.path.as_bytes())),
-        entry.status.as_u16(),
-        entry.bytes,
-        entry.duration.as_secs_f64(),
-        escape(shorten(entry.agent)),
-    );
+/// A time since 1970 in UTC by RFC 3339, to the microsecond.
+fn rfc3339(time: Duration) -> [u8; 27] {
+    let seconds = time.as_secs();
+    let (year, month, day) = pod::calendar::civil(seconds / 86_400);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    write_digits(year, &mut text[..4]);
+    write_digits(month as u64, &mut text[5..7]);
+    write_digits(day, &mut text[8..10]);
+    write_digits(seconds / 3600 % 24, &mut text[11..13]);
+    write_digits(seconds / 60 % 60, &mut text[14..16]);
+    write_digits(seconds % 60, &mut text[17..19]);
+    write_digits(time.subsec_micros().into(), &mut text[20..26]);
+    text
+}
+
+// `std::fmt` took four times as many instructions for it.
+fn text(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(160);
+    line.extend_from_slice(time);
+    line.push(b' ');
+    push_peer(entry.peer, &mut line);
+    line.extend_from_slice(b" \"");
+    line.extend_from_slice(escape(entry.method.as_bytes()).as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(escape(truncate(entry.path.as_bytes())).as_bytes());
+    line.extend_from_slice(b"\" ");
+    push_number(entry.status.as_u16().into(), &mut line);
+    line.push(b' ');
+    push_number(entry.bytes, &mut line);
+    line.push(b' ');
+    push_number(entry.duration.as_secs(), &mut line);
+    let mut fraction = *b".000000";
+    write_digits(entry.duration.subsec_micros().into(), &mut fraction[1..]);
+    line.extend_from_slice(&fraction);
+    line.extend_from_slice(b" \"");
+    line.extend_from_slice(escape(truncate(entry.agent)).as_bytes());
+    line.extend_from_slice(b"\"\n");
     line
 }
 
-fn json(time: &str, entry: &Entry<'_>) -> String {
+/// Writes the last digits of a number, as many as there is room for.
+fn write_digits(mut number: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn push_number(number: u64, line: &mut Vec<u8>) {
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let start = line.len();
+    line.resize(start + digits, 0);
+    write_digits(number, &mut line[start..]);
+}
+
+fn push_peer(peer: SocketAddr, line: &mut Vec<u8>) {
+    match peer {
+        SocketAddr::V4(peer) => {
+            for (octet, separator) in peer.ip().octets().into_iter().zip(*b"...:") {
+                push_number(octet.into(), line);
+                line.push(separator);
+            }
+            push_number(peer.port().into(), line);
+        }
+        SocketAddr::V6(_) => line.extend_from_slice(peer.to_string().as_bytes()),
+    }
+}
+
+fn json(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Line<'a> {
         time: &'a str,
@@ -176,24 +225,24 @@ fn json(time: &str, entry: &Entry<'_>) -> String {
         duration: f64,
         agent: &'a str,
     }
-    // JSON escapes the ASCII control characters; the rest of what a terminal
-    // could mistake for a command is escaped as in the text.
+    // JSON escapes only ASCII control characters; what else a terminal could
+    // interpret is escaped as in the text format.
     let line = Line {
-        time,
+        time: std::str::from_utf8(time).unwrap_or_default(),
         peer: entry.peer,
         method: &escape(entry.method.as_bytes()),
-        path: &escape(shorten(entry.path.as_bytes())),
+        path: &escape(truncate(entry.path.as_bytes())),
         status: entry.status.as_u16(),
         bytes: entry.bytes,
         duration: entry.duration.as_secs_f64(),
-        agent: &escape(shorten(entry.agent)),
+        agent: &escape(truncate(entry.agent)),
     };
-    let mut line = serde_json::to_string(&line).unwrap_or_default();
-    line.push('\n');
+    let mut line = serde_json::to_vec(&line).unwrap_or_default();
+    line.push(b'\n');
     line
 }
 
-fn shorten(field: &[u8]) -> &[u8] {
+fn truncate(field: &[u8]) -> &[u8] {
     &field[..field.len().min(MAX_FIELD)]
 }
 
@@ -214,14 +263,30 @@ mod tests {
     #[test]
     fn a_line_of_text_has_every_field_and_no_second_line() {
         assert_eq!(
-            text("T", &ENTRY),
-            "T 127.0.0.1:4242 \"GET /secure\" 401 21 0.001500 \"curl\\x0A\\x228\\x22\"\n",
+            text(b"T", &ENTRY),
+            b"T 127.0.0.1:4242 \"GET /secure\" 401 21 0.001500 \"curl\\x0A\\x228\\x22\"\n",
         );
     }
 
     #[test]
+    fn numbers_and_addresses_are_written_as_std_writes_them() {
+        for peer in ["10.0.200.3:80", "[::1]:1", "[fe80::2%3]:65535", "0.0.0.0:0"] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let line = String::from_utf8(text(b"T", &Entry { peer, ..ENTRY })).unwrap();
+            assert!(line.starts_with(&format!("T {peer} \"")), "{line}");
+        }
+        for number in [0, 9, 10, 4096, u64::MAX] {
+            let mut line = Vec::new();
+            push_number(number, &mut line);
+            assert_eq!(line, number.to_string().as_bytes());
+        }
+        let time = Duration::from_micros(1_790_000_000_000_042);
+        assert_eq!(&rfc3339(time), b"2026-09-21T14:13:20.000042Z");
+    }
+
+    #[test]
     fn a_line_of_json_is_json() {
-        let line = json("T", &ENTRY);
+        let line = String::from_utf8(json(b"T", &ENTRY)).unwrap();
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["peer"], "127.0.0.1:4242");
         assert_eq!(value["status"], 401);
@@ -231,11 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_cut() {
+    fn a_long_path_is_truncated() {
         let path = "/a".repeat(5000);
         assert!(
             text(
-                "T",
+                b"T",
                 &Entry {
                     path: &path,
                     ..ENTRY
@@ -247,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_reading_stops_nothing() {
+    fn a_reader_that_stops_reading_does_not_block() {
         struct Stuck(std::sync::mpsc::Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -263,8 +328,8 @@ mod tests {
         for _ in 0..2 * QUEUE {
             log.record(&ENTRY);
         }
-        // The writer holds what it writes at once, the queue the next.
-        let written = BATCH / text(&now(), &ENTRY).len() + 2;
+        // One batch is with the writer, the queue holds the next lines.
+        let written = BATCH / text(&rfc3339(now()), &ENTRY).len() + 2;
         assert!(log.dropped() as usize >= QUEUE - written);
         drop(release);
     }

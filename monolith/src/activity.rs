@@ -1,9 +1,10 @@
-//! What a connection is doing, seen from its bytes, and how long it may.
+//! The state of a connection, from the bytes it receives, and its time-outs.
 //!
-//! hyper has one time-out for "no complete header yet" and counts an idle
-//! keep-alive connection as one. They need two: a header should come within
-//! seconds, while an idle connection must outlive the proxy's own idle time,
-//! or the proxy would send a request into a closing connection and get a 502.
+//! hyper has one time-out for an incomplete header and applies it to idle
+//! keep-alive connections too. They need two: a header should come within seconds,
+//! but an idle connection must stay open longer than the proxy's own keep-alive
+//! time-out, or the proxy may send a request on a connection that is closing and
+//! respond 502.
 
 use std::io;
 use std::pin::Pin;
@@ -13,89 +14,89 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// How long a client may take.
+/// How long a client may take before its connection is closed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// From the first byte of a header to its last; also from the connect to the first byte.
+pub(crate) struct Timeouts {
+    /// From the first byte of a header to its last, and from the accept to the first byte.
     pub(crate) header: Duration,
-    /// From an answer to the next request.
+    /// From a response to the next request.
     pub(crate) idle: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
-    /// Connected, not a byte yet.
+pub(crate) enum State {
+    /// Accepted; no byte received yet.
     Connected,
-    /// Between two requests.
+    /// Between requests.
     Idle,
-    /// Sending a header.
-    Asking,
-    /// Waiting for our answer; our delay is not the client's fault.
-    Waiting,
+    /// Part of a header received.
+    ReadingHeader,
+    /// The client waits for the response: no time-out of its own.
+    Responding,
 }
 
-/// What the connection is doing and since when; shared by its socket and its
-/// task, which never contend.
+/// The state and since when; shared by the socket and its task, which never
+/// contend for the lock.
 #[derive(Debug, Clone)]
-pub(crate) struct Activity(Arc<Mutex<(Doing, Instant)>>);
+pub(crate) struct Activity(Arc<Mutex<(State, Instant)>>);
 
 impl Activity {
     pub(crate) fn begin() -> Self {
-        Self(Arc::new(Mutex::new((Doing::Connected, Instant::now()))))
+        Self(Arc::new(Mutex::new((State::Connected, Instant::now()))))
     }
 
-    pub(crate) fn becomes(&self, doing: Doing) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (doing, Instant::now());
+    pub(crate) fn set(&self, state: State) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (state, Instant::now());
     }
 
-    pub(crate) fn doing(&self) -> Doing {
+    pub(crate) fn state(&self) -> State {
         self.now().0
     }
 
-    fn now(&self) -> (Doing, Instant) {
+    fn now(&self) -> (State, Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until patience ends and returns what the client was doing.
-    pub(crate) async fn overdue(&self, patience: Patience) -> Doing {
+    /// Waits until a time-out expires and returns the state that it expired in.
+    pub(crate) async fn timed_out(&self, timeouts: Timeouts) -> State {
         loop {
-            let (doing, since) = self.now();
-            let deadline = match doing {
-                Doing::Connected | Doing::Asking => since + patience.header,
-                Doing::Idle => since + patience.idle,
-                // Look again later; by then the client may be idle.
-                Doing::Waiting => Instant::now() + patience.header,
+            let (state, since) = self.now();
+            let deadline = match state {
+                State::Connected | State::ReadingHeader => since + timeouts.header,
+                State::Idle => since + timeouts.idle,
+                // Check again later: the client may be idle by then.
+                State::Responding => Instant::now() + timeouts.header,
             };
-            if doing != Doing::Waiting && deadline <= Instant::now() {
-                return doing;
+            if state != State::Responding && deadline <= Instant::now() {
+                return state;
             }
-            // What begins meanwhile has at least `header` from now.
-            let look = deadline.min(Instant::now() + patience.header);
-            tokio::time::sleep_until(look).await;
+            // A state that begins meanwhile lasts at least `header`.
+            let check = deadline.min(Instant::now() + timeouts.header);
+            tokio::time::sleep_until(check).await;
         }
     }
 
     fn read(&self) {
-        if matches!(self.now().0, Doing::Connected | Doing::Idle) {
-            self.becomes(Doing::Asking);
+        if matches!(self.now().0, State::Connected | State::Idle) {
+            self.set(State::ReadingHeader);
         }
     }
 }
 
-/// A socket that tells its [`Activity`] when bytes arrive.
+/// A socket that updates its [`Activity`] when bytes arrive.
 #[derive(Debug)]
-pub(crate) struct Observed<S> {
+pub(crate) struct ObservedSocket<S> {
     socket: S,
     activity: Activity,
 }
 
-impl<S> Observed<S> {
+impl<S> ObservedSocket<S> {
     pub(crate) fn new(socket: S, activity: Activity) -> Self {
         Self { socket, activity }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +111,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedSocket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -119,13 +120,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
-    // Without these two hyper copies every body behind its head first.
+    // Without these two hyper copies each body into one buffer with its header.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,44 +146,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const TIMEOUTS: Timeouts = Timeouts {
         header: Duration::from_secs(15),
         idle: Duration::from_secs(75),
     };
 
-    /// What the client was doing when patience ended, and after how long.
-    async fn overdue(activity: &Activity) -> (Doing, u64) {
+    /// The state in which a time-out expired, and after how many seconds.
+    async fn timed_out(activity: &Activity) -> (State, u64) {
         let begun = Instant::now();
-        let doing = activity.overdue(PATIENCE).await;
-        (doing, begun.elapsed().as_secs())
+        let state = activity.timed_out(TIMEOUTS).await;
+        (state, begun.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_says_nothing_has_the_time_of_a_header() {
-        assert_eq!(overdue(&Activity::begin()).await, (Doing::Connected, 15));
+    async fn a_client_that_sends_nothing_has_the_header_time_out() {
+        assert_eq!(timed_out(&Activity::begin()).await, (State::Connected, 15));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_header_has_its_time_from_the_first_byte_and_not_from_the_last() {
+    async fn the_header_time_out_runs_from_the_first_byte() {
         let activity = Activity::begin();
         activity.read();
         tokio::time::sleep(Duration::from_secs(10)).await;
         activity.read();
-        assert_eq!(overdue(&activity).await, (Doing::Asking, 5));
+        assert_eq!(timed_out(&activity).await, (State::ReadingHeader, 5));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_outlives_the_proxys_idle_time() {
+    async fn an_idle_connection_has_the_idle_time_out() {
         let activity = Activity::begin();
-        activity.becomes(Doing::Idle);
-        assert_eq!(overdue(&activity).await, (Doing::Idle, 75));
+        activity.set(State::Idle);
+        assert_eq!(timed_out(&activity).await, (State::Idle, 75));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn our_own_delay_is_not_held_against_the_client() {
+    async fn a_pending_response_has_no_time_out() {
         let activity = Activity::begin();
-        activity.becomes(Doing::Waiting);
-        let patience = tokio::time::timeout(Duration::from_secs(3600), overdue(&activity));
-        assert!(patience.await.is_err());
+        activity.set(State::Responding);
+        let expired = tokio::time::timeout(Duration::from_secs(3600), timed_out(&activity));
+        assert!(expired.await.is_err());
     }
 }

@@ -1,15 +1,15 @@
-//! What the handlers share: who may log in, the tokens, the bcrypt threads.
+//! What the handlers share: users, tokens, the bcrypt threads, metrics.
 
 use crate::metrics::Metrics;
-use crate::password::Passwords;
+use crate::password_checker::PasswordChecker;
 use crate::token::Tokens;
 use crate::users::Users;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The state of the service.
+/// The state of the service, built once.
 pub(crate) struct App {
     pub(crate) tokens: Tokens,
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: PasswordChecker,
     pub(crate) metrics: Arc<Metrics>,
     users: RwLock<Arc<Users>>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(
         tokens: Tokens,
-        passwords: Passwords,
+        passwords: PasswordChecker,
         users: Users,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -29,7 +29,7 @@ impl App {
         }
     }
 
-    /// The users as they are now; a request keeps those it began with.
+    /// The current users; a request keeps those it began with.
     pub(crate) fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
     }

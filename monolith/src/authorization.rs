@@ -1,5 +1,5 @@
-//! The `Authorization` header: credentials of Basic (RFC 7617) and Bearer
-//! (RFC 6750), taken apart. Whether they are right is decided elsewhere.
+//! Parses the `Authorization` header field of Basic (RFC 7617) and Bearer
+//! (RFC 6750). It does not check the credentials.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -16,56 +16,57 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A name and a password, as sent.
 pub(crate) struct Credentials {
     pub(crate) user: String,
-    /// Any bytes: only the name has to be text.
+    /// Any bytes: only the name has to be UTF-8.
     pub(crate) password: Vec<u8>,
 }
 
-/// What the header holds for a scheme.
+/// What the field holds for a scheme.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Given<T> {
-    /// No header, or one of another scheme.
-    Nothing,
-    /// A header that cannot be accepted whatever it says: given twice, or damaged.
-    Damaged,
+pub(crate) enum Parameter<T> {
+    /// No such field, or one of another scheme.
+    Absent,
+    /// Sent twice, or not in the scheme's syntax.
+    Malformed,
     /// What was sent.
-    Some(T),
+    Present(T),
 }
 
 /// The credentials of Basic.
-pub(crate) fn credentials(headers: &HeaderMap) -> Given<Credentials> {
+pub(crate) fn credentials(headers: &HeaderMap) -> Parameter<Credentials> {
     match parameter(headers, "Basic") {
-        Given::Some(encoded) => decode(encoded).map_or(Given::Damaged, Given::Some),
-        Given::Nothing => Given::Nothing,
-        Given::Damaged => Given::Damaged,
+        Parameter::Present(encoded) => {
+            decode(encoded).map_or(Parameter::Malformed, Parameter::Present)
+        }
+        Parameter::Absent => Parameter::Absent,
+        Parameter::Malformed => Parameter::Malformed,
     }
 }
 
 /// The token of Bearer.
-pub(crate) fn token(headers: &HeaderMap) -> Given<&str> {
+pub(crate) fn token(headers: &HeaderMap) -> Parameter<&str> {
     parameter(headers, "Bearer")
 }
 
-/// What follows the scheme's name, whose case does not matter (RFC 9110,
-/// section 11.1). Two headers are refused: whoever stands before us may have
-/// looked at the other one.
-fn parameter<'h>(headers: &'h HeaderMap, scheme: &str) -> Given<&'h str> {
+/// What follows the scheme's name, which is case-insensitive (RFC 9110, section
+/// 11.1). Two fields are refused: a proxy in front may have checked the other one.
+fn parameter<'h>(headers: &'h HeaderMap, scheme: &str) -> Parameter<&'h str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        return Given::Nothing;
+        return Parameter::Absent;
     };
     if values.next().is_some() {
-        return Given::Damaged;
+        return Parameter::Malformed;
     }
     let Ok(value) = value.to_str() else {
-        return Given::Damaged;
+        return Parameter::Malformed;
     };
     let (name, parameter) = value.split_once(' ').unwrap_or((value, ""));
     if !name.eq_ignore_ascii_case(scheme) {
-        return Given::Nothing;
+        return Parameter::Absent;
     }
     match parameter.trim_matches(' ') {
-        "" => Given::Damaged,
-        parameter => Given::Some(parameter),
+        "" => Parameter::Malformed,
+        parameter => Parameter::Present(parameter),
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
-        let value = |bytes: &&[u8]| HeaderValue::from_bytes(bytes).expect("a header's value");
+        let value = |bytes: &&[u8]| HeaderValue::from_bytes(bytes).expect("a valid field value");
         values
             .iter()
             .map(|bytes| (AUTHORIZATION, value(bytes)))
@@ -96,7 +97,7 @@ mod tests {
     fn basic(decoded: &[u8]) -> Option<(String, Vec<u8>)> {
         let encoded = format!("Basic {}", BASE64.encode(decoded));
         match credentials(&headers(&[encoded.as_bytes()])) {
-            Given::Some(given) => Some((given.user, given.password)),
+            Parameter::Present(sent) => Some((sent.user, sent.password)),
             _ => None,
         }
     }
@@ -116,38 +117,44 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_text_or_ends_nowhere_is_damaged() {
+    fn a_name_that_is_not_utf_8_or_has_no_colon_is_malformed() {
         assert_eq!(basic(b"\xff:password"), None);
         assert_eq!(basic(b"user"), None);
         assert!(matches!(
             credentials(&headers(&[b"Basic ???"])),
-            Given::Damaged
+            Parameter::Malformed
         ));
-        assert!(matches!(credentials(&headers(&[b"Basic"])), Given::Damaged));
+        assert!(matches!(
+            credentials(&headers(&[b"Basic"])),
+            Parameter::Malformed
+        ));
         assert!(matches!(
             credentials(&headers(&[b"Basic \xff"])),
-            Given::Damaged
+            Parameter::Malformed
         ));
     }
 
     #[test]
-    fn the_case_of_the_scheme_does_not_matter() {
-        assert_eq!(token(&headers(&[b"bEARER abc"])), Given::Some("abc"));
-        assert_eq!(token(&headers(&[b"Bearer  abc "])), Given::Some("abc"));
+    fn the_scheme_is_case_insensitive() {
+        assert_eq!(token(&headers(&[b"bEARER abc"])), Parameter::Present("abc"));
+        assert_eq!(
+            token(&headers(&[b"Bearer  abc "])),
+            Parameter::Present("abc")
+        );
     }
 
     #[test]
-    fn another_scheme_is_nothing() {
-        assert_eq!(token(&headers(&[b"Basic abc"])), Given::Nothing);
-        assert_eq!(token(&headers(&[b"Bearerabc"])), Given::Nothing);
-        assert_eq!(token(&headers(&[])), Given::Nothing);
+    fn another_scheme_is_absent() {
+        assert_eq!(token(&headers(&[b"Basic abc"])), Parameter::Absent);
+        assert_eq!(token(&headers(&[b"Bearerabc"])), Parameter::Absent);
+        assert_eq!(token(&headers(&[])), Parameter::Absent);
     }
 
     #[test]
-    fn a_header_given_twice_is_damaged() {
+    fn a_field_sent_twice_is_malformed() {
         assert_eq!(
             token(&headers(&[b"Bearer abc", b"Bearer abc"])),
-            Given::Damaged
+            Parameter::Malformed
         );
     }
 }

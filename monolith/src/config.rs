@@ -1,5 +1,5 @@
-//! The configuration: the flags, with the files they name read and understood.
-//! Everything is known to be good before anything is bound.
+//! The configuration: the flags, and the files that they name, parsed. All of it
+//! is checked before a port is bound.
 
 use crate::flags::{Flags, LogFormat};
 use crate::users::{Users, UsersError};
@@ -10,42 +10,42 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A key shorter than the hash is weaker than it (RFC 7518, section 3.2).
-const SOUND_KEY: usize = 32;
-/// What the process needs besides connections, in bytes: its code, a flood of
-/// logins, a margin. `bench/monolith-limits` measures both.
+/// In bytes: a key must be at least as long as the hash (RFC 7518, section 3.2).
+const RECOMMENDED_KEY_LENGTH: usize = 32;
+/// What the process needs besides connections, in bytes: its code, a full queue of
+/// logins, a margin. `bench/monolith-limits` measures this and the next.
 const BASE_MEMORY: u64 = 5 << 20;
-/// What one connection may need, in bytes, with the longest header half sent.
+/// What one connection needs at most, in bytes: with the longest header, half sent.
 const CONNECTION_MEMORY: u64 = 16 << 10;
-/// Descriptors kept for what is not a connection of the service.
+/// File descriptors reserved for all but connections of the service.
 const OTHER_FILES: u64 = 64;
 
-/// All the service has to know.
+/// The parsed configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Where the service listens.
+    /// Address of the service.
     pub http: SocketAddr,
-    /// Where the probes listen.
+    /// Address of probes and metrics.
     pub health: SocketAddr,
     /// The key that signs tokens, and its file.
     pub secret: Secret,
     /// Who may log in.
     pub users: Users,
-    /// The file the users come from.
+    /// The file of the users, if there is one.
     pub users_file: Option<WatchedFile>,
     /// How long a token is valid.
     pub token_lifetime: Duration,
     /// How the access log is written.
     pub log_format: LogFormat,
-    /// Connections of the service at once.
+    /// Connections of the service that may be open at once.
     pub max_connections: u32,
-    /// What that number follows; none where it was given.
+    /// The cgroup limits that `max_connections` follows; None if it was set by a flag.
     pub limits: Option<Followed>,
-    /// From the stop signal to the cut.
+    /// How long the drain may take, from the first stop signal.
     pub shutdown_budget: Duration,
-    /// Whether to outlive the proxy of the pod.
+    /// Whether to serve until the proxy of the pod has ended.
     pub leave_last: bool,
-    /// Whether the probes can be made to fail over the network.
+    /// Whether a request can make the probes fail.
     pub faults: bool,
     /// Threads for requests, and for bcrypt.
     pub workers: usize,
@@ -55,20 +55,20 @@ pub struct Config {
 pub struct Secret {
     /// The key itself.
     pub key: Vec<u8>,
-    /// Where it comes from, if from a file.
+    /// The file that it was read from, if any.
     pub file: Option<WatchedFile>,
 }
 
-/// A file that is read again when it changes.
+/// A file that is reloaded when it changes.
 #[derive(Debug)]
 pub struct WatchedFile {
     /// Its path as given.
     pub path: PathBuf,
-    /// Made before the first reading, so that no change is missed.
+    /// Created before the file is first read, so that no change is missed.
     pub watch: Watch,
 }
 
-/// What is wrong with the configuration, where, and what to do.
+/// Why the configuration was rejected, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file named by a flag cannot be read.
@@ -83,25 +83,25 @@ pub enum ConfigError {
     },
     /// The key has no bytes.
     #[error(
-        "{origin} is empty: give a key, best 32 random bytes, or neither --secret nor --secret-file for a random one"
+        "{origin} is empty: give a key, preferably 32 random bytes, or omit both --secret and --secret-file for a random one"
     )]
     EmptySecret {
         /// The flag or the file.
         origin: String,
     },
-    /// The users file is not understood.
-    #[error("the users file is not understood")]
+    /// The users file is invalid.
+    #[error("invalid users file")]
     Users(#[from] UsersError),
-    /// The system gives no random bytes.
-    #[error("cannot make a random key; give one with --secret-file")]
+    /// The system has no random bytes.
+    #[error("cannot generate a random key; give one with --secret-file")]
     Random(#[source] getrandom::Error),
 }
 
 impl Config {
-    /// Reads the files the flags name, and warns of what works but is weak.
+    /// Reads the files that the flags name, and warns of a weak key.
     ///
     /// # Errors
-    /// When a file cannot be read or understood, or the secret is empty.
+    /// When a file cannot be read or is invalid, or the secret is empty.
     pub fn load(flags: Flags) -> Result<Self, ConfigError> {
         let secret = Secret::load(flags.secret, flags.secret_file)?;
         let users_file = flags.users_file.map(WatchedFile::new);
@@ -110,7 +110,7 @@ impl Config {
             None => Users::built_in(),
         };
         let limits = Cgroups::of_this_process().follow();
-        let fitting = room_in(limits.limits().memory);
+        let default_max = max_connections_within(limits.limits().memory);
         Ok(Self {
             http: flags.http,
             health: flags.health,
@@ -119,7 +119,7 @@ impl Config {
             users_file,
             token_lifetime: flags.token_lifetime,
             log_format: flags.log_format,
-            max_connections: flags.max_connections.map_or(fitting, u32::from),
+            max_connections: flags.max_connections.map_or(default_max, u32::from),
             limits: flags.max_connections.is_none().then_some(limits),
             shutdown_budget: flags.shutdown_budget,
             leave_last: flags.leave_last,
@@ -142,10 +142,10 @@ impl Secret {
             let key = check_secret(key.into_bytes(), || "--secret".to_owned())?;
             return Ok(Self { key, file: None });
         }
-        let mut key = vec![0; SOUND_KEY];
+        let mut key = vec![0; RECOMMENDED_KEY_LENGTH];
         getrandom::fill(&mut key).map_err(ConfigError::Random)?;
         tracing::warn!(
-            "no secret given: tokens are signed with a random key and end with this process"
+            "no secret given: using a random key; its tokens are invalid after a restart"
         );
         Ok(Self { key, file: None })
     }
@@ -168,7 +168,7 @@ impl WatchedFile {
     }
 }
 
-/// Reads a signing key, without the line end an editor leaves.
+/// Reads a signing key, without one line end at its end.
 pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let mut key = read("--secret-file", path)?;
     if key.last() == Some(&b'\n') {
@@ -197,24 +197,24 @@ fn check_secret(key: Vec<u8>, origin: impl Fn() -> String) -> Result<Vec<u8>, Co
     if key.is_empty() {
         return Err(ConfigError::EmptySecret { origin: origin() });
     }
-    if key.len() < SOUND_KEY {
+    if key.len() < RECOMMENDED_KEY_LENGTH {
         tracing::warn!(
             bytes = key.len(),
-            "{} is short: whoever sees a token can guess it; HS256 wants {SOUND_KEY} random bytes",
+            "{} is short and can be guessed from a token; HS256 needs {RECOMMENDED_KEY_LENGTH} random bytes",
             origin(),
         );
     }
     Ok(key)
 }
 
-/// How many connections fit into the memory limit, in bytes, and the limit of
-/// open files.
-pub(crate) fn room_in(memory: Option<u64>) -> u32 {
+/// How many connections fit into the memory limit, in bytes, and the limit on open
+/// files.
+pub(crate) fn max_connections_within(memory: Option<u64>) -> u32 {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    room_for(memory, files)
+    max_connections_for(memory, files)
 }
 
-fn room_for(memory: Option<u64>, files: Option<u64>) -> u32 {
+fn max_connections_for(memory: Option<u64>, files: Option<u64>) -> u32 {
     let by_memory = memory.map_or(u64::MAX, |limit| {
         limit.saturating_sub(BASE_MEMORY) / CONNECTION_MEMORY
     });
@@ -228,10 +228,10 @@ mod tests {
 
     #[test]
     fn the_connections_fit_the_smaller_limit() {
-        assert_eq!(room_for(Some(10 << 20), Some(1 << 20)), 320);
-        assert_eq!(room_for(None, Some(1024)), 960);
-        assert_eq!(room_for(None, None), 65_536);
-        assert_eq!(room_for(Some(1 << 20), Some(1024)), 16);
+        assert_eq!(max_connections_for(Some(10 << 20), Some(1 << 20)), 320);
+        assert_eq!(max_connections_for(None, Some(1024)), 960);
+        assert_eq!(max_connections_for(None, None), 65_536);
+        assert_eq!(max_connections_for(Some(1 << 20), Some(1024)), 16);
     }
 
     #[test]
@@ -243,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn a_random_key_is_never_the_same() {
+    fn two_random_keys_differ() {
         let keys = [(); 2].map(|()| Secret::load(None, None).unwrap().key);
         assert_eq!(keys[0].len(), 32);
         assert_ne!(keys[0], keys[1]);
     }
 
     #[test]
-    fn one_line_end_is_not_part_of_the_key() {
+    fn one_trailing_line_end_is_not_part_of_the_key() {
         let path = std::env::temp_dir().join(format!("monolith-key-{}", std::process::id()));
         for (text, key) in [("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n"), ("k", "k")] {
             std::fs::write(&path, text).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_not_in_the_debug_form() {
+    fn the_key_is_not_in_the_debug_output() {
         let secret = Secret {
             key: b"hunter2".to_vec(),
             file: None,

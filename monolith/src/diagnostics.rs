@@ -1,12 +1,11 @@
-//! What the operator is told, on standard error. Requests are the access log's
-//! part.
+//! The error log, on standard error. Requests are logged by `access_log`.
 
 use crate::flags::LogFormat;
 use std::error::Error;
 use std::io;
 use tracing::Level;
 
-/// Sends the program's diagnostics to standard error from now on.
+/// Writes log events to standard error from now on.
 pub fn install(format: LogFormat) {
     let lines = tracing_subscriber::fmt()
         .with_max_level(Level::INFO)

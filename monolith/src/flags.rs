@@ -1,6 +1,5 @@
-//! The command line and its mirrors in the environment, as given.
-//!
-//! What the values mean together, and the files they name, is `config`'s part.
+//! The command line and its environment variables. `config` reads the files that
+//! they name and checks the whole.
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
@@ -11,11 +10,11 @@ use std::time::Duration;
 
 /// The sample service of the walkthrough: logins, tokens, probes.
 ///
-/// Long flags may be written with one dash or two, the value after `=` or a
-/// space. Each has a mirror in the environment; the flag wins.
+/// Long flags take one dash or two, and their value after `=` or a space. Each
+/// can be set by an environment variable instead; the flag takes precedence.
 //
-// The names in the environment must not be those Kubernetes invents for a
-// Service called `monolith`: MONOLITH_PORT, MONOLITH_PORT_… and MONOLITH_SERVICE_….
+// Kubernetes sets variables for a Service called `monolith`; ours must differ from
+// them: MONOLITH_PORT, MONOLITH_PORT_… and MONOLITH_SERVICE_….
 #[derive(Debug, Parser)]
 #[command(name = "monolith", version)]
 pub struct Flags {
@@ -27,7 +26,7 @@ pub struct Flags {
     #[arg(long, env = "MONOLITH_HEALTH", value_name = "ADDRESS", default_value = "0.0.0.0:81", value_parser = address)]
     pub health: SocketAddr,
 
-    /// The key that signs tokens. Anybody who can list processes can read it here; prefer --secret-file.
+    /// Key that signs tokens. Whoever can list processes can read it here; prefer --secret-file.
     #[arg(
         long,
         env = "MONOLITH_SECRET",
@@ -38,11 +37,11 @@ pub struct Flags {
     )]
     pub secret: Option<String>,
 
-    /// A file that holds the key, read again when it changes; tokens signed with the key before stay valid until they expire. One line end at its end is not part of the key.
+    /// File with the key, reloaded when it changes; tokens signed with the previous key stay valid until they expire. One line end at its end is not part of the key.
     #[arg(long, env = "MONOLITH_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
-    /// Users and bcrypt hashes as `htpasswd -B` writes them, read again when the file changes. Without it there is one user, `user`, whose password is `password`.
+    /// File with users and bcrypt hashes as `htpasswd -B` writes them, reloaded when it changes. Without it there is one user, `user`, with the password `password`.
     #[arg(long, env = "MONOLITH_USERS_FILE", value_name = "FILE")]
     pub users_file: Option<PathBuf>,
 
@@ -50,7 +49,7 @@ pub struct Flags {
     #[arg(long, env = "MONOLITH_TOKEN_LIFETIME", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub token_lifetime: Duration,
 
-    /// How both the access log and the diagnostics are written.
+    /// Format of the access log and the error log.
     #[arg(
         long,
         env = "MONOLITH_LOG_FORMAT",
@@ -59,19 +58,19 @@ pub struct Flags {
     )]
     pub log_format: LogFormat,
 
-    /// Connections served at once; more wait. By default as many as the memory limit and the limit of open files allow.
+    /// Largest number of open connections; more wait. By default as many as the memory limit and the limit on open files allow.
     #[arg(long, env = "MONOLITH_MAX_CONNECTIONS", value_name = "NUMBER")]
     pub max_connections: Option<NonZeroU32>,
 
-    /// How long requests in flight may take after the first stop signal, before they are cut: a number with s, m, h or d.
+    /// How long the drain may take after the first stop signal before connections are closed: a number with s, m, h or d.
     #[arg(long, env = "MONOLITH_SHUTDOWN_BUDGET", value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub shutdown_budget: Duration,
 
-    /// After SIGTERM serve on, not ready, until no other process of the pod holds a TCP socket: the proxy in front is gone then. The budget bounds it.
+    /// After SIGTERM keep serving, not ready, until no other process of the pod has a TCP socket open, that is, until the proxy in front has ended; at most for the shutdown budget.
     #[arg(long, env = "MONOLITH_LEAVE_LAST")]
     pub leave_last: bool,
 
-    /// Remove /healthz/status and /readiness/status, by which anybody can make the probes fail.
+    /// Remove /healthz/status and /readiness/status, with which anybody can make the probes fail.
     #[arg(long, env = "MONOLITH_NO_FAULTS")]
     pub no_faults: bool,
 }
@@ -79,18 +78,17 @@ pub struct Flags {
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One line for a person.
+    /// Plain text.
     Text,
-    /// One JSON object.
+    /// One JSON object a line.
     Json,
 }
 
 impl Flags {
-    /// Reads a command line, the program's name first.
+    /// Parses a command line that starts with the program's name.
     ///
     /// # Errors
-    /// clap's, which knows how to print itself; `--help` and `--version` are
-    /// among them.
+    /// clap's, to be printed; `--help` and `--version` are among them.
     pub fn parse_from_args(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, clap::Error> {
@@ -102,19 +100,19 @@ impl Flags {
     }
 }
 
-/// Writes `-http=…`, Go's form of a long flag, as `--http=…`. Only the names of
-/// flags are touched: never a value, and nothing after `--`.
+/// Rewrites `-http=…`, Go's form of a long flag, to `--http=…`. Values and what
+/// follows `--` are left alone.
 fn double_dashes(
     arguments: impl IntoIterator<Item = OsString>,
     command: &Command,
 ) -> Vec<OsString> {
-    let mut value_next = false;
-    let mut flags_over = false;
+    let mut next_is_value = false;
+    let mut after_flags = false;
     let rewrite = |argument: OsString| {
-        if std::mem::take(&mut value_next) || flags_over {
+        if std::mem::take(&mut next_is_value) || after_flags {
             return argument;
         }
-        flags_over = argument == "--";
+        after_flags = argument == "--";
         let Some(text) = argument.to_str().map(|text| text.trim_start_matches('-')) else {
             return argument;
         };
@@ -127,9 +125,9 @@ fn double_dashes(
             .find(|flag| flag.get_long() == Some(name));
         match known {
             Some(flag) if dashes == 1 || dashes == 2 => {
-                value_next = value.is_none() && flag.get_action().takes_values();
+                next_is_value = value.is_none() && flag.get_action().takes_values();
                 if dashes == 1 {
-                    dashed(&argument)
+                    with_dash(&argument)
                 } else {
                     argument
                 }
@@ -140,10 +138,10 @@ fn double_dashes(
     arguments.into_iter().map(rewrite).collect()
 }
 
-fn dashed(argument: &OsStr) -> OsString {
-    let mut twice = OsString::from("-");
-    twice.push(argument);
-    twice
+fn with_dash(argument: &OsStr) -> OsString {
+    let mut dashed = OsString::from("-");
+    dashed.push(argument);
+    dashed
 }
 
 /// `address:port`, `name:port`, or Go's `:port` for every address.
@@ -162,7 +160,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("the name has no address; {hint}"))
 }
 
-/// A whole number of seconds, minutes, hours or days, more than none.
+/// A positive whole number of seconds, minutes, hours or days.
 fn duration(text: &str) -> Result<Duration, String> {
     let hint = || "write a number with s, m, h or d, such as 90s or 1h".to_owned();
     let (number, unit) = match text.char_indices().next_back() {
@@ -177,7 +175,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(hint()),
     };
     let number: u64 = number.parse().map_err(|_| hint())?;
-    // A century is plenty, and far from where adding it to a time overflows.
+    // At most a century: adding more to a time could overflow.
     match number.checked_mul(seconds) {
         Some(total @ 1..=3_155_760_000) => Ok(Duration::from_secs(total)),
         _ => Err(hint()),

@@ -1,4 +1,4 @@
-//! The command line in all its spellings.
+//! Parsing of the command line.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn the_arguments_of_the_walkthrough_are_understood() {
 }
 
 #[test]
-fn one_dash_or_two_with_equals_or_a_space_are_the_same() {
+fn one_or_two_dashes_and_equals_or_a_space_are_the_same() {
     for arguments in [
         &["-http=127.0.0.1:8080"][..],
         &["--http=127.0.0.1:8080"],
@@ -64,7 +64,7 @@ fn a_switch_takes_no_value() {
 }
 
 #[test]
-fn a_port_alone_means_every_address() {
+fn a_port_alone_means_all_addresses() {
     assert_eq!(
         parse(&["-http=:8080"]).unwrap().http,
         "0.0.0.0:8080".parse().unwrap()
@@ -72,7 +72,7 @@ fn a_port_alone_means_every_address() {
 }
 
 #[test]
-fn mistakes_name_the_flag_and_what_to_write() {
+fn errors_name_the_flag_and_what_to_write() {
     for (arguments, expected) in [
         (&["-http=nonsense"][..], "--http"),
         (&["-http=127.0.0.1:99999"], "0.0.0.0:80"),
@@ -114,7 +114,7 @@ fn durations_have_units() {
 }
 
 #[test]
-fn no_flag_has_a_name_kubernetes_invents_for_a_service() {
+fn no_variable_has_a_name_that_kubernetes_sets_for_a_service() {
     for flag in Flags::command().get_arguments() {
         let name = flag
             .get_env()
@@ -127,6 +127,6 @@ fn no_flag_has_a_name_kubernetes_invents_for_a_service() {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_is_valid() {
     Flags::command().debug_assert();
 }

@@ -21,7 +21,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Gives jsonwebtoken its cryptography; again is no harm.
+/// Registers the provider with jsonwebtoken. Idempotent.
 pub(crate) fn install() {
     let _ = PROVIDER.install_default();
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_example_of_rfc_4231_comes_out() {
+    fn the_second_test_vector_of_rfc_4231() {
         let mac = Hs256::new(Algorithm::HS256, b"Jefe").unwrap();
         let tag = mac.try_sign(b"what do ya want for nothing?").unwrap();
         assert_eq!(tag[..4], [0x5b, 0xdc, 0xc1, 0x46]);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_algorithm_exists() {
+    fn no_other_algorithm_is_supported() {
         for algorithm in [
             Algorithm::HS384,
             Algorithm::HS512,

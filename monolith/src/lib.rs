@@ -1,37 +1,36 @@
 //! The sample service of the walkthrough, as a library: [`run`] serves until it
 //! is asked to stop. The program around it is `main.rs`.
 //!
-//! A request goes one way: `server` accepts the connection and bounds it, `front` gives it its line in the log, `routes` finds its handler.
+//! A request passes through three modules: `server` accepts the connection and
+//! bounds it, `http_port` logs and counts the request, `routes` names its handler.
 
 mod accept;
 mod access_log;
 mod activity;
-mod answer;
 mod app;
 mod authorization;
 pub mod config;
+mod connection_limit;
 pub mod diagnostics;
 pub mod flags;
-mod front;
+mod handlers;
 mod health;
-mod hello;
+mod health_port;
 mod hs256;
+mod http_port;
 mod listeners;
-mod login;
 mod metrics;
 mod page;
-mod password;
-mod pieces;
-mod places;
+mod password_checker;
 mod reload;
+mod response;
 mod routes;
 mod run;
-mod secure;
+mod segmented_body;
 mod server;
 pub mod shutdown;
 mod token;
 mod users;
-mod version;
 
 pub use listeners::{BindError, Listeners};
 pub use run::{RunError, run};

@@ -4,7 +4,7 @@ use rustix::net::listen;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// Connections that may wait for a place; the kernel's own limit may be lower.
+/// Length of the accept queue; the kernel's limit (net.core.somaxconn) may be lower.
 const BACKLOG: i32 = 1024;
 
 /// The bound sockets.
@@ -16,7 +16,7 @@ pub struct Listeners {
     pub health: TcpListener,
 }
 
-/// A port that cannot be had.
+/// A port that cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}, named by {flag}{}", hint(source, address.port()))]
 pub struct BindError {
@@ -29,7 +29,7 @@ impl Listeners {
     /// Binds both ports.
     ///
     /// # Errors
-    /// When one of them cannot be had; then neither is.
+    /// When one of them cannot be bound; then neither is.
     pub fn bind(http: SocketAddr, health: SocketAddr) -> Result<Self, BindError> {
         Ok(Self {
             http: bind("--http", http)?,
@@ -41,7 +41,7 @@ impl Listeners {
 fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
-        // The standard library asks for fewer; asking again raises it.
+        // The standard library asks for a shorter queue; a second listen(2) changes it.
         listen(&listener, BACKLOG)?;
         Ok(listener)
     });

@@ -1,7 +1,7 @@
 //! The program: flags, configuration, sockets, then [`monolith::run`].
 //!
-//! It ends with 0 when it was drained, 1 when it failed or was forced, 64 when
-//! it was called wrongly, 78 when the configuration is wrong (sysexits.h).
+//! Exit codes: 0 drained, 1 failed or forced to stop, 64 usage, 78 configuration
+//! (sysexits.h).
 
 use monolith::config::Config;
 use monolith::diagnostics::{self, chain};
@@ -18,14 +18,14 @@ const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     // The image's /bin/ping is a link to this program.
-    let mut words = std::env::args_os();
-    if words.next().is_some_and(|name| ping::is_name(&name)) {
-        return ping::run(words);
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| ping::is_name(&name)) {
+        return ping::run(arguments);
     }
     let flags = match Flags::parse_from_args(std::env::args_os()) {
         Ok(flags) => flags,
         Err(error) => {
-            // Help and version are errors to clap, not to us.
+            // clap returns --help and --version as errors, too.
             let _ = error.print();
             return if error.use_stderr() {
                 USAGE.into()
@@ -67,7 +67,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     Ok(outcome?)
 }
 
-/// As many threads as the CPU quota is worth: with one, no other than this.
+/// As many threads as the CPU quota allows; one of them needs no pool.
 fn runtime(workers: usize) -> io::Result<Runtime> {
     let mut builder = match workers {
         1 => Builder::new_current_thread(),

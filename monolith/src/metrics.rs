@@ -1,14 +1,40 @@
-//! What is counted and measured. How a page of it is written is
-//! `pod::exposition`'s part.
+//! The counters of the service and their page. `pod::exposition` writes the format.
 
-use crate::routes;
 use axum::http::StatusCode;
 use pod::exposition::Page;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The statuses that are told apart; the last stands for every other.
+/// The statuses counted by themselves; the last entry counts all others.
 const STATUSES: [u16; 11] = [200, 400, 401, 404, 405, 408, 431, 499, 500, 503, 0];
+
+/// The label `route`. Unknown paths share one value: with one for each, clients
+/// could create any number of series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Route {
+    Root,
+    Login,
+    Secure,
+    Version,
+    /// A path without a route.
+    Other,
+    /// No complete, valid HTTP request.
+    Rejected,
+}
+
+const ROUTES: [&str; 6] = ["/", "/login", "/secure", "/version", "other", "refused"];
+
+impl Route {
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/" => Self::Root,
+            "/login" => Self::Login,
+            "/secure" => Self::Secure,
+            "/version" => Self::Version,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// How a login ended.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +44,7 @@ pub(crate) enum Login {
     Refused,
     /// No credentials sent.
     Anonymous,
-    /// Credentials that cannot be read.
+    /// Credentials that cannot be parsed.
     Malformed,
     /// The queue was full.
     Busy,
@@ -26,7 +52,7 @@ pub(crate) enum Login {
 
 const LOGINS: [&str; 5] = ["accepted", "refused", "anonymous", "malformed", "busy"];
 
-/// A file read again.
+/// A file that was reloaded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reload {
     Secret,
@@ -35,10 +61,10 @@ pub(crate) enum Reload {
 
 const RELOADS: [&str; 2] = ["secret", "users"];
 
-/// Everything counted since the process began.
+/// Counters since the start of the process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    requests: [[AtomicU64; STATUSES.len()]; routes::NAMES.len()],
+    requests: [[AtomicU64; STATUSES.len()]; ROUTES.len()],
     /// In microseconds.
     time: AtomicU64,
     logins: [AtomicU64; LOGINS.len()],
@@ -48,7 +74,7 @@ pub(crate) struct Metrics {
     accepted: AtomicU64,
 }
 
-/// What is measured at the moment of the asking.
+/// What is measured when the page is requested.
 #[derive(Debug)]
 pub(crate) struct Gauges {
     pub(crate) healthy: bool,
@@ -72,10 +98,10 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request(&self, route: usize, status: StatusCode, time: Duration) {
+    pub(crate) fn request(&self, route: Route, status: StatusCode, time: Duration) {
         let status = STATUSES.iter().position(|&known| known == status.as_u16());
         add(
-            &self.requests[route][status.unwrap_or(STATUSES.len() - 1)],
+            &self.requests[route as usize][status.unwrap_or(STATUSES.len() - 1)],
             1,
         );
         add(&self.time, time.as_micros() as u64);
@@ -96,15 +122,15 @@ impl Metrics {
         }
     }
 
-    /// Connections of the service that are open now.
+    /// Open connections of the service.
     pub(crate) fn open_connections(&self) -> u64 {
         u64::try_from(self.connections.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// The page of `/metrics`.
+    /// The body of `/metrics`.
     pub(crate) fn page(&self, gauges: &Gauges) -> String {
         let mut page = Page::new();
-        page.family("monolith_build_info", "gauge", "The version that runs.");
+        page.family("monolith_build_info", "gauge", "Version of the program.");
         page.sample(
             "monolith_build_info",
             &[("version", env!("CARGO_PKG_VERSION"))],
@@ -130,7 +156,7 @@ impl Metrics {
         page.single(
             "monolith_access_log_dropped_total",
             "counter",
-            "Lines of the access log nobody read in time.",
+            "Access log lines dropped because nobody read them in time.",
             gauges.log_dropped,
         );
         page.into_text()
@@ -141,14 +167,14 @@ impl Metrics {
         page.family(
             name,
             "counter",
-            "Requests by route and status; 499 is a client that left.",
+            "Requests by route and status; 499: the client closed the connection first.",
         );
         let mut all = 0;
-        for (route, counts) in routes::NAMES.iter().zip(&self.requests) {
+        for (route, counts) in ROUTES.iter().zip(&self.requests) {
             for (status, count) in STATUSES.iter().zip(counts) {
                 let count = read(count);
                 all += count;
-                // A series begins with its first request: 66 empty ones help nobody.
+                // A series begins with its first request, instead of 66 that are 0.
                 if count > 0 {
                     let status = if *status == 0 {
                         "other".into()
@@ -160,7 +186,11 @@ impl Metrics {
             }
         }
         let name = "monolith_request_duration_seconds";
-        page.family(name, "summary", "Time from a request to its answer.");
+        page.family(
+            name,
+            "summary",
+            "Time from a request's header to its response's.",
+        );
         page.sample(&format!("{name}_sum"), &[], read(&self.time) as f64 / 1e6);
         page.sample(&format!("{name}_count"), &[], all);
     }
@@ -169,7 +199,7 @@ impl Metrics {
         page.family(
             "monolith_reloads_total",
             "counter",
-            "Files read again after a change.",
+            "Reloads of changed files.",
         );
         for (file, counts) in RELOADS.iter().zip(&self.reloads) {
             for (outcome, count) in ["success", "failure"].iter().zip(counts) {
@@ -194,13 +224,13 @@ impl Metrics {
         page.single(
             "monolith_password_queue",
             "gauge",
-            "Password checks that wait or run.",
+            "Password checks waiting or running.",
             gauges.password_queue,
         );
         page.single(
             "monolith_password_queue_capacity",
             "gauge",
-            "Password checks that may wait.",
+            "Largest number of password checks that may wait.",
             gauges.password_queue_capacity,
         );
         page.single(
@@ -215,13 +245,13 @@ impl Metrics {
         page.single(
             "monolith_connections",
             "gauge",
-            "Connections of the service.",
+            "Open connections of the service.",
             self.open_connections(),
         );
         page.single(
             "monolith_connections_limit",
             "gauge",
-            "Connections past which new ones wait.",
+            "Largest number of open connections; more wait.",
             gauges.max_connections,
         );
         page.single(

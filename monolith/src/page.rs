@@ -1,9 +1,9 @@
-//! The page at `/` for browsers: `page.html`, and in it what this program sees of
-//! the visitor. All of it is in this one response, which forbids the browser to
-//! load or run anything else.
+//! The page at `/` for browsers: `page.html`, with what this program knows of the
+//! visitor. It is one response, whose policy forbids the browser to load or run
+//! anything else.
 
-use crate::answer;
-use crate::pieces::Pieces;
+use crate::response;
+use crate::segmented_body::SegmentedBody;
 use axum::body::{Body, Bytes};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, PROXY_AUTHORIZATION,
@@ -17,26 +17,26 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 const TEMPLATE: &str = include_str!("page.html");
-/// Where the part that depends on the visitor stands in the template.
-const MARK: &str = "<!-- visitor -->\n";
+/// The placeholder for the part that depends on the visitor.
+const PLACEHOLDER: &str = "<!-- visitor -->\n";
 
-/// What is shown of one value, in characters, and after how many bytes no further
-/// field is: a page that waits for its client is part of what a connection needs.
+/// How many characters of a value are shown, and after how many bytes no more
+/// fields are: a page that waits for its client counts as the connection's memory.
 const MAX_VALUE: usize = 200;
 const MAX_VISITOR: usize = 4096;
 
-/// What the proxy in front tells of its connection; `nginx/proxy.conf` sets these
-/// and overwrites what a client sends under their names.
+/// What the proxy in front says of its connection with the client; `nginx/proxy.conf`
+/// sets these fields and replaces those that a client sends.
 const PROTOCOL: &str = "x-ssl-protocol";
 const CURVE: &str = "x-ssl-curve";
 const VERIFY: &str = "x-ssl-client-verify";
 const SUBJECT: &str = "x-ssl-client-s-dn";
 const ADDRESS: &str = "x-forwarded-for";
 
-/// The page for the visitor who sent these fields.
+/// The page for a client that sent these header fields.
 pub(crate) fn page(headers: &HeaderMap) -> Response<Body> {
-    let (before, after) = TEMPLATE.split_once(MARK).unwrap_or((TEMPLATE, ""));
-    let mut response = answer::html(Body::new(Pieces::new([
+    let (before, after) = TEMPLATE.split_once(PLACEHOLDER).unwrap_or((TEMPLATE, ""));
+    let mut response = response::html(Body::new(SegmentedBody::new([
         Bytes::from_static(before.as_bytes()),
         Bytes::from(visitor(headers)),
         Bytes::from_static(after.as_bytes()),
@@ -50,8 +50,8 @@ pub(crate) fn page(headers: &HeaderMap) -> Response<Body> {
     response
 }
 
-/// The template's own script and style, by their hashes, and requests to this
-/// origin; nothing else.
+/// Allows the template's script and style, by their hashes, and requests to this
+/// origin.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; \
@@ -60,7 +60,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         hash_between("<script>", "</script>"),
         hash_between("<style>", "</style>"),
     );
-    // A hash is ASCII; were it not, the page would do nothing.
+    // The policy is ASCII, so this does not fail; if it did, nothing would run.
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 });
 
@@ -70,14 +70,14 @@ fn hash_between(begin: &str, end: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content)))
 }
 
-/// Who asks: the connection as the proxy tells of it, and the request's fields.
+/// The connection as the proxy describes it, and the request's header fields.
 fn visitor(headers: &HeaderMap) -> String {
     let mut out = String::with_capacity(MAX_VISITOR);
     out.push_str("<dl>\n");
     for (term, value) in [
-        ("Your address", sent(headers, ADDRESS)),
-        ("TLS version", sent(headers, PROTOCOL)),
-        ("Group of the key exchange", sent(headers, CURVE)),
+        ("Your address", field(headers, ADDRESS)),
+        ("TLS version", field(headers, PROTOCOL)),
+        ("Group of the key exchange", field(headers, CURVE)),
         ("Your certificate", certificate(headers)),
     ] {
         let value = value.as_deref().unwrap_or("not known");
@@ -98,12 +98,12 @@ fn visitor(headers: &HeaderMap) -> String {
         let value = if is_secret(name) {
             "sent, not shown".to_owned()
         } else {
-            shown(value)
+            display(value)
         };
         let _ = writeln!(
             out,
             "<tr><th scope=row>{}</th><td>{}</td></tr>",
-            Escaped(&cut(name.as_str())),
+            Escaped(&truncate(name.as_str())),
             Escaped(&value)
         );
     }
@@ -111,15 +111,15 @@ fn visitor(headers: &HeaderMap) -> String {
     out
 }
 
-/// Pages are shown to others and become pictures.
+/// Not shown, since people share screenshots.
 fn is_secret(name: &HeaderName) -> bool {
     [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
 }
 
-/// What nginx's `$ssl_client_verify` and `$ssl_client_s_dn` say together.
+/// From nginx's `$ssl_client_verify` and `$ssl_client_s_dn`.
 fn certificate(headers: &HeaderMap) -> Option<String> {
-    let verify = sent(headers, VERIFY)?;
-    let subject = sent(headers, SUBJECT).unwrap_or_default();
+    let verify = field(headers, VERIFY)?;
+    let subject = field(headers, SUBJECT).unwrap_or_default();
     Some(match verify.as_str() {
         "NONE" => "none sent".to_owned(),
         "SUCCESS" => subject,
@@ -127,22 +127,22 @@ fn certificate(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-fn sent(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(shown)
+fn field(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(display)
 }
 
-fn shown(value: &HeaderValue) -> String {
-    cut(&String::from_utf8_lossy(value.as_bytes()))
+fn display(value: &HeaderValue) -> String {
+    truncate(&String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn cut(text: &str) -> String {
+fn truncate(text: &str) -> String {
     match text.char_indices().nth(MAX_VALUE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// Text in which no character means something in HTML.
+/// Text escaped for HTML.
 struct Escaped<'a>(&'a str);
 
 impl std::fmt::Display for Escaped<'_> {
@@ -168,14 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_has_one_mark_one_script_and_one_style() {
-        for part in [MARK, "<script>", "</script>", "<style>", "</style>"] {
+    fn the_template_has_one_placeholder_one_script_and_one_style() {
+        for part in [PLACEHOLDER, "<script>", "</script>", "<style>", "</style>"] {
             assert_eq!(TEMPLATE.matches(part).count(), 1, "{part}");
         }
     }
 
     #[test]
-    fn every_character_that_means_something_is_escaped() {
+    fn special_characters_of_html_are_escaped() {
         let escape = |text| Escaped(text).to_string();
         assert_eq!(escape("a<b>&\"'é"), "a&lt;b&gt;&amp;&quot;&#39;é");
         assert_eq!(escape("plain"), "plain");
@@ -183,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_cut_between_characters() {
-        assert_eq!(cut(&"é".repeat(200)), "é".repeat(200));
-        assert_eq!(cut(&"é".repeat(201)), format!("{}…", "é".repeat(200)));
+    fn a_long_value_is_truncated_between_characters() {
+        assert_eq!(truncate(&"é".repeat(200)), "é".repeat(200));
+        assert_eq!(truncate(&"é".repeat(201)), format!("{}…", "é".repeat(200)));
     }
 }

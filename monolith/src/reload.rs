@@ -1,5 +1,5 @@
-//! Files read again when they change. What was good stays in force until
-//! something better is read.
+//! Reloads files when they change. The previous content stays in use until the
+//! new one is valid.
 
 use crate::app::App;
 use crate::config::{ConfigError, WatchedFile, read_secret, read_users};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::time::MissedTickBehavior;
 
-/// Looks at the files for ever, once each [`pod::watch::INTERVAL`].
+/// Checks the files once every [`pod::watch::INTERVAL`]. Never returns.
 pub(crate) async fn watch(
     app: Arc<App>,
     mut secret: Option<WatchedFile>,
@@ -28,26 +28,26 @@ pub(crate) async fn watch(
     }
 }
 
-/// The file, if there is one and it changed.
+/// The file, if there is one and it has changed.
 fn changed(file: &mut Option<WatchedFile>) -> Option<&WatchedFile> {
     let file = file.as_mut()?;
     file.watch.changed().then_some(&*file)
 }
 
 fn reload_secret(app: &App, file: &WatchedFile) -> Result<&'static str, ConfigError> {
-    let another = app
+    let is_new = app
         .tokens
         .replace(read_secret(&file.path)?, SystemTime::now());
-    Ok(if another {
-        "signing with the new secret; tokens of the one before stay valid until they expire"
+    Ok(if is_new {
+        "secret reloaded; tokens signed with the previous secret stay valid until they expire"
     } else {
-        "the secret file was written again with the same secret"
+        "secret file rewritten with the same secret"
     })
 }
 
 fn reload_users(app: &App, file: &WatchedFile) -> Result<&'static str, ConfigError> {
     app.replace_users(read_users(&file.path)?);
-    Ok("the users were read again")
+    Ok("users reloaded")
 }
 
 fn report(app: &App, what: Reload, file: &WatchedFile, outcome: Result<&'static str, ConfigError>) {
@@ -56,7 +56,7 @@ fn report(app: &App, what: Reload, file: &WatchedFile, outcome: Result<&'static 
     match outcome {
         Ok(done) => tracing::info!(%file, "{done}"),
         Err(error) => {
-            tracing::error!(%file, "{}; what was read before stays in force", chain(&error));
+            tracing::error!(%file, "{}; keeping the previous content", chain(&error));
         }
     }
 }

@@ -1,36 +1,40 @@
-//! The table of the service's routes, and nothing else.
+//! The routes of both ports.
 
 use crate::app::App;
-use crate::{hello, login, secure, version};
+use crate::handlers::{faults, hello, login, metrics, probes, secure, version};
+use crate::health::Health;
+use crate::response::{method_not_allowed, not_found};
 use axum::Router;
 use axum::routing::get;
 use std::sync::Arc;
 
-/// The routes by name, for the metrics. Paths of strangers are one name, or
-/// they could make as many series as they like.
-pub(crate) const NAMES: [&str; 6] = ["/", "/login", "/secure", "/version", "other", "refused"];
-
-/// A request that no route takes.
-pub(crate) const OTHER: usize = 4;
-/// What never became a request.
-pub(crate) const REFUSED: usize = 5;
-
-/// `HEAD` is answered wherever `GET` is; every other method gets 405 with `Allow`.
-pub(crate) fn routes(app: Arc<App>) -> Router {
+/// The routes of the service. `HEAD` is allowed wherever `GET` is; every other
+/// method gets 405 with `Allow`. A new route needs a label in `metrics::Route`.
+pub(crate) fn service(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(hello::hello))
         .route("/login", get(login::login))
         .route("/secure", get(secure::secure))
         .route("/version", get(version::version))
-        .fallback(crate::answer::not_found)
-        .method_not_allowed_fallback(crate::answer::method_not_allowed)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
 }
 
-/// The index in [`NAMES`] of the route that takes `path`.
-pub(crate) fn index(path: &str) -> usize {
-    NAMES[..OTHER]
-        .iter()
-        .position(|&name| name == path)
-        .unwrap_or(OTHER)
+/// The routes of the health port. Without `faults`, those that make probes fail
+/// do not exist.
+pub(crate) fn health(health: Arc<Health>, faults: bool) -> Router {
+    let mut router = Router::new()
+        .route("/healthz", get(probes::healthz))
+        .route("/readiness", get(probes::readiness))
+        .route("/metrics", get(metrics::metrics));
+    if faults {
+        router = router
+            .route("/healthz/status", get(faults::toggle_healthz))
+            .route("/readiness/status", get(faults::toggle_readiness));
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(health)
 }

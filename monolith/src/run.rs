@@ -1,18 +1,19 @@
-//! The life of the service: start, serve, drain, end.
+//! Starts the service, serves, drains.
 
 use crate::access_log::AccessLog;
-use crate::activity::Patience;
+use crate::activity::Timeouts;
 use crate::app::App;
-use crate::config::{Config, room_in};
-use crate::front::Front;
-use crate::health::{Health, HealthPort};
+use crate::config::{Config, max_connections_within};
+use crate::connection_limit::ConnectionLimit;
+use crate::health::Health;
+use crate::health_port::HealthPort;
+use crate::http_port::HttpPort;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
-use crate::password::Passwords;
-use crate::places::Places;
+use crate::password_checker::PasswordChecker;
 use crate::reload;
 use crate::server::serve;
-use crate::shutdown::{Phase, Stop, outlived, requested};
+use crate::shutdown::{Phase, Stop, proxy_ended, requested};
 use crate::token::Tokens;
 use pod::cgroup::Followed;
 use std::io::{self, Write};
@@ -22,49 +23,49 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// Longer than the 60 seconds the proxy keeps an idle connection: the one who
-/// closes first must be the one who sends (istio#55138).
-const PATIENCE: Patience = Patience {
+/// `idle` is longer than the proxy's 60 seconds: the side that sends requests must
+/// be the one that closes an idle connection (istio#55138).
+const SERVICE_TIMEOUTS: Timeouts = Timeouts {
     header: Duration::from_secs(15),
     idle: Duration::from_secs(75),
 };
 
 /// Connections of the health port: probes are short and few.
-const PROBES: u32 = 32;
-/// Whoever else connects there must not keep their places.
-const PROBES_PATIENCE: Patience = Patience {
+const HEALTH_CONNECTIONS: u32 = 32;
+/// Short, so that other clients do not use up those connections.
+const HEALTH_TIMEOUTS: Timeouts = Timeouts {
     header: Duration::from_secs(5),
     idle: Duration::from_secs(20),
 };
 
-/// An end that was not a drain.
+/// Why the service did not start, or was not drained.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The shutdown budget was spent.
-    #[error("the shutdown budget of {} s is spent: {cut} connections were cut", budget.as_secs())]
+    /// The drain took longer than the shutdown budget.
+    #[error("shutdown budget of {} s exceeded: {cut} connections closed", budget.as_secs())]
     Deadline {
-        /// The budget.
+        /// The shutdown budget.
         budget: Duration,
         /// Connections that were still open.
         cut: u64,
     },
-    /// A second request to stop came.
-    #[error("a second signal forced the end: {cut} connections were cut")]
+    /// There was a second request to stop.
+    #[error("forced to stop by a second signal: {cut} connections closed")]
     Forced {
         /// Connections that were still open.
         cut: u64,
     },
-    /// A thread or a socket could not be had.
+    /// A thread, a runtime or a socket could not be created.
     #[error("cannot start")]
     Start(#[from] io::Error),
 }
 
-/// Serves until `stop` yields for the first time, then finishes what has begun.
-/// `access_log` gets one line for each request.
+/// Serves until `stop` yields for the first time, then finishes the requests in
+/// flight. One line per request is written to `access_log`.
 ///
 /// # Errors
-/// When it could not start, when the drain took longer than the budget, or when
-/// `stop` yielded again.
+/// When it cannot start, when the drain takes longer than the budget, or when
+/// `stop` yields again.
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -74,93 +75,98 @@ pub async fn run(
     let log = AccessLog::start(config.log_format, access_log)?;
     let app = Arc::new(App::new(
         Tokens::new(config.secret.key, config.token_lifetime),
-        Passwords::start(config.workers)?,
+        PasswordChecker::start(config.workers)?,
         config.users,
         Arc::new(Metrics::new()),
     ));
-    let places = Places::new(config.max_connections);
-    let health = Arc::new(Health::new(Arc::clone(&app), log.clone(), places.clone()));
-    let (probes_end, phase) = watch::channel(Phase::Serving);
+    let connections = ConnectionLimit::new(config.max_connections);
+    let health = Arc::new(Health::new(
+        Arc::clone(&app),
+        log.clone(),
+        connections.clone(),
+    ));
+    let (health_phase, phase) = watch::channel(Phase::Serving);
     start_health(
         listeners.health,
         HealthPort::new(Arc::clone(&health), config.faults),
         phase,
     )?;
 
-    let (end, phase) = watch::channel(Phase::Serving);
+    let (service_phase, phase) = watch::channel(Phase::Serving);
     let reloads = tokio::spawn(reload::watch(
         Arc::clone(&app),
         config.secret.file,
         config.users_file,
     ));
-    let resizes = tokio::spawn(follow(config.limits, places.clone()));
+    let resizes = tokio::spawn(follow_limits(config.limits, connections.clone()));
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
-    let front = Front::new(Arc::clone(&app), log.clone());
-    let serving = tokio::spawn(serve(listener, places, PATIENCE, phase, front));
+    let port = HttpPort::new(Arc::clone(&app), log.clone());
+    let serving = tokio::spawn(serve(listener, connections, SERVICE_TIMEOUTS, phase, port));
 
-    let asked = requested(&mut stop).await;
-    let farewell = Farewell {
-        outlive: config.leave_last && asked == Stop::Terminate,
+    let request = requested(&mut stop).await;
+    let drain = Drain {
+        wait_for_proxy: config.leave_last && request == Stop::Terminate,
         budget: config.shutdown_budget,
     };
     tracing::info!(
-        budget = farewell.budget.as_secs(),
-        leave_last = farewell.outlive,
+        budget = drain.budget.as_secs(),
+        leave_last = drain.wait_for_proxy,
         "stopping: not ready"
     );
     health.drain();
-    let outcome = farewell.bid(&end, serving, stop, &app.metrics).await;
-    // The probes answer to the very end.
-    let _ = probes_end.send(Phase::Cut);
+    let outcome = drain.run(&service_phase, serving, stop, &app.metrics).await;
+    // Probes get responses until the end.
+    let _ = health_phase.send(Phase::Cut);
     reloads.abort();
     resizes.abort();
     log.flush();
     outcome
 }
 
-/// Gives the service as many places as fit into the limits, whenever they change.
-async fn follow(limits: Option<Followed>, places: Places) {
+/// Adjusts the limit on connections when the cgroup's limits change.
+async fn follow_limits(limits: Option<Followed>, connections: ConnectionLimit) {
     let Some(mut limits) = limits else { return };
     loop {
         let now = limits.changed().await;
-        let max_connections = room_in(now.memory);
-        places.resize(max_connections);
+        let max_connections = max_connections_within(now.memory);
+        connections.resize(max_connections);
         tracing::info!(
             memory = now.memory,
             max_connections,
-            "the limits of the cgroup have changed"
+            "cgroup limits changed"
         );
     }
 }
 
-/// The part of the budget within which a proxy that ends closes its listeners: a
-/// third, where tls-proxy's lame duck takes a fifth of the same budget.
-const PROXYS_PART: u32 = 3;
+/// A proxy that is stopping closes its listeners within this part of the budget, a
+/// third: tls-proxy's lame-duck phase takes a fifth of the same budget.
+const PROXY_SHARE: u32 = 3;
 
-/// How to end.
-struct Farewell {
-    /// Whether to go on serving until the proxy in front is gone.
-    outlive: bool,
-    /// From the request to stop to the cut.
+/// How to drain.
+struct Drain {
+    /// Whether to keep serving until the proxy in front has ended.
+    wait_for_proxy: bool,
+    /// How long it may take, from the request to stop.
     budget: Duration,
 }
 
-impl Farewell {
-    /// Serves whom it has to outlive, then finishes what has begun; past the
-    /// budget, or when asked again, drops the rest.
-    async fn bid(
+impl Drain {
+    /// Keeps serving until the proxy has ended, then finishes the requests in
+    /// flight. Closes all connections when the budget is exceeded or at a second
+    /// request to stop.
+    async fn run(
         self,
-        end: &watch::Sender<Phase>,
+        phase: &watch::Sender<Phase>,
         mut serving: JoinHandle<()>,
         mut stop: mpsc::Receiver<Stop>,
         metrics: &Metrics,
     ) -> Result<(), RunError> {
         let drained = async {
-            if self.outlive {
-                let left = outlived(self.budget / PROXYS_PART).await;
-                tracing::info!("{}", left.meaning());
+            if self.wait_for_proxy {
+                let end = proxy_ended(self.budget / PROXY_SHARE).await;
+                tracing::info!("{}", end.message());
             }
-            let _ = end.send(Phase::Draining);
+            let _ = phase.send(Phase::Draining);
             let _ = (&mut serving).await;
         };
         let late = tokio::select! {
@@ -169,7 +175,7 @@ impl Farewell {
             _ = requested(&mut stop) => false,
         };
         let cut = metrics.open_connections();
-        let _ = end.send(Phase::Cut);
+        let _ = phase.send(Phase::Cut);
         let _ = serving.await;
         Err(if late {
             let budget = self.budget;
@@ -180,26 +186,26 @@ impl Farewell {
     }
 }
 
-/// Starts the health port on a thread and a runtime of its own, so that no load
-/// on the service makes a probe late. The thread ends with its phase.
+/// Starts the health port on a thread and a runtime of its own, so that load on the
+/// service does not delay probes. The thread ends when its phase is [`Phase::Cut`].
 fn start_health(
     listener: TcpListener,
-    service: HealthPort,
+    port: HealthPort,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let listener = {
-        let _inside = runtime.enter();
+        let _guard = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
     std::thread::Builder::new()
         .name("health".into())
         .stack_size(256 * 1024)
         .spawn(move || {
-            let places = Places::new(PROBES);
-            runtime.block_on(serve(listener, places, PROBES_PATIENCE, phase, service));
+            let connections = ConnectionLimit::new(HEALTH_CONNECTIONS);
+            runtime.block_on(serve(listener, connections, HEALTH_TIMEOUTS, phase, port));
         })?;
     Ok(())
 }

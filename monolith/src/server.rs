@@ -1,11 +1,9 @@
-//! One port: serving HTTP/1 with bounds against strangers, draining. How many
-//! are served at once is [`Places`]' business.
-//!
-//! What is answered is the [`Service`]'s business. Both ports are served here.
+//! Serves HTTP/1 on a port, with time-outs and limits, until it is drained. Both
+//! ports are served by this module; a [`Port`] makes the responses.
 
-use crate::activity::{Doing, Observed, Patience};
-use crate::places::{Place, Places};
-use crate::shutdown::{Phase, reach};
+use crate::activity::{ObservedSocket, State, Timeouts};
+use crate::connection_limit::{ConnectionLimit, ConnectionPermit};
+use crate::shutdown::{Phase, reached};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
@@ -21,72 +19,71 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// The longest header, request line included, in bytes: the least hyper allows.
-/// Every connection may make us hold this much, so it decides how many fit
-/// into the memory limit.
+/// The longest header with its request line, in bytes: hyper's minimum. Each
+/// connection may use this much, so it decides how many fit into the memory limit.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// What a port answers.
-pub(crate) trait Service: Clone + Send + Sync + 'static {
-    /// Whether a connection stays for another request.
+/// What is served on a port.
+pub(crate) trait Port: Clone + Send + Sync + 'static {
+    /// Whether a connection is kept open for another request.
     const KEEP_ALIVE: bool;
 
-    /// Answers one request.
-    fn answer(
+    /// The response to one request.
+    fn respond(
         &self,
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Takes note of what never became a request: bytes that are not HTTP, a
-    /// header too large (with the status hyper answered), a header that never
-    /// ended (408, unanswered as in nginx).
-    fn refused(&self, peer: SocketAddr, status: StatusCode);
+    /// Called for bytes that were rejected before they were a request: not HTTP, a
+    /// header too large (with the status that hyper sent), an incomplete header
+    /// (408, which is not sent, as in nginx).
+    fn rejected(&self, peer: SocketAddr, status: StatusCode);
 
-    /// Takes note of a connection that begins (`1`) or ends (`-1`).
+    /// Called when a connection is accepted (`1`) or closed (`-1`).
     fn connected(&self, change: i64);
 }
 
-/// Serves `listener` until the phase is [`Phase::Draining`], then finishes what
-/// has begun, or drops it when the phase is [`Phase::Cut`].
-pub(crate) async fn serve<S: Service>(
+/// Serves `listener` until the phase is [`Phase::Draining`], then finishes the
+/// requests in flight, or drops them when the phase is [`Phase::Cut`].
+pub(crate) async fn serve<P: Port>(
     listener: TcpListener,
-    places: Places,
-    patience: Patience,
+    limit: ConnectionLimit,
+    timeouts: Timeouts,
     phase: watch::Receiver<Phase>,
-    service: S,
+    port: P,
 ) {
     let mut draining = phase.clone();
     tokio::select! {
-        () = accept(listener, &places, patience, &phase, service) => {}
-        () = reach(&mut draining, Phase::Draining) => {}
+        () = accept(listener, &limit, timeouts, &phase, port) => {}
+        () = reached(&mut draining, Phase::Draining) => {}
     }
-    places.are_empty().await;
+    limit.all_released().await;
 }
 
-/// Accepts for ever. One that finds no place makes others leave; those behind it
-/// wait in the backlog meanwhile and cost us nothing.
-async fn accept<S: Service>(
+/// Accepts connections; never returns. At the limit it waits for a permit, and
+/// further connections wait in the kernel's queue.
+async fn accept<P: Port>(
     listener: TcpListener,
-    places: &Places,
-    patience: Patience,
+    limit: &ConnectionLimit,
+    timeouts: Timeouts,
     phase: &watch::Receiver<Phase>,
-    service: S,
+    port: P,
 ) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let connection = Connection {
                     peer,
-                    patience,
-                    place: places.take().await,
-                    service: service.clone(),
+                    timeouts,
+                    permit: limit.acquire().await,
+                    port: port.clone(),
                 };
                 tokio::spawn(connection.run(socket, phase.clone()));
             }
             Err(error) => {
-                // Out of descriptors or a client that left at once; trying
-                // again without a pause would spin.
+                // Out of descriptors, or the client has closed already. Without
+                // a pause this would spin.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -94,93 +91,93 @@ async fn accept<S: Service>(
     }
 }
 
-struct Connection<S> {
+struct Connection<P> {
     peer: SocketAddr,
-    patience: Patience,
-    place: Place,
-    service: S,
+    timeouts: Timeouts,
+    permit: ConnectionPermit,
+    port: P,
 }
 
-impl<S: Service> Connection<S> {
+impl<P: Port> Connection<P> {
     async fn run(self, socket: TcpStream, mut phase: watch::Receiver<Phase>) {
-        let _counted = Counted::new(self.service.clone());
-        // Answers are one small packet; waiting to fill it only adds delay.
+        let _counted = Counted::new(self.port.clone());
+        // Responses are one small packet: Nagle's algorithm would only delay them.
         let _ = socket.set_nodelay(true);
-        let activity = &self.place.activity;
-        let io = TokioIo::new(Observed::new(socket, activity.clone()));
-        let answer = service_fn(|request| self.answer(request));
+        let activity = &self.permit.activity;
+        let io = TokioIo::new(ObservedSocket::new(socket, activity.clone()));
+        let service = service_fn(|request| self.respond(request));
         let mut http = pin!(
             http1::Builder::new()
                 .max_buf_size(MAX_HEAD)
-                .keep_alive(S::KEEP_ALIVE)
-                .serve_connection(io, answer)
+                .keep_alive(P::KEEP_ALIVE)
+                .serve_connection(io, service)
         );
-        let mut overdue = pin!(activity.overdue(self.patience));
-        let mut goal = Phase::Draining;
+        let mut timed_out = pin!(activity.timed_out(self.timeouts));
+        let mut next = Phase::Draining;
         loop {
-            let doing = tokio::select! {
+            let state = tokio::select! {
                 outcome = http.as_mut() => return self.report(outcome),
-                doing = &mut overdue => doing,
-                () = self.place.is_needed() => activity.doing(),
-                () = reach(&mut phase, goal) => match goal {
+                state = &mut timed_out => state,
+                () = self.permit.evicted() => activity.state(),
+                () = reached(&mut phase, next) => match next {
                     Phase::Cut => return,
                     _ => {
                         http.as_mut().graceful_shutdown();
-                        goal = Phase::Cut;
+                        next = Phase::Cut;
                         continue;
                     }
                 },
             };
-            match doing {
-                // Its response says that the connection closes.
-                Doing::Waiting => {}
-                Doing::Asking => {
-                    return self.service.refused(self.peer, StatusCode::REQUEST_TIMEOUT);
+            match state {
+                // The response will have `Connection: close`.
+                State::Responding => {}
+                State::ReadingHeader => {
+                    return self.port.rejected(self.peer, StatusCode::REQUEST_TIMEOUT);
                 }
-                Doing::Connected | Doing::Idle => return,
+                State::Connected | State::Idle => return,
             }
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let activity = &self.place.activity;
-        activity.becomes(Doing::Waiting);
-        let mut response = self.service.answer(self.peer, request).await;
-        if self.place.places().are_taken() {
-            // Others may wait: no idle connection keeps its place.
+    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let activity = &self.permit.activity;
+        activity.set(State::Responding);
+        let mut response = self.port.respond(self.peer, request).await;
+        if self.permit.limit().is_reached() {
+            // Others may be waiting: keep no idle connection open.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        activity.becomes(Doing::Idle);
+        activity.set(State::Idle);
         Ok(response)
     }
 
-    /// hyper answers what it cannot parse by itself; here that leaves a trace.
-    /// A connection that breaks after the answer has had its line already.
+    /// hyper responds by itself to what it cannot parse; this reports it to the port.
+    /// A connection that fails after its response is logged already.
     fn report(&self, outcome: hyper::Result<()>) {
         if let Err(error) = outcome {
             if error.is_parse_too_large() {
-                self.service
-                    .refused(self.peer, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                self.port
+                    .rejected(self.peer, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
             } else if error.is_parse() {
-                self.service.refused(self.peer, StatusCode::BAD_REQUEST);
+                self.port.rejected(self.peer, StatusCode::BAD_REQUEST);
             }
         }
     }
 }
 
-/// A connection counted as long as it lives, however it ends.
-struct Counted<S: Service>(S);
+/// Counts a connection while it is open, however it ends.
+struct Counted<P: Port>(P);
 
-impl<S: Service> Counted<S> {
-    fn new(service: S) -> Self {
-        service.connected(1);
-        Self(service)
+impl<P: Port> Counted<P> {
+    fn new(port: P) -> Self {
+        port.connected(1);
+        Self(port)
     }
 }
 
-impl<S: Service> Drop for Counted<S> {
+impl<P: Port> Drop for Counted<P> {
     fn drop(&mut self) {
         self.0.connected(-1);
     }

@@ -1,50 +1,49 @@
-//! The end of the process: which signals begin it, how far it has come.
+//! Shutdown: the signals that start it, its phases, waiting for the proxy.
 //!
-//! The phase only moves forward. Whoever has something to finish watches it;
-//! who counts what was cut is the server.
+//! A phase is never left for an earlier one. What has to finish watches it.
 
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-/// How often to look for the proxy. A look costs a system call for each socket
-/// of this process, and one for each page of the table.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often to check for the proxy. A check costs a system call for each socket of
+/// this process, and one for each page of the table.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How far the end of the process has come.
+/// The phases of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Accepting and answering.
+    /// Accepting connections.
     Serving,
-    /// Accepting no more; what has begun is finished.
+    /// Not accepting; requests in flight are finished.
     Draining,
-    /// Whatever is still open is dropped.
+    /// Connections that are still open are closed.
     Cut,
 }
 
-/// Waits until `phase` has come at least as far as `reached`. A sender that is
-/// gone has ended the process: every phase is reached.
-pub(crate) async fn reach(phase: &mut watch::Receiver<Phase>, reached: Phase) {
-    let _ = phase.wait_for(|&now| now >= reached).await;
+/// Waits until `current` is `phase` or a later one. Without a sender every phase
+/// counts as reached.
+pub(crate) async fn reached(current: &mut watch::Receiver<Phase>, phase: Phase) {
+    let _ = current.wait_for(|&now| now >= phase).await;
 }
 
 /// A request to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// The pod ends: whoever is served by us may still need us.
+    /// SIGTERM: the pod ends, and its proxy may still need this service.
     Terminate,
-    /// A person at a terminal waits.
+    /// SIGINT: somebody at a terminal waits.
     Interrupt,
 }
 
-/// Turns SIGTERM and SIGINT into requests to stop: the first begins the end,
-/// the second forces it.
+/// Turns SIGTERM and SIGINT into requests to stop: the first starts the drain, the
+/// second one ends it.
 ///
 /// # Errors
-/// When the kernel refuses a handler.
+/// When a signal handler cannot be installed.
 pub fn signals() -> io::Result<mpsc::Receiver<Stop>> {
-    // SIGTERM is what the kubelet sends; as PID 1 it would be ignored without a handler.
+    // The kubelet sends SIGTERM, which PID 1 would ignore without a handler.
     let mut terminate = signal(SignalKind::terminate())?;
     // SIGINT is Ctrl-C at a terminal.
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -63,7 +62,7 @@ pub fn signals() -> io::Result<mpsc::Receiver<Stop>> {
     Ok(stop)
 }
 
-/// Waits for a request to stop. Nobody left to ask means that nobody ever will.
+/// Waits for a request to stop; for ever if there is no sender.
 pub(crate) async fn requested(stop: &mut mpsc::Receiver<Stop>) -> Stop {
     match stop.recv().await {
         Some(stop) => stop,
@@ -71,57 +70,57 @@ pub(crate) async fn requested(stop: &mut mpsc::Receiver<Stop>) -> Stop {
     }
 }
 
-/// Why there is nobody to wait for any more.
+/// Why waiting for the proxy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum WaitEnd {
     /// No other process of the pod holds a TCP socket.
     Alone,
-    /// The others accept as before: it is not the pod that ends.
-    Alive,
-    /// The kernel does not show the sockets.
-    Unseen,
+    /// The others still listen: the pod is not ending.
+    StillListening,
+    /// The kernel does not list the sockets.
+    Unknown,
 }
 
-impl Left {
-    /// The reason in a log line.
-    pub(crate) fn meaning(self) -> &'static str {
+impl WaitEnd {
+    /// The log message.
+    pub(crate) fn message(self) -> &'static str {
         match self {
-            Self::Alone => "alone in the pod: draining",
-            Self::Alive => "the rest of the pod does not end: draining",
-            Self::Unseen => "cannot see the sockets of the pod: draining without waiting",
+            Self::Alone => "draining: no other process of the pod has a socket open",
+            Self::StillListening => "draining: the other processes of the pod are not stopping",
+            Self::Unknown => "draining without waiting for the other processes of the pod",
         }
     }
 }
 
-/// Waits for the end of the proxy in front, which ends by itself: until no other
-/// process of the pod holds a TCP socket, and it has carried its last request.
-/// Where after `patience` the others still accept on every socket that they did at
-/// first, this process alone was told to stop, and its restart should not wait.
-pub(crate) async fn outlived(patience: Duration) -> Left {
-    let began = Instant::now();
-    let mut at_first = None;
+/// Waits until the proxy in front has ended: until no other process of the pod has
+/// a TCP socket open. If after `grace` the others still listen on every socket that
+/// they listened on at first, only this container was told to stop, and its restart
+/// should not wait.
+pub(crate) async fn proxy_ended(grace: Duration) -> WaitEnd {
+    let start = Instant::now();
+    let mut initial = None;
     loop {
         let others = match pod::neighbours::sockets() {
             Ok(others) => others,
             Err(error) => {
-                tracing::warn!(%error, "the sockets of the pod cannot be seen");
-                return Left::Unseen;
+                tracing::warn!(%error, "cannot read the sockets of the pod");
+                return WaitEnd::Unknown;
             }
         };
         if others.is_empty() {
-            return Left::Alone;
+            return WaitEnd::Alone;
         }
-        let at_first = at_first.get_or_insert_with(|| others.listening.clone());
-        if began.elapsed() >= patience && accept_still(at_first, &others.listening) {
-            return Left::Alive;
+        let initial = initial.get_or_insert_with(|| others.listening.clone());
+        if start.elapsed() >= grace && still_listening(initial, &others.listening) {
+            return WaitEnd::StillListening;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
-/// Whether somebody accepted at first, and nobody has stopped since.
-fn accept_still(at_first: &[u64], now: &[u64]) -> bool {
-    !at_first.is_empty() && at_first.iter().all(|socket| now.contains(socket))
+/// Whether there were listening sockets, and none of them has closed.
+fn still_listening(initial: &[u64], now: &[u64]) -> bool {
+    !initial.is_empty() && initial.iter().all(|socket| now.contains(socket))
 }
 
 #[cfg(test)]
@@ -130,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_proxy_that_closes_one_of_its_listeners_is_ending() {
-        assert!(accept_still(&[1, 2], &[1, 2]));
-        assert!(accept_still(&[1, 2], &[1, 2, 3]));
-        assert!(!accept_still(&[1, 2], &[2]));
-        assert!(!accept_still(&[], &[]));
+        assert!(still_listening(&[1, 2], &[1, 2]));
+        assert!(still_listening(&[1, 2], &[1, 2, 3]));
+        assert!(!still_listening(&[1, 2], &[2]));
+        assert!(!still_listening(&[], &[]));
     }
 }

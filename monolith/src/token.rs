@@ -1,7 +1,7 @@
-//! Tokens: JSON Web Tokens by the rules of RFC 8725.
+//! JSON Web Tokens by the rules of RFC 8725.
 //!
-//! HS256 and nothing else, and every claim must be present and right. The key
-//! can be replaced while tokens of the one before are out there.
+//! HS256 only, and every claim is required. The key can be replaced while tokens
+//! signed with the previous one are in use.
 
 use crate::hs256;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Who issues the tokens; the original's name.
+/// The claim `iss`.
 const ISSUER: &str = "auth.service";
-/// Whom the tokens are for.
+/// The claim `aud`.
 const AUDIENCE: &str = "monolith";
 /// How far the clocks of two replicas may differ, in seconds.
 const LEEWAY: u64 = 5;
-/// Keys that still verify. More than these within one lifetime, and the oldest
-/// is forgotten early.
+/// The most keys that are kept. If there are more within one token lifetime, the
+/// oldest is dropped early.
 const MAX_KEYS: usize = 8;
 
-/// What a token says. Every claim is required.
+/// The claims of a token, all required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     iss: String,
@@ -32,14 +32,14 @@ pub(crate) struct Claims {
     exp: u64,
 }
 
-/// Why a token was not accepted; the client is not told.
+/// Why a token was rejected; the client does not learn it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("the token is not valid")]
+    #[error("invalid token")]
     Invalid(#[source] jsonwebtoken::errors::Error),
-    #[error("the token comes from the future")]
+    #[error("the token was issued in the future")]
     Future,
-    #[error("the token has an extension that must be understood (RFC 7515, section 4.1.11)")]
+    #[error("the token has a critical extension (RFC 7515, section 4.1.11)")]
     Critical,
     #[error("the clock is before 1970")]
     Clock,
@@ -49,13 +49,13 @@ pub(crate) enum TokenError {
 pub(crate) struct Tokens {
     lifetime: Duration,
     validation: Validation,
-    /// The key that signs first, then those that only verify.
+    /// The signing key first, then those that only verify.
     keys: RwLock<Vec<Key>>,
 }
 
 struct Key {
     secret: Vec<u8>,
-    /// Until when tokens signed with a replaced key can be valid.
+    /// When the last token signed with a replaced key expires.
     until: Option<SystemTime>,
 }
 
@@ -81,8 +81,8 @@ impl Tokens {
         }
     }
 
-    /// Signs with `secret` from now on. Tokens signed before stay valid until
-    /// they expire. Returns whether the key is another one.
+    /// Signs with `secret` from now on. Tokens signed before stay valid until they
+    /// expire. Returns whether the key is a new one.
     pub(crate) fn replace(&self, secret: Vec<u8>, now: SystemTime) -> bool {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         if keys.first().is_some_and(|key| key.secret == secret) {
@@ -130,24 +130,24 @@ impl Tokens {
         .map_err(TokenError::Invalid)
     }
 
-    /// Accepts a token that one of the keys signed and whose claims all hold.
+    /// Accepts a token that one of the keys signed and whose claims are all valid.
     ///
     /// # Errors
-    /// Why it is not accepted.
+    /// Why it was rejected.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let now = SystemTime::now();
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut refusal = TokenError::Clock;
+        let mut rejection = TokenError::Clock;
         for key in keys
             .iter()
             .filter(|key| key.until.is_none_or(|until| until > now))
         {
             match self.verify_with(token, &key.secret) {
                 Ok(claims) => return Ok(claims),
-                Err(error) => refusal = error,
+                Err(error) => rejection = error,
             }
         }
-        Err(refusal)
+        Err(rejection)
     }
 
     fn verify_with(&self, token: &str, secret: &[u8]) -> Result<Claims, TokenError> {
@@ -163,7 +163,7 @@ impl Tokens {
     }
 }
 
-/// The address of a user; the original's for its only one.
+/// The claim `email`.
 fn email(name: &str) -> String {
     if name.contains('@') {
         name.to_owned()
@@ -173,10 +173,10 @@ fn email(name: &str) -> String {
 }
 
 fn seconds() -> Result<u64, TokenError> {
-    let since = SystemTime::now()
+    let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_err(|_| TokenError::Clock)?;
-    Ok(since.as_secs())
+    Ok(since_epoch.as_secs())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tokens of our own, and the table of forgeries.
+//! Issued tokens, and forged ones.
 
 use super::*;
 use base64::Engine as _;
@@ -7,13 +7,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-const KEY: &[u8] = b"an honest key of thirty-two bytes";
+const KEY: &[u8] = b"a signing key of thirty-two bytes";
 
 fn tokens() -> Tokens {
     Tokens::new(KEY.to_vec(), Duration::from_secs(3600))
 }
 
-/// A token made by hand, with any header and claims, signed as HS256.
+/// A token with any header and claims, signed as HS256.
 fn forge(header: &Value, claims: &Value, key: &[u8]) -> String {
     let message = format!(
         "{}.{}",
@@ -49,7 +49,7 @@ fn without(mut object: Value, name: &str) -> Value {
 }
 
 #[test]
-fn what_is_issued_is_accepted() {
+fn an_issued_token_is_accepted() {
     let token = tokens().issue("user").unwrap();
     let claims = tokens().verify(&token).unwrap();
     assert_eq!(
@@ -60,12 +60,12 @@ fn what_is_issued_is_accepted() {
 }
 
 #[test]
-fn a_token_made_by_hand_is_accepted_so_that_the_forgeries_fail_for_their_own_reason() {
+fn a_forged_token_with_the_right_key_and_claims_is_accepted() {
     assert!(tokens().verify(&forge(&header(), &claims(), KEY)).is_ok());
 }
 
-/// None of the tokens of a table is accepted; each has its reason.
-fn refuse<const N: usize>(table: [(&str, String); N]) {
+/// Checks that each token of a table is rejected.
+fn assert_rejected<const N: usize>(table: [(&str, String); N]) {
     let tokens = tokens();
     for (reason, forgery) in table {
         assert!(tokens.verify(&forgery).is_err(), "{reason}");
@@ -86,7 +86,7 @@ fn no_other_algorithm_is_accepted() {
         let token = with_algorithm(name);
         token[..=token.rfind('.').unwrap()].to_owned()
     };
-    refuse([
+    assert_rejected([
         ("none", unsigned("none")),
         ("None", unsigned("None")),
         ("none, with a signature", with_algorithm("none")),
@@ -107,11 +107,11 @@ fn no_other_algorithm_is_accepted() {
 
 #[test]
 fn no_other_signature_is_accepted() {
-    let honest = forge(&header(), &claims(), KEY);
-    let (message, signature) = honest.rsplit_once('.').unwrap();
+    let valid = forge(&header(), &claims(), KEY);
+    let (message, signature) = valid.rsplit_once('.').unwrap();
     let root = BASE64.encode(with(claims(), "sub", json!("root")).to_string());
     let head = message.split_once('.').unwrap().0;
-    refuse([
+    assert_rejected([
         ("another key", forge(&header(), &claims(), b"another key")),
         ("an empty key", forge(&header(), &claims(), b"")),
         ("no signature", format!("{message}.")),
@@ -127,12 +127,12 @@ fn no_other_signature_is_accepted() {
 }
 
 #[test]
-fn no_damaged_token_is_accepted() {
-    let honest = forge(&header(), &claims(), KEY);
-    refuse([
-        ("truncated", honest[..honest.len() / 2].to_owned()),
-        ("two parts", honest[..honest.rfind('.').unwrap()].to_owned()),
-        ("four parts", format!("{honest}.x")),
+fn no_malformed_token_is_accepted() {
+    let valid = forge(&header(), &claims(), KEY);
+    assert_rejected([
+        ("truncated", valid[..valid.len() / 2].to_owned()),
+        ("two parts", valid[..valid.rfind('.').unwrap()].to_owned()),
+        ("four parts", format!("{valid}.x")),
         ("claims not an object", forge(&header(), &json!([1]), KEY)),
         ("empty", String::new()),
         ("dots", "..".to_owned()),
@@ -143,7 +143,7 @@ fn no_damaged_token_is_accepted() {
 #[test]
 fn no_wrong_claim_is_accepted() {
     let now = seconds().unwrap();
-    refuse([
+    assert_rejected([
         ("expired", with_claim("exp", json!(now - LEEWAY - 1))),
         ("not yet valid", with_claim("nbf", json!(now + 60))),
         ("issued in the future", with_claim("iat", json!(now + 60))),
@@ -178,7 +178,7 @@ fn the_clocks_of_two_replicas_may_differ_a_little() {
 }
 
 #[test]
-fn a_replaced_key_verifies_but_signs_no_more() {
+fn a_replaced_key_verifies_but_does_not_sign() {
     let tokens = tokens();
     let before = tokens.issue("user").unwrap();
     assert!(tokens.replace(b"the next".to_vec(), SystemTime::now()));
@@ -189,7 +189,7 @@ fn a_replaced_key_verifies_but_signs_no_more() {
 }
 
 #[test]
-fn a_replaced_key_is_forgotten_when_its_last_token_has_expired() {
+fn a_replaced_key_is_dropped_when_its_last_token_has_expired() {
     let tokens = tokens();
     let long_ago = SystemTime::now() - Duration::from_secs(4000);
     assert!(tokens.replace(b"the next".to_vec(), long_ago));

@@ -1,6 +1,6 @@
-//! Who may log in: the built-in user, or a file as `htpasswd -B` writes it.
+//! The users: the built-in one, or a file as `htpasswd -B` writes it.
 //!
-//! Only the file's form is known here; the hashing is `password`'s part.
+//! This module parses the file; `password_checker` verifies passwords.
 
 use bcrypt::HashParts;
 use std::collections::HashMap;
@@ -10,41 +10,42 @@ use std::path::{Path, PathBuf};
 /// `password` at cost 10, htpasswd's and Go's default.
 const BUILT_IN: &str = "user:$2y$10$QYAcpKQ31TUz6iGDCBlQy.o5KT1NrTajqsa9BKnPYR0bATLZVhzoW";
 
-/// bcrypt doubles its work with each step; at 15 one login takes seconds of CPU.
+/// Each step doubles the work of bcrypt; at 15 a login takes seconds of CPU time.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=15;
 
 /// The users and their hashes.
 #[derive(Debug)]
 pub struct Users {
     hashes: HashMap<String, String>,
-    /// The hashes again, to draw one for an unknown user.
-    drawn: Vec<String>,
-    lot: RandomState,
+    /// The hashes again: an unknown user gets one of them.
+    decoys: Vec<String>,
+    /// Selects the decoy of a name.
+    hasher: RandomState,
 }
 
-/// What a password is to be checked against.
+/// The hash that a password is checked against.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    /// The hash to check; somebody's, even if the user is unknown.
+    /// The user's hash, or a decoy if the user is unknown.
     pub(crate) hash: String,
     /// Whether the hash is this user's own.
     pub(crate) known: bool,
 }
 
-/// What is wrong with a users file, and where.
+/// Why a users file was rejected, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// A line that is not `name:hash`.
+    /// An invalid line.
     #[error("{}:{line}: {problem}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong and what to write instead; it never quotes the line.
+        /// What is wrong and what to write instead, without quoting the line.
         problem: String,
     },
-    /// A file without a user.
+    /// A file without users.
     #[error("{} has no user: add one with `htpasswd -B {} NAME`", path.display(), path.display())]
     Empty {
         /// The file.
@@ -53,17 +54,17 @@ pub enum UsersError {
 }
 
 impl Users {
-    /// The one user of the walkthrough: `user`, `password`.
+    /// The walkthrough's user: `user` with the password `password`.
     pub fn built_in() -> Self {
         let (name, hash) = BUILT_IN.split_once(':').unwrap_or_default();
         Self::new(HashMap::from([(name.to_owned(), hash.to_owned())]))
     }
 
-    /// Understands the content of a file: `name:hash` on each line, empty lines
-    /// and lines that begin with `#` left out.
+    /// Parses a file: `name:hash` on each line; empty lines and lines that begin
+    /// with `#` are ignored. `path` is for messages.
     ///
     /// # Errors
-    /// The first line that is not understood.
+    /// The first invalid line, or that there is no user.
     pub fn parse(path: &Path, content: &[u8]) -> Result<Self, UsersError> {
         let mut hashes = HashMap::new();
         for (index, line) in content.split(|&byte| byte == b'\n').enumerate() {
@@ -81,7 +82,7 @@ impl Users {
             let (name, hash) = parse_line(line).map_err(fail)?;
             if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
                 return Err(fail(
-                    "names a user for the second time; keep one of the lines".into(),
+                    "names a user that an earlier line has; remove one of them".into(),
                 ));
             }
         }
@@ -92,22 +93,22 @@ impl Users {
     }
 
     fn new(hashes: HashMap<String, String>) -> Self {
-        let drawn = hashes.values().cloned().collect();
+        let decoys = hashes.values().cloned().collect();
         Self {
             hashes,
-            drawn,
-            lot: RandomState::new(),
+            decoys,
+            hasher: RandomState::new(),
         }
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub(crate) fn count(&self) -> usize {
-        self.drawn.len()
+        self.decoys.len()
     }
 
-    /// What to check the password of `name` against. An unknown name draws the
-    /// hash of somebody, always the same one, so that the time an answer takes
-    /// does not tell which names exist, whatever their costs are.
+    /// What to check the password of `name` against. An unknown name gets another
+    /// user's hash, always the same one, so that the response time does not reveal
+    /// which names exist, even if costs differ.
     pub(crate) fn candidate(&self, name: &str) -> Candidate {
         match self.hashes.get(name) {
             Some(hash) => Candidate {
@@ -115,9 +116,9 @@ impl Users {
                 known: true,
             },
             None => {
-                let lot = self.lot.hash_one(name) % self.drawn.len() as u64;
+                let decoy = self.hasher.hash_one(name) % self.decoys.len() as u64;
                 Candidate {
-                    hash: self.drawn[lot as usize].clone(),
+                    hash: self.decoys[decoy as usize].clone(),
                     known: false,
                 }
             }
@@ -135,7 +136,7 @@ fn parse_line(line: &str) -> Result<(&str, &str), String> {
     let parts: HashParts = match &hash.get(..4) {
         Some("$2a$" | "$2b$" | "$2y$") => hash
             .parse()
-            .map_err(|error| format!("has a damaged bcrypt hash: {error}"))?,
+            .map_err(|error| format!("has an invalid bcrypt hash: {error}"))?,
         _ => {
             return Err(
                 "is not a bcrypt hash ($2y$, $2a$, $2b$); write it with htpasswd -B".into(),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_htpasswd_and_its_kin_write_is_read() {
+    fn every_bcrypt_prefix_is_accepted() {
         for prefix in ["$2a$", "$2b$", "$2y$"] {
             let hash = HASH.replace("$2y$", prefix);
             assert!(
@@ -192,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_draws_the_same_lot_each_time() {
+    fn an_unknown_user_gets_the_same_decoy_each_time() {
         let other = HASH.replace("$04$", "$05$");
         let users = parse(&format!("ann:{HASH}\nbob:{other}\n")).unwrap();
         assert_eq!(users.candidate("eve").hash, users.candidate("eve").hash);
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_line_and_never_quoted() {
+    fn an_error_names_its_line_and_does_not_quote_it() {
         for (content, expected) in [
             ("ann:plain", "users:1: is not a bcrypt hash"),
             ("\n# x\nann", "users:3: is not name:hash"),
             (":x", "users:1: has no name"),
-            ("ann:$2y$10$short", "users:1: has a damaged bcrypt hash"),
+            ("ann:$2y$10$short", "users:1: has an invalid bcrypt hash"),
             ("ann:$apr1$x", "users:1: is not a bcrypt hash"),
             ("ann:é", "users:1: is not a bcrypt hash"),
         ] {
@@ -214,15 +215,18 @@ mod tests {
         }
         let twice = parse(&format!("ann:{HASH}\nann:{HASH}\n")).unwrap_err();
         assert!(
-            twice.starts_with("users:2: names a user for the second time"),
+            twice.starts_with("users:2: names a user that an earlier line has"),
             "{twice}"
         );
-        let dear = parse(&format!("ann:{}\n", HASH.replace("$04$", "$31$"))).unwrap_err();
-        assert!(dear.contains("has cost 31; use 4 to 15"), "{dear}");
+        let expensive = parse(&format!("ann:{}\n", HASH.replace("$04$", "$31$"))).unwrap_err();
+        assert!(
+            expensive.contains("has cost 31; use 4 to 15"),
+            "{expensive}"
+        );
     }
 
     #[test]
-    fn a_file_without_users_is_a_mistake() {
+    fn a_file_without_users_is_an_error() {
         assert!(parse("# nobody\n").unwrap_err().contains("has no user"));
     }
 }

@@ -1,13 +1,12 @@
-//! The CPU and memory the container was given, read from the control groups.
+//! The CPU and memory limits of the container, read from its cgroup.
 //!
-//! Both versions of cgroups are read, from inside a container (where
-//! `/sys/fs/cgroup` is the container's own) and on a host (where
-//! `/proc/self/cgroup` tells the path). A limit of an ancestor limits the
-//! descendant too, so the smallest on the way to the root is the one that
+//! cgroup v1 and v2 are read, in a container (where `/sys/fs/cgroup` is the
+//! container's own group) and on a host (where `/proc/self/cgroup` has the path). A
+//! limit of an ancestor applies too, so the smallest one on the way to the root
 //! counts.
 //!
-//! A pod can be resized in place (stable since Kubernetes 1.35): [`Followed`]
-//! tells the limits as they are now.
+//! A pod can be resized in place (stable since Kubernetes 1.35): [`Followed`] reads
+//! the limits again.
 
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
@@ -15,14 +14,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-/// cgroup v1 has no word for "no limit" and writes the largest multiple of a
-/// page that fits an `i64`; whatever is this large limits nothing.
+/// For "no limit" cgroup v1 has the largest multiple of the page size that fits an
+/// `i64`; a value this large is no limit.
 const UNLIMITED: u64 = 1 << 60;
-/// How often [`Followed::changed`] looks.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often [`Followed::changed`] reads the limits.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many threads are worth having: the CPU quota rounded up, no more than
-/// the CPUs the process may run on, and at least one.
+/// How many threads to start: the CPU quota rounded up, at most the CPUs that the
+/// process may run on, and at least one.
 pub fn cpu_workers() -> NonZeroUsize {
     let allowed = allowed_cpus(&fs::read_to_string("/proc/self/status").unwrap_or_default())
         .or_else(|| std::thread::available_parallelism().ok())
@@ -38,18 +37,18 @@ pub fn memory_limit() -> Option<u64> {
     Cgroups::of_this_process().follow().limits().memory
 }
 
-/// What a process was given, all of its groups considered.
+/// The limits of a process, from all of its groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory in bytes; none where it is not limited.
+    /// Memory in bytes; None without a limit.
     pub memory: Option<u64>,
-    /// The CPU quota in CPUs, rounded up; none where there is no quota. How many
-    /// CPUs the process may run on is not looked at.
+    /// The CPU quota in CPUs, rounded up; None without a quota. It does not consider
+    /// the CPUs that the process may run on.
     pub cpus: Option<NonZeroUsize>,
 }
 
-/// The limits of a process while it runs. The files are open: a look takes no
-/// descriptor, so it tells the truth where there are none left, too.
+/// The limits of a process while it runs. The files stay open, so that they can be
+/// read when no descriptor is left.
 #[derive(Debug)]
 pub struct Followed {
     memory: Vec<Reading>,
@@ -58,7 +57,7 @@ pub struct Followed {
     limits: Limits,
 }
 
-/// The mounted control groups and this process's place in them.
+/// The cgroup mount, and the groups that a process is in.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
     mount: PathBuf,
@@ -81,10 +80,10 @@ impl Cgroups {
         }
     }
 
-    /// Opens the files that tell the limits, and reads them once.
+    /// Opens the files with the limits, and reads them once.
     pub fn follow(&self) -> Followed {
         let v1 = self.files("memory", "memory.limit_in_bytes");
-        // Beyond `memory.high` a group is slowed down: it is a limit, too.
+        // Beyond `memory.high` a group is throttled: it is a limit, too.
         let v2 = ["memory.max", "memory.high"];
         let v2 = v2.into_iter().flat_map(|name| self.files("", name));
         let memory = v1.into_iter().chain(v2);
@@ -110,10 +109,10 @@ impl Cgroups {
             .collect()
     }
 
-    /// The directories of a v1 controller, or of v2 for the empty name, from
-    /// the process's own group up to the root of the mount. A path that is not
-    /// there is left out: inside a container without a cgroup name space, only
-    /// the root is, and it is the container's own group.
+    /// The directories of a v1 controller, or of v2 for the empty name, from the
+    /// process's own group up to the root of the mount. Some may not exist: in a
+    /// container without a cgroup namespace only the root does, which is the
+    /// container's own group.
     fn levels(&self, controller: &str) -> Vec<PathBuf> {
         let Some((names, path)) = self.membership(controller) else {
             return Vec::new();
@@ -153,16 +152,16 @@ impl Cgroups {
 }
 
 impl Followed {
-    /// The limits at the last look.
+    /// The limits as last read.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Waits until the limits have changed, and returns them as they are now.
-    /// Looks every two seconds. Can be cancelled.
+    /// Waits until the limits have changed, and returns the new ones. Reads them
+    /// every two seconds. Cancel safe.
     pub async fn changed(&mut self) -> Limits {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(INTERVAL).await;
             let before = self.limits;
             if self.look() != before {
                 return self.limits;
@@ -170,8 +169,8 @@ impl Followed {
         }
     }
 
-    /// Reads the files again: one for the memory and one or two for the CPU, in
-    /// a container. One that cannot be read says what it said before.
+    /// Reads the files again: in a container one for memory, and one or two for CPU.
+    /// A file that cannot be read keeps its last value.
     pub fn look(&mut self) -> Limits {
         let memory = self.memory.iter_mut().filter_map(Reading::number);
         let cpus = self.cpu.iter_mut().filter_map(|(quota, period)| {
@@ -193,7 +192,7 @@ impl Followed {
     }
 }
 
-/// A small file that is read again and again.
+/// A small file that is read repeatedly.
 #[derive(Debug)]
 struct Reading {
     file: File,
@@ -201,7 +200,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// None where there is no such file.
+    /// None if there is no such file.
     fn open(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
         let last = String::new();
@@ -209,10 +208,10 @@ impl Reading {
     }
 
     fn text(&mut self) -> &str {
-        // Two numbers of 20 digits at most.
-        let mut space = [0; 64];
-        let read = self.file.read_at(&mut space, 0);
-        let text = read.map(|size| std::str::from_utf8(&space[..size]));
+        // At most two numbers of 20 digits.
+        let mut buffer = [0; 64];
+        let read = self.file.read_at(&mut buffer, 0);
+        let text = read.map(|size| std::str::from_utf8(&buffer[..size]));
         if let Ok(Ok(text)) = text
             && !text.is_empty()
         {
@@ -221,14 +220,14 @@ impl Reading {
         &self.last
     }
 
-    /// A non-negative number; `max` and `-1`, which mean "no limit", are none.
+    /// A non-negative number; None for `max` and `-1`, which mean "no limit".
     fn number(&mut self) -> Option<u64> {
         self.text().parse().ok()
     }
 }
 
 /// Counts `Cpus_allowed_list` of proc(5). The standard library's
-/// `available_parallelism` rounds the quota *down* and would hide half a CPU.
+/// `available_parallelism` rounds the quota *down*, to 1 CPU for a quota of 1.5.
 fn allowed_cpus(status: &str) -> Option<NonZeroUsize> {
     let list = status
         .lines()

@@ -1,4 +1,4 @@
-//! Control groups as they look on hosts and in containers, made of plain files.
+//! cgroup mounts of hosts and containers, made of plain files.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn v2_takes_the_smallest_limit_of_the_ancestors() {
 }
 
 #[test]
-fn v2_in_a_container_with_its_own_name_space() {
+fn v2_in_a_container_with_its_own_namespace() {
     let root = mount(
         "v2-container",
         &[("memory.max", "10485760\n"), ("cpu.max", "20000 100000\n")],
@@ -101,10 +101,10 @@ fn v2_in_a_container_with_its_own_name_space() {
     assert_eq!(groups.follow().limits().cpus, workers(1));
 }
 
-/// Beyond `memory.high` the kernel slows a group down until it does nothing else than
-/// to give memory back; with MemoryQoS Kubernetes sets it below the limit.
+/// Beyond `memory.high` the kernel throttles a group until it does little more than
+/// reclaim memory; with MemoryQoS Kubernetes sets it below the limit.
 #[test]
-fn v2_takes_the_bound_from_which_on_a_group_is_slowed_down_for_a_limit() {
+fn v2_memory_high_is_a_limit() {
     let root = mount(
         "v2-high",
         &[("memory.max", "10485760\n"), ("memory.high", "9437184\n")],
@@ -153,7 +153,7 @@ fn a_hybrid_host_has_each_controller_in_one_of_both_versions() {
 }
 
 #[test]
-fn a_path_above_the_name_space_is_read_as_its_root() {
+fn a_path_above_the_namespace_is_read_as_its_root() {
     let root = mount("v2-above", &[("memory.max", "10485760\n")]);
     assert_eq!(
         Cgroups::new(root, "0::/../other\n")
@@ -173,7 +173,7 @@ fn nothing_mounted_is_no_limit() {
     assert_eq!(none.limits(), Limits::default());
 }
 
-/// What the limits become when files are written.
+/// The limits after files were written.
 fn becomes(followed: &mut Followed, root: &Path, files: &[(&str, &str)]) -> Limits {
     for (file, text) in files {
         fs::write(root.join(file), text).unwrap();
@@ -235,7 +235,7 @@ fn a_limit_of_an_ancestor_is_followed_too() {
 }
 
 #[test]
-fn a_file_that_says_nothing_is_no_change() {
+fn an_empty_file_is_no_change() {
     let root = mount("v2-gone", &[("memory.max", "1048576\n")]);
     let mut followed = Cgroups::new(&root, "0::/\n").follow();
     assert_eq!(
@@ -244,8 +244,7 @@ fn a_file_that_says_nothing_is_no_change() {
     );
 }
 
-/// The real thing, where this machine has cgroup v1 and lets us: a group is made,
-/// and its limit is moved.
+/// A real group, on machines with cgroup v1 and as root: its limit is changed.
 #[test]
 fn limits_of_a_real_v1_group_are_followed() {
     let mount = Path::new("/sys/fs/cgroup");

@@ -1,16 +1,13 @@
-//! Text from a stranger, made safe for one line of a log.
-//!
-//! The escaping is that of nginx's `log_format` with `escape=default`: what
-//! could end the field or the line, and whatever is not printable ASCII,
-//! becomes `\xHH` with capital digits.
+//! Escapes untrusted text for a log line, as nginx's `log_format` does with
+//! `escape=default`: quotes, backslashes and all but printable ASCII become `\xHH`
+//! with uppercase digits.
 
 use std::borrow::Cow;
 
 /// Escapes `text` for one quoted field of one log line.
 ///
-/// Control characters, `"`, `\` and every byte above `~` become `\xHH`. Text
-/// that needs none of it is borrowed, so an ordinary request costs no
-/// allocation.
+/// Control characters, `"`, `\` and bytes above `~` become `\xHH`. Text without any
+/// of them is borrowed: most requests need no allocation.
 pub fn escape(text: &[u8]) -> Cow<'_, str> {
     let clean = text
         .iter()
@@ -18,7 +15,7 @@ pub fn escape(text: &[u8]) -> Cow<'_, str> {
         .unwrap_or(text.len());
     match std::str::from_utf8(&text[..clean]) {
         Ok(whole) if clean == text.len() => Cow::Borrowed(whole),
-        // The clean part is ASCII by the definition of `must_escape`.
+        // By `must_escape`, the clean part is ASCII.
         prefix => {
             let mut escaped = String::with_capacity(text.len() + 16);
             escaped.push_str(prefix.unwrap_or_default());
@@ -66,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_cannot_be_driven() {
+    fn terminal_escapes_are_escaped() {
         assert_eq!(escape(b"\x1b[2J\x7f"), "\\x1B[2J\\x7F");
         assert_eq!(escape("é\u{9b}".as_bytes()), "\\xC3\\xA9\\xC2\\x9B");
     }

@@ -1,5 +1,5 @@
-//! A page of metrics in Prometheus' text format, version 0.0.4, and what every
-//! process has to say of itself. What else is counted is the caller's business.
+//! Metrics in Prometheus' text format, version 0.0.4, with those that every process
+//! has. The caller adds its own.
 
 use std::fmt::{Display, Write as _};
 
@@ -8,8 +8,8 @@ use crate::process;
 /// `Content-Type` of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A page being written. Names and help are the program's own and need no
-/// escaping; values of labels may be anybody's.
+/// A page that is being written. Names and help are not escaped, label values
+/// are.
 #[derive(Debug)]
 pub struct Page(String);
 
@@ -26,25 +26,25 @@ impl Page {
         Self(String::with_capacity(4096))
     }
 
-    /// What has been written.
+    /// The text of the page.
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
     }
 
-    /// What the samples that follow mean. `kind` is `counter`, `gauge`,
+    /// Starts a family: the samples that follow belong to it. `kind` is `counter`, `gauge`,
     /// `histogram` or `summary`.
     #[inline(never)]
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// One value of a family.
+    /// One sample.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.write(name, labels, &value);
     }
 
-    // One copy for all kinds of values: a page has a hundred samples.
+    // Not generic, so that it is compiled once.
     #[inline(never)]
     fn write(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
         self.0.push_str(name);
@@ -58,14 +58,14 @@ impl Page {
         let _ = writeln!(self.0, "{close} {value}");
     }
 
-    /// A family of one value.
+    /// A family with one sample.
     pub fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
 
-    /// What every process says of itself, by the names that Prometheus' own
-    /// clients use. What `/proc` does not tell is left out.
+    /// Metrics of the process, under the names of Prometheus' client libraries. What
+    /// cannot be read from `/proc` is left out.
     pub fn process(&mut self) {
         let facts = process::facts();
         let all: [(&str, &str, &str, Option<f64>); 5] = [
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_families_of_samples() {
+    fn families_and_samples_are_written() {
         let mut page = Page::new();
         page.family("a_total", "counter", "Things.");
         page.sample("a_total", &[("x", "1"), ("y", "z")], 2);
@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_label_cannot_leave_its_quotes() {
+    fn label_values_are_escaped() {
         let mut page = Page::new();
         page.sample("a", &[("x", "\"\\\n{")], 1);
         assert_eq!(page.into_text(), "a{x=\"\\\"\\\\\\n{\"} 1\n");
     }
 
     #[test]
-    fn this_process_tells_of_itself() {
+    fn metrics_of_this_process_are_written() {
         let mut page = Page::new();
         page.process();
         let text = page.into_text();

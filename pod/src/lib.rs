@@ -1,9 +1,9 @@
-//! What the life of a process in a pod needs, whatever the process serves: the
-//! limits it was given, the files mounted into it, the processes beside it, text
-//! made safe for its log, pages of metrics and what it takes itself.
+//! What a process in a pod needs, whatever it serves: cgroup limits, mounted files,
+//! the sockets of the pod's other processes, log escaping, dates, metrics.
 //!
 //! Nothing here knows HTTP, TLS or a configuration language.
 
+pub mod calendar;
 pub mod cgroup;
 pub mod escape;
 pub mod exposition;

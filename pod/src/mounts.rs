@@ -1,16 +1,15 @@
-//! Files that are mounted by themselves, as `subPath` does: the kubelet renews
-//! a volume's folder, and such a file goes on showing the old content for ever.
+//! Finds files that are mount points of their own, as with `subPath`: the kubelet
+//! updates the directory of a volume, but such a file keeps its old content.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Where the mount point stands in a line of mountinfo, counted from 0.
+/// The field of the mount point in a line of mountinfo, from 0.
 const MOUNT_POINT: usize = 4;
 
-/// Those of `files` that are mount points of their own. None where the system
-/// does not tell.
+/// Those of `files` that are mount points. Empty if mountinfo cannot be read.
 pub fn mounted_alone(files: &[PathBuf]) -> Vec<&Path> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points = mount_points(&table);
@@ -27,7 +26,7 @@ fn mount_points(table: &[u8]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Blanks, tabs, line ends and backslashes are written as `\040` and so on.
+/// Spaces, tabs, line feeds and backslashes are written in octal, as `\040`.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mount_points_are_read_with_their_blanks() {
+    fn spaces_in_mount_points_are_unescaped() {
         let table = b"24 1 0:22 / / rw - overlay overlay rw\n\
             30 24 0:30 /..data/tls.crt /etc/tls/tls.crt ro,relatime - tmpfs tmpfs rw\n\
             31 24 0:31 / /a\\040b\\134 rw - tmpfs tmpfs rw\n";
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mounted_folder_is_one_and_a_file_in_it_is_not() {
+    fn a_mounted_directory_is_one_and_a_file_in_it_is_not() {
         let files = [PathBuf::from("/proc"), PathBuf::from("/proc/version")];
         assert_eq!(mounted_alone(&files), [Path::new("/proc")]);
         assert_eq!(mount_points(b""), Vec::<PathBuf>::new());

@@ -1,26 +1,26 @@
-//! The other processes of the pod, seen by their sockets.
+//! The sockets of the pod's other processes.
 //!
-//! The containers of a pod share one network name space and nothing else: no
-//! process sees another, but `/proc/net/tcp` (proc_net(5)) lists the sockets
-//! of all of them. A socket that somebody holds has an inode; one that only
-//! the kernel still keeps, in TIME_WAIT for example, has none.
+//! The containers of a pod share a network namespace, but by default no process
+//! namespace. `/proc/net/tcp` (proc_net(5)) lists the sockets of all of them. One that
+//! a process has open has an inode; one that only the kernel still keeps, in
+//! TIME_WAIT for example, has none.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Where the state and the inode stand in a line of the table, counted from 0.
+/// The fields of the state and the inode in a line of the table, from 0.
 const STATE: usize = 3;
 const INODE: usize = 9;
-/// The state of a socket that accepts connections (TCP_LISTEN).
+/// The state of a listening socket (TCP_LISTEN).
 const LISTENS: &str = "0A";
 
-/// The TCP sockets in this network name space that other processes hold.
+/// The TCP sockets in this network namespace that other processes have open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sockets {
-    /// Inodes of those that accept connections.
+    /// Inodes of the listening sockets.
     pub listening: Vec<u64>,
-    /// How many are connected, or still ending.
+    /// How many others there are: connected, or being closed.
     pub connected: usize,
 }
 
@@ -31,20 +31,20 @@ impl Sockets {
     }
 }
 
-/// Looks at the sockets of the other processes.
+/// Lists the sockets of the other processes.
 ///
 /// # Errors
-/// When the kernel does not show its tables.
+/// When the kernel's tables cannot be read.
 pub fn sockets() -> io::Result<Sockets> {
     let proc = Path::new("/proc/self");
-    // Before the tables: a socket opened in between then seems a neighbour's
-    // for once, and never the other way round.
+    // Read before the tables: a socket that this process opens in between counts
+    // as another process's, never the other way round.
     let own = own_sockets(&proc.join("fd"))?;
     let mut others = Sockets::default();
     for table in ["net/tcp", "net/tcp6"] {
         let table = match File::open(proc.join(table)) {
             Ok(table) => table,
-            // A kernel without IPv6 has no table for it.
+            // Not there without IPv6 in the kernel.
             Err(error) if table == "net/tcp6" && error.kind() == io::ErrorKind::NotFound => {
                 continue;
             }
@@ -60,7 +60,7 @@ pub fn sockets() -> io::Result<Sockets> {
 fn own_sockets(descriptors: &Path) -> io::Result<Vec<u64>> {
     let mut inodes = Vec::new();
     for descriptor in fs::read_dir(descriptors)? {
-        // One closed since is no socket any more.
+        // It may have been closed since.
         let Ok(link) = fs::read_link(descriptor?.path()) else {
             continue;
         };
@@ -85,7 +85,7 @@ fn add_others(mut table: impl BufRead, own: &[u64], others: &mut Sockets) -> io:
             return Ok(());
         }
         let field = |number| line.split_ascii_whitespace().nth(number);
-        // The heading has no number there.
+        // The heading has no number in this field.
         let inode = field(INODE).and_then(|text| text.parse().ok()).unwrap_or(0);
         if inode == 0 || own.binary_search(&inode).is_ok() {
             continue;
@@ -105,7 +105,7 @@ mod tests {
 
     const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
-    /// One's own sockets are 7 and 9.
+    /// The sockets of this process are 7 and 9.
     fn others(sockets: &[(u64, &str)]) -> Sockets {
         let line = |(inode, state): &(u64, &str)| {
             format!(
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_s_own_sockets_and_those_of_the_kernel_are_nobody_else_s() {
+    fn sockets_of_this_process_and_of_the_kernel_do_not_count() {
         assert!(others(&[]).is_empty());
         assert!(others(&[(7, "0A"), (0, "06"), (9, "01")]).is_empty());
         let found = others(&[(7, "0A"), (8, "0A"), (10, "01"), (11, "08")]);
@@ -147,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_s_own_tables_are_understood() {
+    fn the_tables_of_this_kernel_are_parsed() {
         let own = own_sockets(Path::new("/proc/self/fd")).unwrap();
         let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let table = BufReader::new(File::open("/proc/self/net/tcp").unwrap());
         let mut others = Sockets::default();
         add_others(table, &own, &mut others).unwrap();
-        // The listener came after the look at the descriptors.
+        // The listener was opened after the descriptors were read.
         assert!(!others.listening.is_empty());
     }
 }

@@ -1,26 +1,25 @@
-//! Ended processes that nobody waits for: what `kubectl exec` has started and
-//! left behind becomes a child of the container's first process.
+//! Reaps zombies: a process that `kubectl exec` has left behind becomes a child of
+//! PID 1, which has to wait for it.
 
 use std::io;
 
 use rustix::process::{WaitOptions, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The process that the kernel hands orphans to (pid_namespaces(7)).
+/// PID 1, the parent of orphans (pid_namespaces(7)).
 const FIRST: u32 = 1;
 
-/// Waits for orphans as long as the process lives, so that none stays in the
-/// table of processes; returns at once in a process that is not the first.
+/// Reaps orphans until the process ends; returns at once unless it is PID 1.
 ///
 /// # Errors
-/// When the kernel refuses a handler for SIGCHLD.
+/// When a handler for SIGCHLD cannot be installed.
 pub async fn reap() -> io::Result<()> {
     if std::process::id() != FIRST {
         return Ok(());
     }
     let mut ended = signal(SignalKind::child())?;
     while ended.recv().await.is_some() {
-        // One signal may stand for several.
+        // One signal may stand for several processes.
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
     }
     Ok(())

@@ -1,13 +1,13 @@
-//! What to do where a port cannot be had.
+//! Advice for a port that cannot be bound.
 
 use std::io;
 
-/// The first port that everybody may listen on, unless the kernel is told otherwise
-/// (`net.ipv4.ip_unprivileged_port_start`, which holds for IPv6 as well).
+/// The first port that every user may listen on by default
+/// (`net.ipv4.ip_unprivileged_port_start`, which applies to IPv6 as well).
 const UNPRIVILEGED: u16 = 1024;
 
-/// What would let this user listen on `port`, where the error of `bind()` is that the
-/// port is too low.
+/// What would permit this user to listen on `port`, if bind(2) failed because the
+/// port is privileged.
 #[must_use]
 pub fn permission_hint(error: &io::Error, port: u16) -> Option<&'static str> {
     (error.kind() == io::ErrorKind::PermissionDenied && port < UNPRIVILEGED).then_some(
@@ -15,8 +15,8 @@ pub fn permission_hint(error: &io::Error, port: u16) -> Option<&'static str> {
     )
 }
 
-/// What to do where `bind()` of an address and `port` has failed; `any` is how every
-/// address is written.
+/// What to do if bind(2) of an address and `port` failed; `any` is the wildcard
+/// address to suggest.
 #[must_use]
 pub fn bind_hint(error: &io::Error, port: u16, any: &str) -> Option<String> {
     match error.kind() {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_low_port_that_is_not_permitted_has_a_hint() {
+    fn only_a_privileged_port_that_is_denied_has_a_hint() {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert!(permission_hint(&denied, 443).is_some_and(|hint| hint.contains("sysctl")));
         assert_eq!(permission_hint(&denied, 1024), None);

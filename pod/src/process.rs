@@ -1,16 +1,16 @@
-//! What `/proc` tells of this process (proc(5)).
+//! Facts about this process, from `/proc` (proc(5)).
 
 use std::fs;
 use std::sync::OnceLock;
 
-/// Ticks in a second of `/proc`'s times: what the kernel shows to programs is
-/// the same on every architecture that has containers.
+/// Clock ticks per second in `/proc` (USER_HZ): 100 on all architectures but Alpha
+/// and IA-64.
 const TICKS: f64 = 100.0;
 
-/// This process now; `None` is what cannot be read.
+/// This process at one moment; `None` is what cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// When it began, in seconds since 1970.
+    /// Start time, in seconds since 1970.
     pub started: Option<f64>,
     /// User and system time, in seconds.
     pub cpu_seconds: Option<f64>,
@@ -18,15 +18,15 @@ pub struct Facts {
     pub resident: Option<u64>,
     /// Open file descriptors.
     pub descriptors: Option<u64>,
-    /// The soft limit of them.
+    /// The soft limit on open file descriptors.
     pub most_descriptors: Option<u64>,
 }
 
-/// Looks at this process.
+/// Reads the facts.
 pub fn facts() -> Facts {
     let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
     let stat = read("stat");
-    // The clock of the machine may be set; the beginning stays where it was.
+    // Computed once, since the clock may be set meanwhile.
     static STARTED: OnceLock<Option<f64>> = OnceLock::new();
     let started = *STARTED.get_or_init(|| {
         let boot = boot_time(&fs::read_to_string("/proc/stat").unwrap_or_default())?;
@@ -37,14 +37,14 @@ pub fn facts() -> Facts {
         started,
         cpu_seconds: cpu_seconds(&stat),
         resident: resident(&read("status")),
-        // The one that is open for the looking is no other's.
+        // Without the descriptor of this directory.
         descriptors: descriptors.map(|all| (all.count() as u64).saturating_sub(1)),
         most_descriptors: most_descriptors(&read("limits")),
     }
 }
 
-/// A number of `/proc/self/stat`, from 1 as proc(5) counts. The second field is
-/// a name in brackets and may hold anything.
+/// A numeric field of `/proc/self/stat`, from 1 as in proc(5). The second field is
+/// a name in parentheses and may contain anything.
 fn field(stat: &str, number: usize) -> Option<u64> {
     let rest = &stat[stat.rfind(')')? + 1..];
     rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
@@ -80,7 +80,7 @@ mod tests {
     const STAT: &str = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 3 0 4200 1 1";
 
     #[test]
-    fn the_name_of_the_program_does_not_shift_the_numbers() {
+    fn the_name_of_the_program_does_not_shift_the_fields() {
         assert_eq!(field(STAT, 22), Some(4200));
         assert_eq!(cpu_seconds(STAT), Some(2.0));
         assert_eq!(cpu_seconds("7 (a) S 1"), None);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_limits_are_read_with_their_units() {
+    fn sizes_and_limits_are_parsed() {
         assert_eq!(resident("VmHWM:\t 9 kB\nVmRSS:\t 12 kB\n"), Some(12_288));
         let limits = "Limit Soft Hard Units\nMax open files            1024  4096  files\n";
         assert_eq!(most_descriptors(limits), Some(1024));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_begun_and_has_memory() {
+    fn facts_of_this_process_are_plausible() {
         let facts = facts();
         assert!(facts.started.is_some_and(|began| began > 1e9));
         assert!(facts.resident.is_some_and(|bytes| bytes > 100_000));

@@ -1,22 +1,20 @@
-//! Files mounted from a Secret or a ConfigMap, watched for change.
+//! Detects changes of files that are mounted from a Secret or a ConfigMap.
 //!
-//! Kubernetes renews such a volume by swapping the symbolic link `..data`, so
-//! a watch on the file itself never fires (kubernetes#112677). Looking at what
-//! the path resolves to, at an interval, sees the swap, an edit in place and a
-//! rename alike, on every file system. What to do about a change is the
-//! caller's business.
+//! The kubelet updates such a volume by replacing the symbolic link `..data`, so
+//! inotify on the file itself reports nothing (kubernetes#112677). Polling what the
+//! path resolves to detects the replaced link, an edit in place and a rename, on
+//! every file system.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often to look, unless there is a reason to differ. The kubelet itself
-/// takes up to a minute to renew a volume.
+/// How often to poll. The kubelet takes up to a minute to update a volume.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a set of paths resolved to at one moment. Two equal fingerprints mean
-/// that nothing changed between them.
+/// What a set of paths resolved to at one moment. If two fingerprints are equal,
+/// nothing has changed between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<Stamp>>);
 
@@ -31,10 +29,10 @@ struct Stamp {
 }
 
 impl Fingerprint {
-    /// Looks at `paths` now, following symbolic links.
+    /// The fingerprint of `paths` now, following symbolic links.
     ///
-    /// Take it *before* reading the files: a change during the reading then
-    /// differs from it and is seen at the next look.
+    /// Take it *before* reading the files: a change while they are read is then
+    /// found at the next poll.
     pub fn of<P: AsRef<Path>>(paths: &[P]) -> Self {
         Self(paths.iter().map(|path| Stamp::of(path.as_ref())).collect())
     }
@@ -53,11 +51,10 @@ impl Stamp {
     }
 }
 
-/// Whether one of `paths`, or the folder it is in, may have changed at `moment`
-/// or later. For files that were read before a [`Fingerprint`] of them could be
-/// taken: what changed in between differs from none.
+/// Whether one of `paths`, or its directory, may have changed at `moment` or later.
+/// For files that had to be read before a [`Fingerprint`] of them was taken.
 pub fn changed_since<P: AsRef<Path>>(paths: &[P], moment: SystemTime) -> bool {
-    // The kernel stamps files with a clock that ticks this seldom at worst.
+    // Time stamps of files may lag by a tick of the kernel, 10 ms at most.
     let moment = moment.checked_sub(Duration::from_millis(10));
     let Some(moment) = moment.and_then(|it| it.duration_since(UNIX_EPOCH).ok()) else {
         return true;
@@ -65,14 +62,14 @@ pub fn changed_since<P: AsRef<Path>>(paths: &[P], moment: SystemTime) -> bool {
     let moment = (moment.as_secs() as i64, i64::from(moment.subsec_nanos()));
     paths.iter().any(|path| {
         let path = path.as_ref();
-        // The swap of `..data` changes the folder and neither link nor file.
-        let folder = path.parent().map(Stamp::of);
-        let found = [Stamp::of(path), folder.flatten()];
+        // Replacing `..data` changes the directory, neither link nor file.
+        let directory = path.parent().map(Stamp::of);
+        let found = [Stamp::of(path), directory.flatten()];
         found.into_iter().flatten().any(|it| it.changed >= moment)
     })
 }
 
-/// A set of paths and what they last resolved to.
+/// A set of paths, and their last fingerprint.
 #[derive(Debug)]
 pub struct Watch {
     paths: Vec<PathBuf>,
@@ -80,15 +77,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch `paths`; changes count from this moment, so make the
-    /// watch first and read the files after.
+    /// Watches `paths` from now on: create it before reading the files.
     pub fn new(paths: Vec<PathBuf>) -> Self {
         let last = Fingerprint::of(&paths);
         Self { paths, last }
     }
 
-    /// Whether anything changed since the last call that said so. It costs one
-    /// `stat` a path and blocks no longer than that.
+    /// Whether anything has changed since the last call. It makes one stat(2) a path.
     pub fn changed(&mut self) -> bool {
         let now = Fingerprint::of(&self.paths);
         let changed = now != self.last;
@@ -110,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changed_is_no_change() {
+    fn without_a_change_there_is_none() {
         let root = volume("still");
         fs::write(root.join("key"), "one").unwrap();
         let mut watch = Watch::new(vec![root.join("key"), root.join("absent")]);
@@ -119,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_swap_of_a_secret_volume_is_seen_once() {
+    fn an_update_of_a_volume_is_reported_once() {
         let root = volume("swap");
         for generation in ["..1", "..2"] {
             fs::create_dir(root.join(generation)).unwrap();
@@ -136,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_in_place_is_seen() {
+    fn an_edit_in_place_is_detected() {
         let root = volume("edit");
         fs::write(root.join("key"), "one").unwrap();
         let mut watch = Watch::new(vec![root.join("key")]);
@@ -145,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_while_it_is_read_is_known_to_have_changed() {
+    fn a_change_while_files_are_read_is_detected() {
         let root = volume("since");
         for generation in ["..1", "..2"] {
             fs::create_dir(root.join(generation)).unwrap();
@@ -163,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_comes_or_goes_is_seen() {
+    fn a_file_that_is_created_or_removed_is_detected() {
         let root = volume("come");
         let mut watch = Watch::new(vec![root.join("key")]);
         fs::write(root.join("key"), "one").unwrap();

@@ -1,19 +1,19 @@
-"""The application behind the proxy, outside of its control group. Usage:
-application.py PORT. What it does stands in the path:
+"""The application behind the proxy, outside its cgroup. Usage: application.py PORT. The
+path decides what it does:
 
-  /                an answer of two bytes; the body of the request is read first
+  /                a response of two bytes, after reading the request body
   /large           20 MiB
   /medium          200 KB
   /slow            the two bytes after a minute
   /late            the two bytes after two seconds
-  /endless         bytes for as long as somebody takes them
-  /pausing         11 bytes of text, their end three seconds later
-  /unread          never answers and never reads the body
-  /head/endless    a head that never ends
-  /head/large      a head of 100 KB
-  /head/half       3 KB of a head, and no more
+  /endless         an endless body
+  /pausing         11 bytes of text, and the end of the body three seconds later
+  /unread          never responds and never reads the body
+  /head/endless    a header that never ends
+  /head/large      a header of 100 KB
+  /head/half       3 KB of a header, and no more
   /interim         interim responses (103) that never end
-  /tunnel          101, then whatever comes is sent back
+  /tunnel          101, then an echo
 """
 
 import asyncio
@@ -36,7 +36,7 @@ async def serve(reader, writer):
             writer.write(OK + b"Content-Length: 2\r\n\r\nok")
             await writer.drain()
     except (OSError, EOFError, asyncio.LimitOverrunError):
-        pass  # The proxy has left.
+        pass  # The proxy has closed.
     finally:
         writer.close()
 

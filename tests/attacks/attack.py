@@ -1,9 +1,9 @@
-"""What an attack declares, and what it is given to attack with.
+"""How an attack is declared, and the functions that it uses.
 
 An attack is a file in attacks/ with `ATTACK = Attack(…)` and `async def run(target)`,
-which returns what it held: a text, or an `Outcome` where the answers it got can be
-wrong in themselves. As a program, `attack.py NAME SECONDS`, this file runs one
-and prints that as JSON.
+which returns a description of its load: a text, or an `Outcome` if it checks the
+responses it gets. As a program, `attack.py NAME SECONDS`, this file runs one and
+prints that as JSON.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from pathlib import Path
 import server_configurations as configurations
 
 FOLDER = Path(__file__).resolve().parent / "attacks"
-# Seconds for one connection to come about, its handshake included; for many of them,
-# before the attack's own time begins, not longer than that.
+# Seconds to open one connection, with its handshake; to open many of them, before the
+# attack's own time begins.
 CONNECT, COME = 5, 15
-# Less than the server and the newcomers: in the world an attacker has machines of
+# Lower than that of the server and the new clients: a real attacker has machines of
 # its own.
 PRIORITY = 5
 
@@ -34,37 +34,37 @@ PRIORITY = 5
 class Attack:
     # Functions of server_configurations.py.
     configurations: tuple = ("deployments",)
-    # The memory limits of the short form; without one it is left out there.
+    # The memory limits of the short form; empty: not part of it.
     short: tuple = ("32Mi",)
-    # Seconds it lasts in the short form and in the long one: more than a newcomer waits.
+    # Seconds in the short form and in the long one: longer than a new client waits.
     seconds: tuple = (6, 20)
-    # The limit on open files of the server, if it is part of the attack.
+    # The server's limit on open files, if it is part of the attack.
     files: int | None = None
     # The server's key: "ec" or "rsa".
     key: str = "ec"
     # The program under attack: "tls-proxy" or "monolith".
     program: str = "tls-proxy"
-    # Limits instead of those of the command line, where they are part of the attack.
+    # Memory limits instead of those of the command line, if they are part of the attack.
     memory: tuple | None = None
-    # Who comes meanwhile: a kind of newcomers.py.
+    # The new clients during the attack: a kind of newcomers.py.
     newcomers: str = "https"
-    # Whether they have to be answered; not where an honest server is full as well.
+    # Whether they must get responses; not if the attack fills the server legitimately.
     answers: bool = True
-    # Whether nginx is attacked beside it.
+    # Whether nginx is attacked, too.
     nginx: bool = True
-    # Whether the short form waits, too, for the memory that goes back.
+    # Whether the short form waits for memory to be returned, too.
     after: bool = False
 
 
 @dataclass
 class Outcome:
     held: str
-    # What was wrong with the answers that the attack itself got, if anything.
+    # What was wrong with the attack's own responses, if anything.
     wrong: str | None = None
 
 
 class Target:
-    """The server under attack, for as long as the attack may last."""
+    """The server under attack, and the time that is left."""
 
     def __init__(self, seconds):
         self.seconds, self.has_begun = seconds, False
@@ -74,18 +74,18 @@ class Target:
         return max(0.0, self.end - time.monotonic())
 
     def begin(self):
-        """Its time runs from here on, once."""
+        """Starts the attack's time, once."""
         if not self.has_begun:
             self.has_begun = True
             self.end = time.monotonic() + self.seconds
 
     async def wait(self):
-        """Until the attack's time is over."""
+        """Waits until the attack's time is over."""
         await asyncio.sleep(self.left())
 
     async def connect(self, port=configurations.PLAIN, alpn=None, receive=None, tls=None):
-        """A connection; with `alpn` over TLS. `receive`: the bytes that the kernel
-        takes in for it, small for who reads slowly."""
+        """A connection; with `alpn` over TLS. `receive`: size of the receive buffer,
+        small for slow readers."""
         if alpn and tls is None:
             tls = context(alpn)
         sock = socket.socket()
@@ -97,7 +97,7 @@ class Target:
         except BaseException:
             sock.close()
             raise
-        # From here on it belongs to asyncio, which closes it.
+        # From here on asyncio owns and closes it.
         return await asyncio.open_connection(
             sock=sock, ssl=tls, server_hostname="localhost" if tls else None, limit=1 << 16)
 
@@ -105,15 +105,15 @@ class Target:
         return await self.connect(configurations.TLS, alpn, **options)
 
     async def http2(self, opening, port=configurations.TLS, **options):
-        """A connection over which `opening` has been sent."""
+        """A connection on which `opening` has been sent."""
         alpn = "h2" if port == configurations.TLS else None
         reader, writer = await self.connect(port, alpn, **options)
         writer.write(opening)
         return reader, writer
 
     async def many(self, count, begin, at_once=16):
-        """What `begin(number)` returns for each number below `count`, as far as it
-        comes about in time. The time of the attack begins when they are there."""
+        """The results of `begin(number)` for each number below `count` that succeeds in
+        time. The attack's time starts afterwards."""
         numbers, made = iter(range(count)), []
         end = self.end if self.has_begun else time.monotonic() + min(COME, self.seconds)
 
@@ -132,7 +132,7 @@ class Target:
         return made
 
     async def one_after_another(self, opened, data, pause=0.002):
-        """Sends `data` on each of them, as far as time lasts."""
+        """Sends `data` on each of them while there is time."""
         for _, writer in opened:
             if self.left() <= 0:
                 return
@@ -141,7 +141,7 @@ class Target:
             await asyncio.sleep(pause)
 
     async def slow_readers(self, count):
-        """`count` connections over TLS that ask for `/large` and read nothing of it."""
+        """`count` connections over TLS that request `/large` and read nothing of it."""
         async def begin(_):
             reader, writer = await self.tls(receive=4096)
             writer.transport.pause_reading()
@@ -153,8 +153,8 @@ class Target:
         return opened
 
     async def half_requests(self, port, count):
-        """`count` connections to the port of probes that send half a request and wait;
-        who is closed comes again, not faster than a probe is answered."""
+        """`count` connections to the health port that send half a request and wait.
+        Those that are closed reconnect, not faster than a probe gets its response."""
         async def begin(_):
             connection = await self.connect(port)
             connection[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
@@ -170,8 +170,8 @@ class Target:
 
     async def flood(self, count, opening, batches, reads=True, alpn="h2"):
         """`count` connections that send `opening` and then what `batches()` yields, as
-        fast as it is taken, and come again when they are closed. What comes back
-        is thrown away, or, without `reads`, left unread."""
+        fast as possible, and reconnect when they are closed. What they receive is
+        discarded, or, without `reads`, not read."""
         sent, came = 0, 0
 
         async def discard(reader):
@@ -200,12 +200,12 @@ class Target:
                 reading.cancel()
                 writer.transport.abort()
 
-        await self.again_and_again(count, client)
+        await self.repeat(count, client)
         return f"{sent >> 20} MB over {came} connections, {count} at a time"
 
-    async def again_and_again(self, count, act):
-        """`act(number)` by `count` clients side by side, over and over, until the
-        time is over; how often it came about."""
+    async def repeat(self, count, act):
+        """Repeats `act(number)` in `count` concurrent clients until the time is over.
+        Returns how often it succeeded."""
         done = 0
 
         async def client(number):
@@ -226,7 +226,7 @@ _contexts = {}
 
 
 def context(alpn):
-    """Of a client that trusts everybody."""
+    """A TLS context that verifies nothing."""
     if alpn not in _contexts:
         made = ssl.create_default_context()
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
@@ -247,7 +247,7 @@ def client_hello(alpn="h2"):
 
 
 def still_open(connections):
-    """Those of them that the server has not closed, as far as is known."""
+    """How many of them the server has not closed, as far as is known."""
     return sum(not reader.at_eof() and not writer.is_closing() for reader, writer in connections)
 
 
@@ -263,7 +263,7 @@ def load(name):
 
 
 async def main(name, seconds):
-    # Connections that break while nobody looks at them are no news.
+    # Broken connections are expected.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     logging.getLogger("asyncio").disabled = True
     target = Target(seconds)
@@ -280,6 +280,6 @@ if __name__ == "__main__":
     # Attacks import this module by its name, not as the program.
     sys.modules["attack"] = sys.modules["__main__"]
     os.nice(PRIORITY)
-    # An attack that hangs says where.
+    # Prints where an attack hangs.
     faulthandler.dump_traceback_later(COME + float(sys.argv[2]) + 10, exit=True)
     asyncio.run(main(sys.argv[1], float(sys.argv[2])))

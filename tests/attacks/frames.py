@@ -1,5 +1,5 @@
-"""Frames of HTTP/2 (RFC 9113) and fields of HPACK (RFC 7541), written by hand:
-an attack sends what a library would refuse to send."""
+"""HTTP/2 frames (RFC 9113) and HPACK fields (RFC 7541): attacks send what a library
+would not."""
 
 import struct
 
@@ -25,7 +25,7 @@ def settings(values=None):
 
 
 def opening(values=None):
-    """What a client sends first."""
+    """The connection preface."""
     return PREFACE + settings(values)
 
 
@@ -54,12 +54,12 @@ def string(text):
 
 
 def field(name, value, kept=False):
-    """A literal field; with `kept` it enters the table of the connection."""
+    """A literal field; with `kept` it is added to the dynamic table."""
     return (b"\x40" if kept else b"\x00") + string(name) + string(value)
 
 
 def head(path=b"/", method="GET", authority=b"localhost", more=b""):
-    """The block of fields of a request."""
+    """The header block of a request."""
     return METHODS[method] + b"\x87" + b"\x04" + string(path) + b"\x01" + string(authority) + more
 
 
@@ -68,7 +68,7 @@ def request(stream, block, ends=True):
 
 
 class Parser:
-    """Takes bytes, gives whole frames as (kind, flags, stream, payload)."""
+    """Parses bytes into frames: (kind, flags, stream, payload)."""
 
     def __init__(self):
         self.pending = bytearray()

@@ -1,6 +1,5 @@
-"""A control group with a memory limit, and a CPU quota where one is wanted: what a
-container is to the kernel. Both versions of control groups; version 2 is written
-after the kernel's documentation (admin-guide/cgroup-v2)."""
+"""A cgroup with a memory limit, and optionally a CPU quota, as of a container. Both cgroup
+versions; v2 is written after the kernel's documentation (admin-guide/cgroup-v2)."""
 
 import os
 from pathlib import Path
@@ -14,7 +13,7 @@ class Unavailable(Exception):
 
 
 class Group:
-    """A group of its own below the root, without a process in it."""
+    """A cgroup below the root, without processes."""
 
     def __init__(self, name, memory, cpus=None):
         self.memory, self.cpu = _folders(name)
@@ -28,7 +27,7 @@ class Group:
         self.has_cpu = bool(cpus) and not self.v2
         self.limit(memory)
         if not self.v2:
-            # Buffers of sockets are counted, apart, from the first limit on.
+            # Socket buffers are accounted separately once a limit is set.
             self._write_if_there("memory.kmem.tcp.limit_in_bytes", str(1 << 40))
         if cpus and self.v2:
             (self.memory / "cpu.max").write_text(f"{int(cpus * PERIOD)} {PERIOD}")
@@ -39,7 +38,7 @@ class Group:
             self._write_if_there("memory.swap.max", "0")
 
     def limit(self, memory):
-        """Limits its memory from now on, bytes: a pod is resized in place so."""
+        """Sets its memory limit, bytes, as when a pod is resized in place."""
         name = "memory.max" if self.v2 else "memory.limit_in_bytes"
         (self.memory / name).write_text(str(memory))
 
@@ -49,15 +48,15 @@ class Group:
         return "; ".join(f"echo $$ >{folder}/cgroup.procs" for folder in folders)
 
     def usage(self):
-        """What the group uses now, its page cache included, bytes."""
+        """The memory of the cgroup now, with page cache, bytes."""
         return self._number("memory.current" if self.v2 else "memory.usage_in_bytes")
 
     def peak(self):
-        """The most it has used, bytes; none on version 2 before Linux 5.19."""
+        """Its peak memory, bytes; None with v2 before Linux 5.19."""
         return self._number("memory.peak" if self.v2 else "memory.max_usage_in_bytes")
 
     def unreclaimable(self):
-        """What the kernel cannot take back: memory of the program's own and of the
+        """What the kernel cannot reclaim: memory of the program's own and of the
         kernel for it, bytes."""
         stat = _table(self.memory / "memory.stat")
         if self.v2:
@@ -65,23 +64,23 @@ class Group:
         return stat.get("rss", 0) + self._number("memory.kmem.usage_in_bytes")
 
     def sockets(self):
-        """Buffers of its sockets, bytes: part of the limit in version 2 only."""
+        """Its socket buffers, bytes: charged in v2 only."""
         if self.v2:
             return _table(self.memory / "memory.stat").get("sock", 0)
         return self._number("memory.kmem.tcp.usage_in_bytes")
 
     def kills(self):
-        """Processes that the kernel has ended for want of memory."""
+        """The number of OOM kills."""
         return _table(self.memory / ("memory.events" if self.v2 else "memory.oom_control")).get("oom_kill", 0)
 
     def failures(self):
-        """How often the limit was met; the kernel then takes pages back."""
+        """How often the limit was reached; the kernel then reclaims pages."""
         if self.v2:
             return _table(self.memory / "memory.events").get("max", 0)
         return self._number("memory.failcnt")
 
     def remove(self):
-        """Its processes have ended before."""
+        """Removes it; its processes must have exited."""
         for folder in [self.memory] + [self.cpu] * self.has_cpu:
             try:
                 folder.rmdir()

@@ -1,7 +1,7 @@
-"""What a tls-proxy has reserved for what its peers make it hold, beside what the kernel
-counts for it: one kind of held thing at a time, at three sizes. Usage, in name spaces of
-its own for network and processes: held.py PROGRAM GROUP KIND. Prints for each size what
-both have grown by, bytes, as JSON.
+"""Compares the memory that tls-proxy reserves for its peers with the kernel's count, for
+one kind of load at a time, at three sizes. Usage, in network and process namespaces of its
+own: held.py PROGRAM GROUP KIND. Prints for each size how much both have grown, bytes, as
+JSON.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ from one import python, raise_loopback, wait_until_it_serves
 from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, TLS
 from servers import Server, prepare
 
-# So much that nobody has to give up anything.
+# So much that nothing is evicted.
 LIMIT = 1 << 30
-# Seconds until all that has been sent is there; and until neither figure moves any more.
-# The allocator keeps what was freed for two seconds.
+# Seconds until all that was sent has arrived; and until neither figure changes. The
+# allocator keeps freed memory for two seconds.
 ARRIVE, SETTLE, LOOK = 1, 30, 2.5
-# Of the larger figure: below this it stands still.
+# Relative change of the larger figure below which it is stable.
 STILL = 0.01
-# On a connection of HTTP/2.
+# Streams on an HTTP/2 connection.
 STREAMS = 20
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Kind:
-    # Opens one connection with what is to be held on it.
+    # Opens one connection with its load.
     begin: object
-    # How many there are each time.
+    # The three numbers of connections.
     sizes: tuple = (100, 200, 400)
     # A function of server_configurations.py.
     configuration: str = "deployments"
-    # The most and the least that may be reserved, divided by what is held, and why it is
-    # not within 15 %.
+    # The largest and smallest ratio of reserved to used memory, and why it is not
+    # within 15 %.
     most: float = 1.15
     least: float = 0.85
     why: str = ""
 
 
 async def asked(target, path=b"/", read=False, **options):
-    """A request over TLS whose response is not read, but for its head."""
+    """A request over TLS whose response is not read, except its header."""
     reader, writer = await target.tls(receive=4096, **options)
     writer.write(GET % path)
     if read:
@@ -162,7 +162,7 @@ async def waiting_for_an_upstream_over_http2(target):
 
 
 async def many_over_http2(target, path, settings=None, window=b"", **options):
-    """As many streams as a connection has here, each with a request."""
+    """The streams of a connection, each with a request."""
     return await target.http2(frames.opening(settings) + window + b"".join(
         frames.request(1 + 2 * number, frames.head(path)) for number in range(STREAMS)), **options)
 
@@ -180,11 +180,11 @@ async def waiting_for_an_upstream_after_large_bodies(target):
     return reader, writer
 
 
-# Nothing of a request has to wait in its midst, so all that it may need is reserved when
-# it begins.
+# A request must not wait once it has begun, so all that it may need is reserved at its
+# start.
 REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
 BODY = "a body's reservation is for one that is read from a file and encrypted"
-# net/read_size.rs keeps memory for them beside the budget.
+# net/read_size.rs has memory for them besides the budget.
 BULK = "two wires of a worker may read 256 KiB at once"
 
 KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
@@ -220,7 +220,7 @@ def reserved():
 
 
 async def figures(group):
-    """Reserved and held, once neither moves any more."""
+    """Reserved and used memory, once neither changes."""
     await asyncio.sleep(ARRIVE)
     before, end = (0, 0), time.monotonic() + SETTLE
     while time.monotonic() < end:
@@ -234,11 +234,11 @@ async def figures(group):
 
 async def measure(kind, server):
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    # As long as nobody says when it ends.
+    # Until it is cancelled.
     target = Target(3600)
     target.begin()
     begin = lambda _: kind.begin(target)  # noqa: E731
-    # What is there once, however much is held.
+    # Memory that does not depend on the load.
     held = await target.many(kind.sizes[0] // 4, begin)
     first = await figures(server.group)
     seen, already = [], len(held)

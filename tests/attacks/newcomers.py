@@ -1,9 +1,8 @@
-"""Clients who come while an attack lasts. Usage:
+"""New clients during an attack. Usage:
 
   newcomers.py KIND COUNT PAUSE PATIENCE
 
-One every PAUSE seconds, each on a connection of its own, none waiting for the one
-before: COUNT of them, and more until the standard input ends. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
+One every PAUSE seconds, each on a new connection, concurrently: COUNT of them, and more until the standard input ends. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
 probes.
 Prints for each the seconds until it had its whole response, or why it has none, as
 JSON.
@@ -65,7 +64,7 @@ async def ask(kind, protocol):
 
 
 async def one(kind, protocol, patience):
-    """Its seconds, or in words why it has no response."""
+    """Its seconds, or why it has no response."""
     begun = time.monotonic()
     try:
         if not await asyncio.wait_for(ask(kind, protocol), patience):

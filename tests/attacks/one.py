@@ -1,6 +1,5 @@
-"""One attack on one server, from its start to its end: run.py calls it in name
-spaces of its own, for network and processes. Takes what is wanted as JSON in its
-argument, prints what was seen as JSON."""
+"""Runs one attack on one server; run.py calls it in network and process namespaces of its
+own. Takes its parameters as JSON in its argument, prints the results as JSON."""
 
 import asyncio
 import fcntl
@@ -21,15 +20,15 @@ from group import Group, Unavailable
 from servers import Server, prepare
 
 HERE = Path(__file__).resolve().parent
-# Newcomers before the attack, while it lasts (at least), and in the seconds after it;
-# seconds between two of them where they do not depend on the attack's.
+# New clients before the attack, during it (at least), and in the seconds after it;
+# seconds between two of them if they do not depend on the attack's.
 BEFORE, DURING, AFTER = (16, 0.05), 12, (3, 0.7)
-# Seconds within which a newcomer is to be answered; on a machine that is busy
-# otherwise, as many times what one takes there before the attack, up to a bound.
+# Seconds within which a new client must get its response; on a busy machine that many
+# times what one took before the attack, up to a bound.
 PROMPT, SLOWER, SLOWEST = 2.0, 40, 5.0
-# Seconds for the attack's program to begin and to end beside its own time.
+# Seconds for the attack's program to start and exit, besides its own time.
 GRACE = 20
-# Seconds for the server's first answer.
+# Seconds for the server's first response.
 START = 30
 
 
@@ -50,13 +49,13 @@ def python(*words, **options):
 
 
 def newcomers_come(kind, count, pause, patience):
-    """Starts them; what it returns ends them and tells their seconds."""
+    """Starts them; returns a function that stops them and returns their seconds."""
     process = python("newcomers.py", kind, count, pause, patience)
     return lambda: json.loads(process.communicate(timeout=count * pause + patience + GRACE)[0])
 
 
 def in_time(took):
-    """The seconds of the newcomers who were answered."""
+    """The seconds of the new clients that got responses."""
     return [one for one in took if not isinstance(one, str)]
 
 
@@ -70,14 +69,14 @@ def wait_until_it_serves(server, kind):
 
 
 class Watch:
-    """Looks at the server while the attack lasts."""
+    """Monitors the server during the attack."""
 
     def __init__(self, server, work):
         self.group, self.work = server.group, work
         self.held, self.sockets = 0, 0
 
     def during(self, process, seconds):
-        """Until the attack's program ends; what it printed."""
+        """Waits until the attack's program exits; returns its output."""
         end = time.monotonic() + COME + seconds + GRACE
         while process.poll() is None and time.monotonic() < end:
             self.held = max(self.held, self.group.unreclaimable())

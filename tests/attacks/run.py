@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Attacks a server that runs with a container's limits, and says how it bore that.
+"""Attacks a server that runs with a container's limits, and prints the results.
 
   run.py [--program FILE] [--nginx FILE] [--memory 10Mi,32Mi] [ATTACK...]
 
-Without names, all attacks. Each runs in a network, a list of processes and a
-control group of its own, some of them side by side (--jobs). Needs root and a
-memory controller. Ends with 1 when the program did not hold.
+Without names, all attacks. Each has a network namespace, a process namespace and a
+cgroup of its own; --jobs of them run at once. Needs root and a memory controller.
+Exit code 1: the program did not pass.
 """
 
 import argparse
@@ -29,9 +29,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PROGRAMS = ROOT / os.environ.get("PROGRAMS", "target/programs")
 UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
-# Beside an attack's own seconds: to start, to warm up, to end.
+# Seconds to start, warm up and stop, besides the attack's own.
 OVERHEAD = 240
-# All of it ends with us, whatever ends us.
+# All processes end with this one, however it ends.
 NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
@@ -43,7 +43,7 @@ class Run:
     kind: str  # tls-proxy, monolith, nginx
     program: Path
     seconds: float
-    after: float  # seconds to wait for memory to go back; 0: not
+    after: float  # seconds to wait for memory to be returned; 0: do not
 
 
 def size(text):
@@ -51,17 +51,17 @@ def size(text):
 
 
 def unavailable():
-    """Why no attack can run here, if none can."""
+    """Why attacks cannot run here; None if they can."""
     try:
         Group(f"attacks-{os.getpid()}-probe", 64 << 20).remove()
     except Unavailable as error:
         return str(error)
     tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True, check=False)
-    return f"no name spaces: {tried.stderr.strip()}" if tried.returncode else None
+    return f"no namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
 def remove_groups(pattern):
-    """Those of that name without a process."""
+    """Removes those that match and have no process."""
     for folder in [*ROOT_GROUP.glob(pattern), *ROOT_GROUP.glob(f"*/{pattern}")]:
         owner = int(folder.name.split("-")[1])
         if owner == os.getpid() or not Path(f"/proc/{owner}").exists():
@@ -72,7 +72,7 @@ def remove_groups(pattern):
 
 
 def carry_out(run):
-    """What was seen of it."""
+    """Runs it and returns the result."""
     work = Path(tempfile.mkdtemp(prefix="attack-"))
     group = f"attack-{os.getpid()}-{work.name}"
     wanted = {"attack": run.attack, "configuration": run.configuration, "memory": size(run.memory),
@@ -88,14 +88,14 @@ def carry_out(run):
             return said | {"broken": (done.stderr or done.stdout)[-1500:]}
         return said | json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        return said | {"broken": "it did not end"}
+        return said | {"broken": "timed out"}
     finally:
         shutil.rmtree(work, ignore_errors=True)
         remove_groups(group)
 
 
 def programs(options, declared):
-    """(kind, program) of those that an attack is for."""
+    """(kind, program) of each program that an attack is for."""
     if declared.program == "monolith":
         return [("monolith", options.program.with_name("monolith"))] * options.ours
     ours = [("tls-proxy", options.program)] * options.ours
@@ -118,7 +118,7 @@ def planned(options):
 
 
 def absolute(path):
-    """A file named on the command line: the server is started somewhere else."""
+    """The absolute path of an argument: the server is started in another directory."""
     return Path(path).absolute()
 
 
@@ -126,21 +126,21 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("attack", nargs="*", help="names of files in attacks/, without .py")
     parser.add_argument("--program", type=absolute, default=PROGRAMS / "tls-proxy",
-                        help="the release build; monolith lies beside it")
+                        help="the release build; monolith is in the same directory")
     parser.add_argument("--nginx", type=absolute, help="an nginx to attack as well")
     parser.add_argument("--only-nginx", dest="ours", action="store_false", help="attack nginx alone")
-    parser.add_argument("--memory", default="10Mi,32Mi", help="limits, with commas between them")
+    parser.add_argument("--memory", default="10Mi,32Mi", help="comma-separated limits")
     parser.add_argument("--seconds", type=float, help="how long each attack lasts")
     parser.add_argument("--after", type=float, default=30,
-                        help="seconds until memory is looked at again; 0: it is not")
+                        help="seconds until memory is measured again; 0: never")
     parser.add_argument("--short", action="store_true", help="as in `make test`")
-    parser.add_argument("--jobs", type=int, default=1, help="attacks side by side")
-    parser.add_argument("--record", type=Path, help="a file that gets each result as a line of JSON")
+    parser.add_argument("--jobs", type=int, default=1, help="attacks at once")
+    parser.add_argument("--record", type=Path, help="append each result to this file, as a line of JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
-    parser.add_argument("--before", type=Path, help="results recorded earlier, for a column beside")
+    parser.add_argument("--before", type=Path, help="earlier results, for another column")
     parser.add_argument("--show", type=Path, action="append",
-                        help="attack nobody: print what --record has written")
-    parser.add_argument("--list", action="store_true", help="the rows of docs/attacks.md that name them")
+                        help="only print what --record has written")
+    parser.add_argument("--list", action="store_true", help="print the rows of the attacks for docs/attacks.md")
     return parser.parse_args()
 
 
@@ -156,9 +156,9 @@ def main():
     if reason:
         print(f"attacks skipped: {reason}")
         return 0
-    # Of a run that was killed.
+    # Left by a run that was killed.
     remove_groups("attack-*")
-    # For all that is started.
+    # For all processes that are started.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results = []
@@ -175,7 +175,7 @@ def main():
 
 
 def conclude(options, results):
-    """Prints the table; the exit code."""
+    """Prints the table and returns the exit code."""
     order = {name: place for place, name in enumerate(names())}
     results.sort(key=lambda result: (order[result["attack"]], verdicts.key(result)))
     before = verdicts.read(options.before) if options.before else []

@@ -1,20 +1,20 @@
-"""What the server under attack is told. Each has a network of its own, so the ports
-never change."""
+"""The configurations of the server under attack. Each has a network namespace of its own,
+so the ports never change."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# As in deployments/; the others are for what its configuration does not have.
+# As in deployments/; the others add what that does not have.
 TLS, APPLICATION, HEALTH, ADMIN = 8443, 8080, 8081, 9113
 PLAIN, CLEAR_HTTP2, PROXIED = 8000, 8001, 8444
 
 KEYS = "ssl_certificate cert.pem; ssl_certificate_key key.pem;"
-# A newcomer's path where everything else is proxied, too.
+# The path of new clients if everything else is proxied.
 PROXY = f"location / {{ proxy_pass http://127.0.0.1:{APPLICATION}; }}"
 
 
 def deployments():
-    """The one that is shipped."""
+    """The one of deployments/."""
     text = (ROOT / "deployments/proxy.conf").read_text()
     return text.replace("/etc/tls/tls.crt", "cert.pem").replace("/etc/tls/tls.key", "key.pem")
 
@@ -36,7 +36,7 @@ def proxy_protocol():
 
 
 def gzip():
-    """Answers are compressed."""
+    """Responses are compressed."""
     return f"""
     gzip on; gzip_min_length 0; gzip_proxied any;
     server {{ listen {TLS} ssl; http2 on; {KEYS} {PROXY} }}
@@ -44,7 +44,7 @@ def gzip():
 
 
 def patterns():
-    """Patterns that take very long where they do not match."""
+    """Regular expressions that backtrack for very long."""
     return f"""
     map $http_x_one $mapped {{ default none; "~^(a+)+$" some; }}
     server {{
@@ -60,7 +60,7 @@ def patterns():
 
 
 def tunnels():
-    """Upgrades are passed on."""
+    """Upgrades are proxied."""
     return f"""
     server {{
         listen {TLS} ssl; http2 on; {KEYS}
@@ -75,7 +75,7 @@ def tunnels():
 
 
 def none():
-    """monolith reads none."""
+    """monolith has no configuration file."""
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The program under attack: its files, its command, its life in a control group."""
+"""The program under attack: its files, its command, its process in a cgroup."""
 
 import os
 import shlex
@@ -12,20 +12,20 @@ from pathlib import Path
 import server_configurations as configurations
 
 LARGE, SMALL = 2 << 20, 2 << 10
-# Of most disks, bytes.
+# Read-ahead of most disks, bytes.
 READ_AHEAD = 128 << 10
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prepare(work, configuration, key, is_nginx):
-    """Lays out what the server reads, in the folder `work`."""
+    """Creates the server's files in the directory `work`."""
     kind = ["-newkey", "rsa:2048"] if key == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(
         ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", *kind,
          "-keyout", work / "key.pem", "-out", work / "cert.pem"],
         check=True, stderr=subprocess.DEVNULL,
     )
-    # What nginx's image has; tls-proxy's own defaults are what is to be shown.
+    # As in nginx's image; tls-proxy has its own defaults.
     before = "user root;\nworker_processes auto;\n" if is_nginx else ""
     events = "worker_connections 1024;" if is_nginx else ""
     (work / "nginx.conf").write_text(
@@ -39,14 +39,14 @@ def prepare(work, configuration, key, is_nginx):
 def disk(folder):
     """A disk of the usual read-ahead, 128 KiB. Some machines' own read 8 MiB ahead, which
     is as much as the program: where a group has less room than that for pages of files,
-    each page that is missing drives out all the others. Nothing is mounted where the kernel
-    has no loop devices; it is gone with the name space."""
+    each page fault evicts all other pages. Nothing is mounted if the kernel has no loop
+    devices; the mount is removed with the namespace."""
     folder.mkdir()
     image = folder.with_suffix(".image")
     with image.open("wb") as file:
         file.truncate(48 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, stdout=subprocess.DEVNULL)
-    # What is read past the page cache is not counted twice.
+    # Direct I/O, so that pages are not cached twice.
     made = subprocess.run(["losetup", "--find", "--show", "--direct-io=on", image],
                           capture_output=True, text=True, check=False)
     if made.returncode:
@@ -55,13 +55,13 @@ def disk(folder):
     # In sectors of 512 bytes: what a loop device has by itself depends on the kernel.
     subprocess.run(["blockdev", "--setra", str(READ_AHEAD // 512), device], check=True)
     subprocess.run(["mount", device, folder], check=False, stderr=subprocess.DEVNULL)
-    # As soon as it is mounted no more.
+    # As soon as it is unmounted.
     subprocess.run(["losetup", "--detach", device], check=False)
 
 
 class Server:
-    """One that runs in a group. Its program and its files are copied from inside, so
-    that their pages count as those of a fresh image do."""
+    """One that runs in a cgroup. A process of the cgroup copies its program and its files, so
+    that their page cache is charged to it."""
 
     def __init__(self, kind, program, work, group, files=None):
         self.kind, self.group = kind, group
@@ -96,7 +96,7 @@ class Server:
         return self.process.poll() is None
 
     def processes(self):
-        """Its own and its workers'."""
+        """The process ids of itself and its workers."""
         return [int(pid) for pid in (self.group.memory / "cgroup.procs").read_text().split()]
 
     def resident(self):
@@ -132,7 +132,7 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait(10)
-        # Mounted where there are loop devices.
+        # Mounted if there are loop devices.
         subprocess.run(["umount", self.disk], check=False, stderr=subprocess.DEVNULL)
 
     def _read(self):

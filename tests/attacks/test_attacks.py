@@ -1,5 +1,5 @@
-"""The short form of every attack: `run.py` runs them side by side, once, and each is a
-test of its own here."""
+"""The short form of every attack: `run.py` runs them concurrently, once, and each is a
+test here."""
 
 import os
 import subprocess
@@ -13,20 +13,20 @@ import verdicts
 from attack import load, names
 
 HERE = Path(__file__).resolve().parent
-# Attacks side by side: most of them wait most of the time.
+# Concurrent attacks: most of them wait most of the time.
 JOBS = 8
 SHORT = [(name, memory) for name in names() for memory in load(name).ATTACK.short]
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """What was seen of each attack, by its name and limit."""
+    """The result of each attack, by its name and limit."""
     reason = run.unavailable()
     if reason:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("attacks")
     seen = attack(folder / "side-by-side", JOBS, sorted({name for name, _ in SHORT}))
-    # What others have done to it beside is no fault of its own.
+    # Failures may be caused by concurrent attacks: run them again alone.
     missed = sorted({run[0] for run, result in seen.items() if verdicts.faults(result)})
     return seen | (attack(folder / "alone", 1, missed) if missed else {})
 
@@ -45,7 +45,7 @@ def attack(record, jobs, names):
 
 
 @pytest.mark.parametrize(("name", "memory"), SHORT)
-def test_the_program_holds_against(name, memory, results):
+def test_the_program_withstands(name, memory, results):
     result = results.get((name, memory))
     assert result, "run.py gave no result for it"
     if "unavailable" in result:

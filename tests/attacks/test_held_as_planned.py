@@ -1,6 +1,6 @@
-"""What is reserved before it is held, beside the kernel's count of the control group:
-within 15 % for each kind of held thing alone, at three sizes. Where a plan is for the
-worst that may follow, its kind says how much more it may be, and why (`held.py`)."""
+"""Reserved memory and the kernel's count for the cgroup differ by at most 15 %, for each
+kind of load alone, at three sizes. If the worst case is reserved, the kind says how much
+more that may be, and why (`held.py`)."""
 
 import concurrent.futures
 import json
@@ -15,7 +15,7 @@ import run
 from held import KINDS
 
 HERE = Path(__file__).resolve().parent
-# Kinds side by side: most of the time nothing happens. Seconds for one of them.
+# Concurrent kinds: most of the time nothing happens. Seconds for one of them.
 JOBS, PATIENCE = 12, 240
 
 
@@ -39,7 +39,7 @@ def measured():
         pytest.skip(reason)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         seen = dict(zip(KINDS, pool.map(measure, KINDS)))
-    # Where others beside it have moved the figures: alone, twice at most.
+    # Others may have changed the figures: again alone, at most twice.
     for name in [name for name in KINDS if not fits(name, seen[name])] * 2:
         if not fits(name, seen[name]):
             seen[name] = measure(name)
@@ -47,7 +47,7 @@ def measured():
 
 
 def fits(name, rows):
-    """Whether each size is reserved as the kind says."""
+    """Whether the ratio of each size is within the kind's bounds."""
     if "unavailable" in rows:
         return True
     if "broken" in rows:

@@ -1,5 +1,5 @@
-"""A pod that is resized in place: the budget follows the limit of its control group, up
-and down, without a restart."""
+"""A pod that is resized in place: the budget follows the limit of its cgroup, up and down,
+without a restart."""
 
 import os
 import re

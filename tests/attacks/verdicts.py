@@ -1,4 +1,4 @@
-"""How results are judged and shown."""
+"""Evaluates and prints results."""
 
 import ast
 import json
@@ -6,14 +6,14 @@ import json
 from attack import FOLDER
 
 MIB = 1 << 20
-# The resident set may be larger by so much some time after an attack.
+# How much larger the resident set may be some time after an attack, in bytes.
 LEFT_OVER = 8 * MIB
-COLUMNS = ["attack", "configuration", "limit", "program", "what was held", "most memory, MiB",
-           "newcomers answered", "slowest, s", "killed", "memory after, MiB", "made room", "verdict"]
+COLUMNS = ["attack", "configuration", "limit", "program", "load", "peak memory, MiB",
+           "new clients served", "slowest, s", "killed", "memory after, MiB", "evicted", "result"]
 
 
 def faults(result):
-    """What must not be, in words; none where the program has held."""
+    """What is wrong, in words; empty if the program passed."""
     if "unavailable" in result:
         return []
     if "broken" in result:
@@ -24,16 +24,16 @@ def faults(result):
     elif not result["alive"]:
         found.append("ended")
     elif result["must_answer"] and result["answered"] < result["newcomers"]:
-        found.append("starved")
+        found.append("new clients starved")
     if result["wrong"]:
         found.append(result["wrong"])
     if result["after"] is not None and result["after"] - result["before"] > LEFT_OVER:
-        found.append("memory did not go back")
+        found.append("memory not returned")
     return found
 
 
 def verdict(result):
-    return ", ".join(faults(result)) or "held"
+    return ", ".join(faults(result)) or "passed"
 
 
 def row(result):
@@ -54,13 +54,13 @@ def row(result):
 
 
 def missed(result):
-    """Why newcomers had no response; that it was late needs no words."""
+    """Why new clients had no response, unless it was late."""
     parts = [f"{count} {why}" for why, count in result.get("missed", {}).items() if why != "late"]
     return f" ({', '.join(parts)})" if parts else ""
 
 
 def made_room(metrics):
-    """The counters of what the server has closed or refused for others."""
+    """The counters of evicted connections and streams."""
     parts = []
     for name, value in metrics.items():
         short, _, labels = name.partition("{")
@@ -82,12 +82,12 @@ def plain(results):
 
 
 def markdown(results, before=()):
-    """A row for each run of our programs: what was seen of it, then in short what was
-    seen of the program `before` and of nginx."""
+    """A row for each run of our programs: its result, then in short those of the
+    program `before` and of nginx."""
     earlier = {key(result): in_short(result) for result in before}
     nginx = {key(result)[:3]: in_short(result) for result in results if result["program"] == "nginx"}
-    heads = [name for name in COLUMNS if name != "program"] + ["before"] * bool(earlier) + ["nginx"] * bool(nginx)
-    out = [heads, ["---"] * len(heads)]
+    headings = [name for name in COLUMNS if name != "program"] + ["before"] * bool(earlier) + ["nginx"] * bool(nginx)
+    out = [headings, ["---"] * len(headings)]
     for result in results:
         if result["program"] == "nginx":
             continue
@@ -112,7 +112,7 @@ def key(result):
 
 
 def read(path):
-    """Results that --record has written; of two of the same run the later one."""
+    """Results that --record has written; the later one of two of the same run."""
     found = {}
     for text in path.read_text().splitlines():
         result = json.loads(text)

@@ -1,4 +1,4 @@
-"""An application for what monolith does not offer: uploads, downloads, echoes.
+"""An application for what monolith does not have: uploads, downloads, echoes.
 
     backend.py PORT
 """

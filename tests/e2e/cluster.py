@@ -1,4 +1,4 @@
-"""The fleet in the cluster that KUBECONFIG names, in a name space of its own."""
+"""deployments/ in the cluster of KUBECONFIG, in a namespace of its own."""
 
 import base64
 import json
@@ -16,13 +16,13 @@ from pathlib import Path
 from conftest import ROOT, run, wait_for
 from stand import HERE, NAME, Counting
 
-# How long the kubelet may take until a volume has what its Secret has.
+# How long the kubelet may take to update a volume, in seconds.
 SYNC = 150
 
 
 
 class Network:
-    """What the way to the cluster loses by itself, by a run in which nothing changes."""
+    """The failures of the network to the cluster, from a run in which nothing changes."""
 
     def __init__(self):
         self.share = 0.0
@@ -31,7 +31,7 @@ class Network:
         self.share = failed / max(requests, 1)
 
     def may_lose(self, requests):
-        """How many failures of that many requests are no more than the network's own."""
+        """How many failures of that many requests may be the network's."""
         return math.ceil(self.share * requests)
 
     def told(self):
@@ -39,13 +39,13 @@ class Network:
 
 
 class Cluster:
-    """Never touches another name space; its own is gone in the end."""
+    """Never changes another namespace; its own is deleted in the end."""
 
     def __init__(self):
         self.network = Network()
         self.folder = Path(tempfile.mkdtemp(prefix="e2e-"))
         self.namespace = f"e2e-{uuid.uuid4().hex[:8]}"
-        # A configuration of its own, so that the user's context stays as it is.
+        # A copy of the configuration, so that the user's context does not change.
         self.kubeconfig = self.folder / "kubeconfig"
         self.kubeconfig.write_text(run("kubectl", "config", "view", "--raw", "--minify", "--flatten").stdout)
         self.kubeconfig.chmod(0o600)
@@ -59,7 +59,7 @@ class Cluster:
         self.kubectl("config", "set-context", "--current", f"--namespace={self.namespace}")
         self.create_secrets()
         self.kubectl("apply", "-k", self.folder / "deployments")
-        # The autoscaler takes its time; a later look of it agrees.
+        # The autoscaler would do the same later.
         self.kubectl("scale", "deployment/secure-monolith", "--replicas=3")
         self.settle()
         self.kubectl("expose", "deployment/secure-monolith", "--name=e2e", "--type=NodePort",
@@ -85,7 +85,7 @@ class Cluster:
         self.kubectl("rollout", "status", "deployment/secure-monolith", "--timeout=180s")
 
     def pods(self):
-        """Those that are not on their way out."""
+        """The pods that are not terminating."""
         items = json.loads(self.kubectl("get", "pods", "-o", "json").stdout)["items"]
         return [item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]]
 
@@ -100,7 +100,7 @@ class Cluster:
             return None
 
     def served_by_all(self):
-        """The certificates of many new connections, which meet all pods."""
+        """The certificates of many new connections, which reach all pods."""
         return {self.served() for _ in range(30)}
 
     def write_certificate(self, certificate, key):
@@ -111,7 +111,7 @@ class Cluster:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(manifest))
 
     def traffic(self):
-        """What monolith offers: no download and no tunnel of any length."""
+        """What monolith supports: no long downloads, no tunnels."""
         command = [sys.executable, HERE / "traffic.py", self.address, self.port, NAME, self.tls / "ca.pem",
                    "--kinds", "new,kept,idle,http2,upload", "--upload", "/=405", "--seconds", "600"]
         return Counting(subprocess.Popen([str(word) for word in command],

@@ -1,4 +1,4 @@
-"""make e2e on a real cluster: kubectl does what the kubelet's stand-in does in podman."""
+"""make e2e on a real cluster: kubectl does what kubelet.py does in podman."""
 
 import base64
 import http.client
@@ -48,13 +48,13 @@ def judge(cluster, name, traffic, *figures):
 
 
 def test_a_quiet_run_first(cluster):
-    """Nothing changes, so what fails is lost on the way."""
+    """Nothing changes, so failures are the network's."""
     traffic = cluster.traffic()
     traffic.wait_for(REQUESTS)
     traffic.stop()
     cluster.network.measure(traffic.total(), traffic.total("failed"))
     tell("quiet run", traffic.line(), cluster.network.told(), *filter(None, [traffic.reasons()]))
-    # Else the other scenarios would show nothing.
+    # Otherwise the other scenarios would prove nothing.
     assert cluster.network.share < 0.01, traffic.reasons()
 
 
@@ -105,7 +105,7 @@ def test_a_broken_certificate(cluster):
 
 
 def test_an_ended_monolith(cluster):
-    """`kill 1`: it leaves when its budget is spent, since the proxy stays."""
+    """`kill 1`: it exits when its budget is exceeded, since the proxy keeps running."""
     cluster.kubectl("scale", "deployment/secure-monolith", "--replicas=3")
     cluster.settle()
     restarts = cluster.restarts()

@@ -1,8 +1,8 @@
-"""A day of 24 hours in a few minutes: DAY_MINUTES, 10 unless said otherwise.
+"""A day of 24 hours in a few minutes: DAY_MINUTES, 10 by default.
 
 20 certificates, 20 configurations, 5 rollouts and an application that is killed
-ten times, all at once and under clients of all kinds. One pod, the witness,
-lives through all of it: its memory and its descriptors must not grow.
+ten times, concurrently and with clients of all kinds. One pod, the witness, runs
+all the time: its memory and its descriptors must not grow.
 """
 
 import http.client
@@ -19,10 +19,10 @@ from fixtures import no_pods_left, stand, tell  # noqa: F401
 
 SECONDS = float(os.environ.get("DAY_MINUTES", "10")) * 60
 ROTATIONS, CHANGES, ROLLOUTS, DEATHS = 20, 20, 5, 10
-# In force within this many seconds.
+# Seconds until a change takes effect.
 IN_FORCE = 2
 MORTAL_PORT = 9001
-# Descriptors that come with the first request, KiB that a heap takes and leaves.
+# Descriptors opened by the first request; KiB by which the heap varies.
 SLACK, HEAP = 4, 1024
 
 
@@ -118,7 +118,7 @@ class Day:
                     ssl.get_server_certificate((pod.address, 8443), timeout=5).strip() == expected)
 
     def expect(self, written, what, in_force):
-        """Every pod must take it in time, but one that ends meanwhile."""
+        """Every pod must apply it in time, except one that is terminated meanwhile."""
         for pod in self.pods():
             while pod in self.pods():
                 try:
@@ -170,7 +170,7 @@ def test_a_day_under_load(stand):
     finally:
         day.mortal.end()
         traffic.stop()
-    # The last upstream connections leave with keepalive_timeout, after 60 s.
+    # The last upstream connections are closed by keepalive_timeout, after 60 s.
     wait_for(lambda: all(samples.descriptors()[name] <= count + SLACK for name, count in before.items()),
              f"end of connections: {before} before, {samples.descriptors()} now", 80)
     after, grown = samples.descriptors(), samples.growth()

@@ -1,4 +1,4 @@
-"""One stand for a file of scenarios, and no pod left between two of them."""
+"""One stand per file of scenarios; pods are removed after each scenario."""
 
 import pytest
 

@@ -1,8 +1,8 @@
-"""Clients of HTTP/1.1: correct ones, that repeat nothing.
+"""HTTP/1.1 clients that follow the RFC and never retry.
 
-A client may use a connection again unless the answer said `Connection: close`
-or the peer has closed it in the meantime, which it looks for. A connection that
-ends before the whole answer is there is a failure, a reset of a reused one too.
+A client may reuse a connection unless the response had `Connection: close` or the
+peer has closed it meanwhile, which it checks. A connection that ends before the
+response is complete is a failure, also a reset of a reused one.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import socket
 
 from tally import BROKEN, Failed
 
-# Longer than anything takes that is not stuck.
+# Longer than anything takes unless it hangs.
 PATIENCE = 30
 # How long a slow transfer takes, in seconds, in how many steps.
 SLOW, STEPS = 3.0, 12
@@ -43,8 +43,8 @@ class Connection:
         return self
 
     async def is_usable(self):
-        """Whether the peer has closed it, as far as this machine knows. What has
-        come and is not read yet is read first, as curl does."""
+        """Whether the peer has closed it, as far as is known. Received bytes are read first,
+        as curl does."""
         plain = self.writer.get_extra_info("socket")
         if plain and plain.fileno() >= 0 and select.select([plain.fileno()], [], [], 0)[0]:
             await asyncio.sleep(0.01)
@@ -68,7 +68,7 @@ class Connection:
         return int(first.split()[1]), {name.lower(): value for name, value in fields.items()}
 
     async def answer(self, expected=200):
-        """The whole body; whether the connection may be used again is kept."""
+        """The whole body; records whether the connection may be reused."""
         status, fields = await self.head()
         body = await asyncio.wait_for(self.reader.readexactly(int(fields["content-length"])), PATIENCE)
         if status != expected:
@@ -114,7 +114,7 @@ async def new(target, tallies):
 
 
 async def kept(target, tallies, kind="kept", longest=0.12):
-    """One connection for as long as the peer keeps it, with pauses."""
+    """One connection for as long as the peer keeps it open, with pauses."""
     tally = tallies.kinds[kind]
     connection = Connection(target, tally)
 
@@ -139,7 +139,7 @@ async def idle(target, tallies):
 
 
 async def upload(target, tallies):
-    """Bodies that come little by little."""
+    """Bodies that are sent slowly."""
     tally = tallies.kinds["upload"]
 
     async def once(path, status):
@@ -163,7 +163,7 @@ async def upload(target, tallies):
 
 
 async def download(target, tallies):
-    """Bodies that are read little by little."""
+    """Bodies that are read slowly."""
     tally = tallies.kinds["download"]
 
     async def once():

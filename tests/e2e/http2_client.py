@@ -1,9 +1,9 @@
-"""A client of HTTP/2 (RFC 9113) that takes GOAWAY at its word.
+"""An HTTP/2 client (RFC 9113) that respects GOAWAY.
 
-Streams up to the one GOAWAY names are waited for, later ones were not looked at
-and are asked for again on another connection (section 6.8). Nothing else is
-repeated: a stream that is reset, or a connection that ends without GOAWAY while
-an answer is due, is a failure.
+It waits for streams up to the last one that GOAWAY names; later ones were not processed
+and are retried on another connection (section 6.8). Nothing else is retried: a reset
+stream, or a connection that ends without GOAWAY while a response is pending, is a
+failure.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Http2:
         return stream
 
     async def frame(self, patience):
-        """The next frame, or none when there was none in time."""
+        """The next frame; None after a time-out."""
         async def take(count):
             while len(self.pending) < count:
                 data = await self.reader.read(16 << 10)
@@ -90,7 +90,7 @@ class Http2:
         return None, None
 
     async def wait_idle(self, seconds):
-        """Reads what comes meanwhile, as a client's own loop does."""
+        """Reads what has arrived, as a client's event loop does."""
         end = asyncio.get_running_loop().time() + seconds
         while self.is_usable() and (left := end - asyncio.get_running_loop().time()) > 0:
             frame = await self.frame(left)
@@ -102,7 +102,7 @@ class Http2:
 
 
 async def answers(connection, wanted, tally):
-    """Asks for `wanted` answers; returns how many have to be asked for again."""
+    """Makes `wanted` requests; returns how many have to be retried."""
     due = {connection.ask() for _ in range(wanted)}
     retry = 0
     while due:
@@ -128,7 +128,7 @@ async def answers(connection, wanted, tally):
 
 
 async def http2(target, tallies):
-    """A few streams at once on one connection for as long as the peer keeps it."""
+    """Concurrent streams on one connection for as long as the peer keeps it open."""
     tally = tallies.kinds["http2"]
     connection = None
     again = 0

@@ -1,5 +1,5 @@
 """Pods of the Deployment in podman, and what the kubelet and the endpoint
-controller do that podman does not: volumes, probes, hooks, grace, endpoints.
+controller do that podman does not: volumes, probes, hooks, grace periods, endpoints.
 """
 
 import copy
@@ -11,15 +11,15 @@ import time
 
 import yaml
 
-# How long after a deletion begins the nodes have removed the pod's endpoint: on
-# real clusters one or two seconds, under load more.
+# How long after the start of a deletion the endpoint is removed on all nodes: one or
+# two seconds on real clusters, more under load.
 ENDPOINT_DELAY = 1.5
 # Names are never used twice.
 NUMBERS = itertools.count(1)
 
 
 class Pod:
-    """One pod, from its template to its end."""
+    """One pod, from its template to its removal."""
 
     def __init__(self, podman, name, spec, volumes):
         self.podman, self.name, self.spec = podman, name, copy.deepcopy(spec)
@@ -57,7 +57,7 @@ class Pod:
         return next(c for c in self.spec["containers"] if c["name"] == name)
 
     def probe(self, container, kind):
-        """What the kubelet asks: whether it got 200 in time."""
+        """A probe: whether it got 200 in time."""
         spec = self.container_spec(container)
         probe = spec[kind]
         port = next(p["containerPort"] for p in spec["ports"] if p["name"] == probe["httpGet"]["port"])
@@ -100,8 +100,8 @@ class Pod:
         self.gone[name].set()
 
     def delete(self, service, sidecar=None):
-        """Ends the pod as the kubelet does: all containers at the same time, a
-        native sidecar after the others. Returns when the pod is gone."""
+        """Terminates the pod as the kubelet does: all containers at the same time, a
+        native sidecar after the others. Returns when the pod is removed."""
         began = time.monotonic()
         deadline = began + self.spec["terminationGracePeriodSeconds"]
         self.gone = {name: threading.Event() for name in self.containers}
@@ -139,7 +139,7 @@ class Fleet:
         return pod
 
     def delete_one(self, sidecar=None):
-        """`kubectl delete pod`: its place is filled at the same time."""
+        """`kubectl delete pod`: it is replaced at the same time."""
         pod = self.pods.pop(0)
         ending = threading.Thread(target=pod.delete, args=(self.service, sidecar))
         ending.start()
@@ -148,8 +148,8 @@ class Fleet:
         return [pod]
 
     def restart(self, min_ready_seconds):
-        """`kubectl rollout restart` with maxSurge 1 and maxUnavailable 0: a pod that
-        ends does not count, so the next new one starts beside it."""
+        """`kubectl rollout restart` with maxSurge 1 and maxUnavailable 0: a
+        terminating pod does not count, so the next new one starts meanwhile."""
         old, ending = list(self.pods), []
         for pod in old:
             self.add()

@@ -1,4 +1,4 @@
-"""New and broken files in the volumes, under connections that stay open."""
+"""New and invalid files in the volumes, while connections stay open."""
 
 import re
 import ssl
@@ -7,9 +7,9 @@ import time
 from conftest import REFUSED
 from fixtures import no_pods_left, stand, tell  # noqa: F401
 
-# Issue of a renewed certificate: in force within this many seconds.
+# Seconds until a renewed certificate is served.
 IN_FORCE = 2
-# By then a broken file has been looked at, too.
+# By then an invalid file has been rejected, too.
 LOOKED_AT = 3
 KINDS = ("kept", "idle", "http2")
 
@@ -57,8 +57,8 @@ def counted(pods):
 
 
 def break_and_mend(stand, name, volume, good, broken):
-    """Nothing but a reason and a verdict in each pod's log and one count; then the
-    good files are in force, and no connection has ended."""
+    """Each pod logs a reason and a verdict, and counts one failure; then the valid files
+    take effect, and no connection was closed."""
     pods, traffic, connections = begin(stand)
     before = [served(pod) for pod in pods]
     try:

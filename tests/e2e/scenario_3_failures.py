@@ -1,4 +1,4 @@
-"""What happens to a pod whose application dies or is given too much to do."""
+"""A pod whose application crashes or is overloaded."""
 
 import base64
 import http.client

@@ -1,9 +1,8 @@
-"""A Service as kube-proxy makes it: an address that is none, and iptables rules
+"""A Service as kube-proxy implements it: a virtual address, and iptables rules
 that send each new connection to one of the ready pods.
 
-The rules are those of the client's network name space alone; nothing of the
-machine's own changes. A connection that exists keeps its pod for as long as it
-lives, as on a node: conntrack remembers it.
+The rules are in the client's network namespace only; the machine's own do not change.
+An existing connection keeps its pod, as on a node, because of conntrack.
 """
 
 import subprocess
@@ -13,7 +12,7 @@ CHAIN = "ENDPOINTS"
 
 
 class Service:
-    """`address`:443 inside the name space of process `pid`."""
+    """`address`:443 in the network namespace of process `pid`."""
 
     def __init__(self, pid, address, target_port):
         self.pid, self.address, self.target_port = pid, address, target_port

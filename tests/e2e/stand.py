@@ -1,5 +1,5 @@
-"""A stand-in for a cluster: pods in podman, a Service, and a place outside them
-from which clients come and where an application for uploads and tunnels runs.
+"""A substitute for a cluster: pods in podman, a Service, and a network namespace for
+the clients and an application for uploads and tunnels.
 """
 
 import json
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 BACKEND_PORT = 9000
 NAME = "secure-monolith"
 
-# What monolith does not offer, added to deployments/proxy.conf.
+# What monolith does not have, added to deployments/proxy.conf.
 LOCATIONS = """
     location = /upload   { proxy_pass http://BACKEND; }
     location /download/  { proxy_pass http://BACKEND; }
@@ -63,7 +63,7 @@ class Stand:
         self.fleets = []
 
     def start(self, *command, **options):
-        """A process in the network of the place outside."""
+        """A process in the clients' network namespace."""
         return subprocess.Popen(["nsenter", "--target", str(self.pid), "--net", *map(str, command)], **options)
 
     def configuration(self):
@@ -93,7 +93,7 @@ class Stand:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
     def end_fleets(self):
-        """Removes what a scenario has left."""
+        """Cleans up after a scenario."""
         Counting.end_all()
         left = [pod for each in self.fleets for pod in each.pods]
         for pod in left:
@@ -132,7 +132,7 @@ class Counting:
         wait_for(lambda: self.total() >= requests or self.process.poll(), f"{requests} requests", seconds)
 
     def stop(self):
-        """Ends the clients and returns what they counted."""
+        """Stops the clients and returns their counts."""
         self.process.stdin.close()
         assert self.process.wait(60) == 0
         self.running.discard(self.process)
@@ -142,7 +142,7 @@ class Counting:
 
     @classmethod
     def end_all(cls):
-        """Ends what a scenario that failed has left running."""
+        """Stops what a failed scenario has left running."""
         while cls.running:
             process = cls.running.pop()
             process.kill()

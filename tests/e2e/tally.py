@@ -1,4 +1,4 @@
-"""What the clients count."""
+"""The counts of the clients."""
 
 import asyncio
 import collections
@@ -8,10 +8,10 @@ import ssl
 
 
 class Failed(Exception):
-    """A request got no answer, or the wrong one."""
+    """A request got no response, or a wrong one."""
 
 
-# What the network and TLS may do to a client that has not had its answer yet.
+# Errors of network and TLS while a response is pending.
 BROKEN = (OSError, EOFError, ssl.SSLError, asyncio.IncompleteReadError)
 
 
@@ -20,8 +20,8 @@ class Tally:
 
     def __init__(self):
         self.requests = self.failed = self.connections = self.messages = 0
-        # Not failures: the peer closed an idle connection, or said in advance
-        # that it would; a stream that GOAWAY told the client to ask for again.
+        # Not failures: the peer closed an idle connection, or had announced that
+        # it would; a stream that the client has to retry after GOAWAY.
         self.closed_idle = self.told_to_close = self.retried = 0
         self.reasons = collections.Counter()
 
@@ -52,7 +52,7 @@ class Tallies:
         return random.uniform(0, longest * self.pace)
 
     async def pause(self, longest):
-        """Sleeps for a breath, but not beyond the end."""
+        """Sleeps for a moment, but not beyond the end."""
         try:
             await asyncio.wait_for(self.stopping.wait(), self.breath(longest))
         except asyncio.TimeoutError:

@@ -1,4 +1,4 @@
-"""The short form of `make e2e`: the fleet's pods start, work and end as they should."""
+"""The short form of `make e2e`: the pods start, serve and terminate as they should."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a quiet run in a cluster found decides what the other scenarios may lose."""
+"""The failures of a quiet run in a cluster decide how many the other scenarios may have."""
 
 import pytest
 

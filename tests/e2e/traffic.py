@@ -1,10 +1,9 @@
-"""Clients of all kinds, until they are told to stop.
+"""Clients of all kinds, until they are stopped.
 
     traffic.py ADDRESS PORT NAME CA --kinds new,kept --limit 500000 --seconds 300
 
-Prints what was counted so far as a line of JSON, twice a second and at the end.
-The end comes with the end of standard input, after LIMIT requests, or after
-SECONDS, whichever is first.
+Prints its counts as a line of JSON, twice a second and at the end. It ends at the end of
+standard input, after LIMIT requests, or after SECONDS, whichever is first.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Secrets and ConfigMaps as the kubelet lays them out on the node.
 
-All files of a volume change at once: they are links through `..data`, which is
-itself a link to a folder with a time in its name, and a rename moves it on.
+All files of a volume change at once: they are links through `..data`, which is a link to
+a directory with a time stamp in its name, and is replaced by a rename.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Volume:
-    """A folder that is mounted into containers."""
+    """A directory that is mounted into containers."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -19,7 +19,7 @@ class Volume:
         self.folder.chmod(0o755)
 
     def write(self, files):
-        """Brings {name: bytes} in force; returns when, on the monotonic clock."""
+        """Updates the volume to {name: bytes}; returns when, on the monotonic clock."""
         fresh = Path(tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S."), dir=self.folder))
         fresh.chmod(0o755)
         for name, data in files.items():

@@ -1,9 +1,9 @@
-"""kubectl, as far as the walkthrough needs it and podman has the parts: pods with their limits
-and their end, Secrets that are replaced under a pod, ConfigMaps, logs, a shell, forwarded
-ports. Readiness is asked for from outside, as the kubelet does. No restarts by probes, no
+"""kubectl, as far as the walkthrough needs it and podman can do it: pods with limits and
+termination, Secrets that are replaced in a running pod, ConfigMaps, logs, a shell, forwarded
+ports. Readiness is probed from outside, as the kubelet does. No restarts by probes, no
 Services, no Deployments: blocks that need them say `cluster`.
 
-What is kept between two calls is podman's folder, $WALKTHROUGH_STATE.
+State between two calls is in podman's directory, $WALKTHROUGH_STATE.
 """
 
 import base64
@@ -184,7 +184,7 @@ def wait(cluster, words):
 
 
 def options(words, valued, flags=()):
-    """The words that are no options, and the values of those that have one."""
+    """The positional arguments, and the options with their values."""
     plain, values, words = [], {}, iter(words)
     for word in words:
         if word in valued:

@@ -1,16 +1,16 @@
-"""A page of the walkthrough: its blocks of commands, and what they have to print.
+"""A page of the walkthrough: its blocks of commands, and their expected output.
 
-A block begins with ```console and may have words behind it:
+A block begins with ```console, which may be followed by keywords:
 
-    cluster      only a cluster has what it needs
-    terminal-2   it stays in the background until the chapter ends
+    cluster      it needs a cluster
+    terminal-2   it runs in the background until the chapter ends
 
-In it, a line `$ COMMAND` is played, with its continuation where it ends in a backslash; the
-lines below it are what has to be printed. `~ $ COMMAND` is typed into the shell that the
-command above it has opened. What differs each time is a name between angle brackets, one
-field wide; there is no way to pass over a whole line.
+In it, a line `$ COMMAND` is run, with its continuation if it ends in a backslash; the lines
+below are the expected output. `~ $ COMMAND` is typed into the shell that the command above
+has opened. What varies is a name between angle brackets, which matches one field; whole
+lines cannot be skipped.
 
-`<!-- check: COMMAND => OUTPUT -->` is what a learner can ask after the chapter.
+`<!-- check: COMMAND => OUTPUT -->` is run by `scripts/walkthrough check` after the chapter.
 """
 
 import re
@@ -40,7 +40,7 @@ FIELDS = {
 
 
 class PageError(Exception):
-    """A page that cannot be played as it is written."""
+    """A page that cannot be parsed."""
 
 
 @dataclass

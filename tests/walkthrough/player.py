@@ -1,4 +1,4 @@
-"""Plays the blocks of a page in a shell, and compares what is printed."""
+"""Runs the blocks of a page in a shell, and compares the output."""
 
 import os
 import pty
@@ -12,12 +12,12 @@ from contextlib import suppress
 from page import differs
 
 MARK = "--end-of-the-command--"
-# Of a command, of what runs in the second terminal until it prints its first lines.
+# Seconds for a command, and for a command of the second terminal to print its first lines.
 LIMIT, START = 180, 60
 
 
 class Difference(Exception):
-    """What was printed is not what the page says."""
+    """The output is not that of the page."""
 
 
 class Player:
@@ -76,21 +76,26 @@ class Player:
         return text[:ended.start()].decode().splitlines(), int(ended[1])
 
     def start(self, step):
-        """In the second terminal."""
-        process = subprocess.Popen(["bash", "-c", f"exec {step.command}"], cwd=self.folder, env=self.environment,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        """In the second terminal. Returns when it has opened its files and printed what is expected."""
+        opened, opening = os.pipe()
+        # The last redirection of all: it closes the pipe after the command's own ones.
+        process = subprocess.Popen(["bash", "-c", f"exec {step.command} {opening}>&-"], cwd=self.folder,
+                                   env=self.environment, pass_fds=[opening], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.background.append(process)
-        lines, end = [], time.monotonic() + START
+        os.close(opening)
+        end = time.monotonic() + START
+        select.select([opened], [], [], START)
+        os.close(opened)
         descriptor = process.stdout.fileno()
         text = b""
-        while len(lines) < len(step.expected) and time.monotonic() < end:
+        while text.count(b"\n") < len(step.expected) and time.monotonic() < end:
             if select.select([descriptor], [], [], 1)[0]:
                 data = os.read(descriptor, 65536)
                 if not data:
                     break
                 text += data
-                lines = text.decode().splitlines()
-        return lines[:len(step.expected)]
+        return text.decode().splitlines()[:len(step.expected)]
 
     def type(self, step):
         """In a terminal that a program reads."""
@@ -98,16 +103,17 @@ class Player:
         if pid == 0:
             os.chdir(self.folder)
             os.execvpe("bash", ["bash", "-c", step.command], {**self.environment, "TERM": "dumb"})
-        text, end = "", time.monotonic() + LIMIT
+        raw, text, end = b"", "", time.monotonic() + LIMIT
         waiting = list(step.typed)
         while time.monotonic() < end:
             if not select.select([master], [], [], 1)[0]:
                 continue
             try:
-                data = os.read(master, 65536)
+                raw += os.read(master, 65536)
             except OSError:  # it has ended
                 break
-            text += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode()).replace("\r", "")
+            # All of it anew: one read may end in the middle of a character or a sequence.
+            text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", raw.decode(errors="replace")).replace("\r", "")
             if waiting and text.endswith("~ $ "):
                 os.write(master, f"{waiting.pop(0)}\n".encode())
         else:
@@ -118,7 +124,7 @@ class Player:
         return text.splitlines()
 
     def close(self):
-        """Ends the shell, and what its commands have left in the background."""
+        """Stops the shell, and what its commands have left in the background."""
         self.shell.stdin.close()
         with suppress(ProcessLookupError):
             os.killpg(self.shell.pid, signal.SIGTERM)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bytes::{BufMut, Bytes};
 
 /// Digits of the longest number.
-const MOST: usize = 20;
+const MAX: usize = 20;
 
 /// Appends a number.
 pub(crate) fn write(value: u64, out: &mut impl BufMut) {
@@ -40,14 +40,14 @@ pub(crate) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
 }
 
 fn with_digits<T>(mut value: u64, width: usize, use_them: impl FnOnce(&[u8]) -> T) -> T {
-    let mut digits = [b'0'; MOST];
-    let mut start = MOST;
+    let mut digits = [b'0'; MAX];
+    let mut start = MAX;
     while value > 0 {
         start -= 1;
         digits[start] += (value % 10) as u8;
         value /= 10;
     }
-    use_them(&digits[start.min(MOST - width.min(MOST))..])
+    use_them(&digits[start.min(MAX - width.min(MAX))..])
 }
 
 #[cfg(test)]

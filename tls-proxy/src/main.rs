@@ -126,7 +126,7 @@ fn serve(options: &Options) -> ExitCode {
         Ok(Exit::Forced) => ExitCode::from(FAILURE),
         Err(why) => {
             if let Some(why) = why {
-                complain(options.log_format, Level::Emerg, &why);
+                print_error(options.log_format, Level::Emerg, &why);
             }
             ExitCode::from(FAILURE)
         }
@@ -134,7 +134,7 @@ fn serve(options: &Options) -> ExitCode {
 }
 
 /// Prints a fatal error, or a problem found before the logs are open.
-fn complain(form: Form, level: Level, what: &str) {
+fn print_error(form: Form, level: Level, what: &str) {
     match form {
         Form::Text => say(&format!("nginx: [{}] {what}\n", level.name())),
         Form::Json => say(&diagnostics::line(form, level, what)),
@@ -142,7 +142,7 @@ fn complain(form: Form, level: Level, what: &str) {
 }
 
 /// Prints the configuration's problems: with source lines as text, on one line each as JSON.
-fn tell_problems(loaded: &Configuration, form: Form) {
+fn print_problems(loaded: &Configuration, form: Form) {
     if form == Form::Text {
         return show_problems(loaded);
     }
@@ -154,7 +154,7 @@ fn tell_problems(loaded: &Configuration, form: Form) {
         };
         let help = problem.help.as_deref();
         let help = help.map_or_else(String::new, |help| format!("; help: {help}"));
-        complain(form, level, &format!("{problem}{help}"));
+        print_error(form, level, &format!("{problem}{help}"));
     }
 }
 
@@ -174,10 +174,10 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
         .as_ref()
         .and_then(|_| EntryPoint::scripts())
     {
-        complain(options.log_format, Level::Warn, &line);
+        print_error(options.log_format, Level::Warn, &line);
     }
     let loaded = load(options).opened();
-    tell_problems(&loaded, options.log_format);
+    print_problems(&loaded, options.log_format);
     let Some(config) = loaded.config else {
         return Err(None);
     };

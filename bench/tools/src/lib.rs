@@ -1,6 +1,5 @@
-//! What `make bench` needs and no tool at hand does: the application behind
-//! every contestant, and loads that are counted one by one. Nothing of tls-proxy
-//! is used here.
+//! What `make bench` needs besides existing tools: the application behind every
+//! contestant, and special loads. It uses nothing of tls-proxy.
 
 pub mod backend;
 pub mod load;

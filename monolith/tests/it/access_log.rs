@@ -1,11 +1,11 @@
-//! One line for each request, and nothing in it that is secret.
+//! One line for each request, without secrets.
 
 use crate::support::*;
 use monolith::config::Config;
 use monolith::flags::LogFormat;
 
 #[tokio::test]
-async fn each_request_leaves_one_line() {
+async fn each_request_has_one_line() {
     let server = Server::start(config());
     get(server.http, "/", &["User-Agent: curl/8"]).await;
     get(server.http, "/nothing", &[]).await;
@@ -35,11 +35,11 @@ async fn neither_password_nor_token_nor_query_is_logged() {
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_forge_a_line() {
+async fn a_client_cannot_forge_a_line() {
     let server = Server::start(config());
     let agent = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: a\" 200\t\x1b[2J\xff\r\n\r\n";
     send(server.http, agent).await;
-    // hyper refuses the escape character in a value; the tab and the quote it lets pass.
+    // hyper rejects the escape character in a value; it accepts the tab and the quote.
     let agent =
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: a\" 200\t\xff\r\n\r\n";
     send(server.http, agent).await;
@@ -68,7 +68,7 @@ async fn json_lines_are_json() {
 #[tokio::test]
 async fn head_has_no_bytes() {
     let server = Server::start(config());
-    ask(server.http, "HEAD", "/", &[]).await;
+    exchange(server.http, "HEAD", "/", &[]).await;
     let lines = server.log.lines(1).await;
     assert!(lines[0].contains(" \"HEAD /\" 200 0 "), "{}", lines[0]);
 }

@@ -1,9 +1,9 @@
-//! Logins that fail, and logins too many.
+//! Failed logins, and more logins than the queue holds.
 
 use crate::support::*;
 
 #[tokio::test]
-async fn a_wrong_name_or_password_is_refused() {
+async fn a_wrong_name_or_password_is_rejected() {
     let server = Server::start(config());
     let long = format!("user:{}", "x".repeat(73));
     for credentials in [
@@ -14,9 +14,9 @@ async fn a_wrong_name_or_password_is_refused() {
         "user:secret\0",
         &long,
     ] {
-        let answer = get(server.http, "/login", &[&basic(credentials)]).await;
+        let response = get(server.http, "/login", &[&basic(credentials)]).await;
         assert_eq!(
-            (answer.status, answer.body.as_str()),
+            (response.status, response.body.as_str()),
             (401, "authorization failed\n")
         );
     }
@@ -29,7 +29,7 @@ async fn a_wrong_name_or_password_is_refused() {
 }
 
 #[tokio::test]
-async fn a_password_of_72_bytes_is_checked_and_one_of_73_is_not_accepted_by_its_beginning() {
+async fn a_password_of_72_bytes_is_checked_and_one_of_73_with_the_same_beginning_is_rejected() {
     let password = "x".repeat(72);
     let hash = bcrypt::hash_with_salt(&password, 4, [7; 16]).unwrap();
     let users = format!("user:{}", hash.format_for_version(bcrypt::Version::TwoY));
@@ -45,7 +45,7 @@ async fn a_password_of_72_bytes_is_checked_and_one_of_73_is_not_accepted_by_its_
 }
 
 #[tokio::test]
-async fn damaged_credentials_are_refused() {
+async fn malformed_credentials_are_rejected() {
     let server = Server::start(config());
     for header in [
         "Authorization: Basic",
@@ -63,24 +63,24 @@ async fn damaged_credentials_are_refused() {
 }
 
 #[tokio::test]
-async fn credentials_given_twice_are_refused_even_if_right() {
+async fn credentials_sent_twice_are_rejected_even_if_valid() {
     let server = Server::start(config());
-    let right = basic("user:secret");
+    let valid = basic("user:secret");
     assert_eq!(
-        get(server.http, "/login", &[&right, &right]).await.status,
+        get(server.http, "/login", &[&valid, &valid]).await.status,
         401
     );
 }
 
 #[tokio::test]
-async fn the_scheme_may_be_written_in_any_case() {
+async fn the_scheme_is_case_insensitive() {
     let server = Server::start(config());
-    let right = basic("user:secret").replace("Basic", "bASIC");
-    assert_eq!(get(server.http, "/login", &[&right]).await.status, 200);
+    let valid = basic("user:secret").replace("Basic", "bASIC");
+    assert_eq!(get(server.http, "/login", &[&valid]).await.status, 200);
 }
 
 #[tokio::test]
-async fn past_the_queue_a_login_is_sent_away_and_told_when_to_come_back() {
+async fn when_the_queue_is_full_a_login_gets_503_and_retry_after() {
     let server = Server::start(monolith::config::Config {
         max_connections: 200,
         ..config()
@@ -90,27 +90,27 @@ async fn past_the_queue_a_login_is_sent_away_and_told_when_to_come_back() {
         let http = server.http;
         logins.spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
     }
-    // Who is sent away is answered long before who waits.
-    let answer = logins.join_next().await.unwrap().unwrap();
-    assert_eq!(answer.status, 503);
-    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    // A rejected login gets its response long before one that waits.
+    let response = logins.join_next().await.unwrap().unwrap();
+    assert_eq!(response.status, 503);
+    let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds));
     assert_eq!(get(server.http, "/", &[]).await.status, 200);
     assert_eq!(get(server.health, "/healthz", &[]).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_login_whose_client_left_costs_nothing() {
+async fn the_login_of_a_client_that_has_closed_is_not_checked() {
     let server = Server::start(config());
-    let mut left = Vec::new();
+    let mut logins = Vec::new();
     for _ in 0..40 {
         let http = server.http;
-        left.push(tokio::spawn(async move {
+        logins.push(tokio::spawn(async move {
             get(http, "/login", &[&basic("slow:secret")]).await
         }));
     }
     server.until_metric("monolith_password_queue", 40.0).await;
-    left.iter().for_each(|login| login.abort());
+    logins.iter().for_each(|login| login.abort());
     server.until_metric("monolith_password_queue", 0.0).await;
     let lines = server.log.lines(40).await;
     assert!(

@@ -1,25 +1,25 @@
-//! `GET /` for browsers: who gets the page, what is in it, what protects it.
+//! `GET /` for browsers: when it is a page, its content, its security policy.
 
 use crate::support::*;
 
 const CHROME: &str =
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
-/// The page as a browser gets it that sends these fields, too.
-async fn page(server: &Server, fields: &[&str]) -> Answer {
+/// Requests the page as a browser does, with more header fields.
+async fn page(server: &Server, fields: &[&str]) -> Response {
     let mut all = vec![CHROME];
     all.extend(fields);
-    let answer = get(server.http, "/", &all).await;
-    assert_eq!(answer.status, 200);
+    let response = get(server.http, "/", &all).await;
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/html; charset=utf-8")
     );
-    answer
+    response
 }
 
 #[tokio::test]
-async fn curl_and_whoever_is_indifferent_get_the_same_json_as_ever() {
+async fn clients_that_do_not_prefer_html_get_json() {
     let server = Server::start(config());
     for fields in [
         &[][..],
@@ -30,44 +30,44 @@ async fn curl_and_whoever_is_indifferent_get_the_same_json_as_ever() {
         &["Accept: text/html;q=0.5, */*;q=0.8"],
         &["Accept: image/png"],
     ] {
-        let answer = get(server.http, "/", fields).await;
+        let response = get(server.http, "/", fields).await;
         assert_eq!(
-            (answer.status, answer.body.as_str()),
+            (response.status, response.body.as_str()),
             (200, r#"{"message":"Hello"}"#),
             "{fields:?}"
         );
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_eq!(answer.header("content-length"), Some("19"));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.header("content-length"), Some("19"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
     }
 }
 
 #[tokio::test]
 async fn browsers_get_a_page() {
     let server = Server::start(config());
-    let answer = page(&server, &[]).await;
-    assert!(answer.body.starts_with("<!DOCTYPE html>"));
-    assert!(answer.body.ends_with("</html>\n"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let bytes = answer.body.len().to_string();
-    assert_eq!(answer.header("content-length"), Some(bytes.as_str()));
+    let response = page(&server, &[]).await;
+    assert!(response.body.starts_with("<!DOCTYPE html>"));
+    assert!(response.body.ends_with("</html>\n"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let bytes = response.body.len().to_string();
+    assert_eq!(response.header("content-length"), Some(bytes.as_str()));
     let line = server.log.lines(1).await.remove(0);
     assert!(line.contains(&format!("\"GET /\" 200 {bytes} ")), "{line}");
 }
 
 #[tokio::test]
-async fn caches_are_told_that_the_response_varies() {
+async fn the_response_varies_by_accept() {
     let server = Server::start(config());
     for accept in [CHROME, "Accept: */*"] {
-        let answer = get(server.http, "/", &[accept]).await;
-        assert_eq!(answer.header("vary"), Some("Accept"));
+        let response = get(server.http, "/", &[accept]).await;
+        assert_eq!(response.header("vary"), Some("Accept"));
     }
 }
 
 #[tokio::test]
 async fn head_has_the_fields_of_the_page_and_no_body() {
     let server = Server::start(config());
-    let head = ask(server.http, "HEAD", "/", &[CHROME]).await;
+    let head = exchange(server.http, "HEAD", "/", &[CHROME]).await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     let got = page(&server, &[]).await;
     for name in [
@@ -82,7 +82,7 @@ async fn head_has_the_fields_of_the_page_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_is_text_on_the_page() {
+async fn header_values_are_escaped() {
     let server = Server::start(config());
     let attack = "<script>alert(1)</script>\"'&amp;";
     let fields = [
@@ -106,9 +106,9 @@ async fn what_a_client_sends_is_text_on_the_page() {
 }
 
 #[tokio::test]
-async fn a_name_of_a_field_is_text_on_the_page() {
+async fn header_names_are_escaped() {
     let server = Server::start(config());
-    // The only characters of a token (RFC 9110, section 5.6.2) that mean something in HTML.
+    // The only special characters of HTML in a token (RFC 9110, section 5.6.2).
     let body = page(&server, &["x-&lt'y: 1"]).await.body;
     assert!(body.contains("x-&amp;lt&#39;y"), "{body}");
 }
@@ -127,14 +127,14 @@ async fn credentials_are_not_shown() {
 }
 
 #[tokio::test]
-async fn a_direct_visitor_sees_that_the_connection_is_not_known() {
+async fn without_a_proxy_the_connection_is_not_known() {
     let server = Server::start(config());
     let body = page(&server, &[]).await.body;
     assert_eq!(body.matches("<dd>not known</dd>").count(), 4);
 }
 
 #[tokio::test]
-async fn the_proxy_in_front_tells_of_the_connection() {
+async fn the_connection_is_described_by_the_proxy() {
     let server = Server::start(config());
     let fields = [
         "X-Forwarded-For: 192.0.2.7",
@@ -143,8 +143,8 @@ async fn the_proxy_in_front_tells_of_the_connection() {
         "X-SSL-Client-Verify: NONE",
     ];
     let body = page(&server, &fields).await.body;
-    for told in ["192.0.2.7", "TLSv1.3", "X25519MLKEM768", "none sent"] {
-        assert!(body.contains(&format!("<dd>{told}</dd>")), "{told}");
+    for value in ["192.0.2.7", "TLSv1.3", "X25519MLKEM768", "none sent"] {
+        assert!(body.contains(&format!("<dd>{value}</dd>")), "{value}");
     }
     for (verify, shown) in [
         ("SUCCESS", "CN=Ana,O=Example"),
@@ -161,7 +161,7 @@ async fn the_proxy_in_front_tells_of_the_connection() {
     }
 }
 
-/// The element's content, as the browser hashes it.
+/// The hash of an element's content, as a browser computes it.
 fn hash_of(body: &str, element: &str) -> String {
     use base64::Engine as _;
     use sha2::Digest as _;
@@ -175,24 +175,24 @@ fn hash_of(body: &str, element: &str) -> String {
 #[tokio::test]
 async fn the_policy_allows_the_pages_own_script_and_style_and_no_other() {
     let server = Server::start(config());
-    let answer = page(&server, &[]).await;
+    let response = page(&server, &[]).await;
     let expected = format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'",
-        hash_of(&answer.body, "script"),
-        hash_of(&answer.body, "style"),
+        hash_of(&response.body, "script"),
+        hash_of(&response.body, "style"),
     );
     assert_eq!(
-        answer.header("content-security-policy"),
+        response.header("content-security-policy"),
         Some(expected.as_str())
     );
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
+async fn the_page_loads_nothing_else() {
     let server = Server::start(config());
     let body = page(&server, &[]).await.body;
     for way in ["src=", "<link", "@import", "url(", "style=", "onclick="] {
@@ -201,7 +201,7 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_largest_request_makes_a_page_of_bounded_size() {
+async fn the_size_of_the_page_is_bounded() {
     let server = Server::start(config());
     let plain = page(&server, &[]).await.body.len();
     let long = |name: &str, count| format!("{name}: {}", "\"".repeat(count));
@@ -215,8 +215,12 @@ async fn the_largest_request_makes_a_page_of_bounded_size() {
         "X-SSL-Client-S-DN",
         "Y",
     ];
-    let told = all.map(|name| long(name, 1200));
-    for (fields, end) in [(&one[..], "…"), (&many, "not shown"), (&told, "not shown")] {
+    let described = all.map(|name| long(name, 1200));
+    for (fields, end) in [
+        (&one[..], "…"),
+        (&many, "not shown"),
+        (&described, "not shown"),
+    ] {
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let body = page(&server, &fields).await.body;
         assert!(body.len() < plain + 7 * 1024, "{}", body.len() - plain);

@@ -16,11 +16,11 @@ async fn a_new_service_is_healthy_and_ready() {
 }
 
 #[tokio::test]
-async fn each_call_of_a_switch_turns_its_probe_and_no_other() {
+async fn each_call_toggles_its_probe_and_no_other() {
     let server = Server::start(config());
-    let answer = get(server.health, "/healthz/status", &[]).await;
+    let response = get(server.health, "/healthz/status", &[]).await;
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (200, "/healthz now answers 503\n")
     );
     assert_eq!(status(&server, "/healthz").await, 503);
@@ -35,7 +35,7 @@ async fn each_call_of_a_switch_turns_its_probe_and_no_other() {
 }
 
 #[tokio::test]
-async fn without_faults_the_switches_do_not_exist() {
+async fn without_faults_the_probes_cannot_be_toggled() {
     let server = Server::start(monolith::config::Config {
         faults: false,
         ..config()
@@ -46,17 +46,19 @@ async fn without_faults_the_switches_do_not_exist() {
 }
 
 #[tokio::test]
-async fn the_health_port_answers_405_and_404_too() {
+async fn the_health_port_responds_404_and_405() {
     let server = Server::start(config());
     assert_eq!(
-        ask(server.health, "POST", "/healthz", &[]).await.status,
+        exchange(server.health, "POST", "/healthz", &[])
+            .await
+            .status,
         405
     );
     assert_eq!(status(&server, "/secure").await, 404);
 }
 
 #[tokio::test]
-async fn probes_leave_no_line_in_the_access_log() {
+async fn probes_are_not_logged() {
     let server = Server::start(config());
     status(&server, "/healthz").await;
     get(server.http, "/", &[]).await;
@@ -96,32 +98,38 @@ async fn requests_and_logins_are_counted() {
 }
 
 #[tokio::test]
-async fn every_series_has_its_help_and_its_type() {
+async fn every_series_has_help_and_type() {
     let server = Server::start(config());
     server.token().await;
-    let answer = get(server.health, "/metrics", &[]).await;
+    let response = get(server.health, "/metrics", &[]).await;
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
+    for line in response.body.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         let family = name.trim_end_matches("_sum").trim_end_matches("_count");
-        assert!(answer.body.contains(&format!("# TYPE {family} ")), "{line}");
-        assert!(answer.body.contains(&format!("# HELP {family} ")), "{line}");
+        assert!(
+            response.body.contains(&format!("# TYPE {family} ")),
+            "{line}"
+        );
+        assert!(
+            response.body.contains(&format!("# HELP {family} ")),
+            "{line}"
+        );
     }
 }
 
-/// Holds 300 connections open that have sent `bytes`, and asks for a probe.
+/// Probes while 300 other connections that have sent `bytes` are open.
 async fn probe_beside(bytes: &[u8]) {
     let server = Server::start(config());
     let mut held = Vec::new();
     for _ in 0..300 {
         let socket = TcpSocket::new_v4().unwrap();
-        // So that who does not read soon stops who writes.
+        // A small buffer, so that a client that does not read soon blocks the server.
         socket.set_recv_buffer_size(4096).unwrap();
         let mut stream = socket.connect(server.health).await.unwrap();
-        // Who was closed already has made room.
+        // The server may have closed the connection already.
         let _ = stream.write_all(bytes).await;
         held.push(stream);
     }
@@ -132,22 +140,22 @@ async fn probe_beside(bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn half_requests_keep_no_probe_out() {
+async fn unfinished_requests_do_not_block_probes() {
     probe_beside(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ").await;
 }
 
 #[tokio::test]
-async fn silent_connections_keep_no_probe_out() {
+async fn silent_connections_do_not_block_probes() {
     probe_beside(b"").await;
 }
 
 #[tokio::test]
-async fn idle_connections_keep_no_probe_out() {
+async fn idle_connections_do_not_block_probes() {
     probe_beside(request("GET", "/healthz", &[], "keep-alive").as_bytes()).await;
 }
 
 #[tokio::test]
-async fn who_does_not_read_its_answers_keeps_no_probe_out() {
+async fn clients_that_do_not_read_do_not_block_probes() {
     let page = request("GET", "/metrics", &[], "keep-alive");
     probe_beside(page.repeat(2000).as_bytes()).await;
 }

@@ -25,7 +25,7 @@ fn output(arguments: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// A running program, and the addresses it printed.
+/// A running program, and the addresses that it logged.
 struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -44,7 +44,7 @@ impl Running {
             assert_ne!(
                 stderr.read_line(&mut line).unwrap(),
                 0,
-                "it ended before it served"
+                "it ended before it was serving"
             );
         }
         let address = |name: &str| {
@@ -67,7 +67,7 @@ impl Running {
         rustix::process::kill_process(process, signal).unwrap();
     }
 
-    /// Waits for the end: the code, the access log, the rest of the diagnostics.
+    /// Waits for the exit: the code, the access log, the rest of the error log.
     fn end(mut self) -> (i32, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stderr.read_to_string(&mut stderr).unwrap();
@@ -80,24 +80,24 @@ impl Running {
         (self.child.wait().unwrap().code().unwrap(), stdout, stderr)
     }
 
-    /// Begins a login that takes a while, and waits until its check has begun.
+    /// Starts a login that takes a while, and waits until it is in the queue.
     fn slow_login(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let login = request("GET", "/login", &[&basic("slow:secret")], "close");
         stream.write_all(login.as_bytes()).unwrap();
-        while !ask(self.health, "/metrics").contains("monolith_password_queue 1\n") {}
+        while !fetch(self.health, "/metrics").contains("monolith_password_queue 1\n") {}
         stream
     }
 }
 
-fn ask(address: SocketAddr, path: &str) -> String {
+fn fetch(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .write_all(request("GET", path, &[], "close").as_bytes())
         .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn slow_users(name: &str) -> String {
@@ -119,7 +119,7 @@ fn the_version_is_printed() {
 }
 
 #[test]
-fn help_names_every_flag_and_its_mirror() {
+fn help_names_every_flag_and_its_variable() {
     let (code, stdout, _) = output(&["--help"]);
     assert_eq!(code, 0);
     for name in [
@@ -134,7 +134,7 @@ fn help_names_every_flag_and_its_mirror() {
 }
 
 #[test]
-fn a_wrong_call_is_64() {
+fn a_usage_error_exits_with_64() {
     for arguments in [&["-http=nonsense"][..], &["--unknown"], &["stray"]] {
         let (code, stdout, stderr) = output(arguments);
         assert_eq!((code, stdout.as_str()), (64, ""));
@@ -143,7 +143,7 @@ fn a_wrong_call_is_64() {
 }
 
 #[test]
-fn a_wrong_configuration_is_78_and_one_line() {
+fn a_configuration_error_exits_with_78_and_one_line() {
     let file = directory("wrong").join("users");
     std::fs::write(&file, "# staff\nann:plain\n").unwrap();
     let users = format!("--users-file={}", file.display());
@@ -167,7 +167,7 @@ fn a_wrong_configuration_is_78_and_one_line() {
 }
 
 #[test]
-fn a_port_in_use_is_1_and_one_clear_line() {
+fn a_port_in_use_exits_with_1_and_one_line() {
     let running = Running::start(&["-secret=secret"]);
     let address = running.http.to_string();
     let (code, _, stderr) = output(&["-secret=secret", "-http", &address]);
@@ -181,7 +181,7 @@ fn a_port_in_use_is_1_and_one_clear_line() {
 }
 
 #[test]
-fn a_short_secret_and_no_secret_are_warned_of() {
+fn a_short_secret_and_no_secret_cause_a_warning() {
     let mut command = monolith(&["-http=127.0.0.1:0", "-health=192.0.2.1:1", "-secret=secret"]);
     let stderr = String::from_utf8(command.output().unwrap().stderr).unwrap();
     assert!(
@@ -194,7 +194,7 @@ fn a_short_secret_and_no_secret_are_warned_of() {
 }
 
 #[test]
-fn the_environment_mirrors_the_flags_and_is_no_help_to_spies() {
+fn flags_can_be_environment_variables_and_help_does_not_show_the_secret() {
     let mut command = monolith(&["--help"]);
     let stdout = command
         .env("MONOLITH_SECRET", "hunter2")
@@ -211,10 +211,10 @@ fn the_environment_mirrors_the_flags_and_is_no_help_to_spies() {
 }
 
 #[test]
-fn either_signal_drains_and_is_0() {
+fn either_signal_drains_and_exits_with_0() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
         let running = Running::start(&["-secret=secret"]);
-        assert!(ask(running.http, "/").ends_with(r#"{"message":"Hello"}"#));
+        assert!(fetch(running.http, "/").ends_with(r#"{"message":"Hello"}"#));
         running.signal(signal);
         let (code, stdout, stderr) = running.end();
         assert_eq!(code, 0, "{stderr}");
@@ -224,76 +224,76 @@ fn either_signal_drains_and_is_0() {
 }
 
 #[test]
-fn a_login_in_flight_gets_its_answer_after_the_signal() {
+fn a_login_in_flight_gets_its_response_after_the_signal() {
     let running = Running::start(&[&slow_users("flight"), "--shutdown-budget=10m"]);
     let mut login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
-    let mut answer = String::new();
-    login.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let mut response = String::new();
+    login.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     assert_eq!(running.end().0, 0);
 }
 
 #[test]
-fn a_second_signal_forces_and_is_1() {
+fn a_second_signal_exits_with_1() {
     let running = Running::start(&[&slow_users("second"), "--token-lifetime=5s"]);
     let _login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
-    // Two signals at the same moment are one to the kernel.
-    while !ask(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    // The kernel merges two pending signals into one.
+    while !fetch(running.health, "/metrics").contains("monolith_ready 0\n") {}
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
     assert_eq!(code, 1);
     assert!(
-        stderr.contains("a second signal forced the end: 1 connections were cut"),
+        stderr.contains("forced to stop by a second signal: 1 connections closed"),
         "{stderr}"
     );
 }
 
 #[test]
-fn a_budget_spent_is_1() {
+fn an_exceeded_budget_exits_with_1() {
     let running = Running::start(&[&slow_users("budget"), "--shutdown-budget=1s"]);
     let mut stuck = TcpStream::connect(running.http).unwrap();
-    // A header that never ends.
+    // An incomplete header.
     stuck.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    while !ask(running.health, "/metrics").contains("monolith_connections 1\n") {}
-    ask(running.http, "/");
+    while !fetch(running.health, "/metrics").contains("monolith_connections 1\n") {}
+    fetch(running.http, "/");
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
     assert_eq!(code, 1, "{stderr}");
     assert!(
-        stderr.contains("the shutdown budget of 1 s is spent: 1 connections were cut"),
+        stderr.contains("shutdown budget of 1 s exceeded: 1 connections closed"),
         "{stderr}"
     );
 }
 
 #[test]
-fn the_one_who_leaves_last_serves_while_another_process_holds_a_socket() {
-    let _neighbour = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+fn with_leave_last_it_serves_while_another_process_has_a_socket() {
+    let _other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let running = Running::start(&["--leave-last"]);
     running.signal(rustix::process::Signal::TERM);
-    while !ask(running.health, "/metrics").contains("monolith_ready 0\n") {}
-    // Longer than it takes to look for the neighbour, and to end without one.
+    while !fetch(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    // Longer than it takes to check for the other process, and to end without one.
     std::thread::sleep(std::time::Duration::from_millis(500));
-    assert!(ask(running.http, "/").contains("Hello"));
-    assert!(ask(running.health, "/readiness").starts_with("HTTP/1.1 503 "));
+    assert!(fetch(running.http, "/").contains("Hello"));
+    assert!(fetch(running.health, "/readiness").starts_with("HTTP/1.1 503 "));
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
     assert_eq!(code, 1, "{stderr}");
 }
 
 #[test]
-fn at_a_terminal_even_the_last_does_not_wait() {
-    let _neighbour = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+fn with_leave_last_sigint_does_not_wait() {
+    let _other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let running = Running::start(&["--leave-last"]);
     running.signal(rustix::process::Signal::INT);
     let (code, _, stderr) = running.end();
     assert_eq!(code, 0, "{stderr}");
-    assert!(!stderr.contains("alone in the pod"), "{stderr}");
+    assert!(!stderr.contains("no other process of the pod"), "{stderr}");
 }
 
 #[test]
-fn diagnostics_are_json_when_the_log_is() {
+fn the_error_log_is_json_too() {
     let (_, _, stderr) = output(&["--log-format=json", "--secret-file=/nonexistent/key"]);
     let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!(line["level"], "ERROR");

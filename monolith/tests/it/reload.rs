@@ -1,4 +1,4 @@
-//! Files of a Secret volume, changed under the running service.
+//! Files of a Secret volume that change while the service runs.
 
 use crate::support::*;
 use monolith::Users;
@@ -21,37 +21,37 @@ fn with_secret(directory: &Path) -> Config {
     }
 }
 
-async fn opens(server: &Server, token: &str) -> u16 {
+async fn secure(server: &Server, token: &str) -> u16 {
     get(server.http, "/secure", &[&bearer(token)]).await.status
 }
 
 #[tokio::test]
-async fn a_new_secret_signs_and_the_one_before_still_verifies() {
+async fn a_new_secret_signs_and_the_previous_one_verifies() {
     let directory = directory("rotate");
     let server = Server::start(with_secret(&directory));
     let before = server.token().await;
     fs::write(directory.join("secret"), "second").unwrap();
     server.until_metric(RELOADED, 1.0).await;
     let after = server.token().await;
-    assert_eq!(opens(&server, &before).await, 200);
-    assert_eq!(opens(&server, &after).await, 200);
+    assert_eq!(secure(&server, &before).await, 200);
+    assert_eq!(secure(&server, &after).await, 200);
     let other = Server::start(with_secret(&directory));
-    assert_eq!(opens(&other, &after).await, 401);
+    assert_eq!(secure(&other, &after).await, 401);
 }
 
 #[tokio::test]
-async fn an_empty_secret_is_not_taken() {
+async fn an_empty_secret_is_rejected() {
     let directory = directory("empty");
     let server = Server::start(with_secret(&directory));
     let before = server.token().await;
     fs::write(directory.join("secret"), "\n").unwrap();
     server.until_metric(FAILED, 1.0).await;
-    assert_eq!(opens(&server, &before).await, 200);
-    assert_eq!(opens(&server, &server.token().await).await, 200);
+    assert_eq!(secure(&server, &before).await, 200);
+    assert_eq!(secure(&server, &server.token().await).await, 200);
 }
 
 #[tokio::test]
-async fn users_follow_the_swap_of_a_volume_and_the_last_good_ones_stay() {
+async fn users_are_reloaded_when_a_volume_changes_and_kept_if_they_are_invalid() {
     let directory = directory("users");
     let generation = |name: &str, content: &str| {
         fs::create_dir(directory.join(name)).unwrap();

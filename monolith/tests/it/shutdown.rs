@@ -1,5 +1,5 @@
-//! The end: what has begun is finished, what is idle is closed, and whoever
-//! takes too long is cut and counted.
+//! The drain: requests in flight are finished, idle connections are closed, and
+//! what takes too long is cut and counted.
 
 use crate::support::*;
 use monolith::RunError;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// A login that keeps the service busy for a while.
-async fn slow_login(server: &Server) -> JoinHandle<Answer> {
+async fn slow_login(server: &Server) -> JoinHandle<Response> {
     let http = server.http;
     let login = tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
     server.until_metric("monolith_password_queue", 1.0).await;
@@ -27,7 +27,7 @@ async fn a_request_in_flight_is_finished() {
 }
 
 #[tokio::test]
-async fn readiness_is_503_at_once_and_the_probes_answer_to_the_end() {
+async fn readiness_is_503_at_once_and_probes_get_responses_until_the_end() {
     let server = Server::start(config());
     let login = slow_login(&server).await;
     server.stop().await;
@@ -50,7 +50,7 @@ async fn idle_connections_are_closed() {
         assert_eq!(fresh.read(&mut [0; 1]).await.unwrap(), 0);
         assert!(server.ended().await.is_ok());
     };
-    // Patience would close them too: the first of them after 15 seconds.
+    // Time-outs would close them too, the first after 15 seconds.
     tokio::time::timeout(Duration::from_secs(12), closed)
         .await
         .unwrap();
@@ -67,7 +67,7 @@ async fn new_connections_are_refused() {
 }
 
 #[tokio::test]
-async fn past_the_budget_the_rest_is_cut_and_counted() {
+async fn when_the_budget_is_exceeded_connections_are_cut_and_counted() {
     let budget = Duration::from_millis(50);
     let server = Server::start(Config {
         shutdown_budget: budget,
@@ -90,7 +90,7 @@ async fn past_the_budget_the_rest_is_cut_and_counted() {
 }
 
 #[tokio::test]
-async fn a_second_request_to_stop_forces() {
+async fn a_second_request_to_stop_ends_the_drain() {
     let server = Server::start(config());
     let login = slow_login(&server).await;
     server.stop().await;

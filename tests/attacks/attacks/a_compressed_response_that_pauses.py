@@ -1,5 +1,5 @@
-"""A response of 11 bytes that is compressed and pauses before its end, over HTTP/1 and
-over HTTP/2: nothing is to be sent while nothing comes."""
+"""A compressed response of 11 bytes that pauses before its end, over HTTP/1 and HTTP/2:
+nothing should be sent during the pause."""
 
 import frames
 from attack import Attack, Outcome
@@ -33,6 +33,6 @@ async def run(target):
             most = max(most, size)
             writer.transport.abort()
 
-    asked = await target.again_and_again(4, ask)
+    asked = await target.repeat(4, ask)
     wrong = f"{most} bytes for a response of 11" if most > MOST else None
     return Outcome(f"{asked} responses, {most} bytes the longest", wrong)

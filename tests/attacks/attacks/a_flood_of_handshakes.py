@@ -1,4 +1,4 @@
-"""Handshakes with an RSA key of 2048 bits, left as soon as the server has signed."""
+"""Handshakes with an RSA-2048 key, aborted as soon as the server has signed."""
 
 from attack import Attack, client_hello
 from server_configurations import TLS
@@ -17,4 +17,4 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    return f"{await target.again_and_again(64, shake)} handshakes, 64 at a time"
+    return f"{await target.repeat(64, shake)} handshakes, 64 at a time"

@@ -1,4 +1,4 @@
-"""PING frames whose answers nobody reads (CVE-2019-9512, ping flood)."""
+"""PING frames whose acknowledgements nobody reads (CVE-2019-9512, ping flood)."""
 
 from itertools import repeat
 

@@ -1,4 +1,4 @@
-"""PRIORITY frames that turn dependencies over and over (CVE-2019-9513, resource loop)."""
+"""PRIORITY frames that change dependencies repeatedly (CVE-2019-9513, resource loop)."""
 
 import struct
 from itertools import repeat

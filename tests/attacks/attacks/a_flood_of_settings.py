@@ -1,5 +1,4 @@
-"""SETTINGS frames, whose acknowledgements nobody reads (CVE-2019-9515, settings
-flood)."""
+"""SETTINGS frames whose acknowledgements nobody reads (CVE-2019-9515, settings flood)."""
 
 from itertools import repeat
 

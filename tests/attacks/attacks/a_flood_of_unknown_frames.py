@@ -1,4 +1,4 @@
-"""Frames of kinds that do not exist, which have to be ignored (RFC 9113, 4.1)."""
+"""Frames of unknown types, which have to be ignored (RFC 9113, 4.1)."""
 
 from itertools import repeat
 

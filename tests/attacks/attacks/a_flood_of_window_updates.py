@@ -1,5 +1,4 @@
-"""WINDOW_UPDATE frames, one byte at a time, on the connection and on a stream that is
-open."""
+"""WINDOW_UPDATE frames of one byte, on the connection and on an open stream."""
 
 from itertools import repeat
 

@@ -1,5 +1,5 @@
-"""Posts over HTTP/1 whose body comes a byte at a time (R-U-Dead-Yet, slowhttptest's slow
-body)."""
+"""POST requests over HTTP/1 whose body arrives byte by byte (R-U-Dead-Yet, slowhttptest's
+slow body)."""
 
 from attack import Attack, still_open
 

@@ -1,4 +1,4 @@
-"""Bodies larger than client_max_body_size, which go on after the 413."""
+"""Bodies larger than client_max_body_size that continue after the 413."""
 
 from itertools import repeat
 

@@ -1,5 +1,5 @@
-"""Blocks of 16 KB that name one field of 4 KB sixteen thousand times (CVE-2016-1544,
-HPACK bomb): 64 MB, if they were unpacked without a bound."""
+"""Header blocks of 16 KB that refer to one field of 4 KB sixteen thousand times
+(CVE-2016-1544, HPACK bomb): 64 MB when decoded without a limit."""
 
 import frames
 from attack import Attack

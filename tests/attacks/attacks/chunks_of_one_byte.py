@@ -1,4 +1,4 @@
-"""A body in chunks of one byte, each with an extension of 3 KB (CVE-2023-39326)."""
+"""A body in chunks of one byte, each with a chunk extension of 3 KB (CVE-2023-39326)."""
 
 from itertools import repeat
 

@@ -1,6 +1,6 @@
-"""Clients of both protocols that ask for small and large things, read or do not, post bodies
-that they do not finish, reset streams and stop within frames: all memory may come to be
-held by those who wait for more of it."""
+"""Clients of both protocols that request small and large responses, read them or not, do
+not finish their bodies, reset streams and stop within frames: all memory may be held by
+requests that wait for more of it."""
 
 import asyncio
 import random
@@ -70,7 +70,7 @@ async def run(target):
                 reading.cancel()
             writer.transport.abort()
 
-    await target.again_and_again(CLIENTS, client)
+    await target.repeat(CLIENTS, client)
     return f"{came} connections, {CLIENTS} at a time"
 
 

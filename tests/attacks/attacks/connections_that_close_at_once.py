@@ -1,4 +1,4 @@
-"""Connections that are reset as soon as they are there."""
+"""Connections that are reset as soon as they are established."""
 
 import socket
 import struct
@@ -15,4 +15,4 @@ async def run(target):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
-    return f"{await target.again_and_again(64, come_and_go)} connections, 64 at a time"
+    return f"{await target.repeat(64, come_and_go)} connections, 64 at a time"

@@ -1,4 +1,4 @@
-"""Ten thousand connections on which nothing is ever sent."""
+"""Ten thousand connections on which nothing is sent."""
 
 from attack import Attack, still_open
 from server_configurations import TLS

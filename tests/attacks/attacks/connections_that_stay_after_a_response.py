@@ -1,4 +1,4 @@
-"""Connections that have had a response over TLS and stay: keep-alive."""
+"""Keep-alive connections over TLS that stay open after a response."""
 
 from attack import Attack, still_open
 

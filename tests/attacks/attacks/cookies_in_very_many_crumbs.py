@@ -1,5 +1,5 @@
-"""Heads over HTTP/2 with as many cookie fields of one byte as fit, which a server puts
-together into one (RFC 9113, 8.2.3; CVE-2026-49975): a byte on the wire is an entry in
+"""Header blocks over HTTP/2 with as many cookie fields of one byte as fit, which a server
+concatenates (RFC 9113, 8.2.3; CVE-2026-49975): each byte on the wire is an entry in
 memory."""
 
 import frames

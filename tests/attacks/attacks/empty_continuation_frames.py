@@ -1,4 +1,4 @@
-"""CONTINUATION frames without a byte, after a head that does not end (CVE-2019-9518 and
+"""Empty CONTINUATION frames, after a header block that does not end (CVE-2019-9518 and
 CVE-2024-28182)."""
 
 from itertools import repeat

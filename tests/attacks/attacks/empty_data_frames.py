@@ -1,5 +1,4 @@
-"""DATA frames without data, of a request that does not end (CVE-2019-9518, empty
-frames flood)."""
+"""Empty DATA frames of a request that does not end (CVE-2019-9518, empty frames flood)."""
 
 from itertools import repeat
 

@@ -1,4 +1,4 @@
-"""Heads over HTTP/2 that never end and consist of fields without name and value
+"""Header blocks over HTTP/2 that never end, of fields with empty names and values
 (CVE-2019-9516, 0-length headers leak)."""
 
 import frames

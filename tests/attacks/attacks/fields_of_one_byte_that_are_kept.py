@@ -1,5 +1,5 @@
-"""Requests of a thousand fields that take a byte each on the wire, on streams whose
-responses may not be sent, so that every head is kept (the HTTP/2 bomb of 2026)."""
+"""Requests of a thousand fields of one byte each on the wire, on streams whose responses
+may not be sent, so that every header block is kept (the HTTP/2 bomb of 2026)."""
 
 import frames
 from attack import Attack, still_open

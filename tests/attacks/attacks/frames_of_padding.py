@@ -1,5 +1,5 @@
-"""DATA frames with one byte of padding and nothing else: no body comes, but the window
-is used and has to be given back."""
+"""DATA frames with one byte of padding and no data: they use up the window, which has to
+be returned."""
 
 from itertools import repeat
 

@@ -1,4 +1,4 @@
-"""Connections that send half a header of the PROXY protocol, of both versions."""
+"""Connections that send half a PROXY protocol header, of both versions."""
 
 from attack import Attack, still_open
 from server_configurations import PROXIED

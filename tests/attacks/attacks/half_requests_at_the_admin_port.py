@@ -1,4 +1,4 @@
-"""Connections to the port of tls-proxy's probes that send half a request and wait."""
+"""Connections to tls-proxy's admin port that send half a request and wait."""
 
 from attack import Attack
 from server_configurations import ADMIN

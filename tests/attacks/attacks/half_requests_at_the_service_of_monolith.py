@@ -1,5 +1,5 @@
-"""Connections to monolith's service that send half a request and wait: the probes are
-answered none the later."""
+"""Connections to monolith's service that send half a request and wait: probes should not
+be delayed."""
 
 from attack import Attack, still_open
 from server_configurations import APPLICATION

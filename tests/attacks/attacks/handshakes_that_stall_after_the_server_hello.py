@@ -1,4 +1,4 @@
-"""Connections that send a ClientHello and never answer the server's."""
+"""Connections that send a ClientHello and never reply to the ServerHello."""
 
 from attack import Attack, client_hello, still_open
 from server_configurations import TLS

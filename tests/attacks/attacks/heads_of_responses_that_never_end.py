@@ -1,4 +1,4 @@
-"""Responses of the application whose head goes on for ever, or is 100 KB long."""
+"""Responses of the application whose header never ends, or is 100 KB long."""
 
 import frames
 from attack import Attack, still_open

@@ -1,4 +1,4 @@
-"""Heads over HTTP/1 that fill every buffer they may have and never end.
+"""Headers over HTTP/1 that fill every buffer they may have and never end.
 
 What slowhttptest calls slow headers (Slowloris), with the most that a head may
 hold: a byte more every second keeps each of them alive.

@@ -1,4 +1,4 @@
-"""Heads over HTTP/2 of 43 KB in HEADERS and CONTINUATION, without END_HEADERS.
+"""Header blocks of 43 KB in HEADERS and CONTINUATION, without END_HEADERS.
 
 CVE-2024-27316 and its relatives (CONTINUATION flood): many connections, each within
 every limit on the size of a head, and none of them ever a request.

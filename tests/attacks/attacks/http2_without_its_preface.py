@@ -1,4 +1,4 @@
-"""Connections that agree on HTTP/2 and then say nothing, or half of the preface."""
+"""Connections that negotiate HTTP/2 and then send nothing, or half of the preface."""
 
 from attack import Attack, still_open
 

@@ -1,4 +1,4 @@
-"""An application that sends interim responses (103) for ever."""
+"""An application that never stops sending interim responses (103)."""
 
 import frames
 from attack import Attack, still_open

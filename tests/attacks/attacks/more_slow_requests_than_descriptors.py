@@ -1,5 +1,5 @@
-"""40 slow requests where 64 files may be open (`ulimit -n 64`): a client is to be
-accepted only where its upstream's connection can be opened, too."""
+"""40 slow requests with a limit of 64 open files (`ulimit -n 64`): a client should be
+accepted only if its upstream connection can be opened, too."""
 
 from attack import Attack, Outcome
 
@@ -21,6 +21,6 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    await target.again_and_again(CLIENTS, ask)
+    await target.repeat(CLIENTS, ask)
     failed = sum(statuses.values()) - statuses.get("200", 0)
     return Outcome(f"{CLIENTS} clients: {statuses}", f"{failed} requests failed" if failed else None)

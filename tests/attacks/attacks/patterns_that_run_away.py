@@ -1,5 +1,5 @@
-"""Requests whose path or field makes a pattern of the configuration try every way there
-is (ReDoS), in location, map, if and rewrite."""
+"""Requests whose path or field causes catastrophic backtracking in a regular expression
+of the configuration (ReDoS), in location, map, if and rewrite."""
 
 from attack import Attack
 
@@ -18,4 +18,4 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    return f"{await target.again_and_again(8, ask)} requests, 8 at a time"
+    return f"{await target.repeat(8, ask)} requests, 8 at a time"

@@ -1,4 +1,4 @@
-"""PING frames as fast as they are answered: only the CPU is attacked."""
+"""PING frames as fast as they are acknowledged: only the CPU is attacked."""
 
 from itertools import repeat
 

@@ -1,5 +1,5 @@
 """Requests for a file of 2 MB in as many ranges as a field holds (CVE-2011-3192, Apache
-killer), whose responses are hardly read."""
+killer), whose responses are read very slowly."""
 
 from attack import Attack
 

@@ -1,4 +1,4 @@
-"""TLS records that carry one byte each, of a body that goes on."""
+"""TLS records of one byte each, of a body that does not end."""
 
 import asyncio
 
@@ -26,5 +26,5 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    await target.again_and_again(8, upload)
+    await target.repeat(8, upload)
     return f"{records} records over 8 connections"

@@ -1,5 +1,5 @@
-"""TLS records that change nothing, before the handshake and in its midst: warnings
-(CVE-2016-8610, death alert), change_cipher_spec, empty ones."""
+"""TLS records without effect, before and during the handshake: warnings (CVE-2016-8610,
+death alert), change_cipher_spec, empty ones."""
 
 from itertools import cycle
 
@@ -29,5 +29,5 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    times = await target.again_and_again(12, stall)
+    times = await target.repeat(12, stall)
     return f"{sent} records over {times} connections"

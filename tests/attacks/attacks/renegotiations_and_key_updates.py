@@ -1,4 +1,4 @@
-"""Clients that ask for new keys over and over: renegotiation in TLS 1.2 (CVE-2011-1473),
+"""Clients that request new keys repeatedly: renegotiation in TLS 1.2 (CVE-2011-1473),
 KeyUpdate in TLS 1.3."""
 
 import asyncio
@@ -32,5 +32,5 @@ async def run(target):
                 process.kill()
             await process.wait()
 
-    times = await target.again_and_again(len(CLIENTS), ask_for_keys)
+    times = await target.repeat(len(CLIENTS), ask_for_keys)
     return f"{sent} asked for over {times} connections"

@@ -1,4 +1,4 @@
-"""HTTP/1 requests sent one behind the other on connections that read nothing."""
+"""Pipelined HTTP/1 requests on connections that read nothing."""
 
 from itertools import repeat
 

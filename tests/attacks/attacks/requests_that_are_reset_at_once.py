@@ -1,5 +1,5 @@
-"""Streams that are reset in the moment they are opened (CVE-2023-44487, rapid
-reset; CVE-2023-26964)."""
+"""Streams that are reset as soon as they are opened (CVE-2023-44487, rapid reset;
+CVE-2023-26964)."""
 
 import frames
 from attack import Attack

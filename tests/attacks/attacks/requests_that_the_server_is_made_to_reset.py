@@ -1,6 +1,6 @@
-"""Streams that the server itself has to reset, for what the client sends next on them
-(CVE-2025-8671, MadeYouReset): windows that overflow or grow by 0, a priority that
-depends on itself, data after the end."""
+"""Streams that the server has to reset because of what the client sends on them
+(CVE-2025-8671, MadeYouReset): windows that overflow or grow by 0, a priority that depends
+on itself, data after the end."""
 
 import struct
 from itertools import cycle

@@ -1,4 +1,4 @@
-"""Honest requests, as many as come in, to an application that takes a minute for each."""
+"""Valid requests, as many as possible, to an application that takes a minute for each."""
 
 from attack import Attack, still_open
 

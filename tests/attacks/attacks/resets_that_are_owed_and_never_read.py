@@ -1,5 +1,5 @@
-"""Broken requests on connections that read nothing: the RST_STREAM and the 400 of each
-wait in the server (CVE-2019-9514, reset flood)."""
+"""Malformed requests on connections that read nothing: the RST_STREAM and the 400 of each
+are queued in the server (CVE-2019-9514, reset flood)."""
 
 import frames
 from attack import Attack

@@ -1,5 +1,5 @@
-"""Responses of the application without an end, on streams with the largest windows, on
-connections that stop to read (CVE-2019-9517, internal data buffering)."""
+"""Endless responses of the application, on streams with the largest windows, on
+connections that stop reading (CVE-2019-9517, internal data buffering)."""
 
 import frames
 from attack import Attack

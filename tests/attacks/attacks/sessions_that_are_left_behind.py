@@ -1,5 +1,5 @@
-"""Whole handshakes of TLS 1.2 and 1.3, one after another, each with a session that could
-be taken up again and never is."""
+"""Complete handshakes of TLS 1.2 and 1.3, one after another, each with a session that
+could be resumed and never is."""
 
 import ssl
 
@@ -17,4 +17,4 @@ async def run(target):
         _, writer = await target.tls(tls=(None, older)[number % 2])
         writer.transport.abort()
 
-    return f"{await target.again_and_again(32, shake)} sessions, 32 at a time"
+    return f"{await target.repeat(32, shake)} sessions, 32 at a time"

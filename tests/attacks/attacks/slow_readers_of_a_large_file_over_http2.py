@@ -1,5 +1,5 @@
-"""Clients that ask for a file of 2 MB over plain HTTP/2, each with a window of 0 for
-its one stream, so that no byte of the body may be sent."""
+"""Clients that request a file of 2 MB over plain HTTP/2, each with a window of 0 for its
+one stream, so that no byte of the body may be sent."""
 
 import frames
 from attack import Attack, still_open

@@ -1,4 +1,4 @@
-"""Clients that ask for a file of 2 MB over TLS and read next to nothing of it
+"""Clients that request a file of 2 MB over TLS and read next to nothing of it
 (slowhttptest's slow read)."""
 
 from attack import Attack

@@ -1,4 +1,4 @@
-"""Clients that ask the application for 20 MB and read next to nothing of it."""
+"""Clients that request 20 MB from the application and read next to nothing of it."""
 
 from attack import Attack
 

@@ -1,5 +1,5 @@
-"""1,200 slow readers without a limit that would stop them; then they are gone, and so
-should be what was held for them."""
+"""1,200 slow readers without a limit that would stop them; then they close, and their
+memory should be freed."""
 
 from attack import Attack
 

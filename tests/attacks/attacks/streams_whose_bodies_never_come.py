@@ -1,4 +1,4 @@
-"""128 streams on each of eight connections, every one a POST without its body.
+"""128 streams on each of eight connections, each a POST whose body never arrives.
 
 A stream is counted as a request for as long as it waits, so few connections take
 what all clients have together.

@@ -1,5 +1,5 @@
-"""128 streams on each of eight connections, whose responses may not be sent: the
-window of every stream is 0."""
+"""128 streams on each of eight connections, whose responses may not be sent: each
+stream's window is 0."""
 
 import frames
 from attack import Attack, still_open

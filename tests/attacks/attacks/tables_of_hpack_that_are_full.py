@@ -1,4 +1,4 @@
-"""HTTP/2 connections that fill the table of their fields, and stay.
+"""HTTP/2 connections that fill their HPACK tables and stay open.
 
 Both tables: the server's of what the client has named (4 KiB), and, as far as the
 server lets the client choose, the one it writes with.

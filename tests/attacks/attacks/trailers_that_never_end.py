@@ -1,4 +1,4 @@
-"""Bodies in chunks whose trailer section fills what it may have, and never ends."""
+"""Chunked bodies whose trailer section is as large as allowed and never ends."""
 
 from attack import Attack, still_open
 

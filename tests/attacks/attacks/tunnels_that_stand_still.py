@@ -1,4 +1,4 @@
-"""WebSocket tunnels through which nothing goes."""
+"""WebSocket tunnels through which nothing is sent."""
 
 from attack import Attack, still_open
 

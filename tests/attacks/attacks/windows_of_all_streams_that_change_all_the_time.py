@@ -1,5 +1,5 @@
-"""SETTINGS that change the window of 100 open streams to and fro: each makes the
-server walk all of them."""
+"""SETTINGS that keep changing the window of 100 open streams: each makes the server visit
+all of them."""
 
 from itertools import repeat
 

@@ -1,5 +1,5 @@
 """A large response on each of 100 streams, whose windows grow by one byte at a time
-(CVE-2019-9511, data dribble): every byte is a frame."""
+(CVE-2019-9511, data dribble): each byte is a frame."""
 
 from itertools import repeat
 

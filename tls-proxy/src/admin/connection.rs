@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Site;
+use super::AdminContext;
 use super::response::{AdminResponse, respond};
 use crate::http1::request_head::{self};
 use crate::message::head::{Limits, RequestHead};
@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(mut socket: TcpStream, site: &Site) {
+pub(super) async fn serve(mut socket: TcpStream, site: &AdminContext) {
     let response = match timeout(HEAD, read_head(&mut socket)).await {
         Ok(Some(Ok(head))) => respond(&head, site).await,
         Ok(Some(Err(error))) => AdminResponse::refusal(error.status),

@@ -27,7 +27,7 @@ use crate::lifecycle::drain::Phase;
 use crate::server::worker::Order;
 
 /// Concurrent connections; one more replaces the oldest.
-const MOST: usize = 16;
+const MAX: usize = 16;
 /// Pause after an accept error (no descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,7 +42,7 @@ pub(crate) struct AdminState {
 }
 
 /// What a connection needs to respond.
-struct Site {
+struct AdminContext {
     status: Arc<Status>,
     phase: watch::Receiver<Phase>,
     probe: tokio::sync::Mutex<WorkerProbe>,
@@ -67,7 +67,7 @@ pub(crate) fn start(listener: TcpListener, told: AdminState) -> io::Result<()> {
 }
 
 async fn serve(listener: tokio::net::TcpListener, told: AdminState) {
-    let site = Arc::new(Site {
+    let site = Arc::new(AdminContext {
         status: told.status,
         phase: told.phase,
         probe: tokio::sync::Mutex::new(WorkerProbe::new(told.workers)),
@@ -80,7 +80,7 @@ async fn serve(listener: tokio::net::TcpListener, told: AdminState) {
         };
         open.retain(|one| !one.is_finished());
         // An idle client must not keep probes out.
-        if open.len() >= MOST
+        if open.len() >= MAX
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();

@@ -3,7 +3,7 @@
 
 use pod::exposition::Page;
 
-use super::status::Facts;
+use super::status::Snapshot;
 use crate::lifecycle::drain::Phase;
 use crate::metrics;
 use crate::metrics::labels::{
@@ -20,7 +20,7 @@ const PHASES: [(Phase, &str); 4] = [
 ];
 
 /// All metrics with their current values.
-pub(super) fn page(facts: &Facts, phase: Phase) -> String {
+pub(super) fn page(snapshot: &Snapshot, phase: Phase) -> String {
     let (sums, totals) = (metrics::sums(), metrics::totals());
     let mut page = Page::new();
     page.family("tls_proxy_build_info", "gauge", "The running version.");
@@ -30,13 +30,13 @@ pub(super) fn page(facts: &Facts, phase: Phase) -> String {
         1,
     );
     page.process();
-    connections(&mut page, facts, sums, &totals);
+    connections(&mut page, snapshot, sums, &totals);
     requests(&mut page, &totals);
     handshakes(&mut page, &totals);
     upstreams(&mut page, &totals);
-    configuration(&mut page, facts);
-    certificates(&mut page, facts);
-    drain(&mut page, facts, phase, sums);
+    configuration(&mut page, snapshot);
+    certificates(&mut page, snapshot);
+    drain(&mut page, snapshot, phase, sums);
     page.into_text()
 }
 
@@ -49,7 +49,7 @@ fn by_label(page: &mut Page, name: &str, help: &str, label: &str, all: (&[&str],
     }
 }
 
-fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
+fn connections(page: &mut Page, snapshot: &Snapshot, sums: Sums, totals: &Counters) {
     let gauges = [
         ("active", "Open client connections.", sums.active),
         (
@@ -62,7 +62,7 @@ fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
         (
             "limit",
             "Connection limit of all workers together.",
-            facts.connections as u64,
+            snapshot.connections as u64,
         ),
     ];
     page.single(
@@ -108,7 +108,7 @@ fn connections(page: &mut Page, facts: &Facts, sums: Sums, totals: &Counters) {
         "tls_proxy_workers",
         "gauge",
         "Worker threads.",
-        facts.workers,
+        snapshot.workers,
     );
 }
 
@@ -217,39 +217,39 @@ fn upstreams(page: &mut Page, totals: &Counters) {
     );
 }
 
-fn configuration(page: &mut Page, facts: &Facts) {
+fn configuration(page: &mut Page, snapshot: &Snapshot) {
     page.single(
         "tls_proxy_config_generation",
         "gauge",
         "Number of the configuration in force; the first is 1.",
-        facts.generation(),
+        snapshot.generation(),
     );
     page.single(
         "tls_proxy_config_last_reload_successful",
         "gauge",
         "Whether the configuration read last is in force.",
-        u8::from(facts.last_successful),
+        u8::from(snapshot.last_successful),
     );
     page.single(
         "tls_proxy_config_last_reload_timestamp_seconds",
         "gauge",
         "Time of the last reload, in seconds since 1970.",
-        facts.last_read.as_secs_f64(),
+        snapshot.last_read.as_secs_f64(),
     );
     let name = "tls_proxy_config_reloads_total";
     page.family(name, "counter", "Reloads after the start.");
-    page.sample(name, &[("result", "success")], facts.taken);
-    page.sample(name, &[("result", "failure")], facts.refused);
+    page.sample(name, &[("result", "success")], snapshot.taken);
+    page.sample(name, &[("result", "failure")], snapshot.refused);
 }
 
-fn certificates(page: &mut Page, facts: &Facts) {
+fn certificates(page: &mut Page, snapshot: &Snapshot) {
     let name = "tls_proxy_certificate_not_after_timestamp_seconds";
     page.family(
         name,
         "gauge",
         "Expiry of a certificate in force, in seconds since 1970.",
     );
-    for own in &facts.certificates {
+    for own in &snapshot.certificates {
         let file = own.file.to_string_lossy();
         let labels = [
             ("file", &file[..]),
@@ -260,7 +260,7 @@ fn certificates(page: &mut Page, facts: &Facts) {
     }
 }
 
-fn drain(page: &mut Page, facts: &Facts, phase: Phase, sums: Sums) {
+fn drain(page: &mut Page, snapshot: &Snapshot, phase: Phase, sums: Sums) {
     let name = "tls_proxy_drain_phase";
     page.family(
         name,
@@ -276,7 +276,7 @@ fn drain(page: &mut Page, facts: &Facts, phase: Phase, sums: Sums) {
         "counter",
         "Connections that ended since the drain began: by themselves, or cut.",
     );
-    let finished = facts.finished_in_drain(sums.closed);
+    let finished = snapshot.finished_in_drain(sums.closed);
     page.sample(name, &[("end", "finished")], finished);
-    page.sample(name, &[("end", "cut")], facts.cut);
+    page.sample(name, &[("end", "cut")], snapshot.cut);
 }

@@ -2,7 +2,7 @@
 
 use pod::exposition;
 
-use super::{Site, page};
+use super::{AdminContext, page};
 use crate::lifecycle::drain::Phase;
 use crate::message::head::RequestHead;
 use crate::message::status::reason;
@@ -65,7 +65,7 @@ fn words(status: u16) -> &'static str {
 }
 
 /// Produces the response to a request.
-pub(super) async fn respond(head: &RequestHead, site: &Site) -> AdminResponse {
+pub(super) async fn respond(head: &RequestHead, site: &AdminContext) -> AdminResponse {
     let path = head.target.split(|byte| *byte == b'?').next();
     let known = matches!(path, Some(b"/healthz" | b"/readiness" | b"/metrics"));
     if !known {
@@ -87,7 +87,7 @@ pub(super) async fn respond(head: &RequestHead, site: &Site) -> AdminResponse {
     }
 }
 
-async fn healthz(site: &Site) -> AdminResponse {
+async fn healthz(site: &AdminContext) -> AdminResponse {
     let phase = *site.phase.borrow();
     match site.probe.lock().await.check(phase).await {
         Ok(()) => AdminResponse::text(200, "ok\n"),
@@ -103,11 +103,11 @@ fn readiness(phase: Phase) -> AdminResponse {
     }
 }
 
-fn metrics(site: &Site) -> AdminResponse {
+fn metrics(site: &AdminContext) -> AdminResponse {
     AdminResponse {
         status: 200,
         kind: exposition::CONTENT_TYPE,
-        body: page::page(&site.status.facts(), *site.phase.borrow()),
+        body: page::page(&site.status.snapshot(), *site.phase.borrow()),
         bodiless: false,
     }
 }

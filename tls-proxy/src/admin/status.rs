@@ -8,11 +8,11 @@ use crate::tls::lifetime::Lifetime;
 
 /// Written seldom by the main thread, read by the admin thread.
 #[derive(Debug)]
-pub(crate) struct Status(Mutex<Facts>);
+pub(crate) struct Status(Mutex<Snapshot>);
 
 /// The current values.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct Snapshot {
     /// Whether the last reload succeeded, and when it was.
     pub(crate) last_successful: bool,
     pub(crate) last_read: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Facts {
     pub(crate) cut: usize,
 }
 
-impl Facts {
+impl Snapshot {
     /// Starts at 1 and is incremented by each successful reload.
     pub(crate) fn generation(&self) -> u64 {
         1 + self.taken
@@ -48,7 +48,7 @@ impl Facts {
 impl Status {
     /// With the first configuration.
     pub(crate) fn new(certificates: Vec<Lifetime>, workers: usize, connections: usize) -> Self {
-        Self(Mutex::new(Facts {
+        Self(Mutex::new(Snapshot {
             last_successful: true,
             last_read: since_epoch(),
             taken: 0,
@@ -62,25 +62,25 @@ impl Status {
     }
 
     /// A copy of all values.
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         self.lock().clone()
     }
 
     /// A new configuration is in force.
     pub(crate) fn taken(&self, certificates: Vec<Lifetime>) {
-        let mut facts = self.lock();
-        facts.taken += 1;
-        facts.last_successful = true;
-        facts.last_read = since_epoch();
-        facts.certificates = certificates;
+        let mut snapshot = self.lock();
+        snapshot.taken += 1;
+        snapshot.last_successful = true;
+        snapshot.last_read = since_epoch();
+        snapshot.certificates = certificates;
     }
 
     /// A new configuration was rejected.
     pub(crate) fn refused(&self) {
-        let mut facts = self.lock();
-        facts.refused += 1;
-        facts.last_successful = false;
-        facts.last_read = since_epoch();
+        let mut snapshot = self.lock();
+        snapshot.refused += 1;
+        snapshot.last_successful = false;
+        snapshot.last_read = since_epoch();
     }
 
     /// Sets the connection limit; `false` if it is unchanged.
@@ -99,7 +99,7 @@ impl Status {
         self.lock().cut += connections;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Facts> {
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

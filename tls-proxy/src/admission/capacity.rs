@@ -29,14 +29,14 @@ pub(crate) const SMALL_BODY: u64 = 4 << 10;
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
 /// Overhead of an unread DATA frame of a request's body beside its payload, bytes.
 pub(crate) const DATA_FRAME: u64 = 128;
-/// A connection that has been accepted and waits for its place, bytes: a socket of the
-/// kernel's, and a number.
+/// An accepted connection that is not served yet, bytes: the kernel's socket, and its entry
+/// in the queue.
 const PENDING: u64 = 1536;
-/// No more of them, whatever the memory: as many as wait in the kernel by default.
-const MOST_PENDING: u64 = 511;
-/// A part of the memory is for them.
+/// The most of them, whatever the memory: nginx's default `backlog`.
+const MAX_PENDING: u64 = 511;
+/// One part in so many of the memory is for them.
 const PENDING_SHARE: u64 = 9;
-/// So is the same part of the descriptors.
+/// And of the descriptors.
 const PENDING_FILES: usize = PENDING_SHARE as usize;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
@@ -53,14 +53,14 @@ pub(crate) const LEAST_MEMORY: u64 = FEWEST as u64 * (CONNECTION + HTTP2 + REQUE
 /// A client that holds more than this fraction of the memory is evicted first.
 const SHARE: u64 = 16;
 
-/// What of so many descriptors is for connections that wait for their place.
+/// The part of `files` descriptors that is for connections not served yet.
 pub(crate) fn files_for_pending(files: usize) -> usize {
     files / PENDING_FILES
 }
 
-/// What of so much memory is for connections that wait for their place, bytes.
+/// The part of `memory` bytes that is for connections not served yet.
 pub(crate) fn for_pending(memory: u64) -> u64 {
-    (memory / PENDING_SHARE).min(MOST_PENDING * PENDING)
+    (memory / PENDING_SHARE).min(MAX_PENDING * PENDING)
 }
 
 /// What one worker may hold.
@@ -111,13 +111,13 @@ impl Capacity {
         self.memory.map(|_| self.memory())
     }
 
-    /// Connections that may be accepted before there is room for them; none where memory
-    /// is not limited.
+    /// Connections that may be accepted before there is memory to serve them; none if
+    /// memory is not limited.
     pub(super) fn pending(self) -> usize {
         let Some(memory) = self.memory else { return 0 };
-        // What is left beside `for_pending` is one part less.
-        let fit = (memory / (PENDING_SHARE - 1) / PENDING).min(MOST_PENDING);
-        // And beside `files_for_pending`.
+        // `for_pending` has been subtracted from it.
+        let fit = (memory / (PENDING_SHARE - 1) / PENDING).min(MAX_PENDING);
+        // And `files_for_pending` from these.
         usize::try_from(fit).map_or(0, |fit| fit.min(self.descriptors / (PENDING_FILES - 1)))
     }
 

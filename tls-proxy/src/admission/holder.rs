@@ -17,9 +17,9 @@ const MOVED: u64 = 1024;
 /// A client's connection with everything on it.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// When it came.
+    /// When it connected.
     pub(super) came: Instant,
-    /// What all of it holds, bytes.
+    /// Memory of the connection and its streams, bytes.
     pub(super) held: Cell<u64>,
     /// Of it what has been granted for its first response and is not used yet, bytes.
     pub(super) advance: Cell<u64>,
@@ -40,7 +40,7 @@ impl Client {
         }
     }
 
-    /// How many of its streams have been reset to make room.
+    /// Streams reset to free memory.
     pub(crate) fn shed(&self) -> u32 {
         self.shed.get()
     }

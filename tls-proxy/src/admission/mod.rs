@@ -1,9 +1,9 @@
 //! Admission control: bounds what the connections, requests and bodies of a worker hold
 //! together. Everything a peer can make the worker hold is reserved here first.
 //!
-//! Who finds no room waits; whoever wants least comes first. Meanwhile those who
-//! hold memory without need are asked to give it up ([`relief`]). Once somebody has
-//! waited for long the newest client is served first ([`pending`]).
+//! A demand that does not fit waits; the smallest is served first. Meanwhile connections
+//! and streams that hold memory without need are evicted ([`relief`]). Once a demand has
+//! waited long, the newest client is served first ([`pending`]).
 
 mod capacity;
 mod holder;
@@ -25,11 +25,10 @@ pub(crate) use crate::admission::permit::{Admitted, Permit};
 use crate::admission::queue::{Demand, Waiting};
 use crate::metrics;
 
-/// How often those who hold memory without need are looked for while somebody
-/// waits.
+/// Interval of looking for holders to evict while a demand waits.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// Who has waited for this long for memory need not care what others need theirs
-/// for, and not for whose turn it would be.
+/// Once a demand has waited this long, holders are evicted that were spared before, and the
+/// newest client is served first.
 const URGENT_AFTER: Duration = Duration::from_millis(500);
 
 /// What a client needs beside its connection until its first response, bytes, if that is
@@ -48,10 +47,9 @@ pub(crate) struct Admission {
     connections: Cell<i64>,
     /// Descriptors left.
     descriptors: Cell<i64>,
-    /// Connections that have been accepted and wait for their place.
+    /// Accepted connections that are not served yet.
     pending: Cell<usize>,
-    /// Memory that may still be taken, bytes; below zero where the limit has
-    /// become smaller.
+    /// Memory left, bytes; negative after the limit was lowered.
     memory: Cell<i64>,
     /// Memory in use, by use, bytes.
     used: [Cell<u64>; 3],
@@ -208,13 +206,13 @@ impl Admission {
         !self.waiting.borrow().is_empty()
     }
 
-    /// The same, for so long that the newest client is served first.
-    fn is_crowded_for_long(&self) -> bool {
+    /// Whether demands have waited so long that the newest client is served first.
+    fn is_crowded_for_long(&self, now: Instant) -> bool {
         let since = self.crowded_since.get();
-        since.is_some_and(|since| since.elapsed() >= URGENT_AFTER)
+        since.is_some_and(|since| now.saturating_duration_since(since) >= URGENT_AFTER)
     }
 
-    /// Connections that wait for their place, and how many may.
+    /// Accepted connections that are not served yet, and their limit.
     fn pending(&self) -> (usize, usize) {
         (self.pending.get(), self.capacity.get().pending())
     }
@@ -224,7 +222,7 @@ impl Admission {
         self.pending.set(all);
     }
 
-    /// Whether descriptors are what somebody waits for.
+    /// Whether a demand waits for descriptors.
     fn wants_descriptors(&self) -> bool {
         let left = self.descriptors.get();
         let waiting = self.waiting.borrow();

@@ -1,12 +1,12 @@
 //! Connections that have been accepted and are not served yet, because there is no
 //! memory for them.
 //!
-//! The kernel's queue is first come, first served: behind some hundred clients who hold
-//! on to whatever they get, nobody is served in time. So while there is no room,
-//! connections are accepted as far as a small part of the memory goes, and once others
-//! have waited for long the newest one is served first (adaptive LIFO): its client is
-//! still there. Until then the event loop does not watch them, and they have no task. Who
-//! has sent nothing yet needs no memory for a response, and others are served before it.
+//! The kernel's queue is first in, first out: behind some hundred clients that keep what
+//! they get, no client is served in time. So while there is no memory to serve them,
+//! connections are accepted into a small part of it, and once demands have waited long the
+//! newest one is served first (adaptive LIFO): its client has not given up yet. Until it is
+//! served, the event loop does not watch a connection, and it has no task. Those whose
+//! clients have sent something come first.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -16,14 +16,14 @@ use super::Admission;
 use crate::metrics;
 use crate::metrics::labels::Relief;
 
-/// A connection that has not been served for so long gives its place to another one.
+/// A connection that has waited this long may be closed to accept another one.
 const STALE: Duration = Duration::from_secs(2);
-/// The next one does so only after this time: until then the other one, which is the newest
-/// now, is likely to be served. If they came all at once, the last of them would be served
-/// and the others would become stale in turn.
+/// The next one is closed only after this time: until then the one accepted for it, which is
+/// the newest, is likely to be served. If many were accepted at once, only the last of them
+/// would be.
 const APART: Duration = Duration::from_millis(50);
 
-/// Those of one listening socket, the newest at the end.
+/// The waiting connections of one listening socket, the newest last.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
     admission: Rc<Admission>,
@@ -42,8 +42,8 @@ impl<T> Pending<T> {
         self.all.is_empty()
     }
 
-    /// Whether one more may be accepted before there is room for it. Where all places
-    /// are taken, one that has waited in vain is closed.
+    /// Whether one more may be accepted before there is memory to serve it. At the limit
+    /// the oldest is closed for it, if that has waited too long.
     pub(crate) fn has_room(&mut self) -> bool {
         let (taken, places) = self.admission.pending();
         if taken < places {
@@ -58,7 +58,7 @@ impl<T> Pending<T> {
         true
     }
 
-    /// When the oldest one may be closed for another.
+    /// When the oldest may be closed for another one.
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
@@ -70,10 +70,10 @@ impl<T> Pending<T> {
         self.all.push_back((connection, Instant::now()));
     }
 
-    /// The next one to be served: the first in turn whose client has sent something, or else
-    /// the first in turn. The flag tells which.
+    /// Takes the next one to be served: the first in order whose client has sent something,
+    /// or else the first in order. The flag is set if the client has sent something.
     pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
-        let newest = self.admission.is_crowded_for_long();
+        let newest = self.admission.is_crowded_for_long(Instant::now());
         let is_ready = |(connection, _): &(T, Instant)| has_sent(connection);
         let ready = match newest {
             true => self.all.iter().rposition(is_ready),

@@ -72,10 +72,10 @@ impl Waiting {
         held + self.demand.memory
     }
 
-    /// Whose turn it is: those who want less come before those who want more, and
-    /// clients on their way to their first response one after the other, or, where others
-    /// have waited for long, the newest first. The newest of all are those that have not
-    /// been accepted; their listeners take turns.
+    /// The order of service, lowest first: by the memory the client would then hold;
+    /// clients that wait for their first response count alike and come in order of arrival,
+    /// or newest first. Connections that have not been accepted count as the newest; their
+    /// listeners take turns.
     pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, bool, Duration) {
         let (is_accepted, order) = match &self.client {
             Some(client) if newest_first => (true, now.saturating_duration_since(client.came)),
@@ -231,7 +231,8 @@ impl Admission {
     /// within the memory kept for their use.
     pub(super) fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
-        let (newest_first, now) = (self.is_crowded_for_long(), Instant::now());
+        let now = Instant::now();
+        let newest_first = self.is_crowded_for_long(now);
         loop {
             let short = passed
                 .as_ref()

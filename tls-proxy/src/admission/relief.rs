@@ -13,7 +13,7 @@
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, URGENT_AFTER, Waits, to_signed};
+use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, Waits, to_signed};
 
 /// A client is evicted only after it has been waited for this long: its next bytes may need
 /// a round trip.
@@ -105,8 +105,8 @@ impl Admission {
 
     fn missing(&self, now: Instant) -> Option<Missing> {
         let waiting = self.waiting.borrow();
-        let newest_first = self.is_crowded_for_long();
-        let next = waiting.iter().min_by_key(|own| own.turn(newest_first, now));
+        let for_long = self.is_crowded_for_long(now);
+        let next = waiting.iter().min_by_key(|own| own.turn(for_long, now));
         let demand = next.map(|own| own.demand);
         let sum = |most: u64| -> u64 {
             let some = waiting.iter().filter(|own| own.holds() <= most);
@@ -126,9 +126,8 @@ impl Admission {
             i64::from(demand.connections) > self.connections.get()
                 || i64::from(demand.descriptors) > self.descriptors.get()
         }) && self.expected.get() == 0;
-        let crowded = self.crowded_since.get();
-        let urgent =
-            crowded.is_none_or(|since| now.saturating_duration_since(since) >= URGENT_AFTER);
+        // Without a demand the limit has been lowered.
+        let urgent = for_long || self.crowded_since.get().is_none();
         (connections || all > 0).then_some(Missing {
             connections,
             all,

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::parse::{MOST_PROBLEMS, TextKind, parse};
+use super::parse::{MAX_PROBLEMS, TextKind, parse};
 use super::templates::Templates;
 use super::{Directive, Problem, Severity, Word, glob, standard};
 
@@ -14,7 +14,7 @@ use super::{Directive, Problem, Severity, Word, glob, standard};
 const DEEPEST: usize = 32;
 
 /// Inclusions in all, so that files that include others twice stay finite.
-const MOST: usize = 10_000;
+const MAX: usize = 10_000;
 
 /// Largest file, bytes; anything larger is not a configuration.
 const LARGEST: u64 = 16 << 20;
@@ -184,7 +184,7 @@ impl Files {
         };
         let mut found = Vec::new();
         for path in paths {
-            if self.problems.len() >= MOST_PROBLEMS {
+            if self.problems.len() >= MAX_PROBLEMS {
                 break;
             }
             found.extend(self.file(&path, Some(name), depth));
@@ -246,7 +246,7 @@ impl Files {
                 "\"{shown}\" is included through more than {DEEPEST} files"
             ));
         }
-        (self.read > MOST).then(|| format!("more than {MOST} files are included"))
+        (self.read > MAX).then(|| format!("more than {MAX} files are included"))
     }
 
     fn remember(&mut self, path: &Path, bytes: &[u8], source: Source) -> Arc<Path> {

@@ -13,7 +13,7 @@ use super::{Directive, Position, Problem, Word};
 const DEEPEST: usize = 64;
 
 /// Most problems that are reported.
-pub(super) const MOST_PROBLEMS: usize = 100;
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// The kind of text, which decides a few of nginx's rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn parse(
 ) -> Vec<Directive> {
     let mut lexer = Lexer::new(file.clone(), bytes, kind == TextKind::File);
     let mut tree = TreeBuilder::default();
-    while files.problems.len() < MOST_PROBLEMS {
+    while files.problems.len() < MAX_PROBLEMS {
         let statement = lexer.next(&mut files.problems);
         let inside = depth + tree.blocks.len();
         match statement.end {

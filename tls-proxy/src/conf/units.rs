@@ -1,7 +1,7 @@
 //! Values with units, by nginx's rules: `10m`, `1h 30m`, `on`.
 
 /// The largest number nginx keeps.
-const MOST: u64 = i64::MAX.unsigned_abs();
+const MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A size in bytes: digits, and `k` or `m` in either case.
 #[must_use]
@@ -49,7 +49,7 @@ fn scaled(text: &str, units: &[(char, u32)]) -> Option<u64> {
     };
     parse_number(digits)?
         .checked_mul(1 << shift)
-        .filter(|bytes| *bytes <= MOST)
+        .filter(|bytes| *bytes <= MAX)
 }
 
 /// A plain number: digits and nothing else.
@@ -61,12 +61,18 @@ pub fn parse_number(digits: &str) -> Option<u64> {
     digits.bytes().try_fold(0, append)
 }
 
+/// A plain number that fits into `T`, such as a port or a status. Unlike `str::parse` it takes no
+/// sign, as nginx.
+pub fn parse_integer<T: TryFrom<u64>>(digits: &str) -> Option<T> {
+    T::try_from(parse_number(digits)?).ok()
+}
+
 fn append(value: u64, digit: u8) -> Option<u64> {
     let digit = char::from(digit).to_digit(10)?;
     value
         .checked_mul(10)?
         .checked_add(u64::from(digit))
-        .filter(|value| *value <= MOST)
+        .filter(|value| *value <= MAX)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +136,7 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
         step = unit;
         total = total
             .checked_add(value.checked_mul(scale)?)
-            .filter(|sum| *sum <= MOST)?;
+            .filter(|sum| *sum <= MAX)?;
         value = 0;
         while let Some((b' ', after)) = rest.split_first() {
             rest = after;
@@ -141,7 +147,7 @@ fn parse_time(text: &str, precision: Precision) -> Option<u64> {
     }
     total
         .checked_add(value.checked_mul(per_second)?)
-        .filter(|sum| *sum <= MOST)
+        .filter(|sum| *sum <= MAX)
 }
 
 #[cfg(test)]
@@ -165,7 +171,7 @@ mod tests {
 
     #[test]
     fn sizes_that_overflow_are_refused() {
-        assert_eq!(parse_size("9223372036854775807"), Some(MOST));
+        assert_eq!(parse_size("9223372036854775807"), Some(MAX));
         assert_eq!(parse_size("9223372036854775808"), None);
         assert_eq!(
             parse_size("9007199254740991k"),
@@ -173,6 +179,15 @@ mod tests {
         );
         assert_eq!(parse_size("9007199254740992k"), None);
         assert_eq!(parse_size("99999999999999999999999999"), None);
+    }
+
+    #[test]
+    fn integers_are_digits_that_fit() {
+        assert_eq!(parse_integer::<u16>("65535"), Some(65535));
+        assert_eq!(parse_integer::<u16>("0080"), Some(80));
+        for wrong in ["", "65536", "+80", "-80", " 80", "8_0"] {
+            assert_eq!(parse_integer::<u16>(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -142,12 +142,10 @@ impl LocationTree {
             return Ok(Some(LocationMatch::Location(id)));
         }
         let prefix = self.longest(path);
-        if let Some(id) = search(&self.slashed, path) {
-            // A location of just this path is nearer.
-            let is_own = prefix.is_some_and(|prefix| *prefix.text == *path);
-            if !is_own {
-                return Ok(Some(LocationMatch::Redirect(id)));
-            }
+        // A location of just this path takes precedence.
+        let is_own = prefix.is_some_and(|prefix| *prefix.text == *path);
+        if !is_own && let Some(id) = search(&self.slashed, path) {
+            return Ok(Some(LocationMatch::Redirect(id)));
         }
         if let Some(prefix) = prefix {
             let found = inside(prefix.id).find(path, inside, matches)?;

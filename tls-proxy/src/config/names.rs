@@ -159,7 +159,7 @@ impl ServerNames {
     }
 
     /// The server for a host, without keeping a pattern's groups (SNI).
-    pub(crate) fn find_quietly(&self, host: &str) -> Option<ServerId> {
+    pub(crate) fn find_without_captures(&self, host: &str) -> Option<ServerId> {
         let matches = |matcher: &Matcher| matcher.pattern().is_match(host.as_bytes());
         self.find(host, matches).unwrap_or(None)
     }
@@ -202,10 +202,17 @@ mod tests {
             ("d", 5),
             ("e.d", 5),
         ] {
-            assert_eq!(names.find_quietly(host), Some(ServerId(server)), "{host}");
+            assert_eq!(
+                names.find_without_captures(host),
+                Some(ServerId(server)),
+                "{host}"
+            );
         }
         assert_eq!(
-            (names.find_quietly("z"), names.find_quietly("b.c")),
+            (
+                names.find_without_captures("z"),
+                names.find_without_captures("b.c")
+            ),
             (None, Some(ServerId(3)))
         );
     }

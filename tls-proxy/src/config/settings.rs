@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::core;
+use crate::conf::{Position, Problem};
 use crate::directive::inherited::Inherited;
 
 /// A block inside another one.
@@ -29,6 +30,12 @@ pub(crate) trait ModuleSettings: Any + Clone + Debug + Default + Send + Sync {
     /// Whether they have any effect. If not, the module is skipped.
     fn is_used(&self) -> bool {
         true
+    }
+
+    /// A problem of all lines of the block together; `end` is where `http` ends, if its lines
+    /// are known: nginx reports some problems there.
+    fn check(&self, _end: Option<&Position>) -> Option<Problem> {
+        None
     }
 }
 
@@ -52,6 +59,7 @@ pub(crate) trait SettingsSlot: ModuleSettings {
 pub(crate) trait Stored: Any + Debug + Send + Sync {
     fn inside(&self, inside: Inside) -> Option<Arc<dyn Stored>>;
     fn is_used(&self) -> bool;
+    fn check(&self, end: Option<&Position>) -> Option<Problem>;
 }
 
 impl<T: ModuleSettings> Stored for T {
@@ -62,6 +70,10 @@ impl<T: ModuleSettings> Stored for T {
 
     fn is_used(&self) -> bool {
         ModuleSettings::is_used(self)
+    }
+
+    fn check(&self, end: Option<&Position>) -> Option<Problem> {
+        ModuleSettings::check(self, end)
     }
 }
 
@@ -110,6 +122,11 @@ impl Settings {
         stored
             .downcast_mut()
             .expect("a slot holds its own module's settings")
+    }
+
+    /// Problems of a block that has been read; `end` is where `http` ends.
+    pub(crate) fn check(&self, end: Option<&Position>) -> impl Iterator<Item = Problem> {
+        self.modules.iter().filter_map(move |own| own.check(end))
     }
 
     /// Notes which modules have an effect here. Called when the block has been read.

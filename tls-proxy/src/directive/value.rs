@@ -165,17 +165,17 @@ pub(crate) fn check_levels(directive: &Directive) -> Result<(), Problem> {
     }
 }
 
-/// `*_cache_valid`: statuses or `any`, and a time.
+/// `*_cache_valid`: statuses or `any`, and a time in seconds.
 pub(crate) fn check_valid(directive: &Directive) -> Result<(), Problem> {
     let Some((time, statuses)) = directive.args.split_last() else {
         return Ok(());
     };
-    if units::parse_time_ms(&time.text).is_none() {
+    if units::parse_time_s(&time.text).is_none() {
         let message = format!("invalid time value \"{}\"", time.text);
         return Err(Problem::emerg(&time.at, message));
     }
     for word in statuses.iter().filter(|word| word.text != "any") {
-        let status = word.text.parse::<u16>().ok();
+        let status = units::parse_number(&word.text);
         if !status.is_some_and(|status| (100..=599).contains(&status)) {
             let message = format!("invalid status \"{}\"", word.text);
             return Err(Problem::emerg(&word.at, message));

@@ -1,5 +1,8 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), decoded in place.
 
+use std::io::Cursor;
+
+use bytes::buf::Chain;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The longest chunk size line with extensions, bytes.
@@ -164,29 +167,53 @@ fn parse_size(line: &[u8]) -> Result<u64, Error> {
     u64::from_str_radix(text, 16).map_err(|_| Error)
 }
 
-/// Writes `data` as a chunk; nothing if it is empty, because an empty chunk ends the body.
+/// A chunk to be sent, its data not copied: its size line, the data, a line end.
+pub(crate) type Chunk = Chain<Chain<SizeLine, Bytes>, &'static [u8]>;
+
+/// A chunk's size line, at the end of the array; or nothing.
+type SizeLine = Cursor<[u8; SIZE_LINE]>;
+
+/// The longest size line, bytes.
+const SIZE_LINE: usize = 18;
+
+/// `data` as a chunk; nothing if it is empty, because an empty chunk ends the body.
+pub(crate) fn chunk(data: Bytes) -> Chunk {
+    if data.is_empty() {
+        return unframed(data);
+    }
+    size_line(data.len()).chain(data).chain(b"\r\n")
+}
+
+/// `data` without the framing of a chunk.
+pub(crate) fn unframed(data: Bytes) -> Chunk {
+    let mut nothing = Cursor::new([0; SIZE_LINE]);
+    nothing.set_position(SIZE_LINE as u64);
+    nothing.chain(data).chain(b"")
+}
+
+/// Writes `data` as a chunk; nothing if it is empty.
 pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
-    encode_size(data.len(), out);
+    out.extend_from_slice(size_line(data.len()).chunk());
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a chunk's size line; the data and a line end must follow.
-pub(crate) fn encode_size(size: usize, out: &mut Vec<u8>) {
+fn size_line(size: usize) -> SizeLine {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 16];
-    let mut at = text.len();
+    let mut text = *b"................\r\n";
+    let mut at = SIZE_LINE - 2;
     let mut left = size;
     while left > 0 {
         at -= 1;
         text[at] = HEX[left & 15];
         left >>= 4;
     }
-    out.extend_from_slice(&text[at..]);
-    out.extend_from_slice(b"\r\n");
+    let mut line = Cursor::new(text);
+    line.set_position(at as u64);
+    line
 }
 
 /// Writes the last chunk and `trailers`, complete lines or nothing.
@@ -252,6 +279,19 @@ mod tests {
     fn a_line_without_end_is_refused_at_its_limit() {
         let mut held = BytesMut::from(&vec![b'1'; LINE_LIMIT + 1][..]);
         assert_eq!(Decoder::new().step(&mut held), Err(Error));
+    }
+
+    #[test]
+    fn a_chunk_to_be_sent_is_what_encode_writes() {
+        for size in [0, 1, 15, 16, 300] {
+            let data = vec![b'x'; size];
+            let mut out = Vec::new();
+            encode(&data, &mut out);
+            let mut sent = chunk(data.into());
+            assert_eq!(sent.copy_to_bytes(sent.remaining()), out);
+        }
+        let mut plain = unframed(Bytes::from_static(b"x"));
+        assert_eq!(plain.copy_to_bytes(plain.remaining()), "x");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::message::rules::{self, FieldNameCheck, is_method_byte};
 const SHOWN: usize = 1024;
 
 /// Why a head is rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
     /// The status; 494 is nginx's own, sent as a 400 with a page of its own.
     pub status: u16,
@@ -24,6 +24,9 @@ pub(crate) struct Error {
     pub line: Bytes,
     /// The version if it is known: the response to HTTP/0.9 has no head.
     pub version: Version,
+    /// What was read before a field that is refused. It decides about the server, and so about
+    /// the error page and the log.
+    pub head: Option<Box<RequestHead>>,
 }
 
 /// Takes a head from `input`; `Ok(None)` if it is incomplete.
@@ -48,19 +51,30 @@ pub(crate) fn parse(
     }
     let line = parse_line(trim_line(&input[..line_end]))
         .map_err(|(status, reason)| reject(status, reason, input))?;
-    let (spans, end) = if line.version == Version::Http09 {
-        (Vec::new(), line_end + 1)
-    } else {
-        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
-        let limits = named.unwrap_or(*limits);
-        match parse_fields(input, line_end + 1, limits, of_host) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(None),
-            Err((status, reason)) => return Err(reject(status, reason, input)),
-        }
-    };
-    let text = input.split_to(end).freeze();
-    Ok(Some(line.into_head(text, spans)))
+    let mut spans = Vec::new();
+    let mut end = line_end + 1;
+    if line.version == Version::Http09 {
+        let text = input.split_to(end).freeze();
+        return Ok(Some(line.into_head(text, spans)));
+    }
+    let named = line.authority.clone().and_then(|at| of_host(&input[at]));
+    let limits = named.unwrap_or(*limits);
+    spans.reserve(16);
+    let fields = parse_fields(input, &mut end, &mut spans, limits, of_host);
+    if matches!(fields, Ok(false)) {
+        return Ok(None);
+    }
+    let head = line.into_head(input.split_to(end).freeze(), spans);
+    match fields {
+        Ok(_) => Ok(Some(head)),
+        Err((status, reason)) => Err(Error {
+            status,
+            reason,
+            line: head.line.clone(),
+            version: head.version,
+            head: Some(Box::new(head)),
+        }),
+    }
 }
 
 /// nginx ignores line ends before a request line.
@@ -78,7 +92,7 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// nginx accepts several carriage returns at the end of a field line.
+/// nginx accepts several connection_fields returns at the end of a field line.
 fn trim_field_line(line: &[u8]) -> &[u8] {
     let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
     &line[..line.len() - ends.count()]
@@ -98,6 +112,7 @@ fn reject(status: u16, reason: impl Into<Cow<'static, str>>, input: &[u8]) -> Er
         } else {
             Version::Http11
         },
+        head: None,
     }
 }
 
@@ -126,30 +141,31 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-type ParsedFields = (Vec<Span>, usize);
-
-/// The field lines from `start` to the empty line, and the offset after it.
+/// Reads field lines from `at` on into `spans`, moves `at` behind those that are valid, and says
+/// whether the empty line was among them.
 fn parse_fields(
     input: &[u8],
-    start: usize,
+    at: &mut usize,
+    spans: &mut Vec<Span>,
     mut limits: Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<ParsedFields>, (u16, Cow<'static, str>)> {
-    let mut spans = Vec::with_capacity(16);
-    let (mut at, mut lines) = (start, 0);
+) -> Result<bool, (u16, Cow<'static, str>)> {
+    let mut lines = 0;
     loop {
-        let rest = &input[at..];
+        let start = *at;
+        let rest = &input[start..];
         let line_end = memchr::memchr(b'\n', rest);
-        if line_end.unwrap_or(rest.len()) > limits.line || at > limits.head {
+        if line_end.unwrap_or(rest.len()) > limits.line || start > limits.head {
             return Err((494, "client sent too long header line".into()));
         }
         let Some(line_end) = line_end else {
-            return Ok(None);
+            return Ok(false);
         };
         let line = trim_field_line(&rest[..line_end]);
-        let next = at + line_end + 1;
+        let next = start + line_end + 1;
         if matches!(&rest[..line_end], b"" | b"\r") {
-            return Ok(Some((spans, next)));
+            *at = next;
+            return Ok(true);
         }
         lines += 1;
         if lines > limits.fields {
@@ -161,8 +177,8 @@ fn parse_fields(
                     limits = of_host(&line[value.clone()]).unwrap_or(limits);
                 }
                 spans.push(Span {
-                    name: (at as u32, (at + name) as u32),
-                    value: ((at + value.start) as u32, (at + value.end) as u32),
+                    name: (start as u32, (start + name) as u32),
+                    value: ((start + value.start) as u32, (start + value.end) as u32),
                 });
             }
             Ok(None) => {}
@@ -174,7 +190,7 @@ fn parse_fields(
                 ));
             }
         }
-        at = next;
+        *at = next;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::log::level::Level;
 /// Lines are written at once when there are this many bytes.
 const WRITE_AT: usize = 16 * 1024;
 /// More than this is dropped if lines cannot be written, bytes.
-const MOST: usize = 1024 * 1024;
+const MAX: usize = 1024 * 1024;
 
 /// The open log files of one worker.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ impl Sink {
             }
         }
         self.lines.drain(..written);
-        if self.lines.len() > MOST {
+        if self.lines.len() > MAX {
             self.lines.clear();
         }
         if self.lines.capacity() > 2 * WRITE_AT {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
-use crate::conf::{Problem, Word, did_you_mean};
+use crate::conf::{Problem, Word, did_you_mean, units};
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
@@ -170,12 +170,15 @@ fn parse_server(text: &str) -> Result<SyslogServer, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(SyslogServer::Unix(path.into()));
     }
-    let named = |name: &str| name.to_socket_addrs().ok()?.next();
-    let found = text
-        .parse()
-        .ok()
-        .or_else(|| named(text))
-        .or_else(|| named(&format!("{text}:{PORT}")));
+    let named = |name: &str| match name.rsplit_once(':') {
+        Some((host, port)) => {
+            let port: u16 = units::parse_integer(port).filter(|port| *port > 0)?;
+            (host, port).to_socket_addrs().ok()?.next()
+        }
+        None => (name, PORT).to_socket_addrs().ok()?.next(),
+    };
+    let bracketed = || format!("{text}:{PORT}").parse().ok();
+    let found = text.parse().ok().or_else(|| named(text)).or_else(bracketed);
     found
         .map(SyslogServer::Udp)
         .ok_or_else(|| format!("host not found in syslog server \"{text}\""))

@@ -83,6 +83,11 @@ impl Fields {
         self.repeats && self.all(name).nth(1).is_some()
     }
 
+    /// Drops all but the first fields.
+    pub(crate) fn truncate(&mut self, fields: usize) {
+        self.spans.truncate(fields);
+    }
+
     /// Keeps only the first field of each of these names, whose set is `names`; returns the
     /// others, in order.
     pub(crate) fn keep_first(

@@ -31,11 +31,11 @@ pub(crate) fn parse_untrusted(address: &Bytes) -> Option<Target> {
 }
 
 fn is_safe(path: &[u8]) -> bool {
-    path.starts_with(b"/") && !path.contains(&0) && !climbs(path)
+    path.starts_with(b"/") && !path.contains(&0) && !has_dot_dot(path)
 }
 
 /// Whether a segment of the path is `..`.
-pub(crate) fn climbs(path: &[u8]) -> bool {
+pub(crate) fn has_dot_dot(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| part == b"..")
 }
 

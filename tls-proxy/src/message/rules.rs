@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::head::{Framing, Limits, RequestHead, Version};
-use crate::message::fields::FieldNameFilter;
+use crate::message::fields::{FieldNameFilter, Fields};
 use crate::message::host;
 
 /// Why a request is rejected: the status for the client and the message for the error log.
@@ -156,6 +156,25 @@ pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Error> {
         b"TRACE" => Err(Error::new(405, "client sent TRACE method")),
         _ => Ok(framing),
     }
+}
+
+/// How many fields nginx has read when it refuses one of a request of HTTP/1: an invalid `Host`
+/// and those before it, or those before a repeated one.
+pub(crate) fn read_before_refusal(fields: &Fields) -> usize {
+    let mut seen = 0_u32;
+    for (index, (name, value)) in fields.iter().enumerate() {
+        let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+        if let Some(bit) = UNIQUE.iter().position(is) {
+            if seen & 1 << bit != 0 {
+                return index;
+            }
+            seen |= 1 << bit;
+        }
+        if name.eq_ignore_ascii_case(b"host") && host::find(value).is_none() {
+            return index + 1;
+        }
+    }
+    fields.len()
 }
 
 fn check_repeats(head: &RequestHead) -> Result<(), Error> {

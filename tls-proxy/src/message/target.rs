@@ -16,7 +16,7 @@ pub(crate) struct Error;
 
 /// A normalized target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Normal {
+pub(crate) struct NormalizedTarget {
     /// nginx's `$uri`: the decoded path.
     pub(crate) path: Bytes,
     /// The position of the query in the raw target, without its `?`.
@@ -28,10 +28,10 @@ pub(crate) struct Normal {
 
 /// Normalizes an origin-form target (as nginx: `ngx_http_parse_complex_uri`,
 /// `merge_slashes`).
-pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Error> {
+pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<NormalizedTarget, Error> {
     let end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
     if is_normal(&raw[..end]) && !raw[end..].contains(&b'#') {
-        return Ok(Normal {
+        return Ok(NormalizedTarget {
             path: raw.slice(..end),
             args: (end < raw.len()).then(|| end + 1..raw.len()),
             quoted: false,
@@ -67,7 +67,7 @@ pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<Normal, Erro
         }
     }
     end_segment(&mut path, merge_slashes, false)?;
-    Ok(Normal {
+    Ok(NormalizedTarget {
         path: path.into(),
         args,
         quoted,

@@ -84,7 +84,7 @@ pub(crate) enum Relief {
     Tunnel,
     /// For an upstream: it held more than its share, or was stalled.
     Share,
-    /// It had been accepted, and there was no room to serve it.
+    /// It had been accepted, and there was no memory to serve it.
     Accept,
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn handshake_failed(why: Handshake) {
 }
 
 /// Counts an upstream's response head.
-pub(crate) fn upstream_answered(status: u16) {
+pub(crate) fn upstream_responded(status: u16) {
     count(|own| &own.upstream_responses[labels::class(status)]);
 }
 

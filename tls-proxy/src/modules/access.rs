@@ -53,12 +53,12 @@ impl ModuleSettings for Settings {
 #[derive(Clone, Copy, Debug)]
 struct AccessRule {
     allow: bool,
-    whom: Whom,
+    whom: Clients,
 }
 
 /// The clients that a line applies to.
 #[derive(Clone, Copy, Debug)]
-enum Whom {
+enum Clients {
     All,
     /// Clients of UNIX sockets; there are none here.
     Unix,
@@ -98,8 +98,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), Problem> {
     let word = arguments::first(directive);
     let whom = match word.text.as_str() {
-        "all" => Whom::All,
-        "unix:" => Whom::Unix,
+        "all" => Clients::All,
+        "unix:" => Clients::Unix,
         text => {
             let invalid = || Problem::emerg(&word.at, format!("invalid parameter \"{text}\""));
             let (network, low) = Network::parse(text).ok_or_else(invalid)?;
@@ -107,7 +107,7 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
                 let message = format!("low address bits of {text} are meaningless");
                 scope.draft.problems.push(Problem::warn(&word.at, message));
             }
-            Whom::Network(network)
+            Clients::Network(network)
         }
     };
     let access = scope.settings.of_mut::<Settings>();
@@ -136,9 +136,9 @@ pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(),
 /// The first rule that matches; no address means a UNIX socket.
 fn decide(rules: &[AccessRule], address: Option<IpAddr>) -> Option<bool> {
     let fits = |rule: &&AccessRule| match rule.whom {
-        Whom::All => true,
-        Whom::Unix => address.is_none(),
-        Whom::Network(network) => address.is_some_and(|address| network.has(address)),
+        Clients::All => true,
+        Clients::Unix => address.is_none(),
+        Clients::Network(network) => address.is_some_and(|address| network.has(address)),
     };
     rules.iter().find(fits).map(|rule| rule.allow)
 }

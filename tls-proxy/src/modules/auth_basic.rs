@@ -55,8 +55,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request."),
 ];
 
-/// Checks the request's credentials; none where nobody has to have any. That is not the same
-/// as right ones: with `satisfy any` it lets nobody in.
+/// Checks the request's credentials; `None` if none are required. That is not the same as
+/// valid ones: with `satisfy any` it allows nobody.
 pub(crate) async fn check(
     settings: &Settings,
     request: &mut Request,

@@ -60,7 +60,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 pub(crate) fn subrequest(settings: &Settings, request: &Request) -> Option<Box<Request>> {
     let path = settings.path.as_ref()?;
     // Boxed, since the future of every request would include it.
-    Some(Box::new(Request::on_behalf_of(request, path.as_bytes())))
+    Some(Box::new(Request::subrequest(request, path.as_bytes())))
 }
 
 /// What the response to the subrequest `asked` means for the request.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{proxy, proxy_ssl, referer};
+use super::{proxy, proxy_ssl};
 use crate::conf::{Directive, Position, Problem};
 use crate::config::draft::{ConfigDraft, FinishedServer, LocationDraft, LocationPattern};
 use crate::config::locations::LocationTree;
@@ -83,12 +83,9 @@ pub(super) fn add_location(
     inside: Vec<LocationDraft>,
 ) -> LocationId {
     connect_securely(draft, &mut settings);
-    let end = draft.http_end.as_ref();
-    let unfit = end.and_then(|end| settings.of::<proxy::buffers::Settings>().check(end));
-    draft.problems.extend(unfit);
     draft
         .problems
-        .extend(settings.of::<referer::Settings>().check());
+        .extend(settings.check(draft.http_end.as_ref()));
     let tree = grow(draft, inside);
     settings.finish();
     draft.locations.push(Location { settings, tree });

@@ -1,6 +1,6 @@
 //! `error_page` of nginx's core module.
 
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Directive, Problem, Word, units};
 use crate::config::core::{ErrorPage, ErrorPageStatus};
 use crate::config::spec::Scope;
 use crate::variables::template::Template;
@@ -17,7 +17,10 @@ pub(super) fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Re
         Some((word, rest)) if word.text.starts_with('=') => {
             let replacement = match &word.text[1..] {
                 "" => ErrorPageStatus::FromPage,
-                code => ErrorPageStatus::Fixed(code.parse().map_err(|_| invalid_value(word))?),
+                code => {
+                    let code = units::parse_integer(code).ok_or_else(|| invalid_value(word))?;
+                    ErrorPageStatus::Fixed(code)
+                }
             };
             (replacement, rest)
         }
@@ -35,11 +38,7 @@ pub(super) fn add_error_page(scope: &mut Scope<'_>, directive: &Directive) -> Re
         scope.settings.core.error_pages.to_vec()
     };
     for word in codes {
-        let status = word
-            .text
-            .parse()
-            .ok()
-            .filter(|code| (300..=599).contains(code));
+        let status = units::parse_integer(&word.text).filter(|code| (300..=599).contains(code));
         if status == Some(499) {
             return Err(invalid_value(word));
         }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::conf::units;
 use crate::message::fields::Fields;
 use crate::net::cidr::{Network, parse_address};
 
@@ -66,8 +67,7 @@ fn parse(word: &[u8]) -> Option<SocketAddr> {
         Some(rest) => rest.split_once("]:")?,
         None => text.split_once(':')?,
     };
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    let port: u16 = digits.then(|| port.parse().ok()).flatten()?;
+    let port: u16 = units::parse_integer(port)?;
     (port > 0).then_some(SocketAddr::new(parse_address(address)?, port))
 }
 

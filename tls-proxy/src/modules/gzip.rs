@@ -336,8 +336,8 @@ impl Source for Gzip {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
-        self.inner.answer()
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
     }
 }
 

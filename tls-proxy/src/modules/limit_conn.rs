@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
@@ -113,11 +113,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         .parts
         .get_mut::<Zones>()
         .connections(&name.text, &name.at)?;
-    let most = count
-        .text
-        .parse()
-        .ok()
-        .filter(|most| (1..=65535).contains(most));
+    let most = units::parse_integer(&count.text).filter(|most| (1..=65535).contains(most));
     let invalid = || {
         Problem::emerg(
             &count.at,

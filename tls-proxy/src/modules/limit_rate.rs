@@ -120,7 +120,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
         .as_ref()
         .map_or(0, |after| value(request, &after.evaluate(request)));
     let inner = std::mem::replace(&mut response.content, Content::Empty);
-    response.content = Content::Stream(Box::new(Slow {
+    response.content = Content::Stream(Box::new(RateLimited {
         inner,
         rate,
         after,
@@ -132,7 +132,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     }));
 }
 
-struct Slow {
+struct RateLimited {
     inner: Content,
     rate: u64,
     after: u64,
@@ -145,7 +145,7 @@ struct Slow {
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Source for Slow {
+impl Source for RateLimited {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(pause) = &mut self.pause {
@@ -172,8 +172,8 @@ impl Source for Slow {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
-        self.inner.answer()
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
     }
 }
 

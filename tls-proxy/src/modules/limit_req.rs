@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::leaky_bucket::{self, Buckets, Measure};
 use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Directive, Problem, Word, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
@@ -119,9 +119,7 @@ fn parse_rate(text: &str) -> Option<u64> {
 
 /// A number from 1; digits only.
 fn count_of(text: &str) -> Option<u64> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let count = digits.then(|| text.parse().ok()).flatten();
-    count.filter(|count| *count > 0)
+    units::parse_number(text).filter(|count| *count > 0)
 }
 
 fn without_zone(directive: &Directive) -> Problem {
@@ -205,7 +203,7 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
     if request.limit_req_status.is_some() {
         return Ok(());
     }
-    match settings.ask(request) {
+    match settings.check(request) {
         Err((limit, excess)) => settings.reject(request, &limit.zone, excess),
         Ok(None) => Ok(()),
         Ok(Some(None)) => {
@@ -225,7 +223,7 @@ impl Settings {
     /// none.
     ///
     /// `Ok(None)` if the key is empty in every zone.
-    fn ask(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
+    fn check(&self, request: &Request) -> Result<Option<Option<Wait<'_>>>, (&Limit, u64)> {
         let now = leaky_bucket::now();
         let mut seen = Vec::new();
         let mut longest = None;

@@ -266,7 +266,7 @@ fn parse_ports(text: &str, word: &Word) -> Result<RangeInclusive<u16>, Problem> 
         Problem::emerg(&word.at, message)
     };
     let parse = |text: &str| {
-        let port = text.parse().ok().filter(|port| *port > 0);
+        let port = units::parse_integer(text).filter(|port| *port > 0);
         port.ok_or_else(|| refuse("invalid port"))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));

@@ -18,7 +18,7 @@ use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
 use crate::log::form::Form;
 use crate::log::level::{Level, shown};
-use crate::message::internal_path::climbs;
+use crate::message::internal_path::has_dot_dot;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::variables::template::Template;
@@ -220,7 +220,7 @@ impl AccessLog {
             To::Named(name) => name.evaluate(request),
         };
         // A client's data must not lead out of the folder.
-        if climbs(&name) || name.contains(&0) {
+        if has_dot_dot(&name) || name.contains(&0) {
             let what = format!("access_log \"{}\" is not written", shown(&name));
             return error_log::request(request, Level::Error, what);
         }
@@ -310,7 +310,7 @@ impl Buffer {
                 self.flush = Some(Duration::from_millis(time));
             }
             Some(("gzip", value)) => {
-                let level = value.parse().ok().filter(|level| (1..=9).contains(level));
+                let level = units::parse_integer(value).filter(|level| (1..=9).contains(level));
                 self.level = level.ok_or_else(|| invalid("compression level", value))?;
             }
             None if word.text == "gzip" => self.level = 1,

@@ -2,7 +2,8 @@
 //!
 //! A module's file defines its directives: a table has each one's name, contexts, arguments,
 //! default and description; the typed settings and their effect on a request stand beside it.
-//! `docs/directives.md` is generated from the tables.
+//! `docs/directives.md` is generated from the tables. The list `modules!` below has one line for
+//! each module, and everything else that knows of modules follows from it.
 //!
 //! Inheritance is nginx's and needs no merge step: a block starts with a copy
 //! of its parent's finished settings and its own directives change them.
@@ -78,82 +79,15 @@ pub(crate) mod variables;
 
 use std::sync::Arc;
 
+use self::proxy::{buffers as proxy_buffers, cache as proxy_cache, cookies as proxy_cookies};
+use self::upstream::method as upstream_method;
 use crate::conf::{Directive, Problem, did_you_mean};
 use crate::config::settings::{Settings, SettingsSlot, Stored};
 use crate::config::spec::{Contexts, Directives, Effect, Spec, SpecTables};
 use crate::directive::arguments;
 use crate::modules::variables::tables::Tables;
-
-/// Every table, in the order of the documentation.
-pub(crate) const TABLES: SpecTables = &[
-    ("main", process::DIRECTIVES),
-    ("core", core::DIRECTIVES),
-    ("core: by browser", user_agent::DIRECTIVES),
-    ("core: bodies of requests in files", client_body::DIRECTIVES),
-    ("listen", listen::DIRECTIVES),
-    ("ssl", ssl::DIRECTIVES),
-    ("ssl: certificates of clients", ssl_client::DIRECTIVES),
-    ("ssl: sessions", ssl_session::DIRECTIVES),
-    ("ssl: stapling", ssl_stapling::DIRECTIVES),
-    ("ssl: commands of OpenSSL", ssl_conf_command::DIRECTIVES),
-    ("http2", http2::DIRECTIVES),
-    ("proxy", proxy::DIRECTIVES),
-    ("proxy: buffers", proxy::buffers::DIRECTIVES),
-    ("proxy: cache", proxy::cache::DIRECTIVES),
-    ("proxy: cookies", proxy::cookies::DIRECTIVES),
-    ("proxy: TLS to upstreams", proxy_ssl::DIRECTIVES),
-    ("upstream", upstream::DIRECTIVES),
-    ("resolver", resolver::DIRECTIVES),
-    ("upstream: methods", upstream::method::DIRECTIVES),
-    ("headers", headers::DIRECTIVES),
-    ("rewrite", rewrite::DIRECTIVES),
-    ("map", map::DIRECTIVES),
-    ("log", log::DIRECTIVES),
-    ("types", types::DIRECTIVES),
-    ("document_root", document_root::DIRECTIVES),
-    ("static_files", static_files::DIRECTIVES),
-    ("autoindex", autoindex::DIRECTIVES),
-    ("not_modified", not_modified::DIRECTIVES),
-    ("range", range::DIRECTIVES),
-    ("try_files", try_files::DIRECTIVES),
-    ("access", access::DIRECTIVES),
-    ("auth_basic", auth_basic::DIRECTIVES),
-    ("auth_request", auth_request::DIRECTIVES),
-    ("referer", referer::DIRECTIVES),
-    ("limit_except", limit_except::DIRECTIVES),
-    ("realip", realip::DIRECTIVES),
-    ("geo", geo::DIRECTIVES),
-    ("limit_req", limit_req::DIRECTIVES),
-    ("limit_conn", limit_conn::DIRECTIVES),
-    ("limit_rate", limit_rate::DIRECTIVES),
-    ("expires", expires::DIRECTIVES),
-    ("trailers", trailers::DIRECTIVES),
-    ("gzip", gzip::DIRECTIVES),
-    ("gzip_static", gzip_static::DIRECTIVES),
-    ("charset", charset::DIRECTIVES),
-    ("sub", sub::DIRECTIVES),
-    ("split_clients", split_clients::DIRECTIVES),
-    ("stub_status", stub_status::DIRECTIVES),
-];
-
-/// The variables that modules add to those of every request.
-pub(crate) const VARIABLES: Tables = Tables {
-    fixed: &[
-        document_root::VARIABLES,
-        gzip::VARIABLES,
-        limit_conn::VARIABLES,
-        limit_rate::VARIABLES,
-        limit_req::VARIABLES,
-        referer::VARIABLES,
-        request_facts::VARIABLES,
-        stub_status::VARIABLES,
-        user_agent::VARIABLES,
-        proxy_protocol::VARIABLES,
-        realip::VARIABLES,
-    ],
-    families: &[&proxy_protocol::BALANCER_VALUE],
-    instead_of: |name| unsupported::variable(name).map(|module| module.instead),
-};
+use crate::request::Request;
+use crate::request::content_result::ContentResult;
 
 /// How the configuration finds directives.
 pub(crate) const DIRECTIVES: Directives = Directives { find, unknown };
@@ -189,58 +123,120 @@ pub(crate) fn unknown(directive: &Directive, context: Contexts) -> Problem {
         .with_help_if(did_you_mean(name, known))
 }
 
-/// Lists the settings of all modules: each gets its slot.
-macro_rules! settings {
-    ($($name:ident: $settings:ty,)*) => {
-        #[allow(non_camel_case_types)]
-        enum SettingsIndex { $($name),* }
+/// A module that produces the response wherever it is used.
+struct ContentHandler {
+    is_used: fn(&Settings) -> bool,
+    serve: fn(&Request) -> ContentResult,
+}
 
-        $(impl SettingsSlot for $settings {
+/// The content handler of a location, if a module of this list is used there.
+pub(crate) fn content_handler(settings: &Settings) -> Option<fn(&Request) -> ContentResult> {
+    let used = CONTENT_HANDLERS.iter().find(|own| (own.is_used)(settings));
+    used.map(|own| own.serve)
+}
+
+/// Makes of one list what the configuration and the phases know of modules. For each module it
+/// says what its file has: a table of directives with its title in the documentation, variables,
+/// a family of variables, settings of each block, a content handler.
+macro_rules! modules {
+    ($($module:ident:
+        $(directives($title:literal))?
+        $(variables($variables:ident))?
+        $(family($family:ident))?
+        $(settings($settings:ident))?
+        $(content($serve:ident))?;
+    )*) => {
+        /// Every table, in the order of the documentation.
+        pub(crate) const TABLES: SpecTables = &[$($(($title, $module::DIRECTIVES),)?)*];
+
+        /// The variables that modules add to those of every request.
+        pub(crate) const VARIABLES: Tables = Tables {
+            fixed: &[$($($module::$variables,)?)*],
+            families: &[$($(&$module::$family,)?)*],
+            instead_of: |name| unsupported::variable(name).map(|module| module.instead),
+        };
+
+        const CONTENT_HANDLERS: &[ContentHandler] = &[$($(ContentHandler {
+            is_used: |settings| settings.uses::<$module::Settings>(),
+            serve: $module::$serve,
+        },)?)*];
+
+        settings! { $($($module: $settings,)?)* }
+    };
+}
+
+/// Gives the settings of each module a slot (nginx's `ctx_index`).
+macro_rules! settings {
+    ($($module:ident: $settings:ident,)*) => {
+        #[allow(non_camel_case_types)]
+        enum SettingsIndex { $($module),* }
+
+        $(impl SettingsSlot for $module::$settings {
             const SLOT: usize = {
-                assert!((SettingsIndex::$name as usize) < 64, "one bit for each");
-                SettingsIndex::$name as usize
+                assert!((SettingsIndex::$module as usize) < 64, "one bit for each");
+                SettingsIndex::$module as usize
             };
         })*
 
         /// The settings before the first line of a configuration.
         pub(crate) fn unwritten() -> Settings {
-            Settings::new([$(Arc::new(<$settings>::default()) as Arc<dyn Stored>),*])
+            Settings::new([
+                $(Arc::new(<$module::$settings>::default()) as Arc<dyn Stored>),*
+            ])
         }
     };
 }
 
-settings! {
-    access: access::Settings,
-    auth_basic: auth_basic::Settings,
-    auth_request: auth_request::Settings,
-    autoindex: autoindex::Settings,
-    charset: charset::Settings,
-    client_body: client_body::Settings,
-    expires: expires::Settings,
-    gzip: gzip::Settings,
-    gzip_static: gzip_static::Settings,
-    headers: headers::Settings,
-    http2: http2::Settings,
-    limit_conn: limit_conn::Settings,
-    limit_except: limit_except::Settings,
-    limit_rate: limit_rate::Settings,
-    limit_req: limit_req::Settings,
-    log: log::Settings,
-    not_modified: not_modified::Settings,
-    proxy: proxy::Settings,
-    proxy_buffers: proxy::buffers::Settings,
-    proxy_cookies: proxy::cookies::Settings,
-    proxy_ssl: proxy_ssl::Settings,
-    range: range::Settings,
-    realip: realip::Settings,
-    referer: referer::Settings,
-    resolver: resolver::Settings,
-    rewrite: rewrite::Settings,
-    ssl: ssl::Settings,
-    static_files: static_files::Settings,
-    stub_status: stub_status::Settings,
-    sub: sub::Settings,
-    trailers: trailers::Settings,
-    try_files: try_files::Settings,
-    types: types::Settings,
+// In the order of the documentation.
+modules! {
+    process: directives("main");
+    core: directives("core");
+    user_agent: directives("core: by browser") variables(VARIABLES);
+    client_body: directives("core: bodies of requests in files") settings(Settings);
+    listen: directives("listen");
+    ssl: directives("ssl") settings(Settings);
+    ssl_client: directives("ssl: certificates of clients");
+    ssl_session: directives("ssl: sessions");
+    ssl_stapling: directives("ssl: stapling");
+    ssl_conf_command: directives("ssl: commands of OpenSSL");
+    http2: directives("http2") settings(Settings);
+    proxy: directives("proxy") settings(Settings);
+    proxy_buffers: directives("proxy: buffers") settings(Settings);
+    proxy_cache: directives("proxy: cache");
+    proxy_cookies: directives("proxy: cookies") settings(Settings);
+    proxy_ssl: directives("proxy: TLS to upstreams") settings(Settings);
+    upstream: directives("upstream");
+    resolver: directives("resolver") settings(Settings);
+    upstream_method: directives("upstream: methods");
+    headers: directives("headers") settings(Settings);
+    rewrite: directives("rewrite") settings(Settings);
+    map: directives("map");
+    log: directives("log") settings(Settings);
+    types: directives("types") settings(Settings);
+    document_root: directives("document_root") variables(VARIABLES);
+    static_files: directives("static_files") settings(Settings);
+    autoindex: directives("autoindex") settings(Settings);
+    not_modified: directives("not_modified") settings(Settings);
+    range: directives("range") settings(Settings);
+    try_files: directives("try_files") settings(Settings);
+    access: directives("access") settings(Settings);
+    auth_basic: directives("auth_basic") settings(Settings);
+    auth_request: directives("auth_request") settings(Settings);
+    referer: directives("referer") variables(VARIABLES) settings(Settings);
+    limit_except: directives("limit_except") settings(Settings);
+    realip: directives("realip") variables(VARIABLES) settings(Settings);
+    geo: directives("geo");
+    limit_req: directives("limit_req") variables(VARIABLES) settings(Settings);
+    limit_conn: directives("limit_conn") variables(VARIABLES) settings(Settings);
+    limit_rate: directives("limit_rate") variables(VARIABLES) settings(Settings);
+    expires: directives("expires") settings(Settings);
+    trailers: directives("trailers") settings(Settings);
+    gzip: directives("gzip") variables(VARIABLES) settings(Settings);
+    gzip_static: directives("gzip_static") settings(Settings);
+    charset: directives("charset") settings(Settings);
+    sub: directives("sub") settings(Settings);
+    split_clients: directives("split_clients");
+    stub_status: directives("stub_status") variables(VARIABLES) settings(Settings) content(serve);
+    request_facts: variables(VARIABLES);
+    proxy_protocol: variables(VARIABLES) family(BALANCER_VALUE);
 }

@@ -169,11 +169,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ),
     Spec::set("proxy_ssl_protocols", ALL, (1, MANY), |scope, directive| {
         let own = &mut scope.settings.of_mut::<Settings>().tls;
-        (own.tls12, own.tls13) = super::ssl::protocols(directive, &mut scope.draft.problems)?;
+        let before = (!scope.first_here).then_some((own.tls12, own.tls13));
+        let problems = &mut scope.draft.problems;
+        (own.tls12, own.tls13) = super::ssl::protocols(directive, before, problems)?;
         Ok(())
     })
     .default("TLSv1.2 TLSv1.3")
-    .about("Versions of TLS; never older than 1.2."),
+    .about("Versions of TLS; never older than 1.2.")
+    .repeats(),
     Spec::set("proxy_ssl_ciphers", ALL, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().tls.ciphers =
             Some(arguments::first(directive).text.as_str().into());

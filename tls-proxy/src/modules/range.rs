@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use crate::conf::units;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
@@ -226,11 +227,7 @@ fn parse(field: &[u8], length: u64, most: usize) -> RequestedRanges {
 }
 
 fn parse_part(text: &str, length: u64) -> Option<Range<u64>> {
-    let number = |text: &str| {
-        let text = text.trim_matches(' ');
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u64>().ok().filter(|_| digits)
-    };
+    let number = |text: &str| units::parse_number(text.trim_matches(' '));
     let (start, end) = text.split_once('-')?;
     if start.is_empty() {
         return Some(length.saturating_sub(number(end)?)..length);
@@ -269,7 +266,8 @@ mod tests {
             ("bytes=0-0,1-1,2-2", RequestedRanges::Whole),
             ("bytes=-0", RequestedRanges::Nothing),
             ("lines=1-2", RequestedRanges::Whole),
-            ("bytes=0-18446744073709551615", parts(&[(0, 10)])),
+            ("bytes=0-9223372036854775807", parts(&[(0, 10)])),
+            ("bytes=0-9223372036854775808", RequestedRanges::Nothing),
         ] {
             assert_eq!(parse(field.as_bytes(), 10, 2), expected, "{field}");
         }

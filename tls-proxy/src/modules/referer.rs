@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Directive, Position, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
+use crate::directive::value::Value;
 use crate::modules::variables::{Evaluate, write};
 use crate::pattern::Pattern;
 use crate::request::Request;
@@ -35,7 +36,19 @@ struct Referers {
     patterns: Vec<Pattern>,
 }
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    /// nginx reports no line for it.
+    fn check(&self, _: Option<&Position>) -> Option<Problem> {
+        let own = self.0.as_ref()?;
+        let pointless = (own.none || own.blocked) && own.is_empty() && !own.server_names;
+        pointless.then(|| {
+            Problem::emerg_nowhere(
+                "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" \
+                 directive without any valid referer",
+            )
+        })
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     Spec::set(
@@ -51,13 +64,15 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::SERVER.or(Contexts::LOCATION),
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
     Spec::new(
         "referer_hash_bucket_size",
         Contexts::SERVER.or(Contexts::LOCATION),
         (1, 1),
         Effect::Accepted("tables grow as they need"),
-    ),
+    )
+    .takes(Value::Number),
 ];
 
 fn set(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem> {
@@ -195,20 +210,6 @@ fn names_server(request: &Request, host: &[u8]) -> bool {
     let names = &request.listen().names;
     let found = names.find(text, |name| name.matches(request, host));
     found.is_ok_and(|server| server == Some(request.server))
-}
-
-impl Settings {
-    /// A problem of all lines together, for which nginx reports no line.
-    pub(crate) fn check(&self) -> Option<Problem> {
-        let own = self.0.as_ref()?;
-        let pointless = (own.none || own.blocked) && own.is_empty() && !own.server_names;
-        pointless.then(|| {
-            Problem::emerg_nowhere(
-                "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" \
-                 directive without any valid referer",
-            )
-        })
-    }
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("invalid_referer", |request, out| {

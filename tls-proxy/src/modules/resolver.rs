@@ -92,9 +92,11 @@ fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     let (host, port) = listen::split_port(text);
     let port = match port {
         None => PORT,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            Problem::emerg(&word.at, format!("invalid port in resolver \"{text}\""))
-        })?,
+        Some(port) => units::parse_integer(port)
+            .filter(|port| *port > 0)
+            .ok_or_else(|| {
+                Problem::emerg(&word.at, format!("invalid port in resolver \"{text}\""))
+            })?,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<_> = match (host, port).to_socket_addrs() {

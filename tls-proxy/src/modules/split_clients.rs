@@ -2,7 +2,7 @@
 //! percentages.
 
 use super::map::variable_name;
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::modules::variables::{self, Computed};
 use crate::request::Request;
@@ -81,12 +81,11 @@ fn parse_percent(text: &str) -> Option<u64> {
     } else {
         whole
     };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || part.len() > 2 || !digits(whole) || !digits(part) {
+    if part.len() > 2 {
         return None;
     }
-    let part: u64 = format!("{part:0<2}").parse().ok()?;
-    let share = whole.parse::<u64>().ok()?.checked_mul(100)? + part;
+    let part = units::parse_number(&format!("{part:0<2}"))?;
+    let share = units::parse_number(whole)?.checked_mul(100)? + part;
     (1..=10_000).contains(&share).then_some(share)
 }
 

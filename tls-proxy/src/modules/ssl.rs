@@ -73,12 +73,14 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, MANY),
         |scope, directive| {
             let ssl = scope.settings.of_mut::<Settings>();
-            (ssl.tls12, ssl.tls13) = protocols(directive, &mut scope.draft.problems)?;
+            let before = (!scope.first_here).then_some((ssl.tls12, ssl.tls13));
+            (ssl.tls12, ssl.tls13) = protocols(directive, before, &mut scope.draft.problems)?;
             Ok(())
         },
     )
     .default("TLSv1.2 TLSv1.3")
-    .about("Versions of TLS; never older than 1.2."),
+    .about("Versions of TLS; never older than 1.2.")
+    .repeats(),
     Spec::set("ssl_ciphers", HTTP_SERVER, (1, 1), |scope, directive| {
         scope.settings.of_mut::<Settings>().ciphers = Some(arguments::first(directive).text.as_str().into());
         Ok(())
@@ -230,12 +232,14 @@ fn names_server(directive: &Directive) -> bool {
     words.any(|word| differs::uses(word, "ssl_server_name"))
 }
 
-/// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it.
+/// Reads a list of versions: whether TLS 1.2 and TLS 1.3 are in it, or in those that the block has
+/// named before.
 pub(super) fn protocols(
     directive: &Directive,
+    before: Option<(bool, bool)>,
     problems: &mut Vec<Problem>,
 ) -> Result<(bool, bool), Problem> {
-    let (mut tls12, mut tls13) = (false, false);
+    let (mut tls12, mut tls13) = before.unwrap_or_default();
     for (index, word) in directive.args.iter().enumerate() {
         let known = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
         let same = |own: &&str| own.eq_ignore_ascii_case(&word.text);

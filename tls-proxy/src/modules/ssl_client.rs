@@ -83,11 +83,11 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     ),
     Spec::set("ssl_ocsp", HTTP_SERVER, (1, 1), |_, directive| {
         let word = arguments::first(directive);
-        match word.text.as_str() {
-            "off" => Ok(()),
-            _ => Err(Problem::emerg(&word.at, "\"ssl_ocsp\" can only be \"off\"")
-                .with_help("no responder is asked about clients; write ssl_crl instead")),
+        if word.text.eq_ignore_ascii_case("off") {
+            return Ok(());
         }
+        Err(Problem::emerg(&word.at, "\"ssl_ocsp\" can only be \"off\"")
+            .with_help("no responder is asked about clients; write ssl_crl instead"))
     })
     .default("off")
     .about("Only `off`: clients' certificates are checked by `ssl_crl`."),
@@ -134,7 +134,7 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     if !other || request.settings().of::<ssl::Settings>().client.verify == Verify::Off {
         return Ok(());
     }
-    let known = |name: &str| request.listen().names.find_quietly(name);
+    let known = |name: &str| request.listen().names.find_without_captures(name);
     if named.is_none_or(|name| known(&name.to_ascii_lowercase()).is_none()) {
         return Ok(());
     }

@@ -87,7 +87,7 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
             ["off" | "none"] => cache = None,
             ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN))),
             ["builtin", size] => {
-                let size = size.parse().map_err(|_| invalid())?;
+                let size = units::parse_integer(size).ok_or_else(invalid)?;
                 cache = cache.or_else(|| Some(built_in(size)));
             }
             ["shared", name, size] if !name.is_empty() => {

@@ -172,7 +172,7 @@ pub(crate) fn serve(request: &mut Request) -> Served {
         return Served::Result(ContentResult::refuse(405));
     }
     let replaced = request.settings().of::<Settings>().documents.replaced();
-    if internal_path::climbs(request.path.get(replaced..).unwrap_or_default()) {
+    if internal_path::has_dot_dot(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);
         return Served::Result(ContentResult::refuse(404));

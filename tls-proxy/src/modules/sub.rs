@@ -18,7 +18,7 @@ use crate::request::source::{Frame, Next, Source, UpstreamBody};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
-const MOST: usize = 255;
+const MAX: usize = 255;
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -119,8 +119,8 @@ fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let own = &mut scope.settings.of_mut::<Settings>().pairs;
     let before = own.as_deref().filter(|_| !scope.first_here);
     let mut list = before.map_or_else(Vec::new, |before| before.list.clone());
-    if list.len() == MOST {
-        let message = format!("number of search patterns exceeds {MOST}");
+    if list.len() == MAX {
+        let message = format!("number of search patterns exceeds {MAX}");
         return Err(Problem::emerg(&word.at, message));
     }
     let lower = Word {
@@ -139,7 +139,8 @@ fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     Ok(())
 }
 
-/// Has the texts replaced in a body of the right type; its length and validators no longer apply.
+/// Replaces the texts in a body of a listed type; its length and validators no longer
+/// apply.
 pub(crate) fn apply(
     settings: &Settings,
     request: &mut Request,
@@ -328,8 +329,8 @@ impl Source for Substitution {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
-        self.inner.answer()
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
+        self.inner.upstream_body()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document_root;
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::message::internal_path;
@@ -31,12 +31,12 @@ impl ModuleSettings for Settings {
 pub(crate) struct TryFiles {
     /// Each with whether it must be a folder.
     files: Vec<(Template, bool)>,
-    last: Last,
+    last: Fallback,
 }
 
 /// The last argument.
 #[derive(Debug)]
-enum Last {
+enum Fallback {
     Status(u16),
     Target(Template),
 }
@@ -61,11 +61,11 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
     })?;
     let last = match last.text.strip_prefix('=') {
         Some(code) => {
-            let code = code.parse().ok().filter(|code| *code <= 999);
+            let code = units::parse_integer(code).filter(|code| *code <= 999);
             let invalid = || Problem::emerg(&last.at, format!("invalid code \"{}\"", last.text));
-            Last::Status(code.ok_or_else(invalid)?)
+            Fallback::Status(code.ok_or_else(invalid)?)
         }
-        None => Last::Target(Template::compile(last, variables)?),
+        None => Fallback::Target(Template::compile(last, variables)?),
     };
     let mut compiled = Vec::new();
     for word in files {
@@ -95,7 +95,7 @@ impl TryFiles {
             if !(file.has_variables() && path.starts_with(&prefix)) {
                 path.splice(0..0, prefix.iter().copied());
             }
-            if internal_path::climbs(&path) {
+            if internal_path::has_dot_dot(&path) {
                 continue;
             }
             let name = document_root::path(document_root::candidate(request, &path));
@@ -116,8 +116,8 @@ impl TryFiles {
 
     fn give_up(&self, request: &mut Request) -> ContentResult {
         let target = match &self.last {
-            Last::Status(status) => return ContentResult::refuse(*status),
-            Last::Target(target) => target.evaluate(request),
+            Fallback::Status(status) => return ContentResult::refuse(*status),
+            Fallback::Target(target) => target.evaluate(request),
         };
         if target.starts_with(b"@") {
             return ContentResult::Named(target);

@@ -2,7 +2,6 @@
 //! browser.
 
 use crate::conf::Problem;
-use crate::config::core::NoKeepalive;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::modules::variables::{Evaluate, write};
@@ -14,10 +13,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Contexts::ALL,
         (1, 2),
         |scope, directive| {
-            let mut set = NoKeepalive {
-                msie6: false,
-                safari: false,
-            };
+            let mut set = scope.settings.core.keepalive_disable;
+            if scope.first_here {
+                (set.msie6, set.safari) = (false, false);
+            }
             for word in &directive.args {
                 match word.text.to_ascii_lowercase().as_str() {
                     "none" => {}
@@ -36,7 +35,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("msie6")
     .about(
         "Browsers whose connections are not kept: `msie6` after a POST, `safari` on a Mac; `none`.",
-    ),
+    )
+    .repeats(),
     Spec::set("msie_padding", Contexts::ALL, (1, 1), |scope, directive| {
         scope.settings.core.msie_padding = arguments::flag(directive)?;
         Ok(())

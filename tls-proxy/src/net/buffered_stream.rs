@@ -4,11 +4,12 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::poll_write_all;
 use super::read_size::Bulk;
 
 /// Size of the first read of an idle connection, into the stack, bytes.
@@ -132,20 +133,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         }
     }
 
-    /// Writes all of `out` and flushes.
+    /// Writes all of `out` and flushes. Several slices are written together if the stream
+    /// can do that.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut impl Buf,
     ) -> Poll<io::Result<()>> {
-        while out.has_remaining() {
-            let written = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, out.chunk()))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            out.advance(written);
-            self.sent += written as u64;
-        }
+        let before = out.remaining();
+        let written = poll_write_all(&mut self.io, cx, out);
+        self.sent += (before - out.remaining()) as u64;
+        ready!(written)?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

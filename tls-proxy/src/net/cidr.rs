@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::conf::units;
+
 /// A network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
@@ -21,11 +23,7 @@ impl Network {
         let most = width(address);
         let bits = match bits {
             None => most,
-            Some(bits) => {
-                let digits = bits.bytes().all(|byte| byte.is_ascii_digit());
-                let bits = digits.then(|| bits.parse().ok()).flatten();
-                bits.filter(|bits| *bits <= most)?
-            }
+            Some(bits) => units::parse_integer(bits).filter(|bits| *bits <= most)?,
         };
         let own = Self { address, bits };
         let low = masked(address, bits) != number(address);

@@ -43,6 +43,24 @@ macro_rules! stream_of {
                     $(Self::$kind(own) => std::pin::Pin::new(own).poll_shutdown(cx),)+
                 }
             }
+
+            fn poll_write_vectored(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                slices: &[std::io::IoSlice<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                match self.get_mut() {
+                    $(Self::$kind(own) => {
+                        std::pin::Pin::new(own).poll_write_vectored(cx, slices)
+                    })+
+                }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self {
+                    $(Self::$kind(own) => own.is_write_vectored(),)+
+                }
+            }
         }
     };
 }

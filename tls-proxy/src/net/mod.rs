@@ -1,6 +1,12 @@
 //! Byte streams and their addresses.
 
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::io::AsyncWrite;
 
 pub(crate) mod buffered_stream;
 pub(crate) mod cidr;
@@ -15,6 +21,39 @@ pub(crate) mod tcp_info;
 pub(crate) fn set_memory_limit(memory: Option<u64>) {
     read_size::set_memory_limit(memory);
     socket_buffers::set_memory_limit(memory);
+}
+
+/// Slices that are written together: a chunk's size line, its data and its end.
+const MOST_SLICES: usize = 3;
+
+/// Writes all of `out`; what has been written is taken off it, even while it is pending.
+/// Several slices are written together if the stream can do that.
+///
+/// # Errors
+/// That of the stream, or `WriteZero` if it accepts no more.
+pub(crate) fn poll_write_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    out: &mut impl Buf,
+) -> Poll<io::Result<()>> {
+    while out.has_remaining() {
+        let stream = Pin::new(&mut *stream);
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let count = match stream.is_write_vectored() {
+            true => out.chunks_vectored(&mut slices),
+            false => 1,
+        };
+        let written = match count {
+            0 | 1 => stream.poll_write(cx, out.chunk()),
+            _ => stream.poll_write_vectored(cx, &slices[..count]),
+        };
+        let written = ready!(written)?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        out.advance(written);
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// The address of a peer without one.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::cidr::parse_address;
+use crate::conf::units;
 
 /// Longest header of version 1 with its line end, bytes: 107 by the specification, but
 /// nginx reads up to the size of its header buffer.
@@ -126,11 +127,7 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
         words.next().filter(|word| word.bytes().all(of_address))
     };
     let (source, target) = (address()?, address()?);
-    let mut port = || {
-        let word = words.next()?;
-        let digits = word.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| word.parse::<u16>().ok()).flatten()
-    };
+    let mut port = || units::parse_integer::<u16>(words.next()?);
     let (source_port, target_port) = (port()?, port()?);
     let place = |text: &str, port| {
         let text = text.into();

@@ -15,7 +15,7 @@ pub(crate) const READ_SIZE: usize = 16 * 1024;
 pub(crate) const BULK_SIZE: usize = 256 * 1024;
 /// Streams of a worker that may read in bulk at the same time: few, because unconsumed data
 /// keeps its memory.
-const MOST: usize = 2;
+const MAX: usize = 2;
 /// Memory of a worker from which on bulk reads are allowed, bytes. A piece, its encrypted
 /// copy and the part being sent take about 0.5 MiB: with 10Mi, pages of the program itself
 /// would be evicted for that.
@@ -24,18 +24,18 @@ const BULK_FROM: u64 = 16 << 20;
 const RESERVED: u64 = 1 << 20;
 /// Limit of `required`: filled reads passed on without waiting that are required before a bulk
 /// read.
-const MOST_REQUIRED: u8 = 64;
+const MAX_REQUIRED: u8 = 64;
 
 thread_local! {
     /// The permissions of this worker, and how many of them are in use.
-    static ALLOWED: Cell<usize> = const { Cell::new(MOST) };
+    static ALLOWED: Cell<usize> = const { Cell::new(MAX) };
     static IN_USE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Sets the memory limit of this thread's worker, bytes; `None` if there is none.
 pub(super) fn set_memory_limit(memory: Option<u64>) {
     let enough = memory.is_none_or(|memory| memory >= BULK_FROM);
-    ALLOWED.set(if enough { MOST } else { 0 });
+    ALLOWED.set(if enough { MAX } else { 0 });
 }
 
 /// The part of a worker's memory that is kept for bulk reads, bytes.
@@ -101,7 +101,7 @@ impl Bulk {
         } else {
             if self.permit.take().is_some() {
                 // The task had to wait for its piece to be consumed.
-                self.required = (self.required * 2).min(MOST_REQUIRED);
+                self.required = (self.required * 2).min(MAX_REQUIRED);
             }
             (self.woken, self.filled) = (woken, 0);
         }

@@ -26,7 +26,7 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     let is_asked = settings.uses::<access::Settings>()
         || settings.uses::<auth_basic::Settings>()
         || settings.uses::<auth_request::Settings>();
-    if request.is_inner() || !is_asked {
+    if request.is_subrequest() || !is_asked {
         return Ok(());
     }
     let config = request.config.clone();

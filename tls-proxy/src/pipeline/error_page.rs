@@ -24,12 +24,13 @@ pub(crate) async fn finalize(
                 return Response::nothing(refusal.status);
             }
             Err(refusal) => {
-                request.closing |= refusal.close || ends_connection(refusal.status);
+                request.closing |= refusal.close;
                 Some(refusal.status)
             }
             Ok(response) => wants_page(request, response),
         };
         if let Some(status) = status {
+            request.closing |= ends_connection(status);
             request.error_status = status;
             if let Some(page) = find(request, status) {
                 drop(result);

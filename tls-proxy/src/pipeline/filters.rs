@@ -41,10 +41,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
             push("ETag", etag);
         }
     }
-    let carried = std::mem::take(&mut request.carried);
-    response.fields.extend(carried.fields);
-    if carried.content_type.is_some() && response.status < 300 && !response.is_of_upstream() {
-        response.content_type = carried.content_type;
+    let accel = std::mem::take(&mut request.accel);
+    response.fields.extend(accel.fields);
+    if accel.content_type.is_some() && response.status < 300 && !response.is_of_upstream() {
+        response.content_type = accel.content_type;
     }
     if let Some(challenge) = request.challenge.take() {
         let name = Bytes::from_static(b"WWW-Authenticate");

@@ -1,11 +1,11 @@
-//! nginx's phases of a request in its order: server selection, server rewrite, find config,
-//! rewrite, content, error page, log.
+//! nginx's phases of a request in its order, each a function under its name: post-read, server
+//! rewrite, find config, rewrite, preaccess, access, precontent, content, log.
 
 use bytes::Bytes;
 
 use super::{access, error_page, filters};
 use crate::config::locations::{LocationMatch, LocationTree};
-use crate::config::{Location, LocationId, ServerId};
+use crate::config::{LocationId, ServerId};
 use crate::log::level;
 use crate::log::level::Level;
 use crate::message::fields::Fields;
@@ -20,8 +20,7 @@ use crate::modules::rewrite::{self, Flow};
 use crate::modules::static_files::Served;
 use crate::modules::try_files;
 use crate::modules::{
-    autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
-    stub_status,
+    self, autoindex, limit_conn, limit_except, limit_req, log, realip, ssl_client, static_files,
 };
 use crate::request::Request;
 use crate::request::content_result::ContentResult;
@@ -75,13 +74,19 @@ fn route(request: &mut Request) -> Result<(), Refusal> {
             // nginx stops at the request line and knows no target.
             request.head.target = Bytes::new();
             request.path_refused = true;
+            request.head.fields = Fields::default();
             if request.head.version == Version::Http2 {
                 request.head.line = Bytes::new();
             }
             return refuse(request, 400, "client sent invalid request");
         }
     }
-    match rules::host(&request.head) {
+    let host = rules::host(&request.head);
+    if (host.is_err() || request.announced.is_err()) && request.head.version < Version::Http2 {
+        let read = rules::read_before_refusal(&request.head.fields);
+        request.head.fields.truncate(read);
+    }
+    match host {
         Ok(host) => request.host = host,
         Err(error) => return refuse(request, error.status, &error.reason),
     }
@@ -134,36 +139,22 @@ fn choose_server(request: &mut Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Server rewrite, find config, rewrite, content. `outside` is false for an internal
-/// redirect.
+/// The phases before the log. `outside` is false for an internal redirect.
 async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
-    let config = request.config.clone();
     if outside {
-        realip::apply(request);
+        post_read(request);
     }
     let mut enters = true;
     loop {
-        if enters {
-            request.behind_alias = false;
-            let root = config.server(request.server).root;
-            request.location = root;
-            match rewrites(config.location(root), request) {
-                Flow::Respond(result) => return *result,
-                Flow::Continue | Flow::Relocate => {}
-            }
+        if enters && let Flow::Respond(result) = server_rewrite(request) {
+            return *result;
         }
-        if let Some(redirect) = choose_location(request)? {
+        if let Some(redirect) = find_config(request, outside)? {
             return Ok(redirect);
         }
-        request.located = true;
-        if request.settings().core.internal && outside && !request.rewritten {
-            return Err(Refusal::new(404));
-        }
-        check_length(request)?;
-        let location = request.location;
-        enters = match rewrites(config.location(location), request) {
+        enters = match rewrite(request) {
             Flow::Respond(result) => return *result,
-            Flow::Continue => match content(request).await {
+            Flow::Continue => match in_location(request).await {
                 ContentResult::Response(result) => return result,
                 ContentResult::Relocate => true,
                 ContentResult::Named(name) => return Box::pin(run_named(request, &name)).await,
@@ -174,12 +165,40 @@ async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> 
     }
 }
 
-/// Runs the rewrite directives of a block.
-fn rewrites(location: &Location, request: &mut Request) -> Flow {
-    match location.settings.used::<rewrite::Settings>() {
-        Some(own) => rewrite::run(&own.steps, request),
-        None => Flow::Continue,
+/// The client's address, by the settings of the server.
+fn post_read(request: &mut Request) {
+    realip::apply(request);
+}
+
+/// The rewrite directives of the server.
+fn server_rewrite(request: &mut Request) -> Flow {
+    request.behind_alias = false;
+    request.location = request.config.server(request.server).root;
+    rewrite(request)
+}
+
+/// Selects the location, and checks what its settings say of the request; returns a redirect
+/// if the path lacks a final slash.
+fn find_config(request: &mut Request, outside: bool) -> Result<Option<Response>, Refusal> {
+    if let Some(redirect) = choose_location(request)? {
+        return Ok(Some(redirect));
     }
+    request.located = true;
+    if request.settings().core.internal && outside && !request.rewritten {
+        return Err(Refusal::new(404));
+    }
+    check_length(request)?;
+    Ok(None)
+}
+
+/// The rewrite directives of the location.
+fn rewrite(request: &mut Request) -> Flow {
+    if !request.settings().uses::<rewrite::Settings>() {
+        return Flow::Continue;
+    }
+    let config = request.config.clone();
+    let settings = &config.location(request.location).settings;
+    rewrite::run(&settings.of::<rewrite::Settings>().steps, request)
 }
 
 fn too_many_redirects(request: &Request) -> Refusal {
@@ -234,29 +253,37 @@ fn check_length(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// From preaccess to content, for the location.
-async fn content(request: &mut Request) -> ContentResult {
-    realip::apply(request);
-    if request.settings().uses::<limit_req::Settings>()
-        && let Err(refusal) = limit_req::check(request).await
-    {
-        return ContentResult::Response(Err(refusal));
-    }
-    if let Err(refusal) = limit_conn::check(request) {
+/// The phases of a location.
+async fn in_location(request: &mut Request) -> ContentResult {
+    if let Err(refusal) = preaccess(request).await {
         return ContentResult::Response(Err(refusal));
     }
     if let Err(refusal) = access::run(request).await {
         return ContentResult::Response(Err(refusal));
     }
-    if let Some(step) = try_files(request) {
-        return step;
+    if let Some(result) = precontent(request) {
+        return result;
     }
+    content(request).await
+}
+
+/// The client's address, by the settings of the location, and limits.
+async fn preaccess(request: &mut Request) -> Result<(), Refusal> {
+    realip::apply(request);
+    if request.settings().uses::<limit_req::Settings>() {
+        limit_req::check(request).await?;
+    }
+    limit_conn::check(request)
+}
+
+/// The content handler of the location.
+async fn content(request: &mut Request) -> ContentResult {
     if request.settings().of::<proxy::Settings>().pass.is_some() {
         let result = handler::forward(request).await;
         return follow_accel_redirect(request).unwrap_or(ContentResult::Response(result));
     }
-    if request.settings().uses::<stub_status::Settings>() {
-        return stub_status::serve(request);
+    if let Some(serve) = modules::content_handler(request.settings()) {
+        return serve(request);
     }
     match static_files::serve(request) {
         Served::Result(result) => result,
@@ -266,7 +293,7 @@ async fn content(request: &mut Request) -> ContentResult {
 
 /// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
 fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
-    let target = request.carried.redirect.take()?;
+    let target = request.accel.redirect.take()?;
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }
@@ -286,7 +313,8 @@ fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
     Some(ContentResult::Relocate)
 }
 
-fn try_files(request: &mut Request) -> Option<ContentResult> {
+/// `try_files`: the result, if it does not leave the request to the content handler.
+fn precontent(request: &mut Request) -> Option<ContentResult> {
     if !request.settings().uses::<try_files::Settings>() {
         return None;
     }
@@ -334,9 +362,9 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     request.location = location;
     limit_except::apply(request);
     request.behind_alias = false;
-    match rewrites(config.location(request.location), request) {
+    match rewrite(request) {
         Flow::Respond(result) => *result,
-        Flow::Continue => match content(request).await {
+        Flow::Continue => match in_location(request).await {
             ContentResult::Response(result) => result,
             ContentResult::Relocate => {
                 count_redirect(request)?;
@@ -370,6 +398,6 @@ pub(crate) fn log(request: &mut Request) {
 }
 
 /// The response to a head that was rejected while it was read.
-pub(crate) async fn respond_to_broken(request: &mut Request, status: u16) -> Response {
+pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Response {
     finish(request, Err(Refusal::closing(status))).await
 }

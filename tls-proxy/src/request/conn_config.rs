@@ -51,7 +51,7 @@ impl ConnConfig {
         let mut there = Self::new(config, address);
         if let Some(name) = named {
             let names = &there.listen().names;
-            let server = names.find_quietly(&name.to_ascii_lowercase());
+            let server = names.find_without_captures(&name.to_ascii_lowercase());
             there.server = server.unwrap_or(there.server);
         }
         Some(there)

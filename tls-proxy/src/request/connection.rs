@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     /// Counted by `stub_status` while it is open; `None` for a connection that only stands
     /// in for one.
     pub(crate) open: Option<Open>,
-    /// What a load balancer says of the client (`listen … proxy_protocol`).
+    /// The load balancer's PROXY header (`listen … proxy_protocol`).
     pub(crate) proxy_header: Option<Box<Header>>,
     /// Clear text on a port for TLS: every request gets nginx's 400.
     pub(crate) plain_on_tls: bool,
@@ -43,8 +43,7 @@ pub(crate) struct Connection {
     pub(crate) is_short_of_memory: Cell<bool>,
     /// HTTP/1 has one time-out at a time, so they share a timer.
     pub(crate) timer: Cell<Timer>,
-    /// The memory it holds itself, and its entry among the clients that may be asked to
-    /// release memory.
+    /// The memory it holds itself, and its registration for eviction.
     pub(crate) permit: Permit,
     pub(crate) account: Account,
 }
@@ -92,7 +91,7 @@ impl Connection {
 
     /// Takes the connection's timer for a request of HTTP/1; a stream of HTTP/2 gets its
     /// own.
-    pub(crate) fn lend_timer(&self, version: Version) -> Timer {
+    pub(crate) fn take_timer(&self, version: Version) -> Timer {
         match version {
             Version::Http2 => Timer::default(),
             _ => self.timer.take(),
@@ -108,8 +107,8 @@ impl Connection {
         }
         let tls = self.tls.as_ref();
         if tls.is_some_and(|tls| tls.client.is_some()) {
-            // A client certificate is judged by the new configuration in a new handshake
-            // only.
+            // A client certificate is verified by the new configuration only in a new
+            // handshake.
             return false;
         }
         let named = tls.and_then(|tls| tls.server_name.as_deref());

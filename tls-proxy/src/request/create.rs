@@ -9,7 +9,7 @@ use super::Request;
 use super::conn_config::ConnConfig;
 use super::connection::Connection;
 use super::ignore_client_abort::IgnoreClientAbort;
-use super::record::{Carried, Outcome};
+use super::record::{AccelRedirect, Outcome};
 use super::slots::Slots;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
@@ -43,7 +43,7 @@ impl Request {
             ignore_client_abort: IgnoreClientAbort::new(config.ignores_client_abort),
             id: OnceCell::new(),
             challenge: None,
-            outer_method: None,
+            main_method: None,
             error_status: 0,
             in_error_page: false,
             closing: false,
@@ -79,7 +79,7 @@ impl Request {
             proxy: None,
             upstream_fields: None,
             upstream_trailers: None,
-            carried: Carried::default(),
+            accel: AccelRedirect::default(),
             outcome: Outcome::default(),
             permit: None,
             has_transfer: Cell::new(false),
@@ -91,43 +91,43 @@ impl Request {
         }
     }
 
-    /// A subrequest of `outer` for `path`, without a body. They share the configuration's
+    /// A subrequest of `main` for `path`, without a body. They share the configuration's
     /// own variables.
-    pub(crate) fn on_behalf_of(outer: &Self, path: &[u8]) -> Self {
+    pub(crate) fn subrequest(main: &Self, path: &[u8]) -> Self {
         let head = RequestHead {
             method: Bytes::from_static(b"GET"),
-            ..outer.head.clone()
+            ..main.head.clone()
         };
-        let mut own = Self::new(&outer.connection, head, RequestBody::None);
-        let root = outer.config.server(outer.server).root;
-        own.config = outer.config.clone();
-        (own.address, own.named) = (outer.address, outer.named);
-        (own.server, own.location) = (outer.server, root);
-        own.peer = outer.peer;
-        own.behind_proxy = outer.behind_proxy;
-        own.limit_req_status = outer.limit_req_status;
-        own.limit_conn_status = outer.limit_conn_status;
-        own.id = outer.id.clone();
-        own.host = outer.host.clone();
+        let mut own = Self::new(&main.connection, head, RequestBody::None);
+        let root = main.config.server(main.server).root;
+        own.config = main.config.clone();
+        (own.address, own.named) = (main.address, main.named);
+        (own.server, own.location) = (main.server, root);
+        own.peer = main.peer;
+        own.behind_proxy = main.behind_proxy;
+        own.limit_req_status = main.limit_req_status;
+        own.limit_conn_status = main.limit_conn_status;
+        own.id = main.id.clone();
+        own.host = main.host.clone();
         own.path = Bytes::copy_from_slice(path);
         own.rewritten = true;
-        own.slots = outer.slots.clone();
-        own.started = outer.started;
-        own.number = outer.number;
-        own.outer_method = Some(outer.client_method().clone());
+        own.slots = main.slots.clone();
+        own.started = main.started;
+        own.number = main.number;
+        own.main_method = Some(main.client_method().clone());
         own
     }
 
     /// A substitute request, for variables that are evaluated during a handshake.
     pub(crate) fn of_handshake(connection: &Rc<Connection>) -> Self {
-        let mut own = Self::broken(connection, Bytes::new(), Version::Http11);
+        let mut own = Self::malformed(connection, Bytes::new(), Version::Http11);
         own.number = 1;
-        own.outer_method = Some(Bytes::new());
+        own.main_method = Some(Bytes::new());
         own
     }
 
     /// A request whose head could not be parsed: only its line, or a part of it, is known.
-    pub(crate) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+    pub(crate) fn malformed(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
         // The response to a HEAD has no body, even if the rest of the head is invalid.
         let is_head = version > Version::Http09 && line.starts_with(b"HEAD ");
         let head = RequestHead {

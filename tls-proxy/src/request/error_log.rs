@@ -11,10 +11,10 @@ use crate::log::level::{Level, shown};
 
 /// Writes a line about a connection that has no request yet.
 pub(crate) fn connection(connection: &Connection, level: Level, what: impl Display) {
-    tell_of_connection(connection, level, &what);
+    log_connection(connection, level, &what);
 }
 
-fn tell_of_connection(connection: &Connection, level: Level, what: &dyn Display) {
+fn log_connection(connection: &Connection, level: Level, what: &dyn Display) {
     let conn_config = connection.conn_config();
     let logs = &conn_config.settings().core.error_log;
     if !logs.want(level) {
@@ -31,11 +31,11 @@ fn tell_of_connection(connection: &Connection, level: Level, what: &dyn Display)
 
 /// Writes a line about a request.
 pub(crate) fn request(request: &Request, level: Level, what: impl Display) {
-    tell_of_request(request, level, &what);
+    log_request(request, level, &what);
 }
 
 // Not generic, so that it is compiled once.
-fn tell_of_request(request: &Request, level: Level, what: &dyn Display) {
+fn log_request(request: &Request, level: Level, what: &dyn Display) {
     let log = &request.settings().core.error_log;
     if !log.want(level) {
         return;

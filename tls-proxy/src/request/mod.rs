@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::ignore_client_abort::IgnoreClientAbort;
+use self::record::{AccelRedirect, Outcome};
 pub(crate) use self::record::{Attempt, Tried};
-use self::record::{Carried, Outcome};
 use self::slots::Slots;
 use crate::admission::{Permit, SMALL_BODY, TRANSFER};
 use crate::config::settings::Settings;
@@ -99,7 +99,7 @@ pub(crate) struct Request {
     /// `Location` of a redirect whose page `error_page` replaced.
     pub(crate) kept_location: Option<Bytes>,
     /// Set on a subrequest: the method of the request it belongs to.
-    pub(crate) outer_method: Option<Bytes>,
+    pub(crate) main_method: Option<Bytes>,
     pub(crate) head: RequestHead,
     /// The body's framing as the head announces it, until the phases have checked it.
     pub(crate) announced: Result<Framing, Box<rules::Error>>,
@@ -151,7 +151,7 @@ pub(crate) struct Request {
     /// Trailer fields of the upstream's response.
     pub(crate) upstream_trailers: Option<Fields>,
     /// What `X-Accel-Redirect` keeps of the upstream's response.
-    pub(crate) carried: Carried,
+    pub(crate) accel: AccelRedirect,
     pub(crate) outcome: Outcome,
     /// The memory it may hold; `None` for a subrequest.
     pub(crate) permit: Option<Permit>,
@@ -209,13 +209,13 @@ impl Request {
     }
 
     /// Whether it is a subrequest.
-    pub(crate) fn is_inner(&self) -> bool {
-        self.outer_method.is_some()
+    pub(crate) fn is_subrequest(&self) -> bool {
+        self.main_method.is_some()
     }
 
     /// `$request_method`.
     pub(crate) fn client_method(&self) -> &Bytes {
-        self.outer_method.as_ref().unwrap_or(&self.head.method)
+        self.main_method.as_ref().unwrap_or(&self.head.method)
     }
 
     /// Whether the connection may be kept after this request.

@@ -68,7 +68,7 @@ impl Attempt {
 
 /// What an upstream's response with `X-Accel-Redirect` passes to the one served instead.
 #[derive(Debug, Default)]
-pub(crate) struct Carried {
+pub(crate) struct AccelRedirect {
     /// The path or the name of the location.
     pub(crate) redirect: Option<Bytes>,
     pub(crate) content_type: Option<Bytes>,

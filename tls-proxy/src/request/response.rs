@@ -187,13 +187,13 @@ impl Response {
     }
 
     /// An upstream's response.
-    pub(crate) fn upstream(status: u16, answer: Box<dyn UpstreamBody>) -> Self {
-        Self::new(status, Content::Upstream(answer))
+    pub(crate) fn upstream(status: u16, body: Box<dyn UpstreamBody>) -> Self {
+        Self::new(status, Content::Upstream(body))
     }
 
     /// An upstream's `101`.
-    pub(crate) fn tunnel(link: Box<UpstreamConnection>) -> Self {
-        Self::new(101, Content::Tunnel(link))
+    pub(crate) fn tunnel(connection: Box<UpstreamConnection>) -> Self {
+        Self::new(101, Content::Tunnel(connection))
     }
 
     /// The same response, for a request whose body is read and discarded.

@@ -40,7 +40,7 @@ fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
 }
 
 /// Which fields about the connection a response has.
-pub(crate) enum Carriage {
+pub(crate) enum ConnectionFields {
     /// HTTP/1: `Connection`, and chunks or not.
     Http1 {
         chunked: bool,
@@ -55,7 +55,7 @@ pub(crate) enum Carriage {
 pub(crate) fn assemble(
     request: &Request,
     response: &mut Response,
-    carriage: &Carriage,
+    connection_fields: &ConnectionFields,
 ) -> Vec<(Bytes, Bytes)> {
     let core = &request.settings().core;
     let own = std::mem::take(&mut response.fields);
@@ -84,9 +84,9 @@ pub(crate) fn assemble(
         push("Content-Type", kind);
     }
     // A 204 has no length in HTTP/2, and clients check it.
-    let has_length = match carriage {
-        Carriage::Http2 => response.status >= 200 && response.status != 204,
-        Carriage::Http1 { .. } => response.status >= 200,
+    let has_length = match connection_fields {
+        ConnectionFields::Http2 => response.status >= 200 && response.status != 204,
+        ConnectionFields::Http1 { .. } => response.status >= 200,
     };
     if let Some(length) = response.length.filter(|_| has_length) {
         push("Content-Length", decimal::text(length));
@@ -98,11 +98,11 @@ pub(crate) fn assemble(
             .flatten();
         push("Location", ours.unwrap_or(location));
     }
-    if let Carriage::Http1 {
+    if let ConnectionFields::Http1 {
         chunked,
         keep_alive,
         upgrade,
-    } = carriage
+    } = connection_fields
     {
         if *chunked {
             push("Transfer-Encoding", Bytes::from_static(b"chunked"));

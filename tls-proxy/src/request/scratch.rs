@@ -3,22 +3,22 @@
 use std::cell::Cell;
 
 /// Larger buffers are freed, bytes.
-const MOST: usize = 16 * 1024;
+const MAX: usize = 16 * 1024;
 
 /// An empty buffer, unless a task has it.
 #[derive(Default)]
 pub(crate) struct Scratch(Cell<Vec<u8>>);
 
 impl Scratch {
-    /// Takes the buffer; others get a new one until it is given back.
+    /// Takes the buffer; others get a new one until it is returned.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.take()
     }
 
-    /// Gives the buffer back; its content is discarded.
+    /// Returns the buffer; its content is discarded.
     pub(crate) fn give(&self, mut memory: Vec<u8>) {
         memory.clear();
-        if memory.capacity() <= MOST {
+        if memory.capacity() <= MAX {
             self.0.set(memory);
         }
     }

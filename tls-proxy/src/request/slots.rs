@@ -40,11 +40,11 @@ impl Slots {
     }
 
     pub(crate) fn set(&self, slot: usize, value: Bytes) {
-        self.settle(slot, Some(value));
+        self.keep(slot, Some(value));
     }
 
     /// Keeps a value, or its absence, for the rest of the request.
-    pub(crate) fn settle(&self, slot: usize, value: Option<Bytes>) {
+    pub(crate) fn keep(&self, slot: usize, value: Option<Bytes>) {
         let Some(shared) = &self.0 else {
             return;
         };

@@ -44,8 +44,8 @@ pub(crate) trait Source {
     /// The next piece.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
 
-    /// The upstream's body that this one is made from, if any.
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+    /// The upstream's body that this one is made from, if it is.
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         None
     }
 }
@@ -79,16 +79,16 @@ impl Source for Content {
                 let data = (!text.is_empty()).then_some(Ok(Frame::Data(text)));
                 Poll::Ready(data)
             }
-            Self::Upstream(answer) => answer.poll_frame(cx),
+            Self::Upstream(body) => body.poll_frame(cx),
             Self::File(file) => file.poll_frame(cx),
             Self::Stream(source) => source.poll_frame(cx),
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         match self {
-            Self::Upstream(answer) => Some(&mut **answer),
-            Self::Stream(source) => source.answer(),
+            Self::Upstream(body) => Some(&mut **body),
+            Self::Stream(source) => source.upstream_body(),
             _ => None,
         }
     }

@@ -79,16 +79,16 @@ async fn accept(
                 let mut place = pin!(admission.for_newcomer());
                 loop {
                     let has_room = pending.has_room();
-                    // A place is asked for once a client is there to take it.
+                    // Memory is asked for once there is a connection to serve.
                     let asks = !pending.is_empty() || !has_room;
                     tokio::select! {
                         biased;
                         () = stop.notified() => break 'serving,
                         permit = place.as_mut(), if asks => break permit,
                         accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
-                            hold(&mut pending, accepted).await;
+                            queue(&mut pending, accepted).await;
                         }
-                        // All places are taken: looks again when one may be given to another.
+                        // At the limit: looks again when the oldest may be closed.
                         () = sleep_until_stale(&pending), if !has_room => {}
                     }
                 }
@@ -99,7 +99,7 @@ async fn accept(
                 if !has_sent {
                     permit.give_up_advance();
                 }
-                served(next)
+                register(next)
             }
             None => tokio::select! {
                 biased;
@@ -115,10 +115,10 @@ async fn accept(
     // A closed socket refuses what waits in its queue.
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
-        hold(&mut pending, Ok(accepted)).await;
+        queue(&mut pending, Ok(accepted)).await;
     }
     while let Some((next, _)) = pending.next(|_| true) {
-        if let Ok((socket, peer)) = served(next) {
+        if let Ok((socket, peer)) = register(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
     }
@@ -131,11 +131,11 @@ async fn sleep_until_stale(pending: &Pending<Unserved>) {
     }
 }
 
-/// A connection that the event loop does not watch yet, and whose it is.
+/// A connection that the event loop does not watch yet, and its client's address.
 type Unserved = (std::net::TcpStream, SocketAddr);
 
-/// Keeps a connection until there is room for it.
-async fn hold(
+/// Queues a connection until there is memory to serve it.
+async fn queue(
     pending: &mut Pending<Unserved>,
     accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
 ) {
@@ -151,8 +151,8 @@ fn has_sent((socket, _): &Unserved) -> bool {
     !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Has the event loop watch it, which may fail for want of memory.
-fn served((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+/// Registers it with the event loop, which may fail for lack of memory.
+fn register((socket, peer): Unserved) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
     Ok((tokio::net::TcpStream::from_std(socket)?, peer))
 }
 

@@ -34,10 +34,10 @@ impl ClientRequest {
     }
 
     /// A request whose head could not be parsed: only its line, or a part of it, is known.
-    pub(super) fn broken(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
+    pub(super) fn malformed(connection: &Rc<Connection>, line: Bytes, version: Version) -> Self {
         let in_progress = count(connection);
         Self {
-            request: Request::broken(connection, line, version),
+            request: Request::malformed(connection, line, version),
             in_progress,
         }
     }
@@ -78,7 +78,7 @@ impl Drop for ClientRequest {
 }
 
 /// Logs a connection that ended within a request's head.
-pub(crate) fn note_broken(connection: &Rc<Connection>, line: Bytes, status: u16) {
-    let mut request = ClientRequest::broken(connection, line, Version::Http11);
+pub(crate) fn log_malformed(connection: &Rc<Connection>, line: Bytes, status: u16) {
+    let mut request = ClientRequest::malformed(connection, line, Version::Http11);
     request.outcome.status = status;
 }

@@ -237,7 +237,7 @@ async fn open(
     let holder = connection.account.holder();
     let choose = |name: Option<&str>| {
         server = name
-            .and_then(|name| listen.names.find_quietly(name))
+            .and_then(|name| listen.names.find_without_captures(name))
             .unwrap_or(listen.default);
         let own = config.server(server).tls.as_ref();
         let tls = own.or(config.server(listen.default).tls.as_ref())?;

@@ -2,8 +2,8 @@
 //! sends new configurations to them.
 
 pub(crate) mod announce;
-pub(crate) mod handover;
 pub(crate) mod load;
+pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod sources;
 pub(crate) mod workers;

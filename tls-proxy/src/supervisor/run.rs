@@ -23,9 +23,9 @@ use crate::net::read_size;
 use crate::server::listener::{self, BindError, Bound};
 use crate::server::worker::{self, End, Start};
 use crate::supervisor::announce;
-use crate::supervisor::handover;
+use crate::supervisor::reload;
 use crate::supervisor::sources::{Origin, Sources};
-use crate::supervisor::workers::{Workers, deal};
+use crate::supervisor::workers::{Workers, distribute};
 
 /// Memory for the process itself, 2 MiB, and for the pages of its executable, bytes. With
 /// less memory for its pages it reads them from the disk again and again. Measured with
@@ -160,7 +160,7 @@ pub async fn run(
     let lifetimes = config.lifetimes();
     let status = Arc::new(Status::new(lifetimes.clone(), count, most * count));
     let mut workers = Workers::new(config.clone(), Sources::new(origin), status.clone());
-    for (number, sockets) in deal(bound, count).into_iter().enumerate() {
+    for (number, sockets) in distribute(bound, count).into_iter().enumerate() {
         let start = Start {
             number,
             workers: count,
@@ -240,7 +240,7 @@ async fn serve(
     while running > 0 {
         // From then on no configuration is loaded, as in nginx.
         let ends_soon = drain_controller.phase().is_ending();
-        let may_reload = workers.handover.is_none() && !ends_soon;
+        let may_reload = workers.reload.is_none() && !ends_soon;
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
@@ -260,7 +260,7 @@ async fn serve(
                 log_limits(now, workers.all.len());
                 workers.resize(capacity(&workers.config, workers.all.len(), open, now.memory));
             }
-            () = handover::done(&mut workers.handover) => {
+            () = reload::done(&mut workers.reload) => {
                 let memory = limits.limits().memory;
                 workers.resize(capacity(&workers.config, workers.all.len(), open, memory));
                 if workers.complete_reload() && !ends_soon {
@@ -298,10 +298,10 @@ async fn serve(
             },
         }
     }
-    let facts = workers.status.facts();
-    let finished = facts.finished_in_drain(metrics::sums().closed);
+    let snapshot = workers.status.snapshot();
+    let finished = snapshot.finished_in_drain(metrics::sums().closed);
     if failed || drain_controller.phase() == Phase::Deadline {
-        let cut = facts.cut;
+        let cut = snapshot.cut;
         tracing::warn!("exiting: drained {finished} connections, {cut} connections were cut");
         return Exit::Forced;
     }

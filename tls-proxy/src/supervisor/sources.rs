@@ -12,7 +12,7 @@ use crate::conf::LoadedFile;
 /// two seconds.
 const CHECK_INTERVAL: Duration = Duration::from_millis(400);
 /// Checks, at most, until files that keep changing are read nevertheless.
-const MOST_CHECKS: u32 = 4;
+const MAX_CHECKS: u32 = 4;
 
 /// The sources of a configuration.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Sources {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
             let changed = self.watch.changed();
-            if self.checks > 0 && (!changed || self.checks >= MOST_CHECKS) {
+            if self.checks > 0 && (!changed || self.checks >= MAX_CHECKS) {
                 self.checks = 0;
                 return;
             }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_again_and_again_the_same_files_are_watched_once() {
+    fn refused_repeat_the_same_files_are_watched_once() {
         let origin = |files: [&str; 2], folders: &[&str]| Origin {
             began: SystemTime::now(),
             texts: Vec::new(),

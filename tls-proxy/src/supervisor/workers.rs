@@ -6,7 +6,7 @@ use socket2::Socket;
 use tokio::sync::mpsc;
 
 use super::announce;
-use super::handover::Handover;
+use super::reload::Reload;
 use super::sources::Sources;
 use crate::admin::status::Status;
 use crate::admission::Capacity;
@@ -19,7 +19,7 @@ use crate::server::listener::{self, Bound};
 use crate::server::worker::{Order, Prepared, WorkerHandle};
 
 /// Attempts, at most, to read files that change meanwhile.
-const MOST_ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// The running workers.
 pub(crate) struct Workers {
@@ -29,13 +29,13 @@ pub(crate) struct Workers {
     pub(crate) sources: Sources,
     pub(crate) status: Arc<Status>,
     /// A reload that not every worker has acknowledged.
-    pub(crate) handover: Option<Handover>,
+    pub(crate) reload: Option<Reload>,
     /// Another reload was requested meanwhile.
     reload_requested: bool,
 }
 
 /// Distributes the sockets to the workers.
-pub(crate) fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint, Socket)>> {
+pub(crate) fn distribute(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint, Socket)>> {
     let mut hands: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for Bound { address, sockets } in bound {
         for (hand, socket) in hands.iter_mut().zip(sockets) {
@@ -52,7 +52,7 @@ impl Workers {
             config,
             sources,
             status,
-            handover: None,
+            reload: None,
             reload_requested: false,
         }
     }
@@ -85,7 +85,7 @@ impl Workers {
 
     /// Reloads the configuration on request; after the current reload, if there is one.
     pub(crate) fn reload(&mut self, options: &Options) {
-        if self.handover.is_some() {
+        if self.reload.is_some() {
             self.reload_requested = true;
             return;
         }
@@ -96,7 +96,7 @@ impl Workers {
     /// Completes a reload after every worker has acknowledged it; returns whether another
     /// one was requested meanwhile.
     pub(crate) fn complete_reload(&mut self) -> bool {
-        let Some(done) = self.handover.take() else {
+        let Some(done) = self.reload.take() else {
             return false;
         };
         tracing::info!("configuration reloaded");
@@ -156,13 +156,13 @@ impl Workers {
         addresses
             .filter(|address| !self.config.listens_on(address))
             .for_each(listener::unlink);
-        let mut handover = Handover::new(before.lifetimes());
+        let mut reload = Reload::new(before.lifetimes());
         for (worker, prepared) in self.all.iter().zip(prepared) {
             // A worker that has ended drops the acknowledgement, which is noticed.
-            let order = Order::Reload(prepared, handover.acknowledgement());
+            let order = Order::Reload(prepared, reload.acknowledgement());
             let _ = worker.orders.send(order);
         }
-        self.handover = Some(handover);
+        self.reload = Some(reload);
     }
 
     /// Prepares `config` for every worker; on an error nothing has changed.
@@ -172,7 +172,7 @@ impl Workers {
         let listens = config.listens.iter().map(|own| &own.listen);
         let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());
-        let sockets = deal(bound.map_err(|error| error.to_string())?, self.all.len());
+        let sockets = distribute(bound.map_err(|error| error.to_string())?, self.all.len());
         let prepared = self.all.iter().zip(sockets);
         let prepared = prepared.map(|(worker, sockets)| worker.prepare(config.clone(), sockets));
         let prepared: Result<_, _> = prepared.collect();
@@ -186,7 +186,7 @@ impl Workers {
 /// Reads the configuration until no file changes meanwhile: then a certificate and its key
 /// belong together.
 fn read_unchanged(options: &Options, sources: &mut Sources) -> crate::Configuration {
-    for _ in 1..MOST_ATTEMPTS {
+    for _ in 1..MAX_ATTEMPTS {
         let loaded = crate::supervisor::load::load(options).opened();
         if !sources.changed() {
             return loaded;

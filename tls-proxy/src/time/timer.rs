@@ -13,8 +13,8 @@ use super::cached_time;
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// A time-out between two steps. It costs nothing while steps follow without a wait, and
-/// little for each wait: the alarm set for an earlier wait expires too early, and only then
-/// is it set again.
+/// little for each wait: the timer set for an earlier wait may fire early, and only then is
+/// it set again.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     alarm: Option<Pin<Box<Sleep>>>,

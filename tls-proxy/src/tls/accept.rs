@@ -10,20 +10,20 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::certificate_choice::Resolver;
 use super::client_certificate::ClientCertificate;
-use super::handshake::MOST_HANDSHAKE;
+use super::handshake::MAX_HANDSHAKE;
 use super::server_config::TlsServer;
 use super::stream::TlsStream;
 use crate::admission::HANDSHAKE;
 use crate::net::prefixed::Prefixed;
 
 /// The longest ClientHello, bytes: browsers send 2 KiB, and it is held twice.
-const MOST_HELLO: usize = 16 * 1024;
+const MAX_HELLO: usize = 16 * 1024;
 /// A ClientHello up to this size fits into the memory counted for any handshake, bytes.
 const SMALL_HELLO: usize = 4 * 1024;
 /// Memory for a longer one, bytes: as received and reassembled, each with spare capacity.
-const LARGE_HELLO: u64 = 4 * MOST_HELLO as u64;
+const LARGE_HELLO: u64 = 4 * MAX_HELLO as u64;
 /// Memory for a client's certificate chain, bytes: as received and reassembled.
-const CERTIFICATES: u64 = 2 * MOST_HANDSHAKE as u64;
+const CERTIFICATES: u64 = 2 * MAX_HANDSHAKE as u64;
 
 /// The result of a handshake.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct TlsInfo {
     pub(crate) alpn: Option<Vec<u8>>,
     /// `$ssl_session_reused`.
     pub(crate) reused: bool,
-    /// What the client has shown, where it was asked.
+    /// The client's certificate, if one was requested.
     pub(crate) client: Option<Box<ClientCertificate>>,
     /// `$ssl_sigalg`; none where a session was resumed.
     pub(crate) scheme: Option<SignatureScheme>,
@@ -48,8 +48,8 @@ pub(crate) struct TlsInfo {
     pub(crate) offered: Offered,
 }
 
-/// What a client offered, for variables that tell of it: the numbers of the registry, since
-/// every connection keeps them.
+/// What a client offered, for variables: IANA's numbers, not text, since every connection
+/// keeps them.
 #[derive(Debug, Default)]
 pub(crate) struct Offered {
     /// `$ssl_ciphers`.
@@ -155,7 +155,7 @@ pub(crate) async fn accept(
     };
     let certificates = certificates.unwrap_or_else(|| server.own_certificates());
     let offered = Offered::of(&hello);
-    let server_name = server_name.map(|name| spelled(&stream.seen, &name).unwrap_or(name));
+    let server_name = server_name.map(|name| sni_as_sent(&stream.seen, &name).unwrap_or(name));
     drop(accepted);
     if server.asks_for_certificate() {
         reserve(CERTIFICATES).await;
@@ -163,10 +163,10 @@ pub(crate) async fn accept(
     // The session parses the ClientHello again: rustls' unbuffered interface cannot
     // continue from an `Accepted`.
     let Prefixed { seen, socket } = stream;
-    let facts = |session: &UnbufferedServerConnection| {
+    let inspect = |session: &UnbufferedServerConnection| {
         TlsInfo::of(session, &server, &certificates, server_name, offered)
     };
-    Ok(TlsStream::accept(socket, config, seen, facts).await?)
+    Ok(TlsStream::accept(socket, config, seen, inspect).await?)
 }
 
 /// Reads a ClientHello; all bytes stay in the stream.
@@ -190,7 +190,7 @@ async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::R
                 }
             }
         }
-        if stream.seen.len() > MOST_HELLO {
+        if stream.seen.len() > MAX_HELLO {
             let reason = "the ClientHello is too long";
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
@@ -207,7 +207,7 @@ async fn read_hello(stream: &mut Prefixed, reserve: &impl AsyncFn(u64)) -> io::R
 
 /// The server name in the client's spelling (`$ssl_server_name`): rustls returns it in
 /// lower case.
-fn spelled(hello: &[u8], name: &str) -> Option<String> {
+fn sni_as_sent(hello: &[u8], name: &str) -> Option<String> {
     let length = u16::try_from(name.len()).ok()?.to_be_bytes();
     hello.windows(name.len() + 2).find_map(|window| {
         let found = window.strip_prefix(&length)?;

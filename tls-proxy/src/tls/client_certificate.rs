@@ -17,7 +17,7 @@ pub(crate) struct ClientCertificate {
     /// The result of verification.
     pub(crate) verdict: Result<(), VerifyError>,
     /// Parsed when a variable first needs it.
-    told: OnceCell<CertificateText>,
+    text: OnceCell<CertificateText>,
 }
 
 /// The parsed certificate.
@@ -38,7 +38,7 @@ impl ClientCertificate {
         Self {
             der,
             verdict,
-            told: OnceCell::new(),
+            text: OnceCell::new(),
         }
     }
 
@@ -51,15 +51,15 @@ impl ClientCertificate {
     }
 
     /// The parsed certificate, if it is valid.
-    pub(crate) fn told(&self) -> &CertificateText {
-        self.told
+    pub(crate) fn text(&self) -> &CertificateText {
+        self.text
             .get_or_init(|| CertificateText::of(&self.der).unwrap_or_default())
     }
 
     /// `$ssl_client_v_remain`: whole days until it expires.
     pub(crate) fn days(&self) -> i64 {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        (self.told().expires - now).max(0) / 86_400
+        (self.text().expires - now).max(0) / 86_400
     }
 
     /// `$ssl_client_fingerprint`: SHA-1 in hexadecimal.

@@ -20,13 +20,13 @@ impl ClientStream {
         }
     }
 
-    /// Whether the client has closed its side, be it behind bytes that are not read yet.
+    /// Whether the client has closed its side, even if data before that is not read yet.
     pub(crate) fn has_hung_up(&self) -> bool {
         let socket = match self {
             Self::Plain(stream) => &stream.socket,
             Self::Tls(stream) => stream.socket(),
         };
-        // Of what the event loop knows this asks for urgent data and for the end.
+        // `PRIORITY` readiness is urgent data, and the end of the stream.
         socket.try_io(Interest::PRIORITY, || Ok(())).is_ok()
     }
 }

@@ -75,13 +75,13 @@ impl Crl {
             issuer,
         };
         for (id, critical, value) in extension_list(extensions)? {
-            own.learn(id, critical, value)?;
+            own.parse_extension(id, critical, value)?;
         }
         own.read_entries(entries)?;
         (is_time(this_update.tag) && rest.is_empty()).then_some(own)
     }
 
-    fn learn(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Option<()> {
+    fn parse_extension(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Option<()> {
         match id {
             AUTHORITY_KEY_ID => self.authority_key_id = Some(KeyIdentifier::parse(value)?),
             ISSUING_POINT => self.point = Some(IssuingPoint::parse(value, &self.issuer)?),

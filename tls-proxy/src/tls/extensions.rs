@@ -99,7 +99,7 @@ impl Extensions {
         for (id, critical, value) in all {
             let twice = seen.contains(&id);
             seen.push(id);
-            match own.learn(id, value, issuer) {
+            match own.parse_extension(id, value, issuer) {
                 Read::Known(Some(())) => own.invalid |= twice,
                 Read::Known(None) => own.invalid = true,
                 Read::WithoutEffect => {}
@@ -112,7 +112,7 @@ impl Extensions {
         own
     }
 
-    fn learn(&mut self, id: &[u8], value: &[u8], issuer: &Name) -> Read {
+    fn parse_extension(&mut self, id: &[u8], value: &[u8], issuer: &Name) -> Read {
         Read::Known(match id {
             SUBJECT_KEY_ID => der::first(value, OCTET_STRING).map(|id| {
                 self.key_id = Some(id.to_vec());
@@ -121,7 +121,7 @@ impl Extensions {
             ALTERNATIVE_NAMES => GeneralName::parse_extension(value).map(|names| {
                 self.alternative_names = names;
             }),
-            BASIC_CONSTRAINTS => self.learn_basic_constraints(value),
+            BASIC_CONSTRAINTS => self.parse_basic_constraints(value),
             NAME_CONSTRAINTS => NameConstraints::parse(value).map(|it| {
                 self.constraints = Some(it);
             }),
@@ -147,7 +147,7 @@ impl Extensions {
         })
     }
 
-    fn learn_basic_constraints(&mut self, value: &[u8]) -> Option<()> {
+    fn parse_basic_constraints(&mut self, value: &[u8]) -> Option<()> {
         let mut rest = der::first(value, SEQUENCE)?;
         let authority = der::optional(&mut rest, BOOLEAN);
         let length = der::optional(&mut rest, INTEGER);

@@ -1,4 +1,4 @@
-//! The handshake of a client's TLS connection, over rustls' interface without buffers.
+//! The handshake of a client's TLS connection, over rustls' unbuffered interface.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,14 +10,15 @@ use bytes::{Buf as _, BytesMut};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::record::{self, RECORD, RecordLayer};
+use crate::net::poll_write_all;
 
 /// A message of the handshake is no longer than this, bytes: a client's chain of
 /// certificates.
-pub(super) const MOST_HANDSHAKE: usize = 32 * 1024;
+pub(super) const MAX_HANDSHAKE: usize = 32 * 1024;
 /// One read, bytes.
 const READ: usize = 4 * 1024;
 
@@ -27,13 +28,13 @@ struct Handshake {
     session: Session,
     /// Read and not processed yet.
     inward: BytesMut,
-    /// How much of it the session has been given, bytes.
+    /// How much of `inward` has been passed to the session, bytes.
     given: usize,
     /// Encoded and not written yet.
     outward: BytesMut,
 }
 
-/// What a handshake has come to.
+/// A finished handshake.
 pub(super) struct Finished<T> {
     pub(super) socket: TcpStream,
     pub(super) records: RecordLayer,
@@ -41,21 +42,20 @@ pub(super) struct Finished<T> {
     pub(super) inward: BytesMut,
     /// Encrypted and not written yet.
     pub(super) outward: BytesMut,
-    /// All of `outward` is tickets.
+    /// `outward` holds nothing but session tickets.
     pub(super) tickets: bool,
-    /// What was asked of the session.
-    pub(super) facts: T,
+    /// The result of the caller's function.
+    pub(super) inspected: T,
 }
 
-/// Finishes a handshake of which `begun` has been read, and asks the session for `facts`.
+/// Completes a handshake of which `begun` has been read; `inspect` gets the session then.
 ///
-/// # Errors
-/// The client's mistake, for which it gets an alert, or that of the socket.
+/// # Errors A protocol error of the client, which gets an alert, or an error of the socket.
 pub(super) async fn finish<T>(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     begun: BytesMut,
-    facts: impl FnOnce(&Session) -> T,
+    inspect: impl FnOnce(&Session) -> T,
 ) -> io::Result<Finished<T>> {
     let mut handshake = Handshake {
         socket,
@@ -65,7 +65,7 @@ pub(super) async fn finish<T>(
         outward: BytesMut::new(),
     };
     poll_fn(|cx| handshake.poll(cx)).await?;
-    let facts = facts(&handshake.session);
+    let inspected = inspect(&handshake.session);
     let tls13 = handshake.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     Ok(Finished {
         socket: handshake.socket,
@@ -73,7 +73,7 @@ pub(super) async fn finish<T>(
         inward: handshake.inward,
         outward: handshake.outward,
         tickets: tls13,
-        facts,
+        inspected,
     })
 }
 
@@ -87,7 +87,7 @@ impl Handshake {
                 return Poll::Ready(processed);
             }
             if !self.session.is_handshaking() {
-                // In TLS 1.2 it is `Finished`, which the client waits for.
+                // In TLS 1.2 this is `Finished`, which the client waits for.
                 if self.session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
                     let _ = self.poll_write(cx);
                 }
@@ -96,7 +96,7 @@ impl Handshake {
             if let Poll::Ready(written) = self.poll_write(cx) {
                 written?;
             }
-            if self.inward.len() > MOST_HANDSHAKE {
+            if self.inward.len() > MAX_HANDSHAKE {
                 let reason = "a message of the handshake is too long";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
             }
@@ -116,8 +116,8 @@ impl Handshake {
         Poll::Ready(Ok(()))
     }
 
-    /// Lets the session look at what has been read, record by record, until it waits for
-    /// more or the handshake is done: what follows belongs to the record layer.
+    /// Passes what has been read to the session, record by record, until it needs more or
+    /// the handshake is done: later records are for the record layer.
     fn process(&mut self) -> io::Result<()> {
         loop {
             let done = !self.session.is_handshaking();
@@ -130,16 +130,16 @@ impl Handshake {
                     false
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is in `outward`, before all that follows.
+                    // It is in `outward` already.
                     data.done();
                     false
                 }
-                // The record layer decrypts data: what the session has decrypted would be lost.
+                // Data is for the record layer; what the session decrypted would be lost.
                 Ok(ConnectionState::ReadTraffic(_)) => {
                     let reason = "data before the end of the handshake";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
                 }
-                // Early data is not offered, so this is all there is.
+                // All other states need more input; early data is not offered.
                 Ok(_) => true,
                 Err(error) => {
                     self.inward.advance(discard);
@@ -158,12 +158,13 @@ impl Handshake {
         }
     }
 
-    /// Lets the session see one record more, if it is whole: the next one may be data already.
+    /// Passes one more record to the session, if it is complete: the one after it may be
+    /// data already.
     fn give_next(&mut self) -> bool {
         let rest = &self.inward[self.given..];
         let size = match record::size(rest) {
             Some(size) if size <= rest.len() => size,
-            // The session refuses it.
+            // Too long: the session rejects it.
             Some(size) if size > RECORD => rest.len(),
             _ => 0,
         };
@@ -171,30 +172,24 @@ impl Handshake {
         size > 0
     }
 
-    /// What is to be sent after a mistake, the alert that explains it at the end.
+    /// Encodes what is to be sent after an error, the alert last.
     fn encode_alert(&mut self) {
         while let Ok(ConnectionState::EncodeTlsData(data)) =
             self.session.process_tls_records(&mut self.inward).state
         {
-            // It explains, no more.
+            // The connection fails anyway.
             let _ = encode(data, &mut self.outward);
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outward.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outward.advance(written);
-        }
+        ready!(poll_write_all(&mut self.socket, cx, &mut self.outward))?;
         self.outward = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 }
 
-/// Puts messages of the session's own behind what is to be written.
+/// Appends a message of the session to `outward`.
 fn encode(
     mut data: EncodeTlsData<'_, ServerConnectionData>,
     outward: &mut BytesMut,

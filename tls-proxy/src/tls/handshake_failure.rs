@@ -34,7 +34,7 @@ fn of_io(error: &io::Error) -> Handshake {
 fn of_tls(error: &Error) -> Handshake {
     match error {
         Error::AlertReceived(alert) => of_alert(*alert),
-        Error::PeerIncompatible(why) => of_choice(why),
+        Error::PeerIncompatible(why) => of_incompatible(why),
         Error::NoApplicationProtocol => Handshake::NoProtocol,
         Error::InvalidCertificate(_) | Error::NoCertificatesPresented => {
             Handshake::ClientCertificate
@@ -66,7 +66,7 @@ fn of_alert(alert: AlertDescription) -> Handshake {
     }
 }
 
-fn of_choice(why: &PeerIncompatible) -> Handshake {
+fn of_incompatible(why: &PeerIncompatible) -> Handshake {
     use PeerIncompatible as Why;
     match why {
         Why::ServerDoesNotSupportTls12Or13

@@ -14,7 +14,7 @@ use super::verify_error::VerifyError;
 
 /// Comparisons of names with constraints for a pair of certificates, at most (OpenSSL's
 /// limit).
-const MOST_COMPARISONS: usize = 1 << 20;
+const MAX_COMPARISONS: usize = 1 << 20;
 
 /// The extension of one CA certificate.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl NameConstraints {
         let attributes = attributes(&below.raw_subject).ok_or(VerifyError::NameSyntax)?;
         let names = attributes.len() + below.extensions.alternative_names.len();
         let constraints = self.permitted.len() + self.excluded.len();
-        if names.saturating_mul(constraints) > MOST_COMPARISONS {
+        if names.saturating_mul(constraints) > MAX_COMPARISONS {
             return Err(VerifyError::Unreadable);
         }
         if !below.subject.is_empty() {

@@ -25,11 +25,11 @@ pub(crate) struct NamedCertificates {
 #[derive(Debug)]
 struct Cache {
     bounds: CertificateCache,
-    known: Mutex<HashMap<(PathBuf, PathBuf), Known>>,
+    known: Mutex<HashMap<(PathBuf, PathBuf), CacheEntry>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CacheEntry {
     own: Arc<CertifiedKey>,
     read: Instant,
     used: Instant,
@@ -104,7 +104,7 @@ impl Cache {
             };
             known.remove(&oldest);
         }
-        let entry = Known {
+        let entry = CacheEntry {
             own,
             read: now,
             used: now,
@@ -112,7 +112,7 @@ impl Cache {
         known.insert(name, entry);
     }
 
-    fn lasts(&self, known: &Known, now: Instant) -> bool {
+    fn lasts(&self, known: &CacheEntry, now: Instant) -> bool {
         now.saturating_duration_since(known.read) <= self.bounds.valid
             && now.saturating_duration_since(known.used) <= self.bounds.inactive
     }

@@ -1,42 +1,43 @@
 //! What is offered to a client: protocols by ALPN, and the cipher suites of TLS 1.3.
 //!
-//! AES-128 with SHA-256 takes less time than AES-256 with SHA-384, for a handshake as for
-//! data. So a client that has AES-256 first and takes AES-128 too is given AES-128. One
-//! that has ChaCha20 first has no AES in its hardware, and is given that.
+//! AES-128 with SHA-256 costs less than AES-256 with SHA-384, in the handshake and for
+//! data. So a client that prefers AES-256 and also offers AES-128 gets AES-128. One that
+//! prefers ChaCha20 has no AES in hardware, and gets ChaCha20.
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::{CipherSuite, ServerConfig};
 
-/// What rustls is told.
+/// The configurations of rustls to choose from.
 #[derive(Debug)]
 pub(super) struct Offers {
     any: Protocols,
-    /// For clients that take AES-128; none where the configuration chooses.
+    /// For clients that offer AES-128; `None` if the configuration decides
+    /// (`ssl_prefer_server_ciphers`, `Ciphersuites`).
     aes128: Option<Protocols>,
 }
 
-/// The same by the protocols that ALPN offers.
+/// One of them for each list of protocols offered by ALPN.
 #[derive(Debug)]
 struct Protocols {
     http1: Arc<ServerConfig>,
-    /// HTTP/2 as well.
+    /// HTTP/2 and HTTP/1.1.
     http2: Arc<ServerConfig>,
 }
 
 impl Offers {
-    /// `lighter` is made with a provider `with_aes128`.
-    pub(super) fn new(any: ServerConfig, lighter: Option<ServerConfig>) -> Self {
+    /// `aes128` was made with a provider from [`with_aes128`].
+    pub(super) fn new(any: ServerConfig, aes128: Option<ServerConfig>) -> Self {
         Self {
             any: Protocols::new(any),
-            aes128: lighter.map(Protocols::new),
+            aes128: aes128.map(Protocols::new),
         }
     }
 
-    /// What a client that offers these `suites` is told.
+    /// The configuration for a client that offers these `suites`.
     pub(super) fn config(&self, suites: &[CipherSuite], http2: bool) -> Arc<ServerConfig> {
-        let aes128 = self.aes128.as_ref().filter(|_| takes_aes128(suites));
+        let aes128 = self.aes128.as_ref().filter(|_| prefers_aes(suites));
         let protocols = aes128.unwrap_or(&self.any);
         let config = match http2 {
             true => &protocols.http2,
@@ -58,8 +59,8 @@ impl Protocols {
     }
 }
 
-/// Whether AES-256 is a client's first choice in TLS 1.3, and AES-128 another.
-fn takes_aes128(suites: &[CipherSuite]) -> bool {
+/// Whether a client prefers AES-256 in TLS 1.3 and offers AES-128, too.
+fn prefers_aes(suites: &[CipherSuite]) -> bool {
     use CipherSuite as Suite;
     let mut known = suites.iter().filter(|suite| {
         matches!(
@@ -73,8 +74,8 @@ fn takes_aes128(suites: &[CipherSuite]) -> bool {
         && known.any(|suite| *suite == Suite::TLS13_AES_128_GCM_SHA256)
 }
 
-/// The same suites, but AES-128 alone for TLS 1.3: clients like OpenSSL's have ChaCha20
-/// between the two.
+/// The same suites, but AES-128 alone for TLS 1.3: OpenSSL's clients have ChaCha20 between
+/// the two.
 pub(super) fn with_aes128(mut provider: CryptoProvider) -> CryptoProvider {
     let aes128 = CipherSuite::TLS13_AES_128_GCM_SHA256;
     provider

@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    fn flaw_of(text: &str) -> String {
+    fn message_of(text: &str) -> String {
         describe(&PrivateKeyDer::from_pem_slice(text.as_bytes()).unwrap_err())
     }
 
@@ -64,7 +64,7 @@ mod tests {
             format!("-----BEGIN PRIVATE KEY-----\n{key}!\n-----END PRIVATE KEY-----\n"),
             key.to_owned(),
         ] {
-            let said = flaw_of(&text);
+            let said = message_of(&text);
             let leaks = |bytes: &str| {
                 let numbers: Vec<_> = bytes.bytes().map(|byte| byte.to_string()).collect();
                 said.contains(bytes) || said.contains(&numbers.join(", "))
@@ -76,9 +76,9 @@ mod tests {
     #[test]
     fn the_flaw_is_said_in_words() {
         assert_eq!(
-            flaw_of("-----BEGIN PRIVATE KEY-----\nAAAA\n"),
+            message_of("-----BEGIN PRIVATE KEY-----\nAAAA\n"),
             "PEM: \"-----BEGIN …-----\" without \"-----END …-----\" on a line of its own"
         );
-        assert_eq!(flaw_of("nothing"), "PEM: nothing of this kind in it");
+        assert_eq!(message_of("nothing"), "PEM: nothing of this kind in it");
     }
 }

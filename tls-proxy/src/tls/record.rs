@@ -2,8 +2,8 @@
 //! RFC 5246, section 6.2): rustls agrees on the keys, aws-lc's AEAD encrypts from the
 //! caller's memory into the caller's memory.
 //!
-//! rustls' own record layer copies what is sent twice and what is received once more,
-//! and its session holds what only a handshake needs.
+//! rustls' own record layer copies sent data twice and received data once more, and its
+//! session keeps memory that only the handshake needs.
 
 mod control;
 mod keys;
@@ -16,7 +16,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection as Session};
 use rustls::{AlertDescription, ContentType, HandshakeType, ProtocolVersion, SupportedCipherSuite};
 
-use self::control::{MOST_EMPTY_RECORDS, count};
+use self::control::{MAX_EMPTY_RECORDS, count};
 use self::keys::Keys;
 
 /// The clear text of a record, at most (RFC 8446, section 5.1), bytes.
@@ -30,15 +30,15 @@ const TAG: usize = 16;
 const EXPLICIT: usize = 8;
 /// What encryption may add to a record (RFC 5246, section 6.2.3; RFC 8446, section
 /// 5.2), bytes.
-const MOST_ADDED_TLS12: usize = 2048;
-const MOST_ADDED_TLS13: usize = 256;
-/// A record, as long as it may be, bytes.
-pub(super) const RECORD: usize = HEADER + FRAGMENT + MOST_ADDED_TLS12;
-/// What a record of ours adds to its clear text at most, bytes.
+const MAX_ADDED_TLS12: usize = 2048;
+const MAX_ADDED_TLS13: usize = 256;
+/// The longest record, bytes.
+pub(super) const RECORD: usize = HEADER + FRAGMENT + MAX_ADDED_TLS12;
+/// What a sent record adds to its clear text at most, bytes.
 pub(super) const ADDED: usize = HEADER + EXPLICIT + 1 + TAG;
 /// A KeyUpdate with the header of its message (RFC 8446, section 4.6.3), bytes.
 const KEY_UPDATE: usize = 5;
-/// Why a connection cannot go on.
+/// Why a connection fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     #[error("cannot decrypt a record")]
@@ -64,12 +64,12 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// As whoever reads from or writes to a stream sees it.
+    /// The error of a read or write.
     pub(super) fn into_io(self) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, self)
     }
 
-    /// The alert that tells the client, if one does (RFC 8446, section 6.2).
+    /// The alert to send, if any (RFC 8446, section 6.2).
     pub(super) fn alert(self) -> Option<AlertDescription> {
         match self {
             Self::Decrypt => Some(AlertDescription::BadRecordMac),
@@ -82,14 +82,14 @@ impl Error {
     }
 }
 
-/// What a record of the client's has brought.
+/// The content of a received record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Opened {
-    /// Clear text, at this place of the records.
+    /// Application data: its range in the input.
     Data(Range<usize>),
     /// Nothing for the application.
     Nothing,
-    /// A request for another handshake, which the alert `no_renegotiation` refuses.
+    /// A request for renegotiation, to be refused with the alert `no_renegotiation`.
     Renegotiation,
     /// `close_notify`.
     Closed,
@@ -102,40 +102,39 @@ pub(super) struct RecordLayer {
     tls13: bool,
     /// Records that one key may encrypt.
     limit: u64,
-    /// Makes the next keys of TLS 1.3.
+    /// Derives the next keys of TLS 1.3.
     next: Option<Box<KernelConnection<ServerConnectionData>>>,
-    /// The beginning of a message of the handshake's kind, and how much there is of it.
+    /// The received part of a handshake message, and its size.
     message: [u8; KEY_UPDATE],
     message_size: u8,
-    /// The client has asked for new keys of this end: they change before data is sent next.
+    /// The client has requested a KeyUpdate: it is sent before the next data.
     update_due: bool,
     warnings: u8,
     renegotiations: u8,
-    /// Since the last data.
+    /// KeyUpdates since the last data.
     key_updates: u8,
     /// Records without data, since the last data.
     empty_records: u8,
 }
 
-/// How long the record is that begins like this, bytes.
+/// The length of the record that begins with these bytes.
 pub(super) fn size(record: &[u8]) -> Option<usize> {
     let &[_, _, _, high, low] = record.first_chunk::<HEADER>()?;
     Some(HEADER + usize::from(u16::from_be_bytes([high, low])))
 }
 
-/// A record's header. TLS 1.3 names 1.2, too.
+/// A record's header. Its version is 1.2 in TLS 1.3, too.
 fn header(kind: u8, length: usize) -> [u8; HEADER] {
-    // A record's length is checked by whoever makes it.
+    // Callers never exceed the length of a record.
     let [high, low] = (length as u16).to_be_bytes();
     [kind, 3, 3, high, low]
 }
 
 impl RecordLayer {
-    /// Takes over the keys of a session whose handshake is done and that has nothing
-    /// left to send.
+    /// Takes over the keys of a session whose handshake is done and that has nothing left
+    /// to send.
     ///
-    /// # Errors
-    /// `Error::Keys`, if rustls does not give them away.
+    /// # Errors `Error::Keys`, if rustls does not export them.
     pub(super) fn new(session: Session) -> Result<Self, Error> {
         let (secrets, next) = session
             .dangerous_into_kernel_connection()
@@ -161,8 +160,8 @@ impl RecordLayer {
         })
     }
 
-    /// Encrypts data into records at the beginning of `out`, and says how long they are.
-    /// `out` has room for `ADDED` bytes more for each fragment, and for a KeyUpdate.
+    /// Encrypts data as records into `out`; returns their length, bytes. `out` has room for
+    /// `ADDED` more bytes for each fragment, and for a KeyUpdate.
     ///
     /// # Errors
     /// `Error::Exhausted` in TLS 1.2, where keys do not change.
@@ -192,7 +191,7 @@ impl RecordLayer {
         self.seal_record(ContentType::Alert, &[level, alert.into()], out)
     }
 
-    /// Says that this end's keys change, and changes them (RFC 8446, section 4.6.3).
+    /// Sends a KeyUpdate, and changes the keys (RFC 8446, section 4.6.3).
     fn update_sealing(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         let Some(next) = self.next.as_mut() else {
             return Err(Error::Exhausted);
@@ -215,7 +214,7 @@ impl RecordLayer {
         let keys = &mut self.sealing;
         let nonce = keys.nonce();
         let kind = u8::from(kind);
-        // In TLS 1.3 the kind is encrypted behind the clear text.
+        // In TLS 1.3 the content type is encrypted after the clear text.
         let (explicit, inner) = match self.tls13 {
             true => (0, 1),
             false => (if keys.is_gcm() { EXPLICIT } else { 0 }, 0),
@@ -245,11 +244,11 @@ impl RecordLayer {
         Ok(HEADER + length)
     }
 
-    /// Looks at the first of the `records` and decrypts it where it is. Says what it
-    /// brought and how long it was; none while it is not whole.
+    /// Decrypts the first of the `records` in place; returns its content and its length, or
+    /// `None` while it is incomplete.
     ///
-    /// # Errors
-    /// The client's mistake, or the alert that it sent: the connection has ended.
+    /// # Errors A protocol error of the client, or the fatal alert it sent: the connection
+    /// has failed.
     pub(super) fn open(&mut self, records: &mut [u8]) -> Result<Option<(Opened, usize)>, Error> {
         let Some(&head) = records.first_chunk::<HEADER>() else {
             return Ok(None);
@@ -261,8 +260,8 @@ impl RecordLayer {
             return Err(Error::Unexpected);
         }
         let added = match self.tls13 {
-            true => MOST_ADDED_TLS13,
-            false => MOST_ADDED_TLS12,
+            true => MAX_ADDED_TLS13,
+            false => MAX_ADDED_TLS12,
         };
         if length > FRAGMENT + added {
             return Err(Error::Oversized);
@@ -279,7 +278,7 @@ impl RecordLayer {
         let opened = match kind {
             ContentType::ApplicationData if self.message_size == 0 => {
                 if clear.is_empty() {
-                    count(&mut self.empty_records, MOST_EMPTY_RECORDS)?;
+                    count(&mut self.empty_records, MAX_EMPTY_RECORDS)?;
                 } else {
                     (self.key_updates, self.empty_records) = (0, 0);
                 }
@@ -293,7 +292,8 @@ impl RecordLayer {
         Ok(Some((opened, HEADER + length)))
     }
 
-    /// Decrypts a record of TLS 1.3: its kind, and where its clear text is.
+    /// Decrypts a record of TLS 1.3; returns its content type and the range of its clear
+    /// text.
     fn open_tls13(
         &self,
         head: [u8; HEADER],
@@ -308,13 +308,13 @@ impl RecordLayer {
         if inner.len() > FRAGMENT + 1 {
             return Err(Error::Oversized);
         }
-        // Behind the clear text is its kind, then zeros as padding.
+        // The content type follows the clear text, then zeros as padding.
         let last = inner.iter().rposition(|byte| *byte != 0);
         let last = last.ok_or(Error::Unexpected)?;
         Ok((ContentType::from(inner[last]), HEADER..HEADER + last))
     }
 
-    /// Decrypts a record of TLS 1.2: where its clear text is.
+    /// Decrypts a record of TLS 1.2; returns the range of its clear text.
     fn open_tls12(&self, head: [u8; HEADER], record: &mut [u8]) -> Result<Range<usize>, Error> {
         let keys = &self.opening;
         let (explicit, nonce) = if keys.is_gcm() {

@@ -27,13 +27,13 @@ use crate::tls::settings::{File, ServerSettings, Verify};
 /// The TLS configuration of a server.
 #[derive(Debug)]
 pub(crate) struct TlsServer {
-    /// What rustls is told.
+    /// The configurations of rustls.
     pub(super) offers: Offers,
     /// `ssl_reject_handshake`.
     pub(crate) rejects: bool,
     /// Verifies clients' certificates; `None` if none is requested.
     trust: Option<Arc<Trust>>,
-    /// The certificates, for facts that a handshake does not report.
+    /// The certificates, for variables about the handshake that rustls does not report.
     resolver: Arc<Resolver>,
     /// Those whose names contain variables.
     pub(crate) named: Option<NamedCertificates>,
@@ -166,7 +166,7 @@ fn build(
         ..rustls::crypto::aws_lc_rs::default_provider()
     };
     suites.retain(|suite| ssl.tls13 || suite.tls13().is_none());
-    let (asked, trust) = ask_clients(ssl, &mut context.files)?.unzip();
+    let (asked, trust) = client_auth(ssl, &mut context.files)?.unzip();
     let asked = asked.map(Arc::new);
     let mark = mark(ssl, &certified);
     let certified = staple(ssl, certified, &mut context.files, problems)?;
@@ -194,17 +194,17 @@ fn build(
     let mut any = config(provider.clone())?;
     resume(ssl, mark, context, &mut any)?;
     let chooses = ssl.prefer_server_ciphers || ssl.suites13.is_some();
-    let lighter = if ssl.tls13 && !chooses {
-        let mut lighter = config(offers::with_aes128(provider))?;
-        lighter.session_storage = any.session_storage.clone();
-        lighter.ticketer = any.ticketer.clone();
-        lighter.send_tls13_tickets = any.send_tls13_tickets;
-        Some(lighter)
+    let aes128 = if ssl.tls13 && !chooses {
+        let mut aes128 = config(offers::with_aes128(provider))?;
+        aes128.session_storage = any.session_storage.clone();
+        aes128.ticketer = any.ticketer.clone();
+        aes128.send_tls13_tickets = any.send_tls13_tickets;
+        Some(aes128)
     } else {
         None
     };
     Ok(TlsServer {
-        offers: Offers::new(any, lighter),
+        offers: Offers::new(any, aes128),
         rejects: ssl.reject_handshake,
         trust: trust.map(Arc::new),
         resolver,
@@ -214,7 +214,7 @@ fn build(
 }
 
 /// `ssl_verify_client` and related directives.
-fn ask_clients(
+fn client_auth(
     ssl: &ServerSettings,
     files: &mut Files,
 ) -> Result<Option<(AnyClient, Trust)>, Problem> {

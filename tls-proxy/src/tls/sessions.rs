@@ -42,8 +42,8 @@ impl ProducesTickets for Tickets {
 
     fn lifetime(&self) -> u32 {
         // RFC 8446, section 4.6.1: at most seven days.
-        const MOST: u64 = 7 * 24 * 60 * 60;
-        self.lifetime.as_secs().min(MOST) as u32
+        const MAX: u64 = 7 * 24 * 60 * 60;
+        self.lifetime.as_secs().min(MAX) as u32
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {

@@ -1,6 +1,5 @@
-//! A client's TLS connection: one that waits holds no buffers, and what comes or goes
-//! in one piece passes through buffers that all connections of a worker have in
-//! common.
+//! A client's TLS connection. An idle one holds no buffers: complete records pass through
+//! two buffers that all connections of a worker share.
 
 mod write;
 
@@ -20,39 +19,39 @@ use super::handshake::{self, Finished};
 use super::record::{FRAGMENT, Opened, RECORD, RecordLayer};
 use crate::net::read_size::BULK_SIZE;
 
-/// Clear text that is encrypted in one go, four records of it, bytes. A client that
-/// takes nothing holds what it was handed: a piece of a body, seldom as much.
+/// Clear text that is encrypted at once, bytes: four records. It is also what may wait for
+/// a client that does not read; usually that is one piece of a body.
 const PIECE: usize = 4 * FRAGMENT;
-/// What records add to a piece, with a KeyUpdate and what begins a record that is read,
-/// bytes.
+/// Room for what records add to a piece, for a KeyUpdate, and for the beginning of a record
+/// that is read, bytes.
 const OVERHEAD: usize = 1024;
 
-/// Ciphertext as it comes and as it goes. The kernel gives it memory where it is used
-/// first.
-struct Common {
+/// Ciphertext that was read, and that is to be written. The kernel allocates a page when it
+/// is first used.
+struct Shared {
     inward: Vec<u8>,
     outward: Vec<u8>,
 }
 
 thread_local! {
-    static COMMON: RefCell<Common> = RefCell::new(Common {
+    static SHARED: RefCell<Shared> = RefCell::new(Shared {
         inward: vec![0; BULK_SIZE + OVERHEAD],
         outward: vec![0; PIECE + OVERHEAD],
     });
 }
 
-/// A TLS connection, its handshake behind it.
+/// A TLS connection after its handshake.
 pub(crate) struct TlsStream {
     socket: TcpStream,
     records: RecordLayer,
-    /// Read and not decrypted yet: part of a record, seldom more.
+    /// Read and not decrypted yet: usually a part of one record.
     inward: BytesMut,
-    /// Decrypted and not taken yet.
+    /// Decrypted and not read by the caller yet.
     clear: BytesMut,
     /// Encrypted and not written yet.
     outward: BytesMut,
-    /// All of `outward` is tickets, for which no client waits: they go with what is
-    /// sent next, or as soon as the client is waited for.
+    /// `outward` holds nothing but session tickets, for which no client waits: they are
+    /// sent with the next data, or before waiting for the client.
     held: bool,
     /// The client has sent `close_notify`.
     ended: bool,
@@ -61,28 +60,28 @@ pub(crate) struct TlsStream {
     failed: bool,
 }
 
-/// What has come of the records there were.
+/// The result of decrypting what was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadState {
-    /// They are not whole.
-    Hungry,
-    /// Clear text has come out.
+    /// No complete record.
+    Incomplete,
+    /// Clear text.
     Data,
     /// The client has sent `close_notify`.
     Ended,
 }
 
 impl TlsStream {
-    /// Finishes a handshake of which `begun` has been read, and asks its session for
-    /// `facts`.
+    /// Completes a handshake of which `begun` has been read; `inspect` gets its session
+    /// then.
     ///
-    /// # Errors
-    /// The client's mistake, for which it gets an alert, or that of the socket.
+    /// # Errors A protocol error of the client, which gets an alert, or an error of the
+    /// socket.
     pub(crate) async fn accept<T>(
         socket: TcpStream,
         config: Arc<ServerConfig>,
         begun: BytesMut,
-        facts: impl FnOnce(&Session) -> T,
+        inspect: impl FnOnce(&Session) -> T,
     ) -> io::Result<(Self, T)> {
         let Finished {
             socket,
@@ -90,8 +89,8 @@ impl TlsStream {
             inward,
             outward,
             tickets,
-            facts,
-        } = handshake::finish(socket, config, begun, facts).await?;
+            inspected,
+        } = handshake::finish(socket, config, begun, inspect).await?;
         let stream = Self {
             socket,
             records,
@@ -103,10 +102,10 @@ impl TlsStream {
             close_notify_sent: false,
             failed: false,
         };
-        Ok((stream, facts))
+        Ok((stream, inspected))
     }
 
-    /// What it is read from.
+    /// The socket below.
     pub(super) fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -116,25 +115,25 @@ impl TlsStream {
         self.inward.len()
     }
 
-    /// Reads behind the part of a record that is kept, through the common buffer.
-    /// Clear text goes `into` there.
+    /// Reads through the shared buffer, after the part of a record that is kept, and
+    /// decrypts into `into`.
     fn poll_fresh(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<ReadState>> {
-        COMMON.with_borrow_mut(|common| {
+        SHARED.with_borrow_mut(|shared| {
             let kept = self.inward.len();
-            // What finds no room in `into` would have to be kept.
-            let most = into.remaining().clamp(RECORD, common.inward.len());
-            common.inward[..kept].copy_from_slice(&self.inward);
-            let mut space = ReadBuf::new(&mut common.inward[kept..most]);
+            // More than fits into `into` would have to be kept.
+            let most = into.remaining().clamp(RECORD, shared.inward.len());
+            shared.inward[..kept].copy_from_slice(&self.inward);
+            let mut space = ReadBuf::new(&mut shared.inward[kept..most]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut space))?;
             let size = space.filled().len();
             if size == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            let records = &mut common.inward[..kept + size];
+            let records = &mut shared.inward[..kept + size];
             let mut used = 0;
             let step = self.decrypt(records, &mut used, Some(into))?;
             self.inward = BytesMut::from(&records[used..]);
@@ -142,8 +141,8 @@ impl TlsStream {
         })
     }
 
-    /// Decrypts what is kept: as much clear text as fits `into` there, or all
-    /// of it to be kept.
+    /// Decrypts what is kept, as much as fits into `into`; without `into` all of it, which
+    /// is kept as clear text.
     fn decrypt_rest(&mut self, into: Option<&mut ReadBuf<'_>>) -> io::Result<ReadState> {
         let mut records = std::mem::take(&mut self.inward);
         let mut used = 0;
@@ -155,15 +154,15 @@ impl TlsStream {
         step
     }
 
-    /// Opens the `records` behind the bytes that are `used`, while there is room for the
-    /// clear text of the next one: `into` there, or else to be kept.
+    /// Decrypts the `records` after the first `used` bytes, while `into` has room for the
+    /// clear text of another one; without `into` all of them, and the clear text is kept.
     fn decrypt(
         &mut self,
         records: &mut [u8],
         used: &mut usize,
         mut into: Option<&mut ReadBuf<'_>>,
     ) -> io::Result<ReadState> {
-        let mut came = ReadState::Hungry;
+        let mut came = ReadState::Incomplete;
         while !self.ended {
             let next = &mut records[*used..];
             let (opened, size) = match self.records.open(next) {
@@ -195,7 +194,7 @@ impl TlsStream {
         Ok(ReadState::Ended)
     }
 
-    /// Clear text goes `into` there as far as there is room; the rest is kept.
+    /// Copies clear text into `into`; what does not fit is kept.
     fn take_data(&mut self, data: &[u8], into: Option<&mut ReadBuf<'_>>) {
         let room = into.as_deref().map_or(0, ReadBuf::remaining);
         let (fits, rest) = data.split_at(room.min(data.len()));
@@ -232,15 +231,14 @@ impl AsyncRead for TlsStream {
             if this.ended || into.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
-            let mut step = Poll::Ready(Ok(ReadState::Hungry));
+            let mut step = Poll::Ready(Ok(ReadState::Incomplete));
             if !this.inward.is_empty() {
                 step = Poll::Ready(this.decrypt_rest(Some(into)));
             }
-            if matches!(step, Poll::Ready(Ok(ReadState::Hungry))) {
+            if matches!(step, Poll::Ready(Ok(ReadState::Incomplete))) {
                 step = this.poll_fresh(cx, into);
             }
-            // An alert; whoever writes next sees
-            // what became of it.
+            // An alert or tickets; an error shows at the next write.
             if !this.outward.is_empty() && (!this.held || step.is_pending()) {
                 let _ = this.poll_drain(cx);
             }

@@ -110,13 +110,13 @@ impl Key {
 
 /// Random keys, each used for the lifetime of a session.
 struct Rotating {
-    keys: Arc<Mutex<Made>>,
+    keys: Arc<Mutex<TicketKeys>>,
     lifetime: Duration,
 }
 
-/// The key that seals, since when it does, and the one before it, which still opens.
+/// The key that encrypts, since when it does, and the previous one, which still decrypts.
 #[derive(Clone, Default)]
-struct Made {
+struct TicketKeys {
     current: Option<(Arc<Key>, Instant)>,
     previous: Option<Arc<Key>>,
 }
@@ -124,7 +124,7 @@ struct Made {
 /// The keys of an `ssl_session_cache` for all workers. As in nginx, which keeps them in
 /// shared memory, they are kept over a reload.
 pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTickets> {
-    type Kept = Mutex<HashMap<Box<str>, Weak<Mutex<Made>>>>;
+    type Kept = Mutex<HashMap<Box<str>, Weak<Mutex<TicketKeys>>>>;
     static KEPT: OnceLock<Kept> = OnceLock::new();
     let kept = KEPT.get_or_init(Mutex::default).lock();
     let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
@@ -135,8 +135,8 @@ pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTicke
 }
 
 impl Rotating {
-    /// The keys of this moment. No worker waits while another one uses them.
-    fn now(&self) -> Option<Made> {
+    /// The current keys, copied, so that no worker waits while another one uses them.
+    fn now(&self) -> Option<TicketKeys> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let age = keys.current.as_ref().map(|(_, since)| since.elapsed());
         if age.is_none_or(|age| age >= self.lifetime) {

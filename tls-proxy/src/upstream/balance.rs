@@ -20,7 +20,7 @@ use crate::config::method;
 use crate::config::method::Method;
 
 /// Attempts of a hash before falling back to round robin, as in nginx.
-const MOST_HASHES: usize = 20;
+const MAX_HASHES: usize = 20;
 
 /// A worker's part of peer selection.
 #[derive(Debug, Default)]
@@ -40,9 +40,9 @@ pub(crate) struct Hints {
 /// The result of an attempt with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerResult {
-    Well,
-    /// It counts as a failure of the peer (`max_fails`).
-    Badly,
+    Success,
+    /// Counts towards `max_fails`.
+    Failure,
 }
 
 /// Counts a request in progress as one of its peer's connections.
@@ -117,12 +117,12 @@ impl Balance {
             return false;
         }
         if group.transient {
-            return ended == PeerResult::Badly;
+            return ended == PeerResult::Failure;
         }
         let own = &group.peers[peer];
         let account = &own.account;
         match ended {
-            PeerResult::Badly => {
+            PeerResult::Failure => {
                 let now = now();
                 account.failed.store(now, Relaxed);
                 account.checked.store(now, Relaxed);
@@ -134,7 +134,7 @@ impl Balance {
                 let _ = account.lowered.fetch_update(Relaxed, Relaxed, lower);
                 fails >= own.max_fails
             }
-            PeerResult::Well => {
+            PeerResult::Success => {
                 if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
                     account.fails.store(0, Relaxed);
                 }
@@ -304,7 +304,7 @@ impl Choice<'_> {
 
     /// The first available peer in a sequence of hashes.
     fn by_hash(&self, hashes: impl Iterator<Item = u64>) -> Option<usize> {
-        hashes.take(MOST_HASHES + 1).find_map(|hash| {
+        hashes.take(MAX_HASHES + 1).find_map(|hash| {
             let peer = self.at(hash)?;
             self.is_free(peer).then_some(peer)
         })
@@ -314,13 +314,13 @@ impl Choice<'_> {
     fn by_ring(&self, ring: &method::Ring, key: &[u8]) -> Option<usize> {
         let peers = &self.group.peers;
         ring.from(key)
-            .take(MOST_HASHES + 1)
+            .take(MAX_HASHES + 1)
             .find_map(|server| self.in_turn(|peer| peers[peer].server == *server))
     }
 
     fn at_random(&self, two: bool, random: impl Fn() -> u64) -> Option<usize> {
         let one = |other: Option<usize>| {
-            (0..=MOST_HASHES).find_map(|_| {
+            (0..=MAX_HASHES).find_map(|_| {
                 let peer = self.at(random())?;
                 (self.is_free(peer) && Some(peer) != other).then_some(peer)
             })

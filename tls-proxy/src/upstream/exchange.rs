@@ -12,20 +12,20 @@ use bytes::Bytes;
 
 use super::body::{self, RequestBody};
 use super::connection::UpstreamConnection;
-use crate::http1::chunked;
+use crate::http1::chunked::{self, Chunk};
 use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::Version;
 use crate::time::timer::Timer;
 
 /// Interim responses before the response. nginx skips as many early hints as arrive within
 /// `proxy_read_timeout`.
-const MOST_INTERIM: usize = 1000;
+const MAX_INTERIM: usize = 1000;
 
 /// What is sent to the upstream: the head, the part of the body that has been read, and the
 /// rest.
 pub(crate) struct Upload {
     /// Written next; a client's data is passed on without a copy.
-    out: Bytes,
+    out: Chunk,
     /// `out` has not been written completely.
     sending: bool,
     rest: RequestBody,
@@ -89,7 +89,7 @@ impl Upload {
         let sent = link.wire.poll_send(&mut cx, &mut left);
         let refused = matches!(sent, Poll::Ready(Err(_)));
         Self {
-            out: Bytes::copy_from_slice(left),
+            out: chunked::unframed(Bytes::copy_from_slice(left)),
             sending: sent.is_pending(),
             chunked,
             rest,
@@ -118,7 +118,11 @@ impl Upload {
         while !self.done {
             if self.sending {
                 match ready!(link.wire.poll_send(cx, &mut self.out)) {
-                    Ok(()) => (self.out, self.sending) = (Bytes::new(), false),
+                    Ok(()) => {
+                        // Its memory is free for the next read.
+                        self.out = chunked::unframed(Bytes::new());
+                        self.sending = false;
+                    }
                     Err(_) => {
                         self.refused = true;
                         self.done = true;
@@ -131,16 +135,12 @@ impl Upload {
                 break;
             }
             self.out = match ready!(self.rest.poll_data(cx)) {
-                Some(Ok(data)) if self.chunked => {
-                    let mut out = Vec::with_capacity(data.len() + 32);
-                    chunked::encode(&data, &mut out);
-                    out.into()
-                }
-                Some(Ok(data)) => data,
+                Some(Ok(data)) if self.chunked => chunked::chunk(data),
+                Some(Ok(data)) => chunked::unframed(data),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 None if self.chunked => {
                     self.chunked = false;
-                    Bytes::from_static(b"0\r\n\r\n")
+                    chunked::unframed(Bytes::from_static(b"0\r\n\r\n"))
                 }
                 None => continue,
             };
@@ -159,7 +159,7 @@ impl Exchange {
     /// Sends the request and reads the head of the response; skips interim responses (RFC
     /// 9110, section 15.2) except `101`.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, Error> {
-        for _ in 0..=MOST_INTERIM {
+        for _ in 0..=MAX_INTERIM {
             let head = poll_fn(|cx| self.poll_head(cx)).await?;
             if head.status == 101 || head.status >= 200 {
                 self.timer.progress();

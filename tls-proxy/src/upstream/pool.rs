@@ -38,7 +38,7 @@ struct Idle {
 
 /// What a request requires of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Requirements<'a> {
     pub(crate) group: &'a Arc<Upstream>,
     pub(crate) address: &'a PeerAddress,
     /// Connections without TLS, and those with different TLS parameters, are not
@@ -48,7 +48,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) location: LocationId,
 }
 
-impl Wanted<'_> {
+impl Requirements<'_> {
     fn fits(&self, link: &UpstreamConnection) -> bool {
         link.address == *self.address
             && link.secured.as_ref() == self.secured
@@ -58,7 +58,11 @@ impl Wanted<'_> {
 
 impl Pool {
     /// An idle connection that is still usable `now`.
-    pub(crate) fn take(&self, wanted: &Wanted<'_>, now: Instant) -> Option<UpstreamConnection> {
+    pub(crate) fn take(
+        &self,
+        wanted: &Requirements<'_>,
+        now: Instant,
+    ) -> Option<UpstreamConnection> {
         if wanted.group.keepalive == 0 {
             return None;
         }

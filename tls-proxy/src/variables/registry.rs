@@ -24,8 +24,8 @@ const FIXED_FIELDS: [&str; 9] = [
     "sent_http_transfer_encoding",
 ];
 
-/// How a variable gets its value. The value is computed from a request, a type unknown here, so
-/// whoever defines a variable and whoever evaluates it agree on the concrete type.
+/// How a variable gets its value. The value is computed from a request, a type unknown
+/// here, so the definition and its evaluation agree on the concrete type.
 pub(crate) trait VariableDefinition: Any + Debug + Send + Sync {}
 
 impl<T: Any + Debug + Send + Sync> VariableDefinition for T {}
@@ -46,14 +46,14 @@ pub(crate) struct Registry {
     /// What to use instead of a variable of an unsupported module.
     instead_of: Option<fn(&str) -> Option<&'static str>>,
     slots: HashMap<String, usize>,
-    made: Vec<Made>,
+    made: Vec<SlotVariable>,
     /// File names with variables, referred to by index (certificates).
     file_names: Vec<Template>,
 }
 
 /// A variable that has a slot.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct SlotVariable {
     pub(crate) name: String,
     first_use: Position,
     pub(crate) source: Source,
@@ -135,7 +135,7 @@ impl Registry {
         }
         let slot = self.made.len();
         self.slots.insert(name.to_owned(), slot);
-        self.made.push(Made {
+        self.made.push(SlotVariable {
             name: name.to_owned(),
             first_use: at.clone(),
             source: self.own(name),
@@ -225,7 +225,7 @@ impl Registry {
     }
 
     /// A slot's variable.
-    pub(crate) fn made(&self, slot: usize) -> &Made {
+    pub(crate) fn made(&self, slot: usize) -> &SlotVariable {
         &self.made[slot]
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Step {
     pub(crate) text: String,
 }
 
-/// The kinds of step.
+/// The kinds of steps.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Action {
     /// Opens a connection and sends.

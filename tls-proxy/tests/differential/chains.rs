@@ -1,4 +1,4 @@
-//! Chains of certificates that a case describes, and lists of revoked ones, made by openssl.
+//! Certificate chains that a case describes, and CRLs, made by openssl.
 
 use super::certificates::openssl;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
-//! Takes HTTP/1 answers apart: the harness' own reading, shared with neither program.
+//! Parses HTTP/1 responses: the harness's own parser, shared with neither program.
 
-/// One answer as it came.
+/// One response as received.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status_line: String,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
@@ -10,11 +10,11 @@ pub(crate) struct Answer {
     pub(crate) chunks: Vec<usize>,
     pub(crate) framing: Framing,
     pub(crate) trailers: Vec<String>,
-    /// Bytes on the wire, head included.
+    /// Bytes on the wire, header included.
     pub(crate) size: usize,
-    /// Bytes on the wire behind the head.
+    /// Bytes on the wire after the header.
     pub(crate) body_size: usize,
-    /// The connection ended before the answer did.
+    /// The connection ended before the response did.
     pub(crate) is_cut: bool,
 }
 
@@ -25,11 +25,11 @@ pub(crate) enum Framing {
     Length,
     Chunks,
     Close,
-    /// No head at all, as HTTP/0.9 answers.
+    /// No header, as in HTTP/0.9.
     Bare,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn status(&self) -> &str {
         self.status_line.split(' ').nth(1).unwrap_or_default()
     }
@@ -38,7 +38,7 @@ impl Answer {
         self.status().starts_with('1') && self.status() != "101"
     }
 
-    /// An answer to HEAD whose body would be a page of the server's own.
+    /// A response to HEAD whose body would be one of the server's error pages.
     pub(crate) fn is_headed_page(&self) -> bool {
         let is_html = self.field("content-type") == Some("text/html");
         self.framing == Framing::None && is_html && self.status() >= "300"
@@ -53,8 +53,8 @@ impl Answer {
     }
 }
 
-/// Takes one answer from the front of `bytes`, if it is whole or the connection is over.
-pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<Answer> {
+/// Parses one response at the start of `bytes`, if it is complete or the connection is over.
+pub(crate) fn take_response(bytes: &[u8], to_head: bool, is_over: bool) -> Option<Response> {
     if bytes.is_empty() {
         return None;
     }
@@ -67,7 +67,7 @@ pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<
     };
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
     let mut lines = head.split("\r\n");
-    let mut answer = Answer {
+    let mut response = Response {
         status_line: lines.next().unwrap_or_default().to_owned(),
         fields: lines.map(split_field).collect(),
         body: Vec::new(),
@@ -78,49 +78,52 @@ pub(crate) fn take_answer(bytes: &[u8], to_head: bool, is_over: bool) -> Option<
         body_size: 0,
         is_cut: false,
     };
-    let bodiless = to_head || answer.status().starts_with('1');
-    if bodiless || matches!(answer.status(), "204" | "304") {
-        return Some(answer);
+    let bodiless = to_head || response.status().starts_with('1');
+    if bodiless || matches!(response.status(), "204" | "304") {
+        return Some(response);
     }
-    take_body(&bytes[head_end + 4..], &mut answer, is_over).then_some(answer)
+    take_body(&bytes[head_end + 4..], &mut response, is_over).then_some(response)
 }
 
-/// Reads the body behind a head; false when more has to come first.
-fn take_body(rest: &[u8], answer: &mut Answer, is_over: bool) -> bool {
+/// Parses the body after a header; false if more is needed.
+fn take_body(rest: &[u8], response: &mut Response, is_over: bool) -> bool {
     let used;
-    if answer.field("transfer-encoding").is_some() {
-        answer.framing = Framing::Chunks;
+    if response.field("transfer-encoding").is_some() {
+        response.framing = Framing::Chunks;
         let end = chunked_end(rest);
         if end.is_none() && !is_over {
             return false;
         }
-        answer.is_cut = end.is_none();
+        response.is_cut = end.is_none();
         used = end.unwrap_or(rest.len());
-        (answer.body, answer.trailers) = join_chunks(&rest[..used]);
-        answer.chunks = chunk_sizes(&rest[..used]);
-    } else if let Some(length) = answer.field("content-length").and_then(|v| v.parse().ok()) {
-        answer.framing = Framing::Length;
+        (response.body, response.trailers) = join_chunks(&rest[..used]);
+        response.chunks = chunk_sizes(&rest[..used]);
+    } else if let Some(length) = response
+        .field("content-length")
+        .and_then(|v| v.parse().ok())
+    {
+        response.framing = Framing::Length;
         if rest.len() < length && !is_over {
             return false;
         }
-        answer.is_cut = rest.len() < length;
+        response.is_cut = rest.len() < length;
         used = rest.len().min(length);
-        answer.body = rest[..used].to_vec();
+        response.body = rest[..used].to_vec();
     } else {
-        answer.framing = Framing::Close;
+        response.framing = Framing::Close;
         if !is_over {
             return false;
         }
         used = rest.len();
-        answer.body = rest.to_vec();
+        response.body = rest.to_vec();
     }
-    answer.size += used;
-    answer.body_size = used;
+    response.size += used;
+    response.body_size = used;
     true
 }
 
-fn bare(bytes: &[u8]) -> Answer {
-    Answer {
+fn bare(bytes: &[u8]) -> Response {
+    Response {
         status_line: "(no status line)".to_owned(),
         fields: Vec::new(),
         body: bytes.to_vec(),

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: frames written from a few words each, and answers listed frame by frame.
+//! HTTP/2 frames: written from a few words each, and received ones listed.
 
 use super::bytes::{show, unescape};
 
@@ -181,8 +181,8 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
     bytes.extend_from_slice(payload);
 }
 
-/// Lists what came: streams with their status and data, resets, GOAWAY. Window updates, the
-/// peer's own settings and how data was cut into frames are its own affair.
+/// Lists what was received: streams with their status and data, resets, GOAWAY. Not listed:
+/// window updates, settings, and how data was split into frames.
 pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut data: Vec<(u32, Vec<u8>)> = Vec::new();
@@ -238,7 +238,7 @@ pub(crate) fn list_frames(bytes: &[u8]) -> Vec<String> {
     lines
 }
 
-/// In which pieces the body of each stream came.
+/// The DATA frames of each stream's body.
 pub(crate) fn list_pieces(bytes: &[u8]) -> Vec<String> {
     let mut streams: Vec<(u8, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut at = 0;
@@ -269,7 +269,7 @@ pub(crate) fn list_pieces(bytes: &[u8]) -> Vec<String> {
 /// How many bytes of data each stream had.
 pub(crate) fn body_sizes(bytes: &[u8]) -> Vec<usize> {
     if bytes.starts_with(b"HTTP/") {
-        // No preface: the answer is one of HTTP/1.
+        // No preface: the response is HTTP/1.
         let head = bytes.windows(4).position(|end| end == b"\r\n\r\n");
         return head.map(|at| bytes.len() - at - 4).into_iter().collect();
     }

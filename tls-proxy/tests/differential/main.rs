@@ -17,14 +17,14 @@ mod http1;
 mod http2;
 #[path = "../support/oracle.rs"]
 mod oracle;
-mod places;
-mod play;
 mod program;
 mod run;
-mod served;
-mod stage;
+mod runner;
+mod sandbox;
+mod setup;
 mod transcript;
 mod upstream;
+mod upstream_connection;
 mod wire;
 
 use run::{Run, case_name, home};

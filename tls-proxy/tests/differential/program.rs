@@ -1,7 +1,7 @@
-//! One of the two programs: found, started on a configuration, stopped, and asked for `-t`.
+//! One of the two programs: found, started with a configuration, stopped, and run with `-t`.
 
 use super::case::Case;
-use super::places::Places;
+use super::sandbox::Sandbox;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,13 +46,13 @@ impl Program {
         })
     }
 
-    fn command(&self, case: &Case, places: &Places) -> Command {
+    fn command(&self, case: &Case, sandbox: &Sandbox) -> Command {
         let mut command = Command::new(&self.path);
         command
             .arg("-p")
-            .arg(&places.folder)
+            .arg(&sandbox.folder)
             .arg("-c")
-            .arg(places.folder.join("case.conf"));
+            .arg(sandbox.folder.join("case.conf"));
         if self.is_nginx {
             let mut globals = String::new();
             if !case.configuration.contains("daemon off") {
@@ -63,20 +63,20 @@ impl Program {
                 globals.push_str("user root root; ");
             }
             if case.whole && !case.configuration.contains("pid ") {
-                globals.push_str(&format!("pid {}/nginx.pid;", places.folder.display()));
+                globals.push_str(&format!("pid {}/nginx.pid;", sandbox.folder.display()));
             }
             command
                 .arg("-e")
-                .arg(places.folder.join("error.log"))
+                .arg(sandbox.folder.join("error.log"))
                 .arg("-g")
                 .arg(globals);
         }
         command
     }
 
-    pub(crate) fn check(&self, case: &Case, places: &Places) -> Result<Check, String> {
+    pub(crate) fn check(&self, case: &Case, sandbox: &Sandbox) -> Result<Check, String> {
         let output = self
-            .command(case, places)
+            .command(case, sandbox)
             .arg("-t")
             .output()
             .map_err(|e| e.to_string())?;
@@ -93,10 +93,10 @@ impl Program {
         })
     }
 
-    /// Starts it, and waits until every port of `places` that the configuration names accepts.
-    pub(crate) fn start(&self, case: &Case, places: &Places) -> Result<Running, String> {
-        let console = |name: &str| std::fs::File::create(places.folder.join(name));
-        let mut command = self.command(case, places);
+    /// Starts it, and waits until every port of `sandbox` that the configuration names is open.
+    pub(crate) fn start(&self, case: &Case, sandbox: &Sandbox) -> Result<Running, String> {
+        let console = |name: &str| std::fs::File::create(sandbox.folder.join(name));
+        let mut command = self.command(case, sandbox);
         command
             .stdin(Stdio::null())
             .stdout(console("stdout").map_err(|error| error.to_string())?)
@@ -108,9 +108,9 @@ impl Program {
             let is_named = placeholders[..=usize::from(number == 1)]
                 .iter()
                 .any(|placeholder| case.configuration.contains(placeholder));
-            if is_named && !running.wait_for(places.server(number)) {
+            if is_named && !running.wait_for(sandbox.server(number)) {
                 running.stop();
-                let said = std::fs::read_to_string(places.folder.join("stderr"));
+                let said = std::fs::read_to_string(sandbox.folder.join("stderr"));
                 return Err(format!(
                     "{} did not start: {}",
                     self.version,
@@ -137,8 +137,7 @@ impl Running {
         false
     }
 
-    /// Asks for a graceful end, so that every answered request is in the log, and then
-    /// insists.
+    /// Stops it gracefully, so that every completed request is in the log, then kills it.
     pub(crate) fn stop(&mut self) {
         for (signal, patience) in [("QUIT", 1500), ("TERM", 1000), ("KILL", 5000)] {
             // std sends SIGKILL only.

@@ -1,13 +1,13 @@
-//! A run of many cases: who compares with whom, several at once, and how each one ended.
+//! Runs many cases: which programs are compared, several at once, and the results.
 
 use super::case::Case;
 use super::certificates;
 use super::delimited::Fault;
 use super::oracle;
-use super::places::Places;
-use super::play;
 use super::program::Program;
-use super::stage;
+use super::runner;
+use super::sandbox::Sandbox;
+use super::setup;
 use super::transcript::{Transcript, difference, has_no_more_pieces};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use std::sync::Mutex;
 /// Most cases wait more than they compute.
 const AT_ONCE: usize = 6;
 
-/// How one case ended.
+/// The result of one case.
 enum Outcome {
     Agree,
     /// The transcripts differ, and the case names the reason.
@@ -107,7 +107,7 @@ impl Run {
         let Some(oracle) = oracle else {
             return Outcome::Skipped;
         };
-        // Another program may take a port between the look and the use.
+        // Another program may have taken a port meanwhile.
         for _ in 0..3 {
             let outcome = self.attempt(&name, &case, oracle);
             if !matches!(&outcome, Outcome::Failed(why) if why.contains("already in use")) {
@@ -119,8 +119,8 @@ impl Run {
 
     fn attempt(&self, name: &str, case: &Case, oracle: &Program) -> Outcome {
         let folder = self.folder.join(name.replace('/', "-"));
-        let places = Places::take(&folder, &self.certificates);
-        let expected = match play::play(oracle, case, &places) {
+        let sandbox = Sandbox::take(&folder, &self.certificates);
+        let expected = match runner::run(oracle, case, &sandbox) {
             Ok(transcript) => transcript,
             Err(error) => return Outcome::Failed(format!("  nginx: {error}")),
         };
@@ -128,7 +128,7 @@ impl Run {
             show_transcript(name, &expected, &folder);
             return Outcome::Agree;
         }
-        let seen = play::play(&self.subject, case, &places);
+        let seen = runner::run(&self.subject, case, &sandbox);
         let _ = std::fs::remove_dir_all(&folder);
         match seen {
             Ok(seen) => self.judge(case, &expected, &seen),
@@ -144,7 +144,7 @@ impl Run {
         let expected = &oracle.lines;
         let mut seen = subject.lines.clone();
         for (seen, line) in seen.iter_mut().zip(expected) {
-            let no_line = line == stage::NO_LINE && seen.starts_with("  refused, line ");
+            let no_line = line == setup::NO_LINE && seen.starts_with("  refused, line ");
             if no_line || has_no_more_pieces(seen, line) {
                 seen.clone_from(line);
             }

@@ -3,19 +3,19 @@
 
 use super::bytes::show;
 use super::delimited::Fault;
-use super::http1::{Answer, Framing};
+use super::http1::{Framing, Response};
 
-/// Everything observed of one program.
+/// All observations of one program.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Transcript {
     pub(crate) lines: Vec<String>,
-    /// Names of fields in the order in which they came: noted, not compared.
+    /// Names of fields in the order received: recorded, not compared.
     pub(crate) orders: Vec<String>,
     /// What `-t` said, for a person.
     pub(crate) messages: Vec<String>,
-    /// Bytes on the wire, of each answer and of its body, which logs name.
+    /// Bytes on the wire of each response and of its body, which appear in logs.
     pub(crate) sizes: Vec<(usize, usize)>,
-    /// Responses that do not delimit themselves as they should.
+    /// Responses that are not delimited correctly.
     pub(crate) faults: Vec<Fault>,
     /// `compares: pieces`.
     pub(crate) names_pieces: bool,
@@ -26,36 +26,36 @@ impl Transcript {
         self.lines.push(line.into());
     }
 
-    pub(crate) fn push_answer(&mut self, answer: &Answer) {
-        self.push(format!("  {}", answer.status_line));
-        let names: Vec<_> = answer
+    pub(crate) fn push_response(&mut self, response: &Response) {
+        self.push(format!("  {}", response.status_line));
+        let names: Vec<_> = response
             .fields
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
         self.orders.push(names.join(", "));
-        let is_page = names_a_product(&answer.body);
-        let mut fields: Vec<String> = answer
+        let is_page = names_a_product(&response.body);
+        let mut fields: Vec<String> = response
             .fields
             .iter()
             .map(|(name, value)| {
-                format!("  | {name}: {}", mask_field(name, value, answer, is_page))
+                format!("  | {name}: {}", mask_field(name, value, response, is_page))
             })
             .collect();
         fields.sort();
         self.lines.extend(fields);
-        let body = mask_page(&show(&plain_body(answer)));
-        let cut = if answer.is_cut { ", cut" } else { "" };
-        if answer.framing != Framing::None {
-            self.push(format!("  body by {:?}{cut}: {body}", answer.framing).to_lowercase_kind());
+        let body = mask_page(&show(&plain_body(response)));
+        let cut = if response.is_cut { ", cut" } else { "" };
+        if response.framing != Framing::None {
+            self.push(format!("  body by {:?}{cut}: {body}", response.framing).to_lowercase_kind());
         }
-        if self.names_pieces && answer.framing == Framing::Chunks {
-            self.push(format!("  {}", pieces(&answer.chunks, &answer.body)));
+        if self.names_pieces && response.framing == Framing::Chunks {
+            self.push(format!("  {}", pieces(&response.chunks, &response.body)));
         }
-        if !answer.trailers.is_empty() {
-            self.push(format!("  trailers: {}", answer.trailers.join(", ")));
+        if !response.trailers.is_empty() {
+            self.push(format!("  trailers: {}", response.trailers.join(", ")));
         }
-        self.sizes.push((answer.size, answer.body_size));
+        self.sizes.push((response.size, response.body_size));
     }
 
     /// One line of an access log.
@@ -79,12 +79,12 @@ impl LowercaseKind for String {
     }
 }
 
-/// The body, unpacked where it is compressed: two compressors agree on content, not on bytes.
-fn plain_body(answer: &Answer) -> Vec<u8> {
-    if answer.field("content-encoding") != Some("gzip") || answer.is_cut {
-        return answer.body.clone();
+/// The body, decompressed: two compressors agree on the content, not on the bytes.
+fn plain_body(response: &Response) -> Vec<u8> {
+    if response.field("content-encoding") != Some("gzip") || response.is_cut {
+        return response.body.clone();
     }
-    gunzip(&answer.body).unwrap_or_else(|| answer.body.clone())
+    gunzip(&response.body).unwrap_or_else(|| response.body.clone())
 }
 
 /// How a file of gzip begins (RFC 1952).
@@ -93,8 +93,8 @@ const GZIP: &[u8] = b"\x1f\x8b";
 /// What [`pieces`] begins with.
 const PIECES: &str = "pieces: ";
 
-/// In which pieces a body came: chunks or DATA frames, those of them that carry
-/// nothing, and how often a compressor flushed.
+/// The parts of a body: chunks or DATA frames, how many of them are empty, and how
+/// often a compressor flushed.
 pub(crate) fn pieces(sizes: &[usize], body: &[u8]) -> String {
     let empty = sizes.iter().filter(|size| **size == 0).count();
     let flushes = match body.starts_with(GZIP) {
@@ -148,19 +148,19 @@ fn names_a_product(body: &[u8]) -> bool {
     find(body, b"<hr><center>").is_some()
 }
 
-fn mask_field(name: &str, value: &str, answer: &Answer, is_page: bool) -> String {
+fn mask_field(name: &str, value: &str, response: &Response, is_page: bool) -> String {
     match name.to_ascii_lowercase().as_str() {
         // `expires max` and `expires epoch` are no times of today.
         "expires" if value.contains(" 2037 ") || value.contains(" 1970 ") => value.to_owned(),
         "date" | "expires" if value.len() == 29 && value.ends_with(" GMT") => "<date>".to_owned(),
         "server" => mask_product(value),
         // The page that HEAD leaves out is as long as the product's name makes it.
-        "content-length" if answer.is_headed_page() => {
-            let product = answer.field("server").map_or(0, str::len);
+        "content-length" if response.is_headed_page() => {
+            let product = response.field("server").map_or(0, str::len);
             let length = value.parse::<usize>().unwrap_or(0);
             format!("<page of {}>", length.saturating_sub(product))
         }
-        "content-length" if is_page && value == answer.body.len().to_string() => {
+        "content-length" if is_page && value == response.body.len().to_string() => {
             "<page>".to_owned()
         }
         _ => show(value.as_bytes()),
@@ -252,7 +252,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// The lines that only one of two transcripts has, in order, for a person.
+/// The lines that only one of two transcripts has, in order.
 pub(crate) fn difference(oracle: &[String], subject: &[String]) -> String {
     let (rows, columns) = (oracle.len(), subject.len());
     let mut longest = vec![vec![0_u32; columns + 1]; rows + 1];

@@ -1,8 +1,8 @@
-//! The scripted upstream: records every request as it came in and answers with scripted bytes.
+//! The scripted upstream: records every request and responds with scripted bytes.
 
 use super::case::{Case, Script};
-use super::places::Places;
-use super::served::Served;
+use super::sandbox::Sandbox;
+use super::upstream_connection::UpstreamConnection;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -65,7 +65,7 @@ impl Stream for UnixStream {
 
 impl Upstreams {
     /// Listens on every upstream address that the configuration names.
-    pub(crate) fn start(case: &Case, places: &Places) -> Result<Self, String> {
+    pub(crate) fn start(case: &Case, sandbox: &Sandbox) -> Result<Self, String> {
         let (scripts, text) = (&case.scripts, &case.configuration);
         let filled = scripts.iter().map(|script| {
             let number = script
@@ -74,7 +74,7 @@ impl Upstreams {
                 .first()
                 .and_then(|word| word.parse().ok());
             let script = Script {
-                text: places.fill(&script.text),
+                text: sandbox.fill(&script.text),
                 ..script.clone()
             };
             (number.unwrap_or(1), script)
@@ -92,7 +92,7 @@ impl Upstreams {
         for number in 1..=3 {
             let named = format!("%UPSTREAM_{number}%");
             if text.contains(&named) || (number == 1 && text.contains("%UPSTREAM%")) {
-                let address = ("127.0.0.1", places.upstream(number));
+                let address = ("127.0.0.1", sandbox.upstream(number));
                 let listener = TcpListener::bind(address).map_err(|error| error.to_string())?;
                 listener
                     .set_nonblocking(true)
@@ -107,9 +107,9 @@ impl Upstreams {
             }
         }
         if text.contains("%UPSTREAM_SOCKET%") {
-            let _ = std::fs::remove_file(places.upstream_socket());
+            let _ = std::fs::remove_file(sandbox.upstream_socket());
             let listener =
-                UnixListener::bind(places.upstream_socket()).map_err(|error| error.to_string())?;
+                UnixListener::bind(sandbox.upstream_socket()).map_err(|error| error.to_string())?;
             listener
                 .set_nonblocking(true)
                 .map_err(|error| error.to_string())?;
@@ -123,12 +123,12 @@ impl Upstreams {
         Ok(Self { shared, listeners })
     }
 
-    /// Says what the client of the next requests has received (`paced`).
+    /// Sets what the client of the next requests has received (`paced`).
     pub(crate) fn watch(&self, progress: &Arc<AtomicUsize>) {
         *self.shared.client.lock().unwrap() = Arc::clone(progress);
     }
 
-    /// Ends listening and hands over what was seen.
+    /// Stops listening and returns what was recorded.
     pub(crate) fn finish(self) -> Vec<String> {
         self.shared.over.store(true, Ordering::SeqCst);
         // The other program's upstreams take the same ports.
@@ -152,14 +152,14 @@ where
             let shared = Arc::clone(&shared);
             let connection = shared.connections[number].fetch_add(1, Ordering::SeqCst) + 1;
             std::thread::spawn(move || {
-                let mut served = Served {
+                let mut connection = UpstreamConnection {
                     shared,
                     number,
                     connection,
                     stream,
                     pending: Vec::new(),
                 };
-                served.serve();
+                connection.serve();
             });
         }
     })

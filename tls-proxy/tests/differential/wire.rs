@@ -15,12 +15,12 @@ pub(crate) struct Wire {
     outgoing: Outgoing,
     incoming: Receiver<Event>,
     pub(crate) received: Vec<u8>,
-    /// Bytes that have come, as soon as they have.
+    /// Received bytes, as soon as they arrive.
     pub(crate) progress: Arc<AtomicUsize>,
     pub(crate) end: Option<End>,
-    /// Looks at every response.
+    /// Checks every response.
     watch: Watch,
-    /// The first response that was broken, and how.
+    /// The first malformed response, and how it is malformed.
     pub(crate) fault: Option<Fault>,
 }
 
@@ -36,7 +36,7 @@ enum Event {
     Over(End),
 }
 
-/// How the other side ended the connection.
+/// How the peer ended the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Closed,
@@ -81,7 +81,7 @@ impl Wire {
         })
     }
 
-    /// Sends; an error means that the other side has gone, which reading will tell.
+    /// Sends; an error means that the peer has closed, which reading will report.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.watch.sent(bytes);
         let _ = match &mut self.outgoing {
@@ -167,7 +167,7 @@ fn client(mut command: Command, port: u16) -> Command {
     command
 }
 
-/// Makes a handshake and reports what was agreed, line by line. With `bytes` to send it stays
+/// Makes a handshake and reports what was negotiated, line by line. With `bytes` to send it stays
 /// until the other side closes, so that a session can be stored.
 pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec<String>, String> {
     let mut bounded = Command::new("timeout");
@@ -189,13 +189,13 @@ pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec
         .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let mut lines: Vec<String> = Vec::new();
-    // How many tickets came by when is no part of what was agreed.
+    // The number of tickets so far is not compared.
     for line in text.lines().filter_map(agreed) {
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
-    // How far the client had come by then is no part of a refusal.
+    // The client's state at a failure is not compared.
     if lines.iter().any(|line| line.starts_with("alert: ")) {
         lines.retain(|line| line.starts_with("alert: "));
     }

@@ -1,11 +1,11 @@
-//! The admin port: probes and metrics, whatever else goes on.
+//! The admin port: probes and metrics.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::certificates::ecdsa;
-use crate::support::client::Answer;
+use crate::support::client::Response;
 use crate::support::frames::{DATA, Http2};
 use crate::support::place::TLS;
 use crate::support::proxy::{around, output};
@@ -18,18 +18,18 @@ fn admin(place: &Place) -> SocketAddr {
     place.address(ADMIN)
 }
 
-/// A proxy with an admin port; `more` is said on the command line as well.
+/// A proxy with an admin port; `more` is passed on the command line.
 fn start(place: Place, http: &str, more: &[&str]) -> Proxy {
     let address = admin(&place).to_string();
     let arguments = [&["--admin", &address[..]][..], more].concat();
     Proxy::start_with(place, &around(http), &arguments)
 }
 
-fn ask(proxy: &Proxy, path: &str) -> Answer {
+fn ask(proxy: &Proxy, path: &str) -> Response {
     Client::connect(admin(&proxy.place)).fetch(path)
 }
 
-/// The value of a series; 0 where there is none yet.
+/// The value of a series; 0 if it does not exist yet.
 fn value(proxy: &Proxy, series: &str) -> f64 {
     let page = ask(proxy, "/metrics").text();
     let found = page.lines().find_map(|line| line.strip_prefix(series));
@@ -45,19 +45,19 @@ fn becomes(proxy: &Proxy, series: &str, expected: f64) {
 const OWN: &str = "server { listen {plain}; return 200 own; }";
 
 #[test]
-fn probes_and_metrics_are_answered() {
+fn probes_and_metrics_get_responses() {
     let proxy = start(Place::new("admin"), OWN, &[]);
     for path in ["/healthz", "/readiness", "/healthz?verbose"] {
-        let answer = ask(&proxy, path);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
-        assert_eq!(answer.field("Connection"), Some("close"));
+        let response = ask(&proxy, path);
+        assert_eq!((response.status, response.text().as_str()), (200, "ok\n"));
+        assert_eq!(response.field("Connection"), Some("close"));
     }
-    let answer = ask(&proxy, "/metrics");
+    let response = ask(&proxy, "/metrics");
     assert_eq!(
-        answer.field("Content-Type"),
+        response.field("Content-Type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    assert!(answer.text().contains("tls_proxy_build_info{version=\""));
+    assert!(response.text().contains("tls_proxy_build_info{version=\""));
     assert_eq!(ask(&proxy, "/").status, 404);
     assert_eq!(proxy.connect().fetch("/metrics").text(), "own");
 }
@@ -68,11 +68,11 @@ fn other_methods_and_what_is_no_request_are_refused() {
     let tell = |text: String| {
         let mut client = Client::connect(admin(&proxy.place));
         client.send(text);
-        client.answer()
+        client.response()
     };
-    let answer = tell("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc".into());
+    let response = tell("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc".into());
     assert_eq!(
-        (answer.status, answer.field("Allow")),
+        (response.status, response.field("Allow")),
         (405, Some("GET, HEAD"))
     );
     assert_eq!(tell("\0\x01\r\n\r\n".into()).status, 400);
@@ -81,8 +81,8 @@ fn other_methods_and_what_is_no_request_are_refused() {
         414
     );
     let field = "a".repeat(9000);
-    let answer = tell(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n"));
-    assert_eq!(answer.status, 431);
+    let response = tell(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n"));
+    assert_eq!(response.status, 431);
     let mut client = Client::connect(admin(&proxy.place));
     client.send("HEAD /healthz HTTP/1.0\r\n\r\n");
     let text = String::from_utf8(client.rest()).unwrap();
@@ -96,9 +96,9 @@ fn who_connects_and_says_nothing_keeps_no_probe_out() {
         .map(|_| Client::connect(admin(&proxy.place)))
         .collect();
     assert_eq!(ask(&proxy, "/healthz").status, 200);
-    // Without the 408 that ends a wait.
+    // Without the 408 of a time-out.
     assert!(silent[0].is_closed(), "the oldest made room");
-    assert_eq!(silent[39].answer().status, 408);
+    assert_eq!(silent[39].response().status, 408);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn requests_are_counted_as_the_log_has_them() {
         client.fetch(path);
     }
     client.send("GET /c HTTP/1.0\r\n\r\n");
-    client.answer();
+    client.response();
     let mut frames = Http2::connect(proxy.place.address(support::place::PLAIN));
     frames.ask(1, "/gone", &[]);
     frames.frame_of(DATA);
@@ -181,7 +181,7 @@ fn connections_are_counted_and_those_that_make_room() {
         assert_eq!(idle.last_mut().unwrap().fetch("/").text(), "own");
     }
     becomes(&proxy, "tls_proxy_connections_accepted_total", 12.0);
-    // Others were told goodbye with their answer.
+    // The others were closed with their response.
     assert!(value(&proxy, made_room) >= 1.0);
     assert!(value(&proxy, "tls_proxy_connections_active") <= 8.0);
 }
@@ -305,7 +305,7 @@ fn a_reload_that_fails_shows_and_changes_nothing() {
 }
 
 #[test]
-fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
+fn it_responds_until_the_end_and_reports_the_phase() {
     let place = Place::new("end");
     let (upstream, release) = Upstream::held(&place);
     let http = "server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
@@ -323,7 +323,7 @@ fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
     assert_eq!(ask(&proxy, "/healthz").status, 200);
     assert_eq!(ask(&proxy, "/readiness").status, 503);
     drop(release);
-    assert_eq!(busy.answer().text(), "held");
+    assert_eq!(busy.response().text(), "held");
     assert_eq!(proxy.exit_code(), Some(0));
     let log = proxy.place.read("error.log");
     assert!(
@@ -334,7 +334,7 @@ fn it_answers_to_the_end_and_tells_how_far_the_end_is() {
 
 #[test]
 fn a_worker_that_stands_still_is_named() {
-    // Nobody reads what it logs: it stands still in its write.
+    // Nobody reads its log: it is blocked in a write.
     let place = Place::new("stuck");
     let pipe = place.path("pipe");
     assert!(
@@ -359,12 +359,12 @@ fn a_worker_that_stands_still_is_named() {
     }
     let begin = Instant::now();
     loop {
-        let answer = ask(&proxy, "/healthz");
-        if answer.status == 503 {
-            assert_eq!(answer.text(), "worker 0 does not respond\n");
+        let response = ask(&proxy, "/healthz");
+        if response.status == 503 {
+            assert_eq!(response.text(), "worker 0 does not respond\n");
             break;
         }
-        assert!(begin.elapsed() < PATIENCE, "{answer:?}");
+        assert!(begin.elapsed() < PATIENCE, "{response:?}");
     }
     drop(reader);
 }

@@ -1,17 +1,17 @@
-//! Bodies larger than the proxy's memory: whoever is slow slows the other
-//! side down, and nothing piles up between them.
+//! Bodies larger than the proxy's memory: a slow side slows the other one down, and
+//! nothing is buffered between them.
 
 use crate::support::{Place, Proxy, Upstream, certificates, curl, stdout};
 
 const SIZE: usize = 200 << 20;
-/// What the process may have had in use at most, bytes.
+/// The process's peak memory must stay below this, bytes.
 const MEMORY: u64 = 64 << 20;
 
 fn slow_reader(place: &Place) -> Upstream {
     Upstream::start(place, |mut served| {
         served.head();
         let count = served.wire.skip(SIZE);
-        served.answer("200 OK", format!("{}", count == SIZE).as_bytes());
+        served.respond("200 OK", format!("{}", count == SIZE).as_bytes());
     })
 }
 
@@ -44,7 +44,7 @@ fn an_upload_waits_for_a_slow_upstream() {
     for _ in 0..SIZE >> 20 {
         client.send(&piece);
     }
-    assert_eq!(client.answer().text(), "true");
+    assert_eq!(client.response().text(), "true");
     stayed_small(&proxy);
 }
 
@@ -93,7 +93,7 @@ fn an_upload_over_http2_and_tls_stays_small() {
     let _upstream = slow_reader(&place);
     let proxy = Proxy::start(place, TLS_SERVER);
     let file = proxy.place.path("upload");
-    // Sparse: it takes no room.
+    // Sparse: it uses no disk space.
     std::fs::File::create(&file)
         .unwrap()
         .set_len(SIZE as u64)

@@ -1,11 +1,11 @@
-//! Bodies on their way through: lengths, chunks, trailers, answers without a
-//! body, old clients, clients that ask ahead, and clients that leave.
+//! Bodies: lengths, chunks, trailers, responses without a body, HTTP/1.0 clients,
+//! pipelining, and clients that close.
 
 use std::time::Duration;
 
 use crate::support::{self, Client, Place, Proxy, Upstream, curl, eventually, stdout};
 
-/// An upstream that answers every request with the same bytes.
+/// An upstream that sends the same bytes for every request.
 fn saying(place: &Place, bytes: &'static str) -> Upstream {
     Upstream::start(place, move |mut served| {
         while served.request().is_some() {
@@ -24,7 +24,7 @@ fn an_upload_with_a_length_arrives_with_it() {
     let proxy = Proxy::passing(place, "");
     let mut client = proxy.connect();
     client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
-    assert_eq!(client.answer().text(), "POST /a HTTP/1.1\nbody");
+    assert_eq!(client.response().text(), "POST /a HTTP/1.1\nbody");
     assert!(upstream.seen()[0].contains("Content-Length: 4"));
 }
 
@@ -36,8 +36,8 @@ fn a_chunked_upload_arrives_whole() {
     let mut client = proxy.connect();
     client.send("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.send("3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
-    assert_eq!(client.answer().text(), "POST /a HTTP/1.1\nabcd");
-    // Too large to be held: it is passed on in chunks.
+    assert_eq!(client.response().text(), "POST /a HTTP/1.1\nabcd");
+    // Too large to be buffered: it is forwarded in chunks.
     client.send("POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     for _ in 0..64 {
         client.send("1000\r\n");
@@ -46,7 +46,7 @@ fn a_chunked_upload_arrives_whole() {
     }
     client.send("0\r\n\r\n");
     assert_eq!(
-        client.answer().body.len(),
+        client.response().body.len(),
         "POST /b HTTP/1.1\n".len() + 64 * 0x1000
     );
     assert_eq!(upstream.seen().len(), 2);
@@ -62,10 +62,13 @@ fn a_client_that_expects_100_continue_gets_it_before_it_sends() {
     client.send(format!("{head}4\r\n\r\n"));
     assert_eq!(client.head(), "HTTP/1.1 100 Continue");
     client.send("body");
-    assert_eq!(client.answer().text(), "POST /a HTTP/1.1\nbody");
-    assert!(!upstream.seen()[0].contains("Expect"), "answered here");
+    assert_eq!(client.response().text(), "POST /a HTTP/1.1\nbody");
+    assert!(
+        !upstream.seen()[0].contains("Expect"),
+        "a response by the proxy"
+    );
     client.send(format!("{head}11\r\n\r\n"));
-    assert_eq!(client.answer().status, 413, "refused before it is sent");
+    assert_eq!(client.response().status, 413, "refused before it is sent");
 }
 
 #[test]
@@ -76,9 +79,9 @@ fn trailers_pass_where_the_configuration_says_so() {
         let proxy = Proxy::passing(place, more);
         let mut client = proxy.connect();
         for _ in 0..2 {
-            let answer = client.fetch("/");
+            let response = client.fetch("/");
             assert_eq!(
-                (answer.text().as_str(), answer.trailers.as_str()),
+                (response.text().as_str(), response.trailers.as_str()),
                 ("abcde", expected)
             );
         }
@@ -86,8 +89,8 @@ fn trailers_pass_where_the_configuration_says_so() {
 }
 
 #[test]
-fn answers_without_a_body_end_with_their_head() {
-    for (method, answer) in [
+fn responses_without_a_body_end_with_their_header() {
+    for (method, response) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"),
         (
             "HEAD",
@@ -100,15 +103,15 @@ fn answers_without_a_body_end_with_their_head() {
         ),
     ] {
         let place = Place::new("bodiless");
-        let _upstream = saying(&place, answer);
+        let _upstream = saying(&place, response);
         let proxy = Proxy::passing(place, "");
         let mut client = proxy.connect();
         for _ in 0..2 {
             client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
             let head = client.head();
-            assert_eq!(head[..12], answer[..12]);
+            assert_eq!(head[..12], response[..12]);
             assert!(head.contains("Connection: keep-alive"), "{head}");
-            if answer.contains("Length: 7") {
+            if response.contains("Length: 7") {
                 assert!(head.contains("Content-Length: 7"), "{head}");
             }
         }
@@ -122,10 +125,10 @@ fn a_client_of_http_1_0_gets_no_chunks() {
     let proxy = Proxy::passing(place, "");
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!(answer.text(), "abcde");
-    assert_eq!(answer.field("Transfer-Encoding"), None);
-    assert_eq!(answer.field("Connection"), Some("close"));
+    let response = client.response();
+    assert_eq!(response.text(), "abcde");
+    assert_eq!(response.field("Transfer-Encoding"), None);
+    assert_eq!(response.field("Connection"), Some("close"));
 }
 
 #[test]
@@ -136,15 +139,15 @@ fn a_body_without_length_ends_the_connection_of_a_kept_http_1_0_client() {
     let mut client = proxy.connect();
     let ask = |path| format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     client.send(ask("/own"));
-    assert_eq!(client.answer().field("Connection"), Some("keep-alive"));
+    assert_eq!(client.response().field("Connection"), Some("keep-alive"));
     client.send(ask("/"));
-    let answer = client.answer();
-    assert_eq!(answer.field("Connection"), Some("close"));
-    assert_eq!(answer.text(), "abcde");
+    let response = client.response();
+    assert_eq!(response.field("Connection"), Some("close"));
+    assert_eq!(response.text(), "abcde");
 }
 
 #[test]
-fn requests_sent_ahead_are_answered_in_order() {
+fn pipelined_requests_get_their_responses_in_order() {
     let place = Place::new("ahead");
     let _upstream = Upstream::echo(&place);
     let proxy = Proxy::passing(place, "");
@@ -156,26 +159,26 @@ fn requests_sent_ahead_are_answered_in_order() {
     client.send(requests);
     for number in 0..50 {
         assert_eq!(
-            client.answer().text(),
+            client.response().text(),
             format!("POST /{number} HTTP/1.1\nhi")
         );
     }
 }
 
 #[test]
-fn an_upstream_may_answer_before_it_has_read_the_body() {
+fn an_upstream_may_respond_before_it_has_read_the_body() {
     let place = Place::new("early");
     let _upstream = Upstream::start(&place, |mut served| {
         served.head();
-        served.answer("403 Forbidden", b"no");
+        served.respond("403 Forbidden", b"no");
         // And closes, with most of the body unread.
     });
     let proxy = Proxy::passing(place, "client_max_body_size 0;");
     let mut client = proxy.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
     client.send(vec![b'x'; 500_000]);
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (403, "no"));
     let file = proxy.place.path("upload");
     std::fs::write(&file, vec![b'x'; 4 << 20]).unwrap();
     let upload = file.to_str().unwrap();
@@ -197,12 +200,12 @@ fn a_configuration_cannot_take_the_length_from_a_body() {
     let mut client = proxy.connect();
     client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
     // Without it the body would be the upstream's next request.
-    assert_eq!(client.answer().text(), "POST /a HTTP/1.1\nbody");
+    assert_eq!(client.response().text(), "POST /a HTTP/1.1\nbody");
     assert_eq!(client.fetch("/b").text(), "GET /b HTTP/1.1\n");
     assert_eq!(upstream.seen().len(), 2);
 }
 
-/// An upstream that gets a request, does `before`, and says when the proxy has
+/// An upstream that reads a request, does `before`, and reports when the proxy has
 /// closed its connection.
 fn left(place: &Place, before: &'static str) -> (Upstream, std::sync::mpsc::Receiver<()>) {
     let (tell, told) = std::sync::mpsc::channel();
@@ -217,7 +220,7 @@ fn left(place: &Place, before: &'static str) -> (Upstream, std::sync::mpsc::Rece
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_is_logged_as_499() {
+fn a_client_that_closes_before_the_response_is_logged_as_499() {
     let place = Place::new("leaves");
     let (upstream, told) = left(&place, "");
     let proxy = Proxy::passing(place, "");
@@ -234,7 +237,7 @@ fn a_client_that_leaves_before_the_answer_is_logged_as_499() {
 #[test]
 fn a_client_that_leaves_behind_more_requests_is_noticed() {
     let next = format!("GET /next HTTP/1.1\r\nHost: a\r\nX: {:100}|\r\n\r\n", "x");
-    // What is read ahead has room for some of them.
+    // Some of them fit the read-ahead buffer.
     for more in [1, 40, 400] {
         let place = Place::new(&format!("leaves-{more}-requests"));
         let (_upstream, told) = left(&place, "");
@@ -245,7 +248,7 @@ fn a_client_that_leaves_behind_more_requests_is_noticed() {
             next.repeat(more)
         ));
         client.finish_sending();
-        // The upstream's patience is as long as the test's.
+        // The upstream's time-out is as long as the test's.
         told.recv_timeout(support::PATIENCE / 2)
             .expect("the upstream's connection is closed");
         proxy.logs("access.log", "\"GET / HTTP/1.1\" 499 0 ");
@@ -266,7 +269,7 @@ fn a_client_that_leaves_behind_its_body_is_noticed() {
             client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
             std::thread::sleep(std::time::Duration::from_millis(50));
             drop(client);
-            // The upstream's patience is as long as the test's.
+            // The upstream's time-out is as long as the test's.
             told.recv_timeout(support::PATIENCE / 2)
                 .expect("the upstream's connection is closed");
         }

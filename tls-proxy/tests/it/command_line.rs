@@ -1,5 +1,4 @@
-//! The command line as a person or a script uses it: what is printed, where,
-//! and the exit codes.
+//! The command line: what is printed, where, and the exit codes.
 
 use crate::support::proxy::{around, output};
 use crate::support::{self, Client, Place, Proxy, stderr, stdout};
@@ -239,7 +238,7 @@ fn an_address_in_use_is_one_line_that_names_it() {
 }
 
 #[test]
-fn a_signal_to_nobody_is_an_error() {
+fn a_signal_without_a_running_process_is_an_error() {
     let place = Place::new("nobody");
     let conf = place.write("nginx.conf", &good());
     let sent = output(&place, &["-c", conf.to_str().unwrap(), "-s", "reload"]);

@@ -1,5 +1,4 @@
-//! The same words and the same complaints as nginx itself, over many odd
-//! texts.
+//! The same words and the same errors as nginx, for many odd texts.
 //!
 //! nginx names an unknown directive after unescaping it, so a text whose
 //! first word is no directive shows how nginx read that word.
@@ -11,7 +10,7 @@ use std::process::Command;
 
 use tls_proxy::conf::{Entry, Main, load, units};
 
-/// What `nginx` says of `text`, without its time and process.
+/// nginx's message for `text`, without time and process.
 fn ask_nginx(nginx: &Path, text: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("like-{:?}.conf", std::thread::current().id()));
@@ -35,7 +34,7 @@ fn ask_nginx(nginx: &Path, text: &str) -> String {
         .to_owned()
 }
 
-/// What nginx would say of it, going by our reading.
+/// What nginx's message would be, by our parser.
 fn ask_us(text: &str) -> String {
     let main = Main::BuiltIn {
         name: "FILE".into(),

@@ -1,11 +1,11 @@
-//! `worker_connections`: clients beyond it wait and are served when others
-//! leave; those that are idle make room.
+//! `worker_connections`: clients beyond it wait until others close; idle connections are
+//! evicted.
 
 use std::sync::mpsc;
 
 use crate::support::{self, Client, PATIENCE, Place, Proxy, Upstream};
 
-/// Fewer are never allowed.
+/// The minimum.
 const MOST: usize = 8;
 
 fn capped(place: Place) -> Proxy {
@@ -16,14 +16,14 @@ fn capped(place: Place) -> Proxy {
     Proxy::start_whole(place, &text.replace("events {}", &few))
 }
 
-/// An upstream that answers one request for each word it gets.
+/// An upstream that responds to one request for each signal.
 fn held(place: &Place) -> (Upstream, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::start(place, move |mut served| {
         while served.request().is_some() {
             let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-            served.answer("200 OK", b"held");
+            served.respond("200 OK", b"held");
         }
     });
     (upstream, release)
@@ -49,7 +49,7 @@ fn further_clients_wait_and_are_served_when_others_leave() {
         release.send(()).unwrap();
     }
     for client in &mut clients {
-        assert_eq!(client.answer().text(), "held");
+        assert_eq!(client.response().text(), "held");
     }
 }
 
@@ -88,10 +88,10 @@ fn after_the_crowd_connections_are_kept_again() {
         release.send(()).unwrap();
     }
     for client in &mut crowd {
-        assert_eq!(client.answer().text(), "held");
+        assert_eq!(client.response().text(), "held");
     }
     drop(crowd);
-    assert_eq!(late.answer().text(), "own");
+    assert_eq!(late.response().text(), "own");
     let mut kept = proxy.connect();
     for _ in 0..3 {
         assert_eq!(kept.fetch("/own").field("Connection"), Some("keep-alive"));

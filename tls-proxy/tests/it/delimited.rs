@@ -1,4 +1,4 @@
-//! The tests' own watch over responses sees what is broken, and nothing else.
+//! The tests' own check of responses finds malformed ones, and no others.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use crate::support::Client;
 use crate::support::delimited::Watch;
 
-/// What a watch says when everything has come, byte by byte or at once.
+/// The verdict of a watch after all bytes, received one by one or at once.
 fn judged(sent: &[u8], received: &[u8], closed: bool) -> Result<(), String> {
     let whole = [received];
     let bytes: Vec<&[u8]> = received.chunks(1).collect();
@@ -243,7 +243,7 @@ fn responses_of_http2_that_delimit_themselves_pass() {
             ],
         ),
         ("GET", vec![two.clone(), frame(3, 0, &[0, 0, 0, 2])]),
-        // In two pieces, and padded.
+        // In two frames, and padded.
         (
             "GET",
             vec![
@@ -357,7 +357,7 @@ fn a_field_of_an_earlier_response_is_known_by_its_index() {
     assert!(judged.contains("1 bytes of data where 2"), "{judged}");
 }
 
-/// A server that says the same to everybody.
+/// A server that always sends the same response.
 fn saying(bytes: &'static [u8]) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::connect(listener.local_addr().unwrap());
@@ -371,7 +371,7 @@ fn saying(bytes: &'static [u8]) -> Client {
 
 #[test]
 #[should_panic(expected = "nothing tells where the body ends")]
-fn the_tests_client_panics_where_nothing_tells_the_end() {
+fn the_tests_client_panics_without_a_delimiter() {
     saying(b"HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\n\r\n").fetch("/");
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::support::{self, Client, PATIENCE, Place, Proxy, Upstream, eventually};
 use rustix::process::Signal;
 
-/// An upstream that answers each request when told to.
+/// An upstream that responds to each request when told to.
 fn held(place: &Place) -> (Upstream, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::start(place, move |mut served| {
         while served.request().is_some() {
             let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-            served.answer("200 OK", b"held");
+            served.respond("200 OK", b"held");
         }
     });
     (upstream, release)
@@ -43,9 +43,9 @@ fn a_signal_drains(name: &str, signal: Signal) {
     refuses_connections(&proxy);
     assert!(proxy.is_running(), "waits for the request in flight");
     release.send(()).unwrap();
-    let answer = busy.answer();
-    assert_eq!((answer.status, answer.text().as_str()), (200, "held"));
-    assert_eq!(answer.field("Connection"), Some("close"));
+    let response = busy.response();
+    assert_eq!((response.status, response.text().as_str()), (200, "held"));
+    assert_eq!(response.field("Connection"), Some("close"));
     assert!(busy.is_closed());
     assert_eq!(proxy.exit_code(), Some(0));
     assert!(
@@ -83,7 +83,7 @@ fn a_second_signal_forces_and_exits_1() {
     assert!(proxy.is_running());
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit_code(), Some(1));
-    assert!(busy.is_closed(), "cut without an answer");
+    assert!(busy.is_closed(), "closed without a response");
     assert!(
         !proxy.place.path("nginx.pid").exists(),
         "the pid file is gone"
@@ -125,7 +125,7 @@ fn quit_on_the_command_line_returns_when_the_drain_has_ended() {
     refuses_connections(&proxy);
     assert_eq!(quit.try_wait().unwrap(), None, "waits for the drain");
     release.send(()).unwrap();
-    assert_eq!(busy.answer().text(), "held");
+    assert_eq!(busy.response().text(), "held");
     assert!(quit.wait().unwrap().success());
     assert!(
         !proxy.place.path("nginx.pid").exists(),
@@ -172,8 +172,8 @@ fn connections_in_the_queue_of_the_kernel_are_served() {
     proxy.signal(Signal::TERM);
     proxy.signal(Signal::CONT);
     for client in &mut waiting {
-        assert_eq!(client.answer().status, 200);
-        // Which thread wakes first decides whether the response says so.
+        assert_eq!(client.response().status, 200);
+        // Whether the response says so depends on which thread wakes up first.
         assert!(client.is_closed());
     }
     assert_eq!(proxy.exit_code(), Some(0));
@@ -185,7 +185,7 @@ fn a_connection_that_never_asked_does_not_hold_the_drain() {
     let place = Place::new("silent");
     let mut proxy = Proxy::passing(place, "location = /own { return 200 own; }");
     let mut silent = proxy.connect();
-    // Accepted in order: when this one is served, the silent one is known.
+    // Accepted in order: when this one is served, the silent one is accepted.
     proxy.connect().fetch("/own");
     proxy.signal(Signal::TERM);
     assert!(silent.is_closed());
@@ -198,7 +198,7 @@ fn a_slow_download_is_finished() {
     let place = Place::new("download");
     let _upstream = Upstream::start(&place, |mut served| {
         served.request();
-        served.answer("200 OK", &vec![b'x'; SIZE]);
+        served.respond("200 OK", &vec![b'x'; SIZE]);
     });
     let mut proxy = Proxy::passing(place, "");
     let mut client = proxy.connect();

@@ -1,4 +1,4 @@
-//! The drain of HTTP/2: GOAWAY, streams in flight, and clients that stay.
+//! The drain of HTTP/2: GOAWAY, streams in flight, and clients that do not close.
 
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, Http2, RST_STREAM};
 use crate::support::place::PLAIN;
@@ -55,13 +55,13 @@ fn an_idle_connection_closes_at_once() {
 }
 
 #[test]
-fn a_client_that_answers_nothing_does_not_hold_the_drain() {
+fn a_client_that_does_not_reply_does_not_delay_the_drain() {
     let mut proxy = Proxy::start(Place::new("deaf"), SERVER);
     let mut client = Http2::connect(proxy.place.address(PLAIN));
     client.ask(1, "/own", &[]);
     assert_eq!(client.frame_of(DATA).payload, b"own");
     proxy.signal(Signal::TERM);
-    // No answer to its ping, and the connection stays open on this side.
+    // No acknowledgement of its ping, and the connection stays open on this side.
     assert_eq!(proxy.exit_code(), Some(0));
 }
 

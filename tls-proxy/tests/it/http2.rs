@@ -1,5 +1,5 @@
-//! HTTP/2 with clients: streams side by side, bodies, limits, and what of it
-//! the upstream and the log see.
+//! HTTP/2 to clients: concurrent streams, bodies, limits, and what upstream and log see of
+//! them.
 
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
 use crate::support::place::PLAIN;
@@ -11,14 +11,14 @@ client_max_body_size 100m;
 server { listen {plain}; location / { proxy_pass http://{upstream}; } }";
 
 #[test]
-fn streams_are_answered_side_by_side() {
+fn streams_get_their_responses_concurrently() {
     let place = Place::new("streams");
-    // Nobody is answered before all have asked.
+    // No response before all requests have arrived.
     let together = std::sync::Arc::new(std::sync::Barrier::new(10));
     let _upstream = Upstream::start(&place, move |mut served| {
         served.request();
         together.wait();
-        served.answer("200 OK", b"yes");
+        served.respond("200 OK", b"yes");
     });
     let proxy = Proxy::start(place, SERVER);
     let mut client = Http2::connect(proxy.place.address(PLAIN));
@@ -179,7 +179,7 @@ fn garbage_instead_of_frames_ends_the_connection_alone() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_of_128_answers_holds_little() {
+fn a_client_that_reads_nothing_of_128_responses_uses_little_memory() {
     let place = Place::new("stalled-streams");
     let _upstream = Upstream::start(&place, |mut served| {
         served.request();
@@ -192,7 +192,7 @@ fn a_client_that_reads_nothing_of_128_answers_holds_little() {
     client.ask(1, "/", &[]);
     client.frame_of(DATA);
     let before = proxy.peak_memory();
-    // Windows as wide as they go: nothing but the proxy's own bounds holds.
+    // The largest windows: only the proxy's own bounds apply.
     let wide = (1_u32 << 31) - 1;
     let mut settings = vec![0, 4];
     settings.extend(wide.to_be_bytes());
@@ -203,8 +203,8 @@ fn a_client_that_reads_nothing_of_128_answers_holds_little() {
     }
     std::thread::sleep(std::time::Duration::from_secs(3));
     let more = proxy.peak_memory() - before;
-    // What 128 requests and the bodies of their responses are counted as. What was
-    // freed meanwhile counts here, until the allocator gives it back.
+    // How much 128 requests and their response bodies are counted as. Freed memory counts
+    // here until the allocator returns it.
     assert!(more < 128 * (86 << 10), "{} KiB were in use", more >> 10);
 }
 

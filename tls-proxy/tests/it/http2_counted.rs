@@ -1,5 +1,5 @@
-//! What a client of HTTP/2 makes the proxy hold is counted, whatever pieces its
-//! frames come in, and given back when it is held no more.
+//! Memory that an HTTP/2 client uses is counted, however its frames are split, and
+//! released when it is no longer used.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::support::{self, Client, Place, Proxy, Upstream, eventually};
 const ADMIN: u16 = 9113;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
-/// Long enough for the proxy to have read what was sent. Where it is not, a test
-/// shows less, but does not fail.
+/// Long enough for the proxy to read what was sent. If it is not, a test shows less, but
+/// does not fail.
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// `:method POST`, `:scheme http`, `:authority a` and `:path /`.
 const POST: &[u8] = b"\x83\x86\x01\x01a\x84";
@@ -25,12 +25,12 @@ fn start(place: Place, http: &str) -> Proxy {
     let address = admin(&place).to_string();
     let configuration = support::proxy::around(http);
     let proxy = Proxy::start_with(place, &configuration, &["--admin", &address]);
-    // The place of the connection that the worker accepts next is always counted.
+    // The connection that the worker accepts next is always counted.
     eventually("the worker accepts", || reserved(&proxy) > 0);
     proxy
 }
 
-/// Memory that is counted as held, bytes.
+/// Memory counted as in use, bytes.
 fn reserved(proxy: &Proxy) -> u64 {
     let mut client = Client::connect(admin(&proxy.place));
     let page = client.fetch("/metrics").text();
@@ -39,12 +39,12 @@ fn reserved(proxy: &Proxy) -> u64 {
     line.unwrap().parse::<f64>().unwrap() as u64
 }
 
-/// Waits until as much is held as was before.
+/// Waits until as much is in use as before.
 fn goes_back(proxy: &Proxy, before: u64) {
     eventually("what was held is given back", || reserved(proxy) <= before);
 }
 
-/// An upstream that reads requests and answers none.
+/// An upstream that reads requests and does not respond.
 fn silent(place: &Place) -> Upstream {
     Upstream::start(place, |mut served| {
         served.request();
@@ -60,7 +60,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What ten requests, each with 4,000 bytes of a body that goes on, are counted as.
+/// How much ten requests are counted as, each with 4,000 bytes of a body that continues.
 fn held_by_ten(proxy: &Proxy, cut: usize) -> u64 {
     let before = reserved(proxy);
     let mut client = Http2::connect(proxy.place.address(PLAIN));
@@ -120,7 +120,7 @@ fn padding_is_not_counted_longer_than_it_is_held() {
     for _ in 0..250 {
         client.send(DATA, PADDED, 1, &padded);
     }
-    // The pong tells that all has been read.
+    // The acknowledgement means that everything has been read.
     client.send(PING, 0, 0, &[0; 8]);
     client.frame_of(PING);
     // Less than all the padding, which fits into the window.
@@ -181,7 +181,7 @@ fn what_is_refused_keeps_no_request_waiting() {
         "server { listen {plain}; http2 on; return 200 x; }",
     );
     let mut client = Http2::connect(proxy.place.address(PLAIN));
-    // A head without a path, larger than what may be unaccepted.
+    // A header block without a path, larger than the limit for unaccepted streams.
     let field = [&b"\0\x03x-a\x7f\x00"[..], &[b'x'; 127]].concat();
     let large = [&b"\x83\x86\x01\x01a"[..], &field.repeat(20)].concat();
     let mut all = frame(HEADERS, END_HEADERS | END_STREAM, 1, &large);

@@ -1,5 +1,5 @@
-//! The lame duck: a pod that ends still accepts while its endpoint disappears,
-//! and responses close their connections.
+//! The lame-duck phase: a proxy that is stopping still accepts connections while its pod
+//! is removed from the endpoints, and responses close their connections.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,8 +9,7 @@ use crate::support::place::PLAIN;
 use crate::support::{self, Place, Proxy, Upstream, eventually};
 use rustix::process::Signal;
 
-/// A proxy that passes everything upstream, with a fifth of this budget as its
-/// lame duck.
+/// A proxy that forwards everything, whose lame-duck phase is a fifth of this budget.
 fn with_budget(place: Place, budget: &str) -> Proxy {
     let http = "server { listen {plain}; location = /own { return 200 own; }
         location / { proxy_pass http://{upstream}; } }";
@@ -38,7 +37,7 @@ fn it_accepts_for_a_fifth_of_the_budget_and_closes_connections() {
     proxy.signal(Signal::QUIT);
     is_lame(&proxy);
     for mut client in [open, proxy.connect()] {
-        // The worker hears of the phase a moment after the line in the log.
+        // The worker learns of the phase a moment after the log line.
         eventually("Connection: close", || {
             let response = client.fetch("/own");
             assert_eq!(response.status, 200);
@@ -105,8 +104,8 @@ fn a_signal_while_the_hook_waits_changes_nothing() {
     is_lame(&proxy);
     proxy.signal(Signal::TERM);
     proxy.logs("error.log", "signal ignored");
-    assert_eq!(busy.answer().text(), "slow");
-    // Nobody waits here for the lame duck to be over.
+    assert_eq!(busy.response().text(), "slow");
+    // The test does not wait for the end of the lame-duck phase.
     hook.kill().unwrap();
     hook.wait().unwrap();
     assert!(proxy.is_running());

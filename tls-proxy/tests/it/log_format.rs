@@ -1,10 +1,10 @@
-//! `--log-format json`: every line is one JSON object, whatever strangers send.
+//! `--log-format json`: every line is one JSON object, whatever clients send.
 
 use crate::support::proxy::{around, output};
 use crate::support::{self, Place, Proxy, Upstream, eventually, stderr};
 use rustix::process::Signal;
 
-/// What strangers send, whole requests and none.
+/// What clients send: requests, and what is not one.
 const HOSTILE: [&[u8]; 7] = [
     b"GET /\"\\\x01\x7f\xff\xfe\xc3\xa4?a=\"b\\ HTTP/1.1\r\nHost: a\r\nUser-Agent: \"\x1b[2J\xff\\\r\nReferer: \xe2\x82\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: \"}\\\r\n\r\n",
@@ -15,7 +15,7 @@ const HOSTILE: [&[u8]; 7] = [
     b"GET /old\"\r\n",
 ];
 
-/// The value of a JSON text, as far as a test asks: python's own reading.
+/// The value of a JSON text, by Python's parser.
 fn parse(lines: &str) -> Vec<String> {
     use std::io::Write as _;
     let program = "import json, sys\n\

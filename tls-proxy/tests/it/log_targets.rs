@@ -1,4 +1,4 @@
-//! Access and error logs that are no plain files: compressed ones, and servers that take syslog.
+//! Access and error logs that are not plain files: compressed ones, and syslog servers.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::UdpSocket;
@@ -8,7 +8,7 @@ use crate::support::{self, Place, Proxy, eventually};
 use flate2::read::MultiGzDecoder;
 use rustix::process::Signal;
 
-/// What a compressed log holds, as far as it is whole.
+/// The content of a compressed log, as far as it is complete.
 fn unpacked(place: &Place, name: &str) -> String {
     let packed = std::fs::read(place.path(name)).unwrap_or_default();
     let mut text = String::new();

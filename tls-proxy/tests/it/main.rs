@@ -1,5 +1,5 @@
-//! The running program, and the configuration language as it reads it: one binary, since each
-//! one links the whole program. What all of them share stands in `support`.
+//! Integration tests of the running program, and of its configuration language. They are
+//! one binary, since each binary links the whole program. `support` is shared by all.
 
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 

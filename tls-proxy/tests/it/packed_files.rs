@@ -19,9 +19,9 @@ fn parts_of_a_packed_file_can_be_asked_for() {
         client.send(format!(
             "GET /a.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nRange: {range}\r\n\r\n"
         ));
-        let answer = client.answer();
-        assert_eq!(answer.status, status, "{range}");
-        assert_eq!(answer.field("Content-Encoding"), Some("gzip"), "{range}");
-        assert_eq!(answer.text(), body, "{range}");
+        let response = client.response();
+        assert_eq!(response.status, status, "{range}");
+        assert_eq!(response.field("Content-Encoding"), Some("gzip"), "{range}");
+        assert_eq!(response.text(), body, "{range}");
     }
 }

@@ -1,5 +1,5 @@
-//! Responses that pause: nothing is sent and nothing is done while there is
-//! nothing new, whatever stands between the upstream and the client.
+//! Responses that pause: nothing is sent and no CPU time is used while there is no new
+//! data, whatever filters are between upstream and client.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const SETTINGS: [&str; 5] = [
 /// What a sync flush of deflate ends with: an empty block.
 const FLUSH: &[u8] = b"\0\0\xff\xff";
 
-/// How many events every response may have had so far.
+/// How many events each response may have by now.
 #[derive(Default)]
 struct Gate {
     open: Mutex<usize>,
@@ -48,8 +48,8 @@ struct Paused {
     _upstream: Upstream,
 }
 
-/// An upstream that sends its head, and then an event each time the gate opens
-/// for one more; the third is the end.
+/// An upstream that sends a header, and then an event each time the gate opens; the third
+/// time it ends the body.
 fn paused(name: &str) -> Paused {
     let place = Place::new(name);
     let gate = Arc::new(Gate::default());
@@ -86,7 +86,7 @@ fn paused(name: &str) -> Paused {
     }
 }
 
-/// Every location, and whether its events come one by one.
+/// Every location, and whether its events arrive one by one.
 fn locations() -> Vec<(String, bool)> {
     let each = |way: &&str| [(format!("/{way}-on"), false), (format!("/{way}-off"), true)];
     WAYS.iter().flat_map(each).collect()
@@ -96,16 +96,16 @@ fn flushes(body: &[u8]) -> usize {
     body.windows(4).filter(|end| *end == FLUSH).count()
 }
 
-/// Whether the body of a location is held back until there is more of it.
+/// Whether the body of a location is buffered until there is more of it.
 fn is_held(path: &str, one_by_one: bool) -> bool {
     !one_by_one && (path.starts_with("/gzip") || path.starts_with("/all"))
 }
 
-/// What two events and their end may take, bytes: chunks, the head of gzip,
-/// two flushes, its end, trailers.
+/// The size limit of two events and the end, bytes: chunks, gzip's header, two flushes,
+/// gzip's trailer, trailers.
 const MOST: usize = 120;
 
-/// Processor time that the program takes while all responses pause.
+/// CPU time of the program while all responses pause.
 fn idles(paused: &Paused) {
     // The last of what came is on its way.
     std::thread::sleep(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! The claim that fifty configurations as people publish them are compared with nginx.
+//! Checks the claim that fifty published configurations are compared with nginx.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! HUP, `-s reload` and USR1: a new configuration for new connections, the old
-//! one where the new one is wrong, and log files that move.
+//! HUP, `-s reload` and USR1: a new configuration for new connections, the previous one if
+//! it is invalid, and reopened log files.
 
 use std::net::TcpStream;
 
@@ -32,7 +32,7 @@ fn hup_and_the_command_line_bring_a_new_configuration() {
 }
 
 #[test]
-fn a_broken_configuration_is_refused_and_the_old_one_goes_on() {
+fn an_invalid_configuration_is_rejected_and_the_previous_one_kept() {
     let mut proxy = Proxy::start_whole(Place::new("broken"), &saying("old"));
     proxy.place.write(
         "nginx.conf",
@@ -45,7 +45,7 @@ fn a_broken_configuration_is_refused_and_the_old_one_goes_on() {
     let reload = proxy.send("reload");
     assert_eq!(reload.status.code(), Some(1), "{reload:?}");
     assert!(proxy.is_running());
-    // Mended, it is taken.
+    // Once fixed, it is applied.
     proxy.place.write("nginx.conf", &saying("mended"));
     proxy.signal(Signal::HUP);
     becomes(&proxy, "mended");
@@ -107,7 +107,7 @@ fn open_connections_stay_and_go_over_to_the_new_configuration() {
     proxy.signal(Signal::HUP);
     becomes(&proxy, "new");
     drop(release);
-    assert_eq!(busy.answer().text(), "held");
+    assert_eq!(busy.response().text(), "held");
     assert_eq!(busy.fetch("/busy").text(), "new");
     assert_eq!(idle.fetch("/idle").text(), "new");
     http2.ask(3, "/http2", &[]);
@@ -135,9 +135,9 @@ fn a_connection_for_which_the_new_configuration_has_no_place_ends() {
     proxy.signal(Signal::HUP);
     assert!(idle.is_closed());
     drop(release);
-    let answer = busy.answer();
-    assert_eq!(answer.text(), "held");
-    assert_eq!(answer.field("connection"), Some("close"));
+    let response = busy.response();
+    assert_eq!(response.text(), "held");
+    assert_eq!(response.field("connection"), Some("close"));
     assert!(busy.is_closed());
 }
 
@@ -165,10 +165,10 @@ fn usr1_and_reopen_move_to_new_log_files() {
                 .read(&moved)
                 .contains(&format!("/after-{number} "))
         );
-        // Wrong requests are told to the new error log.
+        // Malformed requests are logged to the new error log.
         let mut wrong = proxy.connect();
         wrong.send("GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(wrong.answer().status, 400);
+        assert_eq!(wrong.response().status, 400);
         proxy.logs(
             "error.log",
             "client sent HTTP/1.1 request without \"Host\" header",

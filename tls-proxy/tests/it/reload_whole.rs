@@ -17,7 +17,7 @@ fn many(http: &str) -> String {
     around(http).replace("worker_processes 1", &format!("worker_processes {WORKERS}"))
 }
 
-/// A server that says `text` and which worker it is.
+/// A server that returns `text` and its worker.
 fn saying(text: &str) -> String {
     format!("server {{ listen {{plain}}; return 200 \"{text} $connection\"; }}")
 }
@@ -48,7 +48,7 @@ fn becomes(proxy: &Proxy, series: &str, expected: f64) {
 const GENERATION: &str = "tls_proxy_config_generation";
 const FAILURES: &str = "tls_proxy_config_reloads_total{result=\"failure\"}";
 
-/// What each worker says: a connection's number tells its worker.
+/// The response of each worker: a connection's number identifies its worker.
 fn said_by_all(proxy: &Proxy) -> BTreeMap<u64, String> {
     let mut said = BTreeMap::new();
     eventually("a connection to every worker", || {
@@ -76,7 +76,7 @@ fn open_files(proxy: &Proxy) -> u64 {
     std::fs::read_dir(folder).unwrap().count() as u64
 }
 
-/// Lets the program have so many files open, if need be fewer than it has.
+/// Sets the program's limit on open files, possibly below the current number.
 fn limit_files(proxy: &Proxy, most: u64) {
     let pid = Pid::from_raw(i32::try_from(proxy.pid()).unwrap());
     let maximum = prlimit(
@@ -156,8 +156,8 @@ fn the_line_and_the_metric_come_when_every_worker_has_it() {
     }
 }
 
-/// A proxy of two workers, one of which stands still in a write to a pipe that
-/// nobody reads; its number, and the pipe's end.
+/// A proxy of two workers, one of which is blocked in a write to a pipe that nobody
+/// reads; its number, and the pipe's reading end.
 fn one_stands_still(place: Place, more: &[&str]) -> (Proxy, u64, std::fs::File) {
     let pipe = place.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
@@ -186,7 +186,7 @@ fn one_stands_still(place: Place, more: &[&str]) -> (Proxy, u64, std::fs::File) 
     (proxy, worker, reader)
 }
 
-/// Reads the pipe empty, again and again, until the test ends.
+/// Keeps the pipe empty until the test ends.
 fn read_on(mut reader: std::fs::File) {
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
 }
@@ -201,7 +201,7 @@ fn a_worker_that_stands_still_is_named_and_waited_for() {
     let old = proxy.place.read("error.log");
     assert!(!old.contains("configuration reloaded"), "{old}");
     becomes(&proxy, GENERATION, 1.0);
-    // Others are heard meanwhile, and the last one of them counts.
+    // Further signals are received meanwhile, and the last one counts.
     proxy.place.write("nginx.conf", &around(&saying("newer")));
     proxy.signal(Signal::HUP);
     proxy.signal(Signal::USR2);
@@ -223,7 +223,7 @@ fn a_worker_that_stands_still_is_named_and_waited_for() {
 }
 
 #[test]
-fn a_worker_that_stands_still_keeps_nobody_from_the_end() {
+fn a_hung_worker_does_not_prevent_the_exit() {
     let (mut proxy, _, reader) =
         one_stands_still(Place::new("whole-end"), &["--shutdown-budget", "1s"]);
     proxy.place.write("nginx.conf", &around(&saying("new")));
@@ -243,7 +243,7 @@ fn who_is_about_to_end_takes_no_configuration() {
     let mut busy = proxy.connect();
     busy.ask("/");
     upstream.has_seen(1);
-    // Sent before: all workers take it, however soon the end begins.
+    // Sent before: all workers apply it, however soon the shutdown begins.
     proxy
         .place
         .write("nginx.conf", &many(&format!("{passing} #")));
@@ -256,7 +256,7 @@ fn who_is_about_to_end_takes_no_configuration() {
     proxy.logs("error.log", "reload ignored: the process is shutting down");
     becomes(&proxy, GENERATION, 2.0);
     drop(release);
-    assert_eq!(busy.answer().text(), "held");
+    assert_eq!(busy.response().text(), "held");
     assert_eq!(proxy.exit_code(), Some(0));
     assert_eq!(reloads(&proxy), 1);
 }
@@ -287,7 +287,7 @@ fn a_log_file_moves_for_every_worker_or_for_none() {
     let all = lines("kept/a.log");
     said_by_all(&proxy);
     eventually("lines in both files", || {
-        // A line of before may come late, into both.
+        // An earlier line may be late, in both.
         lines("kept/a.log") > all && lines("kept/a.log") == lines("b.old") + lines("b.log")
     });
     let log = proxy.place.read("error.log");

@@ -1,5 +1,5 @@
-//! Certificates and the configuration are taken by themselves when their files
-//! change, and what is wrong with the new ones changes nothing.
+//! Certificates and the configuration are reloaded when their files change; invalid ones
+//! are rejected.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,8 +10,8 @@ use crate::support::place::TLS;
 use crate::support::proxy::around;
 use crate::support::{self, Place, Proxy, eventually, stdout};
 
-/// A server whose pair lies in a volume as the kubelet mounts a Secret, with
-/// one port in clear text.
+/// A server whose certificate and key are in a volume as the kubelet mounts a Secret, with
+/// one plain-text port.
 const SERVER: &str = "\
 server { listen {tls} ssl; listen {plain};
     ssl_certificate volume/cert.pem; ssl_certificate_key volume/key.pem; return 200 served; }";
@@ -79,9 +79,9 @@ fn a_renewed_secret_is_served_and_open_connections_stay() {
     assert_eq!(open.fetch("/").text(), "served");
     mount(&proxy.place, "second");
     serves(&proxy, "second");
-    let answer = open.fetch("/");
+    let response = open.fetch("/");
     assert_eq!(
-        (answer.text().as_str(), answer.field("Connection")),
+        (response.text().as_str(), response.field("Connection")),
         ("served", Some("keep-alive"))
     );
 }
@@ -154,7 +154,7 @@ fn a_file_that_a_pattern_includes_is_seen_and_one_beside_it_is_not() {
     let proxy = Proxy::start(place, "include conf.d/*.conf;");
     let both = proxy.place.address(support::place::PLAIN).to_string();
     proxy.place.write("conf.d/draft", "anything");
-    // Whole at once, so that it is one change.
+    // Written at once, so that it is one change.
     let draft = proxy.place.write(
         "conf.d/draft",
         &format!("server {{ listen {both}; server_name b; }}"),

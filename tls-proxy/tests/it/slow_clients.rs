@@ -1,5 +1,4 @@
-//! Clients that take their time, on purpose or not: each time-out ends what
-//! it is there to end. Only that it ends is asserted, not when.
+//! Slow clients: each time-out closes what it should. That it does is asserted, not when.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -41,7 +40,7 @@ fn a_body_that_stops_is_a_408() {
     let place = Place::new("body");
     let _upstream = Upstream::echo(&place);
     let proxy = Proxy::passing(place, "client_body_timeout 1s; client_max_body_size 0;");
-    // Small enough to be read before the upstream is asked, and not.
+    // Small enough to be read before the request is sent upstream, and not.
     for size in [100, 10_000_000] {
         let mut client = proxy.connect();
         client.send(format!(
@@ -52,7 +51,7 @@ fn a_body_that_stops_is_a_408() {
     }
 }
 
-/// An upstream with an answer that fits into no buffer.
+/// An upstream with a response larger than any buffer.
 fn endless(place: &Place) -> Upstream {
     Upstream::start(place, |mut served| {
         if served.request().is_none() {

@@ -1,5 +1,4 @@
-//! What the log says of the whole at the start, and of certificates whenever
-//! they change.
+//! The first log line, and what is logged about certificates when they change.
 
 use std::fs;
 
@@ -10,7 +9,7 @@ use crate::support::{Place, Proxy};
 const SERVER: &str = "server { listen {tls} ssl; listen {plain};
     ssl_certificate own.pem; ssl_certificate_key own.key; return 200 a; }";
 
-/// `own.pem` and its key, good for so many days.
+/// `own.pem` and its key, valid for so many days.
 fn certify(place: &Place, days: u32) {
     openssl(
         place,
@@ -25,7 +24,7 @@ fn certify(place: &Place, days: u32) {
     }
 }
 
-/// A proxy that has said what it does; from then on it watches its files.
+/// A proxy that has logged its first line; from then on it watches its files.
 fn started(place: Place, configuration: &str, arguments: &[&str]) -> Proxy {
     let proxy = Proxy::start_with(place, configuration, arguments);
     proxy.logs("error.log", "listening on");
@@ -37,7 +36,7 @@ fn lines<'a>(log: &'a str, with: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn one_line_tells_what_serves_where_and_under_which_limits() {
+fn one_line_has_addresses_certificates_and_limits() {
     let place = Place::new("line");
     ecdsa(&place, "own");
     let admin = place.address(9113).to_string();

@@ -1,5 +1,5 @@
 //! Templates of nginx's image, expanded by the program that is started as `nginx`: what an
-//! `include` finds, how mistakes are told, and that they are watched.
+//! `include` finds, how errors are reported, and that they are watched.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;

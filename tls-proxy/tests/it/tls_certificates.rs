@@ -1,5 +1,5 @@
-//! Certificates and keys: which are served, to whom, and what is said of
-//! those that cannot be.
+//! Certificates and keys: which are served to whom, and the errors for those that
+//! cannot be.
 
 use std::process::{Command, Stdio};
 
@@ -18,7 +18,7 @@ fn serves(proxy: &Proxy) {
     assert_eq!(stdout(&output), "served", "{}", stderr(&output));
 }
 
-/// What `openssl s_client` says about one connection.
+/// What `openssl s_client` prints about one connection.
 fn handshake(proxy: &Proxy, arguments: &str) -> String {
     let address = proxy.place.address(support::place::TLS).to_string();
     let output = Command::new("openssl")
@@ -177,7 +177,7 @@ fn of_two_certificates_the_client_gets_the_one_it_can_verify() {
     }
 }
 
-/// One message, which names the configuration's line and the file.
+/// One message, with the configuration's line and the file.
 fn refused(place: &Place, certificate: &str, key: &str, line: usize, words: &[&str]) {
     let configuration = format!(
         "pid {{folder}}/nginx.pid;\nevents {{}}\nhttp {{\nserver {{\nlisten {{tls}} ssl;\n\

@@ -1,4 +1,4 @@
-//! TLS records however they come: in crumbs, several at once, between new keys.
+//! TLS records split, joined, and around key updates.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ fn start(name: &str) -> (Upstream, Proxy) {
     certificates::ecdsa(&place, "a");
     let upstream = Upstream::start(&place, |mut served| {
         while let Some(got) = served.request() {
-            served.answer("200 OK", &got.body);
+            served.respond("200 OK", &got.body);
         }
     });
     let proxy = Proxy::start(
@@ -25,8 +25,8 @@ fn start(name: &str) -> (Upstream, Proxy) {
     (upstream, proxy)
 }
 
-/// Passes bytes on in pieces of `sizes` in turn; where a piece is small the
-/// proxy is given time to see it alone.
+/// Forwards bytes in parts of `sizes` in turn; after a small part the proxy gets time to
+/// read it alone.
 fn crumble(mut from: TcpStream, mut to: TcpStream, sizes: &'static [usize]) {
     to.set_nodelay(true).unwrap();
     let mut sizes = sizes.iter().cycle();
@@ -44,7 +44,7 @@ fn crumble(mut from: TcpStream, mut to: TcpStream, sizes: &'static [usize]) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// Passes bytes on together that come shortly after each other.
+/// Forwards bytes that arrive within a short time together.
 fn gather(mut from: TcpStream, mut to: TcpStream) {
     let mut piece = vec![0; 1 << 20];
     loop {
@@ -65,8 +65,8 @@ fn gather(mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// Passes records on, but of the last one of the handshake first `cut` bytes, and the rest of it
-/// together with what follows.
+/// Forwards records, but splits the last one of the handshake after `cut` bytes, and
+/// sends its rest together with what follows.
 fn split(mut from: TcpStream, mut to: TcpStream, cut: usize, handshake: usize) {
     to.set_nodelay(true).unwrap();
     for _ in 0..handshake {
@@ -87,13 +87,13 @@ fn split(mut from: TcpStream, mut to: TcpStream, cut: usize, handshake: usize) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// An address from which all that a client sends comes to `proxy` in pieces of
+/// An address from which all that a client sends is forwarded to `proxy` in parts of
 /// `sizes`.
 fn relay(proxy: SocketAddr, sizes: &'static [usize]) -> SocketAddr {
     relayed(proxy, move |from, to| crumble(from, to, sizes))
 }
 
-/// An address from which all that a client sends is passed on to `proxy`.
+/// An address from which all that a client sends is forwarded to `proxy`.
 fn relayed(
     proxy: SocketAddr,
     pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,
@@ -120,7 +120,7 @@ fn records_may_come_in_any_pieces() {
     std::fs::write(&file, &body).unwrap();
     let data = format!("@{}", file.display());
     let tls = proxy.place.address(support::place::TLS);
-    // A head of a record is five bytes long; 16,406 is a whole record.
+    // A record header has five bytes; 16,406 is a complete record.
     for sizes in [&[1, 2, 3, 4000][..], &[16_406, 1], &[5, 16_401], &[1 << 20]] {
         let url = format!("https://{}/", relay(tls, sizes));
         for version in ["--http1.1", "--http2"] {
@@ -135,7 +135,7 @@ fn records_may_come_in_any_pieces() {
     }
 }
 
-/// A server that answers by itself.
+/// A server that responds without an upstream.
 fn start_plain(name: &str, tickets: &str) -> Proxy {
     let place = Place::new(name);
     certificates::ecdsa(&place, "a");
@@ -170,7 +170,7 @@ fn a_request_may_come_with_the_end_of_the_handshake() {
     for (version, tickets) in [("-tls1_2", "on"), ("-tls1_3", "on"), ("-tls1_3", "off")] {
         let proxy = start_plain("joined", tickets);
         let address = relayed(proxy.place.address(support::place::TLS), gather);
-        // Whoever resumes a session of TLS 1.2 is the last to send; in TLS 1.3 everybody is.
+        // A client that resumes a TLS 1.2 session sends the last record; with TLS 1.3 every client does.
         let sessions: &[&[&str]] = match tickets {
             "on" => &[&["-sess_out", "session"], &["-sess_in", "session"]],
             _ => &[&[]],
@@ -221,8 +221,8 @@ fn keys_may_change_between_requests() {
             proxy.place.read("said").matches(what).count() == times
         });
     };
-    // K: new keys, and a request for ours to be new, too; k: without. Each has to
-    // be read alone, so it waits for what the one before has led to.
+    // K: a KeyUpdate that requests one in return; k: one that does not. Each has to be
+    // read alone, so it waits for the effect of the one before.
     for (times, keys) in [(1, "K\n"), (2, "k\n"), (3, "K\n")] {
         let stdin = child.stdin.as_mut().unwrap();
         stdin.write_all(keys.as_bytes()).unwrap();
@@ -286,7 +286,7 @@ fn read_record(from: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn tickets_come_to_whoever_waits_for_them() {
+fn tickets_reach_clients_that_wait_for_them() {
     let (_upstream, proxy) = start("tickets");
     let address = proxy.place.address(support::place::TLS).to_string();
     let ticket = proxy.place.path("ticket");
@@ -298,7 +298,7 @@ fn tickets_come_to_whoever_waits_for_them() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Not a byte of a request: nothing is said that a ticket could go with.
+    // Not a byte of a request: there is no response that a ticket could be sent with.
     eventually("a ticket", || ticket.exists());
     child.stdin.as_mut().unwrap().write_all(b"Q\n").unwrap();
     assert!(child.wait().unwrap().success());
@@ -313,7 +313,7 @@ fn a_client_hello_without_end_is_cut() {
     let mut record = vec![22, 3, 1, 16, 0, 1, 0, 255, 255, 3, 3];
     record.resize(5 + 4096, 7);
     for _ in 0..8 {
-        // It may have been cut by now.
+        // The connection may have been closed by now.
         let _ = client.write_all(&record);
         record[5] = 7;
     }

@@ -70,7 +70,7 @@ fn without_tickets_nothing_is_resumed() {
 }
 
 #[test]
-fn aes_128_is_taken_where_a_client_takes_it_and_nobody_chooses() {
+fn aes_128_is_used_if_a_client_offers_it_and_no_directive_decides() {
     let (aes128, aes256) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384");
     let chacha = "TLS_CHACHA20_POLY1305_SHA256";
     let both = format!("{aes256}:{aes128}");
@@ -121,10 +121,10 @@ fn plain_http_on_the_port_for_tls_gets_the_page_of_nginx() {
     let proxy = start("plain", "");
     let mut client = Client::connect(proxy.place.address(support::place::TLS));
     client.ask("/");
-    let answer = client.answer();
-    assert_eq!(answer.status, 400);
+    let response = client.response();
+    assert_eq!(response.status, 400);
     assert!(
-        answer
+        response
             .text()
             .contains("The plain HTTP request was sent to HTTPS port")
     );

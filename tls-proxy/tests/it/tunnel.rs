@@ -14,7 +14,7 @@ const ASK: &str = "\
 GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Switches protocols, greets, and then sends back what comes, in capitals.
+/// Switches protocols, greets, and then echoes what it receives in capitals.
 fn shouting(place: &Place) -> Upstream {
     Upstream::start(place, |mut served| {
         let request = served.request().unwrap();
@@ -80,7 +80,7 @@ fn bytes_sent_with_the_request_reach_the_upstream() {
 }
 
 #[test]
-fn an_upgrade_that_was_not_asked_for_is_a_bad_answer() {
+fn an_upgrade_that_was_not_requested_is_a_bad_gateway() {
     let place = Place::new("unasked");
     let _upstream = Upstream::start(&place, |mut served| {
         served.request();
@@ -118,7 +118,7 @@ fn force_cuts_a_tunnel() {
     proxy.signal(Signal::QUIT);
     client.send("still here\n");
     assert_eq!(client.take_until(b"\n"), b"STILL HERE\n");
-    // Two signals that wait together are one, so the first must be taken.
+    // The kernel merges two pending signals, so wait for the first.
     proxy.logs("error.log", "draining");
     proxy.signal(Signal::QUIT);
     assert_eq!(proxy.exit_code(), Some(1));
@@ -140,7 +140,7 @@ fn the_last_bytes_of_a_burst_reach_a_slow_reader_under_tls() {
         served.request();
         served.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
         served.write(vec![b'x'; SIZE]);
-        // Then nothing, with the connection open, until the client leaves.
+        // Then nothing, with the connection open, until the client closes.
         served.wire.rest();
     });
     let http = format!(

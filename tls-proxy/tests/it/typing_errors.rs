@@ -1,3 +1,3 @@
-//! What an unknown word is answered with: the nearest known one, or what to do instead.
+//! The error for an unknown word: it suggests the nearest known one, or what to do instead.
 
 use crate::support::proxy;

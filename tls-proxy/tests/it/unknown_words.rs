@@ -1,10 +1,10 @@
-//! What an unknown word of a configuration is answered with: the nearest known one, or what
-//! to do instead of a module that is not here.
+//! The error for an unknown word of a configuration: it suggests the nearest known one, or
+//! what to do instead of a module that is not supported.
 
 use crate::support::Place;
 use crate::support::proxy::{around, refusal};
 
-/// What `-t` says of some lines in a server.
+/// What `-t` prints for some lines in a server.
 fn told(lines: &str) -> String {
     let place = Place::new("unknown-words");
     refusal(&place, &around(&format!("server {{\n{lines}\n}}")))

@@ -1,11 +1,11 @@
-//! Upstreams that fail: 502 and 504 with nginx's pages, and answers that stop
-//! in the middle, which must not look whole.
+//! Upstreams that fail: 502 and 504 with nginx's pages, and responses that are cut, which
+//! must not look complete.
 
 use std::net::UdpSocket;
 
 use crate::support::{Client, Place, Proxy, Upstream, curl, eventually};
 
-fn answering(place: &Place, bytes: &'static str) -> Upstream {
+fn responding_with(place: &Place, bytes: &'static str) -> Upstream {
     Upstream::start(place, move |mut served| {
         served.request();
         served.write(bytes);
@@ -13,17 +13,17 @@ fn answering(place: &Place, bytes: &'static str) -> Upstream {
 }
 
 #[test]
-fn nobody_there_is_a_502_with_a_page_and_a_line() {
+fn a_refused_connection_is_a_502_with_a_page_and_a_log_line() {
     let proxy = Proxy::passing(Place::new("nobody"), "");
-    let answer = proxy.connect().fetch("/");
-    assert_eq!(answer.status, 502);
+    let response = proxy.connect().fetch("/");
+    assert_eq!(response.status, 502);
     assert!(
-        answer.head.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
+        response.head.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
         "{}",
-        answer.head
+        response.head
     );
     assert!(
-        answer
+        response
             .text()
             .contains("<center><h1>502 Bad Gateway</h1></center>")
     );
@@ -42,14 +42,16 @@ fn silence_is_a_504_with_a_page_and_a_line() {
         served.wire.rest();
     });
     let proxy = Proxy::passing(place, "proxy_read_timeout 1s;");
-    let answer = proxy.connect().fetch("/");
+    let response = proxy.connect().fetch("/");
     assert!(
-        answer.head.starts_with("HTTP/1.1 504 Gateway Time-out\r\n"),
+        response
+            .head
+            .starts_with("HTTP/1.1 504 Gateway Time-out\r\n"),
         "{}",
-        answer.head
+        response.head
     );
     assert!(
-        answer
+        response
             .text()
             .contains("<center><h1>504 Gateway Time-out</h1></center>")
     );
@@ -60,7 +62,7 @@ fn silence_is_a_504_with_a_page_and_a_line() {
 }
 
 #[test]
-fn what_is_no_answer_is_a_502() {
+fn an_invalid_response_is_a_502() {
     for bytes in [
         "",
         "HTTP/1.1 200",
@@ -68,7 +70,7 @@ fn what_is_no_answer_is_a_502() {
         "HTTP/1.1 20 OK\r\n\r\n",
     ] {
         let place = Place::new("nonsense");
-        let _upstream = answering(&place, bytes);
+        let _upstream = responding_with(&place, bytes);
         let proxy = Proxy::passing(place, "");
         assert_eq!(proxy.connect().fetch("/").status, 502, "{bytes:?}");
     }
@@ -77,7 +79,7 @@ fn what_is_no_answer_is_a_502() {
 #[test]
 fn a_cut_body_of_known_length_is_cut_for_the_client() {
     let place = Place::new("cut");
-    let _upstream = answering(&place, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    let _upstream = responding_with(&place, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
     let proxy = Proxy::passing(place, "");
     let mut client = proxy.connect();
     client.ask("/");
@@ -91,7 +93,7 @@ const CUT_CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4
 #[test]
 fn a_cut_chunked_body_gets_no_last_chunk() {
     let place = Place::new("cut-chunks");
-    let _upstream = answering(&place, CUT_CHUNKS);
+    let _upstream = responding_with(&place, CUT_CHUNKS);
     let proxy = Proxy::passing(place, "");
     let mut client: Client = proxy.connect();
     client.ask("/");
@@ -102,7 +104,7 @@ fn a_cut_chunked_body_gets_no_last_chunk() {
 #[test]
 fn a_cut_body_resets_its_stream_in_http2() {
     let place = Place::new("cut-http2");
-    let _upstream = answering(&place, CUT_CHUNKS);
+    let _upstream = responding_with(&place, CUT_CHUNKS);
     let proxy = Proxy::passing(place, "http2 on;");
     let output = curl(&["--http2-prior-knowledge", &proxy.url("/")]);
     // CURLE_HTTP2_STREAM.
@@ -137,11 +139,11 @@ fn another_peer_is_tried_where_one_is_down() {
         assert_eq!(client.fetch("/").status, 200);
     }
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     assert_eq!(upstream.seen().len(), 11);
 }
 
-/// A name server that knows every name by the same addresses of the place.
+/// A name server with the same addresses of the place for every name.
 fn name_server(place: &Place, last: &'static [u8]) {
     let socket = UdpSocket::bind(place.address(5353)).unwrap();
     let std::net::IpAddr::V4(own) = place.address(5353).ip() else {
@@ -151,14 +153,14 @@ fn name_server(place: &Place, last: &'static [u8]) {
     std::thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((size, peer)) = socket.recv_from(&mut question) {
-            let mut answer = question[..size].to_vec();
-            answer[2..4].copy_from_slice(&[0x81, 0x80]);
-            answer[7] = last.len() as u8;
+            let mut response = question[..size].to_vec();
+            response[2..4].copy_from_slice(&[0x81, 0x80]);
+            response[7] = last.len() as u8;
             for last in last {
                 // The name in the question, A, IN, an hour, four bytes.
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, a, b, c, *last]);
+                response.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, a, b, c, *last]);
             }
-            let _ = socket.send_to(&answer, peer);
+            let _ = socket.send_to(&response, peer);
         }
     });
 }

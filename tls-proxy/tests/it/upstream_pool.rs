@@ -1,5 +1,5 @@
-//! Connections to upstreams: which are kept, what a dead one means, and what
-//! is never sent twice.
+//! Connections to upstreams: which are kept alive, what happens if one is closed, and
+//! what is never sent twice.
 
 use crate::support::{self, Place, Proxy, Upstream, eventually};
 
@@ -22,24 +22,24 @@ fn pooled(place: Place, more: &str) -> Proxy {
     Proxy::start(place, &http)
 }
 
-/// Answers the first request of each connection; with a second one the
-/// connection ends without an answer.
+/// Responds to the first request of each connection; with the second one the connection
+/// is closed without a response.
 fn dying(place: &Place) -> Upstream {
     Upstream::start(place, |mut served| {
         served.request();
-        served.answer("200 OK", b"once");
-        // Gone only when it is used again, as after a race.
+        served.respond("200 OK", b"once");
+        // Closed only when it is used again, as after a race.
         served.request();
     })
 }
 
-/// An upstream that tells of each of its connections when it is over.
+/// An upstream that reports when each of its connections is closed.
 fn telling_its_ends(place: &Place) -> (Upstream, std::sync::mpsc::Receiver<()>) {
     let (tell, told) = std::sync::mpsc::channel();
     let tell = std::sync::Mutex::new(tell);
     let upstream = Upstream::start(place, move |mut served| {
         while served.request().is_some() {
-            served.answer("200 OK", b"");
+            served.respond("200 OK", b"");
         }
         let _ = tell.lock().unwrap().send(());
     });
@@ -78,7 +78,7 @@ fn a_connection_that_died_idle_is_not_used() {
     let tell = std::sync::Mutex::new(tell);
     let upstream = Upstream::start(&place, move |mut served| {
         served.request();
-        served.answer("200 OK", b"once");
+        served.respond("200 OK", b"once");
         drop(served);
         let _ = tell.lock().unwrap().send(());
     });
@@ -86,7 +86,7 @@ fn a_connection_that_died_idle_is_not_used() {
     let mut client = proxy.connect();
     for count in 1..=5 {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         assert_eq!(upstream.accepted(), count);
         told.recv_timeout(support::PATIENCE).expect("it has closed");
     }
@@ -100,9 +100,9 @@ fn a_connection_that_died_idle_is_closed_before_anybody_asks_for_it() {
     let tell = std::sync::Mutex::new(tell);
     let _upstream = Upstream::start(&place, move |mut served| {
         served.request();
-        served.answer("200 OK", b"once");
+        served.respond("200 OK", b"once");
         served.wire.finish_sending();
-        // Over only when the proxy, too, has closed it.
+        // Closed only when the proxy, too, has closed it.
         assert!(served.request().is_none());
         let _ = tell.lock().unwrap().send(());
     });
@@ -142,13 +142,13 @@ fn a_post_is_never_sent_twice() {
     let mut client = proxy.connect();
     assert_eq!(client.fetch("/").text(), "once");
     client.send("POST /buy HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none");
-    assert_eq!(client.answer().status, 502);
+    assert_eq!(client.response().status, 502);
     let bought = |head: &&String| head.starts_with("POST /buy");
     assert_eq!(upstream.seen().iter().filter(bought).count(), 1);
 }
 
 #[test]
-fn more_than_was_announced_answers_no_other_request() {
+fn bytes_beyond_the_announced_length_are_not_the_next_response() {
     const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
     let place = Place::new("leftover");
     let (tell, told) = std::sync::mpsc::channel();
@@ -176,7 +176,7 @@ fn more_than_was_announced_answers_no_other_request() {
     for count in 1..=10 {
         assert_eq!(client.fetch("/at-once").text(), "GET /at-once HTTP/1.1");
         assert_eq!(client.fetch("/later").text(), "GET /later HTTP/1.1");
-        // What comes once the next request is on its way, nobody could tell from its response.
+        // Bytes that arrive after the next request was sent could not be distinguished from its response.
         told.recv_timeout(support::PATIENCE).expect("it is written");
         assert_eq!(upstream.accepted(), 2 * count);
     }
@@ -211,8 +211,8 @@ fn workers_count_the_connections_of_a_server_together() {
     });
     assert_eq!(upstream.seen().len(), 3);
     drop(release);
-    let answers = clients.iter_mut().map(|client| client.answer().status);
-    assert_eq!(answers.filter(|status| *status == 200).count(), 3);
+    let responses = clients.iter_mut().map(|client| client.response().status);
+    assert_eq!(responses.filter(|status| *status == 200).count(), 3);
 }
 
 #[test]
@@ -221,13 +221,13 @@ fn workers_take_turns_and_know_who_fails_together() {
     let own = Upstream::echo(&place);
     let other = Upstream::at(place.address(9001), |mut served| {
         while served.request().is_some() {
-            served.answer("200 OK", b"other");
+            served.respond("200 OK", b"other");
         }
     });
     let group =
         "server {upstream}; server {ip}:9001; server {ip}:9002 max_fails=1 fail_timeout=1h;";
     let proxy = three_workers(place, group);
-    // Each client is whichever worker's: the kernel chooses.
+    // The kernel chooses each client's worker.
     for _ in 0..30 {
         assert_eq!(proxy.connect().fetch("/").status, 200);
     }

@@ -1,5 +1,5 @@
-//! `server … resolve`: servers of an `upstream` block that come and go with the answers of
-//! a name server, for all workers and over a reload.
+//! `server … resolve`: the servers of an `upstream` block follow DNS responses, for all
+//! workers and over a reload.
 
 use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use crate::support::proxy::around;
 use crate::support::{Place, Proxy, Upstream, eventually};
 
-/// What the name server says: a code, and addresses.
+/// The name server's response: a code, and addresses.
 type Answer = Arc<Mutex<(u8, Vec<[u8; 4]>)>>;
 
-/// A name server that says the same of every name, and of every service that it is at
+/// A name server with the same response for every name, and for every service that it is at
 /// the upstream's port.
 fn name_server(place: &Place) -> Answer {
     let socket = UdpSocket::bind(place.address(5353)).unwrap();
@@ -77,7 +77,7 @@ fn servers_come_and_go_with_their_name() {
 
     answer.lock().unwrap().1 = vec![own];
     eventually("every worker knows the server", || all_say(&proxy, 200));
-    // What is known stays where the name server fails, and over a reload.
+    // Known addresses are kept if the name server fails, and over a reload.
     *answer.lock().unwrap() = (2, Vec::new());
     eventually("the failure is told", || {
         let log = proxy.place.read("error.log");
@@ -92,7 +92,7 @@ fn servers_come_and_go_with_their_name() {
             .contains("configuration reloaded")
     });
     assert!(all_say(&proxy, 200));
-    // There is no such name any more.
+    // The name no longer exists.
     *answer.lock().unwrap() = (3, Vec::new());
     eventually("nobody is known any more", || all_say(&proxy, 502));
     *answer.lock().unwrap() = (0, vec![own]);

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::Place;
 
-/// Runs openssl in the folder of a place.
+/// Runs openssl in the directory of a place.
 pub(crate) fn openssl(place: &Place, words: &str) {
     let output = Command::new("openssl")
         .args(words.split_whitespace())

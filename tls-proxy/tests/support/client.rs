@@ -1,4 +1,4 @@
-//! A client that writes bytes as they are, and reads whole answers.
+//! A client that writes raw bytes, and reads complete responses.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,23 +10,23 @@ use super::delimited::{Fault, Watch};
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
-    /// Read and not used yet.
+    /// Received, and not parsed yet.
     held: Vec<u8>,
-    /// Looks at every response; none where it is the proxy that asks.
+    /// Checks every response; None on connections from the proxy.
     watch: Option<Watch>,
 }
 
-/// An answer, its body freed of chunks.
+/// A response, its body without chunk framing.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: String,
 }
 
-impl Answer {
-    /// A field's value; its name is matched without regard to case.
+impl Response {
+    /// A field's value; names are case-insensitive.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
     }
@@ -36,7 +36,7 @@ impl Answer {
     }
 }
 
-/// A field's value in a head.
+/// A field's value in a header.
 pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().skip(1).find_map(|line| {
         let (own, value) = line.split_once(':')?;
@@ -77,17 +77,17 @@ impl Client {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
 
-    /// Sends `GET path` and reads the answer.
-    pub(crate) fn fetch(&mut self, path: &str) -> Answer {
+    /// Sends `GET path` and reads the response.
+    pub(crate) fn fetch(&mut self, path: &str) -> Response {
         self.ask(path);
-        self.answer()
+        self.response()
     }
 
     pub(crate) fn finish_sending(&self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Whether the peer has closed, without a byte more.
+    /// Whether the peer has closed without sending another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.held.is_empty() && self.more() == 0
     }
@@ -99,7 +99,7 @@ impl Client {
             match self.socket.read(&mut space) {
                 Ok(size) => break size,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break 0,
-                // A socket with a time-out says so when the process was stopped meanwhile.
+                // A socket with a time-out returns this if the process was stopped meanwhile.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!(
                     "reads: {error}; held {:?}",
@@ -116,20 +116,20 @@ impl Client {
         size
     }
 
-    /// The connection has ended: was that in the middle of a response?
+    /// The connection has ended: checks that no response was cut.
     fn fail_if_cut(&self) {
         if let Some(Err(Fault(what))) = self.watch.as_ref().map(Watch::closed) {
             panic!("a broken response: {what}");
         }
     }
 
-    /// Exactly `size` bytes, or as many as came before the end.
+    /// Exactly `size` bytes, or fewer at the end of the stream.
     pub(crate) fn take(&mut self, size: usize) -> Vec<u8> {
         while self.held.len() < size && self.more() > 0 {}
         self.held.drain(..size.min(self.held.len())).collect()
     }
 
-    /// Up to and with `end`; what came, if the stream ends before.
+    /// Up to and including `end`, or to the end of the stream.
     pub(crate) fn take_until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             let found = self
@@ -145,13 +145,13 @@ impl Client {
         }
     }
 
-    /// All that comes until the end.
+    /// Everything until the end of the stream.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.more() > 0 {}
         std::mem::take(&mut self.held)
     }
 
-    /// Reads and drops, slowly; how many bytes there were, `size` at most.
+    /// Reads slowly and discards; returns the number of bytes, at most `size`.
     pub(crate) fn skip(&mut self, size: usize) -> usize {
         let (mut count, mut rest_at) = (0, 0);
         while count < size && (!self.held.is_empty() || self.more() > 0) {
@@ -159,7 +159,7 @@ impl Client {
             self.held.drain(..piece);
             count += piece;
             if count > rest_at {
-                // First for so long that whatever can pile up does.
+                // First a pause that fills all buffers.
                 let rest = if rest_at == 0 { 2000 } else { 10 };
                 std::thread::sleep(std::time::Duration::from_millis(rest));
                 rest_at += 8 << 20;
@@ -168,14 +168,14 @@ impl Client {
         count
     }
 
-    /// A head, without its empty line.
+    /// A header, without its empty line.
     pub(crate) fn head(&mut self) -> String {
         let head = self.take_until(b"\r\n\r\n");
         String::from_utf8_lossy(&head).trim_end().to_owned()
     }
 
-    /// A whole answer to a request that was no HEAD.
-    pub(crate) fn answer(&mut self) -> Answer {
+    /// A complete response to a request other than HEAD.
+    pub(crate) fn response(&mut self) -> Response {
         let head = self.head();
         let status = head.get(9..12).and_then(|digits| digits.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no answer: {head:?}"));
@@ -191,7 +191,7 @@ impl Client {
         } else if !matches!(status, 100..=199 | 204 | 304) {
             body = self.rest();
         }
-        Answer {
+        Response {
             status,
             head,
             body,
@@ -199,7 +199,7 @@ impl Client {
         }
     }
 
-    /// A chunked body and its trailer; what came of it, if it is cut.
+    /// A chunked body and its trailer, as far as received.
     pub(crate) fn chunks(&mut self) -> (Vec<u8>, String) {
         let mut body = Vec::new();
         loop {
@@ -210,7 +210,7 @@ impl Client {
         }
     }
 
-    /// One chunk, or the trailer behind the last one.
+    /// One chunk, or the trailer after the last one.
     pub(crate) fn chunk(&mut self) -> Result<Vec<u8>, String> {
         let line = self.take_until(b"\r\n");
         let text = String::from_utf8_lossy(&line);

@@ -1,5 +1,5 @@
-//! HTTP/2 by hand (RFC 9113), for what a well-mannered client does not do or
-//! does not show: which frames come, and in which order.
+//! HTTP/2 frames (RFC 9113), for what a well-behaved client does not do or does not
+//! show: which frames are sent, and in which order.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// A frame as it came.
+/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -64,12 +64,12 @@ impl Http2 {
         self.send(HEADERS, END_HEADERS, stream, &block("POST", path, more));
     }
 
-    /// Allows the peer to send so many bytes more.
+    /// Widens the peer's window by so many bytes.
     pub(crate) fn widen(&mut self, stream: u32, by: u32) {
         self.send(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
     }
 
-    /// The next frame; nothing at the end.
+    /// The next frame; None at the end.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         let head = self.wire.take(9);
         let &[a, b, c, kind, flags, s1, s2, s3, s4] = &head[..] else {
@@ -86,7 +86,7 @@ impl Http2 {
         })
     }
 
-    /// The next frame of a type; pings on the way are answered.
+    /// The next frame of a type; acknowledges pings before it.
     pub(crate) fn frame_of(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.frame().expect("a frame before the end");
@@ -99,7 +99,7 @@ impl Http2 {
         }
     }
 
-    /// Everything until the peer closes; pings are answered.
+    /// All frames until the peer closes; acknowledges pings.
     pub(crate) fn rest(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.frame() {

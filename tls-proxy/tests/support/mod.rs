@@ -1,6 +1,5 @@
-//! What end-to-end tests share: a place with an address of its own, the
-//! running program, a client and an upstream that follows a script. What a
-//! test expects stands in the test.
+//! Shared by end-to-end tests: a place with an address of its own, the running program,
+//! a client and a scripted upstream. What a test expects is in the test.
 
 #![allow(clippy::print_stdout, reason = "a test that fails shows the logs")]
 
@@ -21,10 +20,10 @@ pub(crate) use place::Place;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::Upstream;
 
-/// The end of anybody's patience: no test measures time, but none hangs.
+/// The time-out of everything: no test measures time, but none hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for something that will be true soon.
+/// Waits for a condition.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -33,8 +32,8 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Runs a test in a process of its own, because what it does reaches a whole process; signals
-/// do. `test` is its path in this binary.
+/// Runs a test in a process of its own, because it affects a whole process, as signals do.
+/// `test` is its path in this binary.
 pub(crate) fn in_own_process(test: &str, body: impl Future<Output = ()>) {
     const ALONE: &str = "TEST_IN_OWN_PROCESS";
     if std::env::var_os(ALONE).is_some() {
@@ -52,7 +51,7 @@ pub(crate) fn in_own_process(test: &str, body: impl Future<Output = ()>) {
     assert!(passed, "{test}: {out}{error}");
 }
 
-/// Runs `curl` quietly, for twice the tests' patience at most.
+/// Runs `curl` quietly, for at most twice the tests' time-out.
 pub(crate) fn curl(arguments: &[&str]) -> Output {
     Command::new("curl")
         .args([
@@ -68,12 +67,12 @@ pub(crate) fn curl(arguments: &[&str]) -> Output {
         .expect("curl is installed")
 }
 
-/// What a program wrote to its standard output.
+/// A program's standard output.
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a program wrote to its standard error.
+/// A program's standard error.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,10 +1,10 @@
-//! The nginx whose behaviour is right: where it is, and what is said when there is none.
+//! The nginx to compare with: where it is, and the message if there is none.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// `NGINX_ORACLE`, or what scripts/install-test-tools has put under target/. Without either it
-/// says loudly that `what` is not tested, and the test is to end well: a fresh clone passes.
+/// prints that `what` is not tested, and the test should pass: so does a fresh clone.
 pub(crate) fn find_or_skip(what: &str) -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("NGINX_ORACLE") {
         return Some(named.into());
@@ -17,7 +17,7 @@ pub(crate) fn find_or_skip(what: &str) -> Option<PathBuf> {
         "\nSKIPPED: {what}: no nginx 1.31 to compare with.\n\
          SKIPPED: scripts/install-test-tools installs it; NGINX_ORACLE names another.\n\n"
     );
-    // Not by a macro, whose output the harness keeps to itself unless a test fails.
+    // Not with a macro, whose output the harness captures unless a test fails.
     let _ = std::io::stderr().write_all(notice.as_bytes());
     None
 }

@@ -1,5 +1,5 @@
-//! A folder and a loopback address that belong to one test alone: tests run
-//! beside one another, and a port that was free a moment ago may not be.
+//! A directory and a loopback address for one test alone: tests run concurrently, and a
+//! port that was free a moment ago may not be.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -15,12 +15,12 @@ const CLAIM: u16 = 4000;
 
 static PLACES: AtomicU8 = AtomicU8::new(1);
 
-/// Where one test takes place.
+/// The directory and the address of one test.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: PathBuf,
     address: IpAddr,
-    /// Keeps the address from every other test, of other processes too.
+    /// Reserves the address, also against tests of other processes.
     _claim: UdpSocket,
 }
 
@@ -61,14 +61,14 @@ impl Place {
         self.address(UPSTREAM)
     }
 
-    /// Writes a file, `{…}` filled in, and says where it is.
+    /// Writes a file, with `{…}` replaced, and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, self.fill(text)).unwrap();
         path
     }
 
-    /// The text of a file that somebody else writes; empty when there is none.
+    /// The text of a file that another process writes; empty if there is none.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read(self.path(name)).map_or_else(
             |_| String::new(),
@@ -76,7 +76,7 @@ impl Place {
         )
     }
 
-    /// Puts the place's own names where a configuration says `{plain}`,
+    /// Replaces the place's own names in a configuration: `{plain}`,
     /// `{tls}`, `{upstream}`, `{ip}` or `{folder}`.
     pub(crate) fn fill(&self, text: &str) -> String {
         text.replace("{plain}", &self.address(PLAIN).to_string())

@@ -1,5 +1,5 @@
-//! The program under test, started on a configuration, signalled, and ended
-//! with the test whatever comes.
+//! The program under test: started with a configuration, signalled, and stopped with the
+//! test in any case.
 
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::place::{PLAIN, TLS};
 use super::{Client, PATIENCE, Place, eventually};
 
-/// What every configuration begins with.
+/// The beginning of every configuration.
 const MAIN: &str = "\
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -21,12 +21,12 @@ pub(crate) struct Proxy {
     child: Child,
 }
 
-/// A whole configuration around the text of `http`.
+/// A complete configuration around the text of `http`.
 pub(crate) fn around(http: &str) -> String {
     format!("{MAIN}events {{}}\nhttp {{\naccess_log {{folder}}/access.log;\n{http}\n}}\n")
 }
 
-/// The program with `arguments`, in the folder of a place.
+/// The program with `arguments`, in the directory of a place.
 pub(crate) fn command(place: &Place, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tls-proxy"));
     command
@@ -37,7 +37,7 @@ pub(crate) fn command(place: &Place, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program to its end, which must be near.
+/// Runs the program until it exits, which must be soon.
 pub(crate) fn output(place: &Place, arguments: &[&str]) -> Output {
     let mut child = command(place, arguments)
         .stdout(Stdio::piped())
@@ -49,7 +49,7 @@ pub(crate) fn output(place: &Place, arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Runs it on a configuration it must refuse, and returns what it says.
+/// Runs it with a configuration that it must reject, and returns its messages.
 pub(crate) fn refusal(place: &Place, configuration: &str) -> String {
     let path = place.write("nginx.conf", configuration);
     let output = output(place, &["-c", path.to_str().unwrap()]);
@@ -72,13 +72,13 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
 }
 
 impl Proxy {
-    /// Starts on the text of a `http` block.
+    /// Starts with the text of an `http` block.
     pub(crate) fn start(place: Place, http: &str) -> Self {
         Self::start_whole(place, &around(http))
     }
 
-    /// Starts on one server in clear text that passes everything upstream;
-    /// `more` stands inside that server.
+    /// Starts with one plain-text server that proxies everything; `more` is inside that
+    /// server.
     pub(crate) fn passing(place: Place, more: &str) -> Self {
         let http = format!(
             "server {{ listen {{plain}}; {more} location / {{ proxy_pass http://{{upstream}}; }} }}"
@@ -86,18 +86,18 @@ impl Proxy {
         Self::start(place, &http)
     }
 
-    /// Starts on a whole configuration and waits until it has bound.
+    /// Starts with a complete configuration and waits until it listens.
     pub(crate) fn start_whole(place: Place, configuration: &str) -> Self {
         Self::start_with(place, configuration, &[])
     }
 
-    /// The same with more on the command line.
+    /// The same with more arguments.
     pub(crate) fn start_with(place: Place, configuration: &str, arguments: &[&str]) -> Self {
         let command = command(&place, arguments);
         Self::start_by(place, configuration, command)
     }
 
-    /// The same by a command that says nothing of the configuration.
+    /// The same with a command that does not name the configuration.
     pub(crate) fn start_by(place: Place, configuration: &str, mut command: Command) -> Self {
         let path = place.write("nginx.conf", configuration);
         let mut child = command
@@ -120,7 +120,7 @@ impl Proxy {
         Self { place, child }
     }
 
-    /// A connection in clear text.
+    /// A plain-text connection.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.place.address(PLAIN))
     }
@@ -149,7 +149,7 @@ impl Proxy {
         output(&self.place, &["-c", conf.to_str().unwrap(), "-s", name])
     }
 
-    /// Begins `-s quit`, as a preStop hook does.
+    /// Starts `-s quit`, as a preStop hook does.
     pub(crate) fn begin_quit(&self) -> Child {
         let conf = self.place.path("nginx.conf");
         command(&self.place, &["-s", "quit", "-c"])
@@ -159,7 +159,7 @@ impl Proxy {
             .unwrap()
     }
 
-    /// Waits for its end; the exit code.
+    /// Waits for its exit; returns the exit code.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         wait(&mut self.child, "the end of the program").code()
     }
@@ -174,7 +174,7 @@ impl Proxy {
         eventually(&what, || self.place.read(name).contains(text));
     }
 
-    /// Processor time that its threads have taken so far.
+    /// CPU time of its threads so far.
     pub(crate) fn processor_time(&self) -> std::time::Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let nanoseconds = |task: std::fs::DirEntry| -> u64 {
@@ -185,7 +185,7 @@ impl Proxy {
         std::time::Duration::from_nanos(spent)
     }
 
-    /// Most memory it has had in use so far, bytes.
+    /// Its peak memory so far, bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));

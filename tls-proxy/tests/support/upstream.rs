@@ -1,4 +1,4 @@
-//! An upstream that does with each connection what a script says, and counts.
+//! A scripted upstream that counts its connections and requests.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,36 +56,36 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// Answers every request with `200`, a `Content-Length`, and its own
-    /// request line and body as the text.
+    /// Responds to every request with `200`, a `Content-Length`, and the request line and
+    /// body as the text.
     pub(crate) fn echo(place: &Place) -> Self {
         Self::start(place, |mut served| {
             while let Some(request) = served.request() {
                 let line = request.head.lines().next().unwrap_or_default().to_owned();
                 let text = [line.as_bytes(), b"\n", &request.body].concat();
-                served.answer("200 OK", &text);
+                served.respond("200 OK", &text);
             }
         })
     }
 
-    /// Answers every request after `pause`.
+    /// Responds to every request after `pause`.
     pub(crate) fn slow(place: &Place, pause: Duration) -> Self {
         Self::start(place, move |mut served| {
             while served.request().is_some() {
                 thread::sleep(pause);
-                served.answer("200 OK", b"slow");
+                served.respond("200 OK", b"slow");
             }
         })
     }
 
-    /// Answers every request once what is returned has been dropped.
+    /// Responds to every request once the returned value has been dropped.
     pub(crate) fn held(place: &Place) -> (Self, mpsc::Sender<()>) {
         let (release, held) = mpsc::channel();
         let held = Mutex::new(held);
         let upstream = Self::start(place, move |mut served| {
             while served.request().is_some() {
                 let _ = held.lock().unwrap().recv();
-                served.answer("200 OK", b"held");
+                served.respond("200 OK", b"held");
             }
         });
         (upstream, release)
@@ -96,7 +96,7 @@ impl Upstream {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// The heads of all requests so far.
+    /// The headers of all requests so far.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.shared.seen.lock().unwrap().clone()
     }
@@ -112,12 +112,12 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        // Wakes it, so that it sees this.
+        // Wakes the thread, so that it sees this.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// A request as the upstream got it.
+/// A request as the upstream received it.
 pub(crate) struct Got {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
@@ -130,7 +130,7 @@ impl Got {
 }
 
 impl Served {
-    /// The next head; nothing at the end of the connection.
+    /// The next header; None at the end of the connection.
     pub(crate) fn head(&mut self) -> Option<String> {
         let head = self.wire.head();
         if head.is_empty() {
@@ -152,8 +152,8 @@ impl Served {
         Some(Got { head, body })
     }
 
-    /// Answers with a `Content-Length`.
-    pub(crate) fn answer(&mut self, status: &str, body: &[u8]) {
+    /// Responds with a `Content-Length`.
+    pub(crate) fn respond(&mut self, status: &str, body: &[u8]) {
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
             body.len()
@@ -161,7 +161,7 @@ impl Served {
         self.write([head.as_bytes(), body].concat());
     }
 
-    /// Writes bytes as they are; nobody there to read them is no error here.
+    /// Writes raw bytes; a closed connection is not an error.
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = std::io::Write::write_all(&mut self.wire.socket, bytes.as_ref());
     }

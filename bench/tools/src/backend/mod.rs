@@ -1,7 +1,6 @@
-//! Answers two bytes, a hundred mebibytes, or the size of what was sent, for as
-//! little CPU as can be: one thread, one read and one write for a request, no
-//! look at any field that does not matter. It must never be what a contestant
-//! waits for.
+//! Responds with two bytes, a hundred mebibytes, or the size of the request's body, with as
+//! little CPU time as possible: one thread, one read and one write per request, and only
+//! the necessary fields are parsed. It must never be the bottleneck.
 
 mod requests;
 
@@ -15,9 +14,9 @@ use slab::Slab;
 
 use requests::{Asked, Requests};
 
-/// Bytes of the large answer: 100 MiB.
+/// Bytes of the large response: 100 MiB.
 const LARGE: usize = 100 << 20;
-/// Bytes that are read, or written of a large answer, in one call.
+/// Bytes of one read, or of one write of a large response.
 const PIECE: usize = 256 << 10;
 const LISTENER: Token = Token(usize::MAX);
 const SMALL_ANSWER: &[u8] =
@@ -26,7 +25,7 @@ const SMALL_ANSWER: &[u8] =
 /// Serves for ever.
 ///
 /// # Errors
-/// When the address cannot be had, or the kernel tells of no events.
+/// When the address cannot be bound, or epoll fails.
 pub fn serve(address: SocketAddr) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(address)?;
@@ -68,9 +67,9 @@ pub fn serve(address: SocketAddr) -> Result<()> {
 struct Connection {
     stream: TcpStream,
     requests: Requests,
-    /// Heads and small answers that the kernel has not taken yet.
+    /// Headers and small responses that are not sent yet.
     unsent: Vec<u8>,
-    /// Bytes of a large answer that are still to come.
+    /// Bytes of a large response that are not sent yet.
     large: usize,
 }
 
@@ -84,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Reads and answers until there is nothing to do; whether it stays open.
+    /// Reads and responds until it would block; returns whether it stays open.
     fn go_on(&mut self, buffer: &mut [u8], piece: &[u8]) -> bool {
         loop {
             match self.send(piece) {
@@ -101,7 +100,7 @@ impl Connection {
             if !self.answer(&buffer[..read]) {
                 return false;
             }
-            // Events come on a change (EPOLLET): after a short read the next
+            // Edge-triggered (EPOLLET): after a short read the next
             // bytes bring one.
             if read < buffer.len() {
                 return self.send(piece).is_ok();
@@ -109,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// Notes the answers to all that `bytes` ends; false when they are not HTTP.
+    /// Queues the responses to requests that `bytes` completes; false if they are not HTTP.
     fn answer(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let (used, asked) = match self.requests.take(bytes) {
@@ -136,7 +135,7 @@ impl Connection {
         true
     }
 
-    /// Sends what the kernel takes; whether all is sent.
+    /// Sends until it would block; returns whether all is sent.
     fn send(&mut self, piece: &[u8]) -> std::io::Result<bool> {
         while !self.unsent.is_empty() || self.large > 0 {
             let from = match self.unsent.as_slice() {

@@ -1,30 +1,30 @@
-//! Where a request ends, and which of three answers it wants. Proxies send it
-//! well-formed requests, so what is not understood is an error and no more.
+//! Where a request ends, and which of three responses it gets. Proxies send well-formed
+//! requests, so anything else is just an error.
 
 use anyhow::{Context as _, Result, bail};
 use memchr::memmem;
 
-/// The longest head, in bytes.
+/// The longest header, in bytes.
 const MOST_HEAD: usize = 64 << 10;
 
-/// What a request that has ended wants.
+/// The response to a complete request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Asked {
     /// Two bytes.
     Small,
-    /// The large answer.
+    /// The large response.
     Large,
-    /// The number of bytes that came as its body.
+    /// The number of bytes of its body.
     Sent(usize),
 }
 
-/// The requests of one connection, in whatever pieces they come.
+/// The requests of one connection, however they are split.
 #[derive(Default)]
 pub(super) struct Requests {
     state: State,
     /// The beginning of a head, or of a chunk's line, that came in pieces.
     begun: Vec<u8>,
-    /// Bytes of the present body so far.
+    /// Bytes of the current body so far.
     sent: usize,
 }
 
@@ -86,7 +86,7 @@ impl Requests {
     }
 
     fn head(&mut self, bytes: &[u8]) -> Result<(usize, Option<Asked>)> {
-        // Nearly always the whole head is here, and nothing is copied.
+        // Nearly always the header is complete, and nothing is copied.
         if self.begun.is_empty()
             && let Some(end) = memmem::find(bytes, b"\r\n\r\n")
         {
@@ -125,7 +125,7 @@ impl Requests {
         Ok(self.ended(length == 0))
     }
 
-    /// Hands a line, without its end, to `read` once all of it is here.
+    /// Passes a line, without its end, to `read` once it is complete.
     fn line(
         &mut self,
         bytes: &[u8],

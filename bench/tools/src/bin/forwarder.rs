@@ -34,7 +34,7 @@ struct Upstream {
     idle: RefCell<Vec<SendRequest<Incoming>>>,
 }
 
-/// Most connections that are kept; tls-proxy gets `keepalive 1024`.
+/// Most idle connections that are kept; tls-proxy has `keepalive 1024`.
 const KEPT: usize = 1024;
 
 #[tokio::main(flavor = "current_thread")]
@@ -77,7 +77,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, upstream: Rc<Upstr
     while let Ok((socket, _)) = listener.accept().await {
         let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
         tokio::task::spawn_local(async move {
-            // A client that goes away is nobody's loss.
+            // A client that closes is not an error.
             let _ = serve(socket, acceptor, upstream).await;
         });
     }
@@ -132,7 +132,7 @@ impl Upstream {
             let Some(mut sender) = self.idle.borrow_mut().pop() else {
                 break;
             };
-            // Ready as soon as hyper's task has seen the end of the last answer.
+            // Ready as soon as hyper's task has seen the end of the last response.
             if sender.ready().await.is_ok() {
                 return Ok(sender);
             }
@@ -146,7 +146,7 @@ impl Upstream {
     }
 }
 
-/// The body of an answer, which gives its connection back at its end.
+/// The body of a response, which returns its connection at its end.
 struct Answer {
     body: Incoming,
     lent: Option<(SendRequest<Incoming>, Rc<Upstream>)>,

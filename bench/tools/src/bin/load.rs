@@ -1,7 +1,7 @@
-//! Loads that no tool at hand gives. Each prints what it counted; what it cost is
-//! the caller's to measure.
+//! Loads that existing tools cannot make. Each prints its counts; the caller measures the
+//! cost.
 //!
-//!     load first ADDRESS                      waits for the first answer
+//!     load first ADDRESS                      waits for the first response
 //!     load handshakes ADDRESS full|resumed GROUP SECONDS
 //!     load rate ADDRESS REQUESTS_PER_SECOND CONNECTIONS SECONDS [ADDRESS HANDSHAKES_PER_SECOND]
 //!     load turns ADDRESS 1.1|2 [PATH]         reads `open N` and `ask N`

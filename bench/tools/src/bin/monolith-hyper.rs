@@ -1,5 +1,4 @@
-//! The baseline of monolith: what its `GET /` answers, from hyper's HTTP/1 server
-//! and nothing else.
+//! The baseline of monolith: the response to its `GET /`, from hyper's HTTP/1 server only.
 //!
 //! Usage: monolith-hyper ADDRESS
 

@@ -1,6 +1,6 @@
 //! One TLS 1.3 client, the same for every contestant: one group, X25519 unless another
-//! is named, and AES-256-GCM, so that they are asked for the same work, and no check of
-//! the certificate.
+//! is named, and AES-256-GCM, so that all do the same work. It does not verify the
+//! certificate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The longest answer that is looked at, in bytes.
+/// The longest response that is parsed, in bytes.
 const MOST: usize = 8192;
 
-/// How every client of the bench speaks TLS.
+/// The TLS configuration of every client.
 pub(super) fn config(resumption: Resumption) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(offer(aws_lc_rs::kx_group::X25519, resumption)?))
 }
@@ -44,7 +44,7 @@ pub(super) fn offer(
     Ok(config)
 }
 
-/// The name that every client asks for.
+/// The server name of every client.
 pub(super) fn name() -> Result<ServerName<'static>> {
     Ok(ServerName::try_from("localhost")?)
 }
@@ -60,9 +60,9 @@ pub(super) async fn connect(
     Ok(connector.connect(name()?, socket).await?)
 }
 
-/// Says goodbye and waits for the server's, which has then done all its work.
+/// Sends close_notify and waits for the server's, which has then done all its work.
 pub(super) async fn close(mut stream: TlsStream<TcpStream>) {
-    // Servers may just close: what is counted has been.
+    // Servers may close without it: the handshake is complete.
     let _ = stream.shutdown().await;
     let mut rest = [0; 1024];
     while matches!(stream.read(&mut rest).await, Ok(1..)) {}
@@ -73,7 +73,7 @@ pub(super) fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Sends a request and reads the answer, which has to be 200 and `ok`.
+/// Sends a request and reads the response, which has to be 200 and `ok`.
 pub(super) async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Result<()> {
     stream.write_all(request).await?;
     stream.flush().await?;
@@ -94,7 +94,7 @@ pub(super) async fn ask(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Re
     }
 }
 
-/// Whether all of a right answer is there.
+/// Whether a correct response is complete.
 pub(super) fn is_whole(answer: &[u8]) -> Result<bool> {
     let Some(end) = memmem::find(answer, b"\r\n\r\n") else {
         return Ok(false);
@@ -113,7 +113,7 @@ pub(super) fn is_whole(answer: &[u8]) -> Result<bool> {
     }
 }
 
-/// Takes any certificate: what the client checks is not what is measured.
+/// Accepts any certificate: the client's work is not measured.
 #[derive(Debug)]
 struct Trusting;
 

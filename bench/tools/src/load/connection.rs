@@ -1,4 +1,4 @@
-//! A connection that stays, over HTTP/1.1 or HTTP/2.
+//! A keep-alive connection, over HTTP/1.1 or HTTP/2.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ impl FromStr for Version {
     }
 }
 
-/// What every connection is opened with.
+/// The parameters of every connection.
 #[derive(Clone)]
 pub(super) struct Target {
     address: SocketAddr,
@@ -66,13 +66,13 @@ impl Target {
             return Ok(Connection::Http1(Box::new(stream)));
         }
         let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        // Ends with the connection; what goes wrong is the request's error.
+        // Ends with the connection; requests report its errors.
         tokio::spawn(driver);
         Ok(Connection::Http2(sender))
     }
 }
 
-/// One that is open. That of HTTP/2 is driven by a task of the runtime.
+/// An open connection. HTTP/2 is driven by a task.
 pub(super) enum Connection {
     Http1(Box<TlsStream<TcpStream>>),
     Http2(SendRequest<Empty<Bytes>>),

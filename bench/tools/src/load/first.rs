@@ -1,4 +1,4 @@
-//! The first answer of a program that is just starting.
+//! The first response of a program that is starting.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use super::client;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_micros(200);
-/// For all tries.
+/// The time-out of all tries together.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Says `waiting`, and `answered` after the first right answer.
+/// Prints `waiting`, and `answered` after the first correct response.
 ///
 /// # Errors
 /// When none comes within 20 seconds.

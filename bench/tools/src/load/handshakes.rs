@@ -1,5 +1,4 @@
-//! Handshakes, and nothing behind them, as `openssl s_time` makes them; that one
-//! does not resume TLS 1.3.
+//! Handshakes without requests, like `openssl s_time`, which cannot resume TLS 1.3.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ use rustls::{AlertDescription, ClientConfig, Error, HandshakeKind, NamedGroup};
 
 use super::client;
 
-/// Clients that are at it at once, so that the server never waits for one.
+/// Concurrent clients, so that the server never waits for one.
 const AT_ONCE: usize = 8;
 
 /// The group that is offered for the key exchange, by the name it has in TLS.
@@ -34,10 +33,10 @@ pub fn group(name: &str) -> Result<&'static dyn SupportedKxGroup> {
 }
 
 /// Prints how many handshakes there were within `seconds`, or `unsupported` when the
-/// server has nothing to do with the group.
+/// server does not support the group.
 ///
 /// # Errors
-/// When one fails, or is resumed where it should not be, or the other way round.
+/// When one fails, or is resumed although it should not be, or not although it should.
 pub fn run(
     address: SocketAddr,
     resumed: bool,

@@ -1,4 +1,4 @@
-//! The client of `make bench` where wrk, h2load and curl do not do.
+//! The client of `make bench` for what wrk, h2load and curl cannot do.
 
 mod client;
 mod connection;

@@ -1,6 +1,6 @@
-//! Requests at a fixed rate, whatever the answers do: each has the moment at
-//! which it is due, and its latency counts from there, so one that waits behind a
-//! slow answer is as late as its user would find it (no coordinated omission).
+//! Requests at a fixed rate, independent of the responses: the latency of each counts from
+//! when it is due, so one that waits for a slow response is as late as for a user (no
+//! coordinated omission).
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -16,7 +16,7 @@ use super::client;
 /// From the last handshake to the first request.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Clients that come meanwhile: each shakes hands and leaves.
+/// Concurrent clients, each of which makes a handshake and closes.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrivals {
     pub address: SocketAddr,
@@ -71,7 +71,7 @@ async fn spread(
             anyhow::Ok(latencies)
         });
     }
-    // Who counts what the requests cost begins here.
+    // The caller starts to measure here.
     println!("ready");
     let count = within(seconds, each_second);
     let mut threads = vec![thread::spawn(move || tell(&queues, each_second, count))];
@@ -88,12 +88,12 @@ async fn spread(
     Ok(latencies)
 }
 
-/// How many there are in all.
+/// The total number.
 fn within(seconds: f64, each_second: u32) -> u32 {
     (f64::from(each_second) * seconds) as u32
 }
 
-/// Lets clients come for as long as there are requests.
+/// Starts clients for as long as there are requests.
 fn arrive(arrivals: Arrivals, seconds: f64) -> Result<()> {
     super::runtime()?.block_on(async {
         let config = client::config(Resumption::disabled())?;
@@ -125,7 +125,7 @@ fn tell(queues: &[UnboundedSender<Instant>], each_second: u32, count: u32) -> Re
     for number in 0..count {
         let due = begin + Duration::from_secs(1) * number / each_second;
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        // A client that has failed takes nothing any more, and says so itself.
+        // A client that has failed has closed its channel, and reports its error.
         let _ = queues[number as usize % queues.len()].send(due);
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Connections that stay and take turns: what many of them cost in memory, and
-//! what a request on one of many costs.
+//! Keep-alive connections used in turn: the memory of many connections, and the cost of a
+//! request on one of many.
 
 use std::io::stdin;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use tokio::task::spawn_blocking;
 pub use super::connection::Version;
 use super::connection::{Connection, Target};
 
-/// Requests on their way at once, however many connections there are. So there
-/// are as few connections to the upstream, and what they hold does not count.
+/// Concurrent requests, however many connections there are. So there are few connections
+/// to the upstream, whose memory does not matter.
 const AT_ONCE: usize = 10;
 
 /// Reads commands from the standard input, says `done` after each and ends with
-/// the input. `open N`: N connections more, each with one answer. `ask N`: N
+/// the input. `open N`: N more connections, each with one response. `ask N`: N
 /// requests, on all connections in turn.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ async fn obey(target: Target) -> Result<()> {
     Ok(())
 }
 
-/// Lets every lane open connections or ask.
+/// Lets every lane open connections or send requests.
 async fn all(lanes: Vec<Lane>, open: bool, count: usize) -> Result<Vec<Lane>> {
     let mut tasks = tokio::task::JoinSet::new();
     for mut lane in lanes {

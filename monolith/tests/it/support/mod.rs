@@ -1,5 +1,5 @@
-//! The service in process, and a client by hand: hostile requests are bytes no
-//! HTTP library would send.
+//! The service in this process, and a client on plain sockets: no HTTP library
+//! sends malformed requests.
 
 #[path = "../../../../tls-proxy/tests/support/delimited/mod.rs"]
 mod delimited;
@@ -18,12 +18,12 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// `secret` at the least cost.
+/// `secret` at the lowest cost.
 pub(crate) const QUICK: &str = "$2y$04$180o4rKjFr2vU.ZvJOJROer2RInNlKBh4ivtGBYAmFEBS.oaNlSFW";
 /// `secret` at a cost that keeps a request in flight.
 pub(crate) const SLOW: &str = "$2y$12$XTeRQbtC5BWhL22dD4F8VOonFZBovBU9Ln/e2b1n6WvqQ4hDos1Ri";
 
-/// The service, served in this process.
+/// A running service.
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) health: SocketAddr,
@@ -32,7 +32,7 @@ pub(crate) struct Server {
     ended: JoinHandle<Result<(), RunError>>,
 }
 
-/// What the access log wrote.
+/// The access log.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -102,28 +102,28 @@ impl Server {
         }
     }
 
-    /// Asks for the end; the second time forces it.
+    /// Requests a stop; the second time ends the drain.
     pub(crate) async fn stop(&self) {
         self.stop.send(Stop::Terminate).await.unwrap();
     }
 
-    /// How it ended.
+    /// The result of `run`.
     pub(crate) async fn ended(self) -> Result<(), RunError> {
         self.ended.await.unwrap()
     }
 
-    /// A token of the quick user.
+    /// A token of `user`.
     pub(crate) async fn token(&self) -> String {
-        let answer = get(self.http, "/login", &[&basic("user:secret")]).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer
+        let response = get(self.http, "/login", &[&basic("user:secret")]).await;
+        assert_eq!(response.status, 200, "{}", response.body);
+        response
             .body
             .trim_start_matches(r#"{"token":""#)
             .trim_end_matches(r#""}"#)
             .to_owned()
     }
 
-    /// The value of a series on the page of metrics.
+    /// The value of a series in `/metrics`.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
         let page = get(self.health, "/metrics", &[]).await.body;
         let line = page
@@ -138,15 +138,15 @@ impl Server {
     }
 }
 
-/// An answer, taken apart.
+/// A parsed response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -170,34 +170,39 @@ impl Answer {
     }
 }
 
-/// Sends bytes, reads until the other side closes.
-pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
+/// Sends bytes, reads until the server closes.
+pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Response {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may answer and close before it has read everything.
+    // The server may respond and close before it has read everything.
     let _ = stream.write_all(bytes).await;
     let received = read_to_end(&mut stream).await;
     let mut watch = delimited::Watch::default();
     watch.sent(bytes);
     if let Err(delimited::Fault(what)) = watch.received(&received).and_then(|()| watch.closed()) {
-        panic!("a broken response: {what}");
+        panic!("malformed response: {what}");
     }
-    Answer::parse(&received)
+    Response::parse(&received)
 }
 
-/// Everything up to the close, however abrupt.
+/// Everything until the connection is closed or reset.
 pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     bytes
 }
 
-/// One request on a connection of its own.
-pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
+/// One request on a new connection.
+pub(crate) async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+) -> Response {
     send(address, request(method, path, headers, "close").as_bytes()).await
 }
 
-pub(crate) async fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
-    ask(address, "GET", path, headers).await
+pub(crate) async fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Response {
+    exchange(address, "GET", path, headers).await
 }
 
 pub(crate) fn request(method: &str, path: &str, headers: &[&str], connection: &str) -> String {
@@ -209,41 +214,40 @@ pub(crate) fn request(method: &str, path: &str, headers: &[&str], connection: &s
     text + "\r\n"
 }
 
-/// An idle keep-alive connection: one request answered, the next not begun.
+/// An idle keep-alive connection, after one response.
 pub(crate) async fn idle(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(request("GET", "/", &[], "keep-alive").as_bytes())
         .await
         .unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"}") {
-        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+    let mut response = Vec::new();
+    while !response.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
     }
     stream
 }
 
-/// A header of Basic.
+/// A header field with credentials of Basic.
 pub(crate) fn basic(credentials: &str) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
     format!("Authorization: Basic {encoded}")
 }
 
-/// A header of Bearer.
+/// A header field with a Bearer token.
 pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
-/// What comes well before a time-out of the service would bring it about. A test
-/// that measures no more than this passes on a busy machine, too.
+/// Fails unless `what` completes before the shortest time-out of the service. It is
+/// long enough for a busy machine.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(4);
     tokio::time::timeout(limit, what).await.expect("in time")
 }
 
-/// Tries until there is something. The deadline is only there to end a test
-/// that would never end.
+/// Retries until there is a result. The deadline only ends a test that hangs.
 pub(crate) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..1200 {
         if let Some(found) = attempt().await {
@@ -251,10 +255,10 @@ pub(crate) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it never came");
+    panic!("timed out");
 }
 
-/// A directory of its own for one test.
+/// A new directory for one test.
 pub(crate) fn directory(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("monolith-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);

@@ -53,7 +53,45 @@ macro_rules! size {
     };
 }
 
-impl ModuleSettings for Settings {}
+impl ModuleSettings for Settings {
+    /// Checks that the sizes fit together; nginx does so at the end of `http`.
+    fn check(&self, end: Option<&Position>) -> Option<Problem> {
+        let (at, end) = (self.at.as_ref()?, end?);
+        let largest = self.head.max(self.each);
+        let of_all = self.each.saturating_mul(self.number.saturating_sub(1));
+        let busy = self.busy.unwrap_or(2 * largest);
+        let too_small = |name: &str, zero: &str| {
+            format!(
+                "\"{name}\" must be {zero}equal to or greater than the maximum of the value of \
+                 \"proxy_buffer_size\" and one of the \"proxy_buffers\""
+            )
+        };
+        let message = if self.number < 2 {
+            "there must be at least 2 \"proxy_buffers\"".to_owned()
+        } else if busy < largest {
+            too_small("proxy_busy_buffers_size", "")
+        } else if busy > of_all {
+            "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" \
+             minus one buffer"
+                .to_owned()
+        } else if self.temp_write.is_some_and(|size| size < largest) {
+            too_small("proxy_temp_file_write_size", "")
+        } else if self
+            .temp_most
+            .is_some_and(|size| size > 0 && size < largest)
+        {
+            too_small(
+                "proxy_max_temp_file_size",
+                "equal to zero to disable temporary files usage or must be ",
+            )
+        } else {
+            return None;
+        };
+        let mut problem = Problem::emerg(at, message);
+        problem.line = Some(end.line);
+        Some(problem)
+    }
+}
 
 pub(crate) const DIRECTIVES: &[Spec] = &[
     size!("proxy_buffer_size", 1, |own, size| own.head = size)
@@ -98,46 +136,6 @@ fn set_buffers(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Probl
     Ok(())
 }
 
-impl Settings {
-    /// Checks that the sizes fit together; nginx does so at the `end` of `http`.
-    pub(crate) fn check(&self, end: &Position) -> Option<Problem> {
-        let at = self.at.as_ref()?;
-        let largest = self.head.max(self.each);
-        let of_all = self.each.saturating_mul(self.number.saturating_sub(1));
-        let busy = self.busy.unwrap_or(2 * largest);
-        let too_small = |name: &str, zero: &str| {
-            format!(
-                "\"{name}\" must be {zero}equal to or greater than the maximum of the value of \
-                 \"proxy_buffer_size\" and one of the \"proxy_buffers\""
-            )
-        };
-        let message = if self.number < 2 {
-            "there must be at least 2 \"proxy_buffers\"".to_owned()
-        } else if busy < largest {
-            too_small("proxy_busy_buffers_size", "")
-        } else if busy > of_all {
-            "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" \
-             minus one buffer"
-                .to_owned()
-        } else if self.temp_write.is_some_and(|size| size < largest) {
-            too_small("proxy_temp_file_write_size", "")
-        } else if self
-            .temp_most
-            .is_some_and(|size| size > 0 && size < largest)
-        {
-            too_small(
-                "proxy_max_temp_file_size",
-                "equal to zero to disable temporary files usage or must be ",
-            )
-        } else {
-            return None;
-        };
-        let mut problem = Problem::emerg(at, message);
-        problem.line = Some(end.line);
-        Some(problem)
-    }
-}
-
 #[cfg(test)]
 mod tests {
 
@@ -152,7 +150,7 @@ mod tests {
                 ..Settings::default()
             };
             change(&mut own);
-            own.check(&at).is_none()
+            own.check(Some(&at)).is_none()
         };
         assert!(fits(|_| {}));
         assert!(fits(|own| own.head = 8 << 10));

@@ -1,7 +1,7 @@
 //! `proxy_cache_*` and `proxy_store`: there is no cache. Directives that only adjust one are
 //! checked; those that would enable it are rejected.
 
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::{self, Value};
@@ -52,7 +52,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
             let message = "\"proxy_cache_min_uses\" directive invalid number";
             Problem::emerg(&word.at, message)
         };
-        word.text.parse::<u32>().map(drop).map_err(|_| invalid())
+        units::parse_number(&word.text)
+            .map(drop)
+            .ok_or_else(invalid)
     }),
     idle("proxy_cache_methods", (1, MANY), |_, directive| {
         Value::EachOf(&["GET", "HEAD", "POST"]).check(directive)

@@ -12,7 +12,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
-use crate::directive::value::Value;
+use crate::directive::value::{self, Value};
 use crate::message::head::Version;
 use crate::variables::template::Template;
 
@@ -242,6 +242,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         (1, 4),
         Effect::Accepted("responses are streamed and never written to files"),
     )
+    .takes(Value::Checked(value::check_levels))
     .differs(differs::always, "", "responses-are-streamed"),
     plain!(
         "proxy_socket_keepalive",
@@ -257,12 +258,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "on",
         "Responses are always streamed; if off, `limit_rate` does not apply."
     ),
-    Spec::new(
-        "proxy_send_lowat",
-        ALL,
-        (1, 1),
-        KERNEL,
-    ),
+    Spec::new("proxy_send_lowat", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::new("proxy_socket_rcvbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::new("proxy_socket_sndbuf", ALL, (1, 1), KERNEL).takes(Value::Size),
     Spec::set("proxy_limit_rate", ALL, (1, 1), |scope, directive| {

@@ -26,7 +26,7 @@ use crate::time::cached_time;
 use crate::upstream::balance::{Hints, Lease, PeerResult};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{self, Exchange, Limits, Upload};
-use crate::upstream::pool::Wanted;
+use crate::upstream::pool::Requirements;
 use crate::upstream::target::Scheme;
 
 /// Initial capacity for the head of a request, bytes.
@@ -76,7 +76,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         began: cached_time::now(),
     };
     let result = tries.run(request).await;
-    let failed = result.is_err() || request.carried.redirect.is_some();
+    let failed = result.is_err() || request.accel.redirect.is_some();
     tries.body.give_back(request, failed);
     result
 }
@@ -134,12 +134,12 @@ impl Tries<'_> {
             let ended = match &result {
                 // 403 and 404 say nothing about a peer's health.
                 Ok(response) if wanted_next && !matches!(response.status, 403 | 404) => {
-                    PeerResult::Badly
+                    PeerResult::Failure
                 }
                 Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
-                    PeerResult::Well
+                    PeerResult::Success
                 }
-                Err(_) => PeerResult::Badly,
+                Err(_) => PeerResult::Failure,
             };
             if worker.balance.report(&self.chosen.group, peer, ended) {
                 let what = "upstream server temporarily disabled while connecting to upstream";
@@ -148,7 +148,7 @@ impl Tries<'_> {
             let error = match result {
                 Ok(mut response) if wanted_next => {
                     last = response.status;
-                    if let Some(body) = response.content.answer() {
+                    if let Some(body) = response.content.upstream_body() {
                         body.note_end(request);
                     }
                     continue;
@@ -193,7 +193,7 @@ impl Tries<'_> {
                 .map_err(|problem| exchange::Error::Certificate(problem.message))?,
         };
         let location = request.location;
-        let wanted = Wanted {
+        let wanted = Requirements {
             group: &self.chosen.group,
             address: &address,
             secured: secured.as_ref(),
@@ -266,7 +266,7 @@ impl Tries<'_> {
                 read: self.settings.read_timeout,
                 head: request.settings().of::<buffers::Settings>().head,
             },
-            timer: request.connection.lend_timer(request.head.version),
+            timer: request.connection.take_timer(request.head.version),
         };
         let mut awaited = Awaited {
             attempt: last_attempt(request),
@@ -286,7 +286,7 @@ impl Tries<'_> {
         let attempt = last_attempt(request);
         attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
-        metrics::upstream_answered(head.status);
+        metrics::upstream_responded(head.status);
         translate(self.settings, request, head, exchange, &self.chosen.group)
     }
 

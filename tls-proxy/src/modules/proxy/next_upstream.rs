@@ -1,6 +1,6 @@
 //! `proxy_next_upstream`: which failures lead to another peer.
 
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
 
 /// `proxy_next_upstream`: which failures lead to another peer.
@@ -91,9 +91,7 @@ pub(super) fn parse_next_upstream(
             "non_idempotent" => next.non_idempotent = true,
             "off" => next.off = true,
             text => {
-                let status = text
-                    .strip_prefix("http_")
-                    .and_then(|code| code.parse().ok());
+                let status = text.strip_prefix("http_").and_then(units::parse_integer);
                 if !status.is_some_and(|status| next.statuses.add(status)) {
                     return Err(arguments::unknown_value(word, KNOWN));
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{listen, upstream};
-use crate::conf::{Position, Problem, Word};
+use crate::conf::{Position, Problem, Word, units};
 use crate::config::group;
 use crate::config::spec::{Contexts, Scope};
 use crate::modules::resolver;
@@ -84,7 +84,7 @@ pub(super) fn parse_pass(
     let (name, port) = listen::split_port(address.host);
     let group = match (named(&scope.draft.upstreams, name), port) {
         (Some(group), None) => group.clone(),
-        (Some(_), Some(port)) if port.parse().is_ok_and(|port: u16| port > 0) => {
+        (Some(_), Some(port)) if units::parse_integer(port).is_some_and(|port: u16| port > 0) => {
             let message = format!("upstream \"{name}\" may not have port {port}");
             return Err(Problem::emerg(&word.at, message)
                 .with_help("its servers have ports of their own: leave this one out"));
@@ -117,7 +117,7 @@ fn named<'a>(blocks: &'a [Arc<group::Upstream>], name: &str) -> Option<&'a Arc<g
 /// Host and port of an address.
 fn host_and_port(scheme: Scheme, address: &str) -> (&str, Option<u16>) {
     let (host, port) = listen::split_port(address);
-    let port = port.map_or(Some(scheme.port()), |port| port.parse().ok());
+    let port = port.map_or(Some(scheme.port()), units::parse_integer);
     (host, port)
 }
 
@@ -229,9 +229,9 @@ fn known<'a>(
     address: &str,
 ) -> Option<&'a Arc<group::Upstream>> {
     let (host, port) = host_and_port(scheme, address);
-    let bare = listen::split_port(address).1.is_none();
+    let has_port = host.len() < address.len();
     groups.iter().find(|group| match &group.address {
-        None => bare && group.name.eq_ignore_ascii_case(address),
+        None => !has_port && group.name.eq_ignore_ascii_case(address),
         Some((own, own_port)) => own.eq_ignore_ascii_case(host) && Some(*own_port) == port,
     })
 }
@@ -249,7 +249,7 @@ async fn look_up(
     let (name, port) = listen::split_port(host);
     let port = match port {
         None => Some(scheme.port()),
-        Some(port) => port.parse().ok().filter(|port| *port > 0),
+        Some(port) => units::parse_integer(port).filter(|port| *port > 0),
     };
     let Some(port) = port else {
         return Err((500, format!("invalid port in upstream \"{host}\"")));

@@ -44,7 +44,7 @@ pub(super) fn translate(
         }
     }
     if head.status != 101 {
-        obey(request, &mut response, &head, settings);
+        apply_accel(request, &mut response, &head, settings);
     }
     request.upstream_fields = Some(head.fields);
     Ok(response)
@@ -114,31 +114,33 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
 }
 
 /// Applies `X-Accel-*`.
-fn obey(request: &mut Request, response: &mut Response, head: &ResponseHead, settings: &Settings) {
-    let told = accel::read(&head.fields, settings.ignored);
-    if let Some(rate) = told.rate {
+fn apply_accel(
+    request: &mut Request,
+    response: &mut Response,
+    head: &ResponseHead,
+    settings: &Settings,
+) {
+    let fields = accel::read(&head.fields, settings.ignored);
+    if let Some(rate) = fields.rate {
         request.limit_rate = Some(rate);
     }
-    if !told.buffering.unwrap_or(settings.buffering) {
+    if !fields.buffering.unwrap_or(settings.buffering) {
         // nginx limits the rate only of what it buffers.
         request.limit_rate = Some(Bytes::from_static(b"0"));
         response.unbuffered = true;
     }
-    if let Some(charset) = told
+    if let Some(charset) = fields
         .charset
         .filter(|charset| !charset.is_empty() && response.content_type.is_some())
     {
         let what = format!("unknown charset \"{}\" to override", shown(&charset));
         error_log::request(request, Level::Error, what);
     }
-    if told.redirect.is_some() {
+    if fields.redirect.is_some() {
         let kept = |(name, _): &(Bytes, Bytes)| accel::outlives_redirect(name);
-        request.carried.redirect = told.redirect;
-        request.carried.content_type = response.content_type.take();
+        request.accel.redirect = fields.redirect;
+        request.accel.content_type = response.content_type.take();
         let fields = std::mem::take(&mut response.fields);
-        request
-            .carried
-            .fields
-            .extend(fields.into_iter().filter(kept));
+        request.accel.fields.extend(fields.into_iter().filter(kept));
     }
 }

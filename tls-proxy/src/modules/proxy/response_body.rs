@@ -198,7 +198,7 @@ impl Source for ResponseBody {
         }
     }
 
-    fn answer(&mut self) -> Option<&mut dyn UpstreamBody> {
+    fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         Some(self)
     }
 }

@@ -15,7 +15,7 @@ use self::rule::{Flag, Outcome, RewriteRule};
 use super::blocks;
 use super::map::variable_name;
 use super::types;
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::config::LocationId;
 use crate::config::settings::{Inside, ModuleSettings};
 use crate::config::spec::{BlockDraft, Contexts, Effect, Scope, Spec};
@@ -180,25 +180,22 @@ fn push(scope: &mut Scope<'_>, step: Instruction) {
 fn parse_return(scope: &mut Scope<'_>, directive: &Directive) -> Result<Return, Problem> {
     let word = arguments::first(directive);
     let text = |word, scope: &mut Scope<'_>| Template::compile(word, &mut scope.draft.variables);
-    match (word.text.parse::<u16>(), directive.args.get(1)) {
-        (Ok(status), _) if status > 999 => Err(Problem::emerg(
-            &word.at,
-            format!("invalid return code \"{}\"", word.text),
-        )),
-        (Ok(status), None) => Ok(Return { status, text: None }),
+    let status = units::parse_integer(&word.text).filter(|status| *status <= 999);
+    match (status, directive.args.get(1)) {
+        (Some(status), None) => Ok(Return { status, text: None }),
         // An empty text does not replace an error page.
-        (Ok(status), Some(body)) if body.text.is_empty() && status >= 400 => {
+        (Some(status), Some(body)) if body.text.is_empty() && status >= 400 => {
             Ok(Return { status, text: None })
         }
-        (Ok(status), Some(body)) => Ok(Return {
+        (Some(status), Some(body)) => Ok(Return {
             status,
             text: Some(text(body, scope)?),
         }),
-        (Err(_), None) if is_address(&word.text) => Ok(Return {
+        (None, None) if is_address(&word.text) => Ok(Return {
             status: 302,
             text: Some(text(word, scope)?),
         }),
-        (Err(_), _) => Err(Problem::emerg(
+        _ => Err(Problem::emerg(
             &word.at,
             format!("invalid return code \"{}\"", word.text),
         )),

@@ -105,7 +105,7 @@ pub(crate) const MODULES: &[Module] = &[
     module("ngx_http_addition_module", AS_IT_IS).directives("add_after_body add_before_body"),
     module("ngx_http_browser_module", "use map with $http_user_agent")
         .directives("ancient_browser ancient_browser_value modern_browser modern_browser_value")
-        .variables("ancient_browser modern_browser msie"),
+        .variables("ancient_browser modern_browser"),
     module("ngx_http_charset_module", "nothing is converted; remove the line")
         .directives("charset_map"),
     module("ngx_http_degradation_module", "memory is bounded by itself: remove the line")
@@ -154,24 +154,14 @@ pub(crate) const MODULES: &[Module] = &[
         .variables("secure_link secure_link_expires"),
     module("ngx_http_slice_module", SLICE)
         .variables("slice_range"),
-    module("ngx_http_ssi_module", "use $time_local or $time_iso8601")
-        .variables("date_gmt date_local"),
     module("ngx_http_ssl_module", "Encrypted Client Hello is not spoken: remove it")
-        .directives("ssl_ech_file")
-        .variables("ssl_ech_outer_server_name ssl_ech_status"),
-    module(
-        "ngx_http_ssl_module (sigalgs)",
-        "the signature algorithms that a client offers are not available: remove it",
-    )
-    .variables("ssl_sigalgs"),
+        .directives("ssl_ech_file"),
     module("ngx_http_tunnel_module", TUNNEL).directives(
         "tunnel_bind tunnel_buffer_size tunnel_connect_timeout tunnel_next_upstream \
          tunnel_next_upstream_timeout tunnel_next_upstream_tries tunnel_pass tunnel_read_timeout \
          tunnel_send_lowat tunnel_send_timeout tunnel_socket_keepalive tunnel_socket_rcvbuf \
          tunnel_socket_sndbuf",
     ),
-    module("ngx_http_upstream_module (cache)", NO_CACHE)
-        .variables("upstream_cache_etag upstream_cache_last_modified upstream_cache_status"),
     module("ngx_http_userid_module", USERID)
         .variables("uid_got uid_reset uid_set"),
     module("ngx_http_uwsgi_module", UWSGI).directives("uwsgi_pass"),
@@ -278,7 +268,7 @@ pub(crate) const MODULES: &[Module] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::super::TABLES;
+    use super::super::{TABLES, VARIABLES};
     use super::*;
 
     fn names(of: fn(&Module) -> &'static str) -> impl Iterator<Item = &'static str> {
@@ -302,6 +292,11 @@ mod tests {
         for spec in TABLES.iter().flat_map(|(_, table)| table.iter()) {
             assert!(directive(spec.name).is_none(), "{}", spec.name);
         }
+        let registry = VARIABLES.registry();
+        let known: Vec<_> = names(|it| it.variables)
+            .filter(|name| registry.knows(name))
+            .collect();
+        assert!(known.is_empty(), "{known:?}");
     }
 
     #[test]

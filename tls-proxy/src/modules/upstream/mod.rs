@@ -38,7 +38,7 @@ pub(crate) struct Allowed {
 }
 
 /// The resolver and its time-out.
-struct Asking {
+struct ResolveWith {
     resolver: Option<Arc<Resolver>>,
     timeout: Duration,
 }
@@ -56,7 +56,7 @@ impl Default for UpstreamDraft {
 }
 
 impl UpstreamDraft {
-    fn build(self, name: &str, asking: &Asking) -> Upstream {
+    fn build(self, name: &str, asking: &ResolveWith) -> Upstream {
         let mut group = self.group;
         group.name = name.to_owned();
         if let Method::Consistent(_, ring) = &mut group.method {
@@ -79,7 +79,7 @@ impl UpstreamDraft {
     }
 
     /// Checks what names that are resolved at run time need.
-    fn check(&self, asking: &Asking, name: &str, at: &Position) -> Option<Problem> {
+    fn check(&self, asking: &ResolveWith, name: &str, at: &Position) -> Option<Problem> {
         if self.names.is_empty() {
             return None;
         }
@@ -119,7 +119,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         |scope, directive| {
             let own = &mut scope.place.parts.get_mut::<UpstreamDraft>().group;
             let word = arguments::first(directive);
-            own.keepalive = word.text.parse().map_err(|_| {
+            own.keepalive = units::parse_integer(&word.text).ok_or_else(|| {
                 let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text);
                 Problem::emerg(&word.at, message)
             })?;
@@ -226,7 +226,7 @@ fn open_upstream(
             format!("duplicate upstream \"{name}\""),
         ));
     }
-    let asking = &Asking {
+    let asking = &ResolveWith {
         resolver: settings.of::<resolver::Settings>().resolver.clone(),
         timeout: settings.of::<resolver::Settings>().timeout,
     };

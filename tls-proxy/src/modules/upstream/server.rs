@@ -144,7 +144,7 @@ fn port_of(port: Option<&str>, default: u16, word: &Word) -> Result<u16, Problem
     let Some(port) = port else {
         return Ok(default);
     };
-    let port = port.parse().ok().filter(|port| *port > 0);
+    let port = units::parse_integer(port).filter(|port| *port > 0);
     let invalid = || format!("invalid port in upstream \"{}\"", word.text);
     port.ok_or_else(|| Problem::emerg(&word.at, invalid()))
 }

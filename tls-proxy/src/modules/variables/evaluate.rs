@@ -8,7 +8,7 @@ use crate::log::level::{self, Level};
 use crate::request::response::Refusal;
 use crate::request::{Request, error_log};
 use crate::variables::matcher::Matcher;
-use crate::variables::registry::{Made, Registry, Source};
+use crate::variables::registry::{Registry, SlotVariable, Source};
 use crate::variables::template::{Template, TemplatePart, Variable};
 
 impl Variable {
@@ -109,7 +109,7 @@ fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8
             let found = (family.evaluate)(request, name, out);
             if family.cached {
                 let value = found.then(|| Bytes::copy_from_slice(&out[from..]));
-                request.slots.settle(slot, value);
+                request.slots.keep(slot, value);
             }
             found
         }
@@ -135,7 +135,7 @@ fn compute(registry: &Registry, slot: usize, request: &Request, out: &mut Vec<u8
     }
 }
 
-fn deeper(request: &Request, made: &Made, compute: impl FnOnce() -> bool) -> bool {
+fn deeper(request: &Request, made: &SlotVariable, compute: impl FnOnce() -> bool) -> bool {
     request.slots.deeper(compute).unwrap_or_else(|| {
         let what = format!("cycle while evaluating variable \"{}\"", made.name);
         error_log::request(request, Level::Error, what);

@@ -30,35 +30,35 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
         shown(request, out, ClientCertificate::fingerprint)
     }),
     ("ssl_client_i_dn", |request, out| {
-        write(client(request).map(|it| it.told().issuer.as_bytes()), out)
+        write(client(request).map(|it| it.text().issuer.as_bytes()), out)
     }),
     ("ssl_client_i_dn_legacy", |request, out| {
-        let told = client(request).map(ClientCertificate::told);
-        write(told.map(|told| told.issuer_legacy.as_bytes()), out)
+        let text = client(request).map(ClientCertificate::text);
+        write(text.map(|text| text.issuer_legacy.as_bytes()), out)
     }),
     ("ssl_client_raw_cert", |request, out| {
         shown(request, out, ClientCertificate::pem)
     }),
     ("ssl_client_s_dn", |request, out| {
-        write(client(request).map(|it| it.told().subject.as_bytes()), out)
+        write(client(request).map(|it| it.text().subject.as_bytes()), out)
     }),
     ("ssl_client_s_dn_legacy", |request, out| {
-        let told = client(request).map(ClientCertificate::told);
-        write(told.map(|told| told.subject_legacy.as_bytes()), out)
+        let text = client(request).map(ClientCertificate::text);
+        write(text.map(|text| text.subject_legacy.as_bytes()), out)
     }),
     ("ssl_client_serial", |request, out| {
-        write(client(request).map(|it| it.told().serial.as_bytes()), out)
+        write(client(request).map(|it| it.text().serial.as_bytes()), out)
     }),
     // rustls does not report it, nor did OpenSSL before 3.5.
     ("ssl_client_sigalg", |_, _| false),
     ("ssl_client_v_end", |request, out| {
-        write(client(request).map(|it| it.told().end.as_bytes()), out)
+        write(client(request).map(|it| it.text().end.as_bytes()), out)
     }),
     ("ssl_client_v_remain", |request, out| {
         shown(request, out, |client| client.days().to_string())
     }),
     ("ssl_client_v_start", |request, out| {
-        write(client(request).map(|it| it.told().start.as_bytes()), out)
+        write(client(request).map(|it| it.text().start.as_bytes()), out)
     }),
     ("ssl_client_verify", |request, out| {
         let verify = tls(request).map(|tls| match &tls.client {
@@ -115,8 +115,8 @@ fn client(request: &Request) -> Option<&ClientCertificate> {
 }
 
 fn shown(request: &Request, out: &mut Vec<u8>, tell: fn(&ClientCertificate) -> String) -> bool {
-    let told = client(request).map(tell);
-    write(told.as_deref().map(str::as_bytes), out)
+    let value = client(request).map(tell);
+    write(value.as_deref().map(str::as_bytes), out)
 }
 
 /// Names with colons between them.

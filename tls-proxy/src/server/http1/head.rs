@@ -13,12 +13,12 @@ use crate::admission::{Permit, SMALL_HEAD, Waits};
 use crate::http1::request_head::{self};
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead, Version};
-use crate::message::host;
+use crate::message::{host, rules};
 use crate::metrics::Reading;
 use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
-use crate::server::client_request::note_broken;
+use crate::server::client_request::log_malformed;
 use crate::server::closing::{closes_idle, closes_silent};
 use crate::upstream::body::SharedWire;
 
@@ -37,13 +37,15 @@ pub(super) enum Next {
         pipelined: bool,
         /// The memory for serving it.
         permit: Option<Permit>,
+        /// Why a field behind it was refused.
+        refused: Option<Box<rules::Error>>,
     },
     Rejected(request_head::Error),
     Close,
 }
 
-/// Reads the head that has begun; `pipelined` says that it did before the response before
-/// it was written.
+/// Reads a head of which a part has arrived; `pipelined` if that was before the previous
+/// response was written.
 pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelined: bool) -> Next {
     let first = connection.requests.get() == 0;
     let start = wire.borrow().consumed();
@@ -58,15 +60,21 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
     let mut permit: Option<Permit> = None;
     let mut counted = SMALL_HEAD as usize;
     loop {
-        // Only a line feed can end a head; the first attempt also detects garbage.
+        // Only a line feed can end a head; the first attempt also detects what is not HTTP.
         let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
             let inbound = &mut wire.borrow_mut().inbound;
             request_head::parse(inbound, &core.head, |host| limits_of(&conn_config, host))
         } else {
             Ok(None)
         };
-        let head = match parsed {
-            Ok(head) => head,
+        let (head, refused) = match parsed {
+            Ok(head) => (head, None),
+            Err(request_head::Error {
+                head: Some(head),
+                status,
+                reason,
+                ..
+            }) => (Some(*head), Some(Box::new(rules::Error { status, reason }))),
             Err(error) => return Next::Rejected(error),
         };
         // A long or complete head needs more memory than an idle connection. A complete one
@@ -96,6 +104,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
                 head: Box::new(head),
                 pipelined,
                 permit,
+                refused,
             };
         }
         seen = wire.borrow().inbound.len();
@@ -117,7 +126,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         drop(reading);
         let nothing = wire.borrow().received == start;
         if !nothing {
-            note_broken(connection, first_line(wire), status);
+            log_malformed(connection, first_line(wire), status);
         }
         let what = format!("{what} while reading client request headers");
         error_log::connection(connection, Level::Info, what);
@@ -134,6 +143,7 @@ fn no_memory(head: Option<RequestHead>, wire: &SharedWire) -> request_head::Erro
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
         line,
         version,
+        head: None,
     }
 }
 
@@ -146,14 +156,14 @@ fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
     let host = host::parse(&Bytes::copy_from_slice(named))?;
     let server = listen
         .names
-        .find_quietly(std::str::from_utf8(&host).ok()?)?;
+        .find_without_captures(std::str::from_utf8(&host).ok()?)?;
     let root = conn_config.config.server(server).root;
     Some(conn_config.config.location(root).settings.core.head)
 }
 
-/// Waits for the beginning of a next head, behind a response for as long as `idle`.
-/// `false` when the connection is to close. One that was just opened gets a moment when the
-/// worker drains: its first request may be on its way.
+/// Waits for the first bytes of the next head; after a response for `idle` at most. `false`
+/// if the connection has to close. A connection just opened gets a moment when the worker
+/// drains: its first request may be on its way.
 pub(super) async fn begins(
     connection: &Connection,
     wire: &SharedWire,
@@ -172,7 +182,7 @@ pub(super) async fn begins(
     let mut timer = connection.timer.take();
     timer.progress();
     let holder = connection.account.holder();
-    // A client that has sent no request yet may be about to.
+    // A new client is about to send its first request.
     holder.start_stage();
     holder.wait(if first { Waits::Head } else { Waits::Idle }, 0);
     let mut draining = pin!(async {

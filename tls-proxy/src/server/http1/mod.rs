@@ -36,11 +36,11 @@ use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
 /// Bytes of the next request that are read during this one.
 const READ_AHEAD: usize = 2 * 1024;
-/// How often a client that has sent more than that is looked at: what it has sent stands
-/// before its end.
-const LOOK_BEHIND: Duration = Duration::from_millis(500);
-/// A client that does not let itself be said goodbye to is left after this.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Interval of checking whether a client that has sent more than that has left: its FIN
+/// comes after the data that is not read yet.
+const HANGUP_CHECK: Duration = Duration::from_millis(500);
+/// Time for TLS `close_notify` to be written before the connection is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What happens to the connection after a response.
 enum End {
@@ -52,17 +52,17 @@ enum End {
     Abandon,
     /// Read for a while before it is closed, so that the client can read the response
     /// before it gets a reset.
-    Linger(Patience),
+    Linger(LingerTimes),
 }
 
 /// How long data is read while closing (`lingering_time`, `lingering_timeout`).
 #[derive(Clone, Copy)]
-struct Patience {
+struct LingerTimes {
     whole: Duration,
     pause: Duration,
 }
 
-impl Patience {
+impl LingerTimes {
     fn of(request: &Request) -> Self {
         let core = &request.settings().core;
         Self {
@@ -72,7 +72,7 @@ impl Patience {
     }
 }
 
-/// What requests are read from.
+/// The connection's stream, from which requests are read.
 pub(crate) fn wire(stream: ClientStream) -> SharedWire {
     Rc::new(RefCell::new(BufferedStream::new(stream, BytesMut::new())))
 }
@@ -94,8 +94,8 @@ pub(crate) fn serve(
             if !pipelined && !head::begins(&connection, &wire, idle).await {
                 break;
             }
-            // A task is as large as all that it may await: what reads a head and what answers
-            // have memory of their own, so that an idle connection is small.
+            // A task is as large as the largest future it may await: reading a head and
+            // responding are boxed, so that an idle connection is small.
             let end = match Box::pin(head::next(&connection, &wire, pipelined)).await {
                 Next::Close => End::Close,
                 Next::Rejected(error) => {
@@ -105,10 +105,21 @@ pub(crate) fn serve(
                     head,
                     pipelined,
                     permit,
+                    refused,
                 } => {
                     let _in_flight = connection.worker.drain.token(TokenKind::Request);
-                    let answering =
-                        serve_request(&connection, &wire, *head, pipelined, permit, &mut token);
+                    let framing = match refused {
+                        Some(error) => Err(error),
+                        None => rules::check(&head, false).map_err(Box::new),
+                    };
+                    let answering = serve_request(
+                        &connection,
+                        &wire,
+                        (*head, framing),
+                        pipelined,
+                        permit,
+                        &mut token,
+                    );
                     cached_time::scope(Box::pin(answering)).await
                 }
             };
@@ -124,7 +135,11 @@ pub(crate) fn serve(
             }
         }
         connection.account.holder().wait(Waits::Response, 0);
-        let _ = timeout(GOODBYE, poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx))).await;
+        let _ = timeout(
+            CLOSE_TIMEOUT,
+            poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)),
+        )
+        .await;
     }
 }
 
@@ -139,17 +154,18 @@ async fn refuse_head(
         reason,
         line,
         version,
+        head: _,
     } = error;
-    let mut request = ClientRequest::broken(connection, line, version);
+    let mut request = ClientRequest::malformed(connection, line, version);
     let what = format!("{reason} while reading client request line");
-    // Not the client's fault: the memory limit is reached.
+    // The memory limit is reached.
     let level = match status {
         503 => Level::Error,
         _ => Level::Info,
     };
     error_log::request(&request, level, what);
-    let response = phases::respond_to_broken(&mut request, status).await;
-    let patience = Patience::of(&request);
+    let response = phases::respond_to_malformed(&mut request, status).await;
+    let patience = LingerTimes::of(&request);
     match send::send(&mut request, wire, response, false).await {
         Sent::Cut => End::Close,
         Sent::Whole(_) => End::Linger(patience),
@@ -160,18 +176,17 @@ async fn refuse_head(
 async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
-    head: RequestHead,
+    (head, framing): (RequestHead, Result<Framing, Box<rules::Error>>),
     pipelined: bool,
     permit: Option<Permit>,
     token: &mut Token,
 ) -> End {
     let start = wire.borrow().consumed() - head.length;
     let written = wire.borrow().sent;
-    let framing = rules::check(&head, false);
     let framed = *framing.as_ref().unwrap_or(&Framing::None);
     let body = body_of(connection, &head, framed, wire);
     let mut request = ClientRequest::new(connection, head, body);
-    request.announced = framing.map_err(Box::new);
+    request.announced = framing;
     request.pipelined = pipelined;
     request.permit = permit;
     let Some(response) = respond(&mut request, wire).await else {
@@ -200,7 +215,7 @@ async fn serve_request(
         _ => send::send(&mut request, wire, response, keep_alive).await,
     };
     request.received = wire.borrow().consumed() - start;
-    let patience = Patience::of(&request);
+    let patience = LingerTimes::of(&request);
     let lingering = request.settings().core.lingering_close;
     let idle = request.settings().core.keepalive_timeout;
     let body = std::mem::replace(&mut request.body, RequestBody::None);
@@ -269,18 +284,18 @@ fn client_is_gone(wire: &SharedWire, cx: &mut Context<'_>) -> bool {
     false
 }
 
-/// Resolves when the client has closed though not all that it has sent is read.
+/// Resolves when the client has closed, even if data it sent before is not read yet.
 async fn leaves(wire: SharedWire) {
     while !wire.borrow().stream().has_hung_up() {
-        tokio::time::sleep(LOOK_BEHIND).await;
+        tokio::time::sleep(HANGUP_CHECK).await;
     }
 }
 
-/// Reads what is there of a body that nobody has read: what is wrong with it
-/// shows in the answer (nginx's `ngx_http_discard_request_body`).
+/// Reads what has arrived of a body that no handler has read: an error in it changes the
+/// response (`ngx_http_discard_request_body`).
 async fn check_unread_body(request: &mut Request, mut response: Response) -> Response {
-    /// Pieces; the rest is read behind the answer.
-    const AT_MOST: usize = 16;
+    /// Pieces; the rest is read after the response.
+    const MAX_PIECES: usize = 16;
     let own = matches!(
         response.content,
         Content::Empty | Content::Memory(_) | Content::Stream(_)
@@ -292,12 +307,12 @@ async fn check_unread_body(request: &mut Request, mut response: Response) -> Res
         return response;
     }
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    for _ in 0..AT_MOST {
+    for _ in 0..MAX_PIECES {
         match request.body.poll_data(&mut cx) {
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(body::Error::Invalid))) if reads => {
                 error_log::request(request, Level::Info, body::Error::Invalid);
-                return Box::pin(phases::respond_to_broken(request, 400)).await;
+                return Box::pin(phases::respond_to_malformed(request, 400)).await;
             }
             Poll::Ready(Some(Err(_))) => {
                 response.close = true;
@@ -315,7 +330,7 @@ async fn end(
     mut body: RequestBody,
     keep_alive: Option<Duration>,
     lingering: Lingering,
-    patience: Patience,
+    patience: LingerTimes,
 ) -> End {
     let unread = !body.is_done();
     if let Some(idle) = keep_alive {
@@ -350,7 +365,7 @@ async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
 }
 
 /// Reads and discards after the last response (`lingering_close`).
-async fn linger(wire: &SharedWire, patience: Patience) {
+async fn linger(wire: &SharedWire, patience: LingerTimes) {
     let _ = timeout(
         patience.pause,
         poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)),

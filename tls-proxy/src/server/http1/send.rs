@@ -19,7 +19,7 @@ use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::gather::{ENOUGH, Gather, OutgoingPart, Then};
 use crate::request::response::{Content, Response};
-use crate::request::response_fields::{Carriage, assemble};
+use crate::request::response_fields::{ConnectionFields, assemble};
 use crate::request::source::{Source, UpstreamBody};
 use crate::time::timer::Timer;
 use crate::upstream::body::SharedWire;
@@ -83,7 +83,7 @@ pub(super) async fn send(
                 )
                 .await
             };
-            if let Some(body) = source.answer() {
+            if let Some(body) = source.upstream_body() {
                 finish(request, body);
             }
             whole
@@ -143,13 +143,13 @@ fn begin(
     let chunked = unknown && request.head.version >= Version::Http11 && may_chunk;
     let keep_alive = keep_alive && (chunked || !unknown);
     let upgrade = matches!(response.content, Content::Tunnel(_));
-    let carriage = Carriage::Http1 {
+    let connection_fields = ConnectionFields::Http1 {
         chunked,
         keep_alive,
         upgrade,
     };
     request.outcome.status = response.status;
-    request.outcome.fields = assemble(request, response, &carriage);
+    request.outcome.fields = assemble(request, response, &connection_fields);
     if request.head.version > Version::Http09 {
         write_head(request, response, out);
     }
@@ -180,7 +180,7 @@ fn write_head(request: &Request, response: &Response, out: &mut Vec<u8>) {
 }
 
 /// A step of [`relay`].
-enum Turn {
+enum RelayEvent {
     Flush,
     /// The client has left while the upstream is silent.
     Gone,
@@ -205,25 +205,27 @@ async fn relay(
     let mut gather = Gather::default();
     loop {
         let turn = poll_fn(|cx| match gather.poll(source, cx) {
-            Poll::Pending if !out.is_empty() => Poll::Ready(Turn::Flush),
+            Poll::Pending if !out.is_empty() => Poll::Ready(RelayEvent::Flush),
             Poll::Pending
                 if watch
-                    && source.answer().is_none_or(|body| body.has_whole_request())
+                    && source
+                        .upstream_body()
+                        .is_none_or(|body| body.has_whole_request())
                     && super::client_is_gone(wire, cx) =>
             {
-                Poll::Ready(Turn::Gone)
+                Poll::Ready(RelayEvent::Gone)
             }
-            part => part.map(Turn::Part),
+            part => part.map(RelayEvent::Part),
         })
         .await;
         let OutgoingPart { mut data, then } = match turn {
-            Turn::Flush => {
+            RelayEvent::Flush => {
                 if !flush_all(request, wire, out).await {
                     return false;
                 }
                 continue;
             }
-            Turn::Gone => {
+            RelayEvent::Gone => {
                 if wire.borrow().sent - before < withheld {
                     request.outcome.status = 499;
                 }
@@ -232,7 +234,7 @@ async fn relay(
                 error_log::request(request, Level::Info, what);
                 return false;
             }
-            Turn::Part(part) => part,
+            RelayEvent::Part(part) => part,
         };
         if chunked {
             chunked::encode(&std::mem::take(&mut data), out);
@@ -257,7 +259,7 @@ async fn relay(
             Then::End(lines) => {
                 if chunked {
                     let lines = if pass_trailers {
-                        trailers::at_end(request, lines, source.answer())
+                        trailers::at_end(request, lines, source.upstream_body())
                     } else {
                         Bytes::new()
                     };

@@ -37,7 +37,7 @@ const SMALL_TRAILERS: u32 = 128;
 pub(super) struct Inflow {
     connection: Rc<Connection>,
     /// Requests in order, from the first frame of their fields until they are accepted.
-    coming: RefCell<VecDeque<Coming>>,
+    coming: RefCell<VecDeque<PendingRequest>>,
     /// Size of their header blocks, bytes.
     unaccepted: Cell<u32>,
     /// The unread bodies of requests.
@@ -53,7 +53,7 @@ pub(super) struct Inflow {
 }
 
 /// A request that `h2` has not delivered yet.
-struct Coming {
+struct PendingRequest {
     /// Size of the first frame of its header block, bytes.
     size: u32,
     /// Size of the whole header block once it is complete, bytes.
@@ -164,7 +164,7 @@ impl Inflow {
 
     fn admitted(&self, permit: Permit, size: u32, ends: bool, body: Option<u32>) {
         let size = size.max(1);
-        let coming = Coming {
+        let coming = PendingRequest {
             size,
             block: 0,
             permit,

@@ -263,7 +263,7 @@ fn start(
             (request, None)
         }
         Err(request_head::Error::TooLarge { line, reason }) => {
-            let mut request = ClientRequest::broken(connection, line, Version::Http2);
+            let mut request = ClientRequest::malformed(connection, line, Version::Http2);
             request.outcome.dropped = true;
             let what = format!("{reason} while processing HTTP/2 connection");
             error_log::request(&request, Level::Info, what);
@@ -271,7 +271,7 @@ fn start(
             return false;
         }
         Err(request_head::Error::Invalid { line, error }) => {
-            let request = ClientRequest::broken(connection, line, Version::Http2);
+            let request = ClientRequest::malformed(connection, line, Version::Http2);
             (request, Some(error))
         }
     };

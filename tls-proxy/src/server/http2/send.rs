@@ -85,7 +85,7 @@ impl Sender {
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
-                    let lines = trailers::at_end(request, lines.clone(), content.answer());
+                    let lines = trailers::at_end(request, lines.clone(), content.upstream_body());
                     Some(fields_of(&lines))
                 }
                 _ => None,
@@ -110,7 +110,7 @@ impl Sender {
                 return Err(Error::Cut);
             }
             if last {
-                if let Some(body) = content.answer() {
+                if let Some(body) = content.upstream_body() {
                     // Reusing a timer is cheaper than creating one.
                     self.timer = body.take_timer();
                 }

@@ -22,7 +22,7 @@ use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
-use crate::request::response_fields::{Carriage, assemble};
+use crate::request::response_fields::{ConnectionFields, assemble};
 use crate::request::source::Source as _;
 
 /// Serves a request; `error` if its head was rejected. Data is sent through `queue`, which
@@ -77,7 +77,7 @@ async fn respond(
             Some(rules::Error { status, reason }) => {
                 let what = format!("{reason} while reading client request headers");
                 error_log::request(request, Level::Info, what);
-                phases::respond_to_broken(request, status).await
+                phases::respond_to_malformed(request, status).await
             }
         }
     });
@@ -133,7 +133,7 @@ async fn send(
             .await
     };
     request.outcome.body_bytes = queue.sent();
-    if let Some(body) = response.content.answer() {
+    if let Some(body) = response.content.upstream_body() {
         body.note_end(request);
     }
     match sent {
@@ -154,7 +154,7 @@ async fn send(
 
 /// Status and fields of a response.
 fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
-    let fields = assemble(request, response, &Carriage::Http2);
+    let fields = assemble(request, response, &ConnectionFields::Http2);
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
     *head.headers_mut() = header_map(request, &fields);

@@ -118,7 +118,7 @@ mod tests {
         });
     }
 
-    async fn let_all_run() {
+    async fn run_tasks() {
         for _ in 0..4 {
             yield_now().await;
         }
@@ -131,14 +131,14 @@ mod tests {
             assert_eq!(pool.dispatch(1), Some(1));
             start(&pool, &done, 1, 1);
             start(&pool, &done, 2, 2);
-            let_all_run().await;
+            run_tasks().await;
             assert_eq!(pool.dispatch(3), None);
-            let_all_run().await;
+            run_tasks().await;
             assert_eq!(
                 (pool.dispatch(4), pool.dispatch(5), pool.dispatch(6)),
                 (None, None, Some(6))
             );
-            let_all_run().await;
+            run_tasks().await;
             let told = [(1, 1), (2, 2), (2, 3), (2, 4), (1, 5)];
             assert_eq!(*done.borrow(), told);
         };
@@ -152,13 +152,13 @@ mod tests {
             for number in 1..=3 {
                 start(&pool, &done, number, 1);
             }
-            let_all_run().await;
+            run_tasks().await;
             // All three have been busy until now.
             assert_eq!(pool.shrink(), 3);
             assert_eq!(pool.dispatch(2), None);
-            let_all_run().await;
+            run_tasks().await;
             assert_eq!(pool.shrink(), 1);
-            let_all_run().await;
+            run_tasks().await;
             assert_eq!(done.borrow()[3..], [(3, 2), (1, 0), (2, 0)]);
             assert_eq!(pool.shrink(), 0);
             assert_eq!(pool.dispatch(4), Some(4));

@@ -1,15 +1,14 @@
-//! What a client's record says to the connection itself: alerts, KeyUpdate, the wish for
-//! another handshake.
+//! Records of a client that carry no data: alerts, KeyUpdate, requests for renegotiation.
 
 use rustls::{AlertDescription, HandshakeType};
 
 use super::{Error, KEY_UPDATE, Keys, Opened, RecordLayer};
 
 /// The same limits as rustls'.
-pub(super) const MOST_WARNINGS: u8 = 4;
-pub(super) const MOST_RENEGOTIATIONS: u8 = 1;
-pub(super) const MOST_KEY_UPDATES: u8 = 32;
-pub(super) const MOST_EMPTY_RECORDS: u8 = 32;
+pub(super) const MAX_WARNINGS: u8 = 4;
+pub(super) const MAX_RENEGOTIATIONS: u8 = 1;
+pub(super) const MAX_KEY_UPDATES: u8 = 32;
+pub(super) const MAX_EMPTY_RECORDS: u8 = 32;
 
 impl RecordLayer {
     pub(super) fn take_alert(&mut self, alert: &[u8]) -> Result<Opened, Error> {
@@ -35,12 +34,12 @@ impl RecordLayer {
     }
 
     fn count_warning(&mut self) -> Result<Opened, Error> {
-        count(&mut self.warnings, MOST_WARNINGS)?;
+        count(&mut self.warnings, MAX_WARNINGS)?;
         Ok(Opened::Nothing)
     }
 
-    /// In TLS 1.3 a client says nothing but KeyUpdate after its handshake, in one record or,
-    /// as some test it, in several.
+    /// In TLS 1.3 a client sends no other handshake message after the handshake. It may be
+    /// split over several records, as test suites do.
     pub(super) fn take_key_update(&mut self, part: &[u8]) -> Result<Opened, Error> {
         const REQUESTED: u8 = 1;
         let begun = usize::from(self.message_size);
@@ -59,7 +58,7 @@ impl RecordLayer {
             return Err(Error::IllegalKeyUpdate);
         }
         self.message_size = 0;
-        count(&mut self.key_updates, MOST_KEY_UPDATES)?;
+        count(&mut self.key_updates, MAX_KEY_UPDATES)?;
         let next = self.next.as_mut().ok_or(Error::Keys)?;
         let secrets = next.update_rx_secret().map_err(|_| Error::Keys)?;
         self.opening = Keys::new(secrets)?;
@@ -68,17 +67,17 @@ impl RecordLayer {
         Ok(Opened::Nothing)
     }
 
-    /// A ClientHello of TLS 1.2, which asks for another handshake.
+    /// A ClientHello of TLS 1.2, which requests renegotiation.
     pub(super) fn take_renegotiation(&mut self, message: &[u8]) -> Result<Opened, Error> {
         if message.first().copied().map(HandshakeType::from) != Some(HandshakeType::ClientHello) {
             return Err(Error::Unexpected);
         }
-        count(&mut self.renegotiations, MOST_RENEGOTIATIONS)?;
+        count(&mut self.renegotiations, MAX_RENEGOTIATIONS)?;
         Ok(Opened::Renegotiation)
     }
 }
 
-/// Counts a message of which there may be so many.
+/// Counts a message of a kind that is limited.
 pub(super) fn count(counted: &mut u8, most: u8) -> Result<(), Error> {
     if *counted == most {
         return Err(Error::TooMany);

@@ -9,7 +9,7 @@ use super::{Error, HEADER};
 pub(super) struct Keys {
     pub(super) key: LessSafeKey,
     pub(super) iv: [u8; aead::NONCE_LEN],
-    /// The record that comes next.
+    /// The number of the next record.
     pub(super) sequence: u64,
 }
 
@@ -39,8 +39,8 @@ impl Keys {
         })
     }
 
-    /// The nonce of the next record (RFC 8446, section 5.3). Each is used once, since
-    /// `sequence` is the next one then.
+    /// The nonce of the next record (RFC 8446, section 5.3). Each is used once: `sequence`
+    /// is incremented after it.
     pub(super) fn nonce(&self) -> [u8; aead::NONCE_LEN] {
         let mut nonce = self.iv;
         let sequence = self.sequence.to_be_bytes();
@@ -50,13 +50,13 @@ impl Keys {
         nonce
     }
 
-    /// Whether each record of TLS 1.2 carries a part of its nonce.
+    /// Whether each record of TLS 1.2 carries an explicit part of its nonce.
     pub(super) fn is_gcm(&self) -> bool {
         *self.key.algorithm() != CHACHA20_POLY1305
     }
 
-    /// What a record of TLS 1.2 is authenticated with (RFC 5246, section 6.2.3.3).
-    /// Its header has the length of the clear text there.
+    /// The additional data of a record of TLS 1.2 (RFC 5246, section 6.2.3.3), with the
+    /// length of the clear text.
     pub(super) fn tls12_aad(&self, head: [u8; HEADER], clear: usize) -> [u8; 13] {
         let [kind, major, minor, ..] = head;
         let [high, low] = (clear as u16).to_be_bytes();

@@ -1,6 +1,5 @@
-//! Two record layers that talk to each other, and one that is talked to wrongly. That rustls
-//! and OpenSSL understand them, and what becomes of a KeyUpdate, is seen in
-//! `tests/it/tls_records.rs`.
+//! Two record layers connected to each other, and one that gets invalid input.
+//! `tests/it/tls_records.rs` tests them against rustls and OpenSSL, with KeyUpdates.
 
 use aws_lc_rs::aead::{self, AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305};
 
@@ -152,8 +151,8 @@ fn records_are_bounded() {
         let mut to = layer(&AES_128_GCM, tls13, 0);
         open(&mut to, header(23, FRAGMENT + added + 1).to_vec())
     };
-    assert_eq!(too_long(true, MOST_ADDED_TLS13), Err(Error::Oversized));
-    assert_eq!(too_long(false, MOST_ADDED_TLS12), Err(Error::Oversized));
+    assert_eq!(too_long(true, MAX_ADDED_TLS13), Err(Error::Oversized));
+    assert_eq!(too_long(false, MAX_ADDED_TLS12), Err(Error::Oversized));
     // Padding counts (RFC 8446, section 5.4).
     let (mut from, mut to) = pair();
     let mut padded = vec![0; FRAGMENT + 1];
@@ -304,7 +303,7 @@ fn warnings_and_renegotiations_are_counted() {
     assert_eq!(open(&mut to, again), Err(Error::TooMany));
 
     let (mut from, mut to) = pair();
-    for _ in 0..MOST_WARNINGS {
+    for _ in 0..MAX_WARNINGS {
         let canceled = record(&mut from, ContentType::Alert, &[1, 90]);
         assert!(matches!(
             open(&mut to, canceled),
@@ -320,12 +319,12 @@ fn records_without_data_are_counted_until_there_is_some() {
     let data = ContentType::ApplicationData;
     let (mut from, mut to) = pair();
     for _ in 0..2 {
-        for _ in 0..MOST_EMPTY_RECORDS {
+        for _ in 0..MAX_EMPTY_RECORDS {
             assert!(open(&mut to, record(&mut from, data, b"")).is_ok());
         }
         assert!(open(&mut to, record(&mut from, data, b"some")).is_ok());
     }
-    for _ in 0..MOST_EMPTY_RECORDS {
+    for _ in 0..MAX_EMPTY_RECORDS {
         assert!(open(&mut to, record(&mut from, data, b"")).is_ok());
     }
     let empty = record(&mut from, data, b"");

@@ -1,4 +1,4 @@
-//! The sending side of a TLS connection: encrypts, and writes what the socket takes.
+//! The sending side of a TLS connection: encrypts, and writes what the socket accepts.
 
 use std::io;
 use std::pin::Pin;
@@ -11,10 +11,11 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use super::super::record::{ADDED, Error, RecordLayer};
-use super::{COMMON, PIECE, TlsStream};
+use super::{PIECE, SHARED, TlsStream};
+use crate::net::poll_write_all;
 
 impl TlsStream {
-    /// Puts a message of the connection's own behind what is to be written.
+    /// Appends a message of the record layer to `outward`.
     pub(super) fn encode(
         &mut self,
         seal: impl FnOnce(&mut RecordLayer, &mut [u8]) -> Result<usize, Error>,
@@ -26,19 +27,19 @@ impl TlsStream {
         Ok(())
     }
 
-    /// The connection has failed, and an alert tells the client.
+    /// Marks the connection as failed, and encodes the alert for the client.
     pub(super) fn fail(&mut self, error: Error) -> io::Error {
         self.held = false;
         self.failed = true;
         if let Some(alert) = error.alert() {
-            // It explains, no more.
+            // The connection fails anyway.
             let _ = self.encode(|records, out| records.seal_alert(alert, out));
         }
         error.into_io()
     }
 
-    /// Encrypts with `seal`, and writes as much of it as the socket takes now. FIN
-    /// follows what is the `last`.
+    /// Encrypts with `seal`, and writes as much as the socket accepts now. After the `last`
+    /// data the caller sends FIN.
     fn encrypt(
         &mut self,
         cx: &mut Context<'_>,
@@ -48,11 +49,11 @@ impl TlsStream {
         if self.failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        COMMON.with_borrow_mut(|common| {
-            let sealed = seal(&mut self.records, &mut common.outward);
+        SHARED.with_borrow_mut(|shared| {
+            let sealed = seal(&mut self.records, &mut shared.outward);
             self.failed = sealed.is_err();
             let size = sealed.map_err(Error::into_io)?;
-            let mut sealed = &common.outward[..size];
+            let mut sealed = &shared.outward[..size];
             if std::mem::take(&mut self.held) {
                 self.outward.extend_from_slice(sealed);
                 sealed = &[];
@@ -67,7 +68,7 @@ impl TlsStream {
         })
     }
 
-    /// Writes as much of what is kept as the socket takes now.
+    /// Writes as much of `outward` as the socket accepts now.
     fn write_kept(&mut self, cx: &mut Context<'_>, last: bool) -> io::Result<()> {
         if let Poll::Ready(written) = poll_put(&mut self.socket, cx, &self.outward, last) {
             self.outward.advance(written?);
@@ -78,16 +79,10 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Writes what is kept.
+    /// Writes all of `outward`.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.held = false;
-        while !self.outward.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.outward))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outward.advance(written);
-        }
+        ready!(poll_write_all(&mut self.socket, cx, &mut self.outward))?;
         self.outward = BytesMut::new();
         Poll::Ready(Ok(()))
     }
@@ -125,8 +120,8 @@ impl AsyncWrite for TlsStream {
     }
 }
 
-/// Writes as much as the socket takes now. What is the `last` goes in one packet
-/// with the FIN that the caller sends next.
+/// Writes as much as the socket accepts now. The `last` data goes in one packet with the
+/// FIN, which the caller sends next.
 fn poll_put(
     socket: &mut TcpStream,
     cx: &mut Context<'_>,
@@ -139,7 +134,7 @@ fn poll_put(
         if let Ok(size) = sent {
             return Poll::Ready(Ok(size));
         }
-        // It says it again, or wakes when there is room.
+        // `poll_write` returns the error again, or waits until there is room.
     }
     Pin::new(socket).poll_write(cx, bytes)
 }

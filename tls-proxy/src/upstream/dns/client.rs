@@ -14,9 +14,9 @@ use super::message::{self, DnsResponse, RecordType, Service};
 /// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Aliases that are followed in turn.
-const MOST_ALIASES: usize = 10;
+const MAX_ALIASES: usize = 10;
 /// Servers of one service, at most.
-const MOST_SERVERS: usize = 256;
+const MAX_SERVERS: usize = 256;
 
 /// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ async fn resolve_service(
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     let mut services = Vec::new();
-    for _ in 0..MOST_ALIASES {
+    for _ in 0..MAX_ALIASES {
         let answer = query(&name, servers, RecordType::Srv).await?;
         ttl = ttl.min(answer.ttl);
         match answer.alias {
@@ -89,7 +89,7 @@ async fn resolve_service(
         }
     }
     let mut found = Vec::new();
-    for service in services.into_iter().take(MOST_SERVERS) {
+    for service in services.into_iter().take(MAX_SERVERS) {
         match resolve(&service.target, servers, kinds).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
@@ -160,7 +160,7 @@ async fn follow(
     let kind = kind?;
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
-    for _ in 0..MOST_ALIASES {
+    for _ in 0..MAX_ALIASES {
         let answer = match query(&name, servers, kind).await {
             Ok(answer) => answer,
             Err(error) => return Some(Err(error)),

@@ -28,7 +28,7 @@ impl RecordType {
 
 const CNAME: u16 = 5;
 /// Aliases followed within one message.
-const MOST_NAMES: usize = 16;
+const MAX_NAMES: usize = 16;
 
 /// A server of a service (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,7 +220,7 @@ impl Reader<'_> {
             answer.ttl = answer.ttl.min(ttl);
         } else if kind == CNAME {
             let alias = self.name()?;
-            if self.at != start + length || names.len() >= MOST_NAMES {
+            if self.at != start + length || names.len() >= MAX_NAMES {
                 return None;
             }
             answer.ttl = answer.ttl.min(ttl);
@@ -298,8 +298,8 @@ mod tests {
 
     #[test]
     fn aliases_without_end_are_no_answer() {
-        assert!(read(&answer(&[ALIAS; MOST_NAMES - 1])).is_some());
-        assert!(read(&answer(&[ALIAS; MOST_NAMES])).is_none());
+        assert!(read(&answer(&[ALIAS; MAX_NAMES - 1])).is_some());
+        assert!(read(&answer(&[ALIAS; MAX_NAMES])).is_none());
         let mut long = ALIAS.to_vec();
         long[11] = 3;
         assert!(read(&answer(&[&long])).is_none());

@@ -23,9 +23,9 @@ use crate::config::group::{Members, Named, PeerAddress, ResolvedServer, Upstream
 use crate::config::resolver::Resolver;
 
 /// Cached names, at most; beyond that, those that expire first are removed.
-const MOST_NAMES: usize = 256;
+const MAX_NAMES: usize = 256;
 /// Concurrent lookups, at most: names may come from clients.
-const MOST_LOOKUPS: usize = 64;
+const MAX_LOOKUPS: usize = 64;
 
 /// A worker's cache of names.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Default for ResolverCache {
     fn default() -> Self {
         Self {
             known: RefCell::default(),
-            lookups: Semaphore::new(MOST_LOOKUPS),
+            lookups: Semaphore::new(MAX_LOOKUPS),
         }
     }
 }
@@ -117,11 +117,11 @@ impl ResolverCache {
         until: Instant,
     ) {
         let mut known = self.known.borrow_mut();
-        if known.len() >= MOST_NAMES {
+        if known.len() >= MAX_NAMES {
             let now = Instant::now();
             known.retain(|_, entry| entry.until > now);
         }
-        if known.len() >= MOST_NAMES {
+        if known.len() >= MAX_NAMES {
             let first = known.iter().min_by_key(|(_, entry)| entry.until);
             if let Some(first) = first.map(|(key, _)| key.clone()) {
                 known.remove(&first);
@@ -207,11 +207,11 @@ async fn find(
 
 /// The resolved groups, as cached by one worker.
 #[derive(Debug, Default)]
-pub(crate) struct ResolvedGroups(RefCell<Vec<Latest>>);
+pub(crate) struct ResolvedGroups(RefCell<Vec<CachedGroup>>);
 
 /// A cached group with its servers.
 #[derive(Debug)]
-struct Latest {
+struct CachedGroup {
     members: Arc<Members>,
     generation: u64,
     group: Arc<Upstream>,
@@ -239,7 +239,7 @@ impl ResolvedGroups {
             }
             None => {
                 let group = members.current();
-                known.push(Latest {
+                known.push(CachedGroup {
                     members: members.clone(),
                     generation,
                     group: group.clone(),

@@ -1,5 +1,5 @@
-//! Hostile input against the running program: every answer has nginx's status, every answered
-//! request has exactly one line in the access log, and the process still serves afterwards.
+//! Malformed input to the running program: every response has nginx's status, every request
+//! with a response has exactly one line in the access log, and the process keeps serving.
 //! `NGINX_SUBJECT` names another binary, so that nginx itself can confirm what is asserted.
 
 #![allow(
@@ -17,15 +17,15 @@ mod certificates;
 mod chains;
 #[path = "../../differential/http1.rs"]
 mod http1;
-#[path = "../../differential/places.rs"]
-mod places;
 #[path = "../../differential/program.rs"]
 mod program;
-#[path = "../../differential/served.rs"]
-mod served;
+#[path = "../../differential/sandbox.rs"]
+mod sandbox;
 mod target;
 #[path = "../../differential/upstream.rs"]
 mod upstream;
+#[path = "../../differential/upstream_connection.rs"]
+mod upstream_connection;
 #[path = "../../differential/wire.rs"]
 mod wire;
 
@@ -33,7 +33,7 @@ use crate::support::delimited;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use target::{PATIENCE, PLAIN, TLS, Target, answer_on};
+use target::{PATIENCE, PLAIN, TLS, Target, response_on};
 use wire::{Wire, handshake};
 
 fn post(fields: &str, body: &str) -> String {
@@ -67,9 +67,9 @@ fn ten_thousand_fields_are_refused() {
         "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
         "X: 1\r\n".repeat(10_000)
     );
-    let answer = target.ask(request.as_bytes()).unwrap();
-    assert_eq!(answer.status(), "400");
-    assert!(String::from_utf8_lossy(&answer.body).contains("Request Header Or Cookie Too Large"));
+    let response = target.ask(request.as_bytes()).unwrap();
+    assert_eq!(response.status(), "400");
+    assert!(String::from_utf8_lossy(&response.body).contains("Request Header Or Cookie Too Large"));
     target.has_logged(1);
     target.still_serves();
     target.finish();
@@ -146,13 +146,13 @@ fn shapes_of_request_smuggling_never_reach_the_upstream() {
 }
 
 #[test]
-fn half_open_handshakes_hold_up_nobody() {
+fn incomplete_handshakes_do_not_block_others() {
     let target = Target::start("half-open");
     let hello = [&[0x16, 3, 1, 1, 0, 1, 0, 0, 0xfc, 3, 3][..], &[0x41; 100]].concat();
     let connections: Vec<_> = (0..400)
         .map(|number| {
             let port = target
-                .places
+                .sandbox
                 .server(if number % 4 == 3 { PLAIN } else { TLS });
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
             match number % 4 {
@@ -171,7 +171,7 @@ fn half_open_handshakes_hold_up_nobody() {
         assert_eq!(
             stream.read(&mut [0; 64]).unwrap_or(0),
             0,
-            "an answer to half a request"
+            "a response to half a request"
         );
     }
     target.still_serves();
@@ -181,7 +181,7 @@ fn half_open_handshakes_hold_up_nobody() {
 #[test]
 fn a_dribbled_header_ends_with_its_time() {
     let target = Target::start("dribble");
-    let mut stream = TcpStream::connect(("127.0.0.1", target.places.server(PLAIN))).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", target.sandbox.server(PLAIN))).unwrap();
     let started = Instant::now();
     stream
         .set_read_timeout(Some(Duration::from_millis(100)))
@@ -204,13 +204,13 @@ fn a_dribbled_header_ends_with_its_time() {
 #[test]
 fn plain_http_on_the_tls_port_gets_a_page() {
     let target = Target::start("plain");
-    let mut wire = Wire::connect(target.places.server(TLS), None).unwrap();
+    let mut wire = Wire::connect(target.sandbox.server(TLS), None).unwrap();
     wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = answer_on(&mut wire).unwrap();
-    assert_eq!(answer.status_line, "HTTP/1.1 400 Bad Request");
-    let page = String::from_utf8_lossy(&answer.body).into_owned();
+    let response = response_on(&mut wire).unwrap();
+    assert_eq!(response.status_line, "HTTP/1.1 400 Bad Request");
+    let page = String::from_utf8_lossy(&response.body).into_owned();
     assert!(page.contains("<center>The plain HTTP request was sent to HTTPS port</center>"));
-    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(response.field("connection"), Some("close"));
     target.has_logged(1);
     target.still_serves();
     target.finish();
@@ -220,7 +220,7 @@ fn plain_http_on_the_tls_port_gets_a_page() {
 fn a_client_of_tls_1_1_is_turned_away_by_an_alert() {
     let target = Target::start("tls11");
     let words = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"].map(str::to_owned);
-    let lines = handshake(target.places.server(TLS), &words, b"").unwrap();
+    let lines = handshake(target.sandbox.server(TLS), &words, b"").unwrap();
     let refused = lines.iter().any(|line| line.starts_with("alert: "));
     assert!(refused, "{lines:?}");
     target.still_serves();
@@ -228,7 +228,7 @@ fn a_client_of_tls_1_1_is_turned_away_by_an_alert() {
 }
 
 #[test]
-fn garbage_is_answered_by_400_or_not_at_all() {
+fn garbage_gets_400_or_no_response() {
     let target = Target::start("garbage");
     let mut numbers = 0x2545_f491_4f6c_dd1d_u64;
     let mut byte = || {
@@ -241,19 +241,19 @@ fn garbage_is_answered_by_400_or_not_at_all() {
         let mut garbage: Vec<u8> = (0..64).map(|_| byte()).collect();
         garbage.extend_from_slice(b"\r\n\r\n");
         let port = target
-            .places
+            .sandbox
             .server(if number % 2 == 0 { PLAIN } else { TLS });
         let mut wire = Wire::connect(port, None).unwrap();
         wire.send(&garbage);
         wire.half_close();
-        let Some(answer) = answer_on(&mut wire) else {
+        let Some(response) = response_on(&mut wire) else {
             continue;
         };
         // On the TLS port an alert may come instead: a record of type 21.
-        let is_alert = answer.body.starts_with(&[21, 3]);
+        let is_alert = response.body.starts_with(&[21, 3]);
         assert!(
-            is_alert || answer.status() == "400",
-            "{answer:?} to {garbage:?}"
+            is_alert || response.status() == "400",
+            "{response:?} to {garbage:?}"
         );
     }
     target.still_serves();
@@ -269,10 +269,10 @@ fn changed_requests_never_end_the_process() {
         for change in [0, b' ', b'\r', b'\n', b':', 0x80, request[at] ^ 0x20] {
             let mut changed = request.to_vec();
             changed[at] = change;
-            let mut wire = Wire::connect(target.places.server(PLAIN), None).unwrap();
+            let mut wire = Wire::connect(target.sandbox.server(PLAIN), None).unwrap();
             wire.send(&changed);
             wire.half_close();
-            // Every response is looked at on its way in.
+            // Every response is checked as it is received.
             wire.receive(PATIENCE, |_, _| false);
         }
     }

@@ -1,10 +1,10 @@
-//! The program under attack: started on one configuration, asked, and counted after.
+//! The program under attack: started with one configuration, sent requests, and its log counted.
 
 use super::case::Case;
 use super::certificates;
-use super::http1::{Answer, take_answer};
-use super::places::Places;
+use super::http1::{Response, take_response};
 use super::program::{Program, Running};
+use super::sandbox::Sandbox;
 use super::upstream::Upstreams;
 use super::wire::Wire;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ http {
 
 /// The program under attack.
 pub(crate) struct Target {
-    pub(crate) places: Places,
+    pub(crate) sandbox: Sandbox,
     running: Running,
     upstreams: Upstreams,
 }
@@ -48,49 +48,49 @@ impl Target {
         let folder = std::env::temp_dir().join(format!("hostile-{}-{name}", std::process::id()));
         let certificates = folder.join("tls");
         certificates::make(&certificates).unwrap();
-        let places = Places::take(&folder, &certificates);
+        let sandbox = Sandbox::take(&folder, &certificates);
         let configuration = CONFIGURATION.to_owned();
-        std::fs::write(folder.join("case.conf"), places.fill(&configuration)).unwrap();
+        std::fs::write(folder.join("case.conf"), sandbox.fill(&configuration)).unwrap();
         let case = Case {
             configuration,
             whole: true,
             ..Case::default()
         };
-        let upstreams = Upstreams::start(&case, &places).unwrap();
+        let upstreams = Upstreams::start(&case, &sandbox).unwrap();
         let binary = std::env::var_os("NGINX_SUBJECT").map_or_else(
             || PathBuf::from(env!("CARGO_BIN_EXE_tls-proxy")),
             PathBuf::from,
         );
         let program = Program::find(&binary).expect("the program does not run");
-        let running = program.start(&case, &places).unwrap();
+        let running = program.start(&case, &sandbox).unwrap();
         Self {
-            places,
+            sandbox,
             running,
             upstreams,
         }
     }
 
-    /// Sends `bytes` on a connection of their own and returns the answer, if one came.
-    pub(crate) fn ask(&self, bytes: &[u8]) -> Option<Answer> {
-        let mut wire = Wire::connect(self.places.server(PLAIN), None).unwrap();
+    /// Sends `bytes` on a new connection and returns the response, if there is one.
+    pub(crate) fn ask(&self, bytes: &[u8]) -> Option<Response> {
+        let mut wire = Wire::connect(self.sandbox.server(PLAIN), None).unwrap();
         wire.send(bytes);
-        answer_on(&mut wire)
+        response_on(&mut wire)
     }
 
     pub(crate) fn ask_for(&self, request: &str) -> String {
-        let answer = self.ask(request.as_bytes());
-        answer.map_or_else(
-            || "no answer".to_owned(),
-            |answer| answer.status().to_owned(),
+        let response = self.ask(request.as_bytes());
+        response.map_or_else(
+            || "no response".to_owned(),
+            |response| response.status().to_owned(),
         )
     }
 
     fn log_lines(&self) -> usize {
-        let log = std::fs::read(self.places.folder.join("access.log")).unwrap_or_default();
+        let log = std::fs::read(self.sandbox.folder.join("access.log")).unwrap_or_default();
         log.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// Waits for `expected` lines, and a little longer for one too many.
+    /// Waits for `expected` lines, and a little longer in case there are more.
     pub(crate) fn has_logged(&self, expected: usize) {
         let started = Instant::now();
         while self.log_lines() < expected && started.elapsed() < PATIENCE {
@@ -100,30 +100,30 @@ impl Target {
         assert_eq!(self.log_lines(), expected, "lines in the access log");
     }
 
-    /// A request over TCP and one over TLS are answered, each within [`PATIENCE`].
+    /// A request over TCP and one over TLS get responses, each within [`PATIENCE`].
     pub(crate) fn still_serves(&self) {
         assert_eq!(
             self.ask_for("GET /alive HTTP/1.1\r\nHost: a\r\n\r\n"),
             "200"
         );
-        let mut wire = Wire::connect(self.places.server(TLS), Some(&[])).unwrap();
+        let mut wire = Wire::connect(self.sandbox.server(TLS), Some(&[])).unwrap();
         wire.send(b"GET /alive HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(answer_on(&mut wire).unwrap().status(), "200");
+        assert_eq!(response_on(&mut wire).unwrap().status(), "200");
     }
 
-    /// Ends the program and returns what the upstream saw.
+    /// Stops the program and returns what the upstream received.
     pub(crate) fn finish(mut self) -> Vec<String> {
         self.running.stop();
         let seen = self.upstreams.finish();
-        let _ = std::fs::remove_dir_all(&self.places.folder);
+        let _ = std::fs::remove_dir_all(&self.sandbox.folder);
         seen
     }
 }
 
-/// Waits for one answer.
-pub(crate) fn answer_on(wire: &mut Wire) -> Option<Answer> {
+/// Waits for one response.
+pub(crate) fn response_on(wire: &mut Wire) -> Option<Response> {
     wire.receive(PATIENCE, |bytes, over| {
-        take_answer(bytes, false, over).is_some()
+        take_response(bytes, false, over).is_some()
     });
-    take_answer(&wire.received, false, wire.end.is_some())
+    take_response(&wire.received, false, wire.end.is_some())
 }

@@ -1,4 +1,4 @@
-//! Files that import each other, directly or by way of others.
+//! Files that import each other, directly or indirectly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

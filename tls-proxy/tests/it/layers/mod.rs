@@ -1,4 +1,4 @@
-//! Imports run one way: a folder of the sources imports those that stand below it here.
+//! Imports go one way: a folder of the sources imports those below it here.
 
 mod circles;
 mod imports;
@@ -44,7 +44,7 @@ const LAYERS: [&str; 31] = [
     "main",
 ];
 
-/// Files that may import each other, directly or by way of others, at most.
+/// How many files may import each other, directly or indirectly.
 const LARGEST_CIRCLE: usize = 4;
 
 fn sources() -> Crate {
@@ -57,7 +57,7 @@ fn layer(file: &Path) -> String {
     first.with_extension("").to_str().unwrap().to_owned()
 }
 
-/// Imports that run up, or to a folder that is in no layer, by the two folders.
+/// Imports that go up, or to a folder that is in no layer, by the two folders.
 fn upward(read: &Crate) -> BTreeMap<(String, String), Vec<String>> {
     let rank = |layer: &str| LAYERS.iter().position(|own| *own == layer);
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();

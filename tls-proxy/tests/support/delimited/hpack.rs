@@ -1,5 +1,4 @@
-//! Header blocks of HTTP/2 (RFC 7541), as far as responses and the tests' own
-//! requests need them.
+//! HPACK (RFC 7541), as far as responses and the tests' own requests need it.
 
 /// The names of the static table (appendix A), and the values of those that have one.
 const STATIC: [(&str, &str); 61] = [
@@ -66,7 +65,7 @@ const STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
-/// What is put into a size for each entry beside its text, bytes (section 4.1).
+/// The overhead of an entry in the table's size, bytes (section 4.1).
 const OVERHEAD: usize = 32;
 
 /// Huffman codes (appendix B): their length in bits and the symbols that have it, in
@@ -88,7 +87,7 @@ const CODES: [(u32, &[u8]); 10] = [
 /// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Decoder {
-    /// The newest first.
+    /// The newest entry first.
     dynamic: Vec<(String, String)>,
     most: usize,
 }
@@ -103,7 +102,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The fields of a whole block; `None` if it is none.
+    /// The fields of a complete block; `None` if it is invalid.
     pub(super) fn decode(&mut self, block: &[u8]) -> Option<Vec<(String, String)>> {
         let (mut fields, mut rest) = (Vec::new(), block);
         while let Some(first) = rest.first().copied() {
@@ -186,7 +185,7 @@ fn string(rest: &mut &[u8]) -> Option<String> {
     })
 }
 
-/// What is readable of a Huffman string.
+/// What can be decoded of a Huffman string.
 fn huffman(bytes: &[u8]) -> String {
     let mut text = String::new();
     let (mut code, mut length) = (0, 0);

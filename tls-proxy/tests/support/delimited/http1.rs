@@ -2,10 +2,10 @@
 
 use super::{Fault, fault, is_bodiless, length};
 
-/// The responses on a connection, as far as they have come.
+/// The responses on a connection, as far as received.
 #[derive(Debug, Default)]
 pub(super) struct Http1 {
-    /// Method and version of the requests that have not been answered.
+    /// Method and version of the requests without a response.
     requests: Vec<(String, String)>,
     /// The beginning of a line that the client is sending.
     line: Vec<u8>,
@@ -17,7 +17,7 @@ pub(super) struct Http1 {
     place: Place,
 }
 
-/// What has to come next.
+/// What is expected next.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Place {
     #[default]
@@ -36,7 +36,7 @@ enum Place {
 }
 
 impl Http1 {
-    /// Notes what looks like request lines; chunks do not.
+    /// Records what looks like request lines; chunks do not.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if self.unsent > 0 {
@@ -74,7 +74,7 @@ impl Http1 {
         Ok(())
     }
 
-    /// Takes what comes next; `false` when more has to come first.
+    /// Parses what is next; `false` if more is needed.
     fn step(&mut self) -> Result<bool, Fault> {
         match self.place {
             _ if self.held.is_empty() => return Ok(false),
@@ -120,7 +120,7 @@ impl Http1 {
         Ok(true)
     }
 
-    /// Drops `most` bytes, or as many as there are.
+    /// Discards up to `most` bytes.
     fn skip(&mut self, most: u64) -> u64 {
         let size = self
             .held
@@ -168,7 +168,7 @@ impl Http1 {
         Ok(true)
     }
 
-    /// What has to follow a head.
+    /// What has to follow a header.
     fn judge(&mut self, head: &str) -> Result<Place, Fault> {
         let status = head
             .get(9..12)

@@ -14,7 +14,7 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
-/// Fields that are of a connection (RFC 9113, section 8.2.2).
+/// Connection-specific fields (RFC 9113, section 8.2.2).
 const FORBIDDEN: [&str; 5] = [
     "connection",
     "keep-alive",
@@ -23,7 +23,7 @@ const FORBIDDEN: [&str; 5] = [
     "upgrade",
 ];
 
-/// The responses on a connection, as far as they have come.
+/// The responses on a connection, as far as received.
 #[derive(Debug, Default)]
 pub(super) struct Http2 {
     outgoing: Frames,
@@ -31,18 +31,18 @@ pub(super) struct Http2 {
     /// Methods by stream.
     methods: HashMap<u32, String>,
     streams: HashMap<u32, Stream>,
-    /// A header block could not be read: what follows says nothing any more.
+    /// A header block could not be decoded: later ones cannot be either.
     is_lost: bool,
 }
 
 /// One direction.
 #[derive(Debug, Default)]
 struct Frames {
-    /// The preface has been taken off.
+    /// The preface has been removed.
     begun: bool,
     held: Vec<u8>,
     decoder: Decoder,
-    /// A header block that is not whole, its stream, and the flags of HEADERS.
+    /// An incomplete header block, its stream, and the flags of HEADERS.
     block: Option<(u32, u8, Vec<u8>)>,
 }
 

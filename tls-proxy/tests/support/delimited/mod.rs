@@ -1,9 +1,8 @@
-//! What every response must satisfy, whatever it is the response to: on a
-//! connection that stays open it delimits itself, and it is neither longer nor
-//! shorter than it announced (RFC 9112, section 6.3; RFC 9113, section 8.1.1).
+//! Checks for every response: on a connection that stays open it is self-delimited, and
+//! it is neither longer nor shorter than it announced (RFC 9112, section 6.3; RFC 9113, section 8.1.1).
 //!
-//! A [`Watch`] looks at the bytes of one connection. It is the tests' own
-//! reading, shared with neither program, and is tested itself in
+//! A [`Watch`] parses the bytes of one connection. It is the tests' own parser, shared
+//! with neither program, and is tested itself in
 //! `tests/it/delimited.rs`.
 
 #![allow(dead_code, reason = "each file of tests uses a part")]
@@ -30,9 +29,9 @@ fn fault<T>(what: impl Into<String>) -> Result<T, Fault> {
 /// The responses on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// What the client has sent, until it is known what it speaks.
+    /// What the client has sent, until its protocol is known.
     sent: Vec<u8>,
-    /// What has come, until it is known what the server speaks.
+    /// What was received, until the server's protocol is known.
     received: Vec<u8>,
     spoken: Spoken,
 }
@@ -43,7 +42,7 @@ enum Spoken {
     Unknown,
     Http1(Http1),
     Http2(Http2),
-    /// No HTTP, or a body without a head, as HTTP/0.9 has it.
+    /// Not HTTP, or a body without a header, as in HTTP/0.9.
     Other,
 }
 
@@ -68,8 +67,8 @@ impl Watch {
         }
     }
 
-    /// The server has closed: a response that announced its end must have come
-    /// to it. Not asked where it is the upstream that broke off.
+    /// The server has closed: a response that announced its length must be complete. Not
+    /// called if the upstream broke off.
     pub(crate) fn closed(&self) -> Result<(), Fault> {
         match &self.spoken {
             Spoken::Http1(own) => own.closed(),
@@ -78,7 +77,7 @@ impl Watch {
         }
     }
 
-    /// Finds out what is spoken.
+    /// Detects the protocol.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         const HEAD: &[u8] = b"HTTP/";
         self.received.extend_from_slice(bytes);

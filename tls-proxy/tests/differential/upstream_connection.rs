@@ -1,4 +1,4 @@
-//! One connection of a scripted upstream: reads requests as they come and plays the script.
+//! One connection of a scripted upstream: reads requests and plays the script.
 
 use super::bytes::{parts, show};
 use super::case::Script;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const DEFAULT_ANSWER: &str = "HTTP/1.1 200 OK\nContent-Length: 3\n\nok\\n\\\n";
 
 /// One accepted connection.
-pub(crate) struct Served {
+pub(crate) struct UpstreamConnection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) number: usize,
     pub(crate) connection: usize,
@@ -22,14 +22,14 @@ pub(crate) struct Served {
     pub(crate) pending: Vec<u8>,
 }
 
-impl Served {
+impl UpstreamConnection {
     pub(crate) fn serve(&mut self) {
         self.stream.set_patience(Duration::from_millis(100));
         loop {
             let script = self.next_script();
             if script.options.has("at-once") {
                 self.note("accepted");
-                self.answer(&script);
+                self.play(&script);
                 return;
             }
             let Some(head) = self.read_until(|bytes| find(bytes, b"\r\n\r\n").map(|at| at + 4))
@@ -47,14 +47,14 @@ impl Served {
                 let body = self.read_body(&head);
                 self.note_head(&head, &body);
             }
-            let is_last = self.answer(&script);
+            let is_last = self.play(&script);
             if is_last || says_close(&head) {
                 return;
             }
         }
     }
 
-    /// The script of the request that comes next; the last one serves all that follow.
+    /// The script of the next request; the last one is used for all that follow.
     fn next_script(&self) -> Script {
         let mine = || {
             self.shared
@@ -94,8 +94,8 @@ impl Served {
         self.note(&format!("{text}\n  {body}"));
     }
 
-    /// Plays the script; true when the connection is over then.
-    fn answer(&mut self, script: &Script) -> bool {
+    /// Plays the script; true if that ends the connection.
+    fn play(&mut self, script: &Script) -> bool {
         let options = &script.options;
         if let Some(delay) = options.milliseconds("delay") {
             std::thread::sleep(delay);
@@ -151,7 +151,7 @@ impl Served {
         }
     }
 
-    /// The far end of a tunnel: sends back whatever comes.
+    /// The far end of a tunnel: echoes what it receives.
     fn echo(&mut self) {
         let mut all = std::mem::take(&mut self.pending);
         let _ = self.stream.write_all(&all);
@@ -199,7 +199,7 @@ impl Served {
         }
     }
 
-    /// Reads until `end` finds the length of a whole piece in what is there.
+    /// Reads until `end` finds a complete message in what was received.
     fn read_until(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
         let started = Instant::now();
         let mut buffer = [0; 16 * 1024];
@@ -234,7 +234,7 @@ fn says_close(head: &str) -> bool {
     connection.contains("close") || (head.contains(" HTTP/1.0\r\n") && connection != "keep-alive")
 }
 
-/// The first value of a field in a head.
+/// The first value of a field in a header.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let mut named = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));

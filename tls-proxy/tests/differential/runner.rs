@@ -1,49 +1,49 @@
-//! Plays a case against one program and writes down what happened.
+//! Runs a case against one program and records what happens.
 
 use super::bytes::{parts, show, unescape};
 use super::case::{Action, Case, Options, Step};
 use super::chains;
-use super::http1::{Answer, take_answer};
+use super::http1::{Response, take_response};
 use super::http2::{body_sizes, list_frames, list_pieces, write_frames, write_request};
-use super::places::Places;
 use super::program::Program;
-use super::stage::{check, prepare, read_logs};
+use super::sandbox::Sandbox;
+use super::setup::{check, prepare, read_logs};
 use super::transcript::Transcript;
 use super::upstream::Upstreams;
 use super::wire::{End, Wire, handshake};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long an answer may take unless the case says otherwise.
+/// How long a response may take unless the case says otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection without an answer to come is watched for more.
+/// How long to wait for more on a connection that needs no response.
 const QUIET: Duration = Duration::from_millis(60);
 
 /// Runs `case` under `program` and returns the transcript.
-pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Transcript, String> {
-    chains::make(&case.chains, &places.chains())?;
-    prepare(case, places).map_err(|error| format!("preparing the folder: {error}"))?;
+pub(crate) fn run(program: &Program, case: &Case, sandbox: &Sandbox) -> Result<Transcript, String> {
+    chains::make(&case.chains, &sandbox.chains())?;
+    prepare(case, sandbox).map_err(|error| format!("preparing the folder: {error}"))?;
     let mut transcript = Transcript {
         names_pieces: case.pieces,
         ..Transcript::default()
     };
     if case.steps.is_empty() {
-        check(program, case, places, &mut transcript)?;
+        check(program, case, sandbox, &mut transcript)?;
         return Ok(transcript);
     }
     if case.steps.iter().all(|step| step.action == Action::Check) {
         for (number, step) in case.steps.iter().enumerate() {
             let case = case.of_check(step);
-            prepare(&case, places).map_err(|error| format!("preparing the folder: {error}"))?;
+            prepare(&case, sandbox).map_err(|error| format!("preparing the folder: {error}"))?;
             transcript.push(format!("step {}: {}", number + 1, first_line(&step.text)));
-            check(program, &case, places, &mut transcript)?;
+            check(program, &case, sandbox, &mut transcript)?;
         }
         return Ok(transcript);
     }
-    let upstreams = Upstreams::start(case, places)?;
-    let mut running = program.start(case, places)?;
+    let upstreams = Upstreams::start(case, sandbox)?;
+    let mut running = program.start(case, sandbox)?;
     let mut player = Player {
-        places,
+        sandbox,
         upstreams: &upstreams,
         transcript,
         wire: None,
@@ -69,18 +69,18 @@ pub(crate) fn play(program: &Program, case: &Case, places: &Places) -> Result<Tr
             transcript.push(line);
         }
     }
-    read_logs(&mut transcript, places);
+    read_logs(&mut transcript, sandbox);
     Ok(transcript)
 }
 
 struct Player<'a> {
-    places: &'a Places,
+    sandbox: &'a Sandbox,
     upstreams: &'a Upstreams,
     transcript: Transcript,
     wire: Option<Wire>,
     /// Connections that stay open while others are used.
     beside: Vec<Wire>,
-    /// Methods sent on the connection whose answers have not come yet.
+    /// Methods sent on the connection whose responses are pending.
     /// Compared with an older nginx, which speaks one version on a port without TLS.
     is_old: bool,
     methods: Vec<String>,
@@ -90,7 +90,7 @@ struct Player<'a> {
 impl Player<'_> {
     fn play(&mut self, number: usize, step: &Step) -> Result<(), String> {
         let options = &step.options;
-        let text = self.places.fill(&step.text);
+        let text = self.sandbox.fill(&step.text);
         match step.action {
             Action::Request | Action::Then => {
                 self.transcript
@@ -123,7 +123,7 @@ impl Player<'_> {
                     false => self.open(options)?,
                 }
                 let lines = self.exchange_frames(&write_request(&text)?, options);
-                // A malformed request may be answered or reset (RFC 9113, section 8.1.1).
+                // A malformed request may get a response or a reset (RFC 9113, section 8.1.1).
                 if lines.iter().any(|line| is_refusal(line)) {
                     self.transcript.push("  refused");
                 } else {
@@ -136,7 +136,7 @@ impl Player<'_> {
                 if let Some(wire) = &mut self.wire {
                     wire.half_close();
                 }
-                self.read_answers(options);
+                self.read_responses(options);
             }
             Action::Pause => {
                 let time = options.words.first().and_then(|word| word.parse().ok());
@@ -149,7 +149,7 @@ impl Player<'_> {
             Action::Check => return Err("checks stand alone".to_owned()),
             Action::Handshake => {
                 self.transcript.push(format!("step {number}: handshake"));
-                let port = self.places.server(options.number("port").unwrap_or(1));
+                let port = self.sandbox.server(options.number("port").unwrap_or(1));
                 let words = self.tls_words(options).unwrap_or_default();
                 let text = if text.trim().is_empty() { "" } else { &text };
                 let bytes = unescape(text, "\r\n")?;
@@ -161,7 +161,7 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// A broken response; the case fails, whatever nginx did.
+    /// A malformed response; the case fails, whatever nginx did.
     fn note_faults(&mut self) {
         for wire in self.beside.iter_mut().chain(&mut self.wire) {
             self.transcript.faults.extend(wire.fault.take());
@@ -175,7 +175,7 @@ impl Player<'_> {
 
     fn tls_words(&self, options: &Options) -> Option<Vec<String>> {
         let words = options.tls.as_ref()?;
-        Some(words.iter().map(|word| self.places.fill(word)).collect())
+        Some(words.iter().map(|word| self.sandbox.fill(word)).collect())
     }
 
     fn open(&mut self, options: &Options) -> Result<(), String> {
@@ -185,7 +185,7 @@ impl Player<'_> {
         }
         self.methods.clear();
         self.tunnel = false;
-        let port = self.places.server(options.number("port").unwrap_or(1));
+        let port = self.sandbox.server(options.number("port").unwrap_or(1));
         let tls = self.tls_words(options);
         let wire = Wire::connect(port, tls.as_deref())?;
         self.upstreams.watch(&wire.progress);
@@ -209,10 +209,10 @@ impl Player<'_> {
         if options.has("half-close") {
             wire.half_close();
         }
-        self.read_answers(options);
+        self.read_responses(options);
     }
 
-    fn read_answers(&mut self, options: &Options) {
+    fn read_responses(&mut self, options: &Options) {
         let Some(wire) = &mut self.wire else { return };
         let wanted = match options.has("no-answer") {
             true => 0,
@@ -223,25 +223,25 @@ impl Player<'_> {
         let (methods, tunnel) = (self.methods.clone(), self.tunnel);
         let is_enough = |bytes: &[u8], is_over: bool| match tunnel {
             true => !bytes.is_empty(),
-            false => wanted > 0 && count_answers(bytes, &methods, is_over) >= wanted,
+            false => wanted > 0 && count_responses(bytes, &methods, is_over) >= wanted,
         };
         wire.receive(patience, is_enough);
-        // More than was waited for, or the end of the connection, may follow.
+        // More bytes, or the end of the connection, may follow.
         let says_close = take_all(&wire.received, &methods, false)
             .0
             .iter()
-            .any(|answer| {
-                answer
+            .any(|response| {
+                response
                     .field("connection")
                     .is_some_and(|value| value == "close")
             });
         let watch = options.milliseconds("watch");
         let quiet = watch.unwrap_or(if says_close { PATIENCE } else { QUIET });
         wire.receive(quiet, |_, _| false);
-        self.note_answers();
+        self.record_responses();
     }
 
-    fn note_answers(&mut self) {
+    fn record_responses(&mut self) {
         let Some(wire) = &mut self.wire else { return };
         let bytes = std::mem::take(&mut wire.received);
         let end = match wire.end {
@@ -254,16 +254,16 @@ impl Player<'_> {
             self.transcript.push(format!("  then {end}"));
             return;
         }
-        let (answers, left) = take_all(&bytes, &self.methods, wire.end.is_some());
-        if answers.is_empty() {
+        let (responses, left) = take_all(&bytes, &self.methods, wire.end.is_some());
+        if responses.is_empty() {
             self.transcript.push("  no answer");
         }
-        for answer in &answers {
-            self.transcript.push_answer(answer);
-            if !answer.is_interim() && !self.methods.is_empty() {
+        for response in &responses {
+            self.transcript.push_response(response);
+            if !response.is_interim() && !self.methods.is_empty() {
                 self.methods.remove(0);
             }
-            self.tunnel = answer.status() == "101";
+            self.tunnel = response.status() == "101";
         }
         if !left.is_empty() {
             self.transcript
@@ -272,7 +272,7 @@ impl Player<'_> {
         self.transcript.push(format!("  then {end}"));
     }
 
-    /// What came, and how the connection stands then.
+    /// Records what was received, and the state of the connection.
     fn exchange_frames(&mut self, bytes: &[u8], options: &Options) -> Vec<String> {
         let Some(wire) = &mut self.wire else {
             return Vec::new();
@@ -305,9 +305,9 @@ impl Player<'_> {
         // One argument a line, so that values may have spaces.
         command.args(text.lines().map(str::trim).filter(|line| !line.is_empty()));
         let output = command.output().map_err(|error| format!("curl: {error}"))?;
-        let (answers, left) = take_curl(&output.stdout);
-        for answer in &answers {
-            self.transcript.push_answer(answer);
+        let (responses, left) = take_curl(&output.stdout);
+        for response in &responses {
+            self.transcript.push_response(response);
         }
         if !left.is_empty() {
             self.transcript
@@ -319,28 +319,29 @@ impl Player<'_> {
     }
 }
 
-/// curl has taken the framing off already: heads, and behind the last one the body.
-fn take_curl(bytes: &[u8]) -> (Vec<Answer>, &[u8]) {
-    let (mut answers, mut rest) = (Vec::new(), bytes);
+/// curl has removed the framing: headers, and after the last one the body.
+fn take_curl(bytes: &[u8]) -> (Vec<Response>, &[u8]) {
+    let (mut responses, mut rest) = (Vec::new(), bytes);
     while rest.starts_with(b"HTTP/") {
         let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else {
             break;
         };
         let head = String::from_utf8_lossy(&rest[..end]).into_owned();
-        // A head alone is read like the answer to HEAD.
-        let Some(mut answer) = take_answer(format!("{head}\r\n\r\n").as_bytes(), true, true) else {
+        // A header alone is parsed like the response to HEAD.
+        let Some(mut response) = take_response(format!("{head}\r\n\r\n").as_bytes(), true, true)
+        else {
             break;
         };
         rest = &rest[end + 4..];
         if !rest.starts_with(b"HTTP/") {
-            answer.body = rest.to_vec();
-            answer.body_size = rest.len();
-            answer.framing = super::http1::Framing::Close;
+            response.body = rest.to_vec();
+            response.body_size = rest.len();
+            response.framing = super::http1::Framing::Close;
             rest = &[];
         }
-        answers.push(answer);
+        responses.push(response);
     }
-    (answers, rest)
+    (responses, rest)
 }
 
 /// Whether a line of `list_frames` says that a request was malformed.
@@ -365,29 +366,29 @@ fn methods_in(bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Every whole answer in `bytes`, and what is left.
-fn take_all<'a>(bytes: &'a [u8], methods: &[String], is_over: bool) -> (Vec<Answer>, &'a [u8]) {
-    let (mut answers, mut rest, mut finals) = (Vec::new(), bytes, 0);
-    while let Some(answer) = take_answer(
+/// Every complete response in `bytes`, and the rest.
+fn take_all<'a>(bytes: &'a [u8], methods: &[String], is_over: bool) -> (Vec<Response>, &'a [u8]) {
+    let (mut responses, mut rest, mut finals) = (Vec::new(), bytes, 0);
+    while let Some(response) = take_response(
         rest,
         methods.get(finals).is_some_and(|method| method == "HEAD"),
         is_over,
     ) {
-        rest = &rest[answer.size..];
-        let is_tunnel = answer.status() == "101";
-        finals += usize::from(!answer.is_interim());
-        answers.push(answer);
+        rest = &rest[response.size..];
+        let is_tunnel = response.status() == "101";
+        finals += usize::from(!response.is_interim());
+        responses.push(response);
         if is_tunnel {
             break;
         }
     }
-    (answers, rest)
+    (responses, rest)
 }
 
-fn count_answers(bytes: &[u8], methods: &[String], is_over: bool) -> usize {
+fn count_responses(bytes: &[u8], methods: &[String], is_over: bool) -> usize {
     take_all(bytes, methods, is_over)
         .0
         .iter()
-        .filter(|answer| !answer.is_interim())
+        .filter(|response| !response.is_interim())
         .count()
 }

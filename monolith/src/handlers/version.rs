@@ -1,11 +1,11 @@
-//! `GET /version`: which version answers.
+//! `GET /version`: the version of the program.
 
-use crate::answer;
+use crate::response;
 use axum::body::Body;
 use axum::http::Response;
 
 pub(crate) async fn version() -> Response<Body> {
-    answer::json(concat!(
+    response::json(concat!(
         r#"{"version":""#,
         env!("CARGO_PKG_VERSION"),
         r#""}"#

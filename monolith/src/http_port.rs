@@ -1,11 +1,11 @@
-//! The service's port: every request goes through the routes and leaves one
-//! line in the access log, however it ends.
+//! The service's port: every request is routed, counted and logged, however it
+//! ends.
 
 use crate::access_log::{AccessLog, Entry};
 use crate::app::App;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Route};
 use crate::routes;
-use crate::server::Service;
+use crate::server::Port;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::header::USER_AGENT;
@@ -16,41 +16,41 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tower_service::Service as _;
 
-/// nginx's status for a client that left before its answer.
-const CLIENT_LEFT: u16 = 499;
+/// nginx's status for a client that closed the connection before the response.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// The service's port.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct HttpPort {
     router: Router,
     log: AccessLog,
     metrics: Arc<Metrics>,
 }
 
-impl Front {
+impl HttpPort {
     pub(crate) fn new(app: Arc<App>, log: AccessLog) -> Self {
         let metrics = Arc::clone(&app.metrics);
         Self {
-            router: routes::routes(app),
+            router: routes::service(app),
             log,
             metrics,
         }
     }
 }
 
-impl Service for Front {
+impl Port for HttpPort {
     const KEEP_ALIVE: bool = true;
 
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-        let mut trace = Trace::begin(self, peer, &request);
+    async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let mut record = RequestRecord::begin(self, peer, &request);
         let Ok(response) = self.router.clone().call(request).await;
-        trace.outcome = Some((response.status(), response.body().size_hint().lower()));
+        record.outcome = Some((response.status(), response.body().size_hint().lower()));
         response
     }
 
-    fn refused(&self, peer: SocketAddr, status: StatusCode) {
+    fn rejected(&self, peer: SocketAddr, status: StatusCode) {
         self.metrics
-            .request(routes::REFUSED, status, Duration::ZERO);
+            .request(Route::Rejected, status, Duration::ZERO);
         self.log.record(&Entry {
             peer,
             method: "-",
@@ -67,24 +67,24 @@ impl Service for Front {
     }
 }
 
-/// A request on its way. When it goes, it is logged: answered, given up by the
-/// client, cut, or lost to a panic.
-struct Trace<'a> {
-    front: &'a Front,
+/// A request in progress. Dropping it logs the request, whether it got a response,
+/// the client closed the connection, the drain cut it, or the handler panicked.
+struct RequestRecord<'a> {
+    port: &'a HttpPort,
     begun: Instant,
     peer: SocketAddr,
     method: Method,
     uri: Uri,
     agent: Option<HeaderValue>,
-    /// The status and the bytes of the body.
+    /// The status and the size of the body in bytes; None until there is a response.
     outcome: Option<(StatusCode, u64)>,
 }
 
-impl<'a> Trace<'a> {
-    /// Both the URI and the agent are cheap clones of the received bytes.
-    fn begin(front: &'a Front, peer: SocketAddr, request: &Request<Incoming>) -> Self {
+impl<'a> RequestRecord<'a> {
+    /// The clones of URI and agent share the received bytes.
+    fn begin(port: &'a HttpPort, peer: SocketAddr, request: &Request<Incoming>) -> Self {
         Self {
-            front,
+            port,
             begun: Instant::now(),
             peer,
             method: request.method().clone(),
@@ -95,24 +95,24 @@ impl<'a> Trace<'a> {
     }
 }
 
-impl Drop for Trace<'_> {
+impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let (status, bytes) = self.outcome.unwrap_or_else(|| {
-            let lost = if std::thread::panicking() {
+            let status = if std::thread::panicking() {
                 500
             } else {
-                CLIENT_LEFT
+                CLIENT_CLOSED_REQUEST
             };
-            (StatusCode::from_u16(lost).unwrap_or_default(), 0)
+            (StatusCode::from_u16(status).unwrap_or_default(), 0)
         });
         let duration = self.begun.elapsed();
-        self.front
+        self.port
             .metrics
-            .request(routes::index(self.uri.path()), status, duration);
-        self.front.log.record(&Entry {
+            .request(Route::of(self.uri.path()), status, duration);
+        self.port.log.record(&Entry {
             peer: self.peer,
             method: self.method.as_str(),
-            // Without the query, where some clients put tokens.
+            // Without the query, in which some clients send tokens.
             path: self.uri.path(),
             status,
             bytes,

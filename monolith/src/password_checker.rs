@@ -1,9 +1,8 @@
-//! Checking passwords: bcrypt on threads of its own, bounded in number and in
-//! queue.
+//! Checks passwords with bcrypt, on threads of its own with a bounded queue.
 //!
-//! One check is some 50 ms of CPU, and a quarter of a second of time within a
-//! fifth of a CPU. So the threads are as many as the CPUs, they run at a low
-//! priority, and who would wait too long is sent away at once.
+//! A check takes some 50 ms of CPU time, a quarter of a second within a quota of a
+//! fifth of a CPU. So there are as many threads as CPUs, they run at a low priority,
+//! and a check that would wait too long is rejected at once.
 
 use bcrypt::BcryptResult;
 use std::io;
@@ -13,60 +12,58 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// bcrypt looks at 72 bytes and no further: a longer password would be accepted
-/// by its beginning.
-const LONGEST: usize = 72;
-/// Checks that wait, for each thread. Within a fifth of a CPU the last of them
-/// waits about a quarter of a minute.
-const QUEUE: usize = 64;
-/// A low priority (nice(2)): a check waits for requests and probes, never the
-/// other way round. At 19, the lowest, a login would take more than a minute
-/// beside programs that keep all CPUs busy.
+/// bcrypt ignores what follows the first 72 bytes: a longer password would be
+/// accepted with any ending.
+const MAX_LENGTH: usize = 72;
+/// Checks that may wait, per thread. With a fifth of a CPU the last one waits about
+/// 15 seconds.
+const QUEUE_LENGTH: usize = 64;
+/// A low priority (nice(2)): requests and probes go before checks. At 19, the
+/// lowest, a login takes more than a minute beside programs that use all CPUs.
 const NICE: i32 = 10;
 
-/// The threads that check passwords, to be cloned freely. They end with the
-/// last clone.
+/// The threads that check passwords. Clones share them; they end with the last.
 #[derive(Debug, Clone)]
-pub(crate) struct Passwords {
+pub(crate) struct PasswordChecker {
     queue: SyncSender<Check>,
     load: Arc<Load>,
 }
 
-/// How much is waiting, and for how long.
+/// The length of the queue, and how long a check takes.
 #[derive(Debug)]
 struct Load {
     threads: usize,
-    waiting: AtomicUsize,
-    /// What the last check took, in milliseconds of time.
-    last: AtomicU64,
+    pending: AtomicUsize,
+    /// How long the last check took, in milliseconds.
+    last_ms: AtomicU64,
 }
 
 struct Check {
     password: Vec<u8>,
     hash: String,
-    verdict: oneshot::Sender<bool>,
+    result: oneshot::Sender<bool>,
 }
 
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many passwords wait for their check; the queue is empty in about {} s", retry_after.as_secs())]
+#[error("too many password checks are waiting; retry in about {} s", retry_after.as_secs())]
 pub(crate) struct Busy {
-    /// When there may be room again, in whole seconds.
+    /// When the queue should be empty, in whole seconds.
     pub(crate) retry_after: Duration,
 }
 
-impl Passwords {
+impl PasswordChecker {
     /// Starts `threads` threads.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
-        let (queue, checks) = sync_channel(threads * QUEUE);
+        let (queue, checks) = sync_channel(threads * QUEUE_LENGTH);
         let checks = Arc::new(Mutex::new(checks));
         let load = Arc::new(Load {
             threads,
-            waiting: AtomicUsize::new(0),
-            last: AtomicU64::new(250),
+            pending: AtomicUsize::new(0),
+            last_ms: AtomicU64::new(250),
         });
         for _ in 0..threads {
             let (checks, load) = (Arc::clone(&checks), Arc::clone(&load));
@@ -78,26 +75,26 @@ impl Passwords {
         Ok(Self { queue, load })
     }
 
-    /// Whether `password` is the one `hash` was made of. What bcrypt cannot
-    /// tell apart is refused without a check: more than 72 bytes, and a NUL,
-    /// where other implementations stop reading.
+    /// Whether `hash` is the hash of `password`. Passwords that bcrypt does not
+    /// read to the end do not match: those of more than 72 bytes, and those with a
+    /// NUL, where other implementations stop.
     ///
     /// # Errors
-    /// [`Busy`] when too many wait already.
+    /// [`Busy`] when the queue is full.
     pub(crate) async fn check(&self, password: Vec<u8>, hash: String) -> Result<bool, Busy> {
-        if password.len() > LONGEST || password.contains(&0) {
+        if password.len() > MAX_LENGTH || password.contains(&0) {
             return Ok(false);
         }
-        let (verdict, answer) = oneshot::channel();
-        self.load.waiting.fetch_add(1, Ordering::Relaxed);
+        let (result, checked) = oneshot::channel();
+        self.load.pending.fetch_add(1, Ordering::Relaxed);
         match self.queue.try_send(Check {
             password,
             hash,
-            verdict,
+            result,
         }) {
-            Ok(()) => Ok(answer.await.unwrap_or(false)),
+            Ok(()) => Ok(checked.await.unwrap_or(false)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.load.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.load.pending.fetch_sub(1, Ordering::Relaxed);
                 Err(Busy {
                     retry_after: self.load.delay(),
                 })
@@ -105,43 +102,43 @@ impl Passwords {
         }
     }
 
-    /// Checks that wait or run.
-    pub(crate) fn waiting(&self) -> usize {
-        self.load.waiting.load(Ordering::Relaxed)
+    /// Checks waiting or running.
+    pub(crate) fn pending(&self) -> usize {
+        self.load.pending.load(Ordering::Relaxed)
     }
 
-    /// Checks that may wait.
+    /// The largest number of checks that may wait.
     pub(crate) fn capacity(&self) -> usize {
-        self.load.threads * QUEUE
+        self.load.threads * QUEUE_LENGTH
     }
 }
 
 impl Load {
-    /// How long the queue lasts, from a second to a minute.
+    /// When the queue should be empty, between 1 and 60 seconds.
     fn delay(&self) -> Duration {
-        let each = self.last.load(Ordering::Relaxed) / self.threads as u64;
-        let whole = each * self.waiting.load(Ordering::Relaxed) as u64;
-        Duration::from_secs(whole.div_ceil(1000).clamp(1, 60))
+        let each_ms = self.last_ms.load(Ordering::Relaxed) / self.threads as u64;
+        let total_ms = each_ms * self.pending.load(Ordering::Relaxed) as u64;
+        Duration::from_secs(total_ms.div_ceil(1000).clamp(1, 60))
     }
 }
 
 fn work(checks: &Mutex<Receiver<Check>>, load: &Load) {
-    // On Linux the priority is the thread's own. Without it the checks still work.
+    // On Linux this changes only the calling thread. Checks work without it.
     let _ = rustix::process::setpriority_process(None, NICE);
     loop {
         let next = checks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(check) = next else { return };
-        // A client that left needs no answer.
-        if !check.verdict.is_closed() {
-            let begun = Instant::now();
-            let verdict = verify(&check.password, &check.hash);
-            load.last
-                .store(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
-            // A hash is parsed when it is read, so this does not fail; if it
-            // did, nobody would get in.
-            let _ = check.verdict.send(verdict.unwrap_or(false));
+        // Skip it if the client has closed the connection.
+        if !check.result.is_closed() {
+            let start = Instant::now();
+            let matches = verify(&check.password, &check.hash);
+            load.last_ms
+                .store(start.elapsed().as_millis() as u64, Ordering::Relaxed);
+            // Hashes were validated when they were read, so this does not fail; if
+            // it did, the password would be wrong.
+            let _ = check.result.send(matches.unwrap_or(false));
         }
-        load.waiting.fetch_sub(1, Ordering::Relaxed);
+        load.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -153,11 +150,11 @@ fn verify(password: &[u8], hash: &str) -> BcryptResult<bool> {
 mod tests {
     use super::*;
 
-    /// `secret` at the least cost.
+    /// `secret` at the lowest cost.
     const HASH: &str = "$2y$04$180o4rKjFr2vU.ZvJOJROer2RInNlKBh4ivtGBYAmFEBS.oaNlSFW";
 
     async fn check(password: &[u8], hash: &str) -> bool {
-        Passwords::start(1)
+        PasswordChecker::start(1)
             .unwrap()
             .check(password.to_vec(), hash.into())
             .await
@@ -188,28 +185,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_sends_away_and_says_for_how_long() {
+    async fn a_full_queue_rejects_and_says_when_to_retry() {
         let (queue, _checks) = sync_channel(1);
         let load = Load {
             threads: 1,
-            waiting: AtomicUsize::new(0),
-            last: AtomicU64::new(1500),
+            pending: AtomicUsize::new(0),
+            last_ms: AtomicU64::new(1500),
         };
-        let passwords = Passwords {
+        let passwords = PasswordChecker {
             queue,
             load: Arc::new(load),
         };
         let first = passwords.clone();
         let waiting = tokio::spawn(async move { first.check(b"a".to_vec(), HASH.into()).await });
         tokio::task::yield_now().await;
-        let refused = passwords.check(b"b".to_vec(), HASH.into()).await;
+        let rejected = passwords.check(b"b".to_vec(), HASH.into()).await;
         assert_eq!(
-            refused,
+            rejected,
             Err(Busy {
                 retry_after: Duration::from_secs(2)
             })
         );
-        assert_eq!(passwords.waiting(), 1);
+        assert_eq!(passwords.pending(), 1);
         waiting.abort();
     }
 }
