@@ -49,6 +49,8 @@ pub(crate) const GOAWAY_AFTER: u32 = 16;
 /// The number of connections of a worker, and of their requests, that is always allowed
 /// whatever the limits are.
 pub(crate) const FEWEST: usize = 8;
+/// The memory that a worker may grant whatever the limits are, bytes.
+pub(crate) const LEAST_MEMORY: u64 = FEWEST as u64 * (CONNECTION + HTTP2 + REQUEST + TRANSFER);
 /// A client that holds more than this fraction of the memory is evicted first.
 const SHARE: u64 = 16;
 
@@ -100,9 +102,9 @@ impl Capacity {
 
     /// The memory to grant, bytes; a minimum even if the limits leave none.
     pub(crate) fn memory(self) -> u64 {
-        let least = FEWEST as u64 * (CONNECTION + HTTP2 + REQUEST + TRANSFER);
         // A quarter of the range, so that sums do not overflow.
-        self.memory.map_or(u64::MAX / 4, |memory| memory.max(least))
+        self.memory
+            .map_or(u64::MAX / 4, |memory| memory.max(LEAST_MEMORY))
     }
 
     /// The same if it is limited.

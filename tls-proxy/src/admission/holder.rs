@@ -21,6 +21,8 @@ pub(crate) struct Client {
     pub(super) came: Instant,
     /// Memory of the connection and its streams, bytes.
     pub(super) held: Cell<u64>,
+    /// Of it what has been granted for its first response and is not used yet, bytes.
+    pub(super) advance: Cell<u64>,
     /// Streams evicted so far.
     shed: Cell<u32>,
     /// The connection itself has been evicted.
@@ -32,6 +34,7 @@ impl Client {
         Self {
             came: cached_time::now(),
             held: Cell::default(),
+            advance: Cell::default(),
             shed: Cell::default(),
             closing: Cell::default(),
         }
@@ -48,6 +51,8 @@ impl Client {
 pub(crate) enum Waits {
     /// Not for its client: it is working, or waits for an upstream.
     NotForClient,
+    /// For a permit.
+    Memory,
     /// For the next request.
     Idle,
     /// For the first bytes of the client: a PROXY protocol header, a ClientHello, or the
@@ -70,6 +75,7 @@ impl Waits {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::NotForClient => "an upstream",
+            Self::Memory => "memory",
             Self::Idle => "a request",
             Self::FirstBytes | Self::Handshake => "the handshake",
             Self::Head => "the request header",
@@ -179,7 +185,15 @@ impl Holder {
     /// It waits for a permit, not for its client.
     pub(super) fn wait_for_permit(&self) {
         if self.waits.get() == Waits::NotForClient {
+            self.waits.set(Waits::Memory);
             self.since.set(cached_time::now());
+        }
+    }
+
+    /// It has got its permit, or does not want it any more.
+    pub(super) fn stop_waiting_for_permit(&self) {
+        if self.waits.get() == Waits::Memory {
+            self.waits.set(Waits::NotForClient);
         }
     }
 
@@ -228,7 +242,7 @@ impl Holder {
             self.client.shed.set(self.client.shed.get() + 1);
         }
         metrics::relieved(match self.waits.get() {
-            Waits::NotForClient => Relief::Share,
+            Waits::NotForClient | Waits::Memory => Relief::Share,
             Waits::Idle => Relief::Idle,
             Waits::FirstBytes | Waits::Handshake => Relief::Handshake,
             Waits::Head => Relief::RequestHead,

@@ -31,8 +31,11 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// newest client is served first.
 const URGENT_AFTER: Duration = Duration::from_millis(500);
 
+/// What a client needs beside its connection until its first response, bytes, if that is
+/// small. The handshake's memory becomes that of HTTP/2.
+const FIRST_RESPONSE: u64 = HTTP2 + REQUEST;
 /// The memory a client holds until its first response, bytes, if that is small.
-const NEWCOMER: u64 = CONNECTION + HTTP2 + REQUEST;
+const NEWCOMER: u64 = CONNECTION + FIRST_RESPONSE;
 
 /// The resources of a worker.
 #[derive(Debug)]
@@ -126,10 +129,17 @@ impl Admission {
         metrics::memory_held(self.used.iter().map(Cell::get).sum());
     }
 
-    /// Waits for the permit of one more connection, which may be accepted much later.
-    pub(crate) async fn for_connection(self: &Rc<Self>) -> Permit {
-        self.acquire(Demand::CONNECTION, None).await;
-        self.granted(Demand::CONNECTION, None)
+    /// A permit for one more connection, which may be accepted much later; `None` if it is
+    /// not available or others wait.
+    pub(crate) fn try_for_connection(self: &Rc<Self>) -> Option<Permit> {
+        self.try_for(Demand::CONNECTION, None)
+    }
+
+    /// Waits for the permit of one more connection, with the memory that its client needs
+    /// until its first response.
+    pub(crate) async fn for_newcomer(self: &Rc<Self>) -> Permit {
+        self.acquire(Demand::NEWCOMER, None).await;
+        self.granted(Demand::NEWCOMER, None)
     }
 
     /// An empty permit, for memory that a connection reserves separately from its own.
@@ -187,7 +197,7 @@ impl Admission {
     }
 
     fn try_for(self: &Rc<Self>, demand: Demand, holder: Option<&Rc<Holder>>) -> Option<Permit> {
-        self.take_now(&demand)
+        self.take_now(&demand, holder)
             .then(|| self.granted(demand, holder.cloned()))
     }
 
@@ -257,6 +267,9 @@ impl Admission {
             moved.slot.set(slot);
         }
         drop(holders);
+        if holder.is_connection {
+            self.release_advance(holder);
+        }
         if let Some(expected) = holder.evicted.get() {
             self.no_longer_expect(expected);
         }

@@ -5,7 +5,8 @@
 //! they get, no client is served in time. So while there is no memory to serve them,
 //! connections are accepted into a small part of it, and once demands have waited long the
 //! newest one is served first (adaptive LIFO): its client has not given up yet. Until it is
-//! served, the event loop does not watch a connection, and it has no task.
+//! served, the event loop does not watch a connection, and it has no task. Those whose
+//! clients have sent something come first.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -16,7 +17,11 @@ use crate::metrics;
 use crate::metrics::labels::Relief;
 
 /// A connection that has waited this long may be closed to accept another one.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(2);
+/// The next one is closed only after this time: until then the one accepted for it, which is
+/// the newest, is likely to be served. If many were accepted at once, only the last of them
+/// would be.
+const APART: Duration = Duration::from_millis(50);
 
 /// The waiting connections of one listening socket, the newest last.
 #[derive(Debug)]
@@ -33,6 +38,10 @@ impl<T> Pending<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether one more may be accepted before there is memory to serve it. At the limit
     /// the oldest is closed for it, if that has waited too long.
     pub(crate) fn has_room(&mut self) -> bool {
@@ -44,13 +53,16 @@ impl<T> Pending<T> {
             return false;
         }
         metrics::relieved(Relief::Accept);
-        self.take(false);
+        self.all.pop_front();
+        self.gave_place();
         true
     }
 
     /// When the oldest may be closed for another one.
     pub(crate) fn stale_at(&self) -> Option<Instant> {
-        self.all.front().map(|(_, since)| *since + STALE)
+        let (_, oldest) = self.all.front()?;
+        let (_, newest) = self.all.back()?;
+        Some((*oldest + STALE).max(*newest + APART))
     }
 
     pub(crate) fn push(&mut self, connection: T) {
@@ -58,21 +70,37 @@ impl<T> Pending<T> {
         self.all.push_back((connection, Instant::now()));
     }
 
-    /// Takes the next one to be served.
-    pub(crate) fn next(&mut self) -> Option<T> {
-        self.take(self.admission.is_crowded_for_long(Instant::now()))
+    /// Takes the next one to be served: the first in order whose client has sent something,
+    /// or else the first in order. The flag is set if the client has sent something.
+    pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
+        let newest = self.admission.is_crowded_for_long(Instant::now());
+        let is_ready = |(connection, _): &(T, Instant)| has_sent(connection);
+        let ready = match newest {
+            true => self.all.iter().rposition(is_ready),
+            false => self.all.iter().position(is_ready),
+        };
+        let connection = match ready {
+            Some(place) => self.all.remove(place).map(|(connection, _)| connection),
+            None if newest => self.all.pop_back().map(|(connection, _)| connection),
+            None => self.all.pop_front().map(|(connection, _)| connection),
+        }?;
+        self.gave_place();
+        Some((connection, ready.is_some()))
     }
 
-    fn take(&mut self, newest: bool) -> Option<T> {
-        let (connection, _) = match newest {
-            true => self.all.pop_back(),
-            false => self.all.pop_front(),
-        }?;
+    /// Makes all of them so much older.
+    #[cfg(test)]
+    pub(super) fn pass(&mut self, time: Duration) {
+        for (_, since) in &mut self.all {
+            *since -= time;
+        }
+    }
+
+    fn gave_place(&mut self) {
         self.admission.add_pending(-1);
         if self.all.is_empty() {
             self.all = VecDeque::new();
         }
-        Some(connection)
     }
 }
 

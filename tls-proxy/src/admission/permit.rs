@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::capacity::MemoryUse;
+use super::capacity::{CONNECTION, MemoryUse};
 use super::queue::Demand;
 use super::{Account, Admission, Client, Holder};
 
@@ -31,7 +31,22 @@ impl Permit {
     pub(crate) fn accepted(self) -> Admitted {
         let account = self.admission.register(Rc::new(Client::new()), true);
         let permit = self.transfer_to(account.holder());
+        let advance = permit.advance();
+        let connection = &permit.memory[MemoryUse::Connection as usize];
+        connection.set(connection.get() - advance);
+        account.holder().client.advance.set(advance);
         Admitted { permit, account }
+    }
+
+    /// Keeps what a connection needs while its client sends nothing.
+    pub(crate) fn give_up_advance(&self) {
+        self.shrink(MemoryUse::Connection, self.advance());
+    }
+
+    /// What a connection has been granted for its first response, bytes.
+    fn advance(&self) -> u64 {
+        self.memory(MemoryUse::Connection)
+            .saturating_sub(CONNECTION)
     }
 
     /// Waits for `memory` more bytes, for a body or another short-lived need.
@@ -44,7 +59,7 @@ impl Permit {
     /// Takes `memory` more bytes if they are available and nobody waits.
     pub(crate) fn try_grow(&self, memory: u64) -> bool {
         let demand = Demand::memory(MemoryUse::Transfer, memory);
-        let there = self.admission.take_now(&demand);
+        let there = self.admission.take_now(&demand, self.holder.as_ref());
         if there {
             self.add(memory);
         }

@@ -29,6 +29,13 @@ impl Demand {
         memory: CONNECTION,
     };
 
+    /// The same with what its client needs until its first response, so that nobody who has
+    /// been let in waits for more while holding what others wait for.
+    pub(super) const NEWCOMER: Self = Self {
+        memory: NEWCOMER,
+        ..Self::CONNECTION
+    };
+
     /// A stream's request, with a descriptor for its upstream.
     pub(super) const STREAM: Self = Self {
         kind: MemoryUse::Request,
@@ -54,8 +61,6 @@ pub(super) struct Waiting {
     /// `None` for a connection that has not been accepted.
     client: Option<Rc<Client>>,
     since: Instant,
-    /// When its client connected; without a client, when the demand began.
-    came: Instant,
     granted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -69,30 +74,32 @@ impl Waiting {
 
     /// The order of service, lowest first: by the memory the client would then hold;
     /// clients that wait for their first response count alike and come in order of arrival,
-    /// or newest first.
-    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, Duration) {
-        let order = match newest_first {
-            true => now.saturating_duration_since(self.came),
-            false => Duration::MAX - now.saturating_duration_since(self.since),
+    /// or newest first. Connections that have not been accepted count as the newest; their
+    /// listeners take turns.
+    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, bool, Duration) {
+        let (is_accepted, order) = match &self.client {
+            Some(client) if newest_first => (true, now.saturating_duration_since(client.came)),
+            _ => (
+                false,
+                Duration::MAX - now.saturating_duration_since(self.since),
+            ),
         };
-        (self.holds().max(NEWCOMER), order)
+        (self.holds().max(NEWCOMER), is_accepted, order)
     }
 }
 
 impl Admission {
     pub(super) async fn acquire(&self, demand: Demand, holder: Option<&Rc<Holder>>) {
-        if self.take_now(&demand) {
+        if self.take_now(&demand, holder) {
             return;
         }
         if let Some(holder) = holder {
             holder.wait_for_permit();
         }
-        let since = cached_time::now();
         let waiting = Rc::new(Waiting {
             demand,
             client: holder.map(|holder| holder.client.clone()),
-            since,
-            came: holder.map_or(since, |holder| holder.client.came),
+            since: cached_time::now(),
             granted: Cell::new(false),
             waker: RefCell::default(),
         });
@@ -102,6 +109,7 @@ impl Admission {
         self.waiting.borrow_mut().push(waiting.clone());
         let entry = QueueEntry {
             admission: self,
+            holder,
             waiting,
         };
         self.grant();
@@ -118,9 +126,43 @@ impl Admission {
         entry.waiting.granted.set(false);
     }
 
-    /// Takes the resources if they are available and nobody waits.
-    pub(super) fn take_now(&self, demand: &Demand) -> bool {
-        self.waiting.borrow().is_empty() && self.try_take(demand)
+    /// Takes the resources if they are available and nobody waits, or out of what the
+    /// client was granted in advance.
+    pub(super) fn take_now(&self, demand: &Demand, holder: Option<&Rc<Holder>>) -> bool {
+        holder.is_some_and(|holder| self.take_from_advance(demand, holder))
+            || (self.waiting.borrow().is_empty() && self.try_take(demand))
+    }
+
+    fn take_from_advance(&self, demand: &Demand, holder: &Holder) -> bool {
+        let Some(rest) = holder.client.advance.get().checked_sub(demand.memory) else {
+            return false;
+        };
+        let descriptors = self.descriptors.get() - i64::from(demand.descriptors);
+        if !holder.is_connection || (demand.descriptors > 0 && descriptors < 0) {
+            return false;
+        }
+        self.descriptors.set(descriptors);
+        let (advance, own) = (MemoryUse::Connection as usize, demand.kind as usize);
+        self.used[advance].set(self.used[advance].get() - demand.memory);
+        self.used[own].set(self.used[own].get() + demand.memory);
+        // It is added again as what it is granted for.
+        holder.subtract(demand.memory);
+        holder.client.advance.set(rest);
+        if demand.kind == MemoryUse::Request {
+            self.release_advance(holder);
+        }
+        true
+    }
+
+    /// Releases what is left of a client's advance.
+    pub(super) fn release_advance(&self, holder: &Holder) {
+        let rest = holder.client.advance.take();
+        if rest > 0 {
+            holder.subtract(rest);
+            let mut memory = [0; 3];
+            memory[MemoryUse::Connection as usize] = rest;
+            self.give_back(0, 0, memory);
+        }
     }
 
     pub(super) fn try_take(&self, demand: &Demand) -> bool {
@@ -232,12 +274,16 @@ impl Admission {
 /// An entry of the queue, removed when it is granted or dropped.
 struct QueueEntry<'a> {
     admission: &'a Admission,
+    holder: Option<&'a Rc<Holder>>,
     waiting: Rc<Waiting>,
 }
 
 impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         let own = &self.waiting;
+        if let Some(holder) = self.holder {
+            holder.stop_waiting_for_permit();
+        }
         if own.granted.get() {
             // It was granted, but its owner is gone.
             let demand = own.demand;

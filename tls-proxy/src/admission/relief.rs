@@ -4,9 +4,11 @@
 //! 2. idle connections, the longest idle first,
 //! 3. clients that hold more than their share, whatever they do,
 //! 4. clients that are waited for, by memory times age,
-//! 5. requests that wait for their upstream while later ones complete, or while none does.
+//! 5. requests that wait for their upstream while later ones complete, or while none does,
+//!    and who waits for more memory than it has.
 //!
-//! The third and the fifth only after demands have waited long, and for memory.
+//! The third and the fifth only after demands have waited long, and for memory. A client in
+//! its handshake is evicted only for newcomers, unless it has been waited for for long.
 
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
@@ -16,7 +18,8 @@ use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, Waits, to_signed};
 /// A client is evicted only after it has been waited for this long: its next bytes may need
 /// a round trip.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The same for the rest of a handshake, once demands have waited long.
+/// The same once demands have waited long, except for a request's head; and for who waits
+/// for a permit.
 const LESS_PATIENCE: Duration = Duration::from_millis(100);
 /// The same for a client's first bytes, which need no round trip.
 const FIRST_BYTES: Duration = Duration::from_millis(100);
@@ -45,7 +48,7 @@ impl Missing {
     /// not evicted for a demand of much.
     fn for_rank(&self, (rank, _): Rank) -> i64 {
         match rank {
-            STALLED => self.newcomers,
+            STALLED | IN_HANDSHAKE => self.newcomers,
             WAITED_FOR => self.next,
             _ => self.all,
         }
@@ -62,10 +65,11 @@ impl Missing {
 type Rank = (u8, u64);
 
 const STALLED: u8 = 1;
-const WAITED_FOR: u8 = 2;
-const OVER_SHARE_BUSY: u8 = 3;
-const IDLE: u8 = 4;
-const OVER_SHARE: u8 = 5;
+const IN_HANDSHAKE: u8 = 2;
+const WAITED_FOR: u8 = 3;
+const OVER_SHARE_BUSY: u8 = 4;
+const IDLE: u8 = 5;
+const OVER_SHARE: u8 = 6;
 
 impl Admission {
     /// Evicts as many holders as the waiting demands need.
@@ -158,7 +162,9 @@ impl Admission {
             Waits::Idle => Duration::ZERO,
             Waits::FirstBytes => FIRST_BYTES,
             Waits::Tunnel => STALL_TIME,
-            Waits::Handshake if urgent => LESS_PATIENCE,
+            Waits::Handshake | Waits::Body | Waits::Response | Waits::Memory if urgent => {
+                LESS_PATIENCE
+            }
             _ => PATIENCE,
         };
         if age < patience {
@@ -174,14 +180,19 @@ impl Admission {
         let in_vain = own.client.shed() >= CLOSE_AFTER;
         match own.waits.get() {
             Waits::Idle => Some((IDLE, age_ms)),
-            Waits::NotForClient if !urgent || (by_streams && !in_vain) => None,
-            Waits::NotForClient if over_share => Some((OVER_SHARE_BUSY, held)),
+            Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
+            Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
+            // What it holds is what newcomers wait for, and it may wait for theirs.
+            Waits::Memory => Some((STALLED, by_size_and_age)),
             Waits::NotForClient => {
                 let stalled =
                     self.overtaken_before.get() > Some(own.since.get()) || self.is_stalled(now);
                 (stalled && age >= STALL_TIME).then_some((STALLED, by_size_and_age))
             }
             _ if over_share && memory => Some((OVER_SHARE, held)),
+            Waits::FirstBytes | Waits::Handshake if age < STALL_TIME => {
+                Some((IN_HANDSHAKE, by_size_and_age))
+            }
             _ => Some((WAITED_FOR, by_size_and_age)),
         }
     }

@@ -22,9 +22,17 @@ async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
     timeout(MOMENT, wanted).await.is_err()
 }
 
+/// The permit of a connection.
+async fn place(admission: &Rc<Admission>) -> Permit {
+    match admission.try_for_connection() {
+        Some(permit) => permit,
+        None => admission.for_newcomer().await,
+    }
+}
+
 /// A connection that has been accepted.
 async fn connected(admission: &Rc<Admission>) -> Admitted {
-    admission.for_connection().await.accepted()
+    place(admission).await.accepted()
 }
 
 /// A connection after its handshake, waiting for a request.
@@ -211,6 +219,36 @@ async fn a_new_limit_takes_effect_at_once() {
 }
 
 #[tokio::test]
+async fn who_waits_for_more_memory_gives_up_what_newcomers_wait_for() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut body = pin!(held[0].1.grow(TRANSFER));
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(body.as_mut()).await && waits(newcomer.as_mut()).await);
+    pass(&admission, Duration::from_millis(600));
+    admission.relieve();
+    assert_eq!(evicted_ones(&held), [0]);
+}
+
+#[tokio::test]
+async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let others = fill(&admission).await;
+    let handshake = others[0].account.holder();
+    handshake.wait(Waits::Handshake, 0);
+    let mut body = pin!(held[0].1.grow(TRANSFER));
+    assert!(waits(body.as_mut()).await);
+    pass(&admission, Duration::from_millis(400));
+    admission.relieve();
+    assert_eq!(handshake.evicted_size(), None);
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    assert!(handshake.evicted_size().is_some());
+}
+
+#[tokio::test]
 async fn a_dropped_demand_releases_what_it_was_granted() {
     let admission = admission_of(1, None);
     let own = connected(&admission).await;
@@ -314,7 +352,7 @@ async fn only_a_completed_request_overtakes_others() {
 async fn a_permit_without_a_client_is_not_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut permits = Vec::new();
-    while let Ok(permit) = timeout(MOMENT, admission.for_connection()).await {
+    while let Ok(permit) = timeout(MOMENT, place(&admission)).await {
         permits.push(permit);
     }
     let mut newcomer = pin!(connected(&admission));

@@ -74,7 +74,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         },
     )
     .default("auto")
-    .about("Worker threads; `auto` is the cgroup's CPU quota, rounded up."),
+    .about("Worker threads; `auto` is the cgroup's CPU quota, rounded up, or as many as the memory limit has room for."),
     Spec::set(
         "worker_connections",
         Contexts::EVENTS,

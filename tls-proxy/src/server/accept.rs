@@ -73,22 +73,34 @@ async fn accept(
     'serving: loop {
         // Memory may be limited only later.
         bounded = bounded || listener.bounds_buffers();
-        let mut place = pin!(admission.for_connection());
-        let permit = loop {
-            let has_room = pending.has_room();
-            tokio::select! {
-                biased;
-                () = stop.notified() => break 'serving,
-                permit = place.as_mut() => break permit,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
-                    queue(&mut pending, accepted).await;
+        let permit = match admission.try_for_connection() {
+            Some(permit) => permit,
+            None => {
+                let mut place = pin!(admission.for_newcomer());
+                loop {
+                    let has_room = pending.has_room();
+                    // Memory is asked for once there is a connection to serve.
+                    let asks = !pending.is_empty() || !has_room;
+                    tokio::select! {
+                        biased;
+                        () = stop.notified() => break 'serving,
+                        permit = place.as_mut(), if asks => break permit,
+                        accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
+                            queue(&mut pending, accepted).await;
+                        }
+                        // At the limit: looks again when the oldest may be closed.
+                        () = sleep_until_stale(&pending), if !has_room => {}
+                    }
                 }
-                // At the limit: looks again when the oldest may be closed.
-                () = sleep_until_stale(&pending), if !has_room => {}
             }
         };
-        let accepted = match pending.next() {
-            Some(next) => register(next),
+        let accepted = match pending.next(has_sent) {
+            Some((next, has_sent)) => {
+                if !has_sent {
+                    permit.give_up_advance();
+                }
+                register(next)
+            }
             None => tokio::select! {
                 biased;
                 () = stop.notified() => break,
@@ -105,7 +117,7 @@ async fn accept(
     while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
         queue(&mut pending, Ok(accepted)).await;
     }
-    while let Some(next) = pending.next() {
+    while let Some((next, _)) = pending.next(|_| true) {
         if let Ok((socket, peer)) = register(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
@@ -131,6 +143,12 @@ async fn queue(
         Ok(unserved) => pending.push(unserved),
         Err(error) => accept_failed(&error).await,
     }
+}
+
+/// Whether its client has sent something, or has left.
+fn has_sent((socket, _): &Unserved) -> bool {
+    let peeked = socket.peek(&mut [0]);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Registers it with the event loop, which may fail for lack of memory.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, AdminState};
-use crate::admission::{Capacity, FEWEST, files_for_pending, for_pending};
+use crate::admission::{Capacity, FEWEST, LEAST_MEMORY, files_for_pending, for_pending};
 use crate::cli::Options;
 use crate::config::Config;
 use crate::lifecycle::drain::{DrainController, Phase};
@@ -67,11 +67,25 @@ pub fn try_addresses(config: &Config) -> Result<(), BindError> {
     listens.try_for_each(|address| listener::try_bind(&address.listen))
 }
 
+/// The number of workers: `worker_processes`, or as many as there are CPUs, unless the
+/// memory limit leaves too little for so many.
 fn workers(config: &Config) -> usize {
-    config
-        .main
-        .workers
-        .unwrap_or_else(|| pod::cgroup::cpu_workers().get())
+    config.main.workers.unwrap_or_else(|| {
+        let cpus = pod::cgroup::cpu_workers().get();
+        cpus.min(fitting_workers(pod::cgroup::memory_limit()))
+    })
+}
+
+/// The number of workers for which the memory limit leaves [`LEAST_MEMORY`] each, at least
+/// one.
+fn fitting_workers(limit: Option<u64>) -> usize {
+    let fit = |limit| usize::try_from(for_workers(limit) / LEAST_MEMORY);
+    limit.map_or(usize::MAX, |limit| fit(limit).unwrap_or(usize::MAX).max(1))
+}
+
+/// What a memory limit leaves for all workers, bytes.
+fn for_workers(limit: u64) -> u64 {
+    limit.saturating_sub(BASE_MEMORY + limit / 100 * SLACK)
 }
 
 /// Descriptors kept for occasional use: log files and sockets of a reload, DNS, the admin
@@ -85,7 +99,7 @@ const FEWEST_DESCRIPTORS: usize = 4;
 fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
-    let memory = memory.map(|limit| each(limit.saturating_sub(BASE_MEMORY + limit / 100 * SLACK)));
+    let memory = memory.map(|limit| each(for_workers(limit)));
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
         descriptors: match memory {
@@ -317,4 +331,17 @@ async fn exit_timeout(mut phases: watch::Receiver<Phase>) {
     }
     drop(cut);
     tokio::time::sleep(EXIT_TIMEOUT).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_workers_than_the_memory_limit_has_room_for() {
+        assert_eq!(fitting_workers(Some(1 << 20)), 1);
+        assert_eq!(fitting_workers(Some(10 << 20)), 1);
+        assert_eq!(fitting_workers(Some(12 << 20)), 2);
+        assert_eq!(fitting_workers(None), usize::MAX);
+    }
 }

@@ -56,6 +56,77 @@ async fn the_newest_client_is_served_first_once_others_have_waited_for_long() {
 }
 
 #[tokio::test]
+async fn listeners_take_turns_while_others_have_waited_for_long() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let mut others = fill(&admission).await;
+    let (mut one, mut other) = (pin!(place(&admission)), pin!(place(&admission)));
+    assert!(waits(one.as_mut()).await && waits(other.as_mut()).await);
+    pass(&admission, Duration::from_millis(600));
+    held[0].1.shrink(MemoryUse::Transfer, NEWCOMER);
+    others.push(one.await.accepted());
+    // It asks for the next connection, later than the other listener.
+    let mut again = pin!(place(&admission));
+    assert!(waits(again.as_mut()).await);
+    held[1].1.shrink(MemoryUse::Transfer, NEWCOMER);
+    let other = timeout(MOMENT, other).await;
+    assert!(other.is_ok(), "its turn");
+    assert!(waits(again.as_mut()).await);
+}
+
+#[tokio::test]
+async fn a_client_that_had_to_wait_for_its_place_does_not_wait_again_before_its_response() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    let mut later = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await && waits(later.as_mut()).await);
+    held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
+    let own = newcomer.await;
+    let holder = own.account.holder();
+    assert_eq!(holder.client.held.get(), NEWCOMER);
+    own.permit.grow(HANDSHAKE).await;
+    own.permit.grow(HTTP2 - HANDSHAKE).await;
+    let request = admission.for_request(holder).await;
+    assert_eq!(holder.client.held.get(), NEWCOMER);
+    assert!(!own.permit.try_grow(1), "others wait");
+    drop((request, own));
+    later.await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_sends_nothing_holds_nothing_for_a_response() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(place(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
+    let permit = newcomer.await;
+    let left = admission.memory.get();
+    permit.give_up_advance();
+    assert_eq!(admission.memory.get() - left, to_signed(FIRST_RESPONSE));
+    let own = permit.accepted();
+    assert_eq!(own.account.holder().client.held.get(), CONNECTION);
+}
+
+#[tokio::test]
+async fn what_a_first_request_does_not_need_is_released() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
+    let own = newcomer.await;
+    let left = admission.memory.get();
+    let _request = admission.for_request(own.account.holder()).await;
+    assert_eq!(admission.memory.get() - left, to_signed(HTTP2));
+    assert_eq!(own.account.holder().client.held.get(), CONNECTION + REQUEST);
+}
+
+#[tokio::test]
 async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
@@ -66,15 +137,35 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
     }
     assert!((300..400).contains(&most), "{most}");
     assert!(!Pending::<u32>::new(admission.clone()).has_room());
-    assert_eq!(pending.next(), Some(0));
+    assert_eq!(pending.next(|_| true), Some((0, true)));
     assert!(pending.has_room());
     let _others = fill(&admission).await;
     let mut newcomer = pin!(connected(&admission));
     assert!(waits(newcomer.as_mut()).await);
-    assert_eq!(pending.next(), Some(1));
+    assert_eq!(pending.next(|_| true), Some((1, true)));
     pass(&admission, Duration::from_secs(1));
-    assert_eq!(pending.next(), Some(most - 1));
+    assert_eq!(pending.next(|_| true), Some((most - 1, true)));
+    assert_eq!(pending.next(|own| *own < 5), Some((4, true)));
+    assert_eq!(pending.next(|_| false), Some((most - 2, false)));
     drop(pending);
     assert_eq!(admission.pending().0, 0);
     assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
+}
+
+#[tokio::test]
+async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    while pending.has_room() {
+        pending.push(());
+    }
+    let full = admission.pending().0;
+    assert!(pending.stale_at().is_some_and(|at| at > Instant::now()));
+    pending.pass(Duration::from_secs(3));
+    assert!(pending.has_room());
+    assert_eq!(admission.pending().0, full - 1);
+    pending.push(());
+    assert!(!pending.has_room(), "the newest one has not had its turn");
+    pending.pass(MOMENT);
+    assert!(pending.has_room());
 }
