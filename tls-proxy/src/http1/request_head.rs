@@ -165,7 +165,7 @@ impl FieldLines {
     /// Those behind a request line, of which none is parsed yet.
     fn after(line_end: usize) -> Self {
         Self {
-            spans: Vec::new(),
+            spans: Vec::with_capacity(16),
             end: line_end + 1,
         }
     }
@@ -183,7 +183,6 @@ impl FieldLines {
         }
         let named = line.authority.clone().and_then(|at| of_host(&input[at]));
         let mut limits = named.unwrap_or(*limits);
-        self.spans.reserve(16);
         let mut lines = 0;
         loop {
             let at = self.end;
