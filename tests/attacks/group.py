@@ -109,7 +109,7 @@ def _folders(name):
     try:
         (ROOT / "cgroup.subtree_control").write_text("+memory +cpu")
     except OSError as error:
-        raise Unavailable(f"the memory controller cannot be handed on: {error}") from error
+        raise Unavailable(f"the memory controller cannot be delegated: {error}") from error
     return ROOT / name, ROOT / name
 
 

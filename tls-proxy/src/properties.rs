@@ -37,7 +37,7 @@ pub(crate) fn dns(data: &[u8]) {
     let name = message::encode_name("a.example").expect("a name");
     let other = message::encode_name("b.example").expect("a name");
     for kind in [RecordType::A, RecordType::Aaaa, RecordType::Srv] {
-        // As it is, and behind a valid answer header, which a fuzzer seldom finds.
+        // As it is, and after the header of a valid response, which a fuzzer seldom finds.
         let mut answer = message::question(7, &name, kind);
         assert_eq!(message::parse(&answer, 7, &name, kind), None);
         answer[2] |= 0x80;

@@ -24,7 +24,7 @@ pub(crate) fn set_memory_limit(memory: Option<u64>) {
 }
 
 /// Slices that are written together: a chunk's size line, its data and its end.
-const MOST_SLICES: usize = 3;
+const MAX_SLICES: usize = 3;
 
 /// Writes all of `out`; what has been written is taken off it, even while it is pending.
 /// Several slices are written together if the stream can do that.
@@ -38,7 +38,7 @@ pub(crate) fn poll_write_all(
 ) -> Poll<io::Result<()>> {
     while out.has_remaining() {
         let stream = Pin::new(&mut *stream);
-        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = match stream.is_write_vectored() {
             true => out.chunks_vectored(&mut slices),
             false => 1,

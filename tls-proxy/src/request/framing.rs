@@ -40,7 +40,7 @@ impl Response {
         match &self.content {
             Content::Empty => self.length = Some(0),
             // This `Content-Length` is that of the body which a HEAD or 304 leaves out.
-            Content::Upstream(answer) if answer.is_bodiless() => self.length = None,
+            Content::Upstream(body) if body.is_bodiless() => self.length = None,
             _ => {}
         }
     }

@@ -79,7 +79,7 @@ async fn accept(
                 let mut place = pin!(admission.for_newcomer());
                 loop {
                     let has_room = pending.has_room();
-                    // Memory is asked for once there is a connection to serve.
+                    // Memory is requested only when there is a connection to serve.
                     let asks = !pending.is_empty() || !has_room;
                     tokio::select! {
                         biased;

@@ -200,7 +200,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
     loop {
         tokio::select! {
             () = &mut ending => break,
-            // Probes are answered and log files reopened to the end.
+            // Until the end, probes get responses and log files are reopened.
             Some(order) = orders.recv() => match order {
                 Order::Ping(sender) => acknowledge(sender),
                 Order::Resize(capacity) => resize(worker, capacity),

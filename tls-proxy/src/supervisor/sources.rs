@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_repeat_the_same_files_are_watched_once() {
+    fn the_same_files_are_watched_once_however_often_they_are_refused() {
         let origin = |files: [&str; 2], folders: &[&str]| Origin {
             began: SystemTime::now(),
             texts: Vec::new(),

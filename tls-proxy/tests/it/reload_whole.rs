@@ -180,7 +180,7 @@ fn one_stands_still(place: Place, more: &[&str]) -> (Proxy, u64, std::fs::File) 
         client.ask(&path);
     }
     let stuck = format!("worker {worker} does not respond\n");
-    eventually("a worker that stands still", || {
+    eventually("a worker that hangs", || {
         Client::connect(admin(&proxy)).fetch("/healthz").text() == stuck
     });
     (proxy, worker, reader)

@@ -79,7 +79,7 @@ fn servers_come_and_go_with_their_name() {
     eventually("every worker knows the server", || all_say(&proxy, 200));
     // Known addresses are kept if the name server fails, and over a reload.
     *answer.lock().unwrap() = (2, Vec::new());
-    eventually("the failure is told", || {
+    eventually("the failure is logged", || {
         let log = proxy.place.read("error.log");
         log.contains("app.test could not be resolved (2: Server failure)")
     });

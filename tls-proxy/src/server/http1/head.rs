@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{Permit, SMALL_HEAD, Waits};
-use crate::http1::request_head::{self};
+use crate::http1::request_head;
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead};
 use crate::message::{host, rules};

@@ -112,7 +112,7 @@ pub(crate) fn serve(
                         Some(error) => Err(error),
                         None => rules::check(&head, false).map_err(Box::new),
                     };
-                    let answering = serve_request(
+                    let serving = serve_request(
                         &connection,
                         &wire,
                         (*head, framing),
@@ -120,7 +120,7 @@ pub(crate) fn serve(
                         permit,
                         &mut token,
                     );
-                    cached_time::scope(Box::pin(answering)).await
+                    cached_time::scope(Box::pin(serving)).await
                 }
             };
             match end {

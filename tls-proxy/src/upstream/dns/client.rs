@@ -1,5 +1,5 @@
 //! A DNS client: over UDP with a new port and a random identifier (RFC 5452), over TCP if
-//! the answer was truncated.
+//! the response was truncated.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,8 +15,8 @@ use super::message::{self, DnsResponse, RecordType, Service};
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Aliases that are followed in turn.
 const MAX_ALIASES: usize = 10;
-/// Servers of one name or service, at most: an answer has room for thousands, and a service for as
-/// many names. The rest is left out.
+/// Most servers of one name or service: a response has room for thousands of addresses, or of names
+/// for a service. The rest is ignored.
 const MAX_SERVERS: usize = 1024;
 
 /// Addresses, and how long they are valid.
@@ -384,8 +384,7 @@ mod tests {
         assert_eq!(found, Err(Error::TimedOut));
     }
 
-    /// A name server that is not to be trusted: a name has as many addresses as fit into a message,
-    /// and a service is at so many names.
+    /// A hostile name server: each name has 240 addresses, and a service 60 names.
     #[tokio::test]
     async fn of_very_many_servers_some_are_known() {
         let (socket, address) = server().await;
@@ -400,8 +399,8 @@ mod tests {
                 message[7] = count;
                 for number in 0..count {
                     match is_about_a_service {
-                        // The name in the question, SRV, IN, a minute, 10 bytes: the last is a
-                        // name of one letter.
+                        // The name in the question, SRV, IN, a minute, 9 bytes: priority, weight,
+                        // port, and a name of one letter.
                         true => {
                             message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, 9]);
                             message.extend([0, 1, 0, 1, 0, 80, 1, b'a' + number % 26, 0]);
