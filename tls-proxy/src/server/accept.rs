@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -112,16 +112,20 @@ async fn accept(
             Err(error) => accept_failed(&error).await,
         }
     }
-    // A closed socket refuses what waits in its queue.
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
-        queue(&mut pending, Ok(accepted)).await;
-    }
     while let Some((next, _)) = pending.next(|_| true) {
         if let Ok((socket, peer)) = register(next) {
             start_connection(&server, socket, peer, &address, admission.uncounted());
         }
     }
+    // A closed socket refuses what waits in its queue, which may be longer than Tokio's
+    // budget for one poll of a task.
+    let rest = poll_fn(|cx| {
+        while let Poll::Ready(Ok((socket, peer))) = listener.poll_accept(cx) {
+            start_connection(&server, socket, peer, &address, admission.uncounted());
+        }
+        Poll::Ready(())
+    });
+    tokio::task::coop::unconstrained(rest).await;
 }
 
 async fn sleep_until_stale(pending: &Pending<Unserved>) {

@@ -161,13 +161,13 @@ fn the_shutdown_timeout_cuts_and_exits_1() {
 #[test]
 fn connections_in_the_queue_of_the_kernel_are_served() {
     let place = Place::new("queue");
-    let upstream = Upstream::echo(&place);
-    let mut proxy = Proxy::passing(place, "");
-    // A stopped process accepts nothing: all of these wait in the queue.
+    let mut proxy = Proxy::passing(place, "location = /own { return 200 own; }");
+    // A stopped process accepts nothing: all of these wait in the queue. They are more
+    // than Tokio lets a task accept in two polls.
     proxy.signal(Signal::STOP);
-    let mut waiting: Vec<Client> = (0..20).map(|_| proxy.connect()).collect();
-    for (number, client) in waiting.iter_mut().enumerate() {
-        client.ask(&format!("/{number}"));
+    let mut waiting: Vec<Client> = (0..300).map(|_| proxy.connect()).collect();
+    for client in &mut waiting {
+        client.ask("/own");
     }
     proxy.signal(Signal::TERM);
     proxy.signal(Signal::CONT);
@@ -177,7 +177,6 @@ fn connections_in_the_queue_of_the_kernel_are_served() {
         assert!(client.is_closed());
     }
     assert_eq!(proxy.exit_code(), Some(0));
-    assert_eq!(upstream.seen().len(), 20);
 }
 
 #[test]
