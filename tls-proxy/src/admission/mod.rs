@@ -62,6 +62,8 @@ pub(crate) struct Admission {
     lag: Cell<Duration>,
     holders: RefCell<Vec<Rc<Holder>>>,
     waiting: RefCell<Vec<Rc<Waiting>>>,
+    /// Demands granted after they had waited.
+    grants: Cell<u32>,
     /// Start of the period in which a demand was waiting at each check.
     crowded_since: Cell<Option<Instant>>,
     /// Of the requests that completed while demands waited, the latest start: requests that
@@ -88,6 +90,7 @@ impl Admission {
             lag: Cell::new(Duration::ZERO),
             holders: RefCell::default(),
             waiting: RefCell::default(),
+            grants: Cell::new(0),
             crowded_since: Cell::new(None),
             overtaken_before: Cell::new(None),
             ended: Cell::new(None),

@@ -22,6 +22,8 @@ const STALE: Duration = Duration::from_secs(2);
 /// the newest, is likely to be served. If many were accepted at once, only the last of them
 /// would be.
 const APART: Duration = Duration::from_millis(50);
+/// The next one is searched for among so many: each costs a system call.
+pub(super) const MAX_PEEKED: usize = 32;
 
 /// The waiting connections of one listening socket, the newest last.
 #[derive(Debug)]
@@ -42,20 +44,17 @@ impl<T> Pending<T> {
         self.all.is_empty()
     }
 
-    /// Whether one more may be accepted before there is memory to serve it. At the limit
-    /// the oldest is closed for it, if that has waited too long.
-    pub(crate) fn has_room(&mut self) -> bool {
+    /// Whether one more may be accepted before there is memory to serve it: below the limit
+    /// of the worker, or if there is none yet, so that a listener asks for memory only if it
+    /// has a client. At the limit [`Self::push`] closes the oldest, if that has waited too
+    /// long.
+    pub(crate) fn has_room(&self) -> bool {
         let (taken, places) = self.admission.pending();
-        if taken < places {
-            return true;
-        }
-        if self.stale_at().is_none_or(|at| at > Instant::now()) {
-            return false;
-        }
-        metrics::relieved(Relief::Accept);
-        self.all.pop_front();
-        self.gave_place();
-        true
+        taken < places || (places > 0 && self.is_empty()) || self.has_stale()
+    }
+
+    fn has_stale(&self) -> bool {
+        self.stale_at().is_some_and(|at| at <= Instant::now())
     }
 
     /// When the oldest may be closed for another one.
@@ -65,19 +64,30 @@ impl<T> Pending<T> {
         Some((*oldest + STALE).max(*newest + APART))
     }
 
+    /// Adds a connection. If there was room only in place of the oldest, closes that.
     pub(crate) fn push(&mut self, connection: T) {
+        let (taken, places) = self.admission.pending();
+        if taken >= places && self.has_stale() {
+            metrics::relieved(Relief::Accept);
+            self.all.pop_front();
+            self.gave_place();
+        }
         self.admission.add_pending(1);
         self.all.push_back((connection, Instant::now()));
     }
 
-    /// Takes the next one to be served: the first in order whose client has sent something,
-    /// or else the first in order. The flag is set if the client has sent something.
+    /// Takes the next one to be served: of the first [`MAX_PEEKED`] in order the first whose
+    /// client has sent something, or else the first. The flag is set if the client has sent
+    /// something.
     pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
         let newest = self.admission.is_crowded_for_long(Instant::now());
         let is_ready = |(connection, _): &(T, Instant)| has_sent(connection);
         let ready = match newest {
-            true => self.all.iter().rposition(is_ready),
-            false => self.all.iter().position(is_ready),
+            true => {
+                let mut last = self.all.iter().rev().take(MAX_PEEKED);
+                last.position(is_ready).map(|at| self.all.len() - 1 - at)
+            }
+            false => self.all.iter().take(MAX_PEEKED).position(is_ready),
         };
         let connection = match ready {
             Some(place) => self.all.remove(place).map(|(connection, _)| connection),

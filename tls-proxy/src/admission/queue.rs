@@ -54,6 +54,21 @@ impl Demand {
     }
 }
 
+/// Once the newest are served first, every so many grants one goes to the accepted client
+/// that has waited longest: however many connect, those who stay are served, too.
+pub(super) const ACCEPTED_EVERY: u32 = 8;
+
+/// The order of demands whose clients would hold the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    Arrival,
+    /// Connections that have not been accepted, their listeners in turn, then the newest
+    /// client.
+    Newest,
+    /// Clients that have been accepted, the longest waiting first.
+    Accepted,
+}
+
 /// A waiting demand.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -73,18 +88,15 @@ impl Waiting {
     }
 
     /// The order of service, lowest first: by the memory the client would then hold;
-    /// clients that wait for their first response count alike and come in order of arrival,
-    /// or newest first. Connections that have not been accepted count as the newest; their
-    /// listeners take turns.
-    pub(super) fn turn(&self, newest_first: bool, now: Instant) -> (u64, bool, Duration) {
-        let (is_accepted, order) = match &self.client {
-            Some(client) if newest_first => (true, now.saturating_duration_since(client.came)),
-            _ => (
-                false,
-                Duration::MAX - now.saturating_duration_since(self.since),
-            ),
+    /// clients that wait for their first response count alike.
+    pub(super) fn turn(&self, order: Order, now: Instant) -> (u64, u8, Duration) {
+        let longest_first = Duration::MAX - now.saturating_duration_since(self.since);
+        let (group, order) = match (&self.client, order) {
+            (Some(client), Order::Newest) => (2, now.saturating_duration_since(client.came)),
+            (Some(_), Order::Accepted) => (0, longest_first),
+            _ => (1, longest_first),
         };
-        (self.holds().max(NEWCOMER), is_accepted, order)
+        (self.holds().max(NEWCOMER), group, order)
     }
 }
 
@@ -232,8 +244,8 @@ impl Admission {
     pub(super) fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
         let now = Instant::now();
-        let newest_first = self.is_crowded_for_long(now);
         loop {
+            let order = self.order(now);
             let short = passed
                 .as_ref()
                 .is_some_and(|own| !self.has_memory(&own.demand));
@@ -245,12 +257,11 @@ impl Admission {
                     // Connections or descriptors are lacking.
                     Some(_) => own.demand.connections + own.demand.descriptors == 0,
                 });
-                others
-                    .min_by_key(|own| own.turn(newest_first, now))
-                    .cloned()
+                others.min_by_key(|own| own.turn(order, now)).cloned()
             };
             let Some(next) = next else { return };
             if self.try_take(&next.demand) {
+                self.grants.set(self.grants.get().wrapping_add(1));
                 self.waiting
                     .borrow_mut()
                     .retain(|own| !Rc::ptr_eq(own, &next));
@@ -261,6 +272,15 @@ impl Admission {
             } else if passed.replace(next).is_some() {
                 return;
             }
+        }
+    }
+
+    /// Whose turn it is.
+    pub(super) fn order(&self, now: Instant) -> Order {
+        match self.is_crowded_for_long(now) {
+            false => Order::Arrival,
+            true if self.grants.get() % ACCEPTED_EVERY == ACCEPTED_EVERY - 1 => Order::Accepted,
+            true => Order::Newest,
         }
     }
 

@@ -106,7 +106,8 @@ impl Admission {
     fn missing(&self, now: Instant) -> Option<Missing> {
         let waiting = self.waiting.borrow();
         let for_long = self.is_crowded_for_long(now);
-        let next = waiting.iter().min_by_key(|own| own.turn(for_long, now));
+        let order = self.order(now);
+        let next = waiting.iter().min_by_key(|own| own.turn(order, now));
         let demand = next.map(|own| own.demand);
         let sum = |most: u64| -> u64 {
             let some = waiting.iter().filter(|own| own.holds() <= most);

@@ -77,10 +77,12 @@ async fn accept(
             Some(permit) => permit,
             None => {
                 let mut place = pin!(admission.for_newcomer());
+                let mut asks = false;
                 loop {
                     let has_room = pending.has_room();
-                    // Memory is requested only when there is a connection to serve.
-                    let asks = !pending.is_empty() || !has_room;
+                    // Memory is requested only when there is a connection to serve, or none
+                    // may be accepted before. Once requested it is waited for.
+                    asks |= !pending.is_empty() || !has_room;
                     tokio::select! {
                         biased;
                         () = stop.notified() => break 'serving,
@@ -101,11 +103,14 @@ async fn accept(
                 }
                 register(next)
             }
-            None => tokio::select! {
-                biased;
-                () = stop.notified() => break,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-            },
+            None => {
+                permit.give_up_advance();
+                tokio::select! {
+                    biased;
+                    () = stop.notified() => break,
+                    accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+                }
+            }
         };
         match accepted {
             Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),

@@ -1,7 +1,8 @@
 //! Who is served first.
 
 use super::*;
-use crate::admission::pending::Pending;
+use crate::admission::pending::{MAX_PEEKED, Pending};
+use crate::admission::queue::ACCEPTED_EVERY;
 
 #[tokio::test]
 async fn a_newcomer_is_served_before_holders_of_more() {
@@ -136,7 +137,6 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
         most += 1;
     }
     assert!((300..400).contains(&most), "{most}");
-    assert!(!Pending::<u32>::new(admission.clone()).has_room());
     assert_eq!(pending.next(|_| true), Some((0, true)));
     assert!(pending.has_room());
     let _others = fill(&admission).await;
@@ -145,7 +145,7 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
     assert_eq!(pending.next(|_| true), Some((1, true)));
     pass(&admission, Duration::from_secs(1));
     assert_eq!(pending.next(|_| true), Some((most - 1, true)));
-    assert_eq!(pending.next(|own| *own < 5), Some((4, true)));
+    assert_eq!(pending.next(|own| *own < most - 5), Some((most - 6, true)));
     assert_eq!(pending.next(|_| false), Some((most - 2, false)));
     drop(pending);
     assert_eq!(admission.pending().0, 0);
@@ -163,9 +163,76 @@ async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other()
     assert!(pending.stale_at().is_some_and(|at| at > Instant::now()));
     pending.pass(Duration::from_secs(3));
     assert!(pending.has_room());
-    assert_eq!(admission.pending().0, full - 1);
+    assert_eq!(
+        admission.pending().0,
+        full,
+        "none has come to take its place"
+    );
     pending.push(());
+    assert_eq!(admission.pending().0, full);
     assert!(!pending.has_room(), "the newest one has not had its turn");
     pending.pass(MOMENT);
     assert!(pending.has_room());
+}
+
+#[tokio::test]
+async fn a_listener_may_always_accept_one_connection() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    while pending.has_room() {
+        pending.push(());
+    }
+    let full = admission.pending().0;
+    let mut other = Pending::new(admission.clone());
+    assert!(
+        other.has_room(),
+        "it asks for memory only if it has a client"
+    );
+    other.push(());
+    assert!(!other.has_room());
+    assert_eq!(admission.pending().0, full + 1, "none is closed for it");
+}
+
+#[tokio::test]
+async fn few_connections_are_examined_for_the_next_one() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    for at in 0..100 {
+        pending.push(at);
+    }
+    let examined = Cell::new(0);
+    let is_silent = |_: &i32| {
+        examined.set(examined.get() + 1);
+        false
+    };
+    assert_eq!(pending.next(is_silent), Some((0, false)));
+    assert_eq!(examined.take(), MAX_PEEKED);
+    let _others = fill(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    pass(&admission, Duration::from_secs(1));
+    assert_eq!(pending.next(is_silent), Some((99, false)));
+    assert_eq!(examined.take(), MAX_PEEKED);
+}
+
+#[tokio::test]
+async fn new_connections_leave_a_part_to_accepted_clients() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let own = idle(&admission).await;
+    own.account.holder().stop_waiting();
+    let held = busy(&admission).await;
+    let mut others = fill(&admission).await;
+    let mut request = pin!(admission.for_request(own.account.holder()));
+    assert!(waits(request.as_mut()).await);
+    pass(&admission, Duration::from_secs(1));
+    for (_, permit) in &held[..ACCEPTED_EVERY as usize] {
+        let mut newcomer = pin!(place(&admission));
+        assert!(waits(newcomer.as_mut()).await);
+        permit.shrink(MemoryUse::Transfer, NEWCOMER);
+        if !waits(request.as_mut()).await {
+            return;
+        }
+        others.push(newcomer.await.accepted());
+    }
+    panic!("only new connections were served");
 }
