@@ -1,5 +1,5 @@
 """The rows of the table: what each figure is called, which way is better and its
-target (issue 15). `AtLeast(1.3, "best")`: 1.3 times better than the best
+target. `AtLeast(1.3, "best")`: 1.3 times better than the best
 peer; `AtMost(6)`: the figure itself; `Either`: one of several is enough."""
 
 from dataclasses import dataclass

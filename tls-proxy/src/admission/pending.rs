@@ -21,7 +21,7 @@ const STALE: Duration = Duration::from_secs(2);
 /// The next one is closed only after this time: until then the one accepted for it, which is
 /// the newest, is likely to be served. If many were accepted at once, only the last of them
 /// would be.
-const APART: Duration = Duration::from_millis(50);
+pub(super) const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The waiting connections of one listening socket, the newest last.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl<T> Pending<T> {
         }
         metrics::relieved(Relief::Accept);
         self.all.pop_front();
-        self.gave_place();
+        self.note_removed();
         true
     }
 
@@ -62,7 +62,7 @@ impl<T> Pending<T> {
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
-        Some((*oldest + STALE).max(*newest + APART))
+        Some((*oldest + STALE).max(*newest + EVICTION_INTERVAL))
     }
 
     pub(crate) fn push(&mut self, connection: T) {
@@ -84,7 +84,7 @@ impl<T> Pending<T> {
             None if newest => self.all.pop_back().map(|(connection, _)| connection),
             None => self.all.pop_front().map(|(connection, _)| connection),
         }?;
-        self.gave_place();
+        self.note_removed();
         Some((connection, ready.is_some()))
     }
 
@@ -96,7 +96,7 @@ impl<T> Pending<T> {
         }
     }
 
-    fn gave_place(&mut self) {
+    fn note_removed(&mut self) {
         self.admission.add_pending(-1);
         if self.all.is_empty() {
             self.all = VecDeque::new();
