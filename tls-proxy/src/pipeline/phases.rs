@@ -25,6 +25,7 @@ use crate::request::Request;
 use crate::request::content_result::ContentResult;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
+use crate::request::source::Source as _;
 
 /// Produces the response to a request whose head has been read.
 pub(crate) async fn respond(request: &mut Request) -> Response {
@@ -47,7 +48,12 @@ async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) ->
         let mut response = error_page::finalize(request, result).await;
         match filters::apply(request, &mut response) {
             Ok(()) => return response,
-            Err(refusal) => result = Err(refusal),
+            Err(refusal) => {
+                if let Some(body) = response.content.upstream_body() {
+                    request.take_back(body);
+                }
+                result = Err(refusal);
+            }
         }
     }
 }
