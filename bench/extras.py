@@ -29,9 +29,9 @@ CONNECTIONS = (10, min(10_000, HARD // 2 - 100))
 LOCATIONS = (1, 10_000)
 # CPU time per request with many, relative to few: what counts as constant.
 FLAT = 1.1
-# monolith's target, relative to plain hyper (issue 15).
+# monolith's target, relative to plain hyper.
 BARE = 0.85
-# The Go original's peak under the walkthrough, in MB (issue 5).
+# The Go original's peak under the walkthrough, in MB.
 ORIGINAL = 4.5
 
 

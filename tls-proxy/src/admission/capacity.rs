@@ -28,6 +28,8 @@ pub(crate) const SMALL_BODY: u64 = 4 << 10;
 /// The state of a compressor (`gzip`), or of a decompressor with a header as long as may be
 /// (`gunzip`), bytes.
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
+/// A decompressor of `gunzip`: its window of 32 KiB, tables, a piece and what is read of a header.
+pub(crate) const DECOMPRESSOR: u64 = 80 << 10;
 /// Overhead of an unread DATA frame of a request's body beside its payload, bytes.
 pub(crate) const DATA_FRAME: u64 = 128;
 /// An accepted connection that is not served yet, bytes: the kernel's socket, and its entry

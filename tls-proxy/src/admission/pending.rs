@@ -21,7 +21,7 @@ const STALE: Duration = Duration::from_secs(2);
 /// The next one is closed only after this time: until then the one accepted for it, which is
 /// the newest, is likely to be served. If many were accepted at once, only the last of them
 /// would be.
-const APART: Duration = Duration::from_millis(50);
+pub(super) const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 /// The next one is searched for among so many: each costs a system call.
 pub(super) const MAX_PEEKED: usize = 32;
 
@@ -61,7 +61,7 @@ impl<T> Pending<T> {
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
-        Some((*oldest + STALE).max(*newest + APART))
+        Some((*oldest + STALE).max(*newest + EVICTION_INTERVAL))
     }
 
     /// Adds a connection. If there was room only in place of the oldest, closes that.
@@ -70,7 +70,7 @@ impl<T> Pending<T> {
         if taken >= places && self.has_stale() {
             metrics::relieved(Relief::Accept);
             self.all.pop_front();
-            self.gave_place();
+            self.note_removed();
         }
         self.admission.add_pending(1);
         self.all.push_back((connection, Instant::now()));
@@ -94,7 +94,7 @@ impl<T> Pending<T> {
             None if newest => self.all.pop_back().map(|(connection, _)| connection),
             None => self.all.pop_front().map(|(connection, _)| connection),
         }?;
-        self.gave_place();
+        self.note_removed();
         Some((connection, ready.is_some()))
     }
 
@@ -106,7 +106,7 @@ impl<T> Pending<T> {
         }
     }
 
-    fn gave_place(&mut self) {
+    fn note_removed(&mut self) {
         self.admission.add_pending(-1);
         if self.all.is_empty() {
             self.all = VecDeque::new();

@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 pub(crate) mod chunked;
+mod field_lines;
 pub(crate) mod outgoing;
 pub(crate) mod request_head;
 pub(crate) mod request_line;

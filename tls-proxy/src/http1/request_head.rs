@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::request_line::{INVALID_OLD_METHOD, RequestLine, is_control, parse_line};
-use crate::message::fields::Span;
+use super::field_lines::FieldLines;
+use super::request_line::{INVALID_OLD_METHOD, is_control, parse_line};
 use crate::message::head::{Limits, RequestHead, Version};
-use crate::message::rules::{self, FieldNameCheck, is_method_byte};
+use crate::message::rules::is_method_byte;
 
 /// The part of a rejected request line that is logged, bytes (the size of nginx's first
 /// buffer).
@@ -23,7 +23,7 @@ pub(crate) struct Error {
     /// What is known of the head.
     pub head: Box<RequestHead>,
     /// The request line is valid, and `head` has been taken: a field behind it is rejected.
-    pub field: bool,
+    pub in_fields: bool,
 }
 
 /// Takes a head from `input`; `Ok(None)` if it is incomplete.
@@ -58,7 +58,7 @@ pub(crate) fn parse(
             status,
             reason,
             head: Box::new(head),
-            field: true,
+            in_fields: true,
         }),
     }
 }
@@ -97,12 +97,6 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// nginx accepts several carriage returns at the end of a field line.
-fn trim_field_line(line: &[u8]) -> &[u8] {
-    let ends = line.iter().rev().take_while(|byte| **byte == b'\r');
-    &line[..line.len() - ends.count()]
-}
-
 /// Up to the first line end.
 fn first_line(input: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
@@ -125,7 +119,7 @@ fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
         status,
         reason: reason.into(),
         head: Box::new(head),
-        field: false,
+        in_fields: false,
     }
 }
 
@@ -154,115 +148,11 @@ fn check_partial_line(input: &[u8], limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-/// The field lines of a head.
-struct FieldLines {
-    spans: Vec<Span>,
-    /// The offset after those that were parsed; in the end after the empty line.
-    end: usize,
-}
-
-impl FieldLines {
-    /// Those behind a request line, of which none is parsed yet.
-    fn after(line_end: usize) -> Self {
-        Self {
-            spans: Vec::with_capacity(16),
-            end: line_end + 1,
-        }
-    }
-
-    /// Parses up to the empty line; `false` if it has not arrived.
-    fn parse(
-        &mut self,
-        input: &[u8],
-        line: &RequestLine,
-        limits: &Limits,
-        of_host: impl Fn(&[u8]) -> Option<Limits>,
-    ) -> Result<bool, (u16, Cow<'static, str>)> {
-        if line.version == Version::Http09 {
-            return Ok(true);
-        }
-        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
-        let mut limits = named.unwrap_or(*limits);
-        let mut lines = 0;
-        loop {
-            let at = self.end;
-            let rest = &input[at..];
-            let line_end = memchr::memchr(b'\n', rest);
-            if line_end.unwrap_or(rest.len()) > limits.line || at > limits.head {
-                return Err((494, "client sent too long header line".into()));
-            }
-            let Some(line_end) = line_end else {
-                return Ok(false);
-            };
-            let line = trim_field_line(&rest[..line_end]);
-            let next = at + line_end + 1;
-            if matches!(&rest[..line_end], b"" | b"\r") {
-                self.end = next;
-                return Ok(true);
-            }
-            lines += 1;
-            if lines > limits.fields {
-                return Err((494, "client sent too many header lines".into()));
-            }
-            match parse_field(line, &limits) {
-                Ok(Some((name, value))) => {
-                    if line[..name].eq_ignore_ascii_case(b"host") {
-                        limits = of_host(&line[value.clone()]).unwrap_or(limits);
-                    }
-                    self.spans.push(Span {
-                        name: (at as u32, (at + name) as u32),
-                        value: ((at + value.start) as u32, (at + value.end) as u32),
-                    });
-                }
-                Ok(None) => {}
-                Err(InvalidLine) => {
-                    let shown = String::from_utf8_lossy(&line[..line.len().min(128)]).into_owned();
-                    return Err((
-                        400,
-                        format!("client sent invalid header line: \"{shown}\"").into(),
-                    ));
-                }
-            }
-            self.end = next;
-        }
-    }
-}
-
-struct InvalidLine;
-
-/// Length of the name and range of the value; `None` for a line that is ignored
-/// (`ignore_invalid_headers`).
-fn parse_field(
-    line: &[u8],
-    limits: &Limits,
-) -> Result<Option<(usize, std::ops::Range<usize>)>, InvalidLine> {
-    let name = memchr::memchr(b':', line).unwrap_or(line.len());
-    let kept = match rules::name(&line[..name], Version::Http11, limits) {
-        FieldNameCheck::Kept => true,
-        FieldNameCheck::Ignored => false,
-        FieldNameCheck::Broken => return Err(InvalidLine),
-    };
-    let value_start = (name + 1).min(line.len());
-    let raw = &line[value_start..];
-    if !rules::is_single_line(raw) {
-        return Err(InvalidLine);
-    }
-    let leading = raw.iter().take_while(|byte| **byte == b' ').count();
-    let trailing = raw[leading..]
-        .iter()
-        .rev()
-        .take_while(|byte| **byte == b' ')
-        .count();
-    if !kept {
-        return Ok(None);
-    }
-    Ok(Some((name, value_start + leading..line.len() - trailing)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::message::head::Framing;
+    use crate::message::rules;
 
     const LIMITS: Limits = Limits {
         line: 8192,

@@ -83,6 +83,7 @@ where
             method: line.slice(..method.len()),
             target: line.slice(method.len() + 1..method.len() + 1 + target.len()),
             authority: authority.map(Bytes::copy_from_slice),
+            length: (line.len() + authority.map_or(0, <[u8]>::len)) as u64,
             ..RequestHead::of_line(line, Version::Http2)
         });
         Error::Invalid { head, error }

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
 use super::gzip;
-use crate::admission::COMPRESSOR;
+use crate::admission::DECOMPRESSOR;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
@@ -47,8 +47,8 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 /// Decompresses the response if its encoding is gzip and the client does not accept that.
 pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Refusal> {
     let is_encoding = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"content-encoding");
-    // `add_header` does not say how the body is encoded.
-    let Some(at) = response.fields.iter().position(is_encoding) else {
+    // A Content-Encoding of `add_header` is not that of the body.
+    let Some(at) = response.fields.iter().rposition(is_encoding) else {
         return Ok(());
     };
     if !response.names_encoding || !response.fields[at].1.eq_ignore_ascii_case(b"gzip") {
@@ -60,7 +60,7 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
         return Ok(());
     }
     let has_body = !request.is_head() && response.content.has_body();
-    if has_body && !request.try_reserve(COMPRESSOR) {
+    if has_body && !request.try_reserve(DECOMPRESSOR) {
         return Err(Refusal::new(503));
     }
     response.fields.remove(at);
@@ -80,11 +80,15 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
 /// Decompressed bytes that are passed on at once. Compressed ones are taken when these have been
 /// passed on, so a body that grows very much takes no more memory than another.
 const PIECE: usize = 8 << 10;
+/// Compressed bytes that may bring nothing: a member's header may hold texts without end.
+const MAX_HEADER: usize = 16 << 10;
 
 /// A body that is decompressed piece by piece.
 struct Gunzip {
     inner: Content,
     decoder: MultiGzDecoder<Input>,
+    /// Memory for the next piece, if the last attempt did not need it.
+    spare: Vec<u8>,
     trailers: Option<Bytes>,
 }
 
@@ -93,6 +97,8 @@ struct Gunzip {
 struct Input {
     data: Bytes,
     ended: bool,
+    /// Bytes taken since something came out.
+    taken: usize,
 }
 
 impl Read for Input {
@@ -107,14 +113,21 @@ impl Read for Input {
 
 impl BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self.data.is_empty() && !self.ended {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(&self.data),
+        if self.taken > MAX_HEADER {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        match self.data.len() {
+            0 if !self.ended => Err(io::ErrorKind::WouldBlock.into()),
+            0 | 1 => Ok(&self.data),
+            // The decoder is not asked for what it still has when nothing is left for it. It
+            // takes the last byte only when it has passed on what came of the others.
+            size => Ok(&self.data[..size - 1]),
         }
     }
 
     fn consume(&mut self, size: usize) {
         self.data.advance(size);
+        self.taken += size;
     }
 }
 
@@ -123,6 +136,7 @@ impl Gunzip {
         Self {
             inner,
             decoder: MultiGzDecoder::new(Input::default()),
+            spare: Vec::new(),
             trailers: None,
         }
     }
@@ -131,17 +145,19 @@ impl Gunzip {
 impl Source for Gunzip {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            let mut piece = vec![0; PIECE];
+            let mut piece = std::mem::take(&mut self.spare);
+            piece.resize(PIECE, 0);
             match self.decoder.read(&mut piece) {
                 Ok(0) => {
                     let trailers = self.trailers.take();
                     return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
                 }
                 Ok(size) => {
+                    self.decoder.get_mut().taken = 0;
                     piece.truncate(size);
                     return Poll::Ready(Some(Ok(Frame::Data(piece.into()))));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.spare = piece,
                 Err(_) if self.decoder.get_ref().ended => {
                     return Poll::Ready(Some(Err(source::Error::GzipEnd)));
                 }
@@ -219,6 +235,25 @@ mod tests {
         let end = bytes.len() - 8;
         let steps = vec![data(&bytes[..end]), None, data(&bytes[end..])];
         assert_eq!(polls(&mut unpacking(steps)), [Some(5), None]);
+    }
+
+    #[test]
+    fn what_was_flushed_is_passed_on_whole() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&[b'0'; 30 << 10]).unwrap();
+        encoder.flush().unwrap();
+        let sizes = polls(&mut unpacking(vec![data(encoder.get_ref()), None]));
+        let before_the_pause = sizes.iter().map_while(|size| *size);
+        assert_eq!(before_the_pause.sum::<usize>(), 30 << 10);
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused() {
+        let mut bytes = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
+        bytes.resize(MAX_HEADER + 100, b'n');
+        let pieces = bytes.chunks(1000).map(data);
+        let (_, end) = unpacked(pieces.collect());
+        assert!(matches!(end, Some(Err(source::Error::Gzip))));
     }
 
     #[test]

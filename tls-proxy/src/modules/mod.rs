@@ -69,7 +69,6 @@ pub(crate) mod ssl_stapling;
 pub(crate) mod static_files;
 pub(crate) mod stub_status;
 pub(crate) mod sub;
-mod sub_search;
 pub(crate) mod trailers;
 pub(crate) mod try_files;
 pub(crate) mod types;

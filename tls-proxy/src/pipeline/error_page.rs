@@ -73,7 +73,7 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     if !caught {
         return None;
     }
-    request.body = body.take_unread();
+    request.take_back(&mut **body);
     if status == 401 {
         let asks = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
         let asked = response.fields.iter().filter(asks).cloned();

@@ -4,3 +4,4 @@ mod access;
 pub(crate) mod error_page;
 pub(crate) mod filters;
 pub(crate) mod phases;
+pub(crate) mod route;

@@ -43,6 +43,7 @@ use crate::message::rules;
 use crate::pattern::captured::Captured;
 use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
+use crate::request::source::UpstreamBody;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
@@ -164,6 +165,15 @@ impl Request {
     /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
         self.connection.is_unix && self.peer == self.connection.peer
+    }
+
+    /// Takes back the unread part of the client's body when an upstream's response has ended or is
+    /// replaced. If the upstream was sent another body, or none, it is here already.
+    pub(crate) fn take_back(&mut self, response: &mut dyn UpstreamBody) {
+        let unread = response.take_unread();
+        if matches!(unread, RequestBody::Http1(_) | RequestBody::Http2(_)) {
+            self.body = unread;
+        }
     }
 
     /// Waits for the memory for a response's body, of `length` bytes if that is known.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::message::head::RequestHead;
 use crate::metrics;
 use crate::metrics::InProgress;
-use crate::pipeline::phases;
+use crate::pipeline::{phases, route};
 use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::upstream::body::RequestBody;
@@ -38,7 +38,7 @@ impl ClientRequest {
             request: Request::malformed(connection, head),
             in_progress,
         };
-        phases::identify(&mut own.request);
+        route::identify(&mut own.request);
         own
     }
 }

@@ -103,6 +103,11 @@ impl Upload {
         self.done && !self.refused
     }
 
+    /// Bytes of the client's body that have been read so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.rest.taken()
+    }
+
     /// The unread part of the body, after the exchange has failed.
     pub(crate) fn into_rest(self) -> RequestBody {
         self.rest

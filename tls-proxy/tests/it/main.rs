@@ -31,6 +31,7 @@ mod quit_waits;
 mod reload;
 mod reload_whole;
 mod rotation;
+mod second_upstream;
 mod signals;
 mod slow_clients;
 mod start_line;

@@ -1,7 +1,7 @@
 //! Who is served first.
 
 use super::*;
-use crate::admission::pending::{MAX_PEEKED, Pending};
+use crate::admission::pending::{EVICTION_INTERVAL, MAX_PEEKED, Pending};
 use crate::admission::queue::ACCEPTED_EVERY;
 
 #[tokio::test]
@@ -168,10 +168,13 @@ async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other()
         full,
         "none has come to take its place"
     );
+    let pushed = Instant::now();
     pending.push(());
     assert_eq!(admission.pending().0, full);
-    assert!(!pending.has_room(), "the newest one has not had its turn");
-    pending.pass(MOMENT);
+    // The newest one has its turn first.
+    let next = pending.stale_at().expect("it is full");
+    assert!(next >= pushed + EVICTION_INTERVAL);
+    pending.pass(EVICTION_INTERVAL);
     assert!(pending.has_room());
 }
 

@@ -16,7 +16,8 @@ use crate::message::head::{Framing, Version};
 use crate::modules::client_body;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::response::Refusal;
+use crate::request::response::{Refusal, Response};
+use crate::request::source::Source as _;
 use crate::upstream::body::{self, Bounds, RequestBody};
 use crate::upstream::spooled::{After, Folder, Spooled};
 
@@ -29,6 +30,10 @@ pub(super) struct Body {
     pub(super) framing: Framing,
     pub(super) begun: Bytes,
     rest: RequestBody,
+    /// Bytes of the client's body that had been read when the last try ended or had a response.
+    pub(super) taken: u64,
+    /// It is the client's, unlike that of `proxy_set_body`.
+    of_client: bool,
     /// All of it, if it is in a file.
     file: Option<Rc<Spooled>>,
 }
@@ -54,10 +59,10 @@ impl Body {
         if let Some(body) = &proxy.body {
             let begun = body.evaluate(request);
             let framing = Framing::Length(begun.len() as u64);
-            return Ok(Self::of(framing, begun, RequestBody::None));
+            return Ok(Self::own(framing, begun));
         }
         if !wanted {
-            return Ok(Self::of(Framing::None, Bytes::new(), RequestBody::None));
+            return Ok(Self::own(Framing::None, Bytes::new()));
         }
         if let Some(body) = Self::in_file(request) {
             return Ok(body);
@@ -106,7 +111,17 @@ impl Body {
             framing,
             begun,
             rest,
+            taken: 0,
+            of_client: true,
             file: None,
+        }
+    }
+
+    /// A body that is not the client's; that stays with the request.
+    fn own(framing: Framing, begun: Bytes) -> Self {
+        Self {
+            of_client: false,
+            ..Self::of(framing, begun, RequestBody::None)
         }
     }
 
@@ -135,16 +150,23 @@ impl Body {
         }
     }
 
+    /// The same after a try whose response is not passed on.
+    pub(super) fn take_back(&mut self, response: &mut Response) {
+        if let Some(body) = response.content.upstream_body() {
+            self.put_rest(body.take_unread());
+        }
+    }
+
     /// Whether all of it can be sent again.
     pub(super) fn is_at_hand(&self) -> bool {
-        self.rest.taken() <= self.begun.len() as u64
+        self.taken <= self.begun.len() as u64
     }
 
     /// Gives the body back to the request: an error page may lead to another upstream, or the rest
-    /// has to be read off the connection.
-    pub(super) fn give_back(self, request: &mut Request, failed: bool) {
-        request.begun = self.begun;
-        if failed {
+    /// has to be read off the connection. While a response is passed on, the rest is with that.
+    pub(super) fn give_back(self, request: &mut Request) {
+        if self.of_client {
+            request.begun = self.begun;
             request.body = self.rest;
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::attempt::{Awaited, connect_error, last_attempt, last_unsent, note_end};
 use super::body::{Body, refuse_body};
-use super::response::translate;
+use super::response::{framing, translate};
 use super::{SelectedUpstream, Settings, buffers};
 use crate::config::method::Method;
 use crate::http1::chunked;
@@ -75,9 +75,13 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> 
         tried: Vec::new(),
         began: cached_time::now(),
     };
-    let result = tries.run(request).await;
-    let failed = result.is_err() || request.accel.redirect.is_some();
-    tries.body.give_back(request, failed);
+    let mut result = tries.run(request).await;
+    if request.accel.redirect.is_some()
+        && let Ok(response) = &mut result
+    {
+        tries.body.take_back(response);
+    }
+    tries.body.give_back(request);
     result
 }
 
@@ -148,6 +152,7 @@ impl Tries<'_> {
             let error = match result {
                 Ok(mut response) if wanted_next => {
                     last = response.status;
+                    self.body.take_back(&mut response);
                     if let Some(body) = response.content.upstream_body() {
                         body.note_end(request);
                     }
@@ -276,7 +281,9 @@ impl Tries<'_> {
         let head = awaited.exchange.head().await;
         awaited.abandoned = false;
         drop(awaited);
-        let head = match head {
+        self.body.taken = exchange.upload.taken();
+        let head = head.and_then(|mut head| Ok((framing(request, &mut head)?, head)));
+        let (framing, head) = match head {
             Ok(head) => head,
             Err(error) => {
                 self.body.put_rest(exchange.upload.into_rest());
@@ -287,7 +294,8 @@ impl Tries<'_> {
         attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
         metrics::upstream_responded(head.status);
-        translate(self.settings, request, head, exchange, &self.chosen.group)
+        let (settings, group) = (self.settings, &self.chosen.group);
+        Ok(translate(settings, request, head, framing, exchange, group))
     }
 
     /// Sends the head and what has been read of the body.

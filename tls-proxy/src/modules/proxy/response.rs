@@ -17,24 +17,45 @@ use crate::message::rules::parse_length;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::Response;
-use crate::upstream::exchange::{self, Exchange};
+use crate::upstream::exchange::Exchange;
+
+/// How the body of the response is framed; duplicate fields are ignored first. An error if the
+/// client cannot get this response.
+pub(super) fn framing(
+    request: &Request,
+    head: &mut ResponseHead,
+) -> Result<Framing, response_head::Error> {
+    ignore_duplicates(request, &mut head.fields);
+    if head.status == 101 && request.head.upgrade().is_none() {
+        return Err(response_head::Error::NoHttp);
+    }
+    match head.status {
+        101 => Ok(Framing::None),
+        _ => head.framing(is_to_head(request)),
+    }
+}
+
+/// Whether the upstream was sent `HEAD`.
+fn is_to_head(request: &Request) -> bool {
+    match &request.settings().of::<Settings>().method {
+        Some(method) => method.evaluate(request) == b"HEAD"[..],
+        None => request.is_head(),
+    }
+}
 
 /// Builds the client's response.
 pub(super) fn translate(
     settings: &Settings,
     request: &mut Request,
-    mut head: ResponseHead,
+    head: ResponseHead,
+    framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Result<Response, exchange::Error> {
-    ignore_duplicates(request, &mut head.fields);
+) -> Response {
     let mut response = if head.status == 101 {
-        if request.head.upgrade().is_none() {
-            return Err(exchange::Error::Malformed(response_head::Error::NoHttp));
-        }
         Response::tunnel(Box::new(exchange.link))
     } else {
-        begin(settings, request, &head, exchange, group)?
+        begin(settings, request, &head, framing, exchange, group)
     };
     response.reason = Some(head.reason.clone());
     response.fields.reserve(head.fields.len());
@@ -47,7 +68,7 @@ pub(super) fn translate(
         apply_accel(request, &mut response, &head, settings);
     }
     request.upstream_fields = Some(head.fields);
-    Ok(response)
+    response
 }
 
 /// Ignores duplicates, and logs them.
@@ -68,18 +89,14 @@ fn begin(
     settings: &Settings,
     request: &Request,
     head: &ResponseHead,
+    framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Result<Response, exchange::Error> {
-    let to_head = match &request.settings().of::<Settings>().method {
-        Some(method) => method.evaluate(request) == b"HEAD"[..],
-        None => request.is_head(),
-    };
-    let framing = head.framing(to_head)?;
+) -> Response {
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
     let mut body = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
-    body.announced = framing != Framing::UntilClose && !to_head;
+    body.announced = framing != Framing::UntilClose && !is_to_head(request);
     if settings.pass_trailers {
         body.passes = Some((request.config.clone(), request.location));
     }
@@ -88,7 +105,7 @@ fn begin(
     }
     let mut response = Response::upstream(head.status, Box::new(body));
     response.length = head.fields.first(b"content-length").and_then(parse_length);
-    Ok(response)
+    response
 }
 
 /// Adds a field of the upstream's.

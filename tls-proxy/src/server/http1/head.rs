@@ -33,8 +33,6 @@ const ONE_READ: usize = 16 * 1024;
 pub(super) enum Next {
     Head {
         head: Box<RequestHead>,
-        /// It was read before the previous response was written.
-        pipelined: bool,
         /// The memory for serving it.
         permit: Option<Permit>,
         /// Why a field behind it was refused.
@@ -44,9 +42,8 @@ pub(super) enum Next {
     Close,
 }
 
-/// Reads a head of which a part has arrived; `pipelined` if that was before the previous
-/// response was written.
-pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelined: bool) -> Next {
+/// Reads a head of which a part has arrived.
+pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next {
     let first = connection.requests.get() == 0;
     let start = wire.borrow().consumed();
     connection.follow();
@@ -70,7 +67,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
         let (head, refused) = match parsed {
             Ok(head) => (head, None),
             Err(request_head::Error {
-                field: true,
+                in_fields: true,
                 head,
                 status,
                 reason,
@@ -102,7 +99,6 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire, pipelin
             holder.start_request();
             return Next::Head {
                 head: Box::new(head),
-                pipelined,
                 permit,
                 refused,
             };
@@ -142,7 +138,7 @@ fn no_memory(head: Option<RequestHead>, wire: &SharedWire, limits: &Limits) -> r
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
         head: Box::new(head.unwrap_or_else(so_far)),
-        field: false,
+        in_fields: false,
     }
 }
 

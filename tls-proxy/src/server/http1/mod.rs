@@ -90,20 +90,20 @@ pub(crate) fn serve(
     async move {
         let mut idle = None;
         loop {
+            // Read before the previous response was written.
             let pipelined = !wire.borrow().inbound.is_empty();
             if !pipelined && !head::begins(&connection, &wire, idle).await {
                 break;
             }
             // A task is as large as the largest future it may await: reading a head and
             // responding are boxed, so that an idle connection is small.
-            let end = match Box::pin(head::next(&connection, &wire, pipelined)).await {
+            let end = match Box::pin(head::next(&connection, &wire)).await {
                 Next::Close => End::Close,
                 Next::Rejected(error) => {
                     cached_time::scope(Box::pin(refuse_head(&connection, &wire, error))).await
                 }
                 Next::Head {
                     head,
-                    pipelined,
                     permit,
                     refused,
                 } => {
@@ -153,9 +153,19 @@ async fn refuse_head(
         status,
         reason,
         head,
-        field: _,
+        in_fields: _,
     } = error;
     let mut request = ClientRequest::malformed(connection, *head);
+    // Without memory for a request there is the built-in page: another may be a location's.
+    if status != 503 {
+        let waiting = connection
+            .worker
+            .admission
+            .for_request(connection.account.holder());
+        let patience = request.settings().core.client_header_timeout;
+        request.permit = timeout(patience, waiting).await.ok();
+    }
+    request.in_error_page = request.permit.is_none();
     let what = format!("{reason} while reading client request line");
     // The memory limit is reached.
     let level = match status {

@@ -122,10 +122,7 @@ pub(super) async fn send(
 /// Records the end of the upstream's response, and takes back the unread part of the
 /// request's body.
 fn finish(request: &mut Request, body: &mut dyn UpstreamBody) {
-    let unread = body.take_unread();
-    if !unread.is_done() {
-        request.body = unread;
-    }
+    request.take_back(body);
     body.note_end(request);
     request.connection.timer.set(body.take_timer());
 }

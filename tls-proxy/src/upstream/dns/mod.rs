@@ -5,8 +5,9 @@
 //! hickory-resolver was considered: for three record types it alone is larger than the
 //! space left in the image.
 
-mod client;
+mod lookup;
 pub(crate) mod message;
+mod query;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub(crate) use client::Error;
 pub(crate) use message::RecordType;
+pub(crate) use query::Error;
 
 use crate::config::group::{Members, Named, PeerAddress, ResolvedServer, Upstream};
 use crate::config::resolver::Resolver;
@@ -91,7 +92,7 @@ impl ResolverCache {
             return Ok(group);
         }
         let kinds = kinds(resolver);
-        let found = client::look_up(name, &resolver.servers, kinds, limit).await?;
+        let found = lookup::look_up(name, &resolver.servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
         let addresses = addresses.map(|ip| PeerAddress::Tcp(SocketAddr::new(ip, port)));
         let group = Arc::new(Upstream {
@@ -186,12 +187,12 @@ async fn find(
 ) -> Result<(Vec<ResolvedServer>, Duration), Error> {
     let (servers, kinds) = (&resolver.servers, kinds(resolver));
     if let Some(port) = named.port {
-        let found = client::look_up(&named.name, servers, kinds, limit).await?;
+        let found = lookup::look_up(&named.name, servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
         let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
         return Ok((servers.collect(), found.ttl));
     }
-    let services = client::look_up_service(&named.name, servers, kinds, limit).await?;
+    let services = lookup::look_up_service(&named.name, servers, kinds, limit).await?;
     let first = services.iter().map(|(service, _)| service.priority).min();
     let ttl = services.iter().map(|(_, found)| found.ttl).min();
     let servers = services.into_iter().flat_map(|(service, found)| {

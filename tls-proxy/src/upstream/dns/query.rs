@@ -1,0 +1,131 @@
+//! A DNS query: over UDP with a new port and a random identifier (RFC 5452), over TCP if the
+//! response was truncated.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::message::{self, DnsResponse, RecordType};
+
+/// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a name could not be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("1: Format error")]
+    Format,
+    #[error("2: Server failure")]
+    Server,
+    #[error("3: Host not found")]
+    NotFound,
+    #[error("4: Unimplemented")]
+    Unimplemented,
+    #[error("5: Operation refused")]
+    Refused,
+    #[error("110: Operation timed out")]
+    TimedOut,
+}
+
+impl Error {
+    fn of(code: u8) -> Self {
+        match code {
+            1 => Self::Format,
+            3 => Self::NotFound,
+            4 => Self::Unimplemented,
+            5 => Self::Refused,
+            _ => Self::Server,
+        }
+    }
+}
+
+/// Asks `servers` in turn until one responds.
+///
+/// # Errors
+/// What the servers report. Without any response it does not end: the caller has a time-out.
+pub(super) async fn query(
+    name: &[u8],
+    servers: &[SocketAddr],
+    kind: RecordType,
+) -> Result<DnsResponse, Error> {
+    let mut last = Error::TimedOut;
+    // The caller has a time-out for everything; a server that reported an error is not
+    // asked again.
+    let mut failed = vec![false; servers.len()];
+    loop {
+        for (server, failed) in servers
+            .iter()
+            .zip(&mut failed)
+            .filter(|(_, failed)| !**failed)
+        {
+            match timeout(RETRY_AFTER, query_server(name, *server, kind)).await {
+                Ok(Ok(response)) => match response.code {
+                    0 => return Ok(response),
+                    3 => return Err(Error::NotFound),
+                    code => {
+                        last = Error::of(code);
+                        *failed = true;
+                    }
+                },
+                // The server is not reachable yet; wait before the next attempt.
+                Ok(Err(_)) => tokio::time::sleep(RETRY_AFTER).await,
+                Err(_) => {}
+            }
+        }
+        if failed.iter().all(|failed| *failed) {
+            return Err(last);
+        }
+    }
+}
+
+async fn query_server(
+    name: &[u8],
+    server: SocketAddr,
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
+    let mut id = [0; 2];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
+    let id = u16::from_ne_bytes(id);
+    let question = message::question(id, name, kind);
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(&question).await?;
+    let mut space = [0; 4096];
+    loop {
+        let length = socket.recv(&mut space).await?;
+        // Anything else may be a spoofed response: keep waiting.
+        match message::parse(&space[..length], id, name, kind) {
+            Some(response) if response.truncated => break,
+            Some(response) => return Ok(response),
+            None => {}
+        }
+    }
+    query_over_tcp(&question, id, name, server, kind).await
+}
+
+/// Over TCP each message is preceded by its length (RFC 1035, section 4.2.2).
+async fn query_over_tcp(
+    question: &[u8],
+    id: u16,
+    name: &[u8],
+    server: SocketAddr,
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
+    let mut stream = TcpStream::connect(server).await?;
+    let mut out = Vec::with_capacity(question.len() + 2);
+    out.extend_from_slice(&(question.len() as u16).to_be_bytes());
+    out.extend_from_slice(question);
+    stream.write_all(&out).await?;
+    let mut message = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut message).await?;
+    message::parse(&message, id, name, kind)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an response"))
+}
