@@ -19,6 +19,10 @@ use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
 
+/// Connections that are accepted from a socket's queue before it is closed although there is no
+/// room for them: more might take more memory than there is.
+const MAX_UNCOUNTED: usize = 128;
+
 /// The accept tasks, one for each address.
 #[derive(Default)]
 pub(super) struct Listeners(HashMap<Endpoint, Accepting>);
@@ -124,9 +128,16 @@ async fn accept(
     }
     // A closed socket refuses what waits in its queue, which may be longer than Tokio's
     // budget for one poll of a task.
+    let mut uncounted = 0;
     let rest = poll_fn(|cx| {
         while let Poll::Ready(Ok((socket, peer))) = listener.poll_accept(cx) {
-            start_connection(&server, socket, peer, &address, admission.uncounted());
+            let permit = admission.try_for_connection().or_else(|| {
+                uncounted += 1;
+                (uncounted <= MAX_UNCOUNTED).then(|| admission.uncounted())
+            });
+            if let Some(permit) = permit {
+                start_connection(&server, socket, peer, &address, permit);
+            }
         }
         Poll::Ready(())
     });
