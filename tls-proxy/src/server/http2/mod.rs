@@ -74,9 +74,9 @@ pub(crate) async fn serve(
     let stream = Metered::new(stream, inflow.clone());
     connection.account.holder().wait(Waits::Handshake, 0);
     let opening = builder(&connection).handshake(stream);
-    if let Ok(Ok(frames)) = timeout(patience, opening).await {
+    if let Ok(Ok(mut frames)) = timeout(patience, opening).await {
         connection.account.holder().start_stage();
-        run(&connection, &tasks, &inflow, frames).await;
+        run(&connection, &tasks, &inflow, &mut frames).await;
     }
     drop(token);
 }
@@ -105,12 +105,13 @@ fn most_header_list(limits: &Limits) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// Serves each request, and sends GOAWAY when the connection has to end.
+/// Serves each request, and sends GOAWAY when the connection has to end. By value, `frames`
+/// would be in the future three times.
 async fn run(
     connection: &Rc<Connection>,
     tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
-    mut frames: Frames<Metered, Chunk>,
+    frames: &mut Frames<Metered, Chunk>,
 ) {
     let worker = connection.worker.clone();
     let conn_config = connection.conn_config();
@@ -178,12 +179,12 @@ async fn run(
                 let what = "client timed out (110: Connection timed out) \
                             while processing HTTP/2 connection";
                 error_log::connection(connection, Level::Info, what);
-                close(&mut frames, holder, Reason::PROTOCOL_ERROR).await;
+                close(frames, holder, Reason::PROTOCOL_ERROR).await;
                 return;
             }
             () = idle_time_over(holder, patience), if is_idle && block.is_none() && !is_waiting => {
                 if !goaway_sent {
-                    close(&mut frames, holder, Reason::NO_ERROR).await;
+                    close(frames, holder, Reason::NO_ERROR).await;
                 }
                 return;
             }
@@ -195,7 +196,7 @@ async fn run(
                     connection,
                     tasks,
                     inflow,
-                    &mut frames,
+                    frames,
                     accepted,
                     &streams_done,
                 )
