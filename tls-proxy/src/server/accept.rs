@@ -100,21 +100,17 @@ async fn accept(
                 }
             }
         };
-        let accepted = match pending.next(has_sent) {
-            Some((next, has_sent)) => {
-                if !has_sent {
-                    permit.give_up_advance();
-                }
-                register(next)
-            }
-            None => {
-                permit.give_up_advance();
-                tokio::select! {
-                    biased;
-                    () = stop.notified() => break,
-                    accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-                }
-            }
+        let next = pending.next(has_sent);
+        if !matches!(next, Some((_, true))) {
+            permit.give_up_advance();
+        }
+        let accepted = match next {
+            Some((next, _)) => register(next),
+            None => tokio::select! {
+                biased;
+                () = stop.notified() => break,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+            },
         };
         match accepted {
             Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),
