@@ -71,8 +71,7 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
     response.length = None;
     response.validators = None;
     if has_body {
-        let inner = std::mem::replace(&mut response.content, Content::Empty);
-        response.content = Content::Stream(Box::new(Gunzip::new(inner)));
+        response.filter(Gunzip::new);
     }
     Ok(())
 }

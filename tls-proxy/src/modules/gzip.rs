@@ -210,18 +210,18 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
     ));
     response.length = None;
     response.validators = None;
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
     // The header says "Unix", as zlib's does.
     let encoder = GzBuilder::new().operating_system(3);
     let encoder = encoder.write(Vec::new(), Compression::new(settings.level));
-    response.content = Content::Stream(Box::new(Gzip {
+    let flushes = response.unbuffered;
+    response.filter(|inner| Gzip {
         inner,
         encoder: Some(encoder),
-        flushes: response.unbuffered,
+        flushes,
         unflushed: false,
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
-    }));
+    });
 }
 
 /// Whether a client gets a compressed response; `response` is there if it has begun.

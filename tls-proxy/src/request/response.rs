@@ -235,6 +235,12 @@ impl Response {
         fields
     }
 
+    /// Puts a filter over the body.
+    pub(crate) fn filter<S: Source + 'static>(&mut self, filter: impl FnOnce(Content) -> S) {
+        let inner = std::mem::replace(&mut self.content, Content::Empty);
+        self.content = Content::Stream(Box::new(filter(inner)));
+    }
+
     /// Makes the `ETag` weak: the body is no longer byte for byte the original.
     pub(crate) fn weaken_etag(&mut self) {
         self.fields.retain_mut(|(name, value)| {

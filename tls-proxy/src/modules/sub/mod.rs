@@ -186,10 +186,7 @@ pub(crate) fn apply(
     if request.is_head() || !response.content.has_body() {
         return Ok(());
     }
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
-    let once = settings.once;
-    let body = Substitution::new(inner, pairs.clone(), found, once);
-    response.content = Content::Stream(Box::new(body));
+    response.filter(|inner| Substitution::new(inner, pairs.clone(), found, settings.once));
     Ok(())
 }
 
