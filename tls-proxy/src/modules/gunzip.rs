@@ -65,11 +65,7 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
     }
     response.fields.remove(at);
     response.names_encoding = false;
-    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
-    response.fields.retain(|(name, _)| !is_ranges(name));
-    response.weaken_etag();
-    response.length = None;
-    response.validators = None;
+    response.change_encoding();
     if has_body {
         response.filter(Gunzip::new);
     }

@@ -201,15 +201,11 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         // Sent uncompressed: there is memory for the response, but not for a compressor.
         return;
     }
-    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
-    response.fields.retain(|(name, _)| !is_ranges(name));
-    response.weaken_etag();
+    response.change_encoding();
     response.fields.push((
         Bytes::from_static(b"Content-Encoding"),
         Bytes::from_static(b"gzip"),
     ));
-    response.length = None;
-    response.validators = None;
     // The header says "Unix", as zlib's does.
     let encoder = GzBuilder::new().operating_system(3);
     let encoder = encoder.write(Vec::new(), Compression::new(settings.level));

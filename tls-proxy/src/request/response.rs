@@ -253,6 +253,15 @@ impl Response {
         });
     }
 
+    /// The body gets another encoding: its length is not known, and there are no ranges of it.
+    pub(crate) fn change_encoding(&mut self) {
+        self.length = None;
+        self.validators = None;
+        let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
+        self.fields.retain(|(name, _)| !is_ranges(name));
+        self.weaken_etag();
+    }
+
     /// Makes the response so far visible to variables (`$status`, `$sent_http_…`).
     pub(crate) fn show(&self, request: &mut Request) {
         request.outcome.status = self.status;
