@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::capacity::{CONNECTION, MemoryUse, REQUEST};
-use super::{Admission, Client, Holder, NEWCOMER, to_signed};
+use super::{Admission, Client, Holder, NEW_CLIENT, to_signed};
 use crate::time::cached_time;
 
 /// The resources a demand is for.
@@ -31,8 +31,8 @@ impl Demand {
 
     /// The same with what its client needs until its first response, so that nobody who has
     /// been let in waits for more while holding what others wait for.
-    pub(super) const NEWCOMER: Self = Self {
-        memory: NEWCOMER,
+    pub(super) const NEW_CLIENT: Self = Self {
+        memory: NEW_CLIENT,
         ..Self::CONNECTION
     };
 
@@ -96,7 +96,7 @@ impl Waiting {
             (Some(_), Order::Accepted) => (0, longest_first),
             _ => (1, longest_first),
         };
-        (self.holds().max(NEWCOMER), group, order)
+        (self.holds().max(NEW_CLIENT), group, order)
     }
 }
 

@@ -80,7 +80,7 @@ async fn accept(
         let permit = match admission.try_for_connection() {
             Some(permit) => permit,
             None => {
-                let mut place = pin!(admission.for_newcomer());
+                let mut place = pin!(admission.for_new_client());
                 let mut asks = false;
                 loop {
                     let has_room = pending.has_room();
