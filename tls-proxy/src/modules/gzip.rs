@@ -76,13 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("off")
     .about("Compresses responses for clients that accept it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
-        let problems = &mut scope.draft.problems;
-        scope
-            .settings
-            .of_mut::<Settings>()
-            .types
-            .add(directive, scope.first_here, problems);
-        Ok(())
+        ContentTypes::add(scope, directive, |own: &mut Settings| &mut own.types)
     })
     .default("text/html")
     .about("Content types that are compressed, besides text/html; `*` is all.")

@@ -76,15 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "sub_filter_types",
         Contexts::ALL,
         (1, MANY),
-        |scope, directive| {
-            let problems = &mut scope.draft.problems;
-            scope
-                .settings
-                .of_mut::<Settings>()
-                .types
-                .add(directive, scope.first_here, problems);
-            Ok(())
-        },
+        |scope, directive| ContentTypes::add(scope, directive, |own: &mut Settings| &mut own.types),
     )
     .default("text/html")
     .about("Content types whose bodies are searched, besides text/html; `*` is all.")
