@@ -2,12 +2,12 @@
 //! from it, in nginx's order.
 
 use bytes::Bytes;
+use pod::decimal;
 
 use super::Request;
 use super::file_body::FileBody;
 use super::pages;
 use super::source::{Source, UpstreamBody};
-use crate::decimal;
 use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
 
@@ -228,7 +228,7 @@ impl Response {
         let mut push = |name: &'static str, value: Option<Bytes>| {
             fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
         };
-        let length = self.length.map(decimal::text);
+        let length = self.length.map(|length| decimal::text(length).into());
         push("Content-Type", self.content_type.clone());
         push("Content-Length", length);
         push("Location", self.location.clone());
