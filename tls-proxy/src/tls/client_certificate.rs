@@ -9,6 +9,7 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::names;
 use super::verify_error::VerifyError;
+use crate::time::clock::MONTHS;
 
 /// A client's certificate and the result of its verification.
 #[derive(Debug)]
@@ -131,9 +132,6 @@ fn serial(bytes: &[u8]) -> String {
 
 /// A time as OpenSSL prints it: `Nov  2 21:00:00 2026 GMT`.
 fn time(time: &ASN1Time) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let at = time.to_datetime();
     let month = MONTHS[usize::from(u8::from(at.month())) - 1];
     format!(
