@@ -10,6 +10,7 @@ use super::phases;
 use crate::config::core::{ErrorPage, ErrorPageStatus};
 use crate::message::internal_path;
 use crate::modules::proxy;
+use crate::request::pages::sent_as;
 use crate::request::response::{Content, Refusal, Response};
 use crate::request::{Request, user_agent};
 
@@ -136,14 +137,6 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
     let mut response = built_in(request, code);
     response.location = Some(target);
     Ok(response)
-}
-
-/// nginx's own statuses are sent as 400.
-fn sent_as(status: u16) -> u16 {
-    match status {
-        494..=497 => 400,
-        status => status,
-    }
 }
 
 /// The built-in page.

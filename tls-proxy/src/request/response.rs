@@ -181,12 +181,7 @@ impl Response {
     pub(crate) fn page(status: u16, tokens: bool) -> Self {
         let text = pages::page(status, tokens);
         let kind = (!text.is_empty()).then_some(Bytes::from_static(b"text/html"));
-        let sent = if matches!(status, 494..=497) {
-            400
-        } else {
-            status
-        };
-        Self::text(sent, kind, text)
+        Self::text(pages::sent_as(status), kind, text)
     }
 
     /// An upstream's response.
