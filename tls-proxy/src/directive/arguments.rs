@@ -98,6 +98,12 @@ pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, P
     })
 }
 
+/// A line that may not stand behind another one of its name.
+pub(crate) fn duplicate(directive: &Directive) -> Problem {
+    let message = format!("\"{}\" directive is duplicate", directive.name.text);
+    Problem::emerg(&directive.name.at, message)
+}
+
 /// An unknown parameter.
 pub(crate) fn invalid_parameter(word: &Word) -> Problem {
     Problem::emerg(&word.at, format!("invalid parameter \"{}\"", word.text))
