@@ -11,7 +11,7 @@ use crate::config::core::{ErrorPage, ErrorPageStatus};
 use crate::message::internal_path;
 use crate::modules::proxy;
 use crate::request::pages::sent_as;
-use crate::request::response::{Content, Refusal, Response};
+use crate::request::response::{self, Content, Refusal, Response};
 use crate::request::{Request, user_agent};
 
 /// Turns the result of the phases into a response.
@@ -142,8 +142,7 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
 /// The built-in page.
 fn built_in(request: &mut Request, status: u16) -> Response {
     request.error_status = sent_as(status);
-    let kept = &mut request.kept_fields;
-    kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"etag"));
+    response::remove(&mut request.kept_fields, b"etag");
     let core = &request.settings().core;
     let padded = core.msie_padding && status >= 400 && user_agent::wants_padding(request);
     Response::page(status, core.server_tokens).padded(padded)

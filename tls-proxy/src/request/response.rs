@@ -252,8 +252,7 @@ impl Response {
     pub(crate) fn change_encoding(&mut self) {
         self.length = None;
         self.validators = None;
-        let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
-        self.fields.retain(|(name, _)| !is_ranges(name));
+        remove(&mut self.fields, b"accept-ranges");
         self.weaken_etag();
     }
 
@@ -290,6 +289,11 @@ impl Response {
     pub(crate) fn is_regular(&self) -> bool {
         matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
     }
+}
+
+/// Removes the fields of this name.
+pub(crate) fn remove(fields: &mut Vec<(Bytes, Bytes)>, name: &[u8]) {
+    fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
 }
 
 fn names(fields: &[(Bytes, Bytes)], name: &[u8]) -> bool {

@@ -16,7 +16,7 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::request::response::{Content, Refusal, Response};
+use crate::request::response::{self, Content, Refusal, Response};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
@@ -170,10 +170,8 @@ pub(crate) fn apply(
     if settings.keeps_last_modified {
         response.weaken_etag();
     } else {
-        let validator = |(name, _): &(Bytes, Bytes)| {
-            name.eq_ignore_ascii_case(b"last-modified") || name.eq_ignore_ascii_case(b"etag")
-        };
-        response.fields.retain(|field| !validator(field));
+        response::remove(&mut response.fields, b"last-modified");
+        response::remove(&mut response.fields, b"etag");
     }
     if request.is_head() || !response.content.has_body() {
         return Ok(());
