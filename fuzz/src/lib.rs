@@ -4,8 +4,6 @@
 // Each is a part of a program that uses all of it.
 #![allow(dead_code, unused_imports)]
 
-#[path = "../../tls-proxy/src/decimal.rs"]
-mod decimal;
 #[path = "../../tls-proxy/src/http1/mod.rs"]
 mod http1;
 #[path = "../../tls-proxy/src/http2/mod.rs"]

@@ -7,6 +7,7 @@
 
 use crate::flags::LogFormat;
 use axum::http::StatusCode;
+use pod::decimal;
 use pod::escape::escape;
 use serde::Serialize;
 use std::io::Write;
@@ -150,13 +151,13 @@ fn rfc3339(time: Duration) -> [u8; 27] {
     let seconds = time.as_secs();
     let (year, month, day) = pod::calendar::civil(seconds / 86_400);
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    write_digits(year, &mut text[..4]);
-    write_digits(month as u64, &mut text[5..7]);
-    write_digits(day, &mut text[8..10]);
-    write_digits(seconds / 3600 % 24, &mut text[11..13]);
-    write_digits(seconds / 60 % 60, &mut text[14..16]);
-    write_digits(seconds % 60, &mut text[17..19]);
-    write_digits(time.subsec_micros().into(), &mut text[20..26]);
+    decimal::fill(year, &mut text[..4]);
+    decimal::fill(month as u64, &mut text[5..7]);
+    decimal::fill(day, &mut text[8..10]);
+    decimal::fill(seconds / 3600 % 24, &mut text[11..13]);
+    decimal::fill(seconds / 60 % 60, &mut text[14..16]);
+    decimal::fill(seconds % 60, &mut text[17..19]);
+    decimal::fill(time.subsec_micros().into(), &mut text[20..26]);
     text
 }
 
@@ -171,43 +172,25 @@ fn text(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
     line.push(b' ');
     line.extend_from_slice(escape(truncate(entry.path.as_bytes())).as_bytes());
     line.extend_from_slice(b"\" ");
-    push_number(entry.status.as_u16().into(), &mut line);
+    decimal::write(entry.status.as_u16().into(), &mut line);
     line.push(b' ');
-    push_number(entry.bytes, &mut line);
+    decimal::write(entry.bytes, &mut line);
     line.push(b' ');
-    push_number(entry.duration.as_secs(), &mut line);
-    let mut fraction = *b".000000";
-    write_digits(entry.duration.subsec_micros().into(), &mut fraction[1..]);
-    line.extend_from_slice(&fraction);
+    decimal::write(entry.duration.as_secs(), &mut line);
+    line.push(b'.');
+    decimal::write_padded(entry.duration.subsec_micros().into(), 6, &mut line);
     line.extend_from_slice(b" \"");
     line.extend_from_slice(escape(truncate(entry.agent)).as_bytes());
     line.extend_from_slice(b"\"\n");
     line
 }
 
-/// Writes the last digits of a number, as many as there is room for.
-fn write_digits(mut number: u64, out: &mut [u8]) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-fn push_number(number: u64, line: &mut Vec<u8>) {
-    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    let start = line.len();
-    line.resize(start + digits, 0);
-    write_digits(number, &mut line[start..]);
-}
-
 fn push_peer(peer: SocketAddr, line: &mut Vec<u8>) {
     match peer {
-        SocketAddr::V4(peer) => {
-            for (octet, separator) in peer.ip().octets().into_iter().zip(*b"...:") {
-                push_number(octet.into(), line);
-                line.push(separator);
-            }
-            push_number(peer.port().into(), line);
+        SocketAddr::V4(_) => {
+            decimal::write_ip(peer.ip(), line);
+            line.push(b':');
+            decimal::write(peer.port().into(), line);
         }
         SocketAddr::V6(_) => line.extend_from_slice(peer.to_string().as_bytes()),
     }
@@ -277,7 +260,7 @@ mod tests {
         }
         for number in [0, 9, 10, 4096, u64::MAX] {
             let mut line = Vec::new();
-            push_number(number, &mut line);
+            decimal::write(number, &mut line);
             assert_eq!(line, number.to_string().as_bytes());
         }
         let time = Duration::from_micros(1_790_000_000_000_042);

@@ -15,16 +15,37 @@ pub fn civil(days: u64) -> (u64, usize, u64) {
     // belongs to the year that 365 gives.
     let leap_days = day / 1460 - day / 36_524 + day / (CYCLE - 1);
     let year = (day - leap_days) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
+    let day = day - before_year(year);
     // Five months from March or August have 153 days.
     let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
+    let day = day - before_month(month) + 1;
     let (month, next_year) = if month < 10 {
         (month + 3, 0)
     } else {
         (month - 9, 1)
     };
     (400 * cycles + year + next_year, month as usize, day)
+}
+
+/// The inverse of [`civil`].
+#[must_use]
+pub fn days(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    before_year(year) + before_month(month) + day - 1 - BEFORE_1970
+}
+
+/// Days before a year that begins in March.
+fn before_year(year: u64) -> u64 {
+    year * 365 + year / 4 - year / 100 + year / 400
+}
+
+/// Days of such a year before a month, March being 0.
+fn before_month(month: u64) -> u64 {
+    (153 * month + 2) / 5
 }
 
 #[cfg(test)]
@@ -49,6 +70,7 @@ mod tests {
         for days in 0..2 * CYCLE {
             assert_eq!(civil(days), expected, "day {days}");
             let (year, month, day) = expected;
+            assert_eq!(super::days(year, month as u64, day), days);
             let february = if leap(year) { 29 } else { 28 };
             let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
             expected = match (month, day) {

@@ -1,10 +1,11 @@
 //! What a process in a pod needs, whatever it serves: cgroup limits, mounted files,
-//! the sockets of the pod's other processes, log escaping, dates, metrics.
+//! the sockets of the pod's other processes, log escaping, dates, numbers, metrics.
 //!
 //! Nothing here knows HTTP, TLS or a configuration language.
 
 pub mod calendar;
 pub mod cgroup;
+pub mod decimal;
 pub mod escape;
 pub mod exposition;
 pub mod mounts;

@@ -46,8 +46,8 @@ class Attack:
     program: str = "tls-proxy"
     # Memory limits instead of those of the command line, if they are part of the attack.
     memory: tuple | None = None
-    # The new clients during the attack: a kind of newcomers.py.
-    newcomers: str = "https"
+    # The new clients during the attack: a kind of new_clients.py.
+    new_clients: str = "https"
     # Whether they must get responses; not if the attack fills the server legitimately.
     answers: bool = True
     # Whether nginx is attacked, too.

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import newcomers
+import new_clients
 from attack import COME, load
 from server_configurations import APPLICATION
 from group import Group, Unavailable
@@ -48,9 +48,9 @@ def python(*words, **options):
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
 
-def newcomers_come(kind, count, pause, patience):
+def new_clients_come(kind, count, pause, patience):
     """Starts them; returns a function that stops them and returns their seconds."""
-    process = python("newcomers.py", kind, count, pause, patience)
+    process = python("new_clients.py", kind, count, pause, patience)
     return lambda: json.loads(process.communicate(timeout=count * pause + patience + GRACE)[0])
 
 
@@ -62,7 +62,7 @@ def in_time(took):
 def wait_until_it_serves(server, kind):
     end = time.monotonic() + START
     while time.monotonic() < end and server.is_alive():
-        if in_time([asyncio.run(newcomers.one(kind, "http/1.1", 2))]):
+        if in_time([asyncio.run(new_clients.one(kind, "http/1.1", 2))]):
             return
         time.sleep(0.05)
     raise SystemExit("it did not start:\n" + "\n".join(server.last))
@@ -91,20 +91,20 @@ class Watch:
 
 
 def attack(wanted, server, declared):
-    kind = declared.newcomers
+    kind = declared.new_clients
     wait_until_it_serves(server, kind)
-    baseline = statistics.median(in_time(newcomers_come(kind, *BEFORE, 20)()))
+    baseline = statistics.median(in_time(new_clients_come(kind, *BEFORE, 20)()))
     patience = min(max(PROMPT, SLOWER * baseline), SLOWEST)
     before, cpu = server.resident(), server.cpu()
     seconds = wanted["seconds"]
     watch = Watch(server, Path(wanted["work"]))
     errors = (watch.work / "errors").open("w")
     process = python("attack.py", wanted["attack"], seconds, stderr=errors)
-    end_newcomers = newcomers_come(kind, DURING, seconds / DURING, patience)
+    end_new_clients = new_clients_come(kind, DURING, seconds / DURING, patience)
     outcome = watch.during(process, seconds)
     ended = time.monotonic()
     cpu = server.cpu() - cpu if server.is_alive() else 0
-    took = end_newcomers() + newcomers_come(kind, *AFTER, patience)()
+    took = end_new_clients() + new_clients_come(kind, *AFTER, patience)()
     metrics = server.metrics()
     if wanted["after"] and server.is_alive():
         time.sleep(max(0, ended + wanted["after"] - time.monotonic()))
@@ -113,7 +113,7 @@ def attack(wanted, server, declared):
         "baseline": baseline,
         "patience": patience,
         "must_answer": declared.answers,
-        "newcomers": len(took),
+        "new_clients": len(took),
         "answered": len(in_time(took)),
         "slowest": max(in_time(took), default=None),
         "missed": Counter(one for one in took if isinstance(one, str)),

@@ -23,7 +23,7 @@ def faults(result):
         found.append("killed by the kernel")
     elif not result["alive"]:
         found.append("ended")
-    elif result["must_answer"] and result["answered"] < result["newcomers"]:
+    elif result["must_answer"] and result["answered"] < result["new_clients"]:
         found.append("new clients starved")
     if result["wrong"]:
         found.append(result["wrong"])
@@ -44,7 +44,7 @@ def row(result):
     return first + [
         result["held"],
         f"{result['peak'] / MIB:.1f} ({result['unreclaimable'] / MIB:.1f} + {result.get('sockets', 0) / MIB:.1f})",
-        f"{result['answered']} of {result['newcomers']}{missed(result)}",
+        f"{result['answered']} of {result['new_clients']}{missed(result)}",
         "-" if result["slowest"] is None else f"{result['slowest']:.2f}",
         "yes" if result["kills"] or not result["alive"] else "no",
         "-" if after is None else f"{after / MIB:.1f} ({(after - result['before']) / MIB:+.1f})",
@@ -104,7 +104,7 @@ def markdown(results, before=()):
 def in_short(result):
     if "broken" in result or "unavailable" in result:
         return verdict(result)
-    return f"{verdict(result)}; {result['answered']} of {result['newcomers']}"
+    return f"{verdict(result)}; {result['answered']} of {result['new_clients']}"
 
 
 def key(result):

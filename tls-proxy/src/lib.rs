@@ -11,7 +11,6 @@ pub mod cli;
 pub mod conf;
 mod config;
 mod configure;
-mod decimal;
 mod directive;
 pub mod entry_point;
 pub mod envsubst;

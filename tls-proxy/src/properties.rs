@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use crate::http1::body::{self, Decoder, Progress};
 use crate::http1::request_head;
 use crate::http1::response_head::{self, ResponseHead};
+use crate::message::fields::Fields;
 use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
 use crate::message::{host, target as request_target};
@@ -265,13 +266,7 @@ fn read_request(data: &[u8], size: usize) -> Understood {
         head.expects_continue(),
         head.upgrade(),
     );
-    let fields = head
-        .fields
-        .iter()
-        .map(|(name, value)| (name.to_vec(), value.to_vec()))
-        .collect();
-    let body = framing.ok().map(|framing| read_body(framing, pieces));
-    Some((words.into_bytes(), fields, body))
+    understood(words, &head.fields, framing.ok(), pieces)
 }
 
 fn read_response(data: &[u8], size: usize, to_head: bool) -> Understood {
@@ -293,12 +288,21 @@ fn read_response(data: &[u8], size: usize, to_head: bool) -> Understood {
         head.reason,
         head.keeps_alive()
     );
-    let fields = head
-        .fields
+    understood(words, &head.fields, framing.ok(), pieces)
+}
+
+/// A head, whose own part is `words`, and the body behind it.
+fn understood(
+    words: String,
+    fields: &Fields,
+    framing: Option<Framing>,
+    pieces: Pieces<'_>,
+) -> Understood {
+    let fields = fields
         .iter()
         .map(|(name, value)| (name.to_vec(), value.to_vec()))
         .collect();
-    let body = framing.ok().map(|framing| read_body(framing, pieces));
+    let body = framing.map(|framing| read_body(framing, pieces));
     Some((words.into_bytes(), fields, body))
 }
 

@@ -3,7 +3,7 @@
 from attack import Attack
 from server_configurations import ADMIN
 
-ATTACK = Attack(newcomers="admin", nginx=False)
+ATTACK = Attack(new_clients="admin", nginx=False)
 CONNECTIONS = 256
 
 

@@ -4,7 +4,7 @@ from attack import Attack
 from server_configurations import HEALTH
 
 ATTACK = Attack(configurations=("none",), short=("10Mi",), program="monolith", memory=("10Mi",),
-                newcomers="health", nginx=False)
+                new_clients="health", nginx=False)
 CONNECTIONS = 256
 
 

@@ -4,7 +4,7 @@ be delayed."""
 from attack import Attack, still_open
 from server_configurations import APPLICATION
 
-ATTACK = Attack(configurations=("none",), short=("10Mi",), program="monolith", newcomers="health",
+ATTACK = Attack(configurations=("none",), short=("10Mi",), program="monolith", new_clients="health",
                 memory=("10Mi",), nginx=False)
 CONNECTIONS = 2000
 

@@ -3,7 +3,7 @@ accepted only if its upstream connection can be opened, too."""
 
 from attack import Attack, Outcome
 
-# All that may be open is in honest use: newcomers have to wait.
+# All that may be open is in honest use: new clients have to wait.
 ATTACK = Attack(files=64, answers=False, nginx=False)
 CLIENTS = 40
 

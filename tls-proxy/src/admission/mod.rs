@@ -35,7 +35,7 @@ const URGENT_AFTER: Duration = Duration::from_millis(500);
 /// small. The handshake's memory becomes that of HTTP/2.
 const FIRST_RESPONSE: u64 = HTTP2 + REQUEST;
 /// The memory a client holds until its first response, bytes, if that is small.
-const NEWCOMER: u64 = CONNECTION + FIRST_RESPONSE;
+const NEW_CLIENT: u64 = CONNECTION + FIRST_RESPONSE;
 
 /// The resources of a worker.
 #[derive(Debug)]
@@ -140,9 +140,9 @@ impl Admission {
 
     /// Waits for the permit of one more connection, with the memory that its client needs
     /// until its first response.
-    pub(crate) async fn for_newcomer(self: &Rc<Self>) -> Permit {
-        self.acquire(Demand::NEWCOMER, None).await;
-        self.granted(Demand::NEWCOMER, None)
+    pub(crate) async fn for_new_client(self: &Rc<Self>) -> Permit {
+        self.acquire(Demand::NEW_CLIENT, None).await;
+        self.granted(Demand::NEW_CLIENT, None)
     }
 
     /// An empty permit, for memory that a connection reserves separately from its own.

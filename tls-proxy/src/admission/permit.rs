@@ -82,9 +82,7 @@ impl Permit {
         if let Some(holder) = &self.holder {
             holder.subtract(less);
         }
-        let mut all = [0; 3];
-        all[kind as usize] = less;
-        self.admission.give_back(0, 0, all);
+        self.admission.put_back(Demand::memory(kind, less));
     }
 
     /// Counts `memory` bytes under another use from now on.

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::capacity::{CONNECTION, MemoryUse, REQUEST};
-use super::{Admission, Client, Holder, NEWCOMER, to_signed};
+use super::{Admission, Client, Holder, NEW_CLIENT, to_signed};
 use crate::time::cached_time;
 
 /// The resources a demand is for.
@@ -31,8 +31,8 @@ impl Demand {
 
     /// The same with what its client needs until its first response, so that nobody who has
     /// been let in waits for more while holding what others wait for.
-    pub(super) const NEWCOMER: Self = Self {
-        memory: NEWCOMER,
+    pub(super) const NEW_CLIENT: Self = Self {
+        memory: NEW_CLIENT,
         ..Self::CONNECTION
     };
 
@@ -96,7 +96,7 @@ impl Waiting {
             (Some(_), Order::Accepted) => (0, longest_first),
             _ => (1, longest_first),
         };
-        (self.holds().max(NEWCOMER), group, order)
+        (self.holds().max(NEW_CLIENT), group, order)
     }
 }
 
@@ -171,9 +171,7 @@ impl Admission {
         let rest = holder.client.advance.take();
         if rest > 0 {
             holder.subtract(rest);
-            let mut memory = [0; 3];
-            memory[MemoryUse::Connection as usize] = rest;
-            self.give_back(0, 0, memory);
+            self.put_back(Demand::memory(MemoryUse::Connection, rest));
         }
     }
 
@@ -210,6 +208,13 @@ impl Admission {
             }
         });
         unused.iter().sum()
+    }
+
+    /// Releases what has been taken for a demand.
+    pub(super) fn put_back(&self, demand: Demand) {
+        let mut memory = [0; 3];
+        memory[demand.kind as usize] = demand.memory;
+        self.give_back(demand.connections, demand.descriptors, memory);
     }
 
     pub(super) fn give_back(&self, connections: u32, descriptors: u32, memory: [u64; 3]) {
@@ -306,11 +311,7 @@ impl Drop for QueueEntry<'_> {
         }
         if own.granted.get() {
             // It was granted, but its owner is gone.
-            let demand = own.demand;
-            let mut memory = [0; 3];
-            memory[demand.kind as usize] = demand.memory;
-            self.admission
-                .give_back(demand.connections, demand.descriptors, memory);
+            self.admission.put_back(own.demand);
         }
         self.admission
             .waiting

@@ -8,12 +8,12 @@
 //!    and who waits for more memory than it has.
 //!
 //! The third and the fifth only after demands have waited long, and for memory. A client in
-//! its handshake is evicted only for newcomers, unless it has been waited for for long.
+//! its handshake is evicted only for new clients, unless it has been waited for for long.
 
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Admission, GOAWAY_AFTER, Holder, NEWCOMER, Waits, to_signed};
+use super::{Admission, GOAWAY_AFTER, Holder, NEW_CLIENT, Waits, to_signed};
 
 /// A client is evicted only after it has been waited for this long: its next bytes may need
 /// a round trip.
@@ -35,10 +35,10 @@ struct Missing {
     /// Connections or descriptors; only closing a connection frees these.
     connections: bool,
     /// Bytes missing for three sets of demands: the next one and all within a client's
-    /// share; the next one and newcomers; newcomers only.
+    /// share; the next one and new clients; new clients only.
     all: i64,
     next: i64,
-    newcomers: i64,
+    new_clients: i64,
     /// A demand has waited long.
     urgent: bool,
 }
@@ -48,14 +48,14 @@ impl Missing {
     /// not evicted for a demand of much.
     fn for_rank(&self, (rank, _): Rank) -> i64 {
         match rank {
-            STALLED | IN_HANDSHAKE => self.newcomers,
+            STALLED | IN_HANDSHAKE => self.new_clients,
             WAITED_FOR => self.next,
             _ => self.all,
         }
     }
 
     fn expect(&mut self, memory: u64) {
-        for missing in [&mut self.all, &mut self.next, &mut self.newcomers] {
+        for missing in [&mut self.all, &mut self.next, &mut self.new_clients] {
             *missing -= to_signed(memory);
         }
     }
@@ -121,7 +121,7 @@ impl Admission {
             _ => to_signed(wanted + kept) - left,
         };
         let own = demand.map_or(0, |own| own.memory);
-        let newcomers = sum(NEWCOMER);
+        let new_clients = sum(NEW_CLIENT);
         let all = missing_of(sum(self.share()).max(own));
         let connections = demand.is_some_and(|demand| {
             i64::from(demand.connections) > self.connections.get()
@@ -132,8 +132,8 @@ impl Admission {
         (connections || all > 0).then_some(Missing {
             connections,
             all,
-            next: missing_of(newcomers.max(own)),
-            newcomers: missing_of(newcomers),
+            next: missing_of(new_clients.max(own)),
+            new_clients: missing_of(new_clients),
             urgent,
         })
     }
@@ -183,7 +183,7 @@ impl Admission {
             Waits::Idle => Some((IDLE, age_ms)),
             Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
             Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
-            // What it holds is what newcomers wait for, and it may wait for theirs.
+            // What it holds is what new clients wait for, and it may wait for theirs.
             Waits::Memory => Some((STALLED, by_size_and_age)),
             Waits::NotForClient => {
                 let stalled =

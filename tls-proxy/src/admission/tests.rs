@@ -26,7 +26,7 @@ async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
 async fn place(admission: &Rc<Admission>) -> Permit {
     match admission.try_for_connection() {
         Some(permit) => permit,
-        None => admission.for_newcomer().await,
+        None => admission.for_new_client().await,
     }
 }
 
@@ -219,13 +219,13 @@ async fn a_new_limit_takes_effect_at_once() {
 }
 
 #[tokio::test]
-async fn who_waits_for_more_memory_gives_up_what_newcomers_wait_for() {
+async fn who_waits_for_more_memory_gives_up_what_new_clients_wait_for() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
     let mut body = pin!(held[0].1.grow(TRANSFER));
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(body.as_mut()).await && waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(body.as_mut()).await && waits(new_client.as_mut()).await);
     pass(&admission, Duration::from_millis(600));
     admission.relieve();
     assert_eq!(evicted_ones(&held), [0]);
@@ -243,8 +243,8 @@ async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
     pass(&admission, Duration::from_millis(400));
     admission.relieve();
     assert_eq!(handshake.evicted_size(), None);
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     assert!(handshake.evicted_size().is_some());
 }
 
@@ -297,19 +297,19 @@ async fn overtaken_requests_are_evicted() {
     pass(&admission, Duration::from_secs(2));
     // The first request is old, a later one completes, and the rest started after that.
     if let Some(last) = held.pop() {
-        let mut newcomer = pin!(connected(&admission));
-        assert!(waits(newcomer.as_mut()).await);
+        let mut new_client = pin!(connected(&admission));
+        assert!(waits(new_client.as_mut()).await);
         last.0.account.holder().start_request();
         last.1.completed();
         drop(last);
-        others.push(newcomer.await);
+        others.push(new_client.await);
     }
     for own in held[1..].iter().map(|own| &own.0).chain(&others) {
         own.account.holder().start_request();
     }
     others.append(&mut fill(&admission).await);
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     assert_eq!(evicted_ones(&held), [0]);
 }
 
@@ -318,8 +318,8 @@ async fn one_request_is_evicted_when_none_completes() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     pass(&admission, Duration::from_millis(700));
     admission.relieve();
     assert_eq!(
@@ -337,11 +337,11 @@ async fn only_a_completed_request_overtakes_others() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
     let others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     drop(held.pop());
     assert!(admission.overtaken_before.get().is_none());
-    let _others = (newcomer.await, fill(&admission).await, others);
+    let _others = (new_client.await, fill(&admission).await, others);
     let mut later = pin!(connected(&admission));
     assert!(waits(later.as_mut()).await);
     held[0].1.completed();
@@ -355,8 +355,8 @@ async fn a_permit_without_a_client_is_not_evicted() {
     while let Ok(permit) = timeout(MOMENT, place(&admission)).await {
         permits.push(permit);
     }
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     pass(&admission, Duration::from_secs(2));
     admission.relieve();
     for own in permits.into_iter().map(Permit::accepted) {
@@ -368,8 +368,8 @@ async fn a_permit_without_a_client_is_not_evicted() {
 async fn a_file_needs_a_descriptor_and_no_memory() {
     let admission = admission_of(1000, Some(4 << 20));
     let _held = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     assert!(admission.try_for_file().is_some());
 }
 
@@ -386,8 +386,8 @@ async fn no_release_is_expected_for_long() {
             .filter(|own| own.account.holder().evicted_size().is_some());
         evicted.count()
     };
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     sleep(3 * MOMENT).await;
     admission.relieve();
     let first = count();

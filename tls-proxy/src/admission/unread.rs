@@ -178,7 +178,7 @@ mod tests {
             descriptors: 2,
             memory: None,
         });
-        let own = admission.for_newcomer().await.accepted();
+        let own = admission.for_new_client().await.accepted();
         let unread = Unread::new(admission.empty_permit(own.account.holder()));
         let size = 3 * STEP;
         unread.expect(1);

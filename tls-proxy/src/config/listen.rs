@@ -57,3 +57,20 @@ pub struct Listen {
     /// Where the line stands.
     pub at: Position,
 }
+
+impl Listen {
+    /// A line without options.
+    pub(crate) fn new(address: Endpoint, at: Position) -> Self {
+        Self {
+            address,
+            default_server: false,
+            ssl: false,
+            http2: false,
+            proxy_protocol: false,
+            backlog: None,
+            ipv6_only: true,
+            makes_socket: false,
+            at,
+        }
+    }
+}

@@ -35,10 +35,7 @@ pub(crate) fn walk_block(
         // Of one that is refused, each line is: whether it may repeat is another matter.
         let may_repeat = spec.repeats || matches!(spec.effect, Effect::Refused(_));
         if !first_here && !may_repeat {
-            let message = format!("\"{name}\" directive is duplicate");
-            draft
-                .problems
-                .push(Problem::emerg(&directive.name.at, message));
+            draft.problems.push(arguments::duplicate(directive));
             continue;
         }
         let mut scope = Scope {

@@ -201,17 +201,9 @@ fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> 
 /// A server without `listen` listens on port 80.
 fn add_default_listen(server: &mut FinishedServer) {
     if server.draft.listens.is_empty() {
-        server.draft.listens.push(Listen {
-            address: Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 80))),
-            default_server: false,
-            ssl: false,
-            http2: false,
-            proxy_protocol: false,
-            backlog: None,
-            ipv6_only: true,
-            makes_socket: false,
-            at: server.at.clone(),
-        });
+        let address = Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 80)));
+        let listen = Listen::new(address, server.at.clone());
+        server.draft.listens.push(listen);
     }
     if server.draft.ssl_on {
         for listen in &mut server.draft.listens {

@@ -88,26 +88,6 @@ pub(crate) fn buffers(directive: &Directive) -> Result<(usize, usize), Problem> 
     }
 }
 
-/// Adds content types to those a block has named before; nginx warns of duplicates, and `text/html`
-/// is always in the list.
-pub(crate) fn add_types(
-    directive: &Directive,
-    before: &[Box<str>],
-    problems: &mut Vec<Problem>,
-) -> Vec<Box<str>> {
-    let mut types = before.to_vec();
-    for word in &directive.args {
-        let kind: Box<str> = word.text.to_ascii_lowercase().into();
-        if &*kind == "text/html" || types.contains(&kind) {
-            let message = format!("duplicate MIME type \"{}\"", word.text);
-            problems.push(Problem::warn(&word.at, message));
-        } else {
-            types.push(kind);
-        }
-    }
-    types
-}
-
 /// One of several words, in either case.
 pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, Problem> {
     let mut found = choices.iter();
@@ -116,6 +96,12 @@ pub(crate) fn choice<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, P
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
         unknown_value(word, &names)
     })
+}
+
+/// A line that may not stand behind another one of its name.
+pub(crate) fn duplicate(directive: &Directive) -> Problem {
+    let message = format!("\"{}\" directive is duplicate", directive.name.text);
+    Problem::emerg(&directive.name.at, message)
 }
 
 /// An unknown parameter.

@@ -1,7 +1,8 @@
 //! The head of a request to an upstream (RFC 9112, section 3): the part that depends on the
 //! client's head and not on the configuration.
 
-use crate::decimal;
+use pod::decimal;
+
 use crate::message::fields::FieldNameFilter;
 use crate::message::head::Framing;
 

@@ -35,7 +35,10 @@ pub(crate) fn parse(
     limits: &Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
 ) -> Result<Option<RequestHead>, Error> {
-    skip_empty_lines(input);
+    let empty = empty_lines(input);
+    if empty > 0 {
+        bytes::Buf::advance(input, empty);
+    }
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         return check_partial_line(input, limits).map(|()| None);
     };
@@ -66,10 +69,7 @@ pub(crate) fn parse(
 /// What is known of a head that did not end: its line, or the beginning of it, and the fields whose
 /// lines are complete.
 pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
-    let empty = input
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    let input = &input[empty.count()..];
+    let input = &input[empty_lines(input)..];
     let line_end = memchr::memchr(b'\n', input);
     let line = line_end.map(|end| (parse_line(trim_line(&input[..end])), end));
     let Some((Ok(line), line_end)) = line else {
@@ -82,15 +82,12 @@ pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
     line.into_head(text, fields.spans)
 }
 
-/// nginx ignores line ends before a request line.
-fn skip_empty_lines(input: &mut BytesMut) {
-    let empty = input
+/// How many bytes of line ends there are before a request line: nginx ignores them.
+fn empty_lines(input: &[u8]) -> usize {
+    input
         .iter()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    if empty > 0 {
-        bytes::Buf::advance(input, empty);
-    }
+        .count()
 }
 
 fn trim_line(line: &[u8]) -> &[u8] {

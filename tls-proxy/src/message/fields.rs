@@ -65,12 +65,6 @@ impl Fields {
         self.spans.len()
     }
 
-    /// `false` if certainly no two have the same name.
-    #[inline]
-    pub(crate) fn may_repeat(&self) -> bool {
-        self.repeats
-    }
-
     /// `false` if certainly none has a name in the set.
     #[inline]
     pub(crate) fn may_have_any(&self, names: FieldNameFilter) -> bool {
@@ -88,6 +82,30 @@ impl Fields {
         self.spans.truncate(fields);
     }
 
+    /// The fields that repeat one of these names, whose set is `names`: index and name, in order.
+    pub(crate) fn repeated<'a>(
+        &'a self,
+        of: &'a [&'a str],
+        names: FieldNameFilter,
+    ) -> impl Iterator<Item = (usize, &'a str)> {
+        let spans = match self.repeats && self.may_repeat_any(names) {
+            true => &self.spans[..],
+            false => &[],
+        };
+        let mut seen = 0_u32;
+        spans.iter().enumerate().filter_map(move |(index, span)| {
+            let name = self.at(span.name);
+            if !names.may_have(name) {
+                return None;
+            }
+            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+            let known = of.iter().position(is)?;
+            let again = seen & 1 << known != 0;
+            seen |= 1 << known;
+            again.then_some((index, of[known]))
+        })
+    }
+
     /// Keeps only the first field of each of these names, whose set is `names`; returns the
     /// others, in order.
     pub(crate) fn keep_first(
@@ -95,29 +113,15 @@ impl Fields {
         of: &[&str],
         names: FieldNameFilter,
     ) -> Vec<(Bytes, Bytes)> {
-        if !self.repeats || !self.may_repeat_any(names) {
-            return Vec::new();
-        }
-        let (mut seen, mut left_out) = (0_u32, Vec::new());
-        let mut spans = std::mem::take(&mut self.spans);
-        spans.retain(|span| {
-            let name = self.at(span.name);
-            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
-            let known = match names.may_have(name) {
-                true => of.iter().position(is),
-                false => None,
-            };
-            let Some(bit) = known.map(|at| 1 << at) else {
-                return true;
-            };
-            if seen & bit != 0 {
-                left_out.push((self.slice(span.name), self.slice(span.value)));
-                return false;
-            }
-            seen |= bit;
-            true
+        let others: Vec<usize> = self.repeated(of, names).map(|(index, _)| index).collect();
+        let slices = others.iter().map(|index| {
+            let span = self.spans[*index];
+            (self.slice(span.name), self.slice(span.value))
         });
-        self.spans = spans;
+        let left_out = slices.collect();
+        for index in others.iter().rev() {
+            self.spans.remove(*index);
+        }
         left_out
     }
 

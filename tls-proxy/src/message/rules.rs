@@ -44,6 +44,8 @@ const UNIQUE: [&str; 12] = [
     "expect",
 ];
 
+const UNIQUE_NAMES: FieldNameFilter = FieldNameFilter::of(&UNIQUE);
+
 /// Fields about the connection, which are not allowed in HTTP/2 (RFC 9113, section 8.2.2).
 const CONNECTION_SPECIFIC: [&str; 5] = [
     "connection",
@@ -158,34 +160,26 @@ pub(crate) fn check(head: &RequestHead, ended: bool) -> Result<Framing, Error> {
     }
 }
 
-/// How many fields nginx has read when it refuses one of a request of HTTP/1: an invalid `Host`
-/// and those before it, or those before a repeated one.
+/// How many fields nginx has read when it refuses one of a request of HTTP/1: those up to an
+/// invalid `Host` or a repeated one.
 pub(crate) fn read_before_refusal(fields: &Fields) -> usize {
-    let mut seen = 0_u32;
-    for (index, (name, value)) in fields.iter().enumerate() {
-        let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
-        if let Some(bit) = UNIQUE.iter().position(is) {
-            if seen & 1 << bit != 0 {
-                return index;
-            }
-            seen |= 1 << bit;
-        }
-        if name.eq_ignore_ascii_case(b"host") && host::find(value).is_none() {
-            return index + 1;
-        }
-    }
-    fields.len()
+    let is_invalid = |(name, value): (&[u8], &[u8])| {
+        name.eq_ignore_ascii_case(b"host") && host::find(value).is_none()
+    };
+    let invalid = fields.iter().position(is_invalid);
+    let repeated = repeated(fields).map(|(index, _)| index);
+    let refused = invalid.into_iter().chain(repeated).min();
+    refused.map_or(fields.len(), |index| index + 1)
+}
+
+/// The first field in order of arrival that repeats one of [`UNIQUE`]: its index and name.
+fn repeated(fields: &Fields) -> Option<(usize, &str)> {
+    fields.repeated(&UNIQUE, UNIQUE_NAMES).next()
 }
 
 fn check_repeats(head: &RequestHead) -> Result<(), Error> {
-    if !head.fields.may_repeat() {
-        return Ok(());
-    }
-    match UNIQUE
-        .iter()
-        .find(|name| head.fields.repeats(name.as_bytes()))
-    {
-        Some(name) => Err(Error {
+    match repeated(&head.fields) {
+        Some((_, name)) => Err(Error {
             status: 400,
             reason: format!("client sent duplicate header line: \"{name}\"").into(),
         }),
@@ -306,6 +300,20 @@ mod tests {
             let twice = [("host", "a"), ("range", "x"), ("range", "x")];
             assert_eq!(status(&head(version, "GET", &twice)), 200);
         }
+    }
+
+    #[test]
+    fn the_first_field_that_repeats_one_is_named() {
+        let fields = [
+            ("host", "a"),
+            ("if-match", "x"),
+            ("if-match", "x"),
+            ("host", "a"),
+        ];
+        let head = head(Version::Http11, "GET", &fields);
+        let error = check(&head, false).expect_err("refused");
+        assert!(error.reason.ends_with("\"if-match\""), "{}", error.reason);
+        assert_eq!(read_before_refusal(&head.fields), 3);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) fn normalise(raw: &Bytes, merge_slashes: bool) -> Result<NormalizedTa
             }
             b'#' => break,
             b'%' => {
-                let byte = decode_pair(raw.get(at + 1..at + 3).ok_or(Error)?)?;
+                let byte = raw.get(at + 1..at + 3).and_then(decode_pair).ok_or(Error)?;
                 quoted = true;
                 at += 2;
                 byte
@@ -107,10 +107,10 @@ fn end_segment(path: &mut Vec<u8>, merge: bool, slash: bool) -> Result<(), Error
     Ok(())
 }
 
-fn decode_pair(pair: &[u8]) -> Result<u8, Error> {
-    let high = (pair[0] as char).to_digit(16).ok_or(Error)?;
-    let low = (pair[1] as char).to_digit(16).ok_or(Error)?;
-    Ok((high * 16 + low) as u8)
+/// The byte of two hexadecimal digits.
+pub(crate) fn decode_pair(pair: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
 }
 
 /// Percent-encodes a path for an upstream's request line: unprintable characters and those

@@ -1,9 +1,8 @@
 //! nginx's `ngx_http_charset_module`: the charset in `Content-Type`. Nothing is converted.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
+use super::content_types::ContentTypes;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
@@ -13,21 +12,26 @@ use crate::request::response::Response;
 use crate::variables::template::Template;
 
 /// What the module keeps for each block.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     name: Option<Template>,
-    /// `charset_types`; `None` is nginx's default list.
-    types: Option<Arc<[Box<str>]>>,
+    types: ContentTypes,
 }
 
-const TYPES: [&str; 6] = [
-    "text/html",
-    "text/xml",
-    "text/plain",
-    "text/vnd.wap.wml",
-    "application/javascript",
-    "application/rss+xml",
-];
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: None,
+            types: ContentTypes::of(&[
+                "text/xml",
+                "text/plain",
+                "text/vnd.wap.wml",
+                "application/javascript",
+                "application/rss+xml",
+            ]),
+        }
+    }
+}
 
 impl ModuleSettings for Settings {
     fn is_used(&self) -> bool {
@@ -55,14 +59,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "charset_types",
         Contexts::ALL,
         (1, MANY),
-        |scope, directive| {
-            let own = &mut scope.settings.of_mut::<Settings>().types;
-            let before = own.take().filter(|_| !scope.first_here);
-            let before = before.as_deref().unwrap_or_default();
-            let kinds = arguments::add_types(directive, before, &mut scope.draft.problems);
-            *own = Some(kinds.into());
-            Ok(())
-        },
+        |scope, directive| ContentTypes::add(scope, directive, |own: &mut Settings| &mut own.types),
     )
     .default(
         "text/html text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml",
@@ -104,11 +101,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
 /// The charset of a text of this type.
 pub(super) fn of(settings: &Settings, request: &Request, kind: &[u8]) -> Option<Bytes> {
     let name = settings.name.as_ref()?;
-    let known = |own: &str| kind.eq_ignore_ascii_case(own.as_bytes());
-    let listed = match &settings.types {
-        None => TYPES.iter().any(|own| known(own)),
-        Some(types) => known("text/html") || types.iter().any(|own| known(own) || &**own == "*"),
-    };
+    let listed = settings.types.has(Some(kind));
     let name = listed.then(|| name.evaluate(request));
     name.filter(|name| !name.is_empty())
 }

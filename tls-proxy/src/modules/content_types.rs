@@ -1,10 +1,11 @@
-//! Lists of content types (`gzip_types`, `sub_filter_types`), and how a `Content-Type` is compared
-//! with them.
+//! Lists of content types (`gzip_types`, `sub_filter_types`, `charset_types`), and how a
+//! `Content-Type` is compared with them.
 
 use std::sync::Arc;
 
 use crate::conf::{Directive, Problem};
-use crate::directive::arguments;
+use crate::config::settings::SettingsSlot;
+use crate::config::spec::Scope;
 
 /// Content types besides text/html; `None` is `*`.
 #[derive(Clone, Debug)]
@@ -12,27 +13,47 @@ pub(crate) struct ContentTypes(Option<Arc<[Box<str>]>>);
 
 impl Default for ContentTypes {
     fn default() -> Self {
-        Self(Some(Arc::new([])))
+        Self::of(&[])
     }
 }
 
 impl ContentTypes {
-    /// Adds the types of a directive; the first one of a block starts a new list. `*` stays `*`.
-    pub(crate) fn add(
-        &mut self,
+    /// These types besides text/html.
+    pub(crate) fn of(types: &[&str]) -> Self {
+        Self(Some(types.iter().map(|own| Box::from(*own)).collect()))
+    }
+
+    /// Adds the types of a directive to the list in a module's settings; the first one of a block
+    /// starts a new list. `*` stays `*`. nginx warns of duplicates.
+    pub(crate) fn add<T: SettingsSlot>(
+        scope: &mut Scope<'_>,
         directive: &Directive,
-        first_here: bool,
-        problems: &mut Vec<Problem>,
-    ) {
-        if first_here {
-            *self = Self::default();
+        of: fn(&mut T) -> &mut Self,
+    ) -> Result<(), Problem> {
+        let own = of(scope.settings.of_mut());
+        if scope.first_here {
+            *own = Self::default();
         }
-        let Some(before) = &self.0 else {
-            return;
+        let Some(before) = &own.0 else {
+            return Ok(());
         };
-        let all = directive.args.iter().any(|word| word.text == "*");
-        let types = arguments::add_types(directive, before, problems);
-        self.0 = (!all).then(|| types.into());
+        let mut types = before.to_vec();
+        for word in &directive.args {
+            let kind: Box<str> = word.text.to_ascii_lowercase().into();
+            if &*kind == "*" {
+                own.0 = None;
+                return Ok(());
+            }
+            if &*kind == "text/html" || types.contains(&kind) {
+                let message = format!("duplicate MIME type \"{}\"", word.text);
+                let problems = &mut scope.draft.problems;
+                problems.push(Problem::warn(&word.at, message));
+            } else {
+                types.push(kind);
+            }
+        }
+        own.0 = Some(types.into());
+        Ok(())
     }
 
     /// Whether the list has the type; `*` includes a missing type.

@@ -12,9 +12,8 @@ use crate::modules::variables::known;
 
 /// Directives whose settings record whether they are set (`None`, an empty list, a position for a
 /// message), or whose default nginx itself rejects. Their default is applied where they are used.
-const KNOW_WHETHER_WRITTEN: [&str; 21] = [
+const KNOW_WHETHER_WRITTEN: [&str; 20] = [
     "access_log",
-    "charset_types",
     "error_log",
     "index",
     "limit_rate",

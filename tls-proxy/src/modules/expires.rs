@@ -4,7 +4,7 @@ use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::request::Request;
-use crate::request::response::Response;
+use crate::request::response::{self, Response};
 use crate::time::http_date;
 use crate::variables::registry::Registry;
 use crate::variables::template::Template;
@@ -125,10 +125,8 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         return;
     };
     let expires = expires.map_or("Thu, 31 Dec 2037 23:55:55 GMT".into(), http_date::format);
-    let named = |name: &[u8]| {
-        name.eq_ignore_ascii_case(b"expires") || name.eq_ignore_ascii_case(b"cache-control")
-    };
-    response.fields.retain(|(name, _)| !named(name));
+    response::remove(&mut response.fields, b"expires");
+    response::remove(&mut response.fields, b"cache-control");
     response.fields.push(("Expires".into(), expires));
     response
         .fields

@@ -65,14 +65,9 @@ pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Re
     }
     response.fields.remove(at);
     response.names_encoding = false;
-    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
-    response.fields.retain(|(name, _)| !is_ranges(name));
-    response.weaken_etag();
-    response.length = None;
-    response.validators = None;
+    response.change_encoding();
     if has_body {
-        let inner = std::mem::replace(&mut response.content, Content::Empty);
-        response.content = Content::Stream(Box::new(Gunzip::new(inner)));
+        response.filter(Gunzip::new);
     }
     Ok(())
 }

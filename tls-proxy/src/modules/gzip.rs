@@ -76,13 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .default("off")
     .about("Compresses responses for clients that accept it."),
     Spec::set("gzip_types", ALL, (1, MANY), |scope, directive| {
-        let problems = &mut scope.draft.problems;
-        scope
-            .settings
-            .of_mut::<Settings>()
-            .types
-            .add(directive, scope.first_here, problems);
-        Ok(())
+        ContentTypes::add(scope, directive, |own: &mut Settings| &mut own.types)
     })
     .default("text/html")
     .about("Content types that are compressed, besides text/html; `*` is all.")
@@ -201,27 +195,23 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         // Sent uncompressed: there is memory for the response, but not for a compressor.
         return;
     }
-    let is_ranges = |name: &Bytes| name.eq_ignore_ascii_case(b"accept-ranges");
-    response.fields.retain(|(name, _)| !is_ranges(name));
-    response.weaken_etag();
+    response.change_encoding();
     response.fields.push((
         Bytes::from_static(b"Content-Encoding"),
         Bytes::from_static(b"gzip"),
     ));
-    response.length = None;
-    response.validators = None;
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
     // The header says "Unix", as zlib's does.
     let encoder = GzBuilder::new().operating_system(3);
     let encoder = encoder.write(Vec::new(), Compression::new(settings.level));
-    response.content = Content::Stream(Box::new(Gzip {
+    let flushes = response.unbuffered;
+    response.filter(|inner| Gzip {
         inner,
         encoder: Some(encoder),
-        flushes: response.unbuffered,
+        flushes,
         unflushed: false,
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
-    }));
+    });
 }
 
 /// Whether a client gets a compressed response; `response` is there if it has begun.

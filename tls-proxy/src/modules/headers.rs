@@ -7,7 +7,7 @@ use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
 use crate::request::Request;
-use crate::request::response::Response;
+use crate::request::response::{self, Response};
 use crate::time::http_date;
 use crate::variables::template::Template;
 
@@ -82,8 +82,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
 fn add(response: &mut Response, name: &Bytes, value: Bytes) {
     let only = [&b"etag"[..], b"last-modified"];
     if only.iter().any(|only| name.eq_ignore_ascii_case(only)) {
-        let fields = &mut response.fields;
-        fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        response::remove(&mut response.fields, name);
         if let Some(known) = &mut response.validators {
             match name.len() {
                 4 => known.etag = Some(value.clone()).filter(|value| !value.is_empty()),

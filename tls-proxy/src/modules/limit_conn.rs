@@ -124,10 +124,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     let own = &mut scope.settings.of_mut::<Settings>().limits;
     let inherited = if scope.first_here { &[] } else { &own[..] };
     if inherited.iter().any(|(other, _)| Arc::ptr_eq(other, &zone)) {
-        return Err(Problem::emerg(
-            &directive.name.at,
-            "\"limit_conn\" directive is duplicate",
-        ));
+        return Err(arguments::duplicate(directive));
     }
     *own = inherited.iter().cloned().chain([(zone, most)]).collect();
     Ok(())
@@ -199,9 +196,7 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
                 let note = if dry { ", dry run," } else { "" };
                 let what = format!("limiting connections{note} by zone \"{}\"", zone.name);
                 error_log::request(request, settings.rejection.level, what);
-                let status = if dry { "REJECTED_DRY_RUN" } else { "REJECTED" };
-                request.limit_conn_status = Some(status);
-                return settings.rejection.refuse();
+                return settings.rejection.refuse(&mut request.limit_conn_status);
             }
         }
     }

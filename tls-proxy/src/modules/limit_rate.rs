@@ -119,8 +119,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
     let after = after
         .as_ref()
         .map_or(0, |after| value(request, &after.evaluate(request)));
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
-    response.content = Content::Stream(Box::new(RateLimited {
+    response.filter(|inner| RateLimited {
         inner,
         rate,
         after,
@@ -129,7 +128,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
         burst: 0,
         rest: Bytes::new(),
         pause: None,
-    }));
+    });
 }
 
 struct RateLimited {

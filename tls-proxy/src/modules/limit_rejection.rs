@@ -25,11 +25,13 @@ impl Default for Rejection {
 }
 
 impl Rejection {
-    /// The rejection, or `Ok` in a dry run.
-    pub(crate) fn refuse(self) -> Result<(), Refusal> {
+    /// The rejection, or `Ok` in a dry run; `status` is what the variable says of it.
+    pub(crate) fn refuse(self, status: &mut Option<&'static str>) -> Result<(), Refusal> {
         if self.dry_run {
+            *status = Some("REJECTED_DRY_RUN");
             Ok(())
         } else {
+            *status = Some("REJECTED");
             // 444 closes without a response, as `return 444` does.
             Err(Refusal {
                 silent: self.status == 444,

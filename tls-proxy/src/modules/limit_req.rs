@@ -165,10 +165,7 @@ fn add_limit(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
         .iter()
         .any(|other| Arc::ptr_eq(&other.zone, &zone))
     {
-        return Err(Problem::emerg(
-            &directive.name.at,
-            "\"limit_req\" directive is duplicate",
-        ));
+        return Err(arguments::duplicate(directive));
     }
     let limit = Limit { zone, burst, delay };
     *own = inherited.iter().cloned().chain([limit]).collect();
@@ -266,12 +263,7 @@ impl Settings {
         let dry = self.dry();
         let what = format!("limiting requests{dry}, excess: {whole}.{part:03} by zone \"{name}\"");
         error_log::request(request, self.rejection.level, what);
-        request.limit_req_status = Some(if self.rejection.dry_run {
-            "REJECTED_DRY_RUN"
-        } else {
-            "REJECTED"
-        });
-        self.rejection.refuse()
+        self.rejection.refuse(&mut request.limit_req_status)
     }
 
     async fn delay(&self, request: &mut Request, wait: Wait<'_>) {

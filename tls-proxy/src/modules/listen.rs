@@ -33,17 +33,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Problem> {
     let word = arguments::first(directive);
     let addresses = parse_address(word)?;
-    let mut listen = Listen {
-        address: addresses[0].clone(),
-        default_server: false,
-        ssl: false,
-        http2: false,
-        proxy_protocol: false,
-        backlog: None,
-        ipv6_only: true,
-        makes_socket: false,
-        at: word.at.clone(),
-    };
+    let mut listen = Listen::new(addresses[0].clone(), word.at.clone());
     for option in &directive.args[1..] {
         set_option(&mut listen, option, scope)?;
     }

@@ -8,7 +8,7 @@ use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::message::fields::members;
 use crate::request::Request;
-use crate::request::response::{Content, Refusal, Response, Validators};
+use crate::request::response::{self, Content, Refusal, Response, Validators};
 use crate::time::http_date;
 
 /// `if_modified_since`.
@@ -60,8 +60,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         304 => {
             response.status = 304;
             response.content = Content::Empty;
-            let encoding = |name: &Bytes| name.eq_ignore_ascii_case(b"content-encoding");
-            response.fields.retain(|(name, _)| !encoding(name));
+            response::remove(&mut response.fields, b"content-encoding");
             response.content_type = None;
             response.length = None;
         }

@@ -13,7 +13,7 @@ pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
     }
     if let Some(encoded) = stored.strip_prefix("{SHA}") {
         return Some(same(
-            base64(&Sha1::digest(password)).as_bytes(),
+            base64::encode(&Sha1::digest(password)).as_bytes(),
             encoded.as_bytes(),
         ));
     }
@@ -52,26 +52,6 @@ fn verify_salted(password: &[u8], encoded: &str) -> bool {
 fn same(one: &[u8], other: &[u8]) -> bool {
     let differing = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
     one.len() == other.len() && differing == 0
-}
-
-/// Base 64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let at = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            let shown = if digit <= group.len() {
-                DIGITS[value as usize]
-            } else {
-                b'='
-            };
-            out.push(char::from(shown));
-        }
-    }
-    out
 }
 
 /// The MD5 crypt, a thousand rounds; Apache's variant differs in its magic.

@@ -14,7 +14,7 @@ use crate::directive::arguments;
 use crate::message::head::Version;
 use crate::request::Request;
 use crate::request::file_body::FileBody;
-use crate::request::response::{Content, Refusal, Response, Validators};
+use crate::request::response::{self, Content, Refusal, Response, Validators};
 use crate::request::source::{FilterContext, Frame, Next, Source};
 use crate::time::http_date;
 
@@ -82,7 +82,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
             // As in nginx, fields that were added already stay.
             request.kept_fields = std::mem::take(&mut response.fields);
             let kept = &mut request.kept_fields;
-            kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"last-modified"));
+            response::remove(kept, b"last-modified");
             kept.push(content_range(format!("bytes */{length}")));
             return Err(Refusal::new(416));
         }

@@ -65,8 +65,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
         response.length = None;
     }
     if matches!(response.content, Content::Memory(_)) {
-        let whole = std::mem::replace(&mut response.content, Content::Empty);
-        response.content = Content::Stream(Box::new(whole));
+        response.filter(|whole| whole);
     }
 }
 

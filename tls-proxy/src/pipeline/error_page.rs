@@ -10,7 +10,8 @@ use super::phases;
 use crate::config::core::{ErrorPage, ErrorPageStatus};
 use crate::message::internal_path;
 use crate::modules::proxy;
-use crate::request::response::{Content, Refusal, Response};
+use crate::request::pages::sent_as;
+use crate::request::response::{self, Content, Refusal, Response};
 use crate::request::{Request, user_agent};
 
 /// Turns the result of the phases into a response.
@@ -138,19 +139,10 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
     Ok(response)
 }
 
-/// nginx's own statuses are sent as 400.
-fn sent_as(status: u16) -> u16 {
-    match status {
-        494..=497 => 400,
-        status => status,
-    }
-}
-
 /// The built-in page.
 fn built_in(request: &mut Request, status: u16) -> Response {
     request.error_status = sent_as(status);
-    let kept = &mut request.kept_fields;
-    kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"etag"));
+    response::remove(&mut request.kept_fields, b"etag");
     let core = &request.settings().core;
     let padded = core.msie_padding && status >= 400 && user_agent::wants_padding(request);
     Response::page(status, core.server_tokens).padded(padded)

@@ -110,7 +110,6 @@ fn prepare_content(request: &Request, response: &mut Response) {
         response.length = Some(whole.len() as u64);
         response.content = Content::Memory(whole.into());
     } else {
-        let file = std::mem::replace(&mut response.content, Content::Empty);
-        response.content = Content::Stream(Box::new(file));
+        response.filter(|file| file);
     }
 }

@@ -30,7 +30,10 @@ use crate::request::source::Source as _;
 /// Produces the response to a request whose head has been read.
 pub(crate) async fn respond(request: &mut Request) -> Response {
     let result = match route(request) {
-        Ok(()) => run(request, true).await,
+        Ok(()) => {
+            post_read(request);
+            run(request, Start::ServerRewrite).await
+        }
         Err(refusal) => Err(refusal),
     };
     finish(request, result).await
@@ -38,7 +41,7 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
 
 /// Produces the response to a subrequest, of which only the head is used.
 pub(crate) async fn respond_to_subrequest(request: &mut Request) -> Response {
-    let result = Box::pin(run(request, false)).await;
+    let result = Box::pin(run(request, Start::ServerRewrite)).await;
     Box::pin(error_page::finalize(request, result)).await
 }
 
@@ -58,27 +61,35 @@ async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) ->
     }
 }
 
-/// The phases before the log. `outside` is false for an internal redirect.
-async fn run(request: &mut Request, outside: bool) -> Result<Response, Refusal> {
-    if outside {
-        post_read(request);
-    }
-    let mut enters = true;
+/// The phase in which a request starts, or starts again.
+#[derive(PartialEq)]
+enum Start {
+    ServerRewrite,
+    FindConfig,
+    Rewrite,
+}
+
+/// The phases before the log, except the first.
+async fn run(request: &mut Request, mut start: Start) -> Result<Response, Refusal> {
     loop {
-        if enters && let Flow::Respond(result) = server_rewrite(request) {
+        if start == Start::ServerRewrite
+            && let Flow::Respond(result) = server_rewrite(request)
+        {
             return *result;
         }
-        if let Some(redirect) = find_config(request, outside)? {
+        if start != Start::Rewrite
+            && let Some(redirect) = find_config(request)?
+        {
             return Ok(redirect);
         }
-        enters = match rewrite(request) {
+        start = match rewrite(request) {
             Flow::Respond(result) => return *result,
             Flow::Continue => match in_location(request).await {
                 ContentResult::Response(result) => return result,
-                ContentResult::Relocate => true,
-                ContentResult::Named(name) => return Box::pin(run_named(request, &name)).await,
+                ContentResult::Relocate => Start::ServerRewrite,
+                ContentResult::Named(name) => return run_named(request, &name).await,
             },
-            Flow::Relocate => false,
+            Flow::Relocate => Start::FindConfig,
         };
         count_redirect(request)?;
     }
@@ -98,12 +109,12 @@ fn server_rewrite(request: &mut Request) -> Flow {
 
 /// Selects the location, and checks what its settings say of the request; returns a redirect
 /// if the path lacks a final slash.
-fn find_config(request: &mut Request, outside: bool) -> Result<Option<Response>, Refusal> {
+fn find_config(request: &mut Request) -> Result<Option<Response>, Refusal> {
     if let Some(redirect) = choose_location(request)? {
         return Ok(Some(redirect));
     }
     request.located = true;
-    if request.settings().core.internal && outside && !request.rewritten {
+    if request.settings().core.internal && !request.rewritten {
         return Err(Refusal::new(404));
     }
     check_length(request)?;
@@ -256,7 +267,7 @@ pub(crate) async fn redirect(
     request.args = args;
     request.rewritten = true;
     count_redirect(request)?;
-    Box::pin(run(request, false)).await
+    Box::pin(run(request, Start::ServerRewrite)).await
 }
 
 /// Path changes and redirects have a common limit.
@@ -281,21 +292,7 @@ pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Resp
     request.location = location;
     limit_except::apply(request);
     request.behind_alias = false;
-    match rewrite(request) {
-        Flow::Respond(result) => *result,
-        Flow::Continue => match in_location(request).await {
-            ContentResult::Response(result) => result,
-            ContentResult::Relocate => {
-                count_redirect(request)?;
-                Box::pin(run(request, false)).await
-            }
-            ContentResult::Named(name) => Box::pin(run_named(request, &name)).await,
-        },
-        Flow::Relocate => {
-            count_redirect(request)?;
-            Box::pin(run(request, false)).await
-        }
-    }
+    Box::pin(run(request, Start::Rewrite)).await
 }
 
 /// The log phase, however the client's request has ended.

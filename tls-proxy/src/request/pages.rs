@@ -13,23 +13,26 @@ pub(crate) fn product(tokens: bool) -> &'static str {
     }
 }
 
+/// The status that is sent: 400 for those that are nginx's own.
+pub(crate) fn sent_as(status: u16) -> u16 {
+    match status {
+        494..=497 => 400,
+        status => status,
+    }
+}
+
 /// The page of a status; empty if it has none.
 pub(crate) fn page(status: u16, tokens: bool) -> Bytes {
-    let words = match status {
+    let shown = sent_as(status);
+    let words = match shown {
         401 => "Authorization Required",
         302 => "Found",
-        494..=497 => reason(400),
-        301..=599 => reason(status),
+        301..=599 => reason(shown),
         _ => "",
     };
     if words.is_empty() || status == 304 {
         return Bytes::new();
     }
-    let shown = if matches!(status, 494..=497) {
-        400
-    } else {
-        status
-    };
     let detail = page_detail(status);
     let title = detail.unwrap_or(words);
     let detail = detail

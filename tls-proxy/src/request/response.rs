@@ -2,12 +2,12 @@
 //! from it, in nginx's order.
 
 use bytes::Bytes;
+use pod::decimal;
 
 use super::Request;
 use super::file_body::FileBody;
 use super::pages;
 use super::source::{Source, UpstreamBody};
-use crate::decimal;
 use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
 
@@ -181,12 +181,7 @@ impl Response {
     pub(crate) fn page(status: u16, tokens: bool) -> Self {
         let text = pages::page(status, tokens);
         let kind = (!text.is_empty()).then_some(Bytes::from_static(b"text/html"));
-        let sent = if matches!(status, 494..=497) {
-            400
-        } else {
-            status
-        };
-        Self::text(sent, kind, text)
+        Self::text(pages::sent_as(status), kind, text)
     }
 
     /// An upstream's response.
@@ -228,11 +223,17 @@ impl Response {
         let mut push = |name: &'static str, value: Option<Bytes>| {
             fields.extend(value.map(|value| (Bytes::from_static(name.as_bytes()), value)));
         };
-        let length = self.length.map(decimal::text);
+        let length = self.length.map(|length| decimal::text(length).into());
         push("Content-Type", self.content_type.clone());
         push("Content-Length", length);
         push("Location", self.location.clone());
         fields
+    }
+
+    /// Puts a filter over the body.
+    pub(crate) fn filter<S: Source + 'static>(&mut self, filter: impl FnOnce(Content) -> S) {
+        let inner = std::mem::replace(&mut self.content, Content::Empty);
+        self.content = Content::Stream(Box::new(filter(inner)));
     }
 
     /// Makes the `ETag` weak: the body is no longer byte for byte the original.
@@ -245,6 +246,14 @@ impl Response {
             *value = [b"W/", &value[..]].concat().into();
             value.starts_with(b"W/\"")
         });
+    }
+
+    /// The body gets another encoding: its length is not known, and there are no ranges of it.
+    pub(crate) fn change_encoding(&mut self) {
+        self.length = None;
+        self.validators = None;
+        remove(&mut self.fields, b"accept-ranges");
+        self.weaken_etag();
     }
 
     /// Makes the response so far visible to variables (`$status`, `$sent_http_…`).
@@ -280,6 +289,11 @@ impl Response {
     pub(crate) fn is_regular(&self) -> bool {
         matches!(self.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
     }
+}
+
+/// Removes the fields of this name.
+pub(crate) fn remove(fields: &mut Vec<(Bytes, Bytes)>, name: &[u8]) {
+    fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
 }
 
 fn names(fields: &[(Bytes, Bytes)], name: &[u8]) -> bool {

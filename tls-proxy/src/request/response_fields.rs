@@ -1,11 +1,11 @@
 //! The header fields of a response, in nginx's order.
 
 use bytes::Bytes;
+use pod::decimal;
 
 use super::Request;
 use super::pages::product;
 use super::response::Response;
-use crate::decimal;
 
 /// The absolute form of a relative redirect of this server (`absolute_redirect`).
 fn absolute(request: &Request, address: &[u8]) -> Option<Bytes> {
@@ -89,7 +89,7 @@ pub(crate) fn assemble(
         ConnectionFields::Http1 { .. } => response.status >= 200,
     };
     if let Some(length) = response.length.filter(|_| has_length) {
-        push("Content-Length", decimal::text(length));
+        push("Content-Length", decimal::text(length).into());
     }
     if let Some(location) = response.location.take() {
         let ours = response

@@ -80,7 +80,7 @@ async fn accept(
         let permit = match admission.try_for_connection() {
             Some(permit) => permit,
             None => {
-                let mut place = pin!(admission.for_newcomer());
+                let mut place = pin!(admission.for_new_client());
                 let mut asks = false;
                 loop {
                     let has_room = pending.has_room();
@@ -100,21 +100,17 @@ async fn accept(
                 }
             }
         };
-        let accepted = match pending.next(has_sent) {
-            Some((next, has_sent)) => {
-                if !has_sent {
-                    permit.give_up_advance();
-                }
-                register(next)
-            }
-            None => {
-                permit.give_up_advance();
-                tokio::select! {
-                    biased;
-                    () = stop.notified() => break,
-                    accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-                }
-            }
+        let next = pending.next(has_sent);
+        if !matches!(next, Some((_, true))) {
+            permit.give_up_advance();
+        }
+        let accepted = match next {
+            Some((next, _)) => register(next),
+            None => tokio::select! {
+                biased;
+                () = stop.notified() => break,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+            },
         };
         match accepted {
             Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),

@@ -57,6 +57,10 @@ fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
+pub(crate) const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 impl Stamp {
     pub(crate) fn now() -> Self {
         Self::of(since_epoch().as_secs())
@@ -79,9 +83,6 @@ impl Stamp {
     /// The given second since 1970.
     pub(crate) fn of(second: u64) -> Self {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
         let days = second / 86_400;
         let (hour, minute, s) = (second / 3600 % 24, second / 60 % 60, second % 60);
         let (year, month, day) = pod::calendar::civil(days);

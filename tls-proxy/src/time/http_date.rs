@@ -1,6 +1,8 @@
 //! Dates in HTTP (RFC 9110, section 5.6.7).
 
-use super::clock::Stamp;
+use pod::calendar;
+
+use super::clock::{MONTHS, Stamp};
 
 /// Seconds since 1970 as a date.
 pub(crate) fn format(seconds: u64) -> bytes::Bytes {
@@ -21,9 +23,6 @@ pub(crate) fn parse(text: &[u8]) -> Option<u64> {
         [_, day, month, year, time, ..] => (*day, *month, *year, *time),
         _ => return None,
     };
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let month = MONTHS.iter().position(|own| *own == month)? as u64 + 1;
     let day: u64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
     let year: u64 = match (year.parse().ok()?, year.len()) {
@@ -37,19 +36,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<u64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    Some(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar, counting years from March so
-/// that the leap day is the last.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let of_years = year * 365 + year / 4 - year / 100 + year / 400;
-    of_years + (153 * month + 2) / 5 + day - 1 - 719_468
+    let days = calendar::days(year, month, day);
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 #[cfg(test)]

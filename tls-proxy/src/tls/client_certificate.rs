@@ -9,6 +9,8 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::names;
 use super::verify_error::VerifyError;
+use crate::message::base64;
+use crate::time::clock::MONTHS;
 
 /// A client's certificate and the result of its verification.
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl ClientCertificate {
 
     /// `$ssl_client_raw_cert`.
     pub(crate) fn pem(&self) -> String {
-        let text = base64(&self.der);
+        let text = base64::encode(&self.der);
         let mut out = String::with_capacity(text.len() + text.len() / 64 + 64);
         out.push_str("-----BEGIN CERTIFICATE-----\n");
         for line in text.as_bytes().chunks(64) {
@@ -131,9 +133,6 @@ fn serial(bytes: &[u8]) -> String {
 
 /// A time as OpenSSL prints it: `Nov  2 21:00:00 2026 GMT`.
 fn time(time: &ASN1Time) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let at = time.to_datetime();
     let month = MONTHS[usize::from(u8::from(at.month())) - 1];
     format!(
@@ -153,37 +152,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Base 64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let held = group
-            .iter()
-            .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
-        let held = held << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let index = (held >> (18 - 6 * digit)) & 0x3f;
-            out.push(if digit <= group.len() {
-                char::from(DIGITS[index as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base_64_is_padded() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn serial_numbers_lose_the_sign_byte_alone() {

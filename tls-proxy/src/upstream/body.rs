@@ -341,7 +341,7 @@ mod tests {
             descriptors: 2,
             memory: None,
         });
-        let own = admission.for_newcomer().await.accepted();
+        let own = admission.for_new_client().await.accepted();
         let holder = own.account.holder();
         let decoder = Decoder::new(Framing::Chunked);
         let wire = Rc::new(RefCell::new(wire));

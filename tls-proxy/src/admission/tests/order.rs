@@ -5,27 +5,27 @@ use crate::admission::pending::{EVICTION_INTERVAL, MAX_PEEKED, Pending};
 use crate::admission::queue::ACCEPTED_EVERY;
 
 #[tokio::test]
-async fn a_newcomer_is_served_before_holders_of_more() {
+async fn a_new_client_is_served_before_holders_of_more() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     while held[0].1.try_grow(1 << 10) {}
     // What is kept for connections is taken, too.
-    let mut newcomers = Vec::new();
+    let mut new_clients = Vec::new();
     while let Ok(own) = timeout(MOMENT, connected(&admission)).await {
-        newcomers.push(own);
+        new_clients.push(own);
     }
     let first = held[0].1.grow(4 * TRANSFER);
-    let newcomer = connected(&admission);
-    let (mut first, mut newcomer) = (pin!(first), pin!(newcomer));
-    assert!(waits(first.as_mut()).await && waits(newcomer.as_mut()).await);
+    let new_client = connected(&admission);
+    let (mut first, mut new_client) = (pin!(first), pin!(new_client));
+    assert!(waits(first.as_mut()).await && waits(new_client.as_mut()).await);
     let last = held.len() - 1;
     held[last].1.shrink(MemoryUse::Transfer, TRANSFER);
-    let _newcomer = newcomer.await;
+    let _new_client = new_client.await;
     assert!(waits(first.as_mut()).await);
 }
 
 #[tokio::test]
-async fn newcomers_are_served_in_order_of_arrival() {
+async fn new_clients_are_served_in_order_of_arrival() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = idle(&admission).await;
     own.account.holder().stop_waiting();
@@ -64,12 +64,12 @@ async fn listeners_take_turns_while_others_have_waited_for_long() {
     let (mut one, mut other) = (pin!(place(&admission)), pin!(place(&admission)));
     assert!(waits(one.as_mut()).await && waits(other.as_mut()).await);
     pass(&admission, Duration::from_millis(600));
-    held[0].1.shrink(MemoryUse::Transfer, NEWCOMER);
+    held[0].1.shrink(MemoryUse::Transfer, NEW_CLIENT);
     others.push(one.await.accepted());
     // It asks for the next connection, later than the other listener.
     let mut again = pin!(place(&admission));
     assert!(waits(again.as_mut()).await);
-    held[1].1.shrink(MemoryUse::Transfer, NEWCOMER);
+    held[1].1.shrink(MemoryUse::Transfer, NEW_CLIENT);
     let other = timeout(MOMENT, other).await;
     assert!(other.is_ok(), "its turn");
     assert!(waits(again.as_mut()).await);
@@ -80,17 +80,17 @@ async fn a_client_that_had_to_wait_for_its_place_does_not_wait_again_before_its_
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
+    let mut new_client = pin!(connected(&admission));
     let mut later = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await && waits(later.as_mut()).await);
+    assert!(waits(new_client.as_mut()).await && waits(later.as_mut()).await);
     held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
-    let own = newcomer.await;
+    let own = new_client.await;
     let holder = own.account.holder();
-    assert_eq!(holder.client.held.get(), NEWCOMER);
+    assert_eq!(holder.client.held.get(), NEW_CLIENT);
     own.permit.grow(HANDSHAKE).await;
     own.permit.grow(HTTP2 - HANDSHAKE).await;
     let request = admission.for_request(holder).await;
-    assert_eq!(holder.client.held.get(), NEWCOMER);
+    assert_eq!(holder.client.held.get(), NEW_CLIENT);
     assert!(!own.permit.try_grow(1), "others wait");
     drop((request, own));
     later.await;
@@ -101,10 +101,10 @@ async fn a_connection_whose_client_sends_nothing_holds_nothing_for_a_response() 
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(place(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(place(&admission));
+    assert!(waits(new_client.as_mut()).await);
     held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
-    let permit = newcomer.await;
+    let permit = new_client.await;
     let left = admission.memory.get();
     permit.give_up_advance();
     assert_eq!(admission.memory.get() - left, to_signed(FIRST_RESPONSE));
@@ -117,10 +117,10 @@ async fn what_a_first_request_does_not_need_is_released() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     held[0].1.shrink(MemoryUse::Transfer, TRANSFER);
-    let own = newcomer.await;
+    let own = new_client.await;
     let left = admission.memory.get();
     let _request = admission.for_request(own.account.holder()).await;
     assert_eq!(admission.memory.get() - left, to_signed(HTTP2));
@@ -140,8 +140,8 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
     assert_eq!(pending.next(|_| true), Some((0, true)));
     assert!(pending.has_room());
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     assert_eq!(pending.next(|_| true), Some((1, true)));
     pass(&admission, Duration::from_secs(1));
     assert_eq!(pending.next(|_| true), Some((most - 1, true)));
@@ -211,8 +211,8 @@ async fn few_connections_are_examined_for_the_next_one() {
     assert_eq!(pending.next(is_silent), Some((0, false)));
     assert_eq!(examined.take(), MAX_PEEKED);
     let _others = fill(&admission).await;
-    let mut newcomer = pin!(connected(&admission));
-    assert!(waits(newcomer.as_mut()).await);
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
     pass(&admission, Duration::from_secs(1));
     assert_eq!(pending.next(is_silent), Some((99, false)));
     assert_eq!(examined.take(), MAX_PEEKED);
@@ -229,13 +229,13 @@ async fn new_connections_leave_a_part_to_accepted_clients() {
     assert!(waits(request.as_mut()).await);
     pass(&admission, Duration::from_secs(1));
     for (_, permit) in &held[..ACCEPTED_EVERY as usize] {
-        let mut newcomer = pin!(place(&admission));
-        assert!(waits(newcomer.as_mut()).await);
-        permit.shrink(MemoryUse::Transfer, NEWCOMER);
+        let mut new_client = pin!(place(&admission));
+        assert!(waits(new_client.as_mut()).await);
+        permit.shrink(MemoryUse::Transfer, NEW_CLIENT);
         if !waits(request.as_mut()).await {
             return;
         }
-        others.push(newcomer.await.accepted());
+        others.push(new_client.await.accepted());
     }
     panic!("only new connections were served");
 }

@@ -11,7 +11,7 @@ use crate::message::fields::Fields;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ignored(u16);
 
-const NAMES: [&str; 9] = [
+pub(crate) const NAMES: [&str; 9] = [
     "X-Accel-Redirect",
     "X-Accel-Expires",
     "X-Accel-Limit-Rate",

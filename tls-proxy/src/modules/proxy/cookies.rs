@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::redirect::{RewritePattern, duplicate};
+use super::redirect::RewritePattern;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
@@ -109,7 +109,7 @@ fn add(
     let before = match before {
         _ if scope.first_here => Vec::new(),
         Some(rules) => rules.to_vec(),
-        None => return Err(duplicate(directive)),
+        None => return Err(arguments::duplicate(directive)),
     };
     match &directive.args[..] {
         [from, to] => {
@@ -117,7 +117,7 @@ fn add(
             Ok(Some(before.into_iter().chain([rule]).collect()))
         }
         [word] if word.text == "off" && scope.first_here => Ok(None),
-        [word] if word.text == "off" => Err(duplicate(directive)),
+        [word] if word.text == "off" => Err(arguments::duplicate(directive)),
         _ => Err(arguments::invalid_parameter(arguments::first(directive))),
     }
 }
@@ -126,12 +126,12 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     let before = match scope.settings.of_mut::<Settings>().flags.take() {
         _ if scope.first_here => Vec::new(),
         Some(flags) => flags.to_vec(),
-        None => return Err(duplicate(directive)),
+        None => return Err(arguments::duplicate(directive)),
     };
     let variables = &mut scope.draft.variables;
     let flags = match &directive.args[..] {
         [word] if word.text == "off" && scope.first_here => None,
-        [word] if word.text == "off" => return Err(duplicate(directive)),
+        [word] if word.text == "off" => return Err(arguments::duplicate(directive)),
         [word] => return Err(arguments::invalid_parameter(word)),
         [name, flags @ ..] => {
             let name = RewritePattern::parse(name, true, variables)?;

@@ -55,7 +55,7 @@ impl Default for NextUpstream {
     }
 }
 
-const KNOWN: &[&str] = &[
+pub(crate) const KNOWN: &[&str] = &[
     "error",
     "timeout",
     "invalid_header",

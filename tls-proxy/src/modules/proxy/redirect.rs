@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::conf::{Directive, Problem, Word};
+use crate::conf::{Problem, Word};
 use crate::request::Request;
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
@@ -75,10 +75,4 @@ impl RewritePattern {
             }
         }
     }
-}
-
-/// A second line after `off`.
-pub(super) fn duplicate(directive: &Directive) -> Problem {
-    let message = format!("\"{}\" directive is duplicate", directive.name.text);
-    Problem::emerg(&directive.name.at, message)
 }

@@ -1,6 +1,6 @@
 //! `proxy_redirect`: rewrites an upstream's `Location` and `Refresh`.
 
-use super::redirect::{Redirect, RedirectRule, RewritePattern, duplicate};
+use super::redirect::{Redirect, RedirectRule, RewritePattern};
 use super::settings::Settings;
 use super::{Pass, PassTarget};
 use crate::conf::{Directive, Problem};
@@ -13,7 +13,7 @@ pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Resu
     let before = match &scope.settings.of::<Settings>().redirect {
         _ if scope.first_here => Vec::new(),
         Redirect::Rules(rules) => rules.to_vec(),
-        Redirect::Off => return Err(duplicate(directive)),
+        Redirect::Off => return Err(arguments::duplicate(directive)),
         Redirect::Default => Vec::new(),
     };
     let variables = &mut scope.draft.variables;
@@ -21,7 +21,7 @@ pub(super) fn set_redirect(scope: &mut Scope<'_>, directive: &Directive) -> Resu
     let rule = match &directive.args[..] {
         [word] if word.text == "off" => {
             if !scope.first_here {
-                return Err(duplicate(directive));
+                return Err(arguments::duplicate(directive));
             }
             scope.settings.of_mut::<Settings>().redirect = Redirect::Off;
             return Ok(());

@@ -7,6 +7,7 @@ use super::{is_address, note};
 use crate::conf::{Directive, Problem, Word};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
+use crate::message::target::decode_pair;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::response::{Refusal, Response};
@@ -196,7 +197,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         let pair = text.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match pair.and_then(decoded) {
+        match pair.and_then(decode_pair) {
             Some(b'?') => {
                 out.push(b'?');
                 at += 3;
@@ -219,12 +220,6 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(&text[at..]);
     out
-}
-
-fn decoded(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let value = digit(pair[0])? * 16 + digit(pair[1])?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::request::response::{Content, Refusal, Response};
+use crate::request::response::{self, Content, Refusal, Response};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
@@ -76,15 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         "sub_filter_types",
         Contexts::ALL,
         (1, MANY),
-        |scope, directive| {
-            let problems = &mut scope.draft.problems;
-            scope
-                .settings
-                .of_mut::<Settings>()
-                .types
-                .add(directive, scope.first_here, problems);
-            Ok(())
-        },
+        |scope, directive| ContentTypes::add(scope, directive, |own: &mut Settings| &mut own.types),
     )
     .default("text/html")
     .about("Content types whose bodies are searched, besides text/html; `*` is all.")
@@ -178,18 +170,13 @@ pub(crate) fn apply(
     if settings.keeps_last_modified {
         response.weaken_etag();
     } else {
-        let validator = |(name, _): &(Bytes, Bytes)| {
-            name.eq_ignore_ascii_case(b"last-modified") || name.eq_ignore_ascii_case(b"etag")
-        };
-        response.fields.retain(|field| !validator(field));
+        response::remove(&mut response.fields, b"last-modified");
+        response::remove(&mut response.fields, b"etag");
     }
     if request.is_head() || !response.content.has_body() {
         return Ok(());
     }
-    let inner = std::mem::replace(&mut response.content, Content::Empty);
-    let once = settings.once;
-    let body = Substitution::new(inner, pairs.clone(), found, once);
-    response.content = Content::Stream(Box::new(body));
+    response.filter(|inner| Substitution::new(inner, pairs.clone(), found, settings.once));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::value::{self, Value};
+use crate::modules::proxy::{accel, next_upstream};
 use crate::variables::template::Template;
 
 const ALL: Contexts = Contexts::ALL;
@@ -68,18 +69,6 @@ const STALE: &[&str] = &[
     "http_404",
     "http_429",
 ];
-/// Fields of an upstream's response that are acted on.
-const FIELDS: &[&str] = &[
-    "X-Accel-Redirect",
-    "X-Accel-Expires",
-    "X-Accel-Limit-Rate",
-    "X-Accel-Buffering",
-    "X-Accel-Charset",
-    "Expires",
-    "Cache-Control",
-    "Set-Cookie",
-    "Vary",
-];
 
 /// The settings of one connection to an upstream: FastCGI, uwsgi, SCGI, gRPC, memcached.
 macro_rules! connection {
@@ -112,7 +101,7 @@ macro_rules! fields {
             some(
                 concat!($prefix, "ignore_headers"),
                 (1, MANY),
-                Value::EachOf(FIELDS),
+                Value::EachOf(&accel::NAMES),
             )
             .repeats(),
             one(concat!($prefix, "intercept_errors"), Value::Flag),
@@ -224,20 +213,6 @@ const FAILURES: &[&str] = &[
     "updating",
     "off",
 ];
-const GATEWAY_FAILURES: &[&str] = &[
-    "error",
-    "timeout",
-    "invalid_header",
-    "non_idempotent",
-    "http_500",
-    "http_502",
-    "http_503",
-    "http_504",
-    "http_403",
-    "http_404",
-    "http_429",
-    "off",
-];
 const MEMCACHED_FAILURES: &[&str] = &["error", "timeout", "invalid_response", "not_found", "off"];
 
 /// A table for each module, and its name in the documentation.
@@ -270,7 +245,10 @@ pub(crate) const TABLES: &[(&str, &[Spec])] = &[
     ("scgi: connections", &connection!("scgi_", FAILURES)),
     ("scgi: fields", &fields!("scgi_")),
     ("scgi: bodies and cache", &bodies!("scgi_")),
-    ("grpc: connections", &connection!("grpc_", GATEWAY_FAILURES)),
+    (
+        "grpc: connections",
+        &connection!("grpc_", next_upstream::KNOWN),
+    ),
     ("grpc: fields", &fields!("grpc_")),
     ("grpc: TLS", &tls!("grpc_ssl_")),
     (

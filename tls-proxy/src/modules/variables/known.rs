@@ -1,8 +1,9 @@
 //! nginx's fixed variables, each computed from a request.
 
+use pod::decimal;
+
 use super::{Evaluate, request_fields, ssl, write};
 use crate::config::listen::Endpoint;
-use crate::decimal;
 use crate::message::base64;
 use crate::message::head::{Framing, Version};
 use crate::request::Request;

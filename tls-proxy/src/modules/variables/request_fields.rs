@@ -1,9 +1,9 @@
 //! Variables over the request fields that nginx knows by name. Where `underscores_in_headers` is
 //! on, they do not match `X_Forwarded_For`, as `$http_NAME` does.
 
-use super::Evaluate;
 use super::families::join;
 use super::known::remote_addr;
+use super::{Evaluate, write};
 use crate::request::Request;
 
 pub(crate) const TABLE: &[(&str, Evaluate)] = &[
@@ -13,7 +13,10 @@ pub(crate) const TABLE: &[(&str, Evaluate)] = &[
     ("http_cookie", |request, out| {
         join(request.head.fields.all(b"cookie"), b"; ", out)
     }),
-    ("http_host", |request, out| field(request, b"host", out)),
+    // A second one, for which nginx refuses the request, is not in it.
+    ("http_host", |request, out| {
+        write(request.head.fields.first(b"host"), out)
+    }),
     ("http_referer", |request, out| {
         field(request, b"referer", out)
     }),

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::{Buf, Bytes};
+use pod::decimal;
 
 use crate::admission::Waits;
-use crate::decimal;
 use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Version;

@@ -40,12 +40,8 @@ pub(crate) async fn look_up_service(
     kinds: &[RecordType],
     limit: Duration,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
-    let Some(name) = message::encode_name(name) else {
-        return Err(Error::NotFound);
-    };
-    timeout(limit, resolve_service(&name, servers, kinds))
-        .await
-        .unwrap_or(Err(Error::TimedOut))
+    let name = message::encode_name(name).ok_or(Error::NotFound)?;
+    timeout(limit, resolve_service(&name, servers, kinds)).await?
 }
 
 async fn resolve_service(
@@ -88,12 +84,8 @@ pub(crate) async fn look_up(
     kinds: &[RecordType],
     limit: Duration,
 ) -> Result<Resolved, Error> {
-    let Some(name) = message::encode_name(name) else {
-        return Err(Error::NotFound);
-    };
-    timeout(limit, resolve(&name, servers, kinds))
-        .await
-        .unwrap_or(Err(Error::TimedOut))
+    let name = message::encode_name(name).ok_or(Error::NotFound)?;
+    timeout(limit, resolve(&name, servers, kinds)).await?
 }
 
 async fn resolve(

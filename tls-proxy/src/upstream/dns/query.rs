@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::message::{self, DnsResponse, RecordType};
@@ -29,6 +30,12 @@ pub(crate) enum Error {
     Refused,
     #[error("110: Operation timed out")]
     TimedOut,
+}
+
+impl From<Elapsed> for Error {
+    fn from(_: Elapsed) -> Self {
+        Self::TimedOut
+    }
 }
 
 impl Error {

@@ -10,7 +10,7 @@ use self::circles::circles;
 use self::imports::Crate;
 
 /// The folders, and files beside them, each above those that it may import.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 30] = [
     "lib",
     "properties",
     "supervisor",
@@ -40,7 +40,6 @@ const LAYERS: [&str; 31] = [
     "message",
     "conf",
     "time",
-    "decimal",
     "main",
 ];
 

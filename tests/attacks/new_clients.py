@@ -1,6 +1,6 @@
 """New clients during an attack. Usage:
 
-  newcomers.py KIND COUNT PAUSE PATIENCE
+  new_clients.py KIND COUNT PAUSE PATIENCE
 
 One every PAUSE seconds, each on a new connection, concurrently: COUNT of them, and more until the standard input ends. KIND is `https` (HTTP/1.1 and HTTP/2 by turns), `health` or `admin`, the ports of
 probes.

@@ -1,31 +1,45 @@
-//! Numbers and addresses as text, for the request path: the standard library's formatting takes
-//! some ten times as long.
+//! Numbers and addresses as text, for the path of a request: the standard library's formatting
+//! takes some ten times as long.
 
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use bytes::{BufMut, Bytes};
-
-/// Digits of the longest number.
-const MAX: usize = 20;
-
 /// Appends a number.
-pub(crate) fn write(value: u64, out: &mut impl BufMut) {
+pub fn write(value: u64, out: &mut Vec<u8>) {
     write_padded(value, 1, out);
 }
 
 /// Appends a number, padded with zeros to `width` digits.
-pub(crate) fn write_padded(value: u64, width: usize, out: &mut impl BufMut) {
-    with_digits(value, width, |digits| out.put_slice(digits));
+#[inline]
+pub fn write_padded(value: u64, width: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + digits(value).max(width), 0);
+    fill(value, &mut out[start..]);
 }
 
 /// A number.
-pub(crate) fn text(value: u64) -> Bytes {
-    with_digits(value, 1, Bytes::copy_from_slice)
+#[must_use]
+pub fn text(value: u64) -> Vec<u8> {
+    let mut out = vec![0; digits(value)];
+    fill(value, &mut out);
+    out
+}
+
+/// Writes the last digits of a number, as many as there is room for.
+#[inline]
+pub fn fill(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+fn digits(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 /// Appends an address.
-pub(crate) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
+pub fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
     let IpAddr::V4(ip) = ip else {
         // Writing into memory does not fail.
         let _ = write!(out, "{ip}");
@@ -37,17 +51,6 @@ pub(crate) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
         }
         write(octet.into(), out);
     }
-}
-
-fn with_digits<T>(mut value: u64, width: usize, use_them: impl FnOnce(&[u8]) -> T) -> T {
-    let mut digits = [b'0'; MAX];
-    let mut start = MAX;
-    while value > 0 {
-        start -= 1;
-        digits[start] += (value % 10) as u8;
-        value /= 10;
-    }
-    use_them(&digits[start.min(MAX - width.min(MAX))..])
 }
 
 #[cfg(test)]
