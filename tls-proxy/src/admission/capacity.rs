@@ -37,10 +37,11 @@ pub(crate) const DATA_FRAME: u64 = 128;
 const PENDING: u64 = 1536;
 /// The most of them, whatever the memory: nginx's default `backlog`.
 const MAX_PENDING: u64 = 511;
-/// One part in so many of the memory is for them.
-const PENDING_SHARE: u64 = 9;
-/// And of the descriptors.
-const PENDING_FILES: usize = PENDING_SHARE as usize;
+/// One part in so many of the memory is for them: behind those that do not fit, a client waits in
+/// the kernel's queue.
+const PENDING_SHARE: u64 = 6;
+/// One part in so many of the descriptors is.
+const PENDING_FILES: usize = 9;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 
