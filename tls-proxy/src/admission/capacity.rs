@@ -25,8 +25,7 @@ pub(crate) const SMALL_HEAD: u64 = 4 << 10;
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_BODY: u64 = 4 << 10;
-/// The state of a compressor (`gzip`), or of a decompressor with a header as long as may be
-/// (`gunzip`), bytes.
+/// The state of a compressor (`gzip`), bytes.
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
 /// A decompressor of `gunzip`: its window of 32 KiB, tables, a piece and what is read of a header.
 pub(crate) const DECOMPRESSOR: u64 = 80 << 10;
