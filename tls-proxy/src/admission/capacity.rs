@@ -25,8 +25,7 @@ pub(crate) const SMALL_HEAD: u64 = 4 << 10;
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_BODY: u64 = 4 << 10;
-/// The state of a compressor (`gzip`), or of a decompressor with a header as long as may be
-/// (`gunzip`), bytes.
+/// The state of a compressor (`gzip`), bytes.
 pub(crate) const COMPRESSOR: u64 = 320 << 10;
 /// A decompressor of `gunzip`: its window of 32 KiB, tables, a piece and what is read of a header.
 pub(crate) const DECOMPRESSOR: u64 = 80 << 10;
@@ -37,10 +36,11 @@ pub(crate) const DATA_FRAME: u64 = 128;
 const PENDING: u64 = 1536;
 /// The most of them, whatever the memory: nginx's default `backlog`.
 const MAX_PENDING: u64 = 511;
-/// One part in so many of the memory is for them.
-const PENDING_SHARE: u64 = 9;
-/// And of the descriptors.
-const PENDING_FILES: usize = PENDING_SHARE as usize;
+/// One part in so many of the memory is for them: behind those that do not fit, a client waits in
+/// the kernel's queue.
+const PENDING_SHARE: u64 = 6;
+/// One part in so many of the descriptors is.
+const PENDING_FILES: usize = 9;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 

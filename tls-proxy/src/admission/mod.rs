@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 pub(crate) use crate::admission::capacity::*;
 pub(crate) use crate::admission::holder::{Account, Client, Holder, Waits};
-pub(crate) use crate::admission::permit::{Admitted, Permit};
+pub(crate) use crate::admission::permit::{Admitted, Need, Permit};
 use crate::admission::queue::{Demand, Waiting};
 use crate::metrics;
 

@@ -4,9 +4,11 @@
 //! The kernel's queue is first in, first out: behind some hundred clients that keep what
 //! they get, no client is served in time. So while there is no memory to serve them,
 //! connections are accepted into a small part of it, and once demands have waited long the
-//! newest one is served first (adaptive LIFO): its client has not given up yet. Until it is
-//! served, the event loop does not watch a connection, and it has no task. Those whose
-//! clients have sent something come first.
+//! newest one is served first (adaptive LIFO): its client has not given up yet. Every other
+//! time it is the one that has waited longest of those that can still be served in time:
+//! otherwise one that was not the newest for a moment would never be. Until it is served, the
+//! event loop does not watch a connection, and it has no task. Those whose clients have sent
+//! something come first.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,10 +20,9 @@ use crate::metrics::labels::Relief;
 
 /// A connection that has waited this long may be closed to accept another one.
 const STALE: Duration = Duration::from_secs(2);
-/// The next one is closed only after this time: until then the one accepted for it, which is
-/// the newest, is likely to be served. If many were accepted at once, only the last of them
-/// would be.
-pub(super) const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
+/// One that has waited for less can still get its response in time. While there is one, no
+/// other is closed for yet another: if more were accepted than are served, some would never be.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 /// The next one is searched for among so many: each costs a system call.
 pub(super) const MAX_PEEKED: usize = 32;
 
@@ -30,6 +31,8 @@ pub(super) const MAX_PEEKED: usize = 32;
 pub(crate) struct Pending<T> {
     admission: Rc<Admission>,
     all: VecDeque<(T, Instant)>,
+    /// Once demands have waited long: the next one is not the newest.
+    by_arrival: bool,
 }
 
 impl<T> Pending<T> {
@@ -37,6 +40,7 @@ impl<T> Pending<T> {
         Self {
             admission,
             all: VecDeque::new(),
+            by_arrival: false,
         }
     }
 
@@ -61,7 +65,7 @@ impl<T> Pending<T> {
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
-        Some((*oldest + STALE).max(*newest + EVICTION_INTERVAL))
+        Some((*oldest + STALE).max(*newest + FRESH))
     }
 
     /// Adds a connection. If there was room only in place of the oldest, closes that.
@@ -80,22 +84,33 @@ impl<T> Pending<T> {
     /// client has sent something, or else the first. The flag is set if the client has sent
     /// something.
     pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
-        let newest = self.admission.is_crowded_for_long(Instant::now());
-        let is_ready = |(connection, _): &(T, Instant)| has_sent(connection);
-        let ready = match newest {
-            true => {
-                let mut last = self.all.iter().rev().take(MAX_PEEKED);
-                last.position(is_ready).map(|at| self.all.len() - 1 - at)
-            }
-            false => self.all.iter().take(MAX_PEEKED).position(is_ready),
-        };
-        let connection = match ready {
-            Some(place) => self.all.remove(place).map(|(connection, _)| connection),
-            None if newest => self.all.pop_back().map(|(connection, _)| connection),
-            None => self.all.pop_front().map(|(connection, _)| connection),
-        }?;
+        let count = self.all.len();
+        let last = count.checked_sub(1)?;
+        let start = self.first_in_order_of_arrival(Instant::now());
+        let place = |nth| start.map_or_else(|| last - nth, |start| start + nth);
+        let candidates = (count - start.unwrap_or(0)).min(MAX_PEEKED);
+        let ready = (0..candidates)
+            .map(place)
+            .find(|at| has_sent(&self.all[*at].0));
+        let (connection, _) = self.all.remove(ready.unwrap_or_else(|| place(0)))?;
         self.note_removed();
         Some((connection, ready.is_some()))
+    }
+
+    /// The one whose turn it is in order of arrival, with those behind it; `None` if the newest
+    /// is served first.
+    fn first_in_order_of_arrival(&mut self, now: Instant) -> Option<usize> {
+        if !self.admission.is_crowded_for_long(now) {
+            return Some(0);
+        }
+        let by_arrival = self.by_arrival;
+        self.by_arrival = !by_arrival;
+        if !by_arrival {
+            return None;
+        }
+        let is_stale = |(_, since): &(T, Instant)| now.saturating_duration_since(*since) >= FRESH;
+        let first = self.all.partition_point(is_stale);
+        (first < self.all.len()).then_some(first)
     }
 
     /// Makes all of them so much older.

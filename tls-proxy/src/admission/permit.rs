@@ -1,7 +1,10 @@
 //! Permits: granted resources, which grow, shrink and are released when they are dropped.
 
 use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use super::capacity::{CONNECTION, MemoryUse};
 use super::queue::Demand;
@@ -24,6 +27,36 @@ pub(crate) struct Permit {
 pub(crate) struct Admitted {
     pub(crate) permit: Permit,
     pub(crate) account: Account,
+}
+
+/// Memory that a body needs before its next piece, and the wait for it.
+#[derive(Default)]
+pub(crate) struct Need {
+    /// Bytes.
+    memory: u64,
+    wait: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Need {
+    pub(crate) fn new(memory: u64) -> Self {
+        Self { memory, wait: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_zero(&self) -> bool {
+        self.memory == 0
+    }
+
+    /// `memory` more bytes are needed. Not while it is waited for.
+    pub(crate) fn add(&mut self, memory: u64) {
+        self.memory += memory;
+    }
+}
+
+impl fmt::Debug for Need {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Need").field(&self.memory).finish()
+    }
 }
 
 impl Permit {
@@ -64,6 +97,24 @@ impl Permit {
             self.add(memory);
         }
         there
+    }
+
+    /// The same as [`Self::grow`] for what is polled. Nothing is needed any more when it is ready.
+    pub(crate) fn poll_grow(&self, need: &mut Need, cx: &mut Context<'_>) -> Poll<()> {
+        if need.memory == 0 {
+            return Poll::Ready(());
+        }
+        if need.wait.is_some() || !self.try_grow(need.memory) {
+            let wait = need.wait.get_or_insert_with(|| {
+                let (admission, holder) = (self.admission.clone(), self.holder.clone());
+                let demand = Demand::memory(MemoryUse::Transfer, need.memory);
+                Box::pin(async move { admission.acquire(demand, holder.as_ref()).await })
+            });
+            ready!(wait.as_mut().poll(cx));
+            self.add(need.memory);
+        }
+        *need = Need::default();
+        Poll::Ready(())
     }
 
     fn add(&self, memory: u64) {

@@ -2,6 +2,7 @@ mod order;
 
 use std::future::Future;
 use std::pin::pin;
+use std::task::{Context, Waker};
 
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -246,6 +247,33 @@ async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
     let mut new_client = pin!(connected(&admission));
     assert!(waits(new_client.as_mut()).await);
     assert!(handshake.evicted_size().is_some());
+}
+
+#[tokio::test]
+async fn what_is_polled_waits_for_memory_too() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let (first, second) = (&held[0].1, &held[1].1);
+    while first.try_grow(1 << 10) {}
+    let poll = |need: &mut Need| {
+        let mut cx = Context::from_waker(Waker::noop());
+        first.poll_grow(need, &mut cx)
+    };
+    let mut need = Need::default();
+    assert!(poll(&mut need).is_ready(), "it needs nothing");
+    need.add(TRANSFER);
+    assert!(poll(&mut need).is_pending() && poll(&mut need).is_pending());
+    let before = first.memory(MemoryUse::Transfer);
+    second.shrink(MemoryUse::Transfer, TRANSFER);
+    assert!(poll(&mut need).is_ready() && need.is_zero());
+    assert_eq!(first.memory(MemoryUse::Transfer), before + TRANSFER);
+    // One that is dropped while it waits does not keep what it is granted.
+    need.add(TRANSFER);
+    assert!(poll(&mut need).is_pending());
+    let left = admission.memory.get();
+    first.shrink(MemoryUse::Transfer, TRANSFER);
+    drop(need);
+    assert_eq!(admission.memory.get(), left + to_signed(TRANSFER));
 }
 
 #[tokio::test]

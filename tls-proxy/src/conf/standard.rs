@@ -37,10 +37,14 @@ pub fn main_configuration() -> String {
         .replace("/var/log/nginx/error.log", "/dev/stderr")
 }
 
-/// The image's own server, which also listens on IPv6; `None` if `text` is another one's.
+/// The image's own server.
+const SERVER: &str = "/etc/nginx/conf.d/default.conf";
+
+/// The image's own server, which also listens on IPv6; `None` if the file is another one, or has
+/// another text.
 pub(super) fn server_on_ipv6(file: &Path, text: &[u8]) -> Option<String> {
     const OWN: &str = include_str!("../../image/etc/nginx/conf.d/default.conf");
-    if file.file_name()? != "default.conf" {
+    if file != Path::new(SERVER) {
         return None;
     }
     // The unprivileged image's port is the second one.
@@ -73,6 +77,33 @@ mod tests {
             "mime.types",
         ] {
             assert!(included(Path::new(path)).is_none(), "{path}");
+        }
+    }
+
+    /// nginx's image has a script for it. The file is the image's own as long as its text is.
+    #[test]
+    fn the_image_s_own_server_listens_on_ipv6() {
+        let own = include_str!("../../image/etc/nginx/conf.d/default.conf");
+        let unprivileged = own.replace("listen 80;", "listen 8080;");
+        let of_users = own.replace("localhost", "of.users");
+        for (file, text, port) in [
+            (SERVER, own, Some("80")),
+            (SERVER, &unprivileged, Some("8080")),
+            (SERVER, &of_users, None),
+            ("/etc/nginx/conf.d/other.conf", own, None),
+            ("/etc/nginx/sites/default.conf", own, None),
+            ("/srv/etc/nginx/conf.d/default.conf", own, None),
+            ("default.conf", own, None),
+        ] {
+            let amended = server_on_ipv6(Path::new(file), text.as_bytes());
+            let line = |port| format!("\n    listen {port};\n    listen [::]:{port};\n");
+            let has_line = |port| {
+                amended
+                    .as_ref()
+                    .is_some_and(|text| text.contains(&line(port)))
+            };
+            assert_eq!(amended.is_some(), port.is_some(), "{file}: {text}");
+            assert!(port.is_none_or(has_line), "{file}: {text}");
         }
     }
 

@@ -7,13 +7,13 @@ use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
 use super::gzip;
-use crate::admission::DECOMPRESSOR;
+use crate::admission::{DECOMPRESSOR, Need};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
 use crate::request::Request;
-use crate::request::response::{Content, Refusal, Response};
+use crate::request::response::{Content, Response};
 use crate::request::source::{self, FilterContext, Frame, Next, Source, UpstreamBody};
 
 /// `gunzip`.
@@ -45,31 +45,27 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// Decompresses the response if its encoding is gzip and the client does not accept that.
-pub(crate) fn apply(request: &Request, response: &mut Response) -> Result<(), Refusal> {
+pub(crate) fn apply(request: &Request, response: &mut Response) {
     let is_encoding = |(name, _): &(Bytes, Bytes)| name.eq_ignore_ascii_case(b"content-encoding");
     // A Content-Encoding of `add_header` is not that of the body.
     let Some(at) = response.fields.iter().rposition(is_encoding) else {
-        return Ok(());
+        return;
     };
     if !response.names_encoding || !response.fields[at].1.eq_ignore_ascii_case(b"gzip") {
-        return Ok(());
+        return;
     }
     let gzip = request.settings().of::<gzip::Settings>();
     response.vary = gzip.vary;
     if gzip::is_for(gzip, request, Some(response)) {
-        return Ok(());
+        return;
     }
     let has_body = !request.is_head() && response.content.has_body();
-    if has_body && !request.try_reserve(DECOMPRESSOR) {
-        return Err(Refusal::new(503));
-    }
     response.fields.remove(at);
     response.names_encoding = false;
     response.change_encoding();
     if has_body {
         response.filter(Gunzip::new);
     }
-    Ok(())
 }
 
 /// Decompressed bytes that are passed on at once. Compressed ones are taken when these have been
@@ -81,10 +77,12 @@ const MAX_HEADER: usize = 16 << 10;
 /// A body that is decompressed piece by piece.
 struct Gunzip {
     inner: Content,
-    decoder: MultiGzDecoder<Input>,
+    /// There once there is memory for it.
+    decoder: Option<MultiGzDecoder<Input>>,
     /// Memory for the next piece, if the last attempt did not need it.
     spare: Vec<u8>,
     trailers: Option<Bytes>,
+    need: Need,
 }
 
 /// Compressed bytes that have arrived.
@@ -130,36 +128,40 @@ impl Gunzip {
     fn new(inner: Content) -> Self {
         Self {
             inner,
-            decoder: MultiGzDecoder::new(Input::default()),
+            decoder: None,
             spare: Vec::new(),
             trailers: None,
+            need: Need::new(DECOMPRESSOR),
         }
     }
 }
 
 impl Source for Gunzip {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
+        ready!(request.poll_memory(&mut self.need, cx));
+        let new = || MultiGzDecoder::new(Input::default());
+        let decoder = self.decoder.get_or_insert_with(new);
         loop {
             let mut piece = std::mem::take(&mut self.spare);
             piece.resize(PIECE, 0);
-            match self.decoder.read(&mut piece) {
+            match decoder.read(&mut piece) {
                 Ok(0) => {
                     let trailers = self.trailers.take();
                     return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
                 }
                 Ok(size) => {
-                    self.decoder.get_mut().taken = 0;
+                    decoder.get_mut().taken = 0;
                     piece.truncate(size);
                     return Poll::Ready(Some(Ok(Frame::Data(piece.into()))));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.spare = piece,
-                Err(_) if self.decoder.get_ref().ended => {
+                Err(_) if decoder.get_ref().ended => {
                     return Poll::Ready(Some(Err(source::Error::GzipEnd)));
                 }
                 Err(_) => return Poll::Ready(Some(Err(source::Error::Gzip))),
             }
             let next = ready!(self.inner.poll_frame(request, cx));
-            let input = self.decoder.get_mut();
+            let input = decoder.get_mut();
             match next {
                 Some(Ok(Frame::Data(data))) => input.data = data,
                 Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
@@ -182,7 +184,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::request::source::testing::{AnyRequest, Script, polls};
+    use crate::request::source::testing::{AnyRequest, Script, ShortOfMemory, polls};
 
     fn packed(text: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -230,6 +232,14 @@ mod tests {
         let end = bytes.len() - 8;
         let steps = vec![data(&bytes[..end]), None, data(&bytes[end..])];
         assert_eq!(polls(&mut unpacking(steps)), [Some(5), None]);
+    }
+
+    #[test]
+    fn it_waits_for_memory() {
+        let mut source = unpacking(vec![data(&packed(b"hello"))]);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(source.poll_frame(&ShortOfMemory, &mut cx).is_pending());
+        assert_eq!(polls(&mut source), [Some(5)]);
     }
 
     #[test]

@@ -67,10 +67,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         headers::apply(own, request, response);
     }
     if settings.uses::<gunzip::Settings>() {
-        gunzip::apply(request, response)?;
+        gunzip::apply(request, response);
     }
     if let Some(own) = settings.used::<sub::Settings>() {
-        sub::apply(own, request, response)?;
+        sub::apply(own, request, response);
     }
     if let Some(own) = settings.used::<charset::Settings>() {
         charset::apply(own, request, response);

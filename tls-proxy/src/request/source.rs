@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Request;
 use super::response::Content;
+use crate::admission::Need;
 use crate::time::timer::Timer;
 use crate::upstream::body::RequestBody;
 use crate::variables::template::Template;
@@ -35,8 +36,6 @@ pub(crate) enum Error {
     TimedOut,
     #[error("file was truncated while it was sent")]
     File,
-    #[error("memory limit reached; raise the container's memory limit")]
-    Memory,
     #[error("inflate() failed")]
     Gzip,
     #[error("inflate() returned -5 on response end")]
@@ -51,8 +50,8 @@ pub(crate) trait FilterContext {
     /// The value of a string now.
     fn evaluate(&self, template: &Template) -> Bytes;
 
-    /// Reserves `memory` bytes if they are available and nobody waits for memory.
-    fn try_reserve(&self, memory: u64) -> bool;
+    /// Waits for the memory that a filter needs; returns at once if it needs none.
+    fn poll_memory(&self, need: &mut Need, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// A body that comes in pieces.
@@ -137,8 +136,24 @@ pub(crate) mod testing {
             template.fixed().unwrap_or_default()
         }
 
-        fn try_reserve(&self, _: u64) -> bool {
-            true
+        fn poll_memory(&self, _: &mut Need, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    /// A request whose filters wait for memory.
+    pub(crate) struct ShortOfMemory;
+
+    impl FilterContext for ShortOfMemory {
+        fn evaluate(&self, template: &Template) -> Bytes {
+            AnyRequest.evaluate(template)
+        }
+
+        fn poll_memory(&self, need: &mut Need, _: &mut Context<'_>) -> Poll<()> {
+            match need.is_zero() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! workers and over a reload.
 
 use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::proxy::around;
@@ -10,9 +11,21 @@ use crate::support::{Place, Proxy, Upstream, eventually};
 /// The name server's response: a code, and addresses.
 type Answer = Arc<Mutex<(u8, Vec<[u8; 4]>)>>;
 
+/// Names that a service has if a name has so many addresses that one response is full.
+const MANY: usize = 6;
+/// Addresses that fill a response.
+const FULL: usize = 240;
+
 /// A name server with the same response for every name, and for every service that it is at
 /// the upstream's port.
 fn name_server(place: &Place) -> Answer {
+    counting_name_server(place).0
+}
+
+/// The same, and the number of queries for services.
+fn counting_name_server(place: &Place) -> (Answer, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = count.clone();
     let socket = UdpSocket::bind(place.address(5353)).unwrap();
     let answer = Answer::default();
     let own = answer.clone();
@@ -22,6 +35,7 @@ fn name_server(place: &Place) -> Answer {
         while let Ok((size, peer)) = socket.recv_from(&mut question) {
             let (code, addresses) = own.lock().unwrap().clone();
             let mut message = question[..size].to_vec();
+            let is_full = addresses.len() == FULL;
             let is_about_a_service = message.ends_with(&[0, 33, 0, 1]);
             let addresses = match is_about_a_service {
                 true => Vec::new(),
@@ -35,16 +49,20 @@ fn name_server(place: &Place) -> Answer {
                 message.extend(address);
             }
             if is_about_a_service {
-                message[7] = 1;
-                // SRV, IN, an hour, 14 bytes: priority, weight, port, `a.test`.
-                message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 14, 16, 0, 14, 0, 1, 0, 5]);
-                message.extend(port.to_be_bytes());
-                message.extend(b"\x01a\x04test\0");
+                asked.fetch_add(1, Ordering::Relaxed);
+                let count = if is_full { MANY } else { 1 };
+                message[7] = count as u8;
+                for _ in 0..count {
+                    // SRV, IN, an hour, 14 bytes: priority, weight, port, `a.test`.
+                    message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 14, 16, 0, 14, 0, 1, 0, 5]);
+                    message.extend(port.to_be_bytes());
+                    message.extend(b"\x01a\x04test\0");
+                }
             }
             let _ = socket.send_to(&message, peer);
         }
     });
-    answer
+    (answer, count)
 }
 
 fn octets(place: &Place) -> [u8; 4] {
@@ -114,5 +132,36 @@ fn a_service_says_its_port() {
     eventually("the server is known", || all_say(&proxy, 200));
     answer.lock().unwrap().1 = Vec::new();
     eventually("nobody is there any more", || all_say(&proxy, 502));
+    drop(upstream);
+}
+
+#[test]
+fn very_many_servers_are_logged_once() {
+    let place = Place::new("many_servers");
+    let own = octets(&place);
+    let (answer, asked) = counting_name_server(&place);
+    answer.lock().unwrap().1 = vec![own; FULL];
+    let upstream = Upstream::echo(&place);
+    let http = "resolver {ip}:5353 ipv6=off valid=1s;\n\
+        upstream app { zone app 64k; server app.test service=http resolve max_fails=0; }\n\
+        server { listen {plain}; location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    let warnings = || {
+        let log = proxy.place.read("error.log");
+        let all = log.matches("app.test has more than 1024 addresses; the others are not used");
+        all.count()
+    };
+    eventually("they are logged", || warnings() == 1);
+    // The third query comes after the response to the second one has been processed.
+    let look_up_with = |addresses| {
+        answer.lock().unwrap().1 = vec![own; addresses];
+        let before = asked.load(Ordering::Relaxed);
+        eventually("two more", || asked.load(Ordering::Relaxed) >= before + 3);
+    };
+    look_up_with(FULL);
+    assert_eq!(warnings(), 1);
+    look_up_with(1);
+    look_up_with(FULL);
+    assert_eq!(warnings(), 2, "they have changed");
     drop(upstream);
 }

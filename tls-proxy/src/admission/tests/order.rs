@@ -1,7 +1,7 @@
 //! Who is served first.
 
 use super::*;
-use crate::admission::pending::{EVICTION_INTERVAL, MAX_PEEKED, Pending};
+use crate::admission::pending::{FRESH, MAX_PEEKED, Pending};
 use crate::admission::queue::ACCEPTED_EVERY;
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn what_a_first_request_does_not_need_is_released() {
 }
 
 #[tokio::test]
-async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_long() {
+async fn what_waits_for_its_place_is_bounded_and_the_newest_has_its_turn_only_after_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
     let mut most = 0;
@@ -136,7 +136,7 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
         pending.push(most);
         most += 1;
     }
-    assert!((300..400).contains(&most), "{most}");
+    assert!((500..=511).contains(&most), "{most}");
     assert_eq!(pending.next(|_| true), Some((0, true)));
     assert!(pending.has_room());
     let _others = fill(&admission).await;
@@ -145,37 +145,64 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_is_next_only_after_l
     assert_eq!(pending.next(|_| true), Some((1, true)));
     pass(&admission, Duration::from_secs(1));
     assert_eq!(pending.next(|_| true), Some((most - 1, true)));
+    // By turns with the one that has waited longest and is not late yet.
+    assert_eq!(pending.next(|own| *own > 5), Some((6, true)));
     assert_eq!(pending.next(|own| *own < most - 5), Some((most - 6, true)));
+    assert_eq!(pending.next(|_| false), Some((2, false)));
     assert_eq!(pending.next(|_| false), Some((most - 2, false)));
     drop(pending);
     assert_eq!(admission.pending().0, 0);
     assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
 }
 
+/// A listener whose places are all taken by connections that have waited for too long, while
+/// demands have waited for long.
+async fn full_of_stale(admission: &Rc<Admission>) -> (Pending<u32>, Vec<Admitted>) {
+    let mut pending = Pending::new(admission.clone());
+    while pending.has_room() {
+        pending.push(0);
+    }
+    pending.pass(Duration::from_secs(3));
+    let others = fill(admission).await;
+    (pending, others)
+}
+
 #[tokio::test]
 async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other() {
     let admission = admission_of(1000, Some(4 << 20));
-    let mut pending = Pending::new(admission.clone());
-    while pending.has_room() {
-        pending.push(());
-    }
+    let (mut pending, _others) = full_of_stale(&admission).await;
     let full = admission.pending().0;
-    assert!(pending.stale_at().is_some_and(|at| at > Instant::now()));
-    pending.pass(Duration::from_secs(3));
     assert!(pending.has_room());
-    assert_eq!(
-        admission.pending().0,
-        full,
-        "none has come to take its place"
-    );
     let pushed = Instant::now();
-    pending.push(());
-    assert_eq!(admission.pending().0, full);
-    // The newest one has its turn first.
+    pending.push(1);
+    assert_eq!(admission.pending().0, full, "it took a place");
+    // Not before it has been served, or has waited too long itself.
     let next = pending.stale_at().expect("it is full");
-    assert!(next >= pushed + EVICTION_INTERVAL);
-    pending.pass(EVICTION_INTERVAL);
+    assert!(next >= pushed + FRESH);
+    pending.pass(FRESH);
     assert!(pending.has_room());
+}
+
+#[tokio::test]
+async fn one_that_has_just_been_accepted_is_served_though_newer_ones_keep_coming() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let (mut pending, _others) = full_of_stale(&admission).await;
+    let mut newcomer = pin!(connected(&admission));
+    assert!(waits(newcomer.as_mut()).await);
+    pass(&admission, Duration::from_secs(1));
+    for number in 1..=3 {
+        pending.push(number);
+    }
+    let mut served = Vec::new();
+    for number in 4..10 {
+        served.extend(pending.next(|_| true).map(|(number, _)| number));
+        pending.push(number);
+    }
+    for number in 1..=3 {
+        assert!(served.contains(&number), "{number} of {served:?}");
+    }
+    // Those that have waited for too long are not served before newer ones.
+    assert!(!served.contains(&0), "{served:?}");
 }
 
 #[tokio::test]
@@ -215,6 +242,8 @@ async fn few_connections_are_examined_for_the_next_one() {
     assert!(waits(new_client.as_mut()).await);
     pass(&admission, Duration::from_secs(1));
     assert_eq!(pending.next(is_silent), Some((99, false)));
+    assert_eq!(examined.take(), MAX_PEEKED);
+    assert_eq!(pending.next(is_silent), Some((1, false)));
     assert_eq!(examined.take(), MAX_PEEKED);
 }
 

@@ -10,13 +10,12 @@ use bytes::Bytes;
 use self::search::Search;
 use self::substitution::Substitution;
 use super::content_types::{ContentTypes, without_charset};
-use crate::admission::SMALL_BODY;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::request::response::{self, Content, Refusal, Response};
+use crate::request::response::{self, Content, Response};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
@@ -135,13 +134,9 @@ fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
 
 /// Replaces the texts in a body of a listed type; its length and validators no longer
 /// apply.
-pub(crate) fn apply(
-    settings: &Settings,
-    request: &mut Request,
-    response: &mut Response,
-) -> Result<(), Refusal> {
+pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let Some(pairs) = &settings.pairs else {
-        return Ok(());
+        return;
     };
     let kind = response.content_type.as_deref();
     let kind = match response.is_of_upstream {
@@ -152,20 +147,14 @@ pub(crate) fn apply(
         || matches!(response.content, Content::Nothing | Content::Tunnel(_))
         || !settings.types.has(kind)
     {
-        return Ok(());
+        return;
     }
     if pairs.search.is_none() {
         response.show(request);
     }
     let Some(found) = pairs.compute(request) else {
-        return Ok(());
+        return;
     };
-    // Up to the longest text may be held between two pieces, and clients choose the values of
-    // variables. An error page is impossible if they do not fit: it would be searched, too.
-    let held = 2 * found.search.longest() as u64;
-    if held > SMALL_BODY && !request.try_reserve(held) {
-        return Err(Refusal::silent(503));
-    }
     response.length = None;
     if settings.keeps_last_modified {
         response.weaken_etag();
@@ -174,10 +163,9 @@ pub(crate) fn apply(
         response::remove(&mut response.fields, b"etag");
     }
     if request.is_head() || !response.content.has_body() {
-        return Ok(());
+        return;
     }
     response.filter(|inner| Substitution::new(inner, pairs.clone(), found, settings.once));
-    Ok(())
 }
 
 /// The texts that are searched for in a response.

@@ -7,9 +7,9 @@ use bytes::{Buf as _, Bytes};
 
 use super::search::SearchResult;
 use super::{Pairs, SearchedTexts};
-use crate::admission::SMALL_BODY;
+use crate::admission::{Need, SMALL_BODY};
 use crate::request::response::Content;
-use crate::request::source::{self, FilterContext, Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
 
 /// A body in which texts are replaced. What cannot be the beginning of one of them is passed on at
 /// once.
@@ -21,6 +21,7 @@ pub(super) struct Substitution {
     values: Box<[Option<Bytes>]>,
     /// Bytes of the values that were computed for the request.
     computed: u64,
+    need: Need,
     /// Which texts are no longer searched for (`sub_filter_once`).
     replaced: Box<[bool]>,
     /// How many are still searched for; `None` without `sub_filter_once`.
@@ -38,6 +39,13 @@ pub(super) struct Substitution {
 impl Substitution {
     pub(super) fn new(inner: Content, all: Arc<Pairs>, found: SearchedTexts, once: bool) -> Self {
         let count = found.pairs.len();
+        // Up to the longest text may be held between two pieces, and clients choose the values of
+        // variables.
+        let held = 2 * found.search.longest() as u64;
+        let need = match held > SMALL_BODY {
+            true => Need::new(held),
+            false => Need::default(),
+        };
         Self {
             inner,
             all,
@@ -46,6 +54,7 @@ impl Substitution {
             values: vec![None; count].into(),
             found,
             computed: 0,
+            need,
             data: Bytes::new(),
             held: Vec::new(),
             next: None,
@@ -54,17 +63,17 @@ impl Substitution {
     }
 
     /// The next bytes to pass on; `None` if more input is needed.
-    fn advance(&mut self, request: &dyn FilterContext) -> Result<Option<Bytes>, source::Error> {
+    fn advance(&mut self, request: &dyn FilterContext) -> Option<Bytes> {
         loop {
             if let Some(text) = self.next.take().filter(|text| !text.is_empty()) {
-                return Ok(Some(text));
+                return Some(text);
             }
             if self.data.is_empty() {
-                return Ok(None);
+                return None;
             }
             if self.left == Some(0) {
                 let size = self.held.len().max(self.data.len());
-                return Ok(Some(self.take(size)));
+                return Some(self.take(size));
             }
             let search = &self.found.search;
             let found = search.find(&self.held, &self.data, &self.replaced);
@@ -72,7 +81,7 @@ impl Substitution {
             match found {
                 SearchResult::Whole { start: _, which } => {
                     self.skip(self.found.search.length(which));
-                    self.next = Some(self.replacement(which, request)?);
+                    self.next = Some(self.replacement(which, request));
                     if let Some(left) = &mut self.left {
                         self.replaced[which] = true;
                         *left -= 1;
@@ -85,19 +94,15 @@ impl Substitution {
                 SearchResult::Nothing(_) => {}
             }
             if !before.is_empty() {
-                return Ok(Some(before));
+                return Some(before);
             }
         }
     }
 
     /// What replaces a text: the value that it has when the text is first found, as in nginx.
-    fn replacement(
-        &mut self,
-        which: usize,
-        request: &dyn FilterContext,
-    ) -> Result<Bytes, source::Error> {
+    fn replacement(&mut self, which: usize, request: &dyn FilterContext) -> Bytes {
         if let Some(value) = &self.values[which] {
-            return Ok(value.clone());
+            return value.clone();
         }
         let pair = &self.all.list[usize::from(self.found.pairs[which])];
         let value = match &pair.fixed {
@@ -107,14 +112,14 @@ impl Substitution {
                 let size = value.len() as u64;
                 self.computed += size;
                 // Clients choose the values of variables.
-                if self.computed > SMALL_BODY && !request.try_reserve(size) {
-                    return Err(source::Error::Memory);
+                if self.computed > SMALL_BODY {
+                    self.need.add(size);
                 }
                 value
             }
         };
         self.values[which] = Some(value.clone());
-        Ok(value)
+        value
     }
 
     /// Takes the first bytes of the input, of the held ones while there are any.
@@ -136,10 +141,9 @@ impl Substitution {
 impl Source for Substitution {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            match self.advance(request) {
-                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::Data(data)))),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Some(Err(error))),
+            ready!(request.poll_memory(&mut self.need, cx));
+            if let Some(data) = self.advance(request) {
+                return Poll::Ready(Some(Ok(Frame::Data(data))));
             }
             if let Some(end) = self.end.take() {
                 return Poll::Ready(end);

@@ -1,9 +1,12 @@
 //! Evaluates variables, templates and patterns for a request. What a configuration keeps of them
 //! (`variables/`) is data that knows no request.
 
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 
 use super::{Computed, Evaluate, Family, Fixed};
+use crate::admission::Need;
 use crate::log::level::{self, Level};
 use crate::request::response::Refusal;
 use crate::request::source::FilterContext;
@@ -76,8 +79,9 @@ impl FilterContext for Request {
         template.evaluate(self)
     }
 
-    fn try_reserve(&self, memory: u64) -> bool {
-        Self::try_reserve(self, memory)
+    fn poll_memory(&self, need: &mut Need, cx: &mut Context<'_>) -> Poll<()> {
+        let permit = self.permit.as_ref();
+        permit.map_or(Poll::Ready(()), |permit| permit.poll_grow(need, cx))
     }
 }
 

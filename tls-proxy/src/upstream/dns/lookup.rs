@@ -12,21 +12,22 @@ use super::query::{self, Error};
 const MAX_ALIASES: usize = 10;
 /// Most servers of one name or service: a response has room for thousands of addresses, or of names
 /// for a service. The rest is ignored.
-const MAX_SERVERS: usize = 1024;
+pub(super) const MAX_SERVERS: usize = 1024;
 
 /// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
+    /// There are more than are used.
+    pub(crate) limited: bool,
 }
 
 impl Resolved {
     /// Leaves out the addresses behind the first `most`.
     fn limit(&mut self, most: usize) {
-        let count = self.addresses.len();
-        if count > most {
-            tracing::warn!("a name server names {count} addresses, of which {most} are used");
+        if self.addresses.len() > most {
+            self.limited = true;
             self.addresses.truncate(most);
             self.addresses.shrink_to_fit();
         }
@@ -101,6 +102,7 @@ async fn resolve(
     let mut found = Resolved {
         addresses: Vec::new(),
         ttl: Duration::MAX,
+        limited: false,
     };
     let mut error = Error::NotFound;
     for result in [one, two].into_iter().flatten() {

@@ -57,6 +57,8 @@ struct CacheEntry {
     #[expect(dead_code, reason = "held for its address")]
     resolver: Arc<Resolver>,
     group: Arc<Upstream>,
+    /// It had too many addresses.
+    limited: bool,
     until: Instant,
 }
 
@@ -93,14 +95,21 @@ impl ResolverCache {
         }
         let kinds = kinds(resolver);
         let found = lookup::look_up(name, &resolver.servers, kinds, limit).await?;
+        let before = self.known.borrow().get(&key).map(|entry| entry.limited);
+        warn_if_limited(name, found.limited, before);
         let addresses = found.addresses.into_iter();
         let addresses = addresses.map(|ip| PeerAddress::Tcp(SocketAddr::new(ip, port)));
         let group = Arc::new(Upstream {
             transient: true,
             ..Upstream::of_address(name, addresses.collect())
         });
-        let until = Instant::now() + resolver.valid.unwrap_or(found.ttl);
-        self.remember(key, resolver.clone(), group.clone(), until);
+        let entry = CacheEntry {
+            resolver: resolver.clone(),
+            group: group.clone(),
+            limited: found.limited,
+            until: Instant::now() + resolver.valid.unwrap_or(found.ttl),
+        };
+        self.remember(key, entry);
         Ok(group)
     }
 
@@ -110,13 +119,7 @@ impl ResolverCache {
         (entry.until > Instant::now()).then(|| entry.group.clone())
     }
 
-    fn remember(
-        &self,
-        key: CacheKey,
-        resolver: Arc<Resolver>,
-        group: Arc<Upstream>,
-        until: Instant,
-    ) {
+    fn remember(&self, key: CacheKey, entry: CacheEntry) {
         let mut known = self.known.borrow_mut();
         if known.len() >= MAX_NAMES {
             let now = Instant::now();
@@ -128,11 +131,6 @@ impl ResolverCache {
                 known.remove(&first);
             }
         }
-        let entry = CacheEntry {
-            resolver,
-            group,
-            until,
-        };
         known.insert(key, entry);
     }
 }
@@ -152,7 +150,7 @@ pub(crate) fn follow(groups: &[Arc<Upstream>]) {
 }
 
 async fn follow_name(of: Weak<Members>, index: usize) {
-    let mut before = None;
+    let (mut before, mut limited_before) = (None, None);
     while let Some(members) = of.upgrade() {
         let named = &members.names[index];
         let resolver = &members.resolver;
@@ -163,8 +161,9 @@ async fn follow_name(of: Weak<Members>, index: usize) {
         }
         before = error;
         let pause = match found {
-            Ok((servers, ttl)) => {
-                members.update(named, servers);
+            Ok(Servers { all, ttl, limited }) => {
+                warn_if_limited(&named.name, limited, limited_before.replace(limited));
+                members.update(named, all);
                 resolver.valid.unwrap_or(ttl)
             }
             Err(Error::NotFound) => {
@@ -179,22 +178,39 @@ async fn follow_name(of: Weak<Members>, index: usize) {
     }
 }
 
-/// The servers of a name, and how long they are valid.
-async fn find(
-    named: &Named,
-    resolver: &Resolver,
-    limit: Duration,
-) -> Result<(Vec<ResolvedServer>, Duration), Error> {
+/// Logs that a name has more servers than are used, unless it had `before`.
+fn warn_if_limited(name: &str, limited: bool, before: Option<bool>) {
+    if limited && before != Some(true) {
+        let most = lookup::MAX_SERVERS;
+        tracing::warn!("{name} has more than {most} addresses; the others are not used");
+    }
+}
+
+/// The servers of a name.
+struct Servers {
+    all: Vec<ResolvedServer>,
+    /// How long they are valid.
+    ttl: Duration,
+    /// There are more than are used.
+    limited: bool,
+}
+
+async fn find(named: &Named, resolver: &Resolver, limit: Duration) -> Result<Servers, Error> {
     let (servers, kinds) = (&resolver.servers, kinds(resolver));
     if let Some(port) = named.port {
         let found = lookup::look_up(&named.name, servers, kinds, limit).await?;
         let addresses = found.addresses.into_iter();
         let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
-        return Ok((servers.collect(), found.ttl));
+        return Ok(Servers {
+            all: servers.collect(),
+            ttl: found.ttl,
+            limited: found.limited,
+        });
     }
     let services = lookup::look_up_service(&named.name, servers, kinds, limit).await?;
     let first = services.iter().map(|(service, _)| service.priority).min();
     let ttl = services.iter().map(|(_, found)| found.ttl).min();
+    let limited = services.iter().any(|(_, found)| found.limited);
     let servers = services.into_iter().flat_map(|(service, found)| {
         let addresses = found.addresses.into_iter();
         addresses.filter_map(move |ip| {
@@ -203,7 +219,11 @@ async fn find(
             named.server_of_service(address, service.weight, is_first)
         })
     });
-    Ok((servers.collect(), ttl.unwrap_or(SHORTEST)))
+    Ok(Servers {
+        all: servers.collect(),
+        ttl: ttl.unwrap_or(SHORTEST),
+        limited,
+    })
 }
 
 /// The resolved groups, as cached by one worker.
