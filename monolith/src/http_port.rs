@@ -43,7 +43,7 @@ impl Port for HttpPort {
 
     async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
         let mut record = RequestRecord::begin(self, peer, &request);
-        let Ok(response) = self.router.clone().call(request).await;
+        let Ok(response) = self.router.clone().call(routable(request)).await;
         record.outcome = Some((response.status(), response.body().size_hint().lower()));
         response
     }
@@ -65,6 +65,14 @@ impl Port for HttpPort {
     fn connected(&self, change: i64) {
         self.metrics.connection(change);
     }
+}
+
+/// The request as the router takes it, with a body on the heap only if it has one.
+fn routable(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(body),
+    })
 }
 
 /// A request in progress. Dropping it logs the request, whether it got a response,
