@@ -41,11 +41,19 @@ impl HttpPort {
 impl Port for HttpPort {
     const KEEP_ALIVE: bool = true;
 
-    async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    fn respond(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let mut record = RequestRecord::begin(self, peer, &request);
-        let Ok(response) = self.router.clone().call(routable(request)).await;
-        record.outcome = Some((response.status(), response.body().size_hint().lower()));
-        response
+        let routed = self.router.clone().call(routable(request));
+        // Not an `async fn`, whose future would also have room for the request.
+        async move {
+            let Ok(response) = routed.await;
+            record.responded(&response);
+            response
+        }
     }
 
     fn rejected(&self, peer: SocketAddr, status: StatusCode) {
@@ -100,6 +108,10 @@ impl<'a> RequestRecord<'a> {
             agent: request.headers().get(USER_AGENT).cloned(),
             outcome: None,
         }
+    }
+
+    fn responded(&mut self, response: &Response<Body>) {
+        self.outcome = Some((response.status(), response.body().size_hint().lower()));
     }
 }
 
