@@ -1,30 +1,31 @@
 //! The access log: one line for each request, on a thread of its own.
 //!
 //! A line has no header field but `User-Agent` and no query string: passwords
-//! and tokens are sent in those. The queue is bounded in lines and each line in
-//! bytes; when nobody reads standard output, lines are dropped and counted, and
-//! the service keeps serving.
+//! and tokens are sent in those. The queue and each line are bounded; when nobody
+//! reads standard output, lines are dropped and counted, and the service keeps
+//! serving.
 
 use crate::flags::LogFormat;
 use axum::http::StatusCode;
 use pod::decimal;
-use pod::escape::escape;
+use pod::escape::{escape, escape_into};
 use serde::Serialize;
 use std::io::Write;
-use std::iter;
+use std::mem;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Lines that wait for the writer: about a megabyte at their longest.
-const QUEUE: usize = 512;
-/// The longest path and user agent that are logged, in bytes before escaping.
+/// How many bytes of lines may wait for the writer before further ones are dropped.
+const QUEUE: usize = 256 * 1024;
+/// The longest method, path and user agent that are logged, in bytes before escaping.
 const MAX_FIELD: usize = 512;
 /// How long a line waits for others: waking the writer for each one costs more
 /// than serving a request.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
+/// This many bytes of lines wait no longer.
+const ENOUGH: usize = QUEUE / 4;
 /// The most that is written at once, in bytes: a write to a pipe is atomic up to
 /// this size (PIPE_BUF of pipe(7)).
 const BATCH: usize = 4096;
@@ -45,23 +46,32 @@ pub(crate) struct Entry<'a> {
     pub(crate) agent: &'a [u8],
 }
 
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
-}
-
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct AccessLog {
+pub(crate) struct AccessLog(Arc<Open>);
+
+/// Ends the writer when dropped.
+#[derive(Debug)]
+struct Open(Arc<Shared>);
+
+/// What the requests share with the writer.
+#[derive(Debug)]
+struct Shared {
     format: LogFormat,
-    queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    dropped: AtomicU64,
 }
 
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Message")
-    }
+#[derive(Debug, Default)]
+struct Queue {
+    /// Lines that wait for the writer.
+    lines: Vec<u8>,
+    /// Whether the writer has taken lines that it has not written yet.
+    writing: bool,
+    /// Whether somebody waits until all lines are written.
+    flushing: bool,
+    closed: bool,
 }
 
 impl AccessLog {
@@ -70,73 +80,121 @@ impl AccessLog {
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn start(format: LogFormat, sink: Box<dyn Write + Send>) -> std::io::Result<Self> {
-        let (queue, lines) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared {
+            format,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        });
+        let writer = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("access-log".into())
             .stack_size(64 * 1024)
-            .spawn(move || write_lines(&lines, sink))?;
-        Ok(Self {
-            format,
-            queue,
-            dropped: Arc::default(),
-        })
+            .spawn(move || writer.write_lines(sink))?;
+        Ok(Self(Arc::new(Open(shared))))
     }
 
     /// Logs one request.
     pub(crate) fn record(&self, entry: &Entry<'_>) {
-        let line = match self.format {
-            LogFormat::Text => text(&rfc3339(now()), entry),
-            LogFormat::Json => json(&rfc3339(now()), entry),
-        };
-        if self.queue.try_send(Message::Line(line)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0.0.record(entry);
     }
 
     /// Lines dropped because nobody read them.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until the lines recorded so far are written, a second at most.
     pub(crate) fn flush(&self) {
-        let (done, written) = sync_channel(1);
-        if self.queue.try_send(Message::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(FLUSH);
-        }
+        self.0.0.flush();
     }
 }
 
-/// Writes each line together with those recorded within [`BATCH_DELAY`].
-fn write_lines(lines: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Ok(first) = lines.recv() {
-        if matches!(first, Message::Line(_)) {
-            std::thread::sleep(BATCH_DELAY);
-        }
-        for message in iter::once(first).chain(lines.try_iter()) {
-            match message {
-                Message::Line(line) => {
-                    if batch.len() + line.len() > BATCH {
-                        write(&mut *sink, &mut batch);
-                    }
-                    batch.extend_from_slice(&line);
-                }
-                Message::Flush(done) => {
-                    write(&mut *sink, &mut batch);
-                    let _ = sink.flush();
-                    let _ = done.send(());
-                }
-            }
-        }
-        write(&mut *sink, &mut batch);
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.queue().closed = true;
+        self.0.changed.notify_all();
     }
 }
 
-fn write(sink: &mut dyn Write, batch: &mut Vec<u8>) {
-    // A closed standard output must not stop the service.
-    let _ = sink.write_all(batch);
-    batch.clear();
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, entry: &Entry<'_>) {
+        let time = rfc3339(now());
+        let mut queue = self.queue();
+        let before = queue.lines.len();
+        if before >= QUEUE {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        match self.format {
+            LogFormat::Text => push_text(&time, entry, &mut queue.lines),
+            LogFormat::Json => push_json(&time, entry, &mut queue.lines),
+        }
+        let after = queue.lines.len();
+        drop(queue);
+        // The writer waits for the first line, then for enough of them.
+        if before == 0 || (before < ENOUGH && after >= ENOUGH) {
+            self.changed.notify_all();
+        }
+    }
+
+    fn flush(&self) {
+        let mut queue = self.queue();
+        queue.flushing = true;
+        self.changed.notify_all();
+        let pending = |queue: &mut Queue| queue.writing || !queue.lines.is_empty();
+        let waited = self.changed.wait_timeout_while(queue, FLUSH, pending);
+        waited.unwrap_or_else(PoisonError::into_inner).0.flushing = false;
+    }
+
+    /// Writes each line together with those recorded within [`BATCH_DELAY`].
+    fn write_lines(&self, mut sink: Box<dyn Write + Send>) {
+        let mut batch = Vec::new();
+        while self.take_lines(&mut batch) {
+            write(&mut *sink, &batch);
+            batch.clear();
+            batch.shrink_to(BATCH);
+        }
+    }
+
+    /// Waits for lines and moves them to `batch`, which is empty; false when there will
+    /// be no more.
+    fn take_lines(&self, batch: &mut Vec<u8>) -> bool {
+        let mut queue = self.queue();
+        queue.writing = false;
+        if queue.flushing {
+            self.changed.notify_all();
+        }
+        let none = |queue: &mut Queue| queue.lines.is_empty() && !queue.closed;
+        let queue = self.changed.wait_while(queue, none);
+        let queue = queue.unwrap_or_else(PoisonError::into_inner);
+        let few =
+            |queue: &mut Queue| queue.lines.len() < ENOUGH && !queue.flushing && !queue.closed;
+        let waited = self.changed.wait_timeout_while(queue, BATCH_DELAY, few);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut queue.lines, batch);
+        queue.writing = true;
+        !batch.is_empty()
+    }
+}
+
+/// Writes lines, as many at once as [`BATCH`] allows.
+fn write(sink: &mut dyn Write, mut lines: &[u8]) {
+    let is_end = |&byte: &u8| byte == b'\n';
+    while !lines.is_empty() {
+        let most = &lines[..lines.len().min(BATCH)];
+        let last = most.iter().rposition(is_end);
+        let last = last.or_else(|| lines.iter().position(is_end));
+        let (some, rest) = lines.split_at(last.map_or(lines.len(), |last| last + 1));
+        // A closed standard output must not stop the service.
+        let _ = sink.write_all(some);
+        lines = rest;
+    }
+    let _ = sink.flush();
 }
 
 /// The time since 1970.
@@ -161,28 +219,27 @@ fn rfc3339(time: Duration) -> [u8; 27] {
     text
 }
 
-// `std::fmt` took four times as many instructions for it.
-fn text(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
-    let mut line = Vec::with_capacity(160);
+// `std::fmt` took four times as many instructions for it. A method has no character
+// that needs an escape (RFC 9110, section 9.1).
+fn push_text(time: &[u8], entry: &Entry<'_>, line: &mut Vec<u8>) {
     line.extend_from_slice(time);
     line.push(b' ');
-    push_peer(entry.peer, &mut line);
+    push_peer(entry.peer, line);
     line.extend_from_slice(b" \"");
-    line.extend_from_slice(escape(entry.method.as_bytes()).as_bytes());
+    line.extend_from_slice(truncate(entry.method.as_bytes()));
     line.push(b' ');
-    line.extend_from_slice(escape(truncate(entry.path.as_bytes())).as_bytes());
+    escape_into(truncate(entry.path.as_bytes()), line);
     line.extend_from_slice(b"\" ");
-    decimal::write(entry.status.as_u16().into(), &mut line);
+    decimal::write(entry.status.as_u16().into(), line);
     line.push(b' ');
-    decimal::write(entry.bytes, &mut line);
+    decimal::write(entry.bytes, line);
     line.push(b' ');
-    decimal::write(entry.duration.as_secs(), &mut line);
+    decimal::write(entry.duration.as_secs(), line);
     line.push(b'.');
-    decimal::write_padded(entry.duration.subsec_micros().into(), 6, &mut line);
+    decimal::write_padded(entry.duration.subsec_micros().into(), 6, line);
     line.extend_from_slice(b" \"");
-    line.extend_from_slice(escape(truncate(entry.agent)).as_bytes());
+    escape_into(truncate(entry.agent), line);
     line.extend_from_slice(b"\"\n");
-    line
 }
 
 fn push_peer(peer: SocketAddr, line: &mut Vec<u8>) {
@@ -196,7 +253,7 @@ fn push_peer(peer: SocketAddr, line: &mut Vec<u8>) {
     }
 }
 
-fn json(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
+fn push_json(time: &[u8], entry: &Entry<'_>, line: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Line<'a> {
         time: &'a str,
@@ -210,19 +267,19 @@ fn json(time: &[u8], entry: &Entry<'_>) -> Vec<u8> {
     }
     // JSON escapes only ASCII control characters; what else a terminal could
     // interpret is escaped as in the text format.
-    let line = Line {
+    let fields = Line {
         time: std::str::from_utf8(time).unwrap_or_default(),
         peer: entry.peer,
-        method: &escape(entry.method.as_bytes()),
+        method: &escape(truncate(entry.method.as_bytes())),
         path: &escape(truncate(entry.path.as_bytes())),
         status: entry.status.as_u16(),
         bytes: entry.bytes,
         duration: entry.duration.as_secs_f64(),
         agent: &escape(truncate(entry.agent)),
     };
-    let mut line = serde_json::to_vec(&line).unwrap_or_default();
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(&mut *line, &fields);
     line.push(b'\n');
-    line
 }
 
 fn truncate(field: &[u8]) -> &[u8] {
@@ -243,11 +300,17 @@ mod tests {
         agent: b"curl\n\"8\"",
     };
 
+    fn text(entry: &Entry<'_>) -> String {
+        let mut line = Vec::new();
+        push_text(b"T", entry, &mut line);
+        String::from_utf8(line).unwrap()
+    }
+
     #[test]
     fn a_line_of_text_has_every_field_and_no_second_line() {
         assert_eq!(
-            text(b"T", &ENTRY),
-            b"T 127.0.0.1:4242 \"GET /secure\" 401 21 0.001500 \"curl\\x0A\\x228\\x22\"\n",
+            text(&ENTRY),
+            "T 127.0.0.1:4242 \"GET /secure\" 401 21 0.001500 \"curl\\x0A\\x228\\x22\"\n",
         );
     }
 
@@ -255,7 +318,7 @@ mod tests {
     fn numbers_and_addresses_are_written_as_std_writes_them() {
         for peer in ["10.0.200.3:80", "[::1]:1", "[fe80::2%3]:65535", "0.0.0.0:0"] {
             let peer: SocketAddr = peer.parse().unwrap();
-            let line = String::from_utf8(text(b"T", &Entry { peer, ..ENTRY })).unwrap();
+            let line = text(&Entry { peer, ..ENTRY });
             assert!(line.starts_with(&format!("T {peer} \"")), "{line}");
         }
         for number in [0, 9, 10, 4096, u64::MAX] {
@@ -269,7 +332,9 @@ mod tests {
 
     #[test]
     fn a_line_of_json_is_json() {
-        let line = String::from_utf8(json(b"T", &ENTRY)).unwrap();
+        let mut line = Vec::new();
+        push_json(b"T", &ENTRY, &mut line);
+        let line = String::from_utf8(line).unwrap();
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["peer"], "127.0.0.1:4242");
         assert_eq!(value["status"], 401);
@@ -281,17 +346,8 @@ mod tests {
     #[test]
     fn a_long_path_is_truncated() {
         let path = "/a".repeat(5000);
-        assert!(
-            text(
-                b"T",
-                &Entry {
-                    path: &path,
-                    ..ENTRY
-                }
-            )
-            .len()
-                < 700
-        );
+        let path = path.as_str();
+        assert!(text(&Entry { path, ..ENTRY }).len() < 700);
     }
 
     #[test]
@@ -308,29 +364,41 @@ mod tests {
         }
         let (release, stuck) = std::sync::mpsc::channel();
         let log = AccessLog::start(LogFormat::Text, Box::new(Stuck(stuck))).unwrap();
-        for _ in 0..2 * QUEUE {
+        let lines = QUEUE / text(&ENTRY).len();
+        for _ in 0..4 * lines {
             log.record(&ENTRY);
         }
-        // One batch is with the writer, the queue holds the next lines.
-        let written = BATCH / text(&rfc3339(now()), &ENTRY).len() + 2;
-        assert!(log.dropped() as usize >= QUEUE - written);
+        // The writer has some, and the queue holds the next ones.
+        assert!(log.dropped() as usize >= lines);
         drop(release);
+    }
+
+    /// Sends what is written to a channel.
+    struct Writes(std::sync::mpsc::Sender<String>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let text = String::from_utf8(bytes.into()).unwrap();
+            self.0.send(text).unwrap();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_writer_ends_with_the_log_after_its_last_line() {
+        let (sink, writes) = std::sync::mpsc::channel();
+        let log = AccessLog::start(LogFormat::Text, Box::new(Writes(sink))).unwrap();
+        log.record(&ENTRY);
+        drop(log);
+        // Until the writer drops the sink.
+        assert_eq!(writes.iter().collect::<String>().lines().count(), 1);
     }
 
     #[test]
     fn lines_are_written_together_whole_and_in_order() {
-        struct Writes(std::sync::mpsc::Sender<String>);
-        impl Write for Writes {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0
-                    .send(String::from_utf8(bytes.into()).unwrap())
-                    .unwrap();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let (sink, writes) = std::sync::mpsc::channel();
         let log = AccessLog::start(LogFormat::Text, Box::new(Writes(sink))).unwrap();
         for bytes in 0..400 {

@@ -46,7 +46,12 @@ impl Activity {
     }
 
     pub(crate) fn set(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (state, Instant::now());
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.0 = state;
+        // The only state that has no time-out.
+        if state != State::Responding {
+            current.1 = Instant::now();
+        }
     }
 
     pub(crate) fn state(&self) -> State {

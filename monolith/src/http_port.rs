@@ -41,11 +41,19 @@ impl HttpPort {
 impl Port for HttpPort {
     const KEEP_ALIVE: bool = true;
 
-    async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    fn respond(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let mut record = RequestRecord::begin(self, peer, &request);
-        let Ok(response) = self.router.clone().call(request).await;
-        record.outcome = Some((response.status(), response.body().size_hint().lower()));
-        response
+        let routed = self.router.clone().call(routable(request));
+        // Not an `async fn`, whose future would also have room for the request.
+        async move {
+            let Ok(response) = routed.await;
+            record.responded(&response);
+            response
+        }
     }
 
     fn rejected(&self, peer: SocketAddr, status: StatusCode) {
@@ -65,6 +73,14 @@ impl Port for HttpPort {
     fn connected(&self, change: i64) {
         self.metrics.connection(change);
     }
+}
+
+/// The request as the router takes it, with a body on the heap only if it has one.
+fn routable(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(body),
+    })
 }
 
 /// A request in progress. Dropping it logs the request, whether it got a response,
@@ -92,6 +108,10 @@ impl<'a> RequestRecord<'a> {
             agent: request.headers().get(USER_AGENT).cloned(),
             outcome: None,
         }
+    }
+
+    fn responded(&mut self, response: &Response<Body>) {
+        self.outcome = Some((response.status(), response.body().size_hint().lower()));
     }
 }
 

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 /// 200 with a JSON object.
 pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
-    response(StatusCode::OK, "application/json", body.into())
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    response(StatusCode::OK, JSON, body.into())
 }
 
 /// 200 with an HTML page.
 pub(crate) fn html(body: Body) -> Response<Body> {
-    response(StatusCode::OK, "text/html; charset=utf-8", body)
+    const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+    response(StatusCode::OK, HTML, body)
 }
 
 /// Plain text; `body` ends with a line end.
 pub(crate) fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
-    response(status, "text/plain; charset=utf-8", body.into())
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    response(status, TEXT, body.into())
 }
 
 /// 401 with a challenge.
@@ -53,12 +56,13 @@ pub(crate) async fn method_not_allowed() -> Response<Body> {
     text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+fn response(status: StatusCode, kind: HeaderValue, body: Body) -> Response<Body> {
+    // Responses depend on credentials and on the state of the process.
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Responses depend on credentials and on the state of the process.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CACHE_CONTROL, NO_STORE);
     response
 }

@@ -105,7 +105,9 @@ impl<P: Port> Connection<P> {
         let _ = socket.set_nodelay(true);
         let activity = &self.permit.activity;
         let io = TokioIo::new(ObservedSocket::new(socket, activity.clone()));
-        let service = service_fn(|request| self.respond(request));
+        // hyper keeps the memory of this future until the connection is closed: boxed, it
+        // is freed with each response.
+        let service = service_fn(|request| Box::pin(self.respond(request)));
         let mut http = pin!(
             http1::Builder::new()
                 .max_buf_size(MAX_HEAD)
@@ -139,18 +141,24 @@ impl<P: Port> Connection<P> {
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
         let activity = &self.permit.activity;
         activity.set(State::Responding);
-        let mut response = self.port.respond(self.peer, request).await;
-        if self.permit.limit().is_reached() {
-            // Others may be waiting: keep no idle connection open.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+        let response = self.port.respond(self.peer, request);
+        async move {
+            let mut response = response.await;
+            if self.permit.limit().is_reached() {
+                // Others may be waiting: keep no idle connection open.
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            activity.set(State::Idle);
+            Ok(response)
         }
-        activity.set(State::Idle);
-        Ok(response)
     }
 
     /// hyper responds by itself to what it cannot parse; this reports it to the port.

@@ -9,33 +9,36 @@ use std::borrow::Cow;
 /// Control characters, `"`, `\` and bytes above `~` become `\xHH`. Text without any
 /// of them is borrowed: most requests need no allocation.
 pub fn escape(text: &[u8]) -> Cow<'_, str> {
-    let clean = text
-        .iter()
-        .position(|&byte| must_escape(byte))
-        .unwrap_or(text.len());
-    match std::str::from_utf8(&text[..clean]) {
-        Ok(whole) if clean == text.len() => Cow::Borrowed(whole),
-        // By `must_escape`, the clean part is ASCII.
-        prefix => {
-            let mut escaped = String::with_capacity(text.len() + 16);
-            escaped.push_str(prefix.unwrap_or_default());
-            for &byte in &text[clean..] {
-                push(&mut escaped, byte);
-            }
-            Cow::Owned(escaped)
+    match std::str::from_utf8(text) {
+        Ok(whole) if clean(text) == text.len() => Cow::Borrowed(whole),
+        _ => {
+            let mut escaped = Vec::with_capacity(text.len() + 16);
+            escape_into(text, &mut escaped);
+            // It is ASCII.
+            Cow::Owned(String::from_utf8(escaped).unwrap_or_default())
         }
     }
 }
 
-fn push(escaped: &mut String, byte: u8) {
+/// Appends the escaped `text` to a line.
+pub fn escape_into(text: &[u8], line: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    if must_escape(byte) {
-        escaped.push_str("\\x");
-        escaped.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        escaped.push(char::from(DIGITS[usize::from(byte & 0x0f)]));
-    } else {
-        escaped.push(char::from(byte));
+    let clean = clean(text);
+    line.extend_from_slice(&text[..clean]);
+    for &byte in &text[clean..] {
+        if must_escape(byte) {
+            let [high, low] = [byte >> 4, byte & 0x0f].map(|digit| DIGITS[usize::from(digit)]);
+            line.extend_from_slice(&[b'\\', b'x', high, low]);
+        } else {
+            line.push(byte);
+        }
     }
+}
+
+/// How many of the first bytes need no escape.
+fn clean(text: &[u8]) -> usize {
+    let escaped = text.iter().position(|&byte| must_escape(byte));
+    escaped.unwrap_or(text.len())
 }
 
 fn must_escape(byte: u8) -> bool {

@@ -14,8 +14,7 @@ pub(crate) async fn hello(request: Request<Body>) -> Response<Body> {
     } else {
         response::json(HELLO)
     };
-    response
-        .headers_mut()
-        .insert(VARY, HeaderValue::from_static("Accept"));
+    const ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
+    response.headers_mut().insert(VARY, ACCEPT);
     response
 }

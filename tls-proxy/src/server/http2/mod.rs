@@ -192,14 +192,7 @@ async fn run(
         let is_last = match accepted {
             Some(accepted) => {
                 holder.start_stage();
-                start(
-                    connection,
-                    tasks,
-                    inflow,
-                    frames,
-                    accepted,
-                    &streams_done,
-                )
+                start(connection, tasks, inflow, frames, accepted, &streams_done)
             }
             None => true,
         };
