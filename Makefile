@@ -16,9 +16,12 @@ STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-rel
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size, and identical ones are merged.
+# functions are optimized for size, and identical ones are merged, by lld. The profile is
+# for one target, whose name is part of all names of functions: for another one every
+# function would be optimized for size.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+PROFILED   := x86_64-unknown-linux-gnu
+PROFILE    := $(if $(filter $(PROFILED),$(TARGET)),$(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata))
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
