@@ -37,7 +37,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
+.PHONY: help run learn check check-one test test-arm attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start both programs on 127.0.0.1:10080, :10081 and :10443, show how to use them'
@@ -45,6 +45,7 @@ help:
 	@echo 'make check    before a commit: format, clippy, unit tests, lint; no root, installs nothing'
 	@echo 'make check-one CASE=http1/host   one differential case, or tests by name'
 	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make test-arm build for 64-bit ARM and run the tests of cargo, emulated'
 	@echo 'make attack   attack tls-proxy, monolith and nginx in small cgroups; ATTACKS selects some'
 	@echo 'make e2e      deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
@@ -72,6 +73,9 @@ check-one:
 
 test:
 	@scripts/test
+
+test-arm:
+	@scripts/test-arm
 
 # All of them take more than an hour. Prints the table to standard output.
 ATTACKS ?=
