@@ -14,11 +14,17 @@ CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
+# Static programs for 64-bit ARM are position-independent, too. Used on other machines,
+# it is also the linker for ARM.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CURDIR)/scripts/link-static-pie
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size, and identical ones are merged.
+# functions are optimized for size, and identical ones are merged, by lld. The profile is
+# for one target, whose name is part of all names of functions: for another one every
+# function would be optimized for size.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+PROFILED   := x86_64-unknown-linux-gnu
+PROFILE    := $(if $(filter $(PROFILED),$(TARGET)),$(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata))
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
@@ -31,7 +37,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run learn check check-one test attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
+.PHONY: help run learn check check-one test test-arm attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start both programs on 127.0.0.1:10080, :10081 and :10443, show how to use them'
@@ -39,6 +45,7 @@ help:
 	@echo 'make check    before a commit: format, clippy, unit tests, lint; no root, installs nothing'
 	@echo 'make check-one CASE=http1/host   one differential case, or tests by name'
 	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make test-arm build for 64-bit ARM and run the tests of cargo, emulated'
 	@echo 'make attack   attack tls-proxy, monolith and nginx in small cgroups; ATTACKS selects some'
 	@echo 'make e2e      deployments/ under load: in the cluster of KUBECONFIG, or in podman'
 	@echo 'make day      a day of rotations, rollouts and failures in DAY_MINUTES, 10 by default'
@@ -66,6 +73,9 @@ check-one:
 
 test:
 	@scripts/test
+
+test-arm:
+	@scripts/test-arm
 
 # All of them take more than an hour. Prints the table to standard output.
 ATTACKS ?=
