@@ -14,14 +14,18 @@ CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
+comma      := ,
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size, and identical ones are merged.
+# functions are optimized for size. Where Rust brings its own linker, lld, identical
+# functions are merged.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
-              -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
+              -C llvm-args=-hot-callsite-threshold=1500
+LLD        := $(and $(PROFILE),$(filter x86_64-unknown-linux-gnu,$(TARGET)))
+SMALL_COLD += $(if $(LLD),-C link-arg=-Wl$(comma)--icf=all)
 use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
 PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
               --package tls-proxy --release
