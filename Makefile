@@ -18,7 +18,7 @@ comma      := ,
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
 # functions are optimized for size. Where Rust brings its own linker, lld, identical
-# functions are merged.
+# functions are merged, and those that run are placed together.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
@@ -26,7 +26,10 @@ SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=fa
               -C llvm-args=-hot-callsite-threshold=1500
 LLD        := $(and $(PROFILE),$(filter x86_64-unknown-linux-gnu,$(TARGET)))
 SMALL_COLD += $(if $(LLD),-C link-arg=-Wl$(comma)--icf=all)
-use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
+ORDER      := $(if $(LLD),tls-proxy/functions.txt)
+TOGETHER   := -C link-arg=-Wl,--no-warn-symbol-ordering -C link-arg=-Wl,--symbol-ordering-file
+use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE)))) \
+              $(addprefix $(TOGETHER)=,$(wildcard $(addprefix $(1)/,$(ORDER))))
 PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
               --package tls-proxy --release
 export CARGO_TARGET_DIR := $(CURDIR)/target
