@@ -19,16 +19,19 @@ BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CURDIR)/scripts/link-static-pie
 # tls-proxy is built with profile-guided optimization, by the profile of `make
 # profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size, and identical ones are merged, by lld. The profile is
-# for one target, whose name is part of all names of functions: for another one every
-# function would be optimized for size.
+# functions are optimized for size; lld merges identical ones, and places those that run
+# together. The profile is for one target, whose name is part of all names of functions:
+# for another one every function would be optimized for size.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 PROFILED   := x86_64-unknown-linux-gnu
 PROFILE    := $(if $(filter $(PROFILED),$(TARGET)),$(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata))
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
-use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
+ORDER      := $(if $(PROFILE),tls-proxy/functions.txt)
+TOGETHER   := -C link-arg=-Wl,--no-warn-symbol-ordering -C link-arg=-Wl,--symbol-ordering-file
+use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE)))) \
+              $(addprefix $(TOGETHER)=,$(wildcard $(addprefix $(1)/,$(ORDER))))
 PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
               --package tls-proxy --release
 export CARGO_TARGET_DIR := $(CURDIR)/target

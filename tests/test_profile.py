@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import counts  # noqa: E402
 
 PROFILE = ROOT / "tls-proxy/requests.profdata"
+ORDER = ROOT / "tls-proxy/functions.txt"
 
 
 def test_a_function_has_the_hash_of_its_name_in_the_profile():
@@ -42,6 +43,14 @@ def test_only_the_target_of_the_profile_is_built_with_it():
     version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True).stdout
     if int(re.search(r"^LLVM version: (\d+)", version, re.M).group(1)) >= 22:
         assert options("x86_64-unknown-linux-gnu") == {"crt-static", "profile-use", "--icf"}
+
+
+def test_the_order_of_functions_was_made_with_the_profile():
+    """`make profile` writes both. The names of functions that other crates can call are
+    the same in both; with another version of the crate none is."""
+    known = {name for name, _ in counts.known(PROFILE.read_bytes())}
+    own = [name for name in ORDER.read_text().split() if name.startswith("_ZN9tls_proxy")]
+    assert len({counts.name_hash(name.encode()) for name in own} & known) > 50
 
 
 def test_the_profile_knows_the_functions_of_a_requests_path():
