@@ -14,17 +14,24 @@ CARGO_HOME ?= $(HOME)/.cargo
 STATIC     := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
               --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=.cargo
 BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
-# tls-proxy is built with profile-guided optimization, by the profile of `make
-# profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size, and identical ones are merged.
+# Both programs are built with profile-guided optimization, by their profiles of `make
+# profile`: code that requests run is optimized for speed, the rest for size, and
+# identical functions are merged. Compilers older than the profiles cannot read them.
+# $(1) is the source tree, $(2) the program. Two flags differ, since monolith has to fit
+# into 10Mi: fewer calls are inlined in code that is neither run often nor rarely, and
+# the code that is run often is placed together.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata)
+PROFILE    := $(shell [ 0$(LLVM) -ge 22 ] && echo requests.profdata)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
-use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE))))
-PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
-              --package tls-proxy --release
+SMALL_monolith := -C llvm-args=-inline-threshold=75 -C llvm-args=-inlinecold-threshold=45 \
+              -C link-arg=-Wl,-z,keep-text-section-prefix
+cargo_profile_tls-proxy := release
+cargo_profile_monolith  := monolith
+use_profile = $(addprefix $(SMALL_COLD) $(SMALL_$(2)) -C profile-use=,$(wildcard $(addprefix $(1)/$(2)/,$(PROFILE))))
+program     = RUSTFLAGS='$(STATIC) $(use_profile)' $(if $(use_profile),,CARGO_PROFILE_MONOLITH_OPT_LEVEL=s) \
+              cargo build --locked --target $(TARGET) --package $(2) --profile $(cargo_profile_$(2))
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 # The output of `programs` and `rootfs`.
@@ -45,7 +52,7 @@ help:
 	@echo 'make walkthrough   run the commands of docs/en and docs/es in the cluster of KUBECONFIG, or in podman'
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and compare tls-proxy with them'
 	@echo 'make bench-quick BEFORE=HEAD   compare tls-proxy of the working tree with that of a commit'
-	@echo 'make profile  update the profile for profile-guided optimization'
+	@echo 'make profile  update the profiles for profile-guided optimization; PROFILED=monolith: only its'
 	@echo 'make images   build the images as target/images/*.tar'
 	@echo 'make load     load the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   push the images to a registry, for amd64 and arm64'
@@ -94,7 +101,7 @@ BEFORE_TARGET := $(CURDIR)/target/bench/before-target
 bench-quick: programs bench-tools
 	@scripts/install-bench-tools
 	@scripts/checkout-before '$(BEFORE)' target/bench/before
-	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(call PROXY,$(CURDIR)/target/bench/before)
+	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(call program,$(CURDIR)/target/bench/before,tls-proxy)
 	@bench/run --quick $(BEFORE_TARGET)/$(TARGET)/release/tls-proxy $(PROGRAMS)/tls-proxy
 
 bench-tools:
@@ -104,17 +111,19 @@ programs:
 	@command -v cargo >/dev/null || { echo 'make: Rust is missing (https://rustup.rs; the images can also be built by docker: make load)' >&2; exit 1; }
 	@command -v cc >/dev/null || { echo 'make: a C compiler is missing (on Debian: apt-get install build-essential)' >&2; exit 1; }
 	@scripts/name-toolchain
-	@$(BUILD) --package monolith --profile small
-	@$(call PROXY,$(CURDIR))
-	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
+	@$(call program,$(CURDIR),monolith)
+	@$(call program,$(CURDIR),tls-proxy)
+	@install -D -t $(PROGRAMS) target/$(TARGET)/monolith/monolith target/$(TARGET)/release/tls-proxy
 
+PROFILED ?= monolith tls-proxy
+profiled  = $(foreach program,$(PROFILED),$(program):$(cargo_profile_$(program)))
 profile: bench-tools
 	@scripts/name-toolchain
-	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
+	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM) $(profiled)
 
-# Whether the profile is out of date.
+# Whether the profiles are out of date.
 check-profile:
-	@scripts/profile --check '$(STATIC)' $(TARGET)
+	@scripts/profile --check '$(STATIC)' $(TARGET) $(profiled)
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)
