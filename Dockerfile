@@ -6,7 +6,7 @@
 # `make images` needs no registry: it passes the stage `build` as a build context. It
 # also sets the labels about the source (scripts/provenance.sh).
 
-# The Rust version of the images, the published figures and tls-proxy's profile;
+# The Rust version of the images, the published figures and the programs' profiles;
 # scripts/name-toolchain prints a note if another one is installed.
 FROM rust:1.95-bookworm AS build
 # The shell of three images, in the version of this Debian release.

@@ -17,23 +17,30 @@ BUILD      := RUSTFLAGS='$(STATIC)' cargo build --locked --target $(TARGET)
 # Static programs for 64-bit ARM are position-independent, too. Used on other machines,
 # it is also the linker for ARM.
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CURDIR)/scripts/link-static-pie
-# tls-proxy is built with profile-guided optimization, by the profile of `make
-# profile`; $(1) is the source tree. Older compilers cannot read it. Rarely called
-# functions are optimized for size; lld merges identical ones, and places those that run
-# together. The profile is for one target, whose name is part of all names of functions:
-# for another one every function would be optimized for size.
+# Both programs are built with profile-guided optimization, by their profiles of `make
+# profile`: code that requests run is optimized for speed, the rest for size. lld merges
+# identical functions, and places those of tls-proxy that run together. Compilers older
+# than the profiles cannot read them. They are for one target, whose name is part of all
+# names of functions: for another one every function would be optimized for size. $(1) is
+# the source tree, $(2) the program. Two flags differ, since monolith has to fit into 10Mi:
+# fewer calls are inlined in code that is neither run often nor rarely, and the code that is
+# run often is placed together.
 LLVM       := $(shell rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-PROFILED   := x86_64-unknown-linux-gnu
-PROFILE    := $(if $(filter $(PROFILED),$(TARGET)),$(shell [ 0$(LLVM) -ge 22 ] && echo tls-proxy/requests.profdata))
+PROFILE_TARGET := x86_64-unknown-linux-gnu
+PROFILE    := $(if $(filter $(PROFILE_TARGET),$(TARGET)),$(shell [ 0$(LLVM) -ge 22 ] && echo requests.profdata))
+ORDER      := $(if $(PROFILE),functions.txt)
 SMALL_COLD := -C llvm-args=-no-pgo-warn-mismatch -C llvm-args=-pgso-lwss-only=false \
               -C llvm-args=-profile-summary-cutoff-cold=999000 \
               -C llvm-args=-hot-callsite-threshold=1500 -C link-arg=-Wl,--icf=all
-ORDER      := $(if $(PROFILE),tls-proxy/functions.txt)
+SMALL_monolith := -C llvm-args=-inline-threshold=75 -C llvm-args=-inlinecold-threshold=45 \
+              -C link-arg=-Wl,-z,keep-text-section-prefix
 TOGETHER   := -C link-arg=-Wl,--no-warn-symbol-ordering -C link-arg=-Wl,--symbol-ordering-file
-use_profile = $(addprefix $(SMALL_COLD) -C profile-use=,$(wildcard $(addprefix $(1)/,$(PROFILE)))) \
-              $(addprefix $(TOGETHER)=,$(wildcard $(addprefix $(1)/,$(ORDER))))
-PROXY       = RUSTFLAGS='$(STATIC) $(call use_profile,$(1))' cargo build --locked --target $(TARGET) \
-              --package tls-proxy --release
+cargo_profile_tls-proxy := release
+cargo_profile_monolith  := monolith
+use_profile = $(addprefix $(SMALL_COLD) $(SMALL_$(2)) -C profile-use=,$(wildcard $(addprefix $(1)/$(2)/,$(PROFILE))))
+use_order   = $(addprefix $(TOGETHER)=,$(wildcard $(addprefix $(1)/$(2)/,$(ORDER))))
+program     = RUSTFLAGS='$(STATIC) $(use_profile) $(use_order)' $(if $(use_profile),,CARGO_PROFILE_MONOLITH_OPT_LEVEL=s) \
+              cargo build --locked --target $(TARGET) --package $(2) --profile $(cargo_profile_$(2))
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 # The output of `programs` and `rootfs`.
@@ -55,7 +62,7 @@ help:
 	@echo 'make walkthrough   run the commands of docs/en and docs/es in the cluster of KUBECONFIG, or in podman'
 	@echo 'make bench    install nginx, haproxy, Envoy and Caddy and compare tls-proxy with them'
 	@echo 'make bench-quick BEFORE=HEAD   compare tls-proxy of the working tree with that of a commit'
-	@echo 'make profile  update the profile for profile-guided optimization'
+	@echo 'make profile  update the profiles for profile-guided optimization; PROFILED=monolith: only its'
 	@echo 'make images   build the images as target/images/*.tar'
 	@echo 'make load     load the images into kind, minikube, k3s, containerd, podman or docker'
 	@echo 'make publish NAMESPACE=docker.io/you   push the images to a registry, for amd64 and arm64'
@@ -107,7 +114,7 @@ BEFORE_TARGET := $(CURDIR)/target/bench/before-target
 bench-quick: programs bench-tools
 	@scripts/install-bench-tools
 	@scripts/checkout-before '$(BEFORE)' target/bench/before
-	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(call PROXY,$(CURDIR)/target/bench/before)
+	@cd target/bench/before && CARGO_TARGET_DIR=$(BEFORE_TARGET) $(call program,$(CURDIR)/target/bench/before,tls-proxy)
 	@bench/run --quick $(BEFORE_TARGET)/$(TARGET)/release/tls-proxy $(PROGRAMS)/tls-proxy
 
 bench-tools:
@@ -117,17 +124,19 @@ programs:
 	@command -v cargo >/dev/null || { echo 'make: Rust is missing (https://rustup.rs; the images can also be built by docker: make load)' >&2; exit 1; }
 	@command -v cc >/dev/null || { echo 'make: a C compiler is missing (on Debian: apt-get install build-essential)' >&2; exit 1; }
 	@scripts/name-toolchain
-	@$(BUILD) --package monolith --profile small
-	@$(call PROXY,$(CURDIR))
-	@install -D -t $(PROGRAMS) target/$(TARGET)/small/monolith target/$(TARGET)/release/tls-proxy
+	@$(call program,$(CURDIR),monolith)
+	@$(call program,$(CURDIR),tls-proxy)
+	@install -D -t $(PROGRAMS) target/$(TARGET)/monolith/monolith target/$(TARGET)/release/tls-proxy
 
+PROFILED ?= monolith tls-proxy
+profiled  = $(foreach program,$(PROFILED),$(program):$(cargo_profile_$(program)))
 profile: bench-tools
 	@scripts/name-toolchain
-	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM)
+	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM) $(profiled)
 
-# Whether the profile is out of date.
+# Whether the profiles are out of date.
 check-profile:
-	@scripts/profile --check '$(STATIC)' $(TARGET)
+	@scripts/profile --check '$(STATIC)' $(TARGET) $(profiled)
 
 rootfs: programs
 	@scripts/make-rootfs $(PROGRAMS) $(ROOTFS)

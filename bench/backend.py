@@ -9,7 +9,7 @@ from processes import BINARIES, LOAD_CORE, end, spawn
 
 
 def start_backend():
-    backend = spawn(LOAD_CORE, [BINARIES / "backend", f"127.0.0.1:{BACKEND}"])
+    backend = spawn({LOAD_CORE}, [BINARIES / "backend", f"127.0.0.1:{BACKEND}"])
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", BACKEND), 1).close()

@@ -3,22 +3,20 @@ connections and many locations, monolith beside plain hyper, the images."""
 
 import resource
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from contestants import BACKEND, FIRST_PORT, Own
+from contestants import FIRST_PORT, Own
 from measures import run, wrk
 from peers import debian_nginx
-from processes import BINARIES, ROOT, Turns, Watched
+from processes import BINARIES, ROOT, Turns
+from services import HEALTH, HYPER, MONOLITH, Monolith, Service
 from statistic import HIGHER, LOWER, advantage, medians
 from table import OWN
 
 # Two tls-proxy at a time, then two services.
 NUMBERS = (80, 81)
-MONOLITH, HEALTH, HYPER = BACKEND + 1, BACKEND + 2, BACKEND + 3
 PORTS = [FIRST_PORT + 2 * number + offset for number in NUMBERS for offset in (0, 1, 1000)]
 PORTS += [MONOLITH, HEALTH, HYPER]
 REPEATS = 7
@@ -83,42 +81,19 @@ def locations(binary, work, results):
     take_turns("locations", f"/place{LOCATIONS[-1] // 2}/", pair, (10, 10), results)
 
 
-class Service(Watched):
-    """monolith, or plain hyper with its response; in plain text."""
-
-    def __init__(self, name, work, port, command):
-        super().__init__(name, work)
-        self.port, self.words = port, command
-
-    def command(self):
-        return self.words
-
-    def start(self):
-        self.launch()
-        for _ in range(500):
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.01)
-        self.fail("did not start")
-
-
 def monolith(work, results):
-    program = ROOT / "target/programs/monolith"
-    address = f"127.0.0.1:{MONOLITH}"
     services = [
-        Service("monolith", work, MONOLITH,
-                [program, f"-http={address}", f"-health=127.0.0.1:{HEALTH}", "-secret=secret"]),
+        Monolith(work, ROOT / "target/programs/monolith"),
         Service("hyper", work, HYPER, [BINARIES / "monolith-hyper", f"127.0.0.1:{HYPER}"]),
     ]
     try:
         for service in services:
             service.start()
-        walk(address)
+        walk(services[0])
         results["monolith walk", "monolith"] = [services[0].peak() / 1000]
         for _ in range(3):
             for service in services:
-                count, _ = wrk(service, 2, f"http://127.0.0.1:{service.port}/")
+                count, _ = wrk(service, 2, f"{service.url}/")
                 results.setdefault(("monolith requests", service.name), []).append(count)
                 print(f"monolith: {service.name}: {count:,.0f}", file=sys.stderr)
         for service in services:
@@ -128,16 +103,14 @@ def monolith(work, results):
             service.stop()
 
 
-def walk(address):
+def walk(service):
     """The requests of the walkthrough, three times."""
     for _ in range(3):
-        run(["curl", "-sSf", f"http://{address}/"])
-        token = run(["curl", "-sSf", "-u", "user:password", f"http://{address}/login"])
-        token = token.split('"')[3]
-        run(["curl", "-sSf", "-H", f"Authorization: Bearer {token}", f"http://{address}/secure"])
-        run(["curl", "-sSf", f"http://{address}/version"])
+        run(["curl", "-sSf", f"{service.url}/"])
+        run(["curl", "-sSf", "-H", service.authorization(), f"{service.url}/secure"])
+        run(["curl", "-sSf", f"{service.url}/version"])
         for path in ("healthz", "readiness", "metrics"):
-            run(["curl", "-sSf", f"http://127.0.0.1:{HEALTH}/{path}"])
+            run(["curl", "-sSf", f"{service.health}/{path}"])
 
 
 def image(results):

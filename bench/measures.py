@@ -123,7 +123,7 @@ def at_rate(contestant, seconds, *arrivals):
     """Latencies in µs of requests at a fixed rate, and the CPU seconds they cost."""
     words = RATE, CONNECTIONS, seconds, *arrivals
     command = [LOAD, "rate", f"127.0.0.1:{contestant.p256}", *map(str, words)]
-    load = spawn(LOAD_CORE, command, stdout=PIPE, stderr=PIPE, text=True)
+    load = spawn({LOAD_CORE}, command, stdout=PIPE, stderr=PIPE, text=True)
     try:
         ready = load.stdout.readline()
         before = contestant.cpu()

@@ -48,10 +48,10 @@ def go_first():
         pass
 
 
-def spawn(core, command, **options):
-    """Starts `command` on `core`. It inherits the core instead of being started
+def spawn(cores, command, **options):
+    """Starts `command` on `cores`. It inherits them instead of being started
     by `taskset`, whose own start would count as its."""
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         return subprocess.Popen([str(word) for word in command], **options)
     finally:
@@ -60,7 +60,7 @@ def spawn(core, command, **options):
 
 def run(command, check=True):
     """Runs a load on its own core and returns its output."""
-    running = spawn(LOAD_CORE, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = spawn({LOAD_CORE}, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, errors = running.communicate()
     except BaseException:
@@ -86,6 +86,9 @@ def end(process):
 class Watched:
     """A program under test, with all its processes."""
 
+    # Where it runs.
+    cores = {PROXY_CORE}
+
     def __init__(self, name, work):
         self.name, self.work = name, Path(work)
         self.process = None
@@ -101,7 +104,7 @@ class Watched:
         with open(self.work / f"{self.name}.log", "ab") as log:
             begun = time.monotonic()
             self.process = spawn(
-                PROXY_CORE, self.command(), stdout=log, stderr=log, env=self.environment(),
+                self.cores, self.command(), stdout=log, stderr=log, env=self.environment(),
                 # Ctrl-C must only reach this program, which stops it.
                 process_group=0,
             )
@@ -169,7 +172,7 @@ class FirstAnswer:
     def __init__(self, port):
         command = [LOAD, "first", f"127.0.0.1:{port}"]
         pipe = subprocess.PIPE
-        self.waiting = spawn(LOAD_CORE, command, stdout=pipe, stderr=pipe, bufsize=0)
+        self.waiting = spawn({LOAD_CORE}, command, stdout=pipe, stderr=pipe, bufsize=0)
         self.waiting.stdout.readline()
 
     def wait(self, watched):
@@ -192,7 +195,7 @@ class Turns:
     def __init__(self, port, path="/", version="1.1"):
         command = [LOAD, "turns", f"127.0.0.1:{port}", version, path]
         pipe = subprocess.PIPE
-        self.load = spawn(LOAD_CORE, command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self.load = spawn({LOAD_CORE}, command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
 
     def say(self, command, count):
         try:
