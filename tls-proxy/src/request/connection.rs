@@ -90,12 +90,14 @@ impl Connection {
     }
 
     /// Takes the connection's timer for a request of HTTP/1; a stream of HTTP/2 gets its
-    /// own.
+    /// own. Its time-out begins anew.
     pub(crate) fn take_timer(&self, version: Version) -> Timer {
-        match version {
+        let mut timer = match version {
             Version::Http2 => Timer::default(),
             _ => self.timer.take(),
-        }
+        };
+        timer.progress();
+        timer
     }
 
     /// Switches to the configuration in force. `false` if that has no matching address: the
