@@ -16,8 +16,8 @@ use crate::request::{Request, user_agent};
 /// Turns the result of the phases into a response.
 pub(crate) async fn finalize(
     request: &mut Request,
-    mut result: Result<Response, Refusal>,
-) -> Response {
+    mut result: Result<Box<Response>, Refusal>,
+) -> Box<Response> {
     loop {
         let status = match &mut result {
             Err(refusal) if refusal.silent || closes_silently(refusal.status) => {
@@ -107,7 +107,11 @@ fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
 }
 
 /// Processes the target of an `error_page`, with its status.
-async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
+async fn open(
+    request: &mut Request,
+    status: u16,
+    page: &ErrorPage,
+) -> Result<Box<Response>, Refusal> {
     request.error_status = match page.replacement {
         ErrorPageStatus::Same => sent_as(status),
         ErrorPageStatus::Fixed(code) => code,
@@ -147,7 +151,7 @@ fn sent_as(status: u16) -> u16 {
 }
 
 /// The built-in page.
-fn built_in(request: &mut Request, status: u16) -> Response {
+fn built_in(request: &mut Request, status: u16) -> Box<Response> {
     request.error_status = sent_as(status);
     let kept = &mut request.kept_fields;
     kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"etag"));

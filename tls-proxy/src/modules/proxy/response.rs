@@ -51,7 +51,7 @@ pub(super) fn translate(
     framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Response {
+) -> Box<Response> {
     let mut response = if head.status == 101 {
         Response::tunnel(Box::new(exchange.link))
     } else {
@@ -92,7 +92,7 @@ fn begin(
     framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Response {
+) -> Box<Response> {
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
     let mut body = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);

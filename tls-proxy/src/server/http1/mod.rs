@@ -256,7 +256,7 @@ fn body_of(
 }
 
 /// Runs the phases; `None` if the client has left meanwhile.
-async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
+async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Response>> {
     // While the body is still arriving, its reader notices that the client has left.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
@@ -302,7 +302,7 @@ async fn leaves(wire: SharedWire) {
 
 /// Reads what has arrived of a body that no handler has read: an error in it changes the
 /// response (`ngx_http_discard_request_body`).
-async fn check_unread_body(request: &mut Request, mut response: Response) -> Response {
+async fn check_unread_body(request: &mut Request, mut response: Box<Response>) -> Box<Response> {
     /// Pieces; the rest is read after the response.
     const MAX_PIECES: usize = 16;
     let own = matches!(

@@ -69,7 +69,7 @@ async fn respond(
     error: Option<rules::Error>,
     responder: &mut SendResponse<Chunk>,
     holder: &Holder,
-) -> Result<Response, send::Error> {
+) -> Result<Box<Response>, send::Error> {
     let ignore_client_abort = request.ignore_client_abort.clone();
     let mut responding = pin!(async {
         match error {
@@ -103,7 +103,7 @@ async fn respond(
 /// Sends a response, and resets the stream if the response is incomplete.
 async fn send(
     request: &mut Request,
-    mut response: Response,
+    mut response: Box<Response>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
