@@ -252,7 +252,7 @@ impl Tries<'_> {
     async fn exchange(
         &mut self,
         request: &mut Request,
-        mut link: UpstreamConnection,
+        mut link: Box<UpstreamConnection>,
     ) -> Result<Box<Response>, exchange::Error> {
         metrics::count(|own| &own.tries);
         let attempt = last_attempt(request);

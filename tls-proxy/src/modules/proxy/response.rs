@@ -53,7 +53,7 @@ pub(super) fn translate(
     group: &Arc<Upstream>,
 ) -> Box<Response> {
     let mut response = if head.status == 101 {
-        Response::tunnel(Box::new(exchange.link))
+        Response::tunnel(exchange.link)
     } else {
         begin(settings, request, &head, framing, exchange, group)
     };
