@@ -58,7 +58,7 @@ pub(super) fn translate(
         begin(settings, request, &head, framing, exchange, group)
     };
     response.reason = Some(head.reason.clone());
-    response.fields.reserve(head.fields.len());
+    response.fields = Vec::with_capacity(head.fields.len());
     for (name, value) in head.fields.slices() {
         if !fields::hides(settings, &name) {
             add(request, &mut response, name, value);
@@ -104,7 +104,10 @@ fn begin(
         body.finish();
     }
     let mut response = Response::upstream(head.status, Box::new(body));
-    response.length = head.fields.first(b"content-length").and_then(parse_length);
+    response.length = match framing {
+        Framing::Length(length) => Some(length),
+        _ => head.fields.first(b"content-length").and_then(parse_length),
+    };
     response
 }
 
