@@ -30,7 +30,6 @@ use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::time::cached_time;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
@@ -100,7 +99,7 @@ pub(crate) fn serve(
             let end = match Box::pin(head::next(&connection, &wire)).await {
                 Next::Close => End::Close,
                 Next::Rejected(error) => {
-                    cached_time::scope(Box::pin(refuse_head(&connection, &wire, error))).await
+                    Box::pin(refuse_head(&connection, &wire, error)).await
                 }
                 Next::Head {
                     head,
@@ -120,7 +119,7 @@ pub(crate) fn serve(
                         permit,
                         &mut token,
                     );
-                    cached_time::scope(Box::pin(serving)).await
+                    Box::pin(serving).await
                 }
             };
             match end {
