@@ -20,6 +20,7 @@ use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::server::client_request::log_malformed;
 use crate::server::closing::{closes_idle, closes_silent};
+use crate::time::cached_time;
 use crate::upstream::body::SharedWire;
 
 /// Size up to which an incomplete head belongs to an idle connection, bytes.
@@ -50,7 +51,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     let conn_config = connection.conn_config();
     let core = &conn_config.settings().core;
     let reading = Reading::new();
-    let deadline = Instant::now() + core.client_header_timeout;
+    let deadline = Instant::from_std(cached_time::now()) + core.client_header_timeout;
     // Bytes already searched for the end of the head.
     let mut seen = 0;
     let holder = connection.account.holder();
@@ -81,8 +82,14 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         // From here on the client waits for the proxy.
         holder.stop_waiting();
         if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
-            let waiting = connection.worker.admission.for_request(holder);
-            permit = timeout_at(deadline, waiting).await.ok();
+            let admission = &connection.worker.admission;
+            permit = match admission.try_for_request(holder) {
+                // Without a timer, as nearly always.
+                Some(permit) => Some(permit),
+                None => timeout_at(deadline, admission.for_request(holder))
+                    .await
+                    .ok(),
+            };
             if permit.is_none() {
                 return Next::Rejected(no_memory(head, wire, &core.head));
             }
