@@ -82,6 +82,7 @@ impl Request {
             outcome: Outcome::default(),
             permit: None,
             has_transfer: Cell::new(false),
+            timer: Cell::default(),
             connection: connection.clone(),
             config,
             address,

@@ -271,7 +271,7 @@ impl Tries<'_> {
                 read: self.settings.read_timeout,
                 head: request.settings().of::<buffers::Settings>().head,
             },
-            timer: request.connection.take_timer(request.head.version),
+            timer: request.take_timer(),
         };
         let mut awaited = Awaited {
             attempt: last_attempt(request),

@@ -124,7 +124,13 @@ async fn send(
         return;
     };
     let pause = request.settings().core.send_timeout;
-    let mut sender = Sender::new(out, queue.clone(), pause, holder.clone());
+    let mut sender = Sender::new(
+        out,
+        queue.clone(),
+        request.take_timer(),
+        pause,
+        holder.clone(),
+    );
     let sent = if bodiless {
         Ok(())
     } else {
@@ -150,6 +156,7 @@ async fn send(
         }
         Err(send::Error::Cut) => sender.reset(Reason::INTERNAL_ERROR),
     }
+    request.timer.set(sender.into_timer());
 }
 
 /// Status and fields of a response.
