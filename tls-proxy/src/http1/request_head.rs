@@ -34,7 +34,7 @@ pub(crate) fn parse(
     input: &mut BytesMut,
     limits: &Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<RequestHead>, Error> {
+) -> Result<Option<Box<RequestHead>>, Error> {
     skip_empty_lines(input);
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         return check_partial_line(input, limits).map(|()| None);
@@ -57,7 +57,7 @@ pub(crate) fn parse(
         Err((status, reason)) => Err(Error {
             status,
             reason,
-            head: Box::new(head),
+            head,
             in_fields: true,
         }),
     }
@@ -65,7 +65,7 @@ pub(crate) fn parse(
 
 /// What is known of a head that did not end: its line, or the beginning of it, and the fields whose
 /// lines are complete.
-pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
+pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> Box<RequestHead> {
     let empty = input
         .iter()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'));
@@ -118,7 +118,7 @@ fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
     Error {
         status,
         reason: reason.into(),
-        head: Box::new(head),
+        head,
         in_fields: false,
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         ignore_invalid: true,
     };
 
-    fn head(text: &str) -> Result<RequestHead, u16> {
+    fn head(text: &str) -> Result<Box<RequestHead>, u16> {
         let mut input = BytesMut::from(text.as_bytes());
         match parse(&mut input, &LIMITS, |_| None) {
             Ok(Some(head)) => Ok(head),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn framing(text: &str) -> Result<Framing, u16> {
-        rules::check(&head(text)?, false).map_err(|error| error.status)
+        rules::check(&*head(text)?, false).map_err(|error| error.status)
     }
 
     #[test]

@@ -103,7 +103,8 @@ pub(crate) struct Request {
     pub(crate) kept_location: Option<Bytes>,
     /// Set on a subrequest: the method of the request it belongs to.
     pub(crate) main_method: Option<Bytes>,
-    pub(crate) head: RequestHead,
+    /// Boxed, since it is moved a few times before it is here.
+    pub(crate) head: Box<RequestHead>,
     /// The body's framing as the head announces it, until the phases have checked it.
     pub(crate) announced: Result<Framing, Box<rules::Error>>,
     pub(crate) framing: Framing,

@@ -72,7 +72,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
                 head,
                 status,
                 reason,
-            }) => (Some(*head), Some(Box::new(rules::Error { status, reason }))),
+            }) => (Some(head), Some(Box::new(rules::Error { status, reason }))),
             Err(error) => return Next::Rejected(error),
         };
         // A long or complete head needs more memory than an idle connection. A complete one
@@ -105,7 +105,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         if let Some(head) = head {
             holder.start_request();
             return Next::Head {
-                head: Box::new(head),
+                head,
                 permit,
                 refused,
             };
@@ -139,12 +139,16 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
 }
 
 /// The response when there was no memory within the time-out for a head.
-fn no_memory(head: Option<RequestHead>, wire: &SharedWire, limits: &Limits) -> request_head::Error {
+fn no_memory(
+    head: Option<Box<RequestHead>>,
+    wire: &SharedWire,
+    limits: &Limits,
+) -> request_head::Error {
     let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
     request_head::Error {
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
-        head: Box::new(head.unwrap_or_else(so_far)),
+        head: head.unwrap_or_else(so_far),
         in_fields: false,
     }
 }

@@ -83,7 +83,7 @@ pub(crate) fn serve(
                     let serving = serve_request(
                         &connection,
                         &wire,
-                        (*head, framing),
+                        (head, framing),
                         pipelined,
                         permit,
                         &mut token,
@@ -123,7 +123,7 @@ async fn refuse_head(
         head,
         in_fields: _,
     } = error;
-    let mut request = ClientRequest::malformed(connection, *head);
+    let mut request = ClientRequest::malformed(connection, head);
     // Without memory for a request there is the built-in page: another may be a location's.
     if status != 503 {
         let waiting = connection
@@ -153,7 +153,7 @@ async fn refuse_head(
 async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
-    (head, framing): (RequestHead, Result<Framing, Box<rules::Error>>),
+    (head, framing): (Box<RequestHead>, Result<Framing, Box<rules::Error>>),
     pipelined: bool,
     permit: Option<Permit>,
     token: &mut Token,

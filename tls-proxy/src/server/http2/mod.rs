@@ -272,7 +272,7 @@ fn start(
             return false;
         }
         Err(request_head::Error::Invalid { head, error }) => {
-            (ClientRequest::malformed(connection, *head), Some(error))
+            (ClientRequest::malformed(connection, head), Some(error))
         }
     };
     let is_last = !follows
