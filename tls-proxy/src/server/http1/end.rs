@@ -99,6 +99,7 @@ pub(super) async fn linger(wire: &SharedWire, patience: LingerTimes) {
     let deadline = Instant::now() + patience.whole;
     while Instant::now() < deadline {
         wire.borrow_mut().inbound.clear();
+        wire.borrow_mut().read_small();
         match timeout(
             patience.pause,
             poll_fn(|cx| wire.borrow_mut().poll_fill(cx)),

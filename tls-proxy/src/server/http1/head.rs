@@ -113,6 +113,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         seen = wire.borrow().inbound.len();
         let filled = poll_fn(|cx| {
             let mut wire = wire.borrow_mut();
+            wire.read_small();
             let filled = wire.poll_fill(cx);
             if filled.is_pending() {
                 holder.wait(Waits::Head, wire.received - start);
@@ -198,6 +199,7 @@ pub(super) async fn begins(
             closes_idle(connection).await;
         }
     });
+    wire.borrow_mut().read_small();
     let arrived = poll_fn(|cx| {
         let filled = wire.borrow_mut().poll_fill(cx);
         match filled {
