@@ -242,7 +242,7 @@ type Understood = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Option<Body>)>;
 
 fn read_request(data: &[u8], size: usize) -> Understood {
     let mut pieces = Pieces::new(data, size);
-    let head: RequestHead = loop {
+    let head: Box<RequestHead> = loop {
         match request_head::parse(&mut pieces.input, &LIMITS, |_| None) {
             Ok(Some(head)) => break head,
             Ok(None) if pieces.is_at_end() => return None,

@@ -46,7 +46,9 @@ pub(super) async fn serve(mut socket: TcpStream, site: &AdminContext) {
 }
 
 /// `None` if the client has left.
-async fn read_head(socket: &mut TcpStream) -> Option<Result<RequestHead, request_head::Error>> {
+async fn read_head(
+    socket: &mut TcpStream,
+) -> Option<Result<Box<RequestHead>, request_head::Error>> {
     let mut input = BytesMut::with_capacity(1024);
     loop {
         match request_head::parse(&mut input, &LIMITS, |_| None) {

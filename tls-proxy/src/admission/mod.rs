@@ -167,6 +167,11 @@ impl Admission {
         self.granted(demand, Some(holder.clone()))
     }
 
+    /// The same without waiting; `None` if it is not available or others wait.
+    pub(crate) fn try_for_request(self: &Rc<Self>, holder: &Rc<Holder>) -> Option<Permit> {
+        self.try_for(Demand::memory(MemoryUse::Request, REQUEST), Some(holder))
+    }
+
     /// Waits for the permit of one more stream's request, with a descriptor for its
     /// upstream.
     pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {

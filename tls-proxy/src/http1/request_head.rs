@@ -34,7 +34,7 @@ pub(crate) fn parse(
     input: &mut BytesMut,
     limits: &Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
-) -> Result<Option<RequestHead>, Error> {
+) -> Result<Option<Box<RequestHead>>, Error> {
     let empty = empty_lines(input);
     if empty > 0 {
         bytes::Buf::advance(input, empty);
@@ -60,7 +60,7 @@ pub(crate) fn parse(
         Err((status, reason)) => Err(Error {
             status,
             reason,
-            head: Box::new(head),
+            head,
             in_fields: true,
         }),
     }
@@ -68,7 +68,7 @@ pub(crate) fn parse(
 
 /// What is known of a head that did not end: its line, or the beginning of it, and the fields whose
 /// lines are complete.
-pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> RequestHead {
+pub(crate) fn parse_incomplete(input: &[u8], limits: &Limits) -> Box<RequestHead> {
     let input = &input[empty_lines(input)..];
     let line_end = memchr::memchr(b'\n', input);
     let line = line_end.map(|end| (parse_line(trim_line(&input[..end])), end));
@@ -115,7 +115,7 @@ fn reject_line(status: u16, reason: &'static str, input: &[u8]) -> Error {
     Error {
         status,
         reason: reason.into(),
-        head: Box::new(head),
+        head,
         in_fields: false,
     }
 }
@@ -159,7 +159,7 @@ mod tests {
         ignore_invalid: true,
     };
 
-    fn head(text: &str) -> Result<RequestHead, u16> {
+    fn head(text: &str) -> Result<Box<RequestHead>, u16> {
         let mut input = BytesMut::from(text.as_bytes());
         match parse(&mut input, &LIMITS, |_| None) {
             Ok(Some(head)) => Ok(head),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn framing(text: &str) -> Result<Framing, u16> {
-        rules::check(&head(text)?, false).map_err(|error| error.status)
+        rules::check(&*head(text)?, false).map_err(|error| error.status)
     }
 
     #[test]

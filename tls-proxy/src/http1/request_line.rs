@@ -144,7 +144,7 @@ fn parse_version(line: &[u8], at: usize) -> Result<Version, Error> {
 }
 
 impl RequestLine {
-    pub(super) fn into_head(self, text: Bytes, spans: Vec<Span>) -> RequestHead {
+    pub(super) fn into_head(self, text: Bytes, spans: Vec<Span>) -> Box<RequestHead> {
         let target = match (self.empty_path, self.target.is_empty()) {
             (true, true) => Bytes::from_static(b"/"),
             (true, false) => {
@@ -155,7 +155,7 @@ impl RequestLine {
             }
             _ => text.slice(self.target.clone()),
         };
-        RequestHead {
+        Box::new(RequestHead {
             line: text.slice(..self.length),
             method: text.slice(..self.method),
             target,
@@ -163,7 +163,7 @@ impl RequestLine {
             version: self.version,
             length: text.len() as u64,
             fields: Fields::new(text, spans),
-        }
+        })
     }
 }
 

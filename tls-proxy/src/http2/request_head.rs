@@ -40,7 +40,7 @@ const LINE_BREAK: rules::Error = rules::Error::new(400, "client sent a line brea
 
 /// A pseudo-header is missing or invalid: nginx logs no request line then.
 fn invalid(reason: &'static str) -> Error {
-    let head = Box::new(RequestHead::of_line(Bytes::new(), Version::Http2));
+    let head = RequestHead::of_line(Bytes::new(), Version::Http2);
     let error = rules::Error::new(400, reason);
     Error::Invalid { head, error }
 }
@@ -49,7 +49,7 @@ fn invalid(reason: &'static str) -> Error {
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
     limits: &Limits,
-) -> Result<RequestHead, Error>
+) -> Result<Box<RequestHead>, Error>
 where
     F: Fn() -> I,
     I: Iterator<Item = (&'a [u8], &'a [u8])>,
@@ -84,7 +84,7 @@ where
             target: line.slice(method.len() + 1..method.len() + 1 + target.len()),
             authority: authority.map(Bytes::copy_from_slice),
             length: (line.len() + authority.map_or(0, <[u8]>::len)) as u64,
-            ..RequestHead::of_line(line, Version::Http2)
+            ..*RequestHead::of_line(line, Version::Http2)
         });
         Error::Invalid { head, error }
     };
@@ -113,7 +113,7 @@ where
         .iter()
         .map(|span| size(span.name) + size(span.value) + 4)
         .sum();
-    Ok(RequestHead {
+    Ok(Box::new(RequestHead {
         length: (line + length + 4) as u64,
         line: text.slice(..line),
         method: text.slice(..method.len()),
@@ -121,7 +121,7 @@ where
         authority: authority.map(|(start, end)| text.slice(start as usize..end as usize)),
         version: Version::Http2,
         fields: Fields::new(text, spans),
-    })
+    }))
 }
 
 /// The size of a head.

@@ -67,8 +67,8 @@ pub(crate) enum Framing {
 
 impl RequestHead {
     /// A head of which only the line is known, or a part of it.
-    pub(crate) fn of_line(line: Bytes, version: Version) -> Self {
-        Self {
+    pub(crate) fn of_line(line: Bytes, version: Version) -> Box<Self> {
+        Box::new(Self {
             line,
             method: Bytes::new(),
             target: Bytes::new(),
@@ -76,7 +76,7 @@ impl RequestHead {
             version,
             fields: Fields::default(),
             length: 0,
-        }
+        })
     }
 
     /// Whether the client wants the connection kept (RFC 9112, section 9.3); of several

@@ -66,13 +66,30 @@ fn is_port(text: &[u8]) -> bool {
     *colon == b':' && digits.iter().try_fold(0, add).is_some()
 }
 
+/// Of each byte, whether it is a letter, a digit, or one of `others`.
+const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
 fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)
+    static TABLE: [bool; 256] = alphanumeric_or(b"-._~%!$&'()*+,;=");
+    TABLE[*byte as usize]
 }
 
 /// A character of an IP literal (RFC 3986, section 3.2.2) of any version.
 fn is_literal_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(byte)
+    static TABLE: [bool; 256] = alphanumeric_or(b":-._~!$&'()*+,;=");
+    TABLE[*byte as usize]
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub(crate) async fn serve(request: &Request, folder: PathBuf) -> ContentResult {
     ContentResult::Response(list(request, &folder).await)
 }
 
-async fn list(request: &Request, folder: &Path) -> Result<Response, Refusal> {
+async fn list(request: &Request, folder: &Path) -> Result<Box<Response>, Refusal> {
     let settings = request.settings().of::<Settings>();
     let (format, kind) = match settings.format {
         Written::Html => {

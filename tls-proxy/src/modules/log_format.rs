@@ -126,22 +126,28 @@ impl Format {
         Ok(Self::new(&line, escape))
     }
 
-    /// Appends the line of `request`, and a line feed.
+    /// Appends the line of `request`, and a line feed. `value` is for what has to be escaped.
     pub(crate) fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
         for piece in &self.line {
-            value.clear();
+            let start = out.len();
             let found = match piece {
                 Piece::Text(text) => {
                     out.extend_from_slice(text);
                     continue;
                 }
-                Piece::Fixed(evaluate) => evaluate(request, value),
-                Piece::Variable(variable) => variable.evaluate(request, value),
+                Piece::Fixed(evaluate) => evaluate(request, out),
+                Piece::Variable(variable) => variable.evaluate(request, out),
             };
-            if found {
+            if !found {
+                out.truncate(start);
+                if self.escape == Escape::Default {
+                    out.push(b'-');
+                }
+            } else if !self.escape.leaves_all(&out[start..], &out[..start]) {
+                value.clear();
+                value.extend_from_slice(&out[start..]);
+                out.truncate(start);
                 self.escape.write(value, out);
-            } else if self.escape == Escape::Default {
-                out.push(b'-');
             }
         }
         out.push(b'\n');
@@ -149,25 +155,25 @@ impl Format {
 }
 
 impl Escape {
-    /// Whether a byte is written as it is.
+    /// Whether a byte is certainly written as it is.
     fn leaves(self, byte: u8) -> bool {
         match self {
-            Self::None | Self::Strict => true,
+            Self::None => true,
             Self::Json => !matches!(byte, 0..=0x1f | b'"' | b'\\'),
-            Self::Default => !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f..),
+            Self::Default | Self::Strict => !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f..),
         }
+    }
+
+    /// Whether a value behind `line` is certainly written as it is, as nearly all are.
+    fn leaves_all(self, value: &[u8], line: &[u8]) -> bool {
+        // Without an early exit, so that it is vectorised.
+        let leaves = || value.iter().fold(true, |all, it| all & self.leaves(*it));
+        !(self == Self::Strict && is_number(line)) && leaves()
     }
 
     fn write(self, value: &[u8], out: &mut Vec<u8>) {
         if self == Self::Strict {
             return write_strictly(value, out);
-        }
-        // Nearly all are; the check has no early exit, so that it is vectorised.
-        if value
-            .iter()
-            .fold(true, |all, byte| all & self.leaves(*byte))
-        {
-            return out.extend_from_slice(value);
         }
         for byte in value {
             match (self, byte) {
@@ -195,9 +201,14 @@ impl Escape {
     }
 }
 
+/// Whether a value of JSON behind `line` has no quotes.
+fn is_number(line: &[u8]) -> bool {
+    line.last() == Some(&b':')
+}
+
 /// A value without quotes is a number, which JSON allows no leading zeros (nginx's status 000).
 fn write_strictly(value: &[u8], out: &mut Vec<u8>) {
-    if out.last() != Some(&b':') {
+    if !is_number(out) {
         return push_json(value, out);
     }
     let zeros = value.iter().take_while(|byte| **byte == b'0').count();

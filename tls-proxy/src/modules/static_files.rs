@@ -224,7 +224,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-fn file_response(request: &Request, file: File, meta: &Metadata) -> Response {
+fn file_response(request: &Request, file: File, meta: &Metadata) -> Box<Response> {
     let modified = u64::try_from(meta.mtime()).unwrap_or_default();
     let etag = request.settings().of::<Settings>().etag;
     let etag = etag.then(|| Bytes::from(format!("\"{modified:x}-{:x}\"", meta.len())));
@@ -238,7 +238,7 @@ fn file_response(request: &Request, file: File, meta: &Metadata) -> Response {
 }
 
 /// Redirects a folder without its slash.
-fn to_folder(request: &Request) -> Response {
+fn to_folder(request: &Request) -> Box<Response> {
     let mut address = Vec::with_capacity(request.path.len() + 1);
     escape_path(&request.path, &mut address);
     address.push(b'/');

@@ -133,6 +133,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         }
     }
 
+    /// What is read next is kept and not passed on at once: it is not read in bulk.
+    pub(crate) fn read_small(&mut self) {
+        self.rest();
+        self.bulk.restart();
+    }
+
     /// Writes all of `out` and flushes. Several slices are written together if the stream
     /// can do that.
     pub(crate) fn poll_send(
@@ -191,6 +197,22 @@ mod tests {
         cached_time::scope(Box::pin(read_all)).await;
         assert_eq!(wire.inbound.len(), 3000);
         assert!(wire.inbound.capacity() <= 3000 + SLACK);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_not_read_in_bulk() {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
+        let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        let read = poll_fn(|cx| {
+            for _ in 0..4 {
+                wire.read_small();
+                assert!(wire.poll_fill(cx).is_ready());
+            }
+            Poll::Ready(())
+        });
+        cached_time::scope(Box::pin(read)).await;
+        assert!(wire.inbound.len() < BULK_SIZE);
     }
 
     #[tokio::test]

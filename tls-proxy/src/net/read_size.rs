@@ -111,6 +111,12 @@ impl Bulk {
         }
     }
 
+    /// The reads so far do not count for the next one.
+    pub(crate) fn restart(&mut self) {
+        self.give_back();
+        self.woken = None;
+    }
+
     /// Records a read of `size` bytes.
     pub(crate) fn record(&mut self, size: usize) {
         if size >= READ_SIZE {

@@ -45,7 +45,7 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
                     let response = phases::respond_to_subrequest(&mut asked).await;
                     let settings = settings.of::<auth_request::Settings>();
                     Some(auth_request::decide(
-                        settings, request, &mut asked, response,
+                        settings, request, &mut asked, *response,
                     ))
                 }
                 None => None,

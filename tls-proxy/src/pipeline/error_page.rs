@@ -17,8 +17,8 @@ use crate::request::{Request, user_agent};
 /// Turns the result of the phases into a response.
 pub(crate) async fn finalize(
     request: &mut Request,
-    mut result: Result<Response, Refusal>,
-) -> Response {
+    mut result: Result<Box<Response>, Refusal>,
+) -> Box<Response> {
     loop {
         let status = match &mut result {
             Err(refusal) if refusal.silent || closes_silently(refusal.status) => {
@@ -108,7 +108,11 @@ fn find(request: &mut Request, status: u16) -> Option<ErrorPage> {
 }
 
 /// Processes the target of an `error_page`, with its status.
-async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Response, Refusal> {
+async fn open(
+    request: &mut Request,
+    status: u16,
+    page: &ErrorPage,
+) -> Result<Box<Response>, Refusal> {
     request.error_status = match page.replacement {
         ErrorPageStatus::Same => sent_as(status),
         ErrorPageStatus::Fixed(code) => code,
@@ -140,7 +144,7 @@ async fn open(request: &mut Request, status: u16, page: &ErrorPage) -> Result<Re
 }
 
 /// The built-in page.
-fn built_in(request: &mut Request, status: u16) -> Response {
+fn built_in(request: &mut Request, status: u16) -> Box<Response> {
     request.error_status = sent_as(status);
     response::remove(&mut request.kept_fields, b"etag");
     let core = &request.settings().core;

@@ -28,7 +28,7 @@ use crate::request::response::{Refusal, Response};
 use crate::request::source::Source as _;
 
 /// Produces the response to a request whose head has been read.
-pub(crate) async fn respond(request: &mut Request) -> Response {
+pub(crate) async fn respond(request: &mut Request) -> Box<Response> {
     let result = match route(request) {
         Ok(()) => {
             post_read(request);
@@ -40,13 +40,16 @@ pub(crate) async fn respond(request: &mut Request) -> Response {
 }
 
 /// Produces the response to a subrequest, of which only the head is used.
-pub(crate) async fn respond_to_subrequest(request: &mut Request) -> Response {
+pub(crate) async fn respond_to_subrequest(request: &mut Request) -> Box<Response> {
     let result = Box::pin(run(request, Start::ServerRewrite)).await;
     Box::pin(error_page::finalize(request, result)).await
 }
 
 /// Applies error pages and filters; a filter may return an error, too.
-async fn finish(request: &mut Request, mut result: Result<Response, Refusal>) -> Response {
+async fn finish(
+    request: &mut Request,
+    mut result: Result<Box<Response>, Refusal>,
+) -> Box<Response> {
     loop {
         let mut response = error_page::finalize(request, result).await;
         match filters::apply(request, &mut response) {
@@ -70,12 +73,12 @@ enum Start {
 }
 
 /// The phases before the log, except the first.
-async fn run(request: &mut Request, mut start: Start) -> Result<Response, Refusal> {
+async fn run(request: &mut Request, mut start: Start) -> Result<Box<Response>, Refusal> {
     loop {
         if start == Start::ServerRewrite
             && let Flow::Respond(result) = server_rewrite(request)
         {
-            return *result;
+            return result;
         }
         if start != Start::Rewrite
             && let Some(redirect) = find_config(request)?
@@ -83,7 +86,7 @@ async fn run(request: &mut Request, mut start: Start) -> Result<Response, Refusa
             return Ok(redirect);
         }
         start = match rewrite(request) {
-            Flow::Respond(result) => return *result,
+            Flow::Respond(result) => return result,
             Flow::Continue => match in_location(request).await {
                 ContentResult::Response(result) => return result,
                 ContentResult::Relocate => Start::ServerRewrite,
@@ -109,7 +112,7 @@ fn server_rewrite(request: &mut Request) -> Flow {
 
 /// Selects the location, and checks what its settings say of the request; returns a redirect
 /// if the path lacks a final slash.
-fn find_config(request: &mut Request) -> Result<Option<Response>, Refusal> {
+fn find_config(request: &mut Request) -> Result<Option<Box<Response>>, Refusal> {
     if let Some(redirect) = choose_location(request)? {
         return Ok(Some(redirect));
     }
@@ -139,7 +142,7 @@ fn too_many_redirects(request: &Request) -> Refusal {
 }
 
 /// Selects the location; returns a redirect if the path lacks a final slash.
-fn choose_location(request: &mut Request) -> Result<Option<Response>, Refusal> {
+fn choose_location(request: &mut Request) -> Result<Option<Box<Response>>, Refusal> {
     let config = request.config.clone();
     let server = config.server(request.server);
     let inside = |id: LocationId| -> &LocationTree { &config.location(id).tree };
@@ -262,7 +265,7 @@ pub(crate) async fn redirect(
     request: &mut Request,
     path: Bytes,
     args: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Box<Response>, Refusal> {
     request.path = path;
     request.args = args;
     request.rewritten = true;
@@ -281,7 +284,10 @@ fn count_redirect(request: &mut Request) -> Result<(), Refusal> {
 }
 
 /// Continues in a named location.
-pub(crate) async fn run_named(request: &mut Request, name: &[u8]) -> Result<Response, Refusal> {
+pub(crate) async fn run_named(
+    request: &mut Request,
+    name: &[u8],
+) -> Result<Box<Response>, Refusal> {
     let config = request.config.clone();
     let Some(location) = config.server(request.server).tree.named(name) else {
         let what = format!("could not find named location \"{}\"", level::shown(name));
@@ -314,6 +320,6 @@ pub(crate) fn log(request: &mut Request) {
 }
 
 /// The response to a head that was rejected while it was read.
-pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Response {
+pub(crate) async fn respond_to_malformed(request: &mut Request, status: u16) -> Box<Response> {
     finish(request, Err(Refusal::closing(status))).await
 }

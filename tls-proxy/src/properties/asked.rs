@@ -74,14 +74,14 @@ const WIDE: Limits = Limits {
 
 /// A request that all rules let pass.
 pub(super) struct ParsedRequest {
-    head: RequestHead,
+    head: Box<RequestHead>,
     framing: Framing,
     host: Bytes,
     path: Bytes,
 }
 
 impl ParsedRequest {
-    pub(super) fn of(head: RequestHead, ended: bool) -> Option<Self> {
+    pub(super) fn of(head: Box<RequestHead>, ended: bool) -> Option<Self> {
         let framing = rules::check(&head, ended).ok()?;
         let host = rules::host(&head).ok()?;
         let path = target::normalise(&head.target, true).ok()?.path;

@@ -9,7 +9,6 @@ use super::conn_config::ConnConfig;
 use super::worker::Worker;
 use crate::admission::{Account, Admitted, Permit};
 use crate::config::ServerId;
-use crate::message::head::Version;
 use crate::metrics::Open;
 use crate::net::proxy_protocol::Header;
 use crate::time::cached_time;
@@ -41,7 +40,8 @@ pub(crate) struct Connection {
     pub(crate) in_flight: Cell<usize>,
     /// One of its requests was rejected for lack of memory, and this has been logged.
     pub(crate) is_short_of_memory: Cell<bool>,
-    /// HTTP/1 has one time-out at a time, so they share a timer.
+    /// HTTP/1 has one time-out at a time, so they share a timer. A stream of HTTP/2 has its own
+    /// (`Request::timer`).
     pub(crate) timer: Cell<Timer>,
     /// The memory it holds itself, and its registration for eviction.
     pub(crate) permit: Permit,
@@ -87,15 +87,6 @@ impl Connection {
     pub(crate) fn secured(&mut self, server: ServerId, tls: TlsInfo) {
         self.conn_config.get_mut().server = server;
         self.tls = Some(tls);
-    }
-
-    /// Takes the connection's timer for a request of HTTP/1; a stream of HTTP/2 gets its
-    /// own.
-    pub(crate) fn take_timer(&self, version: Version) -> Timer {
-        match version {
-            Version::Http2 => Timer::default(),
-            _ => self.timer.take(),
-        }
     }
 
     /// Switches to the configuration in force. `false` if that has no matching address: the

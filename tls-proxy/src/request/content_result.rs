@@ -7,7 +7,7 @@ use super::response::{Refusal, Response};
 /// What a content handler did with the request.
 pub(crate) enum ContentResult {
     /// A response, or an error.
-    Response(Result<Response, Refusal>),
+    Response(Result<Box<Response>, Refusal>),
     /// The path was changed: find the location again.
     Relocate,
     /// Continue in a named location.

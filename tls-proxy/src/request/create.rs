@@ -19,7 +19,11 @@ use crate::upstream::body::RequestBody;
 impl Request {
     /// A request whose head has been read. Its server is the connection's until its host
     /// has been checked.
-    pub(crate) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+    pub(crate) fn new(
+        connection: &Rc<Connection>,
+        head: Box<RequestHead>,
+        body: RequestBody,
+    ) -> Self {
         let ConnConfig {
             config,
             address,
@@ -82,6 +86,7 @@ impl Request {
             outcome: Outcome::default(),
             permit: None,
             has_transfer: Cell::new(false),
+            timer: Cell::default(),
             connection: connection.clone(),
             config,
             address,
@@ -93,10 +98,8 @@ impl Request {
     /// A subrequest of `main` for `path`, without a body. They share the configuration's
     /// own variables.
     pub(crate) fn subrequest(main: &Self, path: &[u8]) -> Self {
-        let head = RequestHead {
-            method: Bytes::from_static(b"GET"),
-            ..main.head.clone()
-        };
+        let mut head = main.head.clone();
+        head.method = Bytes::from_static(b"GET");
         let mut own = Self::new(&main.connection, head, RequestBody::None);
         let root = main.config.server(main.server).root;
         own.config = main.config.clone();
@@ -127,7 +130,7 @@ impl Request {
     }
 
     /// A request whose head was rejected or did not end.
-    pub(crate) fn malformed(connection: &Rc<Connection>, mut head: RequestHead) -> Self {
+    pub(crate) fn malformed(connection: &Rc<Connection>, mut head: Box<RequestHead>) -> Self {
         // The response to a HEAD has no body, even if the rest of its line is invalid.
         let is_head = head.version > Version::Http09 && head.line.starts_with(b"HEAD ");
         if is_head {

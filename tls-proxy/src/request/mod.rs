@@ -45,6 +45,7 @@ use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
 use crate::request::source::UpstreamBody;
 use crate::time::cached_time;
+use crate::time::timer::Timer;
 use crate::upstream::body::RequestBody;
 use crate::upstream::spooled::Spooled;
 use crate::upstream::target::ProxyTo;
@@ -102,7 +103,8 @@ pub(crate) struct Request {
     pub(crate) kept_location: Option<Bytes>,
     /// Set on a subrequest: the method of the request it belongs to.
     pub(crate) main_method: Option<Bytes>,
-    pub(crate) head: RequestHead,
+    /// Boxed, since it is moved a few times before it is here.
+    pub(crate) head: Box<RequestHead>,
     /// The body's framing as the head announces it, until the phases have checked it.
     pub(crate) announced: Result<Framing, Box<rules::Error>>,
     pub(crate) framing: Framing,
@@ -159,6 +161,8 @@ pub(crate) struct Request {
     pub(crate) permit: Option<Permit>,
     /// The permit includes the memory of the response's body.
     pub(crate) has_transfer: Cell<bool>,
+    /// Over HTTP/2, the timer of its stream.
+    pub(crate) timer: Cell<Timer>,
 }
 
 impl Request {
@@ -217,6 +221,16 @@ impl Request {
         if !small && let Some(permit) = &self.permit {
             permit.grow(TRANSFER).await;
         }
+    }
+
+    /// Takes the timer of its connection or stream, for a new time-out.
+    pub(crate) fn take_timer(&self) -> Timer {
+        let mut timer = match self.head.version {
+            Version::Http2 => self.timer.take(),
+            _ => self.connection.timer.take(),
+        };
+        timer.progress();
+        timer
     }
 
     /// Whether it is a subrequest.

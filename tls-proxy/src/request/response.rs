@@ -114,8 +114,9 @@ impl Refusal {
 }
 
 impl Response {
-    fn new(status: u16, content: Content) -> Self {
-        Self {
+    /// Boxed: it passes through all phases and filters, and each would copy it.
+    fn new(status: u16, content: Content) -> Box<Self> {
+        Box::new(Self {
             status,
             is_of_upstream: matches!(content, Content::Upstream(_) | Content::Tunnel(_)),
             reason: None,
@@ -133,44 +134,41 @@ impl Response {
             vary: false,
             reads_body: false,
             close: false,
-        }
+        })
     }
 
     /// No response.
-    pub(crate) fn nothing(status: u16) -> Self {
+    pub(crate) fn nothing(status: u16) -> Box<Self> {
         Self::new(status, Content::Nothing)
     }
 
     /// A response without a body. Its type and length are sent with a status that has a
     /// body (`error_page`).
-    pub(crate) fn empty(status: u16, content_type: Option<Bytes>) -> Self {
-        Self {
-            content_type,
-            ..Self::new(status, Content::Empty)
-        }
+    pub(crate) fn empty(status: u16, content_type: Option<Bytes>) -> Box<Self> {
+        let mut response = Self::new(status, Content::Empty);
+        response.content_type = content_type;
+        response
     }
 
     /// A response from memory.
-    pub(crate) fn text(status: u16, content_type: Option<Bytes>, text: Bytes) -> Self {
+    pub(crate) fn text(status: u16, content_type: Option<Bytes>, text: Bytes) -> Box<Self> {
         let length = Some(text.len() as u64);
-        Self {
-            content_type,
-            length,
-            ..Self::new(status, Content::Memory(text))
-        }
+        let mut response = Self::new(status, Content::Memory(text));
+        response.content_type = content_type;
+        response.length = length;
+        response
     }
 
     /// A response from a file.
-    pub(crate) fn file(content_type: Option<Bytes>, length: u64, content: Content) -> Self {
-        Self {
-            content_type,
-            length: Some(length),
-            ..Self::new(200, content)
-        }
+    pub(crate) fn file(content_type: Option<Bytes>, length: u64, content: Content) -> Box<Self> {
+        let mut response = Self::new(200, content);
+        response.content_type = content_type;
+        response.length = Some(length);
+        response
     }
 
     /// A redirect with nginx's page.
-    pub(crate) fn redirect(status: u16, address: Bytes, tokens: bool) -> Self {
+    pub(crate) fn redirect(status: u16, address: Bytes, tokens: bool) -> Box<Self> {
         let mut response = Self::page(status, tokens);
         response.location = Some(address);
         response.own_location = true;
@@ -178,28 +176,26 @@ impl Response {
     }
 
     /// An error page; `tokens` is `server_tokens`.
-    pub(crate) fn page(status: u16, tokens: bool) -> Self {
+    pub(crate) fn page(status: u16, tokens: bool) -> Box<Self> {
         let text = pages::page(status, tokens);
         let kind = (!text.is_empty()).then_some(Bytes::from_static(b"text/html"));
         Self::text(pages::sent_as(status), kind, text)
     }
 
     /// An upstream's response.
-    pub(crate) fn upstream(status: u16, body: Box<dyn UpstreamBody>) -> Self {
+    pub(crate) fn upstream(status: u16, body: Box<dyn UpstreamBody>) -> Box<Self> {
         Self::new(status, Content::Upstream(body))
     }
 
     /// An upstream's `101`.
-    pub(crate) fn tunnel(connection: Box<UpstreamConnection>) -> Self {
+    pub(crate) fn tunnel(connection: Box<UpstreamConnection>) -> Box<Self> {
         Self::new(101, Content::Tunnel(connection))
     }
 
     /// The same response, for a request whose body is read and discarded.
-    pub(crate) fn reading_body(self) -> Self {
-        Self {
-            reads_body: true,
-            ..self
-        }
+    pub(crate) fn reading_body(mut self: Box<Self>) -> Box<Self> {
+        self.reads_body = true;
+        self
     }
 
     /// Notes which of this server's own fields the upstream's replace. Called before
@@ -263,7 +259,7 @@ impl Response {
     }
 
     /// An error page with padding if `wanted` (`msie_padding`).
-    pub(crate) fn padded(mut self, wanted: bool) -> Self {
+    pub(crate) fn padded(mut self: Box<Self>, wanted: bool) -> Box<Self> {
         if let (true, Content::Memory(text)) = (wanted && self.length > Some(0), &self.content) {
             let padded = pages::pad(text);
             self.length = Some(padded.len() as u64);

@@ -22,7 +22,11 @@ pub(super) struct ClientRequest {
 
 impl ClientRequest {
     /// A request whose head has been read.
-    pub(super) fn new(connection: &Rc<Connection>, head: RequestHead, body: RequestBody) -> Self {
+    pub(super) fn new(
+        connection: &Rc<Connection>,
+        head: Box<RequestHead>,
+        body: RequestBody,
+    ) -> Self {
         // Counted first: afterwards the request would be copied once more.
         let in_progress = count(connection);
         Self {
@@ -32,7 +36,7 @@ impl ClientRequest {
     }
 
     /// A request whose head was rejected or did not end.
-    pub(super) fn malformed(connection: &Rc<Connection>, head: RequestHead) -> Self {
+    pub(super) fn malformed(connection: &Rc<Connection>, head: Box<RequestHead>) -> Self {
         let in_progress = count(connection);
         let mut own = Self {
             request: Request::malformed(connection, head),
@@ -78,7 +82,7 @@ impl Drop for ClientRequest {
 }
 
 /// Logs a connection that ended within a request's head.
-pub(crate) fn log_malformed(connection: &Rc<Connection>, head: RequestHead, status: u16) {
+pub(crate) fn log_malformed(connection: &Rc<Connection>, head: Box<RequestHead>, status: u16) {
     let mut request = ClientRequest::malformed(connection, head);
     request.outcome.status = status;
 }

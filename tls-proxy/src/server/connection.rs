@@ -33,6 +33,7 @@ use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::worker::Worker;
+use crate::time::cached_time;
 use crate::tls::accept::{self, SelectedServer, TlsInfo};
 use crate::tls::client_stream::ClientStream;
 use crate::tls::named_certificates::NamedCertificates;
@@ -95,7 +96,7 @@ async fn unless_evicted<T>(
     mut serving: Pin<Box<impl Future<Output = T>>>,
 ) -> Option<T> {
     poll_fn(|cx| {
-        if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+        if let Poll::Ready(ended) = cached_time::poll(&mut serving, cx) {
             return Poll::Ready(Some(ended));
         }
         match holder.poll_evicted(cx) {

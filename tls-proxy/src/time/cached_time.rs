@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy)]
@@ -37,16 +38,21 @@ pub(crate) fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
+/// Polls a task that has been woken and uses [`now`].
+pub(crate) fn poll<T>(
+    task: &mut Pin<Box<impl Future<Output = T>>>,
+    cx: &mut Context<'_>,
+) -> Poll<T> {
+    NOW.set(CachedTime::Woken);
+    let polled = task.as_mut().poll(cx);
+    NOW.set(CachedTime::Outside);
+    polled
+}
+
 /// Runs a task that uses [`now`]: the time advances each time it is woken. The task is
 /// boxed, since a future that holds another one by value has room for it twice.
 pub(crate) async fn scope<T>(mut task: Pin<Box<impl Future<Output = T>>>) -> T {
-    poll_fn(|cx| {
-        NOW.set(CachedTime::Woken);
-        let polled = task.as_mut().poll(cx);
-        NOW.set(CachedTime::Outside);
-        polled
-    })
-    .await
+    poll_fn(|cx| poll(&mut task, cx)).await
 }
 
 #[cfg(test)]

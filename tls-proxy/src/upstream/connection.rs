@@ -72,13 +72,13 @@ pub(crate) enum UpstreamStream {
 }
 
 impl UpstreamConnection {
-    /// Connects to a peer.
+    /// Connects to a peer. Boxed: each request moves it from the pool and back.
     pub(crate) async fn connect(
         address: &PeerAddress,
         secured: Option<Secured>,
         location: LocationId,
         outgoing: Outgoing,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Box<Self>> {
         let mut stream = match address {
             PeerAddress::Tcp(address) => {
                 let stream = outgoing.connect(*address).await?;
@@ -95,7 +95,7 @@ impl UpstreamConnection {
             stream = UpstreamStream::Tls(Box::new(tls));
         }
         let wire = BufferedStream::new(stream, BytesMut::new());
-        Ok(Self {
+        Ok(Box::new(Self {
             wire,
             address: address.clone(),
             secured,
@@ -103,7 +103,7 @@ impl UpstreamConnection {
             location,
             born: cached_time::now(),
             lease: None,
-        })
+        }))
     }
 
     /// Whether nothing was received while it was idle: neither its end nor unexpected

@@ -68,7 +68,7 @@ pub(crate) struct Limits {
 
 /// A request in progress.
 pub(crate) struct Exchange {
-    pub(crate) link: UpstreamConnection,
+    pub(crate) link: Box<UpstreamConnection>,
     pub(crate) upload: Upload,
     pub(crate) limits: Limits,
     pub(crate) timer: Timer,

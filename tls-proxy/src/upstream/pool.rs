@@ -29,7 +29,7 @@ struct Idle {
     /// Keeps the group's address from being used by another one.
     #[expect(dead_code, reason = "held for its address")]
     group: Arc<Upstream>,
-    link: UpstreamConnection,
+    link: Box<UpstreamConnection>,
     until: Instant,
     /// The connection's own permit while no request uses it.
     #[expect(dead_code, reason = "held for its drop")]
@@ -62,7 +62,7 @@ impl Pool {
         &self,
         wanted: &Requirements<'_>,
         now: Instant,
-    ) -> Option<UpstreamConnection> {
+    ) -> Option<Box<UpstreamConnection>> {
         if wanted.group.keepalive == 0 {
             return None;
         }
@@ -81,7 +81,7 @@ impl Pool {
     /// no room.
     pub(crate) fn give(
         &self,
-        mut link: UpstreamConnection,
+        mut link: Box<UpstreamConnection>,
         group: &Arc<Upstream>,
         admission: &Rc<Admission>,
     ) {

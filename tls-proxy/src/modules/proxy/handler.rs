@@ -33,7 +33,7 @@ use crate::upstream::target::Scheme;
 const LIKELY_HEAD: usize = 1024;
 
 /// Forwards a request to an upstream and returns its response.
-pub(crate) async fn forward(request: &mut Request) -> Result<Response, Refusal> {
+pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refusal> {
     let config = request.config.clone();
     let settings = config
         .location(request.location)
@@ -111,7 +111,7 @@ struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    async fn run(&mut self, request: &mut Request) -> Result<Response, Refusal> {
+    async fn run(&mut self, request: &mut Request) -> Result<Box<Response>, Refusal> {
         let worker = request.connection.worker.clone();
         let mut last = 502;
         loop {
@@ -180,7 +180,7 @@ impl Tries<'_> {
         request: &mut Request,
         peer: usize,
         lease: Option<Lease>,
-    ) -> Result<Response, exchange::Error> {
+    ) -> Result<Box<Response>, exchange::Error> {
         let worker = request.connection.worker.clone();
         // Shared with the retry after an idle connection that was closed meanwhile.
         let lease = lease.map(Rc::new);
@@ -252,8 +252,8 @@ impl Tries<'_> {
     async fn exchange(
         &mut self,
         request: &mut Request,
-        mut link: UpstreamConnection,
-    ) -> Result<Response, exchange::Error> {
+        mut link: Box<UpstreamConnection>,
+    ) -> Result<Box<Response>, exchange::Error> {
         metrics::count(|own| &own.tries);
         let attempt = last_attempt(request);
         attempt.connected = Some(match link.requests {
@@ -271,7 +271,7 @@ impl Tries<'_> {
                 read: self.settings.read_timeout,
                 head: request.settings().of::<buffers::Settings>().head,
             },
-            timer: request.connection.take_timer(request.head.version),
+            timer: request.take_timer(),
         };
         let mut awaited = Awaited {
             attempt: last_attempt(request),

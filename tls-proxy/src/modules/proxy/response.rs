@@ -51,14 +51,14 @@ pub(super) fn translate(
     framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Response {
+) -> Box<Response> {
     let mut response = if head.status == 101 {
-        Response::tunnel(Box::new(exchange.link))
+        Response::tunnel(exchange.link)
     } else {
         begin(settings, request, &head, framing, exchange, group)
     };
     response.reason = Some(head.reason.clone());
-    response.fields.reserve(head.fields.len());
+    response.fields = Vec::with_capacity(head.fields.len());
     for (name, value) in head.fields.slices() {
         if !fields::hides(settings, &name) {
             add(request, &mut response, name, value);
@@ -92,7 +92,7 @@ fn begin(
     framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
-) -> Response {
+) -> Box<Response> {
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
     let mut body = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
@@ -104,7 +104,10 @@ fn begin(
         body.finish();
     }
     let mut response = Response::upstream(head.status, Box::new(body));
-    response.length = head.fields.first(b"content-length").and_then(parse_length);
+    response.length = match framing {
+        Framing::Length(length) => Some(length),
+        _ => head.fields.first(b"content-length").and_then(parse_length),
+    };
     response
 }
 

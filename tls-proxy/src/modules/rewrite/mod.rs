@@ -99,7 +99,7 @@ pub(crate) enum Flow {
     /// The path was changed: choose the location again.
     Relocate,
     /// The request ends with this response.
-    Respond(Box<Result<Response, Refusal>>),
+    Respond(Result<Box<Response>, Refusal>),
 }
 
 const PLACES: Contexts = Contexts::SERVER
@@ -251,20 +251,18 @@ pub(crate) fn run(steps: &[(usize, Instruction)], request: &mut Request) -> Flow
     }
 }
 
-type BoxedResponse = Box<Result<Response, Refusal>>;
-
 /// Runs instructions until one ends the program, with a response or without. Sets `relocate` if the
 /// path then needs another location.
 fn walk(
     steps: &[(usize, Instruction)],
     request: &mut Request,
     relocate: &mut bool,
-) -> ControlFlow<Option<BoxedResponse>> {
+) -> ControlFlow<Option<Result<Box<Response>, Refusal>>> {
     for (_, step) in steps {
         match step {
             Instruction::Set { slot, value } => set(*slot, value.evaluate(request), request),
             Instruction::Return(step) => {
-                return ControlFlow::Break(Some(step.response(request).into()));
+                return ControlFlow::Break(Some(step.response(request)));
             }
             Instruction::Break => {
                 *relocate = false;
@@ -285,7 +283,7 @@ fn walk(
                 steps,
                 location,
             } => match test.holds(request) {
-                Err(refusal) => return ControlFlow::Break(Some(Err(refusal).into())),
+                Err(refusal) => return ControlFlow::Break(Some(Err(refusal))),
                 Ok(false) => {}
                 Ok(true) => {
                     if let Some(location) = location {
@@ -320,7 +318,7 @@ fn note(request: &Request, what: impl FnOnce() -> String) {
 }
 
 impl Return {
-    fn response(&self, request: &mut Request) -> Result<Response, Refusal> {
+    fn response(&self, request: &mut Request) -> Result<Box<Response>, Refusal> {
         // The text may contain `$status`.
         request.outcome.status = self.status;
         let text = self.text.as_ref().map(|text| text.evaluate(request));

@@ -40,7 +40,7 @@ pub(super) enum Outcome {
     NoMatch,
     /// The path was changed.
     Changed,
-    Respond(Box<Result<Response, Refusal>>),
+    Respond(Result<Box<Response>, Refusal>),
 }
 
 impl RewriteRule {
@@ -94,17 +94,17 @@ impl RewriteRule {
     /// Applies it to the request's path.
     pub(super) fn apply(&self, request: &mut Request) -> Outcome {
         match try_pattern(request, &self.matcher, &request.path) {
-            Err(refusal) => return Outcome::Respond(Err(refusal).into()),
+            Err(refusal) => return Outcome::Respond(Err(refusal)),
             Ok(false) => return Outcome::NoMatch,
             Ok(true) => {}
         }
         match self.flag {
-            Flag::Redirect(status) => Outcome::Respond(Ok(self.redirect(status, request)).into()),
+            Flag::Redirect(status) => Outcome::Respond(Ok(self.redirect(status, request))),
             _ => self.change(request),
         }
     }
 
-    fn redirect(&self, status: u16, request: &Request) -> Response {
+    fn redirect(&self, status: u16, request: &Request) -> Box<Response> {
         let mut address = Vec::with_capacity(128);
         write(&self.path, true, request, &mut address);
         if let Some(args) = &self.args {
@@ -150,7 +150,7 @@ impl RewriteRule {
         if path.is_empty() {
             let what = "the rewritten URI has a zero length";
             error_log::request(request, Level::Error, what);
-            return Outcome::Respond(Err(Refusal::new(500)).into());
+            return Outcome::Respond(Err(Refusal::new(500)));
         }
         request.path = path.into();
         request.rewritten = true;

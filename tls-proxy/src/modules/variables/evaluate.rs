@@ -15,6 +15,9 @@ use crate::variables::matcher::Matcher;
 use crate::variables::registry::{Registry, SlotVariable, Source};
 use crate::variables::template::{Template, TemplatePart, Variable};
 
+/// Initial capacity for a value, bytes.
+const LIKELY_VALUE: usize = 64;
+
 impl Variable {
     /// The function that computes it, if it is one of nginx's fixed variables.
     pub(crate) fn fixed(&self) -> Option<Evaluate> {
@@ -68,9 +71,13 @@ impl Template {
 
     /// The string for this request.
     pub(crate) fn evaluate(&self, request: &Request) -> Bytes {
-        let mut out = Vec::with_capacity(64);
+        let scratch = &request.connection.worker.scratch;
+        let mut out = scratch.take();
+        out.reserve(LIKELY_VALUE);
         self.write(request, &mut out);
-        out.into()
+        let value = Bytes::copy_from_slice(&out);
+        scratch.give(out);
+        value
     }
 }
 

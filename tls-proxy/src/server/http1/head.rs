@@ -20,6 +20,7 @@ use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::server::client_request::log_malformed;
 use crate::server::closing::{closes_idle, closes_silent};
+use crate::time::cached_time;
 use crate::upstream::body::SharedWire;
 
 /// Size up to which an incomplete head belongs to an idle connection, bytes.
@@ -50,7 +51,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     let conn_config = connection.conn_config();
     let core = &conn_config.settings().core;
     let reading = Reading::new();
-    let deadline = Instant::now() + core.client_header_timeout;
+    let deadline = Instant::from_std(cached_time::now()) + core.client_header_timeout;
     // Bytes already searched for the end of the head.
     let mut seen = 0;
     let holder = connection.account.holder();
@@ -71,7 +72,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
                 head,
                 status,
                 reason,
-            }) => (Some(*head), Some(Box::new(rules::Error { status, reason }))),
+            }) => (Some(head), Some(Box::new(rules::Error { status, reason }))),
             Err(error) => return Next::Rejected(error),
         };
         // A long or complete head needs more memory than an idle connection. A complete one
@@ -81,8 +82,14 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         // From here on the client waits for the proxy.
         holder.stop_waiting();
         if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
-            let waiting = connection.worker.admission.for_request(holder);
-            permit = timeout_at(deadline, waiting).await.ok();
+            let admission = &connection.worker.admission;
+            permit = match admission.try_for_request(holder) {
+                // Without a timer, as nearly always.
+                Some(permit) => Some(permit),
+                None => timeout_at(deadline, admission.for_request(holder))
+                    .await
+                    .ok(),
+            };
             if permit.is_none() {
                 return Next::Rejected(no_memory(head, wire, &core.head));
             }
@@ -98,7 +105,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         if let Some(head) = head {
             holder.start_request();
             return Next::Head {
-                head: Box::new(head),
+                head,
                 permit,
                 refused,
             };
@@ -106,6 +113,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         seen = wire.borrow().inbound.len();
         let filled = poll_fn(|cx| {
             let mut wire = wire.borrow_mut();
+            wire.read_small();
             let filled = wire.poll_fill(cx);
             if filled.is_pending() {
                 holder.wait(Waits::Head, wire.received - start);
@@ -132,12 +140,16 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
 }
 
 /// The response when there was no memory within the time-out for a head.
-fn no_memory(head: Option<RequestHead>, wire: &SharedWire, limits: &Limits) -> request_head::Error {
+fn no_memory(
+    head: Option<Box<RequestHead>>,
+    wire: &SharedWire,
+    limits: &Limits,
+) -> request_head::Error {
     let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
     request_head::Error {
         status: 503,
         reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
-        head: Box::new(head.unwrap_or_else(so_far)),
+        head: head.unwrap_or_else(so_far),
         in_fields: false,
     }
 }
@@ -187,6 +199,7 @@ pub(super) async fn begins(
             closes_idle(connection).await;
         }
     });
+    wire.borrow_mut().read_small();
     let arrived = poll_fn(|cx| {
         let filled = wire.borrow_mut().poll_fill(cx);
         match filled {

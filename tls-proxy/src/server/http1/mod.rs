@@ -1,5 +1,6 @@
 //! HTTP/1 with a client (RFC 9112): one request after the other.
 
+mod end;
 mod head;
 mod send;
 
@@ -11,13 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use self::end::{End, LingerTimes, Served, end, linger};
 use self::head::Next;
 use self::send::Sent;
 use super::client_request::ClientRequest;
 use crate::admission::{Permit, Waits};
-use crate::config::core::Lingering;
 use crate::http1::body::Decoder;
 use crate::http1::request_head;
 use crate::lifecycle::drain::{Token, TokenKind};
@@ -30,7 +31,6 @@ use crate::request::Request;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::request::response::{Content, Response};
-use crate::time::cached_time;
 use crate::tls::client_stream::ClientStream;
 use crate::upstream::body::{self, Http1Body, RequestBody, SharedWire};
 
@@ -41,36 +41,6 @@ const READ_AHEAD: usize = 2 * 1024;
 const HANGUP_CHECK: Duration = Duration::from_millis(500);
 /// Time for TLS `close_notify` to be written before the connection is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What happens to the connection after a response.
-enum End {
-    /// Kept open for this long, by the settings of the request (`keepalive_timeout`).
-    KeepAlive(Duration),
-    Close,
-    /// Closed without `close_notify`, as nginx does after `return 444` and after a
-    /// time-out.
-    Abandon,
-    /// Read for a while before it is closed, so that the client can read the response
-    /// before it gets a reset.
-    Linger(LingerTimes),
-}
-
-/// How long data is read while closing (`lingering_time`, `lingering_timeout`).
-#[derive(Clone, Copy)]
-struct LingerTimes {
-    whole: Duration,
-    pause: Duration,
-}
-
-impl LingerTimes {
-    fn of(request: &Request) -> Self {
-        let core = &request.settings().core;
-        Self {
-            whole: core.lingering_time,
-            pause: core.lingering_timeout,
-        }
-    }
-}
 
 /// The connection's stream, from which requests are read.
 pub(crate) fn wire(stream: ClientStream) -> SharedWire {
@@ -99,9 +69,7 @@ pub(crate) fn serve(
             // responding are boxed, so that an idle connection is small.
             let end = match Box::pin(head::next(&connection, &wire)).await {
                 Next::Close => End::Close,
-                Next::Rejected(error) => {
-                    cached_time::scope(Box::pin(refuse_head(&connection, &wire, error))).await
-                }
+                Next::Rejected(error) => Box::pin(refuse_head(&connection, &wire, error)).await,
                 Next::Head {
                     head,
                     permit,
@@ -115,12 +83,12 @@ pub(crate) fn serve(
                     let serving = serve_request(
                         &connection,
                         &wire,
-                        (*head, framing),
+                        (head, framing),
                         pipelined,
                         permit,
                         &mut token,
                     );
-                    cached_time::scope(Box::pin(serving)).await
+                    Box::pin(serving).await
                 }
             };
             match end {
@@ -155,7 +123,7 @@ async fn refuse_head(
         head,
         in_fields: _,
     } = error;
-    let mut request = ClientRequest::malformed(connection, *head);
+    let mut request = ClientRequest::malformed(connection, head);
     // Without memory for a request there is the built-in page: another may be a location's.
     if status != 503 {
         let waiting = connection
@@ -185,58 +153,73 @@ async fn refuse_head(
 async fn serve_request(
     connection: &Rc<Connection>,
     wire: &SharedWire,
-    (head, framing): (RequestHead, Result<Framing, Box<rules::Error>>),
+    (head, framing): (Box<RequestHead>, Result<Framing, Box<rules::Error>>),
     pipelined: bool,
     permit: Option<Permit>,
     token: &mut Token,
 ) -> End {
-    let start = wire.borrow().consumed() - head.length;
-    let written = wire.borrow().sent;
     let framed = *framing.as_ref().unwrap_or(&Framing::None);
     let body = body_of(connection, &head, framed, wire);
-    let mut request = ClientRequest::new(connection, head, body);
-    request.announced = framing;
-    request.pipelined = pipelined;
-    request.permit = permit;
-    let Some(response) = respond(&mut request, wire).await else {
-        let what = "client prematurely closed connection, so upstream connection is closed too";
-        error_log::request(&request, Level::Info, what);
-        return End::Close;
+    let served = {
+        let mut request = ClientRequest::new(connection, head, body);
+        request.announced = framing;
+        request.pipelined = pipelined;
+        request.permit = permit;
+        exchange(&mut request, wire, token).await
+        // It ends here, in its place: `drop` would copy it.
     };
-    let response = check_unread_body(&mut request, response).await;
+    match served {
+        Ok(served) => end(wire, served).await,
+        Err(end) => end,
+    }
+}
+
+/// Responds to a request; an error if the connection cannot be used any more.
+async fn exchange(
+    request: &mut Request,
+    wire: &SharedWire,
+    token: &mut Token,
+) -> Result<Served, End> {
+    let start = wire.borrow().consumed() - request.head.length;
+    let written = wire.borrow().sent;
+    let Some(response) = respond(request, wire).await else {
+        let what = "client prematurely closed connection, so upstream connection is closed too";
+        error_log::request(request, Level::Info, what);
+        return Err(End::Close);
+    };
+    let response = check_unread_body(request, response).await;
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
-    let worker = &connection.worker;
-    let keep_alive =
-        request.keeps_alive() && !response.close && !worker.should_close() && connection.follow();
-    let abandoned = matches!(response.content, Content::Nothing);
+    let connection = &request.connection;
+    let keep_alive = request.keeps_alive()
+        && !response.close
+        && !connection.worker.should_close()
+        && connection.follow();
     let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {
         Content::Nothing => {
             request.outcome.status = response.status;
-            Sent::Cut
+            Err(End::Abandon)
         }
         Content::Tunnel(_) => {
             token.reclassify(TokenKind::Tunnel);
-            send::open_tunnel(&mut request, wire, response).await;
-            Sent::Cut
+            send::open_tunnel(request, wire, response).await;
+            Err(End::Close)
         }
-        _ => send::send(&mut request, wire, response, keep_alive).await,
+        _ => match send::send(request, wire, response, keep_alive).await {
+            Sent::Whole(keep_alive) => Ok(keep_alive),
+            Sent::Cut => Err(End::Close),
+        },
     };
     request.received = wire.borrow().consumed() - start;
-    let patience = LingerTimes::of(&request);
-    let lingering = request.settings().core.lingering_close;
-    let idle = request.settings().core.keepalive_timeout;
-    let body = std::mem::replace(&mut request.body, RequestBody::None);
-    drop(request);
-    match sent {
-        Sent::Cut if abandoned => End::Abandon,
-        Sent::Cut => End::Close,
-        Sent::Whole(keep_alive) => {
-            let keep_alive = (keep_alive && !withheld).then_some(idle);
-            end(wire, body, keep_alive, lingering, patience).await
-        }
-    }
+    let keep_alive = sent? && !withheld;
+    let core = &request.settings().core;
+    Ok(Served {
+        keep_alive: keep_alive.then_some(core.keepalive_timeout),
+        lingering: core.lingering_close,
+        patience: LingerTimes::of(request),
+        body: std::mem::replace(&mut request.body, RequestBody::None),
+    })
 }
 
 fn body_of(
@@ -256,7 +239,7 @@ fn body_of(
 }
 
 /// Runs the phases; `None` if the client has left meanwhile.
-async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Response> {
+async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Response>> {
     // While the body is still arriving, its reader notices that the client has left.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
@@ -302,7 +285,7 @@ async fn leaves(wire: SharedWire) {
 
 /// Reads what has arrived of a body that no handler has read: an error in it changes the
 /// response (`ngx_http_discard_request_body`).
-async fn check_unread_body(request: &mut Request, mut response: Response) -> Response {
+async fn check_unread_body(request: &mut Request, mut response: Box<Response>) -> Box<Response> {
     /// Pieces; the rest is read after the response.
     const MAX_PIECES: usize = 16;
     let own = matches!(
@@ -331,66 +314,4 @@ async fn check_unread_body(request: &mut Request, mut response: Response) -> Res
         }
     }
     response
-}
-
-/// Decides what happens to the connection.
-async fn end(
-    wire: &SharedWire,
-    mut body: RequestBody,
-    keep_alive: Option<Duration>,
-    lingering: Lingering,
-    patience: LingerTimes,
-) -> End {
-    let unread = !body.is_done();
-    if let Some(idle) = keep_alive {
-        let whole = !unread
-            || matches!(
-                timeout(patience.whole, discard(&mut body, patience.pause)).await,
-                Ok(true)
-            );
-        return if whole {
-            End::KeepAlive(idle)
-        } else {
-            End::Close
-        };
-    }
-    let more = unread || !wire.borrow().inbound.is_empty();
-    match lingering {
-        Lingering::Always => End::Linger(patience),
-        Lingering::On if more => End::Linger(patience),
-        Lingering::On | Lingering::Off => End::Close,
-    }
-}
-
-/// Discards the rest of a body; `true` if it is complete.
-async fn discard(body: &mut RequestBody, pause: Duration) -> bool {
-    loop {
-        match timeout(pause, poll_fn(|cx| body.poll_data(cx))).await {
-            Ok(Some(Ok(_))) => {}
-            Ok(None) => return true,
-            Ok(Some(Err(_))) | Err(_) => return false,
-        }
-    }
-}
-
-/// Reads and discards after the last response (`lingering_close`).
-async fn linger(wire: &SharedWire, patience: LingerTimes) {
-    let _ = timeout(
-        patience.pause,
-        poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)),
-    )
-    .await;
-    let deadline = Instant::now() + patience.whole;
-    while Instant::now() < deadline {
-        wire.borrow_mut().inbound.clear();
-        match timeout(
-            patience.pause,
-            poll_fn(|cx| wire.borrow_mut().poll_fill(cx)),
-        )
-        .await
-        {
-            Ok(Ok(size)) if size > 0 => {}
-            _ => break,
-        }
-    }
 }

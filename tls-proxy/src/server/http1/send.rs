@@ -49,7 +49,7 @@ struct Frames {
 pub(super) async fn send(
     request: &mut Request,
     wire: &SharedWire,
-    mut response: Response,
+    mut response: Box<Response>,
     keep_alive: bool,
 ) -> Sent {
     let before = wire.borrow().sent;
@@ -314,7 +314,11 @@ async fn flush(request: &Request, wire: &SharedWire, out: &mut impl Buf) -> bool
 }
 
 /// Sends an upstream's `101` and relays both directions.
-pub(super) async fn open_tunnel(request: &mut Request, wire: &SharedWire, mut response: Response) {
+pub(super) async fn open_tunnel(
+    request: &mut Request,
+    wire: &SharedWire,
+    mut response: Box<Response>,
+) {
     let mut out = Vec::with_capacity(512);
     begin(request, &mut response, false, &mut out);
     request.outcome.head_bytes = out.len() as u64;

@@ -241,7 +241,8 @@ fn start(
     let flow = inflow.body(body.stream_id().as_u32(), body.is_end_stream());
     let body = Http2Body::new(body, flow, account.holder().clone());
     let mut slot = tasks.slot();
-    let (mut request, error) = match request_head::read(&decoded(&parts), &core.head) {
+    // Made in its slot: it is large.
+    let (request, error) = match request_head::read(&decoded(&parts), &core.head) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
             let (body, received) = match body.is_done() {
@@ -251,7 +252,7 @@ fn start(
                     (RequestBody::Http2(Box::new(body)), Some(received))
                 }
             };
-            let mut request = ClientRequest::new(connection, head, body);
+            let request = slot.insert(ClientRequest::new(connection, head, body));
             request.body_received = received;
             request.announced = announced.map_err(Box::new);
             (request, None)
@@ -266,7 +267,8 @@ fn start(
             return false;
         }
         Err(request_head::Error::Invalid { head, error }) => {
-            (ClientRequest::malformed(connection, *head), Some(error))
+            let request = slot.insert(ClientRequest::malformed(connection, head));
+            (request, Some(error))
         }
     };
     let is_last = !follows
@@ -288,7 +290,7 @@ fn start(
             true => Level::Info,
         };
         let what = "request rejected: memory limit reached; raise the container's memory limit";
-        error_log::request(&request, level, what);
+        error_log::request(request, level, what);
         request.outcome.status = 503;
         responder.send_reset(Reason::REFUSED_STREAM);
         return is_last;
@@ -296,7 +298,6 @@ fn start(
     if let Some(block) = block {
         request.received = block.into();
     }
-    *slot = Some(request);
     tasks.serve(StreamJob {
         slot,
         error,

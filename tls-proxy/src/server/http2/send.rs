@@ -53,6 +53,7 @@ impl Sender {
     pub(super) fn new(
         out: SendStream<Chunk>,
         queue: Rc<InFlight>,
+        timer: Timer,
         pause: Duration,
         holder: Rc<Holder>,
     ) -> Self {
@@ -60,7 +61,7 @@ impl Sender {
         Self {
             out,
             queue,
-            timer: Timer::default(),
+            timer,
             pause,
             holder,
         }
@@ -224,6 +225,11 @@ impl Sender {
             self.poll_stalled(cx)
         })
         .await
+    }
+
+    /// Its timer, for the next stream.
+    pub(super) fn into_timer(self) -> Timer {
+        self.timer
     }
 
     /// Resets the stream.

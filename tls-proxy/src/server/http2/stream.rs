@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue, InvalidHeaderName};
 
 use super::send::{self, Sender};
 use super::send_buffer::{Chunk, InFlight};
@@ -69,7 +69,7 @@ async fn respond(
     error: Option<rules::Error>,
     responder: &mut SendResponse<Chunk>,
     holder: &Holder,
-) -> Result<Response, send::Error> {
+) -> Result<Box<Response>, send::Error> {
     let ignore_client_abort = request.ignore_client_abort.clone();
     let mut responding = pin!(async {
         match error {
@@ -103,7 +103,7 @@ async fn respond(
 /// Sends a response, and resets the stream if the response is incomplete.
 async fn send(
     request: &mut Request,
-    mut response: Response,
+    mut response: Box<Response>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
@@ -124,7 +124,13 @@ async fn send(
         return;
     };
     let pause = request.settings().core.send_timeout;
-    let mut sender = Sender::new(out, queue.clone(), pause, holder.clone());
+    let mut sender = Sender::new(
+        out,
+        queue.clone(),
+        request.take_timer(),
+        pause,
+        holder.clone(),
+    );
     let sent = if bodiless {
         Ok(())
     } else {
@@ -150,6 +156,7 @@ async fn send(
         }
         Err(send::Error::Cut) => sender.reset(Reason::INTERNAL_ERROR),
     }
+    request.timer.set(sender.into_timer());
 }
 
 /// Status and fields of a response.
@@ -166,13 +173,24 @@ fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
     head
 }
 
+/// A field's name; those of every response are not looked up.
+fn field_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    match name {
+        b"Server" => Ok(header::SERVER),
+        b"Date" => Ok(header::DATE),
+        b"Content-Type" => Ok(header::CONTENT_TYPE),
+        b"Content-Length" => Ok(header::CONTENT_LENGTH),
+        _ => HeaderName::from_bytes(name),
+    }
+}
+
 /// The fields that a response may have in HTTP/2 (RFC 9113, section 8.2.2).
 fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     // `Trailer` belongs to the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
     for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
-        let name = HeaderName::from_bytes(own);
+        let name = field_name(own);
         let value = HeaderValue::from_maybe_shared(value.clone());
         if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);

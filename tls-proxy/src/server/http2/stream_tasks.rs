@@ -18,6 +18,7 @@ use crate::message::rules;
 use crate::request::connection::Connection;
 use crate::server::client_request::ClientRequest;
 use crate::time::cached_time;
+use crate::time::timer::Timer;
 
 /// How often surplus idle tasks are released.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(5);
@@ -76,8 +77,9 @@ impl StreamTasks {
 async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
     let parked = Rc::new(ParkedTask::default());
     let mut queue = Rc::default();
+    let mut timer = Timer::default();
     loop {
-        let slot = serve_stream(job, &queue).await;
+        let slot = serve_stream(job, &queue, &mut timer).await;
         if Rc::strong_count(&queue) > 1 {
             // `h2` still holds unsent pieces of the finished stream.
             queue = Rc::default();
@@ -91,7 +93,7 @@ async fn serve(tasks: Rc<StreamTasks>, mut job: StreamJob) {
 }
 
 /// Serves one stream; returns its slot.
-async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
+async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>, timer: &mut Timer) -> RequestSlot {
     let StreamJob {
         mut slot,
         error,
@@ -102,7 +104,9 @@ async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>) -> RequestSlot {
         streams_done,
     } = job;
     if let Some(request) = &mut *slot {
+        request.timer.set(std::mem::take(timer));
         stream::serve(request, error, responder, queue, account.holder()).await;
+        *timer = request.timer.take();
     }
     // Its log line is written here.
     *slot = None;
