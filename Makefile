@@ -47,7 +47,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PROGRAMS := target/programs
 ROOTFS          := target/rootfs
 
-.PHONY: help run learn check check-one test test-arm attack e2e day walkthrough bench bench-quick bench-tools profile check-profile lint programs rootfs images load publish image-names clean
+.PHONY: help run learn check check-one test test-arm attack e2e day walkthrough bench bench-quick bench-tools profile instrumented check-profile lint programs rootfs images load publish image-names clean
 
 help:
 	@echo 'make run      build, start both programs on 127.0.0.1:10080, :10081 and :10443, show how to use them'
@@ -133,6 +133,10 @@ profiled  = $(foreach program,$(PROFILED),$(program):$(cargo_profile_$(program))
 profile: bench-tools
 	@scripts/name-toolchain
 	@scripts/profile '$(STATIC)' $(TARGET) $(LLVM) $(profiled)
+
+# The programs that count what they call, for `profile` and `check-profile`.
+instrumented:
+	@$(if $(PROFILE),scripts/profile --build '$(STATIC)' $(TARGET) $(profiled))
 
 # Whether the profiles are out of date.
 check-profile:
