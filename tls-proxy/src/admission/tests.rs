@@ -433,7 +433,8 @@ async fn requests_that_wait_for_each_other_s_memory_do_not_wait_for_ever() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
     assert!(held.len() > 10);
-    let mut needs: Vec<_> = held.iter().map(|_| Need::new(DECOMPRESSOR)).collect();
+    let mut needs: Vec<_> = held.iter().map(|_| Need::default()).collect();
+    needs.iter_mut().for_each(|need| need.add(DECOMPRESSOR));
     let mut cx = Context::from_waker(Waker::noop());
     let mut poll = |at: usize| held[at].1.poll_grow(&mut needs[at], &mut cx).is_ready();
     let mut served = 0;
@@ -461,7 +462,8 @@ async fn a_demand_for_more_than_all_memory_does_not_wait_for_ever() {
     let own = connected(&admission).await;
     let request = admission.for_request(own.account.holder()).await;
     let other = idle(&admission).await;
-    let mut need = Need::new(5 << 20);
+    let mut need = Need::default();
+    need.add(5 << 20);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(request.poll_grow(&mut need, &mut cx).is_pending());
     assert!(!admission.is_crowded());
