@@ -127,11 +127,12 @@ impl Capacity {
     /// What is kept for one kind, bytes.
     pub(super) fn kept(self, kind: MemoryUse) -> u64 {
         let Some(_) = self.memory else { return 0 };
-        let part = match kind {
-            MemoryUse::Connection | MemoryUse::Transfer => 10,
-            MemoryUse::Request => 12,
-        };
-        self.memory() / part
+        match kind {
+            MemoryUse::Connection => self.memory() / 10,
+            MemoryUse::Request => self.memory() / 12,
+            // At least one body makes progress, with its decompressor.
+            MemoryUse::Transfer => (self.memory() / 10).max(TRANSFER + DECOMPRESSOR),
+        }
     }
 
     /// The memory one client may hold while others wait, bytes.

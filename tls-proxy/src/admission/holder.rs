@@ -230,6 +230,18 @@ impl Holder {
         std::future::poll_fn(|cx| self.poll_evicted(cx)).await;
     }
 
+    /// Evicts it for its own demand, which cannot be met; never resolves.
+    pub(super) async fn refused(&self) {
+        std::future::poll_fn(|_| {
+            if self.evicted.get().is_none() {
+                let held = self.evict();
+                self.admission.expect(held);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Evicts it; returns the memory it holds, bytes.
     pub(super) fn evict(&self) -> u64 {
         let held = match self.is_connection {

@@ -38,10 +38,6 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    pub(crate) fn new(memory: u64) -> Self {
-        Self { memory, wait: None }
-    }
-
     #[cfg(test)]
     pub(crate) fn is_zero(&self) -> bool {
         self.memory == 0

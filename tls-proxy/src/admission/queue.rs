@@ -107,6 +107,10 @@ impl Admission {
         }
         if let Some(holder) = holder {
             holder.wait_for_permit();
+            if self.exceeds_all(&demand) {
+                // It ends, and nobody else is evicted for it in vain.
+                return holder.refused().await;
+            }
         }
         let waiting = Rc::new(Waiting {
             demand,
@@ -136,6 +140,16 @@ impl Admission {
         })
         .await;
         entry.waiting.granted.set(false);
+    }
+
+    /// Whether there will never be so much memory, whoever is evicted.
+    fn exceeds_all(&self, demand: &Demand) -> bool {
+        let others = MemoryUse::ALL
+            .iter()
+            .filter(|kind| **kind != demand.kind)
+            .map(|kind| self.kept[*kind as usize].get());
+        let others: u64 = others.sum();
+        demand.memory > self.capacity.get().memory().saturating_sub(others)
     }
 
     /// Takes the resources if they are available and nobody waits, or out of what the

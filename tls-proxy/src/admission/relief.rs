@@ -5,7 +5,9 @@
 //! 3. clients that hold more than their share, whatever they do,
 //! 4. clients that are waited for, by memory times age,
 //! 5. requests that wait for their upstream while later ones complete, or while none does,
-//!    and who waits for more memory than it has.
+//!    and who waits for more memory than it has. Those that wait for memory while no request
+//!    completes may wait for each other's, so after some time one of them is evicted even if
+//!    nobody else waits.
 //!
 //! The third and the fifth only after demands have waited long, and for memory. A client in
 //! its handshake is evicted only for new clients, unless it has been waited for for long.
@@ -25,6 +27,9 @@ const LESS_PATIENCE: Duration = Duration::from_millis(100);
 const FIRST_BYTES: Duration = Duration::from_millis(100);
 /// The same for tunnels, which may be quiet for a while, and for upstreams.
 const STALL_TIME: Duration = Duration::from_secs(1);
+/// Holders that have waited this long for memory, while no request completed, are taken to
+/// wait for each other.
+const DEADLOCK: Duration = Duration::from_secs(5);
 /// Time in which an evicted holder releases its memory. Later nothing is expected of it.
 const RELEASE_TIME: Duration = Duration::from_millis(100);
 /// After this many of its streams were reset to free memory, a connection is closed.
@@ -93,14 +98,19 @@ impl Admission {
                 continue;
             }
             let held = victim.evict().max(1);
-            self.expected.set(self.expected.get() + held);
-            self.last_eviction.set(Some(now));
+            self.expect(held);
             missing.expect(held);
             if missing.connections {
                 // One at a time, until it has been closed.
                 return;
             }
         }
+    }
+
+    /// An evicted holder is expected to release `held` bytes soon.
+    pub(super) fn expect(&self, held: u64) {
+        self.expected.set(self.expected.get() + held);
+        self.last_eviction.set(Some(Instant::now()));
     }
 
     fn missing(&self, now: Instant) -> Option<Missing> {
@@ -183,6 +193,9 @@ impl Admission {
             Waits::Idle => Some((IDLE, age_ms)),
             Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
             Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
+            Waits::Memory if age >= DEADLOCK && self.is_stalled(now) => {
+                Some((WAITED_FOR, by_size_and_age))
+            }
             // What it holds is what new clients wait for, and it may wait for theirs.
             Waits::Memory => Some((STALLED, by_size_and_age)),
             Waits::NotForClient => {

@@ -425,3 +425,50 @@ async fn no_release_is_expected_for_long() {
     admission.relieve();
     assert!(count() > first);
 }
+
+/// Requests that hold their bodies and wait for more, and nobody else: each holds what the
+/// others wait for.
+#[tokio::test]
+async fn requests_that_wait_for_each_other_s_memory_do_not_wait_for_ever() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    assert!(held.len() > 10);
+    let mut needs: Vec<_> = held.iter().map(|_| Need::default()).collect();
+    needs.iter_mut().for_each(|need| need.add(DECOMPRESSOR));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut poll = |at: usize| held[at].1.poll_grow(&mut needs[at], &mut cx).is_ready();
+    let mut served = 0;
+    for at in 0..held.len() {
+        served += usize::from(poll(at));
+    }
+    assert_eq!(served, 0, "{} requests", held.len());
+    pass(&admission, Duration::from_secs(4));
+    admission.relieve();
+    assert_eq!(
+        evicted_ones(&held),
+        [0; 0],
+        "an upstream may need some time"
+    );
+    pass(&admission, Duration::from_secs(2));
+    admission.relieve();
+    let evicted = evicted_ones(&held);
+    assert!((1..3).contains(&evicted.len()), "{evicted:?}");
+}
+
+/// A demand that cannot be met whoever is evicted.
+#[tokio::test]
+async fn a_demand_for_more_than_all_memory_does_not_wait_for_ever() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let own = connected(&admission).await;
+    let request = admission.for_request(own.account.holder()).await;
+    let other = idle(&admission).await;
+    let mut need = Need::default();
+    need.add(5 << 20);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(request.poll_grow(&mut need, &mut cx).is_pending());
+    assert!(!admission.is_crowded());
+    pass(&admission, Duration::from_secs(1));
+    admission.relieve();
+    assert!(own.account.holder().evicted_size().is_some());
+    assert!(other.account.holder().evicted_size().is_none(), "in vain");
+}

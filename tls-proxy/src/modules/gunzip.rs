@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
 use super::gzip;
-use crate::admission::{DECOMPRESSOR, Need};
+use crate::admission::DECOMPRESSOR;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, Spec};
 use crate::directive::arguments;
@@ -64,6 +64,7 @@ pub(crate) fn apply(request: &Request, response: &mut Response) {
     response.names_encoding = false;
     response.change_encoding();
     if has_body {
+        request.needs_for_filter(DECOMPRESSOR);
         response.filter(Gunzip::new);
     }
 }
@@ -77,12 +78,11 @@ const MAX_HEADER: usize = 16 << 10;
 /// A body that is decompressed piece by piece.
 struct Gunzip {
     inner: Content,
-    /// There once there is memory for it.
+    /// There once the body is read: there is memory for it then.
     decoder: Option<MultiGzDecoder<Input>>,
     /// Memory for the next piece, if the last attempt did not need it.
     spare: Vec<u8>,
     trailers: Option<Bytes>,
-    need: Need,
 }
 
 /// Compressed bytes that have arrived.
@@ -131,14 +131,12 @@ impl Gunzip {
             decoder: None,
             spare: Vec::new(),
             trailers: None,
-            need: Need::new(DECOMPRESSOR),
         }
     }
 }
 
 impl Source for Gunzip {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
-        ready!(request.poll_memory(&mut self.need, cx));
         let new = || MultiGzDecoder::new(Input::default());
         let decoder = self.decoder.get_or_insert_with(new);
         loop {
@@ -184,7 +182,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::request::source::testing::{AnyRequest, Script, ShortOfMemory, polls};
+    use crate::request::source::testing::{AnyRequest, Script, polls};
 
     fn packed(text: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -232,14 +230,6 @@ mod tests {
         let end = bytes.len() - 8;
         let steps = vec![data(&bytes[..end]), None, data(&bytes[end..])];
         assert_eq!(polls(&mut unpacking(steps)), [Some(5), None]);
-    }
-
-    #[test]
-    fn it_waits_for_memory() {
-        let mut source = unpacking(vec![data(&packed(b"hello"))]);
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(source.poll_frame(&ShortOfMemory, &mut cx).is_pending());
-        assert_eq!(polls(&mut source), [Some(5)]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ const SMALL: u64 = 32 << 10;
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
     // For `$status` in `add_header` and `add_trailer`.
     request.outcome.status = response.status;
+    // That of a response which this one replaces.
+    request.filter_memory.set(0);
     response.fields.append(&mut request.kept_fields);
     let address = request.kept_location.take();
     if response.location.is_none() && address.is_some() {

@@ -161,6 +161,8 @@ pub(crate) struct Request {
     pub(crate) permit: Option<Permit>,
     /// The permit includes the memory of the response's body.
     pub(crate) has_transfer: Cell<bool>,
+    /// Memory that the filters of the response's body need, bytes, until it is reserved.
+    pub(crate) filter_memory: Cell<u64>,
     /// Over HTTP/2, the timer of its stream.
     pub(crate) timer: Cell<Timer>,
 }
@@ -181,16 +183,28 @@ impl Request {
     }
 
     /// Waits for the memory for a response's body, of `length` bytes if that is known.
+    ///
+    /// It includes that of the filters: if they waited for theirs with that of the body in hand,
+    /// requests would wait for each other.
     pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {
-        if self.needs_transfer(length)
-            && let Some(permit) = &self.permit
-        {
+        let mut memory = self.filter_memory.take();
+        let Some(permit) = &self.permit else { return };
+        if self.needs_transfer(length) {
             self.has_transfer.set(true);
-            permit.grow(TRANSFER).await;
+            memory += TRANSFER;
+        }
+        if memory > 0 {
+            permit.grow(memory).await;
         }
     }
 
-    /// The same without waiting; `false` if there is no memory.
+    /// A filter of the response's body needs `memory` bytes, which are reserved with the body's.
+    pub(crate) fn needs_for_filter(&self, memory: u64) {
+        self.filter_memory.set(self.filter_memory.get() + memory);
+    }
+
+    /// The same as [`Self::reserve_transfer`] without waiting and without that of filters; `false`
+    /// if there is no memory.
     pub(crate) fn try_reserve_transfer(&self, length: Option<u64>) -> bool {
         if !self.needs_transfer(length) {
             return true;

@@ -141,22 +141,6 @@ pub(crate) mod testing {
         }
     }
 
-    /// A request whose filters wait for memory.
-    pub(crate) struct ShortOfMemory;
-
-    impl FilterContext for ShortOfMemory {
-        fn evaluate(&self, template: &Template) -> Bytes {
-            AnyRequest.evaluate(template)
-        }
-
-        fn poll_memory(&self, need: &mut Need, _: &mut Context<'_>) -> Poll<()> {
-            match need.is_zero() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        }
-    }
-
     impl Source for Script {
         fn poll_frame(&mut self, _: &dyn FilterContext, _: &mut Context<'_>) -> Poll<Next> {
             match self.0.pop_front() {

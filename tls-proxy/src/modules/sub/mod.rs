@@ -10,6 +10,7 @@ use bytes::Bytes;
 use self::search::Search;
 use self::substitution::Substitution;
 use super::content_types::{ContentTypes, without_charset};
+use crate::admission::SMALL_BODY;
 use crate::conf::{Directive, Problem, Word};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
@@ -164,6 +165,12 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     }
     if request.is_head() || !response.content.has_body() {
         return;
+    }
+    // Up to the longest text may be held between two pieces, and clients choose the values of
+    // variables.
+    let held = 2 * found.search.longest() as u64;
+    if held > SMALL_BODY {
+        request.needs_for_filter(held);
     }
     response.filter(|inner| Substitution::new(inner, pairs.clone(), found, settings.once));
 }

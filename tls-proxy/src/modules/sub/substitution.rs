@@ -39,13 +39,6 @@ pub(super) struct Substitution {
 impl Substitution {
     pub(super) fn new(inner: Content, all: Arc<Pairs>, found: SearchedTexts, once: bool) -> Self {
         let count = found.pairs.len();
-        // Up to the longest text may be held between two pieces, and clients choose the values of
-        // variables.
-        let held = 2 * found.search.longest() as u64;
-        let need = match held > SMALL_BODY {
-            true => Need::new(held),
-            false => Need::default(),
-        };
         Self {
             inner,
             all,
@@ -54,7 +47,7 @@ impl Substitution {
             values: vec![None; count].into(),
             found,
             computed: 0,
-            need,
+            need: Need::default(),
             data: Bytes::new(),
             held: Vec::new(),
             next: None,

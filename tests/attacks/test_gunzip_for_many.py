@@ -1,0 +1,87 @@
+"""Many clients at once that each need a decompressor (gunzip): each gets its response, though
+there is memory for few of them at a time. They must not wait for each other's."""
+
+import gzip
+import http.client
+import os
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import run
+from conftest import own_address, wait_for
+from group import Group, Unavailable
+
+MIB = 1 << 20
+CLIENTS = 100
+BODY = os.urandom(200_000)
+PACKED = gzip.compress(BODY)
+
+
+class Upstream(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(PACKED)))
+        self.end_headers()
+        self.wfile.write(PACKED)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 2 * CLIENTS
+    daemon_threads = True
+
+
+@pytest.fixture
+def group():
+    try:
+        made = Group(f"gunzip-for-many-{os.getpid()}", 16 * MIB)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def proxy(group, tmp_path):
+    address = own_address()
+    with Server((address, 8001), Upstream) as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        configuration = tmp_path / "nginx.conf"
+        configuration.write_text(
+            f"pid run.pid; events {{}} http {{ access_log off; gunzip on; server {{ listen {address}:8000; "
+            f"location / {{ proxy_pass http://{address}:8001; }} location /up {{ return 200; }} }} }}")
+        command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration]
+        process = subprocess.Popen(
+            ["sh", "-c", group.enter_command() + '; exec "$@"', "sh", *map(str, command)],
+            stderr=(tmp_path / "log").open("w"))
+        yield address
+        process.terminate()
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+        upstream.shutdown()
+
+
+def get(address, path):
+    """The body of a response; what went wrong if there is none."""
+    connection = http.client.HTTPConnection(address, 8000, timeout=60)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        return connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
+    finally:
+        connection.close()
+
+
+def test_each_client_gets_its_response(proxy):
+    wait_for(lambda: get(proxy, "/up") == b"", "tls-proxy", 60)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        bodies = list(clients.map(lambda _: get(proxy, "/"), range(CLIENTS)))
+    others = [body[:80] for body in bodies if body != BODY]
+    assert not others, f"{len(others)} of {CLIENTS}: {others[:3]}"
