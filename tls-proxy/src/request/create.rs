@@ -86,6 +86,7 @@ impl Request {
             outcome: Outcome::default(),
             permit: None,
             has_transfer: Cell::new(false),
+            upload_memory: Cell::new(0),
             filter_memory: Cell::new(0),
             timer: Cell::default(),
             connection: connection.clone(),

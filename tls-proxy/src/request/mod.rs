@@ -163,6 +163,8 @@ pub(crate) struct Request {
     pub(crate) has_transfer: Cell<bool>,
     /// Memory that the filters of the response's body need, bytes, until it is reserved.
     pub(crate) filter_memory: Cell<u64>,
+    /// Memory for its own body on the way to an upstream that the permit includes, bytes.
+    pub(crate) upload_memory: Cell<u64>,
     /// Over HTTP/2, the timer of its stream.
     pub(crate) timer: Cell<Timer>,
 }
@@ -185,13 +187,17 @@ impl Request {
     /// Waits for the memory for a response's body, of `length` bytes if that is known.
     ///
     /// It includes that of the filters: if they waited for theirs with that of the body in hand,
-    /// requests would wait for each other.
-    pub(crate) async fn reserve_transfer(&self, length: Option<u64>) {
+    /// requests would wait for each other. So they would with that of the request's body, which
+    /// serves for this one unless the request is still being sent (`uploads`).
+    pub(crate) async fn reserve_transfer(&self, length: Option<u64>, uploads: bool) {
         let mut memory = self.filter_memory.take();
         let Some(permit) = &self.permit else { return };
         if self.needs_transfer(length) {
             self.has_transfer.set(true);
-            memory += TRANSFER;
+            memory += match uploads {
+                true => TRANSFER,
+                false => TRANSFER.saturating_sub(self.spare_upload_memory()),
+            };
         }
         if memory > 0 {
             permit.grow(memory).await;
@@ -225,15 +231,27 @@ impl Request {
         !self.has_transfer.get() && length.is_none_or(|length| length > SMALL_BODY)
     }
 
-    /// Waits for the memory to send its own body to an upstream.
-    pub(crate) async fn reserve_upload(&self) {
+    /// What its own body does not need any more when it has been sent, bytes.
+    fn spare_upload_memory(&self) -> u64 {
+        let kept = self.whole_body.as_ref().map_or(0, Bytes::len) as u64;
+        self.upload_memory.take().saturating_sub(kept)
+    }
+
+    /// Waits for the memory to send its own body to an upstream, and to keep `kept` bytes of it.
+    pub(crate) async fn reserve_upload(&self, kept: u64) {
         let small = match self.framing {
             Framing::None => true,
             Framing::Length(length) => length <= SMALL_BODY,
             Framing::Chunked | Framing::UntilClose => self.body.is_done(),
         };
-        if !small && let Some(permit) = &self.permit {
-            permit.grow(TRANSFER).await;
+        let wanted = TRANSFER.saturating_add(kept);
+        let more = wanted.saturating_sub(self.upload_memory.get());
+        if !small
+            && more > 0
+            && let Some(permit) = &self.permit
+        {
+            permit.grow(more).await;
+            self.upload_memory.set(wanted);
         }
     }
 

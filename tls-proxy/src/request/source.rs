@@ -84,6 +84,14 @@ pub(crate) trait UpstreamBody: Source {
     fn note_end(&mut self, request: &mut Request);
 }
 
+impl Content {
+    /// Whether the request's body is still being sent to the upstream that this is from.
+    pub(crate) fn uploads(&mut self) -> bool {
+        self.upstream_body()
+            .is_some_and(|body| !body.has_whole_request())
+    }
+}
+
 impl Source for Content {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         match self {

@@ -21,6 +21,8 @@ use crate::request::source::Source as _;
 use crate::upstream::body::{self, Bounds, RequestBody};
 use crate::upstream::spooled::{After, Folder, Spooled};
 
+/// Memory for a chunked body that is kept, at first, bytes: the default of `client_body_buffer_size`.
+const LIKELY_CHUNKED: u64 = 16 * 1024;
 /// Most bytes of a body that are read before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
 
@@ -67,8 +69,6 @@ impl Body {
         if let Some(body) = Self::in_file(request) {
             return Ok(body);
         }
-        request.reserve_upload().await;
-        let mut begun = take_begun(request)?;
         let spools = buffering && files.folder.is_some();
         // HTTP/1.0 has no chunks: such a body is read whole, for its length.
         let whole = proxy.version == Version::Http10 && request.framing == Framing::Chunked;
@@ -76,6 +76,13 @@ impl Body {
             true => u64::MAX,
             false => core.client_body_buffer_size as u64,
         };
+        let kept = match request.framing {
+            Framing::Length(length) if buffering && length <= room => length,
+            Framing::Chunked if buffering => room.min(LIKELY_CHUNKED),
+            _ => 0,
+        };
+        request.reserve_upload(kept).await;
+        let mut begun = take_begun(request)?;
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
         rest.bound(bounds(core));
         let read = match request.framing {
@@ -264,10 +271,18 @@ async fn read_up_to(
     room: u64,
     begun: &mut BytesMut,
 ) -> Result<(), body::Error> {
-    let mut counted = TRANSFER;
+    let mut counted = request.upload_memory.get().max(TRANSFER);
+    // Twice the size, since it is copied while it grows.
+    let copies = match request.framing {
+        Framing::Length(length) if length <= room => {
+            let missing = length.saturating_sub(begun.len() as u64);
+            begun.reserve(usize::try_from(missing).unwrap_or_default());
+            1
+        }
+        _ => 2,
+    };
     while (begun.len() as u64) < room && !body.is_done() {
-        // Twice the size, since it is copied while it grows.
-        if 2 * begun.len() as u64 >= counted
+        if copies * begun.len() as u64 >= counted
             && let Some(permit) = &request.permit
         {
             permit.grow(counted).await;

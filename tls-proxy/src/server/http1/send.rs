@@ -62,7 +62,8 @@ pub(super) async fn send(
     let frames = begin(request, &mut response, keep_alive, &mut out);
     let head_bytes = out.len() as u64;
     if !bodiless && response.content.has_body() {
-        request.reserve_transfer(response.length).await;
+        let uploads = response.content.uploads();
+        request.reserve_transfer(response.length, uploads).await;
     }
     let whole = match response.content {
         Content::Memory(text) if !bodiless => {

@@ -74,7 +74,7 @@ impl Sender {
         content: &mut Content,
         length: Option<u64>,
     ) -> Result<(), Error> {
-        self.reserve(request, length).await?;
+        self.reserve(request, length, content.uploads()).await?;
         // If trailers may follow, the last byte is not the end of the stream.
         let own_trailers = request.own_trailers.is_some();
         let mut left = length.filter(|_| !own_trailers);
@@ -122,8 +122,13 @@ impl Sender {
     }
 
     /// Waits for the memory of the body.
-    async fn reserve(&mut self, request: &Request, length: Option<u64>) -> Result<(), Error> {
-        let mut reserving = pin!(request.reserve_transfer(length));
+    async fn reserve(
+        &mut self,
+        request: &Request,
+        length: Option<u64>,
+        uploads: bool,
+    ) -> Result<(), Error> {
+        let mut reserving = pin!(request.reserve_transfer(length, uploads));
         poll_fn(|cx| match reserving.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),

@@ -1,5 +1,6 @@
-"""Many clients at once that each need a decompressor (gunzip): each gets its response, though
-there is memory for few of them at a time. They must not wait for each other's."""
+"""Many clients at once whose requests need memory more than once: for a decompressor (gunzip),
+or to pass on the body of the request and then that of the response. Each gets its response,
+though there is memory for few of them at a time. They must not wait for each other's."""
 
 import gzip
 import http.client
@@ -29,6 +30,17 @@ class Upstream(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(PACKED)
 
+    def do_POST(self):
+        """A server that reads the whole body first, in chunks or of a known length."""
+        size = self.headers["Content-Length"]
+        while size is None and (chunk := int(self.rfile.readline(), 16)):
+            self.rfile.read(chunk + 2)
+        self.rfile.read(int(size or 2))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
     def log_message(self, *_):
         pass
 
@@ -41,7 +53,7 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def group():
     try:
-        made = Group(f"gunzip-for-many-{os.getpid()}", 16 * MIB)
+        made = Group(f"bodies-for-many-{os.getpid()}", 16 * MIB)
     except Unavailable as error:
         pytest.skip(str(error))
     yield made
@@ -55,7 +67,7 @@ def proxy(group, tmp_path):
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         configuration = tmp_path / "nginx.conf"
         configuration.write_text(
-            f"pid run.pid; events {{}} http {{ access_log off; gunzip on; server {{ listen {address}:8000; "
+            f"pid run.pid; events {{}} http {{ access_log off; gunzip on; proxy_http_version 1.1; server {{ listen {address}:8000; "
             f"location / {{ proxy_pass http://{address}:8001; }} location /up {{ return 200; }} }} }}")
         command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration]
         process = subprocess.Popen(
@@ -67,11 +79,12 @@ def proxy(group, tmp_path):
         upstream.shutdown()
 
 
-def get(address, path):
+def get(address, path, body=None):
     """The body of a response; what went wrong if there is none."""
     connection = http.client.HTTPConnection(address, 8000, timeout=60)
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, body, {"Connection": "close"})
         return connection.getresponse().read()
     except (OSError, http.client.HTTPException) as error:
         return repr(error)
@@ -79,9 +92,12 @@ def get(address, path):
         connection.close()
 
 
-def test_each_client_gets_its_response(proxy):
+# What is streamed, what is kept (client_body_buffer_size), and the same of unknown length.
+@pytest.mark.parametrize("body", [None, BODY, BODY[:10_000], [BODY[:10_000]]],
+                         ids=["decompressed", "large", "small", "chunked"])
+def test_each_client_gets_its_response(proxy, body):
     wait_for(lambda: get(proxy, "/up") == b"", "tls-proxy", 60)
     with ThreadPoolExecutor(CLIENTS) as clients:
-        bodies = list(clients.map(lambda _: get(proxy, "/"), range(CLIENTS)))
+        bodies = list(clients.map(lambda _: get(proxy, "/", body), range(CLIENTS)))
     others = [body[:80] for body in bodies if body != BODY]
     assert not others, f"{len(others)} of {CLIENTS}: {others[:3]}"
