@@ -205,11 +205,11 @@ KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
     Kind(windows_of_zero, sizes=(8, 16, 32), configuration="static", most=2.3, why=f"{REQUEST}; {BODY}"),
     Kind(half_handshakes, most=2.9, why="the most that any handshake takes until its end"),
     Kind(half_proxy_headers, configuration="proxy_protocol", most=3.9, why="the handshake that may follow"),
-    Kind(half_heads_of_upstreams, most=1.5, why=REQUEST),
+    Kind(half_heads_of_upstreams, most=1.6, why=REQUEST),
     Kind(half_heads_of_upstreams_over_http2, sizes=(8, 16, 32), most=2.0, why=REQUEST),
     Kind(waiting_for_an_upstream, most=2.2, why=REQUEST),
     Kind(waiting_for_an_upstream_over_http2, sizes=(8, 16, 32), most=2.3, why=REQUEST),
-    Kind(waiting_for_an_upstream_after_large_bodies, most=6.0,
+    Kind(waiting_for_an_upstream_after_large_bodies, most=12,
          why=f"{REQUEST}; what the bodies before it took is used again"),
 )}
 

@@ -11,14 +11,14 @@ pub(crate) const CONNECTION: u64 = 9 << 10;
 /// more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
 /// Added for HTTP/2: frames in both directions and two full dynamic tables, bytes.
-pub(crate) const HTTP2: u64 = 25 << 10;
+pub(crate) const HTTP2: u64 = 23 << 10;
 /// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded
 /// fields, of which `max_header_list_size` allows some 64 KiB; HeaderMap needs a multiple
 /// of that if they are short.
 pub(crate) const HEADER_BLOCK: u64 = 320 << 10;
 /// A request until its response is sent, bytes: its task, its head up to
 /// [`SMALL_HEAD`], the head of its response, and its connection to an upstream.
-pub(crate) const REQUEST: u64 = 24 << 10;
+pub(crate) const REQUEST: u64 = 23 << 10;
 /// A head up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_HEAD: u64 = 4 << 10;
 /// A body in transit, in either direction: as read, as gathered, and as encrypted, bytes.
