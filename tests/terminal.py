@@ -14,6 +14,8 @@ class Terminal:
         self.code = None
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            # Also where the tests were started by nohup.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.chdir(ROOT)
             os.execvpe(command[0], command, environment or os.environ)
         self.reader = threading.Thread(target=self.read, daemon=True)
