@@ -5,18 +5,15 @@ though there is memory for few of them at a time. They must not wait for each ot
 import gzip
 import http.client
 import os
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-import run
 from conftest import own_address, wait_for
-from group import Group, Unavailable
+from limited import MIB, cgroup, tls_proxy
 
-MIB = 1 << 20
 CLIENTS = 100
 BODY = os.urandom(200_000)
 PACKED = gzip.compress(BODY)
@@ -52,12 +49,8 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture
 def group():
-    try:
-        made = Group(f"bodies-for-many-{os.getpid()}", 16 * MIB)
-    except Unavailable as error:
-        pytest.skip(str(error))
-    yield made
-    made.remove()
+    with cgroup("bodies-for-many", 16 * MIB) as made:
+        yield made
 
 
 @pytest.fixture
@@ -65,17 +58,11 @@ def proxy(group, tmp_path):
     address = own_address()
     with Server((address, 8001), Upstream) as upstream:
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        configuration = tmp_path / "nginx.conf"
-        configuration.write_text(
-            f"pid run.pid; events {{}} http {{ access_log off; gunzip on; proxy_http_version 1.1; server {{ listen {address}:8000; "
+        configuration = (
+            f"http {{ access_log off; gunzip on; proxy_http_version 1.1; server {{ listen {address}:8000; "
             f"location / {{ proxy_pass http://{address}:8001; }} location /up {{ return 200; }} }} }}")
-        command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration]
-        process = subprocess.Popen(
-            ["sh", "-c", group.enter_command() + '; exec "$@"', "sh", *map(str, command)],
-            stderr=(tmp_path / "log").open("w"))
-        yield address
-        process.terminate()
-        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+        with tls_proxy(group, tmp_path, configuration):
+            yield address
         upstream.shutdown()
 
 

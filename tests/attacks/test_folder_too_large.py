@@ -1,29 +1,21 @@
 """A folder with more files than there is memory to list: nginx has no such bound."""
 
-import os
-import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
 
-import run
 from conftest import own_address, wait_for
-from group import Group, Unavailable
+from limited import MIB, cgroup, tls_proxy
 
-MIB = 1 << 20
 # Each takes its name and some 80 bytes more.
 FILES = 60_000
 
 
 @pytest.fixture
 def group():
-    try:
-        made = Group(f"folder-too-large-{os.getpid()}", 12 * MIB)
-    except Unavailable as error:
-        pytest.skip(str(error))
-    yield made
-    made.remove()
+    with cgroup("folder-too-large", 12 * MIB) as made:
+        yield made
 
 
 @pytest.fixture
@@ -34,17 +26,11 @@ def server(group, tmp_path):
     files.mkdir()
     for number in range(FILES):
         (files / f"{number:0100}").touch()
-    configuration = tmp_path / "nginx.conf"
-    configuration.write_text(
-        f"pid run.pid; error_log {tmp_path}/error.log; worker_processes 1; events {{}} http {{ access_log off; "
-        f"server {{ listen {address}:8000; root {tmp_path}; autoindex on; location = /well {{ return 200 well; }} }} }}")
-    command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration]
-    process = subprocess.Popen(
-        ["sh", "-c", group.enter_command() + '; exec "$@"', "sh", *map(str, command)],
-        stderr=(tmp_path / "log").open("w"))
-    yield f"http://{address}:8000"
-    process.terminate()
-    assert process.wait(30) == 0, (tmp_path / "log").read_text()
+    configuration = (
+        f"error_log {tmp_path}/error.log; worker_processes 1; http {{ access_log off; server {{ listen {address}:8000; "
+        f"root {tmp_path}; autoindex on; location = /well {{ return 200 well; }} }} }}")
+    with tls_proxy(group, tmp_path, configuration):
+        yield f"http://{address}:8000"
 
 
 def status(address):

@@ -1,45 +1,28 @@
 """A pod that is resized in place: the budget follows the limit of its cgroup, up and down,
 without a restart."""
 
-import os
 import re
-import subprocess
 import urllib.request
 
 import pytest
 
-import run
 from conftest import own_address, wait_for
-from group import Group, Unavailable
-
-MIB = 1 << 20
+from limited import MIB, cgroup, tls_proxy
 
 
 @pytest.fixture
 def group():
-    try:
-        made = Group(f"limit-that-changes-{os.getpid()}", 32 * MIB)
-    except Unavailable as error:
-        pytest.skip(str(error))
-    yield made
-    made.remove()
+    with cgroup("limit-that-changes", 32 * MIB) as made:
+        yield made
 
 
 @pytest.fixture
 def admin(group, tmp_path):
     """The admin port of a tls-proxy in the group."""
     address = own_address()
-    configuration = tmp_path / "nginx.conf"
-    configuration.write_text(
-        f"pid run.pid; events {{}} http {{ server {{ listen {address}:8000; return 200 ok; }} }}")
-    command = [run.PROGRAMS / "tls-proxy", "-p", f"{tmp_path}/", "-c", configuration,
-               "--admin", f"{address}:9113"]
-    process = subprocess.Popen(
-        ["sh", "-c", group.enter_command() + '; exec "$@"', "sh", *map(str, command)],
-        stderr=(tmp_path / "log").open("w"))
-    yield f"http://{address}:9113/metrics"
-    process.terminate()
-    assert process.wait(30) == 0, (tmp_path / "log").read_text()
+    configuration = f"http {{ server {{ listen {address}:8000; return 200 ok; }} }}"
+    with tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"):
+        yield f"http://{address}:9113/metrics"
 
 
 def sample(page, name):
