@@ -38,4 +38,9 @@ unpack_package() { # package, directory
 # nginx 1.22, to compare with.
 unpack_nginx_1_22() { # folder
   [ -x "$1/usr/sbin/nginx" ] || unpack_package nginx "$1"
+  # Where it makes its folders for temporary files; nginx-common would bring it.
+  mkdir -p /var/lib/nginx || {
+    echo "nginx 1.22 needs the folder /var/lib/nginx: create it as root" >&2
+    exit 1
+  }
 }
