@@ -177,6 +177,10 @@ impl Drain {
         let cut = metrics.open_connections();
         let _ = phase.send(Phase::Cut);
         let _ = serving.await;
+        if cut == 0 {
+            // Nothing was lost. Podman repeats SIGTERM when the last other container ends.
+            return Ok(());
+        }
         Err(if late {
             let budget = self.budget;
             RunError::Deadline { budget, cut }
