@@ -43,10 +43,16 @@ pub(crate) fn poll<T>(
     task: &mut Pin<Box<impl Future<Output = T>>>,
     cx: &mut Context<'_>,
 ) -> Poll<T> {
+    /// Also if the task panics.
+    struct Outside;
+    impl Drop for Outside {
+        fn drop(&mut self) {
+            NOW.set(CachedTime::Outside);
+        }
+    }
     NOW.set(CachedTime::Woken);
-    let polled = task.as_mut().poll(cx);
-    NOW.set(CachedTime::Outside);
-    polled
+    let _outside = Outside;
+    task.as_mut().poll(cx)
 }
 
 /// Runs a task that uses [`now`]: the time advances each time it is woken. The task is
