@@ -50,7 +50,7 @@ impl Outgoing {
         } else {
             TcpSocket::new_v6()?
         };
-        socket_buffers::bound_unread(&socket);
+        socket_buffers::bound(&socket);
         if self.keepalive {
             socket.set_keepalive(true)?;
         }
