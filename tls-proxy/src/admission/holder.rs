@@ -1,6 +1,7 @@
 //! Holders of memory: a client with its connection and streams.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -86,6 +87,21 @@ impl Waits {
     }
 }
 
+/// What an evicted holder had and waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Eviction {
+    /// Bytes.
+    pub(crate) held: u64,
+    pub(crate) waited_for: Waits,
+}
+
+impl fmt::Display for Eviction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, what) = (self.held >> 10, self.waited_for.what());
+        write!(out, "it held {held} KiB while waiting for {what}")
+    }
+}
+
 /// A connection or stream, which can be evicted.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -102,8 +118,8 @@ pub(crate) struct Holder {
     stage: Cell<Waits>,
     pub(super) since: Cell<Instant>,
     moved: Cell<u64>,
-    /// Set when it is evicted: the memory it held then, bytes.
-    pub(super) evicted: Cell<Option<u64>>,
+    /// Set when it is evicted.
+    pub(super) evicted: Cell<Option<Eviction>>,
     waker: RefCell<Option<Waker>>,
     /// Its index in the worker's list of holders.
     pub(super) slot: Cell<usize>,
@@ -162,11 +178,11 @@ impl Holder {
     /// withdrawn.
     pub(crate) fn stop_waiting(&self) {
         self.waits.set(Waits::NotForClient);
-        if let Some(expected) = self.evicted.take() {
+        if let Some(eviction) = self.evicted.take() {
             if self.is_connection {
                 self.client.closing.set(false);
             }
-            self.admission.no_longer_expect(expected);
+            self.admission.no_longer_expect(eviction.held);
         }
     }
 
@@ -220,8 +236,8 @@ impl Holder {
         Poll::Pending
     }
 
-    /// The memory it held when it was evicted, bytes; `None` if it was not.
-    pub(crate) fn evicted_size(&self) -> Option<u64> {
+    /// Its eviction; `None` if it was not evicted.
+    pub(crate) fn eviction(&self) -> Option<Eviction> {
         self.evicted.get()
     }
 
@@ -248,12 +264,13 @@ impl Holder {
             true => self.client.held.get(),
             false => self.held.get(),
         };
-        self.evicted.set(Some(held));
+        let waited_for = self.waits.get();
+        self.evicted.set(Some(Eviction { held, waited_for }));
         self.client.closing.set(self.is_connection);
         if !self.is_connection {
             self.client.shed.set(self.client.shed.get() + 1);
         }
-        metrics::relieved(match self.waits.get() {
+        metrics::relieved(match waited_for {
             Waits::NotForClient | Waits::Memory => Relief::Share,
             Waits::Idle => Relief::Idle,
             Waits::FirstBytes | Waits::Handshake => Relief::Handshake,

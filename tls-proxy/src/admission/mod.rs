@@ -71,6 +71,8 @@ pub(crate) struct Admission {
     /// completed.
     overtaken_before: Cell<Option<Instant>>,
     ended: Cell<Option<Instant>>,
+    /// When a client that already held more than a new one needs was last granted more.
+    body_granted: Cell<Option<Instant>>,
     /// A demand waits, or the limit has been lowered.
     pressed: Notify,
 }
@@ -94,6 +96,7 @@ impl Admission {
             crowded_since: Cell::new(None),
             overtaken_before: Cell::new(None),
             ended: Cell::new(None),
+            body_granted: Cell::new(None),
             pressed: Notify::new(),
         };
         metrics::memory_budget(capacity.budget());
@@ -278,8 +281,8 @@ impl Admission {
         if holder.is_connection {
             self.release_advance(holder);
         }
-        if let Some(expected) = holder.evicted.get() {
-            self.no_longer_expect(expected);
+        if let Some(eviction) = holder.evicted.get() {
+            self.no_longer_expect(eviction.held);
         }
     }
 

@@ -85,6 +85,17 @@ impl Permit {
         self.add(memory);
     }
 
+    /// The same as [`Self::grow`] for a task that does nothing else meanwhile: its client, whose
+    /// request may not be whole yet, is not waited for.
+    pub(crate) async fn grow_alone(&self, memory: u64) {
+        if !self.try_grow(memory) {
+            if let Some(holder) = &self.holder {
+                holder.stop_waiting();
+            }
+            self.grow(memory).await;
+        }
+    }
+
     /// Takes `memory` more bytes if they are available and nobody waits.
     pub(crate) fn try_grow(&self, memory: u64) -> bool {
         let demand = Demand::memory(MemoryUse::Transfer, memory);

@@ -107,7 +107,7 @@ impl Admission {
         }
         if let Some(holder) = holder {
             holder.wait_for_permit();
-            if self.exceeds_all(&demand) {
+            if self.exceeds_all(&demand, holder) {
                 // It ends, and nobody else is evicted for it in vain.
                 return holder.refused().await;
             }
@@ -135,6 +135,10 @@ impl Admission {
             if entry.waiting.granted.get() {
                 return Poll::Ready(());
             }
+            if let Some(holder) = holder {
+                // Its task may have done something else meanwhile.
+                holder.wait_for_permit();
+            }
             *entry.waiting.waker.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         })
@@ -142,14 +146,16 @@ impl Admission {
         entry.waiting.granted.set(false);
     }
 
-    /// Whether there will never be so much memory, whoever is evicted.
-    fn exceeds_all(&self, demand: &Demand) -> bool {
+    /// Whether there will never be so much memory, whoever else is evicted.
+    fn exceeds_all(&self, demand: &Demand, holder: &Holder) -> bool {
         let others = MemoryUse::ALL
             .iter()
             .filter(|kind| **kind != demand.kind)
             .map(|kind| self.kept[*kind as usize].get());
         let others: u64 = others.sum();
-        demand.memory > self.capacity.get().memory().saturating_sub(others)
+        // What it has for bodies it keeps while it waits.
+        let all = demand.memory + holder.held.get().saturating_sub(NEW_CLIENT);
+        all > self.capacity.get().memory().saturating_sub(others)
     }
 
     /// Takes the resources if they are available and nobody waits, or out of what the
@@ -281,6 +287,9 @@ impl Admission {
             let Some(next) = next else { return };
             if self.try_take(&next.demand) {
                 self.grants.set(self.grants.get().wrapping_add(1));
+                if next.holds() > NEW_CLIENT {
+                    self.body_granted.set(Some(now));
+                }
                 self.waiting
                     .borrow_mut()
                     .retain(|own| !Rc::ptr_eq(own, &next));

@@ -5,13 +5,16 @@
 //! 3. clients that hold more than their share, whatever they do,
 //! 4. clients that are waited for, by memory times age,
 //! 5. requests that wait for their upstream while later ones complete, or while none does,
-//!    and who waits for more memory than it has. Those that wait for memory while no request
-//!    completes may wait for each other's, so after some time one of them is evicted even if
-//!    nobody else waits.
+//!    and who waits for more memory than it has.
+//!
+//! While nobody who holds memory is granted more, those that wait for it may wait for each
+//! other's. So after some time they, and the requests of 5, count as waited for, even if no
+//! new client waits.
 //!
 //! The third and the fifth only after demands have waited long, and for memory. A client in
 //! its handshake is evicted only for new clients, unless it has been waited for for long.
 
+use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
@@ -27,8 +30,8 @@ const LESS_PATIENCE: Duration = Duration::from_millis(100);
 const FIRST_BYTES: Duration = Duration::from_millis(100);
 /// The same for tunnels, which may be quiet for a while, and for upstreams.
 const STALL_TIME: Duration = Duration::from_secs(1);
-/// Holders that have waited this long for memory, while no request completed, are taken to
-/// wait for each other.
+/// Holders that have waited this long for memory, while nobody was granted more for a body, are
+/// taken to wait for each other.
 const DEADLOCK: Duration = Duration::from_secs(5);
 /// Time in which an evicted holder releases its memory. Later nothing is expected of it.
 const RELEASE_TIME: Duration = Duration::from_millis(100);
@@ -44,7 +47,7 @@ struct Missing {
     all: i64,
     next: i64,
     new_clients: i64,
-    /// A demand has waited long.
+    /// A demand for memory has waited long.
     urgent: bool,
 }
 
@@ -138,7 +141,7 @@ impl Admission {
                 || i64::from(demand.descriptors) > self.descriptors.get()
         }) && self.expected.get() == 0;
         // Without a demand the limit has been lowered.
-        let urgent = for_long || self.crowded_since.get().is_none();
+        let urgent = all > 0 && (for_long || self.crowded_since.get().is_none());
         (connections || all > 0).then_some(Missing {
             connections,
             all,
@@ -165,20 +168,8 @@ impl Admission {
         if own.evicted.get().is_some() || (!memory && !own.is_connection) {
             return None;
         }
-        // What a client has sent meanwhile may not have been read yet.
-        let age = now.saturating_duration_since(own.since.get());
-        let age = age.saturating_sub(self.lag.get());
-        let urgent = missing.urgent && memory;
-        let patience = match own.waits.get() {
-            Waits::Idle => Duration::ZERO,
-            Waits::FirstBytes => FIRST_BYTES,
-            Waits::Tunnel => STALL_TIME,
-            Waits::Handshake | Waits::Body | Waits::Response | Waits::Memory if urgent => {
-                LESS_PATIENCE
-            }
-            _ => PATIENCE,
-        };
-        if age < patience {
+        let (age, urgent) = (self.age(own, now), missing.urgent);
+        if age < patience(own.waits.get(), urgent) {
             return None;
         }
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -193,16 +184,12 @@ impl Admission {
             Waits::Idle => Some((IDLE, age_ms)),
             Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
             Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
-            Waits::Memory if age >= DEADLOCK && self.is_stalled(now) => {
+            Waits::NotForClient if age < STALL_TIME || !self.is_stalled(own, now) => None,
+            Waits::NotForClient | Waits::Memory if age >= DEADLOCK && self.is_deadlocked(now) => {
                 Some((WAITED_FOR, by_size_and_age))
             }
             // What it holds is what new clients wait for, and it may wait for theirs.
-            Waits::Memory => Some((STALLED, by_size_and_age)),
-            Waits::NotForClient => {
-                let stalled =
-                    self.overtaken_before.get() > Some(own.since.get()) || self.is_stalled(now);
-                (stalled && age >= STALL_TIME).then_some((STALLED, by_size_and_age))
-            }
+            Waits::NotForClient | Waits::Memory => Some((STALLED, by_size_and_age)),
             _ if over_share && memory => Some((OVER_SHARE, held)),
             Waits::FirstBytes | Waits::Handshake if age < STALL_TIME => {
                 Some((IN_HANDSHAKE, by_size_and_age))
@@ -211,13 +198,42 @@ impl Admission {
         }
     }
 
-    /// Whether no request has completed for some time although demands wait.
-    fn is_stalled(&self, now: Instant) -> bool {
-        let last = self.ended.get().max(self.crowded_since.get());
+    /// How long it has waited.
+    fn age(&self, own: &Holder, now: Instant) -> Duration {
+        // What a client has sent meanwhile may not have been read yet.
+        let age = now.saturating_duration_since(own.since.get());
+        age.saturating_sub(self.lag.get())
+    }
+
+    /// Whether a request that began after it has completed, or none for some time, while
+    /// demands wait.
+    fn is_stalled(&self, own: &Holder, now: Instant) -> bool {
+        self.overtaken_before.get() > Some(own.since.get()) || self.not_since(&self.ended, now)
+    }
+
+    /// Whether nobody has been granted more for a body for some time although demands wait.
+    fn is_deadlocked(&self, now: Instant) -> bool {
+        self.not_since(&self.body_granted, now)
+    }
+
+    fn not_since(&self, last: &Cell<Option<Instant>>, now: Instant) -> bool {
+        let last = last.get().max(self.crowded_since.get());
         last.is_some_and(|last| now.saturating_duration_since(last) >= STALL_TIME)
     }
 
     fn share(&self) -> u64 {
         self.capacity.get().share()
+    }
+}
+
+/// How long a holder is waited for before it is evicted. `urgent`: demands for memory have waited
+/// long.
+fn patience(waits: Waits, urgent: bool) -> Duration {
+    match waits {
+        Waits::Idle => Duration::ZERO,
+        Waits::FirstBytes => FIRST_BYTES,
+        Waits::Tunnel => STALL_TIME,
+        Waits::Handshake | Waits::Body | Waits::Response | Waits::Memory if urgent => LESS_PATIENCE,
+        _ => PATIENCE,
     }
 }

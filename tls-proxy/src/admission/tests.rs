@@ -81,9 +81,9 @@ async fn one_that_gets_a_request_meanwhile_is_not_evicted() {
     let mut second = pin!(connected(&admission));
     assert!(waits(second.as_mut()).await);
     let holder = first.account.holder();
-    assert!(holder.evicted_size().is_some());
+    assert!(holder.eviction().is_some());
     holder.stop_waiting();
-    assert!(holder.evicted_size().is_none());
+    assert!(holder.eviction().is_none());
     drop(first);
     second.await;
 }
@@ -113,7 +113,7 @@ async fn a_client_that_is_waited_for_is_evicted_and_one_that_waits_for_an_upstre
         .since
         .set(Instant::now() - Duration::from_secs(2));
     assert!(waits(held[0].1.grow(HEADER_BLOCK)).await);
-    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_size().is_some();
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().eviction().is_some();
     let all: Vec<_> = held.iter().map(evicted).collect();
     assert!(all[3]);
     assert_eq!(all.iter().filter(|own| **own).count(), 1);
@@ -149,10 +149,10 @@ async fn streams_are_evicted_before_their_connection_and_count_for_it() {
     });
     while waits(body.as_mut()).await {
         let before = streams.len();
-        streams.retain(|(account, _)| account.holder().evicted_size().is_none());
+        streams.retain(|(account, _)| account.holder().eviction().is_none());
         assert!(streams.len() < before, "a stream is evicted");
     }
-    assert!(client.evicted_size().is_none());
+    assert!(client.eviction().is_none());
     assert!(client.client().shed() > 0);
 }
 
@@ -203,7 +203,7 @@ async fn a_new_limit_takes_effect_at_once() {
     admission.resize(half);
     while admission.memory.get() < 0 {
         let _ = timeout(MOMENT, looking.as_mut()).await;
-        held.retain(|own| own.account.holder().evicted_size().is_none());
+        held.retain(|own| own.account.holder().eviction().is_none());
     }
     assert!(
         held.len() < many && held.len() > many / 3,
@@ -243,10 +243,10 @@ async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
     assert!(waits(body.as_mut()).await);
     pass(&admission, Duration::from_millis(400));
     admission.relieve();
-    assert_eq!(handshake.evicted_size(), None);
+    assert!(handshake.eviction().is_none());
     let mut new_client = pin!(connected(&admission));
     assert!(waits(new_client.as_mut()).await);
-    assert!(handshake.evicted_size().is_some());
+    assert!(handshake.eviction().is_some());
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ fn pass(admission: &Admission, time: Duration) {
 }
 
 fn evicted_ones(held: &[(Admitted, Permit)]) -> Vec<usize> {
-    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().evicted_size().is_some();
+    let evicted = |own: &(Admitted, Permit)| own.0.account.holder().eviction().is_some();
     let all = held.iter().enumerate();
     all.filter(|(_, own)| evicted(own))
         .map(|(at, _)| at)
@@ -388,7 +388,7 @@ async fn a_permit_without_a_client_is_not_evicted() {
     pass(&admission, Duration::from_secs(2));
     admission.relieve();
     for own in permits.into_iter().map(Permit::accepted) {
-        assert!(own.account.holder().evicted_size().is_none());
+        assert!(own.account.holder().eviction().is_none());
     }
 }
 
@@ -411,7 +411,7 @@ async fn no_release_is_expected_for_long() {
     let count = || {
         let evicted = held
             .iter()
-            .filter(|own| own.account.holder().evicted_size().is_some());
+            .filter(|own| own.account.holder().eviction().is_some());
         evicted.count()
     };
     let mut new_client = pin!(connected(&admission));
@@ -450,9 +450,63 @@ async fn requests_that_wait_for_each_other_s_memory_do_not_wait_for_ever() {
         "an upstream may need some time"
     );
     pass(&admission, Duration::from_secs(2));
+    // Small requests are served meanwhile.
+    admission.ended.set(Some(Instant::now()));
     admission.relieve();
     let evicted = evicted_ones(&held);
     assert!((1..3).contains(&evicted.len()), "{evicted:?}");
+}
+
+/// They hold what others wait for, though not for ever in vain: bodies may go on.
+#[tokio::test]
+async fn who_waits_for_memory_that_others_get_again_is_not_evicted() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = busy(&admission).await;
+    let (mut first, mut second) = (
+        pin!(held[0].1.grow(TRANSFER)),
+        pin!(held[1].1.grow(TRANSFER)),
+    );
+    assert!(waits(first.as_mut()).await && waits(second.as_mut()).await);
+    pass(&admission, Duration::from_secs(6));
+    held[2].1.shrink(MemoryUse::Transfer, TRANSFER);
+    admission.relieve();
+    assert_eq!(evicted_ones(&held), [0; 0]);
+}
+
+/// Uploads to an upstream that does not read, while small requests are served.
+#[tokio::test]
+async fn requests_that_do_not_move_give_way_to_bodies_after_some_time() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let own = idle(&admission).await;
+    own.account.holder().stop_waiting();
+    let request = admission.for_request(own.account.holder()).await;
+    let held = busy(&admission).await;
+    let mut body = pin!(request.grow(TRANSFER));
+    assert!(waits(body.as_mut()).await);
+    for (seconds, evicted) in [(4, 0), (2, 1)] {
+        pass(&admission, Duration::from_secs(seconds));
+        admission.overtaken_before.set(Some(Instant::now()));
+        admission.relieve();
+        assert_eq!(evicted_ones(&held).len(), evicted);
+    }
+    assert!(own.account.holder().eviction().is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_become_as_large_as_it_wants_evicts_nobody_else() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let own = connected(&admission).await;
+    let request = admission.for_request(own.account.holder()).await;
+    assert!(request.try_grow(2 << 20));
+    let other = idle(&admission).await;
+    let mut more = pin!(request.grow(2 << 20));
+    assert!(waits(more.as_mut()).await);
+    let eviction = own.account.holder().eviction().expect("it gives up");
+    assert!(other.account.holder().eviction().is_none(), "in vain");
+    // Also once it does not wait any more.
+    own.account.holder().stop_waiting_for_permit();
+    let text = eviction.to_string();
+    assert!(text.ends_with("KiB while waiting for memory"), "{text}");
 }
 
 /// A demand that cannot be met whoever is evicted.
@@ -469,6 +523,6 @@ async fn a_demand_for_more_than_all_memory_does_not_wait_for_ever() {
     assert!(!admission.is_crowded());
     pass(&admission, Duration::from_secs(1));
     admission.relieve();
-    assert!(own.account.holder().evicted_size().is_some());
-    assert!(other.account.holder().evicted_size().is_none(), "in vain");
+    assert!(own.account.holder().eviction().is_some());
+    assert!(other.account.holder().eviction().is_none(), "in vain");
 }

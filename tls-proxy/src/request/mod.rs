@@ -200,7 +200,7 @@ impl Request {
             };
         }
         if memory > 0 {
-            permit.grow(memory).await;
+            permit.grow_alone(memory).await;
         }
     }
 

@@ -345,11 +345,8 @@ async fn start_http(connection: &Connection, http2: bool) {
 
 /// Logs that the connection was closed to free memory.
 fn log_eviction(connection: &Connection) {
-    let holder = connection.account.holder();
-    let held = holder.evicted_size().unwrap_or_default() >> 10;
-    let what = format!(
-        "connection closed to free memory: it held {held} KiB while waiting for {}",
-        holder.waits().what()
-    );
-    error_log::connection(connection, Level::Warn, what);
+    if let Some(eviction) = connection.account.holder().eviction() {
+        let what = format!("connection closed to free memory: {eviction}");
+        error_log::connection(connection, Level::Warn, what);
+    }
 }

@@ -244,6 +244,8 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Respons
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let ignore_client_abort = request.ignore_client_abort.clone();
+    let connection = request.connection.clone();
+    let holder = connection.account.holder();
     let mut leaving = None;
     let mut responding = pin!(phases::respond(request));
     poll_fn(|cx| match responding.as_mut().poll(cx) {
@@ -255,6 +257,11 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Respons
             if wire.borrow().inbound.len() < READ_AHEAD {
                 return Poll::Pending;
             }
+            let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
+            leaving.as_mut().poll(cx).map(|()| None)
+        }
+        // Nobody reads the body.
+        Poll::Pending if holder.waits() == Waits::Memory && !ignore_client_abort.get() => {
             let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
             leaving.as_mut().poll(cx).map(|()| None)
         }

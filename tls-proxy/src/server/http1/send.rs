@@ -56,15 +56,17 @@ pub(super) async fn send(
     let worker = request.connection.worker.clone();
     let buffer = request.settings().of::<proxy::buffers::Settings>().head as u64;
     let withheld = if response.unbuffered { 0 } else { buffer };
+    let bodiless = response.framing(request) == Framing::None;
+    if !bodiless && response.content.has_body() && !reserve(request, wire, &mut response).await {
+        request.outcome.status = 499;
+        let what = "client prematurely closed connection";
+        error_log::request(request, Level::Info, what);
+        return Sent::Cut;
+    }
     let mut out = worker.scratch.take();
     out.reserve(LIKELY_HEAD);
-    let bodiless = response.framing(request) == Framing::None;
     let frames = begin(request, &mut response, keep_alive, &mut out);
     let head_bytes = out.len() as u64;
-    if !bodiless && response.content.has_body() {
-        let uploads = response.content.uploads();
-        request.reserve_transfer(response.length, uploads).await;
-    }
     let whole = match response.content {
         Content::Memory(text) if !bodiless => {
             out.extend_from_slice(&text);
@@ -118,6 +120,21 @@ pub(super) async fn send(
     } else {
         Sent::Cut
     }
+}
+
+/// Waits for the memory of a response's body; `false` if the client leaves meanwhile.
+async fn reserve(request: &Request, wire: &SharedWire, response: &mut Response) -> bool {
+    let uploads = response.content.uploads();
+    let mut reserving = pin!(request.reserve_transfer(response.length, uploads));
+    let mut leaving = None;
+    poll_fn(|cx| {
+        if reserving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        let leaving = leaving.get_or_insert_with(|| Box::pin(super::leaves(wire.clone())));
+        leaving.as_mut().poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// Records the end of the upstream's response, and takes back the unread part of the
@@ -334,6 +351,10 @@ pub(super) async fn open_tunnel(
     let before = wire.borrow().sent;
     let connection = request.connection.clone();
     let holder = connection.account.holder();
+    if let Some(permit) = &request.permit {
+        // What it waited for is there: the upstream is not stuck.
+        permit.completed();
+    }
     holder.start_stage();
     tunnel::run(wire, &mut link, idle, &drain, holder).await;
     request.outcome.body_bytes += wire.borrow().sent - before;

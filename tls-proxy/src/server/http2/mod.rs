@@ -206,7 +206,7 @@ async fn run(
 /// Closes a connection, and gives the client time to receive GOAWAY.
 async fn close(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
     frames.abrupt_shutdown(reason);
-    let patience = match holder.evicted_size() {
+    let patience = match holder.eviction() {
         Some(_) => EVICTION_TIMEOUT,
         None => GOAWAY_TIMEOUT,
     };

@@ -53,12 +53,8 @@ pub(super) async fn serve(
 fn log_eviction(request: &Request, holder: &Holder) {
     // Logged for the first stream of a connection only; closing the connection is logged as
     // well.
-    if holder.client().shed() == 1 {
-        let held = holder.evicted_size().unwrap_or_default() >> 10;
-        let what = format!(
-            "stream reset to free memory: it held {held} KiB while waiting for {}",
-            holder.waits().what()
-        );
+    if let (1, Some(eviction)) = (holder.client().shed(), holder.eviction()) {
+        let what = format!("stream reset to free memory: {eviction}");
         error_log::request(request, Level::Warn, what);
     }
 }
