@@ -31,6 +31,12 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// newest client is served first.
 const URGENT_AFTER: Duration = Duration::from_millis(500);
 
+/// A client's first bytes need no round trip: they are there after this time, or its client is
+/// served after others, and nothing is kept for its first response while others wait.
+pub(crate) const FIRST_BYTES: Duration = Duration::from_millis(20);
+/// A connection whose client has sent nothing for so long may be closed for others.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// What a client needs beside its connection until its first response, bytes, if that is
 /// small. The handshake's memory becomes that of HTTP/2.
 const FIRST_RESPONSE: u64 = HTTP2 + REQUEST;

@@ -8,13 +8,14 @@
 //! time it is the one that has waited longest of those that can still be served in time:
 //! otherwise one that was not the newest for a moment would never be. Until it is served, the
 //! event loop does not watch a connection, and it has no task. Those whose clients have sent
-//! something come first.
+//! something come first, and memory is asked for only if there is one. Those that send nothing
+//! are served if nobody has to give way for them, and are the first to be closed for others.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Admission;
+use super::{Admission, FIRST_BYTES, SILENCE};
 use crate::metrics;
 use crate::metrics::labels::Relief;
 
@@ -31,6 +32,8 @@ pub(super) const MAX_PEEKED: usize = 32;
 pub(crate) struct Pending<T> {
     admission: Rc<Admission>,
     all: VecDeque<(T, Instant)>,
+    /// The next one, whatever the order.
+    first: Option<T>,
     /// Once demands have waited long: the next one is not the newest.
     by_arrival: bool,
 }
@@ -40,40 +43,55 @@ impl<T> Pending<T> {
         Self {
             admission,
             all: VecDeque::new(),
+            first: None,
             by_arrival: false,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.is_empty() && self.first.is_none()
     }
 
     /// Whether one more may be accepted before there is memory to serve it: below the limit
     /// of the worker, or if there is none yet, so that a listener asks for memory only if it
-    /// has a client. At the limit [`Self::push`] closes the oldest, if that has waited too
-    /// long.
-    pub(crate) fn has_room(&self) -> bool {
+    /// has a client. At the limit [`Self::push`] closes one.
+    pub(crate) fn has_room(&self, has_sent: impl Fn(&T) -> bool) -> bool {
         let (taken, places) = self.admission.pending();
-        taken < places || (places > 0 && self.is_empty()) || self.has_stale()
+        taken < places || (places > 0 && self.is_empty()) || self.dispensable(has_sent).is_some()
     }
 
-    fn has_stale(&self) -> bool {
-        self.stale_at().is_some_and(|at| at <= Instant::now())
+    /// Whether connections may wait here at all: memory is limited.
+    pub(crate) fn is_open(&self) -> bool {
+        self.admission.pending().1 > 0
     }
 
-    /// When the oldest may be closed for another one.
-    pub(crate) fn stale_at(&self) -> Option<Instant> {
+    /// Whether one of them waits for memory: its client has sent something.
+    pub(crate) fn is_ready(&self, has_sent: impl Fn(&T) -> bool) -> bool {
+        self.first.is_some() || self.all.iter().any(|(connection, _)| has_sent(connection))
+    }
+
+    /// The one that may be closed for another one: the oldest, if it cannot be served in time any
+    /// more, or else one of the oldest whose client has sent nothing for some time.
+    fn dispensable(&self, has_sent: impl Fn(&T) -> bool) -> Option<usize> {
+        let now = Instant::now();
+        let age = |since: &Instant| now.saturating_duration_since(*since);
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
-        Some((*oldest + STALE).max(*newest + FRESH))
+        if age(oldest) >= STALE && age(newest) >= FRESH {
+            return Some(0);
+        }
+        let mut oldest = self.all.iter().take(MAX_PEEKED);
+        oldest.position(|(connection, since)| age(since) >= SILENCE && !has_sent(connection))
     }
 
-    /// Adds a connection. If there was room only in place of the oldest, closes that.
-    pub(crate) fn push(&mut self, connection: T) {
+    /// Adds a connection. If there was room only in place of another one, closes that.
+    pub(crate) fn push(&mut self, connection: T, has_sent: impl Fn(&T) -> bool) {
         let (taken, places) = self.admission.pending();
-        if taken >= places && self.has_stale() {
+        if taken >= places
+            && let Some(at) = self.dispensable(has_sent)
+        {
             metrics::relieved(Relief::Accept);
-            self.all.pop_front();
+            self.all.remove(at);
             self.note_removed();
         }
         self.admission.add_pending(1);
@@ -81,20 +99,33 @@ impl<T> Pending<T> {
     }
 
     /// Takes the next one to be served: of the first [`MAX_PEEKED`] in order the first whose
-    /// client has sent something, or else the first. The flag is set if the client has sent
-    /// something.
+    /// client has sent something, or else the first that has had time for it. The flag is set
+    /// if the client has sent something.
     pub(crate) fn next(&mut self, has_sent: impl Fn(&T) -> bool) -> Option<(T, bool)> {
+        if let Some(first) = self.first.take() {
+            self.note_removed();
+            return Some((first, true));
+        }
         let count = self.all.len();
         let last = count.checked_sub(1)?;
         let start = self.first_in_order_of_arrival(Instant::now());
         let place = |nth| start.map_or_else(|| last - nth, |start| start + nth);
         let candidates = (count - start.unwrap_or(0)).min(MAX_PEEKED);
-        let ready = (0..candidates)
-            .map(place)
-            .find(|at| has_sent(&self.all[*at].0));
-        let (connection, _) = self.all.remove(ready.unwrap_or_else(|| place(0)))?;
+        let find = |wanted: &dyn Fn(&(T, Instant)) -> bool| {
+            let mut places = (0..candidates).map(place);
+            places.find(|at| wanted(&self.all[*at]))
+        };
+        let ready = find(&|(connection, _)| has_sent(connection));
+        let next = ready.or_else(|| find(&|(_, since)| since.elapsed() >= FIRST_BYTES))?;
+        let (connection, _) = self.all.remove(next)?;
         self.note_removed();
         Some((connection, ready.is_some()))
+    }
+
+    /// Puts back one that has sent something: there is not enough memory for its response.
+    pub(crate) fn put_back(&mut self, connection: T) {
+        self.first = Some(connection);
+        self.admission.add_pending(1);
     }
 
     /// The one whose turn it is in order of arrival, with those behind it; `None` if the newest
@@ -131,7 +162,8 @@ impl<T> Pending<T> {
 
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
-        let left = isize::try_from(self.all.len()).unwrap_or_default();
+        let left = self.all.len() + usize::from(self.first.is_some());
+        let left = isize::try_from(left).unwrap_or_default();
         self.admission.add_pending(-left);
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::capacity::{CONNECTION, MemoryUse};
 use super::queue::Demand;
-use super::{Account, Admission, Client, Holder};
+use super::{Account, Admission, Client, FIRST_RESPONSE, Holder};
 
 /// Granted resources, released when it is dropped.
 #[derive(Debug)]
@@ -65,6 +65,21 @@ impl Permit {
         connection.set(connection.get() - advance);
         account.holder().client.advance.set(advance);
         Admitted { permit, account }
+    }
+
+    /// Takes what its client needs until its first response, unless it has it; `false` if there
+    /// is not so much. Before it is accepted.
+    pub(crate) fn take_advance(&self) -> bool {
+        if self.advance() > 0 {
+            return true;
+        }
+        let demand = Demand::memory(MemoryUse::Connection, FIRST_RESPONSE);
+        let taken = self.admission.try_take(&demand);
+        if taken {
+            let own = &self.memory[MemoryUse::Connection as usize];
+            own.set(own.get() + demand.memory);
+        }
+        taken
     }
 
     /// Keeps what a connection needs while its client sends nothing.

@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Admission, GOAWAY_AFTER, Holder, NEW_CLIENT, Waits, to_signed};
+use super::{Admission, FIRST_BYTES, GOAWAY_AFTER, Holder, NEW_CLIENT, SILENCE, Waits, to_signed};
 
 /// A client is evicted only after it has been waited for this long: its next bytes may need
 /// a round trip.
@@ -26,8 +26,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The same once demands have waited long, except for a request's head; and for who waits
 /// for a permit.
 const LESS_PATIENCE: Duration = Duration::from_millis(100);
-/// The same for a client's first bytes, which need no round trip.
-const FIRST_BYTES: Duration = Duration::from_millis(100);
 /// The same for tunnels, which may be quiet for a while, and for upstreams.
 const STALL_TIME: Duration = Duration::from_secs(1);
 /// Holders that have waited this long for memory, while nobody was granted more for a body, are
@@ -90,6 +88,13 @@ impl Admission {
         let Some(mut missing) = self.missing(now) else {
             return;
         };
+        if missing.all > 0 && self.reclaim_advances(&missing, now) {
+            // It may be enough for those that wait.
+            missing = match self.missing(now) {
+                Some(missing) => missing,
+                None => return,
+            };
+        }
         let mut candidates = self.candidates(&missing, now);
         // If nothing is missing for one rank, nothing is for lower ones.
         while let Some((rank, _, slot)) = candidates.pop()
@@ -114,6 +119,21 @@ impl Admission {
     pub(super) fn expect(&self, held: u64) {
         self.expected.set(self.expected.get() + held);
         self.last_eviction.set(Some(Instant::now()));
+    }
+
+    /// Takes back what clients were granted for their first response, of those that are waited
+    /// for: they keep their connections. Returns whether it was anything.
+    fn reclaim_advances(&self, missing: &Missing, now: Instant) -> bool {
+        let holders = self.holders.borrow();
+        let unused = holders.iter().filter(|own| {
+            let patience = match own.waits.get() {
+                Waits::NotForClient | Waits::Memory => return false,
+                Waits::FirstBytes => FIRST_BYTES,
+                other => patience(other, missing.urgent),
+            };
+            own.is_connection && own.client.advance.get() > 0 && self.age(own, now) >= patience
+        });
+        unused.map(|own| self.release_advance(own)).count() > 0
     }
 
     fn missing(&self, now: Instant) -> Option<Missing> {
@@ -231,7 +251,7 @@ impl Admission {
 fn patience(waits: Waits, urgent: bool) -> Duration {
     match waits {
         Waits::Idle => Duration::ZERO,
-        Waits::FirstBytes => FIRST_BYTES,
+        Waits::FirstBytes => SILENCE,
         Waits::Tunnel => STALL_TIME,
         Waits::Handshake | Waits::Body | Waits::Response | Waits::Memory if urgent => LESS_PATIENCE,
         _ => PATIENCE,

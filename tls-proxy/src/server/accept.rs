@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use super::connection::{self, WorkerContext};
 use super::listener::Listener;
-use crate::admission::Permit;
 use crate::admission::pending::Pending;
+use crate::admission::{FIRST_BYTES, Permit};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
@@ -74,19 +74,26 @@ async fn accept(
     let mut bounded = false;
     let admission = &server.worker.admission;
     let mut pending = Pending::new(admission.clone());
+    // There is less memory than a new client needs, though enough for a silent connection.
+    let mut is_short = false;
     'serving: loop {
         // Memory may be limited only later.
         bounded = bounded || listener.bounds_buffers();
-        let permit = match admission.try_for_connection() {
+        let free = match is_short {
+            true => None,
+            false => admission.try_for_connection(),
+        };
+        is_short = false;
+        let permit = match free {
             Some(permit) => permit,
             None => {
                 let mut place = pin!(admission.for_new_client());
                 let mut asks = false;
                 loop {
-                    let has_room = pending.has_room();
-                    // Memory is requested only when there is a connection to serve, or none
-                    // may be accepted before. Once requested it is waited for.
-                    asks |= !pending.is_empty() || !has_room;
+                    let has_room = pending.has_room(has_sent);
+                    // Memory is requested only for a client that has sent something, or if
+                    // none may be accepted before. Once requested it is waited for.
+                    asks = asks || !pending.is_open() || pending.is_ready(has_sent);
                     tokio::select! {
                         biased;
                         () = stop.notified() => break 'serving,
@@ -94,23 +101,50 @@ async fn accept(
                         accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
                             queue(&mut pending, accepted).await;
                         }
-                        // At the limit: looks again when the oldest may be closed.
-                        () = sleep_until_stale(&pending), if !has_room => {}
+                        // The event loop does not watch them.
+                        () = tokio::time::sleep(FIRST_BYTES / 4), if !pending.is_empty() => {}
                     }
                 }
             }
         };
-        let next = pending.next(has_sent);
-        if !matches!(next, Some((_, true))) {
-            permit.give_up_advance();
+        let mut next = pending.next(has_sent);
+        while next.is_none() && !pending.is_empty() {
+            // They have all come just now.
+            tokio::select! {
+                biased;
+                () = stop.notified() => break 'serving,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)), if pending.has_room(has_sent) => {
+                    queue(&mut pending, accepted).await;
+                }
+                () = tokio::time::sleep(FIRST_BYTES / 4) => {}
+            }
+            next = pending.next(has_sent);
         }
         let accepted = match next {
-            Some((next, _)) => register(next),
-            None => tokio::select! {
-                biased;
-                () = stop.notified() => break,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-            },
+            Some((next, true)) if !permit.take_advance() => {
+                pending.put_back(next);
+                is_short = true;
+                continue;
+            }
+            Some((next, true)) => register(next),
+            Some((next, false)) => {
+                permit.give_up_advance();
+                register(next)
+            }
+            None => {
+                permit.give_up_advance();
+                let accepted = tokio::select! {
+                    biased;
+                    () = stop.notified() => break,
+                    accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+                };
+                if !permit.take_advance() {
+                    queue(&mut pending, accepted).await;
+                    is_short = true;
+                    continue;
+                }
+                accepted
+            }
         };
         match accepted {
             Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),
@@ -140,13 +174,6 @@ async fn accept(
     tokio::task::coop::unconstrained(rest).await;
 }
 
-async fn sleep_until_stale(pending: &Pending<Unserved>) {
-    match pending.stale_at() {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// A connection that the event loop does not watch yet, and its client's address.
 type Unserved = (std::net::TcpStream, SocketAddr);
 
@@ -156,7 +183,7 @@ async fn queue(
     accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
 ) {
     match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
-        Ok(unserved) => pending.push(unserved),
+        Ok(unserved) => pending.push(unserved, has_sent),
         Err(error) => accept_failed(&error).await,
     }
 }

@@ -4,6 +4,11 @@ use super::*;
 use crate::admission::pending::{FRESH, MAX_PEEKED, Pending};
 use crate::admission::queue::ACCEPTED_EVERY;
 
+/// Its client has sent something.
+fn sent<T>(_: &T) -> bool {
+    true
+}
+
 #[tokio::test]
 async fn a_new_client_is_served_before_holders_of_more() {
     let admission = admission_of(1000, Some(4 << 20));
@@ -112,6 +117,47 @@ async fn a_connection_whose_client_sends_nothing_holds_nothing_for_a_response() 
     assert_eq!(own.account.holder().client.held.get(), CONNECTION);
 }
 
+/// Clients that have sent nothing yet, each with what it needs until its first response: as many
+/// as fit.
+async fn silent(admission: &Rc<Admission>) -> Vec<Admitted> {
+    let mut all = Vec::new();
+    while let Some(permit) = admission.try_for_connection().filter(Permit::take_advance) {
+        let own = permit.accepted();
+        own.account.holder().wait(Waits::FirstBytes, 0);
+        all.push(own);
+    }
+    all
+}
+
+#[tokio::test]
+async fn new_clients_that_come_together_do_not_wait_for_each_other_s_memory() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let all = silent(&admission).await;
+    for own in &all {
+        let holder = own.account.holder();
+        own.permit.grow(HANDSHAKE).await;
+        own.permit.grow(HTTP2 - HANDSHAKE).await;
+        assert!(admission.try_for_request(holder).is_some());
+    }
+    assert!(all.len() > 10);
+}
+
+#[tokio::test]
+async fn clients_that_send_nothing_keep_their_connections_but_nothing_for_a_response() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let held = silent(&admission).await;
+    let mut new_client = pin!(admission.for_new_client());
+    assert!(waits(new_client.as_mut()).await);
+    pass(&admission, FIRST_BYTES);
+    admission.relieve();
+    let _new_client = new_client.await;
+    for own in &held {
+        let holder = own.account.holder();
+        assert!(holder.eviction().is_none());
+        assert_eq!(holder.client.held.get(), CONNECTION);
+    }
+}
+
 #[tokio::test]
 async fn what_a_first_request_does_not_need_is_released() {
     let admission = admission_of(1000, Some(4 << 20));
@@ -132,13 +178,13 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_has_its_turn_only_af
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
     let mut most = 0;
-    while pending.has_room() {
-        pending.push(most);
+    while pending.has_room(sent) {
+        pending.push(most, sent);
         most += 1;
     }
     assert!((500..=511).contains(&most), "{most}");
     assert_eq!(pending.next(|_| true), Some((0, true)));
-    assert!(pending.has_room());
+    assert!(pending.has_room(sent));
     let _others = fill(&admission).await;
     let mut new_client = pin!(connected(&admission));
     assert!(waits(new_client.as_mut()).await);
@@ -148,19 +194,61 @@ async fn what_waits_for_its_place_is_bounded_and_the_newest_has_its_turn_only_af
     // By turns with the one that has waited longest and is not late yet.
     assert_eq!(pending.next(|own| *own > 5), Some((6, true)));
     assert_eq!(pending.next(|own| *own < most - 5), Some((most - 6, true)));
+    pending.pass(FIRST_BYTES);
     assert_eq!(pending.next(|_| false), Some((2, false)));
     assert_eq!(pending.next(|_| false), Some((most - 2, false)));
     drop(pending);
     assert_eq!(admission.pending().0, 0);
-    assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room());
+    assert!(!Pending::<u32>::new(admission_of(1000, None)).has_room(sent));
+}
+
+#[tokio::test]
+async fn a_client_that_has_had_no_time_to_send_something_is_not_served_yet() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    // The test itself may be suspended for longer than that time.
+    let waits = (0..100).any(|_| {
+        pending.push((), sent);
+        pending.next(|()| false).is_none()
+    });
+    assert!(waits);
+    assert_eq!(pending.next(|()| true), Some(((), true)));
+    pending.push((), sent);
+    pending.pass(FIRST_BYTES);
+    assert_eq!(pending.next(|()| false), Some(((), false)));
+}
+
+#[tokio::test]
+async fn one_whose_client_sends_nothing_makes_room_for_another_and_asks_for_no_memory() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    let mut full = 0;
+    while pending.has_room(|_| false) {
+        pending.push(full, sent);
+        full += 1;
+    }
+    pending.pass(SILENCE);
+    let silent = |own: &u32| *own != 0;
+    assert!(!pending.has_room(sent) && pending.has_room(|own| !silent(own)));
+    assert!(!pending.is_ready(|_| false) && pending.is_ready(sent));
+    // The first one is kept, which has sent something.
+    pending.push(full, |own| !silent(own));
+    assert_eq!(admission.pending().0, full as usize);
+    assert_eq!(pending.next(sent), Some((0, true)));
+    assert_eq!(pending.next(sent), Some((2, true)));
+    // There was not enough memory for it.
+    pending.put_back(2);
+    assert!(pending.is_ready(|_| false));
+    assert_eq!(pending.next(|_| false), Some((2, true)));
+    assert_eq!(admission.pending().0, full as usize - 2);
 }
 
 /// A listener whose places are all taken by connections that have waited for too long, while
 /// demands have waited for long.
 async fn full_of_stale(admission: &Rc<Admission>) -> (Pending<u32>, Vec<Admitted>) {
     let mut pending = Pending::new(admission.clone());
-    while pending.has_room() {
-        pending.push(0);
+    while pending.has_room(sent) {
+        pending.push(0, sent);
     }
     pending.pass(Duration::from_secs(3));
     let others = fill(admission).await;
@@ -172,15 +260,14 @@ async fn stale_connections_give_their_places_to_newer_ones_one_after_the_other()
     let admission = admission_of(1000, Some(4 << 20));
     let (mut pending, _others) = full_of_stale(&admission).await;
     let full = admission.pending().0;
-    assert!(pending.has_room());
+    assert!(pending.has_room(sent));
     let pushed = Instant::now();
-    pending.push(1);
+    pending.push(1, sent);
     assert_eq!(admission.pending().0, full, "it took a place");
     // Not before it has been served, or has waited too long itself.
-    let next = pending.stale_at().expect("it is full");
-    assert!(next >= pushed + FRESH);
+    assert!(!pending.has_room(sent) || pushed.elapsed() >= FRESH);
     pending.pass(FRESH);
-    assert!(pending.has_room());
+    assert!(pending.has_room(sent));
 }
 
 #[tokio::test]
@@ -191,12 +278,12 @@ async fn one_that_has_just_been_accepted_is_served_though_newer_ones_keep_coming
     assert!(waits(newcomer.as_mut()).await);
     pass(&admission, Duration::from_secs(1));
     for number in 1..=3 {
-        pending.push(number);
+        pending.push(number, sent);
     }
     let mut served = Vec::new();
     for number in 4..10 {
         served.extend(pending.next(|_| true).map(|(number, _)| number));
-        pending.push(number);
+        pending.push(number, sent);
     }
     for number in 1..=3 {
         assert!(served.contains(&number), "{number} of {served:?}");
@@ -209,17 +296,17 @@ async fn one_that_has_just_been_accepted_is_served_though_newer_ones_keep_coming
 async fn a_listener_may_always_accept_one_connection() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
-    while pending.has_room() {
-        pending.push(());
+    while pending.has_room(sent) {
+        pending.push((), sent);
     }
     let full = admission.pending().0;
     let mut other = Pending::new(admission.clone());
     assert!(
-        other.has_room(),
+        other.has_room(sent),
         "it asks for memory only if it has a client"
     );
-    other.push(());
-    assert!(!other.has_room());
+    other.push((), sent);
+    assert!(!other.has_room(sent));
     assert_eq!(admission.pending().0, full + 1, "none is closed for it");
 }
 
@@ -228,8 +315,10 @@ async fn few_connections_are_examined_for_the_next_one() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
     for at in 0..100 {
-        pending.push(at);
+        pending.push(at, sent);
     }
+    // Now they have had time to send something.
+    pending.pass(FIRST_BYTES);
     let examined = Cell::new(0);
     let is_silent = |_: &i32| {
         examined.set(examined.get() + 1);
