@@ -2,8 +2,11 @@
 it has reserved, whatever the client sends."""
 
 import contextlib
+import os
 import re
+import signal
 import socket
+import threading
 import time
 import urllib.request
 
@@ -16,13 +19,18 @@ CLIENTS = 40
 # What is held of bodies may exceed what is reserved for them by this, bytes: pages that are
 # partly used, and the tables of the allocator.
 ROUNDING = MIB
-# More than fits into the buffers of the sockets on the way, bytes.
-STUCK = 5_000_000
+# One piece of a large read, and what fills the buffers of the sockets on the way, bytes.
+LARGE, STUCK = 400_000, 5_000_000
+# Bodies of a small read and a large one, of a request that fills the buffer of a UNIX socket and
+# of a response that fits into it, bytes.
+ENDING_UP, ENDING = 270_000, 150_000
 
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_http_version 1.1; client_max_body_size 20m;
-server {{ listen {address}:8000;
+server {{ listen {address}:8000; location /warm {{ return 200; }}
 location / {{ proxy_pass http://{address}:8001; }}
-location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }} }} }}"""
+location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }}
+location /local {{ proxy_pass http://unix:{folder}/local:; }}
+location /ending {{ proxy_pass http://unix:{folder}/ending:; }} }} }}"""
 
 
 @pytest.fixture
@@ -35,13 +43,38 @@ def listen(address, port):
     return socket.create_server((address, port), backlog=2 * CLIENTS)
 
 
+def listen_local(path):
+    """At a UNIX socket, whose buffers stay small."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(2 * CLIENTS)
+    return listener
+
+
+def respond(listener, size, length):
+    """Responds to each request, when `size` bytes of it have arrived, with `length` bytes."""
+    connections = []
+    while listener.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            connections.append(connection)
+            came = 0
+            while came < size and (data := connection.recv(1 << 20)):
+                came += len(data)
+            connection.setblocking(False)
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
+
+
 @pytest.fixture
 def proxy(group, tmp_path):
     """A tls-proxy."""
     address = own_address()
-    configuration = CONFIGURATION.format(address=address)
+    configuration = CONFIGURATION.format(address=address, folder=tmp_path)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
-          listen(address, 8001)):
+          listen(address, 8001),
+          listen_local(tmp_path / "local"), listen_local(tmp_path / "ending") as ending):
+        for work in [(respond, ending, 1, ENDING)]:
+            threading.Thread(target=work[0], args=work[1:], daemon=True).start()
         wait_for(lambda: reserved(address) is not None, "tls-proxy", 60)
         yield address
 
@@ -50,8 +83,10 @@ def proxy(group, tmp_path):
 def connect(proxy):
     """Opens a connection."""
     with contextlib.ExitStack() as opened:
-        def one():
+        def one(received=None):
             client = opened.enter_context(socket.socket())
+            if received:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received)
             client.connect((proxy, 8000))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
             client.settimeout(10)
@@ -84,6 +119,52 @@ class Growth:
         time.sleep(1)
         held, counted = (now - then for now, then in zip(self.now(), self.before))
         assert least < held < counted + ROUNDING, f"{held >> 10} KiB held, {counted >> 10} KiB reserved"
+
+
+def warm(client):
+    """Makes the receive buffer of the connection grow, so that a large read is filled."""
+    client.sendall(b"POST /warm HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % STUCK + b"x" * STUCK)
+    client.recv(4096)
+    return client
+
+
+@contextlib.contextmanager
+def stopped(folder):
+    """What is sent to the program meanwhile is there at once when it continues."""
+    process = int((folder / "run.pid").read_text())
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+        # Until all of it has arrived.
+        time.sleep(1)
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_a_large_read_is_not_kept_as_the_beginning_of_a_body(group, proxy, connect):
+    growth = Growth(group, proxy)
+    # Reads that are filled but have hardly any data, and then much at once.
+    beginning = (b"1;" + b"x" * 4000 + b"\r\nx\r\n") * 5 + b"400000\r\n" + b"x" * LARGE
+    for _ in range(CLIENTS):
+        warm(connect()).sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + beginning)
+    growth.check(least=CLIENTS << 10)
+
+
+def test_large_reads_are_few_while_the_ends_of_bodies_are_sent(group, proxy, connect, tmp_path):
+    growth = Growth(group, proxy)
+    clients = [warm(connect()) for _ in range(CLIENTS)]
+    head = b"POST /local HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % ENDING_UP
+    with stopped(tmp_path):
+        for client in clients:
+            client.sendall(head + b"x" * ENDING_UP)
+    growth.check(least=CLIENTS << 10)
+
+
+def test_large_reads_are_few_while_the_ends_of_responses_are_sent(group, proxy, connect):
+    growth = Growth(group, proxy)
+    for _ in range(CLIENTS):
+        connect(received=4096).sendall(b"GET /ending HTTP/1.1\r\nHost: a\r\n\r\n")
+    growth.check(least=CLIENTS << 10)
 
 
 def test_a_body_of_known_length_is_held_once(group, proxy, connect):

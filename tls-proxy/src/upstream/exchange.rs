@@ -138,10 +138,6 @@ impl Upload {
                     }
                 }
             }
-            if self.rest.is_done() && !self.chunked {
-                self.done = true;
-                break;
-            }
             let next = match ready!(self.rest.poll_data(cx)) {
                 Some(Ok(data)) => framed(data, self.chunked),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
@@ -149,7 +145,10 @@ impl Upload {
                     self.chunked = false;
                     chunked::unframed(Bytes::from_static(b"0\r\n\r\n"))
                 }
-                None => continue,
+                None => {
+                    self.done = true;
+                    break;
+                }
             };
             self.out = alone(next);
             self.sending = true;
