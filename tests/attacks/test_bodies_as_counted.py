@@ -19,6 +19,8 @@ CLIENTS = 40
 # What is held of bodies may exceed what is reserved for them by this, bytes: pages that are
 # partly used, and the tables of the allocator.
 ROUNDING = MIB
+# Reserved for a connection, its request and the transfer of one body, bytes.
+WITHOUT_BODY = (9 + 23 + 62) << 10
 # One piece of a large read, and what fills the buffers of the sockets on the way, bytes.
 LARGE, STUCK = 400_000, 5_000_000
 # Bodies of a small read and a large one, of a request that fills the buffer of a UNIX socket and
@@ -30,7 +32,8 @@ server {{ listen {address}:8000; location /warm {{ return 200; }}
 location / {{ proxy_pass http://{address}:8001; }}
 location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }}
 location /local {{ proxy_pass http://unix:{folder}/local:; }}
-location /ending {{ proxy_pass http://unix:{folder}/ending:; }} }} }}"""
+location /ending {{ proxy_pass http://unix:{folder}/ending:; }}
+location /unbuffered {{ proxy_request_buffering off; proxy_pass http://{address}:8003; }} }} }}"""
 
 
 @pytest.fixture
@@ -71,9 +74,9 @@ def proxy(group, tmp_path):
     address = own_address()
     configuration = CONFIGURATION.format(address=address, folder=tmp_path)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
-          listen(address, 8001),
+          listen(address, 8001), listen(address, 8003) as endless,
           listen_local(tmp_path / "local"), listen_local(tmp_path / "ending") as ending):
-        for work in [(respond, ending, 1, ENDING)]:
+        for work in [(respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
             threading.Thread(target=work[0], args=work[1:], daemon=True).start()
         wait_for(lambda: reserved(address) is not None, "tls-proxy", 60)
         yield address
@@ -173,3 +176,14 @@ def test_a_body_of_known_length_is_held_once(group, proxy, connect):
         client = connect()
         client.sendall(b"POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % STUCK + b"x" * STUCK)
     growth.check(least=4 * STUCK)
+
+
+def test_what_is_kept_of_a_body_counts_beside_its_response(group, proxy, connect):
+    before = reserved(proxy)
+    for _ in range(CLIENTS):
+        client = connect()
+        client.sendall(b"POST /unbuffered HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+    # Its upstream has read all of it by now, but the first part may have to be sent again.
+    time.sleep(1)
+    each = (reserved(proxy) - before) / CLIENTS
+    assert each > WITHOUT_BODY + (8 << 10), f"{each / 1024:.0f} KiB reserved for each"
