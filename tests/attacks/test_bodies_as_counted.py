@@ -4,6 +4,7 @@ it has reserved, whatever the client sends."""
 import contextlib
 import os
 import re
+import select
 import signal
 import socket
 import threading
@@ -12,6 +13,7 @@ import urllib.request
 
 import pytest
 
+import frames
 from conftest import own_address, wait_for
 from limited import MIB, cgroup, tls_proxy
 
@@ -28,11 +30,12 @@ LARGE, STUCK = 400_000, 5_000_000
 ENDING_UP, ENDING = 270_000, 150_000
 
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_http_version 1.1; client_max_body_size 20m;
-server {{ listen {address}:8000; location /warm {{ return 200; }}
+server {{ listen {address}:8000; http2 on; location /warm {{ return 200; }}
 location / {{ proxy_pass http://{address}:8001; }}
 location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }}
 location /local {{ proxy_pass http://unix:{folder}/local:; }}
 location /ending {{ proxy_pass http://unix:{folder}/ending:; }}
+location /read {{ proxy_pass http://{address}:8002; }}
 location /unbuffered {{ proxy_request_buffering off; proxy_pass http://{address}:8003; }} }} }}"""
 
 
@@ -54,6 +57,15 @@ def listen_local(path):
     return listener
 
 
+def read_all(listener):
+    """Reads all that arrives, until the listener is closed."""
+    while listener.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            while connection.recv(1 << 20):
+                pass
+
+
 def respond(listener, size, length):
     """Responds to each request, when `size` bytes of it have arrived, with `length` bytes."""
     connections = []
@@ -70,13 +82,13 @@ def respond(listener, size, length):
 
 @pytest.fixture
 def proxy(group, tmp_path):
-    """A tls-proxy."""
+    """A tls-proxy; the upstream at /read reads, the others do not."""
     address = own_address()
     configuration = CONFIGURATION.format(address=address, folder=tmp_path)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
-          listen(address, 8001), listen(address, 8003) as endless,
+          listen(address, 8001), listen(address, 8002) as reader, listen(address, 8003) as endless,
           listen_local(tmp_path / "local"), listen_local(tmp_path / "ending") as ending):
-        for work in [(respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
+        for work in [(read_all, reader), (respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
             threading.Thread(target=work[0], args=work[1:], daemon=True).start()
         wait_for(lambda: reserved(address) is not None, "tls-proxy", 60)
         yield address
@@ -187,3 +199,48 @@ def test_what_is_kept_of_a_body_counts_beside_its_response(group, proxy, connect
     time.sleep(1)
     each = (reserved(proxy) - before) / CLIENTS
     assert each > WITHOUT_BODY + (8 << 10), f"{each / 1024:.0f} KiB reserved for each"
+
+
+class Http2:
+    """A connection with two uploads, which keeps to its windows."""
+
+    def __init__(self, client):
+        self.socket, self.parser = client, frames.Parser()
+        self.windows = {0: 65535, 1: 65535, 3: 65535}
+        stuck = frames.request(1, frames.head(b"/", "POST"), ends=False)
+        read = frames.request(3, frames.head(b"/read", "POST"), ends=False)
+        self.socket.sendall(frames.opening() + stuck + read)
+
+    def receive(self, seconds):
+        """Whether something has come within this time."""
+        if not select.select([self.socket], [], [], seconds)[0]:
+            return False
+        for kind, flags, stream, payload in self.parser.take(self.socket.recv(65536)):
+            assert kind not in (frames.RST_STREAM, frames.GOAWAY), payload
+            if kind == frames.WINDOW_UPDATE:
+                self.windows[stream] += int.from_bytes(payload, "big")
+            if kind == frames.SETTINGS and not flags & frames.ACK:
+                self.socket.sendall(frames.frame(frames.SETTINGS, frames.ACK))
+        return True
+
+    def send(self, stream, size):
+        """Sends so much data; `False` if the window stays too small."""
+        while min(self.windows[0], self.windows[stream]) < size:
+            if not self.receive(1):
+                return False
+        self.socket.sendall(frames.frame(frames.DATA, 0, stream, b"x" * size))
+        for window in (0, stream):
+            self.windows[window] -= size
+        return True
+
+
+def test_small_unread_frames_count_with_the_buffers_that_they_keep(group, proxy, connect):
+    client = Http2(connect())
+    # All buffers on the way to the upstream that does not read.
+    while client.send(1, 8000):
+        pass
+    growth = Growth(group, proxy)
+    for _ in range(1000):
+        assert client.send(1, 1)
+        assert client.send(3, 16000)
+    growth.check(least=0)
