@@ -63,6 +63,10 @@ class Group:
             return stat.get("anon", 0) + stat.get("kernel", 0)
         return stat.get("rss", 0) + self._number("memory.kmem.usage_in_bytes")
 
+    def anonymous(self):
+        """The memory of the programs' own, without the kernel's part, bytes."""
+        return _table(self.memory / "memory.stat").get("anon" if self.v2 else "rss", 0)
+
     def sockets(self):
         """Its socket buffers, bytes: charged in v2 only."""
         if self.v2:

@@ -1,13 +1,16 @@
 //! Unread DATA of HTTP/2: received and not read yet, reserved before `h2` gets it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::{DATA_FRAME, MemoryUse, Permit};
 
 /// Memory is reserved in steps of this size, bytes.
 const STEP: u64 = 16 << 10;
+/// The largest buffer in which `h2` receives frames, bytes. It is freed when none of them is left:
+/// one unread frame keeps all that came with it.
+const BUFFER: u16 = 17 << 10;
 
 /// The unread bodies of one connection.
 #[derive(Debug)]
@@ -20,12 +23,18 @@ pub(crate) struct Unread {
     bodies: RefCell<BTreeMap<u32, Body>>,
     /// The stream of a partly received frame, and the bytes counted for it.
     partial: Cell<Option<(u32, u64)>>,
+    /// Bytes that have passed on the connection.
+    passed: Cell<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Body {
     /// Bytes.
     held: u64,
+    /// For each unread frame, what it keeps of the bytes between the frame before it and itself.
+    between: VecDeque<u16>,
+    /// Where the last frame ends among the bytes of the connection.
+    end: u64,
     /// Its request has been accepted.
     accepted: bool,
 }
@@ -38,7 +47,13 @@ impl Unread {
             held: Cell::new(0),
             bodies: RefCell::default(),
             partial: Cell::new(None),
+            passed: Cell::new(0),
         })
+    }
+
+    /// So many more bytes have passed on the connection.
+    pub(crate) fn pass(&self, size: usize) {
+        self.passed.set(self.passed.get() + size as u64);
     }
 
     /// Announces a body on a stream.
@@ -70,8 +85,8 @@ impl Unread {
         self.give_back(given_up);
     }
 
-    /// Counts `size` more bytes for a stream. Data of a stream without a reader is not
-    /// counted: `h2` discards it.
+    /// Counts `size` more bytes for a stream, and what its unread frame will keep of other frames.
+    /// Data of a stream without a reader is not counted: `h2` discards it.
     ///
     /// # Errors
     /// The number of bytes to reserve first.
@@ -80,6 +95,8 @@ impl Unread {
         let Some(body) = bodies.get_mut(&stream) else {
             return Ok(());
         };
+        let between = body.between_last_and(self.passed.get());
+        let size = size + u64::from(between);
         let held = self.held.get() + size;
         let granted = self.granted();
         if held > granted {
@@ -89,6 +106,9 @@ impl Unread {
             }
         }
         body.held += size;
+        body.between.push_back(between);
+        let payload = (size - u64::from(between)).saturating_sub(DATA_FRAME);
+        body.end = self.passed.get() + payload;
         self.held.set(held);
         Ok(())
     }
@@ -122,6 +142,18 @@ impl Unread {
     }
 }
 
+impl Body {
+    /// What a frame that begins at `start` keeps of the bytes between the last one and itself. The
+    /// first unread one's buffer is part of the request's memory.
+    fn between_last_and(&self, start: u64) -> u16 {
+        if self.between.is_empty() {
+            return 0;
+        }
+        let between = start.saturating_sub(self.end);
+        between.min(u64::from(BUFFER)) as u16
+    }
+}
+
 /// The unread part of one request's body, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct BodyFlow {
@@ -139,6 +171,8 @@ impl BodyFlow {
             let size = body
                 .held
                 .saturating_sub(partial.map_or(0, |(_, size)| size));
+            body.between.clear();
+            body.between.extend(partial.map(|_| 0));
             if size > 0 {
                 body.held -= size;
                 self.unread.give_back(size);
@@ -150,7 +184,9 @@ impl BodyFlow {
     pub(crate) fn taken(&self, size: usize) {
         let mut bodies = self.unread.bodies.borrow_mut();
         if let Some(body) = bodies.get_mut(&self.stream) {
-            let size = (size as u64 + DATA_FRAME).min(body.held);
+            let between = body.between.pop_front().unwrap_or_default();
+            let size = size as u64 + DATA_FRAME + u64::from(between);
+            let size = size.min(body.held);
             body.held -= size;
             self.unread.give_back(size);
         }
@@ -200,5 +236,40 @@ mod tests {
         assert_eq!(unread.held.get(), 10);
         drop(flow);
         assert_eq!((unread.held.get(), unread.granted()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_unread_frame_counts_with_the_buffer_that_it_keeps() {
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 2,
+            memory: None,
+        });
+        let own = admission.for_new_client().await.accepted();
+        let unread = Unread::new(admission.empty_permit(own.account.holder()));
+        let small = DATA_FRAME + 1;
+        let come = |others: usize| {
+            assert_eq!(unread.try_add(1, small), Ok(()));
+            unread.pass(1 + others);
+            unread.held.get()
+        };
+        unread.expect(1);
+        let flow = unread.accept(1, false);
+        assert_eq!(come(9), small, "the first one");
+        assert_eq!(come(8000), 2 * small + 9, "the frame header");
+        assert_eq!(
+            come(1 << 20),
+            3 * small + 8009,
+            "the frame of another stream"
+        );
+        let most = u64::from(BUFFER);
+        assert_eq!(come(9), 4 * small + 8009 + most, "more than a buffer");
+        flow.taken(1);
+        flow.taken(1);
+        assert_eq!(unread.held.get(), 2 * small + 8000 + most);
+        flow.taken(1);
+        flow.taken(1);
+        assert_eq!(unread.held.get(), 0);
+        assert_eq!(come(0), small, "all of the others have been read");
     }
 }

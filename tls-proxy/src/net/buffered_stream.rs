@@ -6,11 +6,11 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::poll_write_all;
-use super::read_size::Bulk;
+use super::read_size::{Bulk, BulkPermit};
 
 /// Size of the first read of an idle connection, into the stack, bytes.
 const IDLE_READ_SIZE: usize = 2048;
@@ -106,8 +106,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
 
     /// Reads a large piece.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.inbound.reserve(self.bulk.size());
-        let read = pin!(self.io.read_buf(&mut self.inbound)).poll(cx);
+        let before = self.bulk.is_permitted();
+        let size = self.bulk.size();
+        if before && !self.bulk.is_permitted() {
+            self.leave_bulk_buffer();
+        }
+        self.inbound.reserve(size);
+        // The buffer may have room for more.
+        let mut room = (&mut self.inbound).limit(size);
+        let read = pin!(self.io.read_buf(&mut room)).poll(cx);
         if let Poll::Ready(Ok(size)) = read {
             self.bulk.record(size);
         }
@@ -126,11 +133,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         read
     }
 
-    /// After the end of a body, frees the memory reserved for more of it.
-    pub(crate) fn rest(&mut self) {
-        if self.bulk.give_back() && self.inbound.is_empty() {
-            self.inbound = BytesMut::new();
+    /// After the end of a body, frees the memory reserved for more of it. If its last piece was
+    /// read in bulk, returns the permission, to be kept as long as the piece.
+    pub(crate) fn rest(&mut self) -> Option<BulkPermit> {
+        let permit = self.bulk.give_back();
+        if permit.is_some() {
+            self.leave_bulk_buffer();
         }
+        permit
+    }
+
+    /// Moves what is left in the buffer of bulk reads to one of its size: without their permission
+    /// that is not counted.
+    fn leave_bulk_buffer(&mut self) {
+        self.inbound = BytesMut::from(&self.inbound[..]);
     }
 
     /// What is read next is kept and not passed on at once: it is not read in bulk.
@@ -167,7 +183,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
-    use crate::net::read_size::BULK_SIZE;
+    use crate::net::read_size::{BULK_SIZE, READ_SIZE};
     use crate::time::cached_time;
 
     /// A stream with more to read than requested, and the size of a bulk read.
@@ -213,6 +229,44 @@ mod tests {
         });
         cached_time::scope(Box::pin(read)).await;
         assert!(wire.inbound.len() < BULK_SIZE);
+    }
+
+    #[tokio::test]
+    async fn the_buffer_of_bulk_reads_is_not_kept_without_their_permission() {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; 3 * BULK_SIZE]).await.unwrap();
+        let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        let read = cached_time::scope(Box::pin(async {
+            let mut sizes = Vec::new();
+            for _ in 0..2 {
+                sizes.push(poll_fn(|cx| wire.poll_fill(cx)).await.unwrap());
+                drop(wire.inbound.split());
+            }
+            // Its task is woken again: what was read has waited for its reader.
+            tokio::task::yield_now().await;
+            sizes.push(poll_fn(|cx| wire.poll_fill(cx)).await.unwrap());
+            sizes
+        }))
+        .await;
+        assert_eq!(read, [READ_SIZE, BULK_SIZE, READ_SIZE]);
+        assert_eq!(wire.inbound.capacity(), READ_SIZE);
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_body_is_kept_in_a_buffer_of_its_size() {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; 2 * BULK_SIZE]).await.unwrap();
+        let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        cached_time::scope(Box::pin(async {
+            for _ in 0..2 {
+                poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+                drop(wire.inbound.split_to(wire.inbound.len() - 100));
+            }
+        }))
+        .await;
+        wire.rest();
+        wire.inbound.reserve(READ_SIZE);
+        assert!(wire.inbound.capacity() < 2 * READ_SIZE);
     }
 
     #[tokio::test]

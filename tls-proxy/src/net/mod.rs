@@ -23,8 +23,8 @@ pub(crate) fn set_memory_limit(memory: Option<u64>) {
     socket_buffers::set_memory_limit(memory);
 }
 
-/// Slices that are written together: a chunk's size line, its data and its end.
-const MAX_SLICES: usize = 3;
+/// Slices that are written together: a head, a chunk's size line, its data and its end.
+const MAX_SLICES: usize = 4;
 
 /// Writes all of `out`; what has been written is taken off it, even while it is pending.
 /// Several slices are written together if the stream can do that.

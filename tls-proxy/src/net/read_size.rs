@@ -48,7 +48,7 @@ pub(crate) fn reserved(memory: u64) -> u64 {
 
 /// The permission for bulk reads, until it is dropped.
 #[derive(Debug)]
-struct BulkPermit;
+pub(crate) struct BulkPermit;
 
 impl BulkPermit {
     fn take() -> Option<Self> {
@@ -111,6 +111,11 @@ impl Bulk {
         }
     }
 
+    /// Whether the last read was a bulk read, or might have been.
+    pub(crate) fn is_permitted(&self) -> bool {
+        self.permit.is_some()
+    }
+
     /// The reads so far do not count for the next one.
     pub(crate) fn restart(&mut self) {
         self.give_back();
@@ -126,9 +131,10 @@ impl Bulk {
         }
     }
 
-    /// No more data is available: ends bulk reads. Returns whether the last read was one.
-    pub(crate) fn give_back(&mut self) -> bool {
-        self.permit.take().is_some()
+    /// No more data is available: ends bulk reads. Returns their permission if the last read was
+    /// one.
+    pub(crate) fn give_back(&mut self) -> Option<BulkPermit> {
+        self.permit.take()
     }
 }
 

@@ -233,7 +233,9 @@ impl Request {
 
     /// What its own body does not need any more when it has been sent, bytes.
     fn spare_upload_memory(&self) -> u64 {
-        let kept = self.whole_body.as_ref().map_or(0, Bytes::len) as u64;
+        // The same memory, if all of it has been read.
+        let whole = self.whole_body.as_ref().map_or(0, Bytes::len);
+        let kept = whole.max(self.begun.len()) as u64;
         self.upload_memory.take().saturating_sub(kept)
     }
 

@@ -122,9 +122,17 @@ impl RequestBody {
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
             Self::None => Poll::Ready(None),
-            Self::Http1(body) => body.poll_data(cx),
+            Self::Http1(body) => body.poll_data(cx, false),
             Self::Http2(body) => body.poll_data(cx),
             Self::File(reader) => reader.poll_data(),
+        }
+    }
+
+    /// The same for what is kept and not passed on at once: it is not read in bulk.
+    pub(crate) fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
+            Self::Http1(body) => body.poll_data(cx, true),
+            Self::None | Self::Http2(_) | Self::File(_) => self.poll_data(cx),
         }
     }
 
@@ -185,7 +193,8 @@ pub(crate) struct Http1Body {
     meter: Meter,
     /// The unsent part of `100 Continue` if the client waits for it.
     unsent_continue: Option<&'static [u8]>,
-    /// Set when it has been read to its end.
+    /// Set when it has been read to its end, and its reader has asked for more: by then the last
+    /// piece has been sent or copied.
     whole: Rc<Cell<bool>>,
 }
 
@@ -211,7 +220,12 @@ impl Http1Body {
         self.unsent_continue.is_some()
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    /// The next piece. What is `kept` is not read in bulk.
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: bool,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
         let mut wire = self.wire.borrow_mut();
         if let Some(text) = &mut self.unsent_continue {
             if ready!(wire.poll_send(cx, text)).is_err() {
@@ -225,26 +239,27 @@ impl Http1Body {
         }
         loop {
             let ended = wire.ended;
-            let step = self.decoder.step(&mut wire.inbound, ended);
-            self.whole.set(self.decoder.is_done());
-            match step {
+            match self.decoder.step(&mut wire.inbound, ended) {
                 Ok(Progress::Data(data)) => {
                     return Poll::Ready(Some(self.meter.count(&data).map(|()| data)));
                 }
                 Ok(Progress::End(_)) => {
+                    self.whole.set(true);
                     self.meter.holder.stop_waiting();
                     return Poll::Ready(None);
                 }
                 Err(_) if ended => return Poll::Ready(Some(Err(Error::Gone))),
                 Err(_) => return Poll::Ready(Some(Err(Error::Invalid))),
-                Ok(Progress::Starved) => match wire.poll_fill(cx) {
+                Ok(Progress::Starved) => {
+                    if kept {
+                        wire.read_small();
+                    }
                     // The next step detects the end of the stream.
-                    Poll::Ready(_) => {}
-                    Poll::Pending => {
+                    if wire.poll_fill(cx).is_pending() {
                         drop(wire);
                         return self.meter.poll_wait(cx);
                     }
-                },
+                }
             }
         }
     }
@@ -347,12 +362,12 @@ mod tests {
         let wire = Rc::new(RefCell::new(wire));
         let mut body = Http1Body::new(wire, decoder, false, holder.clone());
         client.write_all(b"3\r\nabc\r\n").await?;
-        let data = poll_fn(|cx| body.poll_data(cx)).await;
+        let data = poll_fn(|cx| body.poll_data(cx, false)).await;
         assert_eq!(data, Some(Ok(Bytes::from("abc"))));
-        let pending = poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await;
+        let pending = poll_fn(|cx| Poll::Ready(body.poll_data(cx, false).is_pending())).await;
         assert!(pending && holder.waits() == Waits::Body);
         client.write_all(b"0\r\n\r\n").await?;
-        assert_eq!(poll_fn(|cx| body.poll_data(cx)).await, None);
+        assert_eq!(poll_fn(|cx| body.poll_data(cx, false)).await, None);
         assert_eq!(holder.waits(), Waits::NotForClient);
         Ok(())
     }

@@ -8,7 +8,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::buf::Chain;
+use bytes::{Buf as _, Bytes};
 
 use super::body::{self, RequestBody};
 use super::connection::UpstreamConnection;
@@ -24,8 +25,8 @@ const MAX_INTERIM: usize = 1000;
 /// What is sent to the upstream: the head, the part of the body that has been read, and the
 /// rest.
 pub(crate) struct Upload {
-    /// Written next; a client's data is passed on without a copy.
-    out: Chunk,
+    /// Written next: what is left of the head, and data, which is passed on without a copy.
+    out: Chain<Bytes, Chunk>,
     /// `out` has not been written completely.
     sending: bool,
     rest: RequestBody,
@@ -75,21 +76,23 @@ pub(crate) struct Exchange {
 }
 
 impl Upload {
-    /// Sends as much as the socket accepts at once and copies the rest. `first` is the head
-    /// and the part of the body that has been read; if `chunked`, later data is sent in
-    /// chunks.
+    /// Sends as much as the socket accepts at once: the head, and in the same write `begun`, the
+    /// part of the body that has been read. If `chunked`, all data is sent in chunks.
     pub(crate) fn start(
         link: &mut UpstreamConnection,
-        first: &[u8],
+        head: &[u8],
+        begun: Bytes,
         rest: RequestBody,
         chunked: bool,
     ) -> Self {
-        let mut left = first;
+        let mut first = head.chain(framed(begun, chunked));
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let sent = link.wire.poll_send(&mut cx, &mut left);
+        let sent = link.wire.poll_send(&mut cx, &mut first);
         let refused = matches!(sent, Poll::Ready(Err(_)));
+        let (head, begun) = first.into_inner();
         Self {
-            out: chunked::unframed(Bytes::copy_from_slice(left)),
+            // A large body is not copied: its memory is counted once.
+            out: Bytes::copy_from_slice(head).chain(begun),
             sending: sent.is_pending(),
             chunked,
             rest,
@@ -125,7 +128,7 @@ impl Upload {
                 match ready!(link.wire.poll_send(cx, &mut self.out)) {
                     Ok(()) => {
                         // Its memory is free for the next read.
-                        self.out = chunked::unframed(Bytes::new());
+                        self.out = alone(chunked::unframed(Bytes::new()));
                         self.sending = false;
                     }
                     Err(_) => {
@@ -135,20 +138,19 @@ impl Upload {
                     }
                 }
             }
-            if self.rest.is_done() && !self.chunked {
-                self.done = true;
-                break;
-            }
-            self.out = match ready!(self.rest.poll_data(cx)) {
-                Some(Ok(data)) if self.chunked => chunked::chunk(data),
-                Some(Ok(data)) => chunked::unframed(data),
+            let next = match ready!(self.rest.poll_data(cx)) {
+                Some(Ok(data)) => framed(data, self.chunked),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 None if self.chunked => {
                     self.chunked = false;
                     chunked::unframed(Bytes::from_static(b"0\r\n\r\n"))
                 }
-                None => continue,
+                None => {
+                    self.done = true;
+                    break;
+                }
             };
+            self.out = alone(next);
             self.sending = true;
         }
         Poll::Ready(Ok(()))
@@ -158,6 +160,18 @@ impl Upload {
     fn waits_for_upstream(&self) -> bool {
         self.done || self.sending
     }
+}
+
+fn framed(data: Bytes, chunked: bool) -> Chunk {
+    match chunked {
+        true => chunked::chunk(data),
+        false => chunked::unframed(data),
+    }
+}
+
+/// Data without a head before it.
+fn alone(data: Chunk) -> Chain<Bytes, Chunk> {
+    Bytes::new().chain(data)
 }
 
 impl Exchange {

@@ -323,3 +323,40 @@ fn pieces_pass_as_they_come() {
         !proxy.place.read("access.log").is_empty()
     });
 }
+
+#[test]
+fn a_large_body_that_is_kept_arrives_whole() {
+    const SIZE: usize = 5_000_000;
+    let place = Place::new("kept");
+    let _upstream = Upstream::echo(&place);
+    let limits = "client_max_body_size 0; client_body_buffer_size 2m;";
+    let kept = "location /kept { client_body_buffer_size 8m; proxy_pass http://{upstream}; }";
+    let proxy = Proxy::passing(place, &format!("{limits} {kept}"));
+    let body: Vec<u8> = (0..SIZE).map(|at| (at / 7) as u8).collect();
+    let chunk = format!("{SIZE:x}\r\n");
+    let mut client = proxy.connect();
+    // Known and kept; streamed; unknown and kept; unknown, and its beginning is kept.
+    for (path, framing, start, end) in [
+        ("/kept", "Content-Length: 5000000", "", ""),
+        ("/", "Content-Length: 5000000", "", ""),
+        (
+            "/kept",
+            "Transfer-Encoding: chunked",
+            &chunk,
+            "\r\n0\r\n\r\n",
+        ),
+        ("/", "Transfer-Encoding: chunked", &chunk, "\r\n0\r\n\r\n"),
+    ] {
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{start}"
+        ));
+        client.send(&body);
+        client.send(end);
+        let line = format!("POST {path} HTTP/1.1\n");
+        let response = client.response();
+        assert!(
+            response.body == [line.as_bytes(), &body].concat(),
+            "{path} {framing}"
+        );
+    }
+}

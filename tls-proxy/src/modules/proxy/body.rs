@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::settings::Settings;
 use crate::admission::TRANSFER;
@@ -25,6 +25,22 @@ use crate::upstream::spooled::{After, Folder, Spooled};
 const LIKELY_CHUNKED: u64 = 16 * 1024;
 /// Most bytes of a body that are read before an unbuffered request is sent.
 const AT_HAND: usize = 16 * 1024;
+
+/// Spare memory that a body may keep until its response has ended, bytes.
+const SLACK: usize = 1024;
+
+/// How much of a body is read before the request is sent.
+#[derive(Clone, Copy)]
+enum Beginning {
+    /// Nothing: it is larger than what is kept.
+    Nothing,
+    /// All of it, of this length, bytes.
+    Whole(u64),
+    /// So many bytes at most, not counting the last piece.
+    UpTo(u64),
+    /// What has arrived.
+    AtHand,
+}
 
 /// What is known of the body when the request is sent: its beginning, how it
 /// is framed, and where the rest comes from.
@@ -76,20 +92,17 @@ impl Body {
             true => u64::MAX,
             false => core.client_body_buffer_size as u64,
         };
-        let kept = match request.framing {
-            Framing::Length(length) if buffering && length <= room => length,
-            Framing::Chunked if buffering => room.min(LIKELY_CHUNKED),
-            _ => 0,
+        let beginning = match request.framing {
+            Framing::Length(length) if buffering && length <= room => Beginning::Whole(length),
+            Framing::Length(_) if buffering => Beginning::Nothing,
+            _ if buffering || whole => Beginning::UpTo(room),
+            _ => Beginning::AtHand,
         };
-        request.reserve_upload(kept).await;
+        request.reserve_upload(beginning.likely()).await;
         let mut begun = take_begun(request)?;
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
         rest.bound(bounds(core));
-        let read = match request.framing {
-            Framing::Length(length) if buffering && length > room => Ok(()),
-            _ if buffering || whole => read_up_to(request, &mut rest, room, &mut begun).await,
-            _ => read_at_hand(&mut rest, &mut begun).await,
-        };
+        let read = read_beginning(request, &mut rest, beginning, &mut begun).await;
         read.map_err(|error| refuse_body(request, error))?;
         if spools && !rest.is_done() {
             if let Some(file) = create_file(request, Level::Warn) {
@@ -98,7 +111,8 @@ impl Body {
                 return Self::in_file(request).ok_or_else(|| Refusal::new(500));
             }
             if whole {
-                let read = read_up_to(request, &mut rest, u64::MAX, &mut begun).await;
+                let all = Beginning::UpTo(u64::MAX);
+                let read = read_beginning(request, &mut rest, all, &mut begun).await;
                 read.map_err(|error| refuse_body(request, error))?;
             }
         }
@@ -106,7 +120,10 @@ impl Body {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
         };
-        let begun = begun.freeze();
+        if begun.capacity() - begun.len() > SLACK {
+            begun.shrink_to_fit();
+        }
+        let begun = Bytes::from(begun);
         if rest.is_done() && request.framing != Framing::None {
             request.whole_body = Some(begun.clone());
         }
@@ -187,8 +204,10 @@ fn bounds(core: &core::Settings) -> Bounds {
 }
 
 /// What has already been read of the body.
-fn take_begun(request: &mut Request) -> Result<BytesMut, Refusal> {
-    let begun = BytesMut::from(std::mem::take(&mut request.begun));
+fn take_begun(request: &mut Request) -> Result<Vec<u8>, Refusal> {
+    // Without this second reference the memory is not copied.
+    request.whole_body = None;
+    let begun = Vec::from(std::mem::take(&mut request.begun));
     if request.body.taken() > begun.len() as u64 {
         let what = "the request body has been sent to another upstream and is not at hand; raise \"client_body_buffer_size\", or name a \"client_body_temp_path\"";
         error_log::request(request, Level::Error, what);
@@ -241,11 +260,11 @@ async fn write_to(
     mut file: Spooled,
     request: &mut Request,
     core: &core::Settings,
-    begun: BytesMut,
+    begun: Vec<u8>,
 ) -> Result<(), Refusal> {
     let mut body = std::mem::replace(&mut request.body, RequestBody::None);
     body.bound(bounds(core));
-    let mut next = Some(Ok(begun.freeze()));
+    let mut next = Some(Ok(Bytes::from(begun)));
     while let Some(piece) = next {
         let piece = piece.map_err(|error| refuse_body(request, error))?;
         file.append(&piece).map_err(|error| {
@@ -264,44 +283,69 @@ async fn write_to(
     Ok(())
 }
 
-/// Waits for the beginning of the body, `room` bytes at most, not counting the last piece.
+impl Beginning {
+    /// What is kept of the body, at first, bytes.
+    fn likely(self) -> u64 {
+        match self {
+            Self::Whole(length) => length,
+            Self::UpTo(room) => room.min(LIKELY_CHUNKED),
+            Self::Nothing | Self::AtHand => 0,
+        }
+    }
+}
+
+/// Reads the beginning of the body. No piece of it is read in bulk, since it is kept.
+async fn read_beginning(
+    request: &Request,
+    body: &mut RequestBody,
+    beginning: Beginning,
+    begun: &mut Vec<u8>,
+) -> Result<(), body::Error> {
+    match beginning {
+        Beginning::Nothing => Ok(()),
+        Beginning::Whole(length) => {
+            let missing = length.saturating_sub(begun.len() as u64);
+            begun.reserve_exact(usize::try_from(missing).unwrap_or_default());
+            while let Some(data) = poll_fn(|cx| body.poll_kept(cx)).await {
+                begun.extend_from_slice(&data?);
+            }
+            Ok(())
+        }
+        Beginning::UpTo(room) => read_up_to(request, body, room, begun).await,
+        Beginning::AtHand => read_at_hand(body, begun).await,
+    }
+}
+
+/// Waits for `room` bytes of the body at most, not counting the last piece.
 async fn read_up_to(
     request: &Request,
     body: &mut RequestBody,
     room: u64,
-    begun: &mut BytesMut,
+    begun: &mut Vec<u8>,
 ) -> Result<(), body::Error> {
     let mut counted = request.upload_memory.get().max(TRANSFER);
-    // Twice the size, since it is copied while it grows.
-    let copies = match request.framing {
-        Framing::Length(length) if length <= room => {
-            let missing = length.saturating_sub(begun.len() as u64);
-            begun.reserve(usize::try_from(missing).unwrap_or_default());
-            1
-        }
-        _ => 2,
-    };
     while (begun.len() as u64) < room && !body.is_done() {
-        if copies * begun.len() as u64 >= counted
-            && let Some(permit) = &request.permit
-        {
-            permit.grow(counted).await;
+        let Some(data) = poll_fn(|cx| body.poll_kept(cx)).await else {
+            break;
+        };
+        let data = data?;
+        // Twice the size, since it is copied while it grows.
+        while 2 * (begun.len() + data.len()) as u64 > counted {
+            if let Some(permit) = &request.permit {
+                permit.grow(counted).await;
+            }
             counted *= 2;
         }
-        match poll_fn(|cx| body.poll_data(cx)).await {
-            Some(Ok(data)) => begun.extend_from_slice(&data),
-            Some(Err(error)) => return Err(error),
-            None => break,
-        }
+        begun.extend_from_slice(&data);
     }
     Ok(())
 }
 
 /// Takes what has arrived of the body without waiting.
-async fn read_at_hand(body: &mut RequestBody, begun: &mut BytesMut) -> Result<(), body::Error> {
+async fn read_at_hand(body: &mut RequestBody, begun: &mut Vec<u8>) -> Result<(), body::Error> {
     poll_fn(|cx| {
         while !body.is_done() && begun.len() < AT_HAND {
-            match body.poll_data(cx) {
+            match body.poll_kept(cx) {
                 Poll::Ready(Some(Ok(data))) => begun.extend_from_slice(&data),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) | Poll::Pending => break,

@@ -11,7 +11,6 @@ use super::body::{Body, refuse_body};
 use super::response::{framing, translate};
 use super::{SelectedUpstream, Settings, buffers};
 use crate::config::method::Method;
-use crate::http1::chunked;
 use crate::log::level::Level;
 use crate::message::head::Framing;
 use crate::metrics;
@@ -262,7 +261,7 @@ impl Tries<'_> {
         });
         (attempt.sent, attempt.received) = (link.wire.sent, link.wire.received);
         link.requests += 1;
-        let upload = self.start_upload(request, &mut link);
+        let upload = self.start_upload(&mut link);
         let mut exchange = Exchange {
             link,
             upload,
@@ -299,28 +298,11 @@ impl Tries<'_> {
     }
 
     /// Sends the head and what has been read of the body.
-    fn start_upload(&mut self, request: &Request, link: &mut UpstreamConnection) -> Upload {
+    fn start_upload(&mut self, link: &mut UpstreamConnection) -> Upload {
         let rest = self.body.take_rest();
-        let begun = &self.body.begun;
+        let begun = self.body.begun.clone();
         let chunked = self.body.framing == Framing::Chunked;
-        if begun.is_empty() && !(chunked && rest.is_done()) {
-            return Upload::start(link, &self.head, rest, chunked);
-        }
-        let scratch = &request.connection.worker.scratch;
-        let mut out = scratch.take();
-        out.extend_from_slice(&self.head);
-        if chunked {
-            chunked::encode(begun, &mut out);
-        } else {
-            out.extend_from_slice(begun);
-        }
-        let ends = chunked && rest.is_done();
-        if ends {
-            chunked::encode_end(b"", &mut out);
-        }
-        let upload = Upload::start(link, &out, rest, chunked && !ends);
-        scratch.give(out);
-        upload
+        Upload::start(link, &self.head, begun, rest, chunked)
     }
 
     /// Whether the request can be sent again: no part of its body was sent that is not buffered.

@@ -16,6 +16,7 @@ use crate::message::fields::Fields;
 use crate::message::head::Framing;
 use crate::metrics;
 use crate::metrics::labels::UpstreamError;
+use crate::net::read_size::BulkPermit;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::live_config::ConfigHandle;
@@ -42,6 +43,8 @@ pub(super) struct ResponseBody {
     sent: u64,
     received: u64,
     unread: RequestBody,
+    /// That of the last piece if it was read in bulk: its client may not have read it yet.
+    bulk: Option<BulkPermit>,
     /// There is no body, whatever `Content-Length` says.
     bodiless: bool,
     /// The end of the body is known without the end of the connection.
@@ -78,6 +81,7 @@ impl ResponseBody {
             sent: 0,
             received: 0,
             unread: RequestBody::None,
+            bulk: None,
             bodiless: framing == Framing::None,
             announced: false,
             surplus: None,
@@ -161,6 +165,7 @@ impl Source for ResponseBody {
     fn poll_frame(&mut self, _: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             let Some(exchange) = &mut self.exchange else {
+                self.bulk = None;
                 return Poll::Ready(None);
             };
             // The request body is still sent while the response arrives; a failure shows in the
@@ -172,6 +177,7 @@ impl Source for ResponseBody {
                 Ok(Progress::Data(data)) => {
                     exchange.timer.progress();
                     if self.decoder.is_done() {
+                        self.bulk = wire.rest();
                         self.finish();
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));

@@ -312,6 +312,7 @@ impl Metered {
         while passed < bytes.len() {
             let (size, found) = self.headers.next(&bytes[passed..]);
             passed += size;
+            self.inflow.unread.pass(size);
             if self.headers.block_ended() {
                 self.inflow.block_ends(self.headers.request_block());
             }
