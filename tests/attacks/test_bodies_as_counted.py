@@ -35,6 +35,7 @@ location / {{ proxy_pass http://{address}:8001; }}
 location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }}
 location /local {{ proxy_pass http://unix:{folder}/local:; }}
 location /ending {{ proxy_pass http://unix:{folder}/ending:; }}
+location /begun {{ proxy_pass http://{address}:8004; }}
 location /read {{ proxy_pass http://{address}:8002; }}
 location /unbuffered {{ proxy_request_buffering off; proxy_pass http://{address}:8003; }} }} }}"""
 
@@ -80,6 +81,18 @@ def respond(listener, size, length):
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
 
 
+def begin(listener):
+    """Begins a response to each request: one large chunk, and nothing after it."""
+    connections = []
+    while listener.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            connections.append(connection)
+            connection.recv(1 << 20)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % LARGE
+                               + b"x" * LARGE + b"\r\n")
+
+
 @pytest.fixture
 def proxy(group, tmp_path):
     """A tls-proxy; the upstream at /read reads, the others do not."""
@@ -87,8 +100,9 @@ def proxy(group, tmp_path):
     configuration = CONFIGURATION.format(address=address, folder=tmp_path)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
           listen(address, 8001), listen(address, 8002) as reader, listen(address, 8003) as endless,
+          listen(address, 8004) as begun,
           listen_local(tmp_path / "local"), listen_local(tmp_path / "ending") as ending):
-        for work in [(read_all, reader), (respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
+        for work in [(read_all, reader), (begin, begun), (respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
             threading.Thread(target=work[0], args=work[1:], daemon=True).start()
         wait_for(lambda: reserved(address) is not None, "tls-proxy", 60)
         yield address
@@ -179,6 +193,17 @@ def test_large_reads_are_few_while_the_ends_of_responses_are_sent(group, proxy, 
     growth = Growth(group, proxy)
     for _ in range(CLIENTS):
         connect(received=4096).sendall(b"GET /ending HTTP/1.1\r\nHost: a\r\n\r\n")
+    growth.check(least=CLIENTS << 10)
+
+
+def test_a_large_read_of_a_response_is_not_kept_until_its_end(group, proxy, connect):
+    growth = Growth(group, proxy)
+    for _ in range(CLIENTS):
+        client = connect()
+        client.sendall(b"GET /begun HTTP/1.1\r\nHost: a\r\n\r\n")
+        left = LARGE
+        while left > 0:
+            left -= len(client.recv(1 << 20))
     growth.check(least=CLIENTS << 10)
 
 

@@ -28,6 +28,9 @@ use crate::upstream::tunnel;
 /// Initial buffer size for the head of a response, bytes.
 const LIKELY_HEAD: usize = 1024;
 
+/// The largest buffer that is kept between two pieces of a body, bytes.
+const MOST_KEPT: usize = 2 * ENOUGH;
+
 /// How much of a response was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -293,6 +296,10 @@ async fn relay(
 async fn flush_all(request: &Request, wire: &SharedWire, out: &mut Vec<u8>) -> bool {
     let whole = flush(request, wire, &mut &out[..]).await;
     out.clear();
+    if out.capacity() > MOST_KEPT {
+        // The piece was read in bulk, which others may be permitted next.
+        *out = Vec::new();
+    }
     whole
 }
 
