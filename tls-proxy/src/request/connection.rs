@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) plain_on_tls: bool,
     /// Requests so far.
     pub(crate) requests: Cell<u64>,
+    /// Streams of HTTP/2 that were reset before they were served.
+    pub(crate) early_resets: Cell<u32>,
     /// Requests in progress; several in HTTP/2.
     pub(crate) in_flight: Cell<usize>,
     /// One of its requests was rejected for lack of memory, and this has been logged.
@@ -70,6 +72,7 @@ impl Connection {
             proxy_header: None,
             plain_on_tls: false,
             requests: Cell::new(0),
+            early_resets: Cell::default(),
             in_flight: Cell::new(0),
             is_short_of_memory: Cell::new(false),
             timer: Cell::default(),

@@ -1,7 +1,7 @@
 //! HTTP/2 to clients: concurrent streams, bodies, limits, and what upstream and log see of
 //! them.
 
-use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM};
+use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM};
 use crate::support::place::PLAIN;
 use crate::support::{self, Place, Proxy, Upstream, certificates, curl, stdout};
 
@@ -164,6 +164,30 @@ fn a_stream_that_is_reset_ends_its_upstream_connection() {
     told.recv_timeout(support::PATIENCE)
         .expect("the upstream's connection is closed");
     proxy.logs("access.log", "\"GET / HTTP/2.0\" 499 0 ");
+}
+
+/// Rapid reset, a stream at a time: `h2` bounds only how many are reset before it returns them.
+#[test]
+fn a_client_that_resets_streams_as_it_opens_them_loses_its_connection() {
+    let place = Place::new("rapid-reset");
+    let upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    for number in 0..300 {
+        client.ask_and_reset(1 + 2 * number, "/reset");
+        if client.until(PING).is_none() {
+            break;
+        }
+    }
+    assert!(client.until(PING).is_none(), "it is still open");
+    proxy.logs(
+        "error.log",
+        "client sent too many streams that it reset at once",
+    );
+    let reached = upstream.seen().len();
+    assert!(reached < 10, "{reached} were passed on");
+    let output = curl(&["--http2-prior-knowledge", &proxy.url("/a")]);
+    assert_eq!(stdout(&output), "GET /a HTTP/1.1\n");
 }
 
 #[test]

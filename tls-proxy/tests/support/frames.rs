@@ -45,12 +45,17 @@ impl Http2 {
     }
 
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.wire.send(frame);
+        self.wire.send(bytes(kind, flags, stream, payload));
+    }
+
+    /// Sends `GET path`, resets it, and a ping, together.
+    pub(crate) fn ask_and_reset(&mut self, stream: u32, path: &str) {
+        let block = block("GET", path, &[]);
+        let mut both = bytes(HEADERS, END_STREAM | END_HEADERS, stream, &block);
+        both.extend(bytes(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
+        both.extend(bytes(PING, 0, 0, &[0; 8]));
+        // The peer may have closed.
+        let _ = std::io::Write::write_all(&mut self.wire.socket, &both);
     }
 
     /// Sends `GET path`, and `more` fields.
@@ -99,6 +104,11 @@ impl Http2 {
         }
     }
 
+    /// The next frame of a type; None at the end.
+    pub(crate) fn until(&mut self, kind: u8) -> Option<Frame> {
+        std::iter::from_fn(|| self.frame()).find(|frame| frame.kind == kind)
+    }
+
     /// All frames until the peer closes; acknowledges pings.
     pub(crate) fn rest(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
@@ -113,6 +123,16 @@ impl Http2 {
         }
         frames
     }
+}
+
+/// A frame as it is sent.
+fn bytes(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
 }
 
 /// A header block of literals that are not indexed (RFC 7541, section 6.2.2).

@@ -105,6 +105,10 @@ fn most_header_list(limits: &Limits) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
+/// Streams of a connection that may be reset before they are served (CVE-2023-44487, rapid reset).
+/// `h2` bounds those that are reset before they are accepted, but not if they come few at a time.
+const MAX_EARLY_RESETS: u32 = 100;
+
 /// Serves each request, and sends GOAWAY when the connection has to end. By value, `frames`
 /// would be in the future three times.
 async fn run(
@@ -190,6 +194,12 @@ async fn run(
             }
         };
         let is_last = match accepted {
+            Some(_) if connection.early_resets.get() >= MAX_EARLY_RESETS => {
+                let what = "client sent too many streams that it reset at once";
+                error_log::connection(connection, Level::Info, what);
+                close(frames, holder, Reason::ENHANCE_YOUR_CALM).await;
+                return;
+            }
             Some(accepted) => {
                 holder.start_stage();
                 start(connection, tasks, inflow, frames, accepted, &streams_done)

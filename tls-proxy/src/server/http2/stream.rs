@@ -34,6 +34,13 @@ pub(super) async fn serve(
     queue: &Rc<InFlight>,
     holder: &Rc<Holder>,
 ) {
+    if poll_fn(|cx| Poll::Ready(responder.poll_reset(cx).is_ready())).await {
+        let early = &request.connection.early_resets;
+        early.set(early.get() + 1);
+        request.outcome.status = 499;
+        error_log::request(request, Level::Info, "client canceled the stream");
+        return;
+    }
     let responding = respond(request, error, &mut responder, holder);
     match responding.await {
         Ok(response) => send(request, response, responder, queue, holder).await,
