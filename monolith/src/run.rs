@@ -142,6 +142,11 @@ async fn follow_limits(limits: Option<Followed>, connections: ConnectionLimit) {
 /// third: tls-proxy's lame-duck phase takes a fifth of the same budget.
 const PROXY_SHARE: u32 = 3;
 
+/// Whether no other process of the pod has a TCP socket open.
+fn is_alone() -> bool {
+    pod::neighbours::sockets().is_ok_and(|others| others.is_empty())
+}
+
 /// How to drain.
 struct Drain {
     /// Whether to keep serving until the proxy in front has ended.
@@ -174,11 +179,12 @@ impl Drain {
             () = tokio::time::sleep(self.budget) => true,
             _ = requested(&mut stop) => false,
         };
+        // Podman repeats SIGTERM when the last other container ends.
+        let unused = !late && (!self.wait_for_proxy || is_alone());
         let cut = metrics.open_connections();
         let _ = phase.send(Phase::Cut);
         let _ = serving.await;
-        if cut == 0 {
-            // Nothing was lost. Podman repeats SIGTERM when the last other container ends.
+        if unused && cut == 0 {
             return Ok(());
         }
         Err(if late {

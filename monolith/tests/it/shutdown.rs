@@ -99,3 +99,11 @@ async fn a_second_request_to_stop_ends_the_drain() {
     assert!(matches!(error, RunError::Forced { cut: 1 }), "{error}");
     assert_eq!(login.await.unwrap().status, 0);
 }
+
+#[tokio::test]
+async fn a_second_request_to_stop_is_no_error_if_no_connection_is_open() {
+    let server = Server::start(config());
+    server.stop().await;
+    server.stop().await;
+    server.ended().await.unwrap();
+}
