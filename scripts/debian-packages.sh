@@ -39,8 +39,8 @@ unpack_package() { # package, directory
 unpack_nginx_1_22() { # folder
   [ -x "$1/usr/sbin/nginx" ] || unpack_package nginx "$1"
   # Where it makes its folders for temporary files; nginx-common would bring it.
-  mkdir -p /var/lib/nginx || {
-    echo "nginx 1.22 needs the folder /var/lib/nginx: create it as root" >&2
+  if ! mkdir -p /var/lib/nginx || [ ! -w /var/lib/nginx ]; then
+    echo "nginx 1.22 writes to the folder /var/lib/nginx: create it, writable for this user" >&2
     exit 1
-  }
+  fi
 }

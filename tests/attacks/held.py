@@ -183,6 +183,7 @@ async def waiting_for_an_upstream_after_large_bodies(target):
 # A request must not wait once it has begun, so all that it may need is reserved at its
 # start.
 REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
+FIRST = "a new client's reservation is for all until its first response, while nobody waits"
 BODY = "a body's reservation is for one that is read from a file and encrypted"
 # net/read_size.rs has memory for them besides the budget.
 BULK = "two wires of a worker may read 256 KiB at once"
@@ -196,15 +197,16 @@ KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
     Kind(full_tables, least=0.8),
     Kind(streams_without_bodies, sizes=(4, 8, 16), most=4.4, why=REQUEST),
     Kind(unread, most=2.4, why=BODY),
-    Kind(unread, configuration="static"),
+    Kind(unread, configuration="static", most=1.3, why=BODY),
     Kind(unread_in_chunks, least=0.7, most=1.4, why=BULK),
     Kind(unread_over_http2, sizes=(8, 16, 32), most=2.1, why=BODY),
-    Kind(bodies_that_nobody_reads, most=4.4, why=BODY),
+    # All of each may have been read, and what it was read with serves the next one.
+    Kind(bodies_that_nobody_reads, most=12, why=BODY),
     Kind(unread_plainly, configuration="static", most=2.1, why=BODY),
     Kind(windows_of_zero, sizes=(8, 16, 32), most=3.1, why=f"{REQUEST}; {BODY}"),
     Kind(windows_of_zero, sizes=(8, 16, 32), configuration="static", most=2.3, why=f"{REQUEST}; {BODY}"),
-    Kind(half_handshakes, most=2.9, why="the most that any handshake takes until its end"),
-    Kind(half_proxy_headers, configuration="proxy_protocol", most=3.9, why="the handshake that may follow"),
+    Kind(half_handshakes, most=4.7, why=FIRST),
+    Kind(half_proxy_headers, configuration="proxy_protocol", most=6.0, why=FIRST),
     Kind(half_heads_of_upstreams, most=1.6, why=REQUEST),
     Kind(half_heads_of_upstreams_over_http2, sizes=(8, 16, 32), most=2.0, why=REQUEST),
     Kind(waiting_for_an_upstream, most=2.2, why=REQUEST),

@@ -90,6 +90,7 @@ def small_requests(proxy):
 
 
 def test_others_get_memory_after_some_time(proxy, small_requests, uploads):
+    assert get(proxy, "/large", 1) is None, "there is memory enough"
     assert get(proxy, "/large", 100) == LARGE
 
 

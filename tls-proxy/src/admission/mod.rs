@@ -35,7 +35,7 @@ const URGENT_AFTER: Duration = Duration::from_millis(500);
 /// served after others, and nothing is kept for its first response while others wait.
 pub(crate) const FIRST_BYTES: Duration = Duration::from_millis(20);
 /// A connection whose client has sent nothing for so long may be closed for others.
-const SILENCE: Duration = Duration::from_millis(100);
+pub(crate) const SILENCE: Duration = Duration::from_millis(100);
 
 /// What a client needs beside its connection until its first response, bytes, if that is
 /// small. The handshake's memory becomes that of HTTP/2.
@@ -77,7 +77,7 @@ pub(crate) struct Admission {
     /// completed.
     overtaken_before: Cell<Option<Instant>>,
     ended: Cell<Option<Instant>>,
-    /// When a client that already held more than a new one needs was last granted more.
+    /// When a waiting demand for a body was last granted.
     body_granted: Cell<Option<Instant>>,
     /// A demand waits, or the limit has been lowered.
     pressed: Notify,

@@ -65,6 +65,14 @@ impl<T> Pending<T> {
         self.admission.pending().1 > 0
     }
 
+    /// When to look at them again.
+    pub(crate) fn next_look(&self) -> Duration {
+        match self.all.back() {
+            Some((_, newest)) if newest.elapsed() >= FIRST_BYTES => SILENCE / 2,
+            _ => FIRST_BYTES / 4,
+        }
+    }
+
     /// Whether one of them waits for memory: its client has sent something.
     pub(crate) fn is_ready(&self, has_sent: impl Fn(&T) -> bool) -> bool {
         self.first.is_some() || self.all.iter().any(|(connection, _)| has_sent(connection))

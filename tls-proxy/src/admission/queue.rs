@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::capacity::{CONNECTION, MemoryUse, REQUEST};
+use super::capacity::{CONNECTION, MemoryUse, REQUEST, TRANSFER};
 use super::{Admission, Client, Holder, NEW_CLIENT, to_signed};
 use crate::time::cached_time;
 
@@ -85,6 +85,13 @@ impl Waiting {
     pub(super) fn holds(&self) -> u64 {
         let held = self.client.as_ref().map_or(0, |client| client.held.get());
         held + self.demand.memory
+    }
+
+    /// Whether a request that waits for the memory of a body, or of more of it, gets on by it. A
+    /// small amount of more is needed for less: a head, unread frames.
+    fn is_for_body(&self) -> bool {
+        let demand = &self.demand;
+        demand.kind == MemoryUse::Transfer && demand.memory >= TRANSFER / 2
     }
 
     /// The order of service, lowest first: by the memory the client would then hold;
@@ -287,7 +294,7 @@ impl Admission {
             let Some(next) = next else { return };
             if self.try_take(&next.demand) {
                 self.grants.set(self.grants.get().wrapping_add(1));
-                if next.holds() > NEW_CLIENT {
+                if next.is_for_body() {
                     self.body_granted.set(Some(now));
                 }
                 self.waiting

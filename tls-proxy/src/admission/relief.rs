@@ -7,9 +7,9 @@
 //! 5. requests that wait for their upstream while later ones complete, or while none does,
 //!    and who waits for more memory than it has.
 //!
-//! While nobody who holds memory is granted more, those that wait for it may wait for each
-//! other's. So after some time they, and the requests of 5, count as waited for, even if no
-//! new client waits.
+//! While no body is granted memory, those that wait for it may wait for each other's. So after
+//! some time they, and the requests of 5, count as waited for even if no new client waits, if
+//! they hold that of a body.
 //!
 //! The third and the fifth only after demands have waited long, and for memory. A client in
 //! its handshake is evicted only for new clients, unless it has been waited for for long.
@@ -205,7 +205,9 @@ impl Admission {
             Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
             Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
             Waits::NotForClient if age < STALL_TIME || !self.is_stalled(own, now) => None,
-            Waits::NotForClient | Waits::Memory if age >= DEADLOCK && self.is_deadlocked(now) => {
+            Waits::NotForClient | Waits::Memory
+                if age >= DEADLOCK && own.held.get() > NEW_CLIENT && self.is_deadlocked(now) =>
+            {
                 Some((WAITED_FOR, by_size_and_age))
             }
             // What it holds is what new clients wait for, and it may wait for theirs.
@@ -231,7 +233,7 @@ impl Admission {
         self.overtaken_before.get() > Some(own.since.get()) || self.not_since(&self.ended, now)
     }
 
-    /// Whether nobody has been granted more for a body for some time although demands wait.
+    /// Whether no body has been granted memory for some time although demands wait.
     fn is_deadlocked(&self, now: Instant) -> bool {
         self.not_since(&self.body_granted, now)
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::connection::{self, WorkerContext};
 use super::listener::Listener;
 use crate::admission::pending::Pending;
-use crate::admission::{FIRST_BYTES, Permit};
+use crate::admission::{FIRST_BYTES, Permit, SILENCE};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
@@ -88,21 +88,30 @@ async fn accept(
             Some(permit) => permit,
             None => {
                 let mut place = pin!(admission.for_new_client());
-                let mut asks = false;
+                let mut tick = pin!(tokio::time::sleep(pending.next_look()));
+                let mut asks = pending.is_ready(has_sent);
                 loop {
                     let has_room = pending.has_room(has_sent);
                     // Memory is requested only for a client that has sent something, or if
                     // none may be accepted before. Once requested it is waited for.
-                    asks = asks || !pending.is_open() || pending.is_ready(has_sent);
+                    asks = asks || !pending.is_open();
                     tokio::select! {
                         biased;
                         () = stop.notified() => break 'serving,
                         permit = place.as_mut(), if asks => break permit,
+                        // The event loop does not watch them.
+                        () = tick.as_mut(), if !asks && !pending.is_empty() => {
+                            asks = pending.is_ready(has_sent);
+                            if !asks && let Some(permit) = admission.try_for_connection() {
+                                break permit;
+                            }
+                            tick.set(tokio::time::sleep(pending.next_look()));
+                        }
                         accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
                             queue(&mut pending, accepted).await;
                         }
-                        // The event loop does not watch them.
-                        () = tokio::time::sleep(FIRST_BYTES / 4), if !pending.is_empty() => {}
+                        // At the limit, one may be closed later.
+                        () = tokio::time::sleep(SILENCE / 2), if !has_room => {}
                     }
                 }
             }

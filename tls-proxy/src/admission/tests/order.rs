@@ -42,6 +42,7 @@ async fn new_clients_are_served_in_order_of_arrival() {
     held[0].1.shrink(MemoryUse::Transfer, REQUEST);
     let _request = request.await;
     assert!(waits(later.as_mut()).await);
+    assert!(admission.body_granted.get().is_none(), "it is no body");
 }
 
 #[tokio::test]

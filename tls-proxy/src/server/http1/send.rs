@@ -31,6 +31,9 @@ const LIKELY_HEAD: usize = 1024;
 /// The largest buffer that is kept between two pieces of a body, bytes.
 const MOST_KEPT: usize = 2 * ENOUGH;
 
+/// Why a response is not sent.
+const GONE: &str = "client prematurely closed connection, so upstream connection is closed too";
+
 /// How much of a response was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -62,8 +65,10 @@ pub(super) async fn send(
     let bodiless = response.framing(request) == Framing::None;
     if !bodiless && response.content.has_body() && !reserve(request, wire, &mut response).await {
         request.outcome.status = 499;
-        let what = "client prematurely closed connection";
-        error_log::request(request, Level::Info, what);
+        error_log::request(request, Level::Info, GONE);
+        if let Content::Upstream(mut body) = response.content {
+            finish(request, &mut *body);
+        }
         return Sent::Cut;
     }
     let mut out = worker.scratch.take();
@@ -125,14 +130,23 @@ pub(super) async fn send(
     }
 }
 
-/// Waits for the memory of a response's body; `false` if the client leaves meanwhile.
+/// Waits for the memory of a response's body; `false` if the client leaves meanwhile and its
+/// upstream's response is not read for that.
 async fn reserve(request: &Request, wire: &SharedWire, response: &mut Response) -> bool {
     let uploads = response.content.uploads();
+    let watch = matches!(response.content, Content::Upstream(_))
+        && !request
+            .settings()
+            .of::<proxy::Settings>()
+            .ignore_client_abort;
     let mut reserving = pin!(request.reserve_transfer(response.length, uploads));
     let mut leaving = None;
     poll_fn(|cx| {
         if reserving.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
+        }
+        if !watch {
+            return Poll::Pending;
         }
         let leaving = leaving.get_or_insert_with(|| Box::pin(super::leaves(wire.clone())));
         leaving.as_mut().poll(cx).map(|()| false)
@@ -247,9 +261,7 @@ async fn relay(
                 if wire.borrow().sent - before < withheld {
                     request.outcome.status = 499;
                 }
-                let what =
-                    "client prematurely closed connection, so upstream connection is closed too";
-                error_log::request(request, Level::Info, what);
+                error_log::request(request, Level::Info, GONE);
                 return false;
             }
             RelayEvent::Part(part) => part,
