@@ -16,6 +16,11 @@ impl IgnoreClientAbort {
         Self(ever.then(Rc::default))
     }
 
+    /// Whether a location may set it.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Sets the location's value.
     pub(crate) fn set(&self, ignored: bool) {
         if let Some(shared) = &self.0 {

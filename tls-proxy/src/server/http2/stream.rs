@@ -25,6 +25,9 @@ use crate::request::response::{Content, Response};
 use crate::request::response_fields::{ConnectionFields, assemble};
 use crate::request::source::Source as _;
 
+/// Why a response is not sent.
+const CANCELED: &str = "client canceled the stream";
+
 /// Serves a request; `error` if its head was rejected. Data is sent through `queue`, which
 /// is empty.
 pub(super) async fn serve(
@@ -37,9 +40,11 @@ pub(super) async fn serve(
     if poll_fn(|cx| Poll::Ready(responder.poll_reset(cx).is_ready())).await {
         let early = &request.connection.early_resets;
         early.set(early.get() + 1);
-        request.outcome.status = 499;
-        error_log::request(request, Level::Info, "client canceled the stream");
-        return;
+        if !request.ignore_client_abort.is_possible() {
+            request.outcome.status = 499;
+            error_log::request(request, Level::Info, CANCELED);
+            return;
+        }
     }
     let responding = respond(request, error, &mut responder, holder);
     match responding.await {
@@ -51,7 +56,7 @@ pub(super) async fn serve(
         }
         Err(_) => {
             request.outcome.status = 499;
-            error_log::request(request, Level::Info, "client canceled the stream");
+            error_log::request(request, Level::Info, CANCELED);
         }
     }
 }
