@@ -118,7 +118,7 @@ def connect(proxy):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received)
             client.connect((proxy, 8000))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
-            client.settimeout(10)
+            client.settimeout(60)
             return client
         yield one
 
