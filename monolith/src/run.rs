@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::password_checker::PasswordChecker;
 use crate::reload;
 use crate::server::serve;
-use crate::shutdown::{Phase, Stop, proxy_ended, requested};
+use crate::shutdown::{Phase, Stop, is_alone, proxy_ended, requested};
 use crate::token::Tokens;
 use pod::cgroup::Followed;
 use std::io::{self, Write};
@@ -141,11 +141,6 @@ async fn follow_limits(limits: Option<Followed>, connections: ConnectionLimit) {
 /// A proxy that is stopping closes its listeners within this part of the budget, a
 /// third: tls-proxy's lame-duck phase takes a fifth of the same budget.
 const PROXY_SHARE: u32 = 3;
-
-/// Whether no other process of the pod has a TCP socket open.
-fn is_alone() -> bool {
-    pod::neighbours::sockets().is_ok_and(|others| others.is_empty())
-}
 
 /// How to drain.
 struct Drain {

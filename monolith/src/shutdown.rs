@@ -118,6 +118,11 @@ pub(crate) async fn proxy_ended(grace: Duration) -> WaitEnd {
     }
 }
 
+/// Whether no other process of the pod has a TCP socket open.
+pub(crate) fn is_alone() -> bool {
+    pod::neighbours::sockets().is_ok_and(|others| others.is_empty())
+}
+
 /// Whether there were listening sockets, and none of them has closed.
 fn still_listening(initial: &[u64], now: &[u64]) -> bool {
     !initial.is_empty() && initial.iter().all(|socket| now.contains(socket))

@@ -205,10 +205,10 @@ impl Drop for BodyFlow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, Capacity};
+    use crate::admission::{Admission, Admitted, Capacity};
 
-    #[tokio::test]
-    async fn what_is_read_forgotten_or_dropped_is_given_back() {
+    /// That of a connection, which it returns, too.
+    async fn unread() -> (Admitted, Rc<Unread>) {
         let admission = Admission::new(Capacity {
             connections: 1,
             descriptors: 2,
@@ -216,6 +216,12 @@ mod tests {
         });
         let own = admission.for_new_client().await.accepted();
         let unread = Unread::new(admission.empty_permit(own.account.holder()));
+        (own, unread)
+    }
+
+    #[tokio::test]
+    async fn what_is_read_forgotten_or_dropped_is_given_back() {
+        let (_own, unread) = unread().await;
         let size = 3 * STEP;
         unread.expect(1);
         assert_eq!(unread.try_add(1, size + DATA_FRAME), Ok(()));
@@ -240,13 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unread_frame_counts_with_the_buffer_that_it_keeps() {
-        let admission = Admission::new(Capacity {
-            connections: 1,
-            descriptors: 2,
-            memory: None,
-        });
-        let own = admission.for_new_client().await.accepted();
-        let unread = Unread::new(admission.empty_permit(own.account.holder()));
+        let (_own, unread) = unread().await;
         let small = DATA_FRAME + 1;
         let come = |others: usize| {
             assert_eq!(unread.try_add(1, small), Ok(()));

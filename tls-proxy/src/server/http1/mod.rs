@@ -183,8 +183,7 @@ async fn exchange(
     let start = wire.borrow().consumed() - request.head.length;
     let written = wire.borrow().sent;
     let Some(response) = respond(request, wire).await else {
-        let what = "client prematurely closed connection, so upstream connection is closed too";
-        error_log::request(request, Level::Info, what);
+        error_log::request(request, Level::Info, send::GONE);
         return Err(End::Close);
     };
     let response = check_unread_body(request, response).await;

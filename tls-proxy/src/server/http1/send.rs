@@ -32,7 +32,8 @@ const LIKELY_HEAD: usize = 1024;
 const MOST_KEPT: usize = 2 * ENOUGH;
 
 /// Why a response is not sent.
-const GONE: &str = "client prematurely closed connection, so upstream connection is closed too";
+pub(super) const GONE: &str =
+    "client prematurely closed connection, so upstream connection is closed too";
 
 /// How much of a response was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
