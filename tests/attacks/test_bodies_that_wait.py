@@ -17,6 +17,8 @@ HEAD = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\
 # Of each body's 1 MiB; sent by turns, so that all of them are kept in part.
 PIECE, PIECES = b"x" * 10_000, 6
 LARGE = b"l" * 100_000
+# What they hold together, at least, bytes.
+HELD = 4 * MIB
 
 
 def get(address, path, patience):
@@ -58,14 +60,13 @@ def upload(address):
     """Connections whose bodies stay unfinished."""
     made = [socket.create_connection((address, 8000), timeout=30) for _ in range(UPLOADS)]
     for own in made:
-        own.sendall(HEAD)
         # What the kernel takes: the proxy reads only some of them on.
         own.setblocking(False)
-    for _ in range(PIECES):
+    for piece in [HEAD] + [PIECE] * PIECES:
         for own in made:
             # Some are closed to free memory.
             with contextlib.suppress(OSError):
-                own.send(PIECE)
+                own.send(piece)
         time.sleep(0.05)
     return made
 
@@ -77,7 +78,7 @@ def uploads(proxy):
     for _ in range(10):
         made = upload(proxy)
         try:
-            if get(proxy, "/large", 1) is None:
+            if get(proxy, "/large", 1) is None and reserved(proxy) > HELD:
                 yield made
                 return
         finally:
@@ -107,7 +108,7 @@ def test_others_get_memory_after_some_time(proxy, small_requests, uploads):
 
 
 def test_clients_that_leave_hold_nothing(proxy, small_requests, uploads):
-    held = wait_for(lambda: reserved(proxy) > 4 * MIB and reserved(proxy), "memory in use", 60)
+    held = wait_for(lambda: reserved(proxy) > HELD and reserved(proxy), "memory in use", 60)
     for own in uploads:
         own.close()
     wait_for(lambda: reserved(proxy) < held / 10, "release of the memory", 60)
