@@ -130,6 +130,7 @@ impl Workers {
 
     /// Applies a configuration; an invalid one is only logged.
     fn adopt(&mut self, loaded: crate::Configuration) {
+        let loaded = loaded.opened();
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
@@ -187,10 +188,10 @@ impl Workers {
 /// belong together.
 fn read_unchanged(options: &Options, sources: &mut Sources) -> crate::Configuration {
     for _ in 1..MAX_ATTEMPTS {
-        let loaded = crate::supervisor::load::load(options).opened();
+        let loaded = crate::supervisor::load::load(options);
         if !sources.changed() {
             return loaded;
         }
     }
-    crate::supervisor::load::load(options).opened()
+    crate::supervisor::load::load(options)
 }

@@ -165,3 +165,27 @@ fn a_file_that_a_pattern_includes_is_seen_and_one_beside_it_is_not() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_eq!(reloads(&proxy), 1);
 }
+
+#[test]
+fn looking_at_the_files_does_not_open_the_logs() {
+    let place = Place::new("look");
+    fs::create_dir_all(place.path("conf.d/logs")).unwrap();
+    place.write(
+        "conf.d/a.conf",
+        "server { listen {plain}; access_log {folder}/conf.d/a.log; \
+         access_log {folder}/conf.d/logs/b.log; return 200 a; }",
+    );
+    let proxy = Proxy::start(place, "include conf.d/*.conf;");
+    let log = proxy.place.path("conf.d/a.log");
+    // The directory changes, and the configuration does not.
+    fs::rename(&log, proxy.place.path("conf.d/a.old")).unwrap();
+    fs::rename(
+        proxy.place.path("conf.d/logs"),
+        proxy.place.path("conf.d/old"),
+    )
+    .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!log.exists());
+    let text = proxy.place.read("error.log");
+    assert!(!text.contains("[error]"), "{text}");
+}
