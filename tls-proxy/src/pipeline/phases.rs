@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::route::route;
+use super::route::{identify, route};
 use super::{access, error_page, filters};
 use crate::config::LocationId;
 use crate::config::locations::{LocationMatch, LocationTree};
@@ -96,6 +96,13 @@ async fn run(request: &mut Request, mut start: Start) -> Result<Box<Response>, R
         };
         count_redirect(request)?;
     }
+}
+
+/// Routes a request that its client canceled before it was served, for its log line.
+pub(crate) fn route_canceled(request: &mut Request) {
+    identify(request);
+    realip::apply(request);
+    request.outcome.status = 499;
 }
 
 /// The client's address, by the settings of the server.

@@ -191,6 +191,34 @@ fn a_client_that_resets_streams_as_it_opens_them_loses_its_connection() {
 }
 
 #[test]
+fn resets_beside_requests_that_are_served_do_not_end_a_connection() {
+    let place = Place::new("some-resets");
+    let _upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    for pair in 0..150 {
+        client.ask_and_reset(1 + 4 * pair, "/reset");
+        client.ask(3 + 4 * pair, "/", &[]);
+        while client.frame_of(DATA).flags & END_STREAM == 0 {}
+    }
+}
+
+#[test]
+fn a_stream_that_is_reset_as_it_opens_is_logged_by_its_server() {
+    let place = Place::new("reset-log");
+    let proxy = Proxy::start(
+        place,
+        "http2 on; access_log off;
+         server { listen {plain} default_server; }
+         server { listen {plain}; server_name a; access_log {folder}/own.log; return 200 a; }",
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask_and_reset(1, "/reset");
+    client.until(PING);
+    proxy.logs("own.log", "\"GET /reset HTTP/2.0\" 499 0 ");
+}
+
+#[test]
 fn garbage_instead_of_frames_ends_the_connection_alone() {
     let place = Place::new("garbage");
     let _upstream = Upstream::echo(&place);

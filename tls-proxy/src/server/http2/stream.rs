@@ -41,7 +41,7 @@ pub(super) async fn serve(
         let early = &request.connection.early_resets;
         early.set(early.get() + 1);
         if !request.ignore_client_abort.is_possible() {
-            request.outcome.status = 499;
+            phases::route_canceled(request);
             error_log::request(request, Level::Info, CANCELED);
             return;
         }
@@ -151,7 +151,11 @@ async fn send(
         body.note_end(request);
     }
     match sent {
-        Ok(()) => request.outcome.complete = true,
+        Ok(()) => {
+            request.outcome.complete = true;
+            let early = &request.connection.early_resets;
+            early.set(early.get().saturating_sub(1));
+        }
         Err(send::Error::Gone) => {}
         Err(send::Error::Stalled) => {
             let what = "client timed out (110: Connection timed out) while sending to client";
