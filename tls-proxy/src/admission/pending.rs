@@ -73,9 +73,18 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Whether one of them waits for memory: its client has sent something.
-    pub(crate) fn is_ready(&self, has_sent: impl Fn(&T) -> bool) -> bool {
-        self.first.is_some() || self.all.iter().any(|(connection, _)| has_sent(connection))
+    /// Whether one of them waits for memory: its client has sent something. One that
+    /// [`Self::next`] would not look at is the next one.
+    pub(crate) fn is_ready(&mut self, has_sent: impl Fn(&T) -> bool) -> bool {
+        if self.first.is_some() {
+            return true;
+        }
+        let mut all = self.all.iter();
+        let ready = all.position(|(connection, _)| has_sent(connection));
+        if let Some(far) = ready.filter(|at| *at >= MAX_PEEKED) {
+            self.first = self.all.remove(far).map(|(connection, _)| connection);
+        }
+        ready.is_some()
     }
 
     /// The one that may be closed for another one: the oldest, if it cannot be served in time any

@@ -109,6 +109,10 @@ async fn accept(
                         }
                         accepted = poll_fn(|cx| listener.poll_accept(cx)), if has_room => {
                             queue(&mut pending, accepted).await;
+                            let next_look = tokio::time::Instant::now() + pending.next_look();
+                            if next_look < tick.deadline() {
+                                tick.as_mut().reset(next_look);
+                            }
                         }
                         // At the limit, one may be closed later.
                         () = tokio::time::sleep(SILENCE / 2), if !has_room => {}

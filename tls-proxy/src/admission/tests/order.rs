@@ -312,6 +312,20 @@ async fn a_listener_may_always_accept_one_connection() {
 }
 
 #[tokio::test]
+async fn one_that_memory_is_asked_for_is_the_next_one_behind_however_many_that_say_nothing() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut pending = Pending::new(admission.clone());
+    for at in 0..100 {
+        pending.push(at, sent);
+    }
+    let speaks = |own: &u32| *own == 70;
+    assert!(pending.is_ready(speaks));
+    assert_eq!(pending.next(speaks), Some((70, true)));
+    assert!(!pending.is_ready(speaks));
+    assert_eq!(admission.pending().0, 99);
+}
+
+#[tokio::test]
 async fn few_connections_are_examined_for_the_next_one() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut pending = Pending::new(admission.clone());
