@@ -91,7 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         let came = self.inbound.len();
         let spare = self.inbound.capacity() - came;
         if spare > SLACK && (!self.flowing || spare > came) {
-            self.inbound = BytesMut::from(&self.inbound[..]);
+            self.shrink();
+            self.bulk.give_back();
         }
     }
 
@@ -109,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         let before = self.bulk.is_permitted();
         let size = self.bulk.size();
         if before && !self.bulk.is_permitted() {
-            self.leave_bulk_buffer();
+            self.shrink();
         }
         self.inbound.reserve(size);
         // The buffer may have room for more.
@@ -138,14 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
     pub(crate) fn rest(&mut self) -> Option<BulkPermit> {
         let permit = self.bulk.give_back();
         if permit.is_some() {
-            self.leave_bulk_buffer();
+            self.shrink();
         }
         permit
     }
 
-    /// Moves what is left in the buffer of bulk reads to one of its size: without their permission
-    /// that is not counted.
-    fn leave_bulk_buffer(&mut self) {
+    /// Moves what is left in the buffer to one of its size: a buffer of bulk reads is not counted
+    /// without their permission.
+    fn shrink(&mut self) {
         self.inbound = BytesMut::from(&self.inbound[..]);
     }
 
@@ -267,6 +268,24 @@ mod tests {
         wire.rest();
         wire.inbound.reserve(READ_SIZE);
         assert!(wire.inbound.capacity() < 2 * READ_SIZE);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_rest_of_a_line_keeps_neither_buffer_nor_permission() {
+        let (mut far, near) = tokio::io::duplex(4 * BULK_SIZE);
+        far.write_all(&vec![b'x'; READ_SIZE + BULK_SIZE])
+            .await
+            .unwrap();
+        let mut wire = BufferedStream::new(near, BytesMut::with_capacity(IDLE_READ_SIZE));
+        let read = poll_fn(|cx| {
+            while wire.poll_fill(cx).is_ready() {
+                drop(wire.inbound.split_to(wire.inbound.len() - 5));
+            }
+            Poll::Ready(())
+        });
+        cached_time::scope(Box::pin(read)).await;
+        assert!(wire.inbound.capacity() <= SLACK, "{:?}", wire.inbound);
+        assert!(!wire.bulk.is_permitted());
     }
 
     #[tokio::test]
