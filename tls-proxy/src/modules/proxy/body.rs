@@ -335,6 +335,7 @@ async fn read_up_to(
                 permit.grow(counted).await;
             }
             counted *= 2;
+            request.upload_memory.set(counted);
         }
         begun.extend_from_slice(&data);
     }

@@ -247,24 +247,25 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Respons
     let holder = connection.account.holder();
     let mut leaving = None;
     let mut responding = pin!(phases::respond(request));
-    poll_fn(|cx| match responding.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending if watch() && !ignore_client_abort.get() => {
+    poll_fn(|cx| {
+        if let Poll::Ready(response) = responding.as_mut().poll(cx) {
+            return Poll::Ready(Some(response));
+        }
+        let reads = watch();
+        // Without memory nobody reads the body.
+        if ignore_client_abort.get() || !(reads || holder.waits() == Waits::Memory) {
+            return Poll::Pending;
+        }
+        if reads {
             if client_is_gone(wire, cx) {
                 return Poll::Ready(None);
             }
             if wire.borrow().inbound.len() < READ_AHEAD {
                 return Poll::Pending;
             }
-            let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
-            leaving.as_mut().poll(cx).map(|()| None)
         }
-        // Nobody reads the body.
-        Poll::Pending if holder.waits() == Waits::Memory && !ignore_client_abort.get() => {
-            let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
-            leaving.as_mut().poll(cx).map(|()| None)
-        }
-        Poll::Pending => Poll::Pending,
+        let leaving = leaving.get_or_insert_with(|| Box::pin(leaves(wire.clone())));
+        leaving.as_mut().poll(cx).map(|()| None)
     })
     .await
 }

@@ -67,8 +67,8 @@ pub(super) async fn send(
     if !bodiless && response.content.has_body() && !reserve(request, wire, &mut response).await {
         request.outcome.status = 499;
         error_log::request(request, Level::Info, GONE);
-        if let Content::Upstream(mut body) = response.content {
-            finish(request, &mut *body);
+        if let Some(body) = response.content.upstream_body() {
+            finish(request, body);
         }
         return Sent::Cut;
     }
@@ -135,7 +135,7 @@ pub(super) async fn send(
 /// upstream's response is not read for that.
 async fn reserve(request: &Request, wire: &SharedWire, response: &mut Response) -> bool {
     let uploads = response.content.uploads();
-    let watch = matches!(response.content, Content::Upstream(_))
+    let watch = response.content.upstream_body().is_some()
         && !request
             .settings()
             .of::<proxy::Settings>()
