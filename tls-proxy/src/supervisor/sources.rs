@@ -1,7 +1,8 @@
 //! The files of the configuration, and detecting changes to them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use pod::watch::{Fingerprint, Watch, changed_since};
@@ -62,6 +63,12 @@ pub(crate) struct Sources {
     read: Option<Fingerprint>,
     /// Checks since the first change that has not been applied.
     checks: u32,
+    /// Whether a file is a pipe: reading it again may wait for ever.
+    only_on_request: bool,
+}
+
+fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 impl Sources {
@@ -73,6 +80,7 @@ impl Sources {
         Self {
             watch,
             read: (!changed).then_some(read),
+            only_on_request: origin.files.iter().any(|file| is_pipe(file)),
             origin,
             checks: u32::from(changed),
         }
@@ -85,6 +93,9 @@ impl Sources {
     /// Waits until something has changed and one check found no further change: so a
     /// certificate and its key can be written one after the other.
     pub(crate) async fn change(&mut self) {
+        if self.only_on_request {
+            return std::future::pending().await;
+        }
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
             let changed = self.watch.changed();

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::certificates::{ecdsa, openssl, rsa};
 use crate::support::{self, Place, Proxy, curl, proxy, stderr, stdout};
+use rustix::process::Signal;
 
 fn server(certificate: &str, key: &str) -> String {
     format!(
@@ -116,11 +117,15 @@ fn a_pipe_is_read_once() {
     });
     let own = server("certificate", "b.key; ssl_password_file passwords");
     let other = own.replace("return", "server_name b; return");
-    let proxy = Proxy::start(place, &format!("{own}{other}"));
+    let mut proxy = Proxy::start(place, &format!("{own}{other}"));
     for writer in writers {
         writer.join().unwrap();
     }
     serves(&proxy);
+    // Later, when other files would be looked at again, it still receives signals.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code(), Some(0));
 }
 
 #[test]
