@@ -261,12 +261,15 @@ fn a_client_that_leaves_behind_its_body_is_noticed() {
         let place = Place::new(name);
         let (upstream, told) = left(&place, "");
         let proxy = Proxy::passing(place, &format!("proxy_request_buffering {buffering};"));
-        for framing in [
+        let framings = [
             "Content-Length: 5\r\n\r\nhello",
             "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        ] {
+        ];
+        for (before, framing) in framings.into_iter().enumerate() {
             let mut client = proxy.connect();
             client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
+            upstream.has_seen(before + 1);
+            // Its body, too, is on its way.
             std::thread::sleep(std::time::Duration::from_millis(50));
             drop(client);
             // The upstream's time-out is as long as the test's.

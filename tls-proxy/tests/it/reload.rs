@@ -157,6 +157,11 @@ fn usr1_and_reopen_move_to_new_log_files() {
             proxy.signal(Signal::USR1);
         }
         eventually("a new log file", || log.exists());
+        // The worker moves to it a moment after it was made.
+        eventually("a line in it", || {
+            proxy.connect().fetch(&format!("/soon-{number}"));
+            proxy.place.read("access.log").contains("/soon-")
+        });
         proxy.connect().fetch(&format!("/after-{number}"));
         proxy.logs("access.log", &format!("/after-{number} "));
         assert!(
