@@ -35,9 +35,10 @@ async fn close_after(bytes: &[u8], timeouts: Timeouts) -> Vec<StatusCode> {
         phase,
         recorder.clone(),
     );
-    let server = tokio::spawn(serving);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(bytes).await.unwrap();
+    // Accepted only now, so that the time-out does not run before the bytes are there.
+    let server = tokio::spawn(serving);
     let _ = client.read_to_end(&mut Vec::new()).await;
     server.abort();
     let rejected = recorder.0.lock().unwrap();

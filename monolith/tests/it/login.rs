@@ -90,8 +90,14 @@ async fn when_the_queue_is_full_a_login_gets_503_and_retry_after() {
         let http = server.http;
         logins.spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
     }
-    // A rejected login gets its response long before one that waits.
-    let response = logins.join_next().await.unwrap().unwrap();
+    // A rejected login gets its response long before one that waits. On a busy machine the
+    // first may be checked before so many have come.
+    let response = loop {
+        let response = logins.join_next().await.unwrap().unwrap();
+        if response.status != 200 {
+            break response;
+        }
+    };
     assert_eq!(response.status, 503);
     let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds));
@@ -109,7 +115,14 @@ async fn the_login_of_a_client_that_has_closed_is_not_checked() {
             get(http, "/login", &[&basic("slow:secret")]).await
         }));
     }
-    server.until_metric("monolith_password_queue", 40.0).await;
+    // On a busy machine the first may have been checked before the last has come.
+    let checked = until(async || {
+        let accepted = r#"monolith_logins_total{outcome="accepted"}"#;
+        let checked = server.metric(accepted).await.unwrap_or_default();
+        let queue = server.metric("monolith_password_queue").await?;
+        (checked + queue >= 40.0).then_some(checked as usize)
+    })
+    .await;
     logins.iter().for_each(|login| login.abort());
     server.until_metric("monolith_password_queue", 0.0).await;
     let lines = server.log.lines(40).await;
@@ -118,6 +131,6 @@ async fn the_login_of_a_client_that_has_closed_is_not_checked() {
             .iter()
             .filter(|line| line.contains("\"GET /login\" 499 0 "))
             .count()
-            >= 38
+            >= 38 - checked
     );
 }

@@ -4,6 +4,10 @@ use crate::support::{SLOW, basic, directory, request};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Ends a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn monolith(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monolith"));
@@ -80,12 +84,20 @@ impl Running {
         (self.child.wait().unwrap().code().unwrap(), stdout, stderr)
     }
 
+    /// Waits for a line of the metrics.
+    fn until_metric(&self, line: &str) {
+        let start = Instant::now();
+        while !fetch(self.health, "/metrics").contains(line) {
+            assert!(start.elapsed() < PATIENCE, "never came: {line}");
+        }
+    }
+
     /// Starts a login that takes a while, and waits until it is in the queue.
     fn slow_login(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let login = request("GET", "/login", &[&basic("slow:secret")], "close");
         stream.write_all(login.as_bytes()).unwrap();
-        while !fetch(self.health, "/metrics").contains("monolith_password_queue 1\n") {}
+        self.until_metric("monolith_password_queue 1\n");
         stream
     }
 }
@@ -240,7 +252,7 @@ fn a_second_signal_exits_with_1() {
     let _login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
     // The kernel merges two pending signals into one.
-    while !fetch(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    running.until_metric("monolith_ready 0\n");
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
     assert_eq!(code, 1);
@@ -256,7 +268,7 @@ fn an_exceeded_budget_exits_with_1() {
     let mut stuck = TcpStream::connect(running.http).unwrap();
     // An incomplete header.
     stuck.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    while !fetch(running.health, "/metrics").contains("monolith_connections 1\n") {}
+    running.until_metric("monolith_connections 1\n");
     fetch(running.http, "/");
     running.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = running.end();
@@ -272,7 +284,7 @@ fn with_leave_last_it_serves_while_another_process_has_a_socket() {
     let _other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let running = Running::start(&["--leave-last"]);
     running.signal(rustix::process::Signal::TERM);
-    while !fetch(running.health, "/metrics").contains("monolith_ready 0\n") {}
+    running.until_metric("monolith_ready 0\n");
     // Longer than it takes to check for the other process, and to end without one.
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(fetch(running.http, "/").contains("Hello"));

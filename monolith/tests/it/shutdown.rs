@@ -68,7 +68,7 @@ async fn new_connections_are_refused() {
 
 #[tokio::test]
 async fn when_the_budget_is_exceeded_connections_are_cut_and_counted() {
-    let budget = Duration::from_millis(50);
+    let budget = Duration::from_millis(10);
     let server = Server::start(Config {
         shutdown_budget: budget,
         ..config()

@@ -247,13 +247,14 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, what).await.expect("in time")
 }
 
-/// Retries until there is a result. The deadline only ends a test that hangs.
+/// Retries until there is a result. The deadline only ends a test that hangs. The pause is
+/// short beside a slow login, also on a fast machine.
 pub(crate) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
-    for _ in 0..1200 {
+    for _ in 0..6000 {
         if let Some(found) = attempt().await {
             return found;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("timed out");
 }
