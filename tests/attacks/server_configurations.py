@@ -74,9 +74,20 @@ def tunnels():
     """
 
 
+def zones():
+    """Requests are limited by a field that clients choose, in a zone of the usual size."""
+    return f"""
+    limit_req_zone $http_x_key zone=keys:10m rate=100r/s;
+    server {{
+        listen {TLS} ssl; http2 on; listen {PLAIN}; {KEYS}
+        location / {{ limit_req zone=keys; root files; }}
+    }}
+    """
+
+
 def none():
     """monolith has no configuration file."""
     return ""
 
 
-ALL = {made.__name__: made for made in (deployments, static, proxy_protocol, gzip, patterns, tunnels, none)}
+ALL = {made.__name__: made for made in (deployments, static, proxy_protocol, gzip, patterns, zones, tunnels, none)}

@@ -14,6 +14,7 @@ use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
+use crate::config::table_size::TableSize;
 use crate::directive::arguments;
 use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
@@ -93,7 +94,8 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
-        size,
+        // It has no more keys than there are requests, which are counted.
+        size: Arc::new(TableSize::new(size)),
         rate: 0,
     };
     let zone = scope
@@ -182,7 +184,7 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
         if key.is_empty() {
             continue;
         }
-        let entered = zone.table().enter(&key, *most, definition.size);
+        let entered = zone.table().enter(&key, *most, definition.size.allowed());
         match entered {
             true => {
                 request.limit_conn_status = Some("PASSED");

@@ -12,6 +12,7 @@ use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
+use crate::config::table_size::TableSizes;
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::modules::variables::{Evaluate, write};
@@ -95,7 +96,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
-        size,
+        size: scope.draft.parts.get_mut::<TableSizes>().add(size),
         rate,
     };
     let zone = scope
@@ -176,7 +177,7 @@ impl Limit {
     /// The request's key and how it is counted; `None` if the key is empty.
     fn key(&self, request: &Request, now: u64) -> Option<(bytes::Bytes, Measure)> {
         let definition = self.zone.definition()?;
-        let (rate, size) = (definition.rate, definition.size);
+        let (rate, size) = (definition.rate, definition.size.allowed());
         let key = definition.key.evaluate(request);
         (!key.is_empty()).then_some((key, Measure { rate, size, now }))
     }

@@ -10,6 +10,7 @@ use super::leaky_bucket::Buckets;
 use super::limit_conn::Counts;
 use crate::conf::{Position, Problem, Word, units};
 use crate::config::Config;
+use crate::config::table_size::TableSize;
 use crate::variables::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).
@@ -31,8 +32,7 @@ pub(crate) struct ZoneDefinition {
     pub(crate) key: Template,
     /// The key as it is written.
     pub(crate) text: Box<str>,
-    /// Bytes.
-    pub(crate) size: usize,
+    pub(crate) size: Arc<TableSize>,
     /// Thousandths of a request per second; 0 for `limit_conn_zone`.
     pub(crate) rate: u64,
 }
@@ -78,7 +78,7 @@ impl<T: Default> LimitZone<T> {
         let (Some(own), Some(before)) = (self.definition(), old.definition()) else {
             return Ok(());
         };
-        if own.size != before.size {
+        if own.size.configured != before.size.configured {
             return Ok(());
         }
         if own.text != before.text {
@@ -189,7 +189,7 @@ fn adopt<T: Default>(
 }
 
 /// `NAME:SIZE` of a `zone=` parameter.
-pub(crate) fn zone_size(word: &Word, value: &str) -> Result<(String, usize), Problem> {
+pub(crate) fn zone_size(word: &Word, value: &str) -> Result<(String, u64), Problem> {
     let invalid = || Problem::emerg(&word.at, format!("invalid zone size \"{}\"", word.text));
     let (name, size) = value.split_once(':').ok_or_else(invalid)?;
     if name.is_empty() {
@@ -201,17 +201,14 @@ pub(crate) fn zone_size(word: &Word, value: &str) -> Result<(String, usize), Pro
         let message = format!("zone \"{}\" is too small", word.text);
         return Err(Problem::emerg(&word.at, message));
     }
-    Ok((
-        name.to_owned(),
-        usize::try_from(size).map_err(|_| invalid())?,
-    ))
+    Ok((name.to_owned(), size))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn zones(key: &str, size: usize) -> Zones {
+    fn zones(key: &str, size: u64) -> Zones {
         let at = crate::conf::Position::in_a_test();
         let mut zones = Zones::default();
         let zone = zones.connections("z", &at).expect("free");
@@ -223,7 +220,7 @@ mod tests {
         let definition = ZoneDefinition {
             key: Template::default(),
             text: key.into(),
-            size,
+            size: Arc::new(TableSize::new(size)),
             rate: 0,
         };
         zone.define("limit_conn_zone", &word, definition)

@@ -7,6 +7,7 @@ use super::sources::Origin;
 use crate::cli::Options;
 use crate::conf::Source;
 use crate::config::Config;
+use crate::config::table_size::TableSizes;
 use crate::tls::lifetime::{Lifetime, Urgency};
 
 /// The line logged at the start. `most` is the connection limit of one worker.
@@ -68,6 +69,22 @@ pub(crate) fn warn_of_expiry(all: &[Lifetime]) {
         };
         let (file, name, end) = (own.file.display(), shown(&own.name), own.end());
         tracing::warn!("certificate \"{file}\" of {name} {what}: valid until {end}; renew it");
+    }
+}
+
+/// Warns about zones for whose configured sizes there is no memory.
+pub(crate) fn warn_of_tables(config: &Config) {
+    let sizes = config.parts.get::<TableSizes>();
+    let Some((configured, allowed)) = sizes.map(TableSizes::sums) else {
+        return;
+    };
+    if allowed < configured {
+        let kib = |bytes: u64| bytes >> 10;
+        let (configured, allowed) = (kib(configured), kib(allowed));
+        tracing::warn!(
+            "zones are configured with {configured} KiB and use {allowed} KiB: the memory limit \
+             leaves no more; raise it, or make the zones smaller"
+        );
     }
 }
 

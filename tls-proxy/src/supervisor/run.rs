@@ -14,6 +14,7 @@ use crate::admin::{self, AdminState};
 use crate::admission::{Capacity, FEWEST, LEAST_MEMORY, files_for_pending, for_pending};
 use crate::cli::Options;
 use crate::config::Config;
+use crate::config::table_size::TableSizes;
 use crate::lifecycle::drain::{DrainController, Phase};
 use crate::lifecycle::pid_file::PidFile;
 use crate::lifecycle::shutdown_schedule::ShutdownSchedule;
@@ -76,6 +77,9 @@ fn workers(config: &Config) -> usize {
     })
 }
 
+/// One part in so many of the memory for workers is for tables that clients fill, at most.
+const TABLES_SHARE: u64 = 8;
+
 /// The number of workers for which the memory limit leaves [`LEAST_MEMORY`] each, at least
 /// one.
 fn fitting_workers(limit: Option<u64>) -> usize {
@@ -97,9 +101,10 @@ const FEWEST_DESCRIPTORS: usize = 4;
 /// The limits of one worker, from the configuration, the limit on open files less the
 /// `open` ones, and the memory limit.
 fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
+    let tables = allow_tables(config, memory);
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
-    let memory = memory.map(|limit| each(for_workers(limit)));
+    let memory = memory.map(|limit| each(for_workers(limit) - tables));
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
         descriptors: match memory {
@@ -111,6 +116,13 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
             .map(|memory| memory.saturating_sub(read_size::reserved(memory)))
             .map(|memory| memory - for_pending(memory)),
     }
+}
+
+/// Gives the tables their part of the memory, and returns it, bytes.
+fn allow_tables(config: &Config, memory: Option<u64>) -> u64 {
+    let most = memory.map_or(u64::MAX, |limit| for_workers(limit) / TABLES_SHARE);
+    let sizes = config.parts.get::<TableSizes>();
+    sizes.map_or(0, |sizes| sizes.allow(most))
 }
 
 /// The number of open files of the process.
@@ -197,6 +209,7 @@ pub async fn run(
     let line = announce::start(options, &config, &lifetimes, count, most);
     tracing::info!("{line}");
     announce::warn_of_expiry(&lifetimes);
+    announce::warn_of_tables(&config);
     announce::templates(options, workers.sources.origin());
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(

@@ -105,6 +105,7 @@ impl Workers {
             tracing::info!("{}", announce::certificates(&lifetimes));
         }
         announce::warn_of_expiry(&lifetimes);
+        announce::warn_of_tables(&self.config);
         self.status.taken(lifetimes);
         std::mem::take(&mut self.reload_requested)
     }

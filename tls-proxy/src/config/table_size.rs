@@ -1,0 +1,85 @@
+//! The memory of tables that clients fill: `limit_req_zone`, `ssl_session_cache`.
+//!
+//! nginx maps a zone's memory when it starts, whatever the container has; what is not there is
+//! missing when clients fill it. So all tables together may have a part of what the memory limit
+//! leaves, each in proportion to the size that the configuration gives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The size of a table.
+#[derive(Debug)]
+pub(crate) struct TableSize {
+    /// The size in the configuration, bytes.
+    pub(crate) configured: u64,
+    /// What it may have of that, bytes.
+    allowed: AtomicU64,
+}
+
+/// Those of all tables of a configuration.
+#[derive(Debug, Default)]
+pub(crate) struct TableSizes(Vec<Arc<TableSize>>);
+
+impl TableSize {
+    pub(crate) fn new(configured: u64) -> Self {
+        Self {
+            configured,
+            allowed: AtomicU64::new(configured),
+        }
+    }
+
+    /// What the table may have now, bytes.
+    pub(crate) fn allowed(&self) -> usize {
+        usize::try_from(self.allowed.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+}
+
+impl TableSizes {
+    /// One more table, of so many bytes.
+    pub(crate) fn add(&mut self, configured: u64) -> Arc<TableSize> {
+        let size = Arc::new(TableSize::new(configured));
+        self.0.push(size.clone());
+        size
+    }
+
+    /// Their sizes in the configuration together, and what they may have, bytes.
+    pub(crate) fn sums(&self) -> (u64, u64) {
+        let all = self.0.iter();
+        let each = all.map(|size| (size.configured, size.allowed.load(Ordering::Relaxed)));
+        each.fold((0, 0), |(configured, allowed), own| {
+            (
+                configured.saturating_add(own.0),
+                allowed.saturating_add(own.1),
+            )
+        })
+    }
+
+    /// Allows them `most` bytes together, or as much as is configured. Returns what they may have.
+    pub(crate) fn allow(&self, most: u64) -> u64 {
+        let all = u128::from(self.sums().0.max(1));
+        for size in &self.0 {
+            let part = u128::from(size.configured) * u128::from(most) / all;
+            let allowed = u64::try_from(part).map_or(size.configured, |it| it.min(size.configured));
+            size.allowed.store(allowed, Ordering::Relaxed);
+        }
+        self.sums().1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_share_what_there_is_in_proportion_and_get_no_more_than_is_configured() {
+        let mut sizes = TableSizes::default();
+        let own = [sizes.add(3 << 20), sizes.add(1 << 20)];
+        let allowed = || own.each_ref().map(|size| size.allowed());
+        assert_eq!(allowed(), [3 << 20, 1 << 20]);
+        assert_eq!(sizes.allow(1 << 20), 1 << 20);
+        assert_eq!(allowed(), [768 << 10, 256 << 10]);
+        assert_eq!(sizes.allow(u64::MAX), 4 << 20);
+        assert_eq!(allowed(), [3 << 20, 1 << 20]);
+        assert_eq!(TableSizes::default().allow(0), 0);
+    }
+}
