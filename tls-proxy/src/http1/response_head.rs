@@ -6,6 +6,10 @@ use crate::message::fields::{Fields, Span, contains};
 use crate::message::head::{Framing, Version};
 use crate::message::rules::parse_length;
 
+/// More fields make a head too big, whatever `proxy_buffer_size` is: nobody means to send so many,
+/// and HTTP/2 cannot pass on all that would fit.
+const MOST_FIELDS: usize = 10_000;
+
 /// The head of a response.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseHead {
@@ -84,6 +88,9 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
             }));
         }
         if let Some(span) = parse_field(line, at)? {
+            if spans.len() == MOST_FIELDS {
+                return Err(Error::TooBig);
+            }
             spans.push(span);
         }
         at = next;

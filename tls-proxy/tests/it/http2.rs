@@ -273,3 +273,23 @@ fn a_trailer_with_a_line_end_in_it_is_left_out() {
     let what = "response trailer \"X-T\" is invalid in HTTP/2, ignored";
     proxy.logs("error.log", what);
 }
+
+#[test]
+fn more_fields_than_http2_can_pass_on_are_refused() {
+    let place = Place::new("http2-fields");
+    let _upstream = Upstream::start(&place, |mut served| {
+        if served.request().is_some() {
+            let fields = "a:\n".repeat(30_000);
+            served.write(format!("HTTP/1.1 200 OK\n{fields}\n"));
+        }
+    });
+    let buffers = "proxy_buffer_size 128k; proxy_buffers 4 128k;";
+    let proxy = Proxy::start(place, &format!("{buffers} {SERVER}"));
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    for stream in [1, 3] {
+        client.ask(stream, "/", &[]);
+        client.frame_of(HEADERS);
+    }
+    proxy.logs("error.log", "upstream sent too big header");
+    proxy.logs("access.log", "\" 502 ");
+}

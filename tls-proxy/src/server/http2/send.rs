@@ -249,7 +249,8 @@ fn fields_of(lines: &[u8]) -> HeaderMap {
     for (name, value) in fields::of_lines(lines) {
         let (name, value) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value));
         if let (Ok(name), Ok(value)) = (name, value) {
-            map.append(name, value);
+            // As many as fit.
+            let _ = map.try_append(name, value);
         }
     }
     map
