@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::http1::body::{self, Decoder, Progress};
 use crate::http1::request_head;
-use crate::http1::response_head::{self, ResponseHead};
+use crate::http1::response_head::{self, HeadSize, ResponseHead};
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, Limits, RequestHead};
 use crate::message::rules;
@@ -270,9 +270,13 @@ fn read_request(data: &[u8], size: usize) -> Understood {
 }
 
 fn read_response(data: &[u8], size: usize, to_head: bool) -> Understood {
+    let most = HeadSize {
+        text: LIMITS.head,
+        fields: usize::MAX,
+    };
     let mut pieces = Pieces::new(data, size);
     let head: ResponseHead = loop {
-        match response_head::parse(&mut pieces.input, LIMITS.head) {
+        match response_head::parse(&mut pieces.input, most) {
             Ok(Some(head)) => break head,
             Ok(None) if pieces.is_at_end() => return None,
             Ok(None) => pieces.read(),

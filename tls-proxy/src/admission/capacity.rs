@@ -21,6 +21,10 @@ pub(crate) const HEADER_BLOCK: u64 = 320 << 10;
 pub(crate) const REQUEST: u64 = 23 << 10;
 /// A head up to this size is part of [`REQUEST`], bytes.
 pub(crate) const SMALL_HEAD: u64 = 4 << 10;
+/// The fields of a head up to this number are part of [`REQUEST`].
+pub(crate) const SMALL_FIELDS: usize = 64;
+/// Each further field of a response's head, bytes: its places and its slices.
+pub(crate) const HEAD_FIELD: u64 = 128;
 /// A body in transit, in either direction: as read, as gathered, and as encrypted, bytes.
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.

@@ -82,6 +82,11 @@ impl Permit {
         taken
     }
 
+    /// An empty one of the same holder.
+    pub(crate) fn another(&self) -> Option<Self> {
+        Some(self.admission.empty_permit(self.holder.as_ref()?))
+    }
+
     /// Keeps what a connection needs while its client sends nothing.
     pub(crate) fn give_up_advance(&self) {
         self.shrink(MemoryUse::Connection, self.advance());

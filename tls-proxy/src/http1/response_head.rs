@@ -8,7 +8,7 @@ use crate::message::rules::parse_length;
 
 /// More fields make a head too big, whatever `proxy_buffer_size` is: nobody means to send so many,
 /// and HTTP/2 cannot pass on all that would fit.
-const MOST_FIELDS: usize = 10_000;
+pub(crate) const MOST_FIELDS: usize = 10_000;
 
 /// The head of a response.
 #[derive(Clone, Debug)]
@@ -43,9 +43,32 @@ pub(crate) enum Error {
     Interims,
 }
 
-/// Takes a head from `input`; `Ok(None)` if it is incomplete. `limit` is
-/// `proxy_buffer_size`, bytes.
-pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Error> {
+/// How much a head may take, or takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadSize {
+    /// Bytes of text.
+    pub(crate) text: usize,
+    pub(crate) fields: usize,
+}
+
+impl HeadSize {
+    /// That of the head at the beginning of `input`, as far as it has come, up to `limit` bytes.
+    pub(crate) fn of(input: &[u8], limit: usize) -> Self {
+        let mut size = Self { text: 0, fields: 0 };
+        for line in input[..input.len().min(limit)].split_inclusive(|byte| *byte == b'\n') {
+            size.text += line.len();
+            size.fields += 1;
+            if matches!(line, b"\n" | b"\r\n") {
+                break;
+            }
+        }
+        size
+    }
+}
+
+/// Takes a head from `input`; `Ok(None)` if it is incomplete.
+pub(crate) fn parse(input: &mut BytesMut, most: HeadSize) -> Result<Option<ResponseHead>, Error> {
+    let limit = most.text;
     let Some(line_end) = memchr::memchr(b'\n', input) else {
         let start = &input[..input.len().min(5)];
         return match () {
@@ -88,7 +111,7 @@ pub(crate) fn parse(input: &mut BytesMut, limit: usize) -> Result<Option<Respons
             }));
         }
         if let Some(span) = parse_field(line, at)? {
-            if spans.len() == MOST_FIELDS {
+            if spans.len() == most.fields {
                 return Err(Error::TooBig);
             }
             spans.push(span);
@@ -229,8 +252,13 @@ impl ResponseHead {
 mod tests {
     use super::*;
 
+    const MOST: HeadSize = HeadSize {
+        text: 4096,
+        fields: 3,
+    };
+
     fn head(text: &str) -> Result<Option<ResponseHead>, Error> {
-        parse(&mut BytesMut::from(text.as_bytes()), 4096)
+        parse(&mut BytesMut::from(text.as_bytes()), MOST)
     }
 
     #[test]
@@ -278,6 +306,20 @@ mod tests {
         ));
         let big = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(5000));
         assert!(matches!(head(&big), Err(Error::TooBig)));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A:\r\n".repeat(4));
+        assert!(matches!(head(&many), Err(Error::TooBig)));
+    }
+
+    #[test]
+    fn the_size_of_a_head_is_that_of_its_lines() {
+        let size = |text: &str, limit| {
+            let HeadSize { text, fields } = HeadSize::of(text.as_bytes(), limit);
+            (text, fields)
+        };
+        assert_eq!(size("HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\n", 99), (25, 3));
+        assert_eq!(size("HTTP/1.1 200 OK\nA: b\n\nbody", 99), (22, 3));
+        assert_eq!(size("HTTP/1.1 200 OK\nA: b", 99), (20, 2));
+        assert_eq!(size("HTTP/1.1 200 OK\nA: b", 17), (17, 2));
     }
 
     #[test]

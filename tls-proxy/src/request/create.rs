@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::ignore_client_abort::IgnoreClientAbort;
 use super::record::{AccelRedirect, Outcome};
 use super::slots::Slots;
+use crate::admission::Permit;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::pattern::captured::Captured;
 use crate::time::cached_time;
@@ -119,6 +120,7 @@ impl Request {
         own.started = main.started;
         own.number = main.number;
         own.main_method = Some(main.client_method().clone());
+        own.permit = main.permit.as_ref().and_then(Permit::another);
         own
     }
 

@@ -157,7 +157,7 @@ pub(crate) struct Request {
     /// What `X-Accel-Redirect` keeps of the upstream's response.
     pub(crate) accel: AccelRedirect,
     pub(crate) outcome: Outcome,
-    /// The memory it may hold; `None` for a subrequest.
+    /// The memory it may hold; that of a subrequest is in addition to its request's.
     pub(crate) permit: Option<Permit>,
     /// The permit includes the memory of the response's body.
     pub(crate) has_transfer: Cell<bool>,

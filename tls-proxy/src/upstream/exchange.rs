@@ -13,6 +13,8 @@ use bytes::{Buf as _, Bytes};
 
 use super::body::{self, RequestBody};
 use super::connection::UpstreamConnection;
+use super::head_room::HeadRoom;
+use crate::admission::Permit;
 use crate::http1::chunked::{self, Chunk};
 use crate::http1::response_head::{self, ResponseHead};
 use crate::message::head::Version;
@@ -176,10 +178,11 @@ fn alone(data: Chunk) -> Chain<Bytes, Chunk> {
 
 impl Exchange {
     /// Sends the request and reads the head of the response; skips interim responses (RFC
-    /// 9110, section 15.2) except `101`.
-    pub(crate) async fn head(&mut self) -> Result<ResponseHead, Error> {
+    /// 9110, section 15.2) except `101`. A head that is not small waits for memory of `permit`.
+    pub(crate) async fn head(&mut self, permit: Option<&Permit>) -> Result<ResponseHead, Error> {
+        let mut room = HeadRoom::default();
         for _ in 0..=MAX_INTERIM {
-            let head = poll_fn(|cx| self.poll_head(cx)).await?;
+            let head = poll_fn(|cx| self.poll_head(&mut room, permit, cx)).await?;
             if head.status == 101 || head.status >= 200 {
                 self.timer.progress();
                 return Ok(head);
@@ -191,7 +194,12 @@ impl Exchange {
         Err(response_head::Error::Interims.into())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+    fn poll_head(
+        &mut self,
+        room: &mut HeadRoom,
+        permit: Option<&Permit>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, Error>> {
         let sent = self.link.wire.sent;
         if let Poll::Ready(Err(error)) = self.upload.poll(&mut self.link, cx) {
             return Poll::Ready(Err(error.into()));
@@ -200,9 +208,16 @@ impl Exchange {
             self.timer.progress();
         }
         loop {
-            if let Some(head) = response_head::parse(&mut self.link.wire.inbound, self.limits.head)?
-            {
-                return Poll::Ready(Ok(head));
+            let (inbound, limit) = (&mut self.link.wire.inbound, self.limits.head);
+            match response_head::parse(inbound, room.size(limit)) {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(response_head::Error::TooBig)
+                    if ready!(room.poll_grow(inbound, limit, permit, cx)) =>
+                {
+                    continue;
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
             match self.link.wire.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Closed)),

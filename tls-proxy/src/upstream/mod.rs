@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod dns;
 pub(crate) mod exchange;
+mod head_room;
 pub(crate) mod pool;
 pub(crate) mod spooled;
 pub(crate) mod target;

@@ -50,12 +50,12 @@ impl exchange::Error {
 }
 
 /// The record of the current try.
-pub(super) fn last_attempt(request: &mut Request) -> &mut Attempt {
-    if request.attempts.is_empty() {
-        request.attempts.push(Attempt::new(Tried::AnotherRound));
+pub(super) fn last_attempt(attempts: &mut Vec<Attempt>) -> &mut Attempt {
+    if attempts.is_empty() {
+        attempts.push(Attempt::new(Tried::AnotherRound));
     }
-    let last = request.attempts.len() - 1;
-    &mut request.attempts[last]
+    let last = attempts.len() - 1;
+    &mut attempts[last]
 }
 
 /// Nothing of the request has reached the last peer.
@@ -67,7 +67,7 @@ pub(super) fn last_unsent(request: &Request) -> bool {
 }
 
 pub(super) fn note_end(request: &mut Request, status: u16) {
-    let attempt = last_attempt(request);
+    let attempt = last_attempt(&mut request.attempts);
     attempt.ended = Some(cached_time::since(attempt.began));
     attempt.status = status;
     (attempt.sent, attempt.received) = (0, 0);

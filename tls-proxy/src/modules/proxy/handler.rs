@@ -254,7 +254,7 @@ impl Tries<'_> {
         mut link: Box<UpstreamConnection>,
     ) -> Result<Box<Response>, exchange::Error> {
         metrics::count(|own| &own.tries);
-        let attempt = last_attempt(request);
+        let attempt = last_attempt(&mut request.attempts);
         attempt.connected = Some(match link.requests {
             0 => cached_time::since(attempt.began),
             _ => Duration::ZERO,
@@ -273,11 +273,11 @@ impl Tries<'_> {
             timer: request.take_timer(),
         };
         let mut awaited = Awaited {
-            attempt: last_attempt(request),
+            attempt: last_attempt(&mut request.attempts),
             exchange: &mut exchange,
             abandoned: true,
         };
-        let head = awaited.exchange.head().await;
+        let head = awaited.exchange.head(request.permit.as_ref()).await;
         awaited.abandoned = false;
         drop(awaited);
         self.body.taken = exchange.upload.taken();
@@ -289,7 +289,7 @@ impl Tries<'_> {
                 return Err(error);
             }
         };
-        let attempt = last_attempt(request);
+        let attempt = last_attempt(&mut request.attempts);
         attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
         metrics::upstream_responded(head.status);
