@@ -25,6 +25,8 @@ pub(crate) const SMALL_HEAD: u64 = 4 << 10;
 pub(crate) const SMALL_FIELDS: usize = 64;
 /// Each further field of a response's head, bytes: its places and its slices.
 pub(crate) const HEAD_FIELD: u64 = 128;
+/// Computed values up to this size may wait for their memory, bytes: those of the largest head.
+pub(crate) const SMALL_VALUES: u64 = 32 << 10;
 /// A body in transit, in either direction: as read, as gathered, and as encrypted, bytes.
 pub(crate) const TRANSFER: u64 = 62 << 10;
 /// A body up to this size is part of [`REQUEST`], bytes.

@@ -75,6 +75,7 @@ pub(crate) fn decide(
     asked.outcome.fields = response.fields;
     for (slot, value) in settings.set.iter().flat_map(|set| set.iter()) {
         let value = value.evaluate(asked);
+        request.count_values(value.len())?;
         rewrite::set(*slot, value, request);
     }
     match status {

@@ -73,6 +73,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
             response.show(request);
         }
         let value = addition.value.evaluate(request);
+        response.computed += value.len() as u64;
         add(response, &addition.name, value);
     }
 }

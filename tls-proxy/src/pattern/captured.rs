@@ -22,6 +22,11 @@ impl Captured {
         text.is_some()
     }
 
+    /// Bytes that are kept for them.
+    pub(crate) fn size(&self) -> usize {
+        self.0.borrow().0.len()
+    }
+
     /// Forgets them.
     pub(crate) fn clear(&self) {
         self.0.borrow_mut().1.clear();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::admission::SMALL_HEAD;
 use crate::message::head::Version;
 use crate::modules::{
     charset, expires, gunzip, gzip, headers, limit_rate, not_modified, range, sub, trailers,
@@ -87,6 +88,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         trailers::apply(request, response);
     }
     limit_rate::apply(request, response);
+    if response.computed > SMALL_HEAD {
+        // As they are, and as they are sent.
+        request.needs_for_filter(2 * response.computed);
+    }
     Ok(())
 }
 

@@ -89,6 +89,7 @@ impl Request {
             has_transfer: Cell::new(false),
             upload_memory: Cell::new(0),
             filter_memory: Cell::new(0),
+            value_memory: Cell::new(0),
             timer: Cell::default(),
             connection: connection.clone(),
             config,

@@ -18,6 +18,7 @@ pub(crate) mod scratch;
 mod slots;
 pub(crate) mod source;
 pub(crate) mod user_agent;
+mod values;
 pub(crate) mod worker;
 
 use std::any::Any;
@@ -165,6 +166,8 @@ pub(crate) struct Request {
     pub(crate) filter_memory: Cell<u64>,
     /// Memory for its own body on the way to an upstream that the permit includes, bytes.
     pub(crate) upload_memory: Cell<u64>,
+    /// Memory for values that were computed for it that the permit includes, bytes.
+    value_memory: Cell<u64>,
     /// Over HTTP/2, the timer of its stream.
     pub(crate) timer: Cell<Timer>,
 }
@@ -190,7 +193,7 @@ impl Request {
     /// requests would wait for each other. So they would with that of the request's body, which
     /// serves for this one unless the request is still being sent (`uploads`).
     pub(crate) async fn reserve_transfer(&self, length: Option<u64>, uploads: bool) {
-        let mut memory = self.filter_memory.take();
+        let mut memory = self.filter_memory.take() + self.take_lacking(0);
         let Some(permit) = &self.permit else { return };
         if self.needs_transfer(length) {
             self.has_transfer.set(true);

@@ -43,6 +43,8 @@ pub(crate) struct Response {
     pub(crate) reads_body: bool,
     /// The connection cannot serve another request.
     pub(crate) close: bool,
+    /// Bytes of the values in its fields that were computed for it.
+    pub(crate) computed: u64,
     /// It is an upstream's, whatever filters make of its body.
     pub(crate) is_of_upstream: bool,
 }
@@ -134,6 +136,7 @@ impl Response {
             vary: false,
             reads_body: false,
             close: false,
+            computed: 0,
         })
     }
 

@@ -18,6 +18,8 @@ struct Shared {
     /// The outer `None` is not evaluated yet, the inner one is a variable without a value.
     /// Empty until the first value is kept: most requests use none.
     values: RefCell<Box<[Option<Option<Bytes>>]>>,
+    /// Bytes of all values.
+    size: Cell<usize>,
     count: usize,
     depth: Cell<u32>,
 }
@@ -27,6 +29,7 @@ impl Slots {
         let shared = || {
             Rc::new(Shared {
                 values: RefCell::default(),
+                size: Cell::new(0),
                 count,
                 depth: Cell::new(0),
             })
@@ -53,8 +56,16 @@ impl Slots {
             *values = vec![None; shared.count].into();
         }
         if let Some(place) = values.get_mut(slot) {
+            let size = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+            let before = place.as_ref().map_or(0, size);
+            shared.size.set(shared.size.get() - before + size(&value));
             *place = Some(value);
         }
+    }
+
+    /// Bytes of all values.
+    pub(super) fn size(&self) -> usize {
+        self.0.as_ref().map_or(0, |shared| shared.size.get())
     }
 
     /// Evaluates a variable that may refer to others; `None` if they refer to each other in

@@ -118,7 +118,7 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
     } else if name.eq_ignore_ascii_case(b"location") {
         let rewritten = rewrite_location::rewrite_location(request, &value);
         response.own_location = rewritten.is_some();
-        response.location = Some(rewritten.map_or(value, Bytes::from));
+        response.location = Some(computed(response, rewritten).unwrap_or(value));
     } else {
         let rewritten = match &name[..] {
             name if name.eq_ignore_ascii_case(b"refresh") => {
@@ -127,10 +127,16 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
             name if name.eq_ignore_ascii_case(b"set-cookie") => cookies::rewrite(request, &value),
             _ => None,
         };
-        response
-            .fields
-            .push((name, rewritten.map_or(value, Bytes::from)));
+        let value = computed(response, rewritten).unwrap_or(value);
+        response.fields.push((name, value));
     }
+}
+
+/// A value that was computed for the response.
+fn computed(response: &mut Response, value: Option<Vec<u8>>) -> Option<Bytes> {
+    let value = value?;
+    response.computed += value.len() as u64;
+    Some(value.into())
 }
 
 /// Applies `X-Accel-*`.

@@ -260,7 +260,13 @@ fn walk(
 ) -> ControlFlow<Option<Result<Box<Response>, Refusal>>> {
     for (_, step) in steps {
         match step {
-            Instruction::Set { slot, value } => set(*slot, value.evaluate(request), request),
+            Instruction::Set { slot, value } => {
+                let value = value.evaluate(request);
+                if let Err(refusal) = request.count_values(value.len()) {
+                    return ControlFlow::Break(Some(Err(refusal)));
+                }
+                set(*slot, value, request);
+            }
             Instruction::Return(step) => {
                 return ControlFlow::Break(Some(step.response(request)));
             }
@@ -322,6 +328,8 @@ impl Return {
         // The text may contain `$status`.
         request.outcome.status = self.status;
         let text = self.text.as_ref().map(|text| text.evaluate(request));
+        // As it is, and as it is sent.
+        request.count_values(text.as_ref().map_or(0, |text| 2 * text.len()))?;
         let tokens = request.settings().core.server_tokens;
         match (self.status, text) {
             (301 | 302 | 303 | 307 | 308, address) => {

@@ -152,6 +152,9 @@ impl RewriteRule {
             error_log::request(request, Level::Error, what);
             return Outcome::Respond(Err(Refusal::new(500)));
         }
+        if let Err(refusal) = request.count_values(path.len() + request.args.len()) {
+            return Outcome::Respond(Err(refusal));
+        }
         request.path = path.into();
         request.rewritten = true;
         Outcome::Changed
