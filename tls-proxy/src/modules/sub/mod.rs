@@ -168,7 +168,11 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     }
     // Up to the longest text may be held between two pieces, and clients choose the values of
     // variables.
-    let held = 2 * found.search.longest() as u64;
+    let computed = match pairs.search {
+        Some(_) => 0,
+        None => found.search.size(),
+    };
+    let held = (2 * found.search.longest() + computed) as u64;
     if held > SMALL_BODY {
         request.needs_for_filter(held);
     }

@@ -70,6 +70,11 @@ impl Search {
         self.longest
     }
 
+    /// The length of all texts together, bytes.
+    pub(super) fn size(&self) -> usize {
+        self.texts.iter().map(Bytes::len).sum()
+    }
+
     /// The length of one text, bytes.
     pub(super) fn length(&self, which: usize) -> usize {
         self.texts[which].len()

@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use super::search::SearchResult;
 use super::{Pairs, SearchedTexts};
 use crate::admission::{Need, SMALL_BODY};
+use crate::request::gather::ENOUGH;
 use crate::request::response::Content;
 use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
 
@@ -21,6 +22,8 @@ pub(super) struct Substitution {
     values: Box<[Option<Bytes>]>,
     /// Bytes of the values that were computed for the request.
     computed: u64,
+    /// How many of them have been waited for.
+    counted: u64,
     need: Need,
     /// Which texts are no longer searched for (`sub_filter_once`).
     replaced: Box<[bool]>,
@@ -30,8 +33,10 @@ pub(super) struct Substitution {
     held: Vec<u8>,
     /// What follows them and has not been searched.
     data: Bytes,
-    /// The replacement of the text that was before `data`.
-    next: Option<Bytes>,
+    /// The text that they begin with, which has been found.
+    text: Option<usize>,
+    /// What is left of the replacement of the text before them.
+    next: Bytes,
     /// The end of the body, once it was reached.
     end: Option<Next>,
 }
@@ -47,39 +52,48 @@ impl Substitution {
             values: vec![None; count].into(),
             found,
             computed: 0,
+            counted: 0,
             need: Need::default(),
             data: Bytes::new(),
             held: Vec::new(),
-            next: None,
+            text: None,
+            next: Bytes::new(),
             end: None,
         }
     }
 
     /// The next bytes to pass on; `None` if more input is needed.
-    fn advance(&mut self, request: &dyn FilterContext) -> Option<Bytes> {
+    fn poll_piece(
+        &mut self,
+        request: &dyn FilterContext,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Bytes>> {
         loop {
-            if let Some(text) = self.next.take().filter(|text| !text.is_empty()) {
-                return Some(text);
+            if let Some(which) = self.text {
+                self.next = ready!(self.poll_replacement(which, request, cx));
+                self.text = None;
+                self.skip(self.found.search.length(which));
+                if let Some(left) = &mut self.left {
+                    self.replaced[which] = true;
+                    *left -= 1;
+                }
+            }
+            if !self.next.is_empty() {
+                let size = self.next.len().min(ENOUGH);
+                return Poll::Ready(Some(self.next.split_to(size)));
             }
             if self.data.is_empty() {
-                return None;
+                return Poll::Ready(None);
             }
             if self.left == Some(0) {
                 let size = self.held.len().max(self.data.len());
-                return Some(self.take(size));
+                return Poll::Ready(Some(self.take(size)));
             }
             let search = &self.found.search;
             let found = search.find(&self.held, &self.data, &self.replaced);
             let before = self.take(found.start());
             match found {
-                SearchResult::Whole { start: _, which } => {
-                    self.skip(self.found.search.length(which));
-                    self.next = Some(self.replacement(which, request));
-                    if let Some(left) = &mut self.left {
-                        self.replaced[which] = true;
-                        *left -= 1;
-                    }
-                }
+                SearchResult::Whole { start: _, which } => self.text = Some(which),
                 SearchResult::Beginning(_) => {
                     self.held.extend_from_slice(&self.data);
                     self.data = Bytes::new();
@@ -87,32 +101,42 @@ impl Substitution {
                 SearchResult::Nothing(_) => {}
             }
             if !before.is_empty() {
-                return Some(before);
+                return Poll::Ready(Some(before));
             }
         }
     }
 
     /// What replaces a text: the value that it has when the text is first found, as in nginx.
-    fn replacement(&mut self, which: usize, request: &dyn FilterContext) -> Bytes {
+    fn poll_replacement(
+        &mut self,
+        which: usize,
+        request: &dyn FilterContext,
+        cx: &mut Context<'_>,
+    ) -> Poll<Bytes> {
         if let Some(value) = &self.values[which] {
-            return value.clone();
+            return Poll::Ready(value.clone());
         }
+        ready!(request.poll_memory(&mut self.need, cx));
         let pair = &self.all.list[usize::from(self.found.pairs[which])];
         let value = match &pair.fixed {
             Some(fixed) => fixed.clone(),
             None => {
                 let value = request.evaluate(&pair.replacement);
-                let size = value.len() as u64;
-                self.computed += size;
+                let computed = self.computed + value.len() as u64;
                 // Clients choose the values of variables.
-                if self.computed > SMALL_BODY {
-                    self.need.add(size);
+                let lacks = computed.saturating_sub(SMALL_BODY + self.counted);
+                if lacks > 0 {
+                    self.need.add(lacks);
+                    self.counted += lacks;
+                    // If it has to wait it does not hold the value, which is computed again.
+                    ready!(request.poll_memory(&mut self.need, cx));
                 }
+                self.computed = computed;
                 value
             }
         };
         self.values[which] = Some(value.clone());
-        value
+        Poll::Ready(value)
     }
 
     /// Takes the first bytes of the input, of the held ones while there are any.
@@ -134,8 +158,7 @@ impl Substitution {
 impl Source for Substitution {
     fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            ready!(request.poll_memory(&mut self.need, cx));
-            if let Some(data) = self.advance(request) {
+            if let Some(data) = ready!(self.poll_piece(request, cx)) {
                 return Poll::Ready(Some(Ok(Frame::Data(data))));
             }
             if let Some(end) = self.end.take() {
@@ -164,18 +187,25 @@ impl Source for Substitution {
 #[cfg(test)]
 mod tests {
     use super::super::Pair;
+    use std::cell::Cell;
+
     use super::*;
     use crate::modules::sub::search::Search;
     use crate::request::source::testing::{AnyRequest, Script, polls};
-    use crate::variables::template::Template;
+    use crate::variables::template::{Template, Variable};
 
     fn replacing(steps: Vec<Option<Next>>) -> Substitution {
+        let fixed = Pair {
+            text: Template::default(),
+            replacement: Template::default(),
+            fixed: Some("none".into()),
+        };
+        replacing_by(fixed, steps)
+    }
+
+    fn replacing_by(pair: Pair, steps: Vec<Option<Next>>) -> Substitution {
         let pairs = Pairs {
-            list: vec![Pair {
-                text: Template::default(),
-                replacement: Template::default(),
-                fixed: Some("none".into()),
-            }],
+            list: vec![pair],
             search: None,
         };
         let found = SearchedTexts {
@@ -216,5 +246,57 @@ mod tests {
             panic!("no data");
         };
         assert_eq!((sent.as_ptr(), sent.len()), (text.as_ptr(), text.len()));
+    }
+
+    /// A request whose memory is used by others until `free`, and with a large variable.
+    #[derive(Default)]
+    struct Crowded {
+        free: Cell<bool>,
+        computed: Cell<usize>,
+    }
+
+    const LARGE: usize = 3 * ENOUGH;
+
+    impl FilterContext for Crowded {
+        fn evaluate(&self, _: &Template) -> Bytes {
+            self.computed.set(self.computed.get() + 1);
+            vec![b'v'; LARGE].into()
+        }
+
+        fn poll_memory(&self, need: &mut Need, _: &mut Context<'_>) -> Poll<()> {
+            if self.free.get() {
+                *need = Need::default();
+            }
+            match need.is_zero() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_value_waits_for_memory_and_is_not_held_meanwhile() {
+        let computed = Pair {
+            text: Template::default(),
+            replacement: Template::variable(Variable::Capture(1)),
+            fixed: None,
+        };
+        let mut own = replacing_by(computed, vec![data("a secret, a secret")]);
+        let request = Crowded::default();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut next = |request: &Crowded| match own.poll_frame(request, &mut cx) {
+            Poll::Ready(Some(Ok(Frame::Data(data)))) => Some(data.len()),
+            Poll::Ready(_) => Some(0),
+            Poll::Pending => None,
+        };
+        // "a ", and then nothing, however often it is asked.
+        assert_eq!([(); 3].map(|()| next(&request)), [Some(2), None, None]);
+        assert_eq!(request.computed.get(), 1);
+        request.free.set(true);
+        let whole = [Some(ENOUGH); 3];
+        assert_eq!([(); 3].map(|()| next(&request)), whole);
+        assert_eq!(next(&request), Some(4), "\", a \" comes between them");
+        assert_eq!([(); 3].map(|()| next(&request)), whole);
+        assert_eq!((next(&request), request.computed.get()), (Some(0), 2));
     }
 }
