@@ -3,24 +3,19 @@ it has reserved, whatever the client sends."""
 
 import contextlib
 import os
-import re
 import select
 import signal
 import socket
 import threading
 import time
-import urllib.request
 
 import pytest
 
 import frames
 from conftest import own_address, wait_for
-from limited import MIB, cgroup, tls_proxy
+from limited import MIB, ROUNDING, Growth, cgroup, is_up, reserved, tls_proxy
 
 CLIENTS = 40
-# What is held of bodies may exceed what is reserved for them by this, bytes: pages that are
-# partly used, and the tables of the allocator.
-ROUNDING = MIB
 # Reserved for a connection, its request and the transfer of one body, bytes.
 WITHOUT_BODY = (9 + 23 + 62) << 10
 # One piece of a large read, and what fills the buffers of the sockets on the way, bytes.
@@ -104,7 +99,7 @@ def proxy(group, tmp_path):
           listen_local(tmp_path / "local"), listen_local(tmp_path / "ending") as ending):
         for work in [(read_all, reader), (begin, begun), (respond, endless, LARGE, STUCK), (respond, ending, 1, ENDING)]:
             threading.Thread(target=work[0], args=work[1:], daemon=True).start()
-        wait_for(lambda: reserved(address) is not None, "tls-proxy", 60)
+        wait_for(lambda: is_up(address), "tls-proxy", 60)
         yield address
 
 
@@ -121,38 +116,6 @@ def connect(proxy):
             client.settimeout(60)
             return client
         yield one
-
-
-def reserved(address):
-    """The memory that is reserved, bytes."""
-    try:
-        with urllib.request.urlopen(f"http://{address}:9113/metrics", timeout=5) as answer:
-            return int(re.search(r"^tls_proxy_memory_reserved_bytes (\d+)$", answer.read().decode(), re.MULTILINE)[1])
-    except OSError:
-        return None
-
-
-class Growth:
-    """What is held and what is reserved, from now on."""
-
-    def __init__(self, group, address):
-        self.group, self.address = group, address
-        self.before = self.now()
-
-    def now(self):
-        return self.group.anonymous(), reserved(self.address)
-
-    def beyond(self, least):
-        """What is held and what is reserved more than before; None if less is held."""
-        held, counted = (now - then for now, then in zip(self.now(), self.before))
-        return (held, counted) if held > least else None
-
-    def check(self, least):
-        """At least so much is held, and it is reserved."""
-        # Until all that was sent has been read: longer on a busy machine.
-        time.sleep(1)
-        held, counted = wait_for(lambda: self.beyond(least), f"{least >> 10} KiB held")
-        assert held < counted + ROUNDING, f"{held >> 10} KiB held, {counted >> 10} KiB reserved"
 
 
 def warm(client):

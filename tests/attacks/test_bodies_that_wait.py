@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import own_address, wait_for
-from limited import MIB, cgroup, tls_proxy
+from limited import MIB, cgroup, reserved, tls_proxy
 
 UPLOADS = 198
 HEAD = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n"
@@ -31,15 +31,6 @@ def get(address, path, patience):
         return None
     finally:
         connection.close()
-
-
-def reserved(address):
-    """The memory that the proxy has reserved, bytes."""
-    connection = http.client.HTTPConnection(address, 9113, timeout=10)
-    connection.request("GET", "/metrics")
-    lines = connection.getresponse().read().decode().splitlines()
-    connection.close()
-    return next(int(line.split()[1]) for line in lines if line.startswith("tls_proxy_memory_reserved_bytes "))
 
 
 @pytest.fixture

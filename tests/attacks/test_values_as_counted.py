@@ -1,0 +1,110 @@
+"""Values that are computed of what a client or an upstream sends: the program holds no more
+memory than it has reserved, however often the configuration repeats them."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from conftest import own_address, wait_for
+from limited import MIB, Growth, cgroup, is_up, tls_proxy
+
+CLIENTS = 60
+
+CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_buffer_size 128k; proxy_buffers 4 256k;
+map $request_uri $mapped {{ ~^(?<all>.*)$ $all; }} map $args $copied {{ default $args; }}
+server {{ listen {address}:8000; root {folder};
+location /set {{ set $a $args$args; set $b $a$a; set $c $b$b; proxy_pass http://{address}:8001; }}
+location /doubled {{ set $a $args$args; set $b $a$a; set $c $b$b; set $d $c$c; set $e $d$d; set $f $e$e; set $g $f$f;
+    set $h $g$g; return 204; }}
+location /map {{ proxy_set_header X-A $mapped; proxy_set_header X-B $copied; proxy_pass http://{address}:8001; }}
+location /passed {{ proxy_set_header X-Original-URI $request_uri; proxy_set_header X-Forwarded-URI $request_uri;
+    proxy_set_header X-Original-URL $scheme://$http_host$request_uri; proxy_set_header X-Auth-Request-Redirect $request_uri;
+    proxy_set_header X-Args $args; proxy_pass http://{address}:8001; }}
+location /return {{ return 200 $args$args$args$args$args$args$args$args; }}
+location /added {{ alias {folder}/page.html; add_header A $args; add_header B $args; add_header C $args;
+    add_header D $request_uri; add_header E $request_uri; }}
+location /sub {{ alias {folder}/page.html; sub_filter_types *; sub_filter a "$args$args$args$args$args$args$args$args$args$args$args$args$args$args$args$args"; }}
+location /auth {{ auth_request /ask; auth_request_set $value $upstream_http_x_value;
+    proxy_set_header X-Value $value; proxy_pass http://{address}:8001; }}
+location = /ask {{ proxy_pass http://{address}:8002/long; }}
+location /fields {{ proxy_pass http://{address}:8002; }}
+location /moved {{ proxy_redirect ~^(.*)$ /x$1$1$1$1$1$1$1$1; proxy_pass http://{address}:8002; }} }} }}"""
+
+# What an upstream responds with, by the end of the path.
+FIELDS = {
+    b"few": b"a:\r\n" * 900,
+    b"many": b"a:\r\n" * 9000,
+    b"long": b"X-Value: " + b"v" * 120_000 + b"\r\n",
+    b"moved": b"Location: " + b"v" * 8000 + b"\r\n",
+}
+
+
+@pytest.fixture(params=[512])
+def group(request):
+    with cgroup("values-as-counted", request.param * MIB) as made:
+        yield made
+
+
+def respond(listener):
+    """Responds to each request with the fields for its path, and with more than a client reads."""
+    while listener.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            threading.Thread(target=respond_once, args=(connection,), daemon=True).start()
+
+
+def respond_once(connection):
+    path = connection.recv(1 << 16).split(b" ")[1].partition(b"?")[0].rpartition(b"/")[2]
+    status = b"302 Found" if path == b"moved" else b"200 OK"
+    with contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + FIELDS[path] + b"\r\n" + b"x" * 5_000_000)
+    connection.close()
+
+
+@pytest.fixture
+def proxy(group, tmp_path):
+    """A tls-proxy with an upstream that never responds and one that does."""
+    address = own_address()
+    (tmp_path / "page.html").write_bytes(b"a" * MIB)
+    configuration = CONFIGURATION.format(address=address, folder=tmp_path)
+    with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
+          socket.create_server((address, 8001), backlog=2 * CLIENTS),
+          socket.create_server((address, 8002), backlog=2 * CLIENTS) as responding):
+        threading.Thread(target=respond, args=(responding,), daemon=True).start()
+        wait_for(lambda: is_up(address), "tls-proxy", 60)
+        yield address
+
+
+def ask(address, path):
+    """The beginning of the response."""
+    with socket.create_connection((address, 8000), timeout=60) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        return client.recv(15)
+
+
+@pytest.mark.parametrize("group", [12], indirect=True)
+def test_values_without_memory_are_refused(group, proxy):
+    assert ask(proxy, "/doubled?" + "q" * 8000) == b"HTTP/1.1 503 Se"
+    assert ask(proxy, "/doubled?q") == b"HTTP/1.1 204 No"
+    assert group.kills() == 0
+
+
+# Where, what each request takes at least, bytes, and whether its query is long.
+@pytest.mark.parametrize("path, each, queries", [
+    ("/set", 100_000, True), ("/map", 50_000, True), ("/passed", 50_000, True), ("/return", 100_000, True),
+    ("/added", 90_000, True), ("/sub", 130_000, True), ("/auth", 200_000, False), ("/fields/few", 80_000, False),
+    ("/fields/many", 500_000, False), ("/fields/long", 200_000, False), ("/moved", 150_000, False),
+])
+def test_values_are_counted(group, proxy, path, each, queries):
+    query = "?" + "q" * 8000 if queries else ""
+    growth = Growth(group, proxy)
+    with contextlib.ExitStack() as opened:
+        for _ in range(CLIENTS):
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((proxy, 8000))
+            client.sendall(f"GET {path}{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        wait_for(lambda: growth.grown()[0] > CLIENTS * each, f"growth by {CLIENTS * each} bytes")
+        growth.check(least=CLIENTS * each)
