@@ -30,6 +30,19 @@ pub(crate) fn of_lines(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// A computed value as that of a field, which it must not end: with blanks for CR, LF and NUL (RFC
+/// 9110, section 5.5).
+pub(crate) fn value_of(value: Bytes) -> Bytes {
+    if memchr::memchr3(b'\r', b'\n', 0, &value).is_none() {
+        return value;
+    }
+    let one_line = value.iter().map(|byte| match byte {
+        b'\r' | b'\n' | 0 => b' ',
+        byte => *byte,
+    });
+    one_line.collect()
+}
+
 impl Fields {
     /// The fields of a head that was parsed in place.
     pub(crate) fn new(text: Bytes, spans: Vec<Span>) -> Self {
@@ -281,6 +294,13 @@ pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_computed_value_does_not_end_its_field() {
+        let of = |value: &'static [u8]| value_of(Bytes::from_static(value));
+        assert_eq!(of(b"/a b"), "/a b");
+        assert_eq!(of(b"/\r\nX: a\0"), "/  X: a ");
+    }
 
     #[test]
     fn names_are_found_in_any_case_and_keep_their_own() {

@@ -7,6 +7,7 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::log::level::{Level, shown};
+use crate::message::fields::value_of;
 use crate::modules::variables::known::credentials;
 use crate::request::Request;
 use crate::request::error_log;
@@ -62,7 +63,7 @@ pub(crate) async fn check(
     request: &mut Request,
 ) -> Option<Result<(), Refusal>> {
     let (realm, file) = (settings.realm.as_ref()?, settings.file.as_ref()?);
-    let realm = realm.evaluate(request);
+    let realm = value_of(realm.evaluate(request));
     match &realm[..] {
         b"off" => None,
         _ => Some(verify(&realm, file, request).await),

@@ -7,6 +7,7 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::directive::arguments;
 use crate::directive::value::Value;
+use crate::message::fields::value_of;
 use crate::request::Request;
 use crate::request::response::Response;
 use crate::variables::template::Template;
@@ -102,6 +103,6 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
 pub(super) fn of(settings: &Settings, request: &Request, kind: &[u8]) -> Option<Bytes> {
     let name = settings.name.as_ref()?;
     let listed = settings.types.has(Some(kind));
-    let name = listed.then(|| name.evaluate(request));
+    let name = listed.then(|| value_of(name.evaluate(request)));
     name.filter(|name| !name.is_empty())
 }

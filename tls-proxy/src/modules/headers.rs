@@ -6,6 +6,7 @@ use crate::conf::Directive;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
+use crate::message::fields::value_of;
 use crate::request::Request;
 use crate::request::response::{self, Response};
 use crate::time::http_date;
@@ -72,7 +73,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
             // Variables see the response as it is so far, with the previous lines.
             response.show(request);
         }
-        let value = addition.value.evaluate(request);
+        let value = value_of(addition.value.evaluate(request));
         response.computed += value.len() as u64;
         add(response, &addition.name, value);
     }

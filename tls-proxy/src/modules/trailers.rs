@@ -5,10 +5,9 @@ use bytes::Bytes;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
 use crate::directive::inherited::Inherited;
-use crate::log::level::Level;
+use crate::message::fields::value_of;
 use crate::message::head::Version;
 use crate::request::Request;
-use crate::request::error_log;
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
 use crate::request::source::UpstreamBody;
@@ -89,14 +88,7 @@ pub(crate) fn at_end(
     let config = request.config.clone();
     let trailers = config.location(request.location).settings.of::<Settings>();
     for trailer in trailers.iter().filter(|trailer| trailer.always || regular) {
-        let value = trailer.value.evaluate(request);
-        let over_http2 = request.head.version >= Version::Http2;
-        if over_http2 && memchr::memchr2(b'\r', b'\n', &value).is_some() {
-            let name = &trailer.name;
-            let what = format!("response trailer \"{name}\" is invalid in HTTP/2, ignored");
-            error_log::request(request, Level::Warn, what);
-            continue;
-        }
+        let value = value_of(trailer.value.evaluate(request));
         if !value.is_empty() {
             let lines = &mut request.outcome.trailers;
             for part in [trailer.name.as_bytes(), b": ", &value, b"\r\n"] {

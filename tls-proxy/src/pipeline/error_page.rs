@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::phases;
 use crate::config::core::{ErrorPage, ErrorPageStatus};
+use crate::message::fields::value_of;
 use crate::message::internal_path;
 use crate::modules::proxy;
 use crate::request::pages::sent_as;
@@ -139,7 +140,7 @@ async fn open(
     };
     request.error_status = code;
     let mut response = built_in(request, code);
-    response.location = Some(target);
+    response.location = Some(value_of(target));
     Ok(response)
 }
 

@@ -8,6 +8,7 @@ use super::Request;
 use super::file_body::FileBody;
 use super::pages;
 use super::source::{Source, UpstreamBody};
+use crate::message::fields::value_of;
 use crate::time::http_date;
 use crate::upstream::connection::UpstreamConnection;
 
@@ -173,7 +174,7 @@ impl Response {
     /// A redirect with nginx's page.
     pub(crate) fn redirect(status: u16, address: Bytes, tokens: bool) -> Box<Self> {
         let mut response = Self::page(status, tokens);
-        response.location = Some(address);
+        response.location = Some(value_of(address));
         response.own_location = true;
         response
     }

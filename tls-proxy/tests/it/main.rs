@@ -30,6 +30,7 @@ mod published;
 mod quit_waits;
 mod reload;
 mod reload_whole;
+mod response_splitting;
 mod rotation;
 mod second_upstream;
 mod signals;

@@ -11,7 +11,7 @@ use super::{accel, cookies, fields, rewrite_location};
 use crate::config::group::Upstream;
 use crate::http1::response_head::{self, ResponseHead};
 use crate::log::level::{Level, shown};
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, value_of};
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
 use crate::request::Request;
@@ -136,7 +136,7 @@ fn add(request: &mut Request, response: &mut Response, name: Bytes, value: Bytes
 fn computed(response: &mut Response, value: Option<Vec<u8>>) -> Option<Bytes> {
     let value = value?;
     response.computed += value.len() as u64;
-    Some(value.into())
+    Some(value_of(value.into()))
 }
 
 /// Applies `X-Accel-*`.

@@ -1,0 +1,35 @@
+//! What a client chooses does not become a field of its response.
+
+use crate::support::{Place, Proxy, Upstream};
+
+#[test]
+fn a_decoded_path_does_not_end_the_field_that_it_is_in() {
+    let place = Place::new("splitting");
+    place.write("users", "user:{PLAIN}password\n");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write("HTTP/1.1 302 Found\r\nLocation: http://a/\r\nContent-Length: 0\r\n\r\n");
+    });
+    let proxy = Proxy::start(
+        place,
+        "server { listen {plain}; add_header X-Uri $uri always;
+             location / { return 200 a; add_trailer X-Uri $uri; charset $uri; default_type text/html; }
+             location /return { return 302 http://x$uri; }
+             location /rewrite { rewrite ^/rewrite(.*)$ http://x$1; }
+             location /error { error_page 403 http://x$uri; return 403; }
+             location /proxy { proxy_pass http://{upstream}; proxy_redirect http://a/ http://x$uri; }
+             location /auth { auth_basic $uri; auth_basic_user_file {folder}/users; } }",
+    );
+    for path in ["", "return", "rewrite", "error", "proxy", "auth"] {
+        for end in ["%0d%0a", "%0a", "%0d"] {
+            let response = proxy
+                .connect()
+                .fetch(&format!("/{path}{end}X-Other:%20a{end}"));
+            let lines = [response.head, response.trailers].concat();
+            assert!(lines.contains("X-Other: a"), "{path}: {lines}");
+            let fields = lines.split(['\r', '\n']);
+            let other = fields.filter(|line| line.starts_with("X-Other")).count();
+            assert_eq!(other, 0, "{path}: {lines}");
+        }
+    }
+}
