@@ -24,6 +24,7 @@ mod lame_duck;
 mod layers;
 mod log_format;
 mod log_targets;
+mod names_of_strangers;
 mod packed_files;
 mod pauses;
 mod published;

@@ -207,7 +207,7 @@ pub(crate) async fn choose(
     request.proxy = Some(to.clone());
     let group = match known(&request.config.upstreams, scheme, address.host) {
         Some(group) => request.connection.worker.groups.current(group),
-        // Boxed: a lookup's 10 KiB would be part of every request's future.
+        // Boxed: a lookup would be part of every request's future.
         None => Box::pin(look_up(scheme, address.host, request))
             .await
             .inspect_err(|(status, _)| {
@@ -273,7 +273,7 @@ async fn look_up(
     let worker = request.connection.worker.clone();
     let found = worker
         .names
-        .find(resolver, name, port, settings.timeout)
+        .find(resolver, name, port, settings.timeout, &worker.admission)
         .await;
     found.map_err(|error| (502, format!("{name} could not be resolved ({error})")))
 }

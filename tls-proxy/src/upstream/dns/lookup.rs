@@ -57,7 +57,7 @@ async fn resolve_service(
     services.sort_by_key(|service| service.priority);
     let (mut found, mut room) = (Vec::new(), MAX_SERVERS);
     for service in services.into_iter().take(MAX_SERVERS) {
-        match resolve(&service.target, servers, kinds).await {
+        match resolve(&service.target, servers, kinds, true).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
                 own.limit(room);
@@ -85,20 +85,34 @@ pub(crate) async fn look_up(
     kinds: &[RecordType],
     limit: Duration,
 ) -> Result<Resolved, Error> {
+    timeout(limit, addresses(name, servers, kinds, true)).await?
+}
+
+/// The same without a time-out. The kinds are asked for one after the other unless `at_once`.
+pub(super) async fn addresses(
+    name: &str,
+    servers: &[SocketAddr],
+    kinds: &[RecordType],
+    at_once: bool,
+) -> Result<Resolved, Error> {
     let name = message::encode_name(name).ok_or(Error::NotFound)?;
-    timeout(limit, resolve(&name, servers, kinds)).await?
+    resolve(&name, servers, kinds, at_once).await
 }
 
 async fn resolve(
     name: &[u8],
     servers: &[SocketAddr],
     kinds: &[RecordType],
+    at_once: bool,
 ) -> Result<Resolved, Error> {
     let of_kind = async |index: usize| match kinds.get(index) {
         Some(kind) => Some(follow(name, servers, *kind).await),
         None => None,
     };
-    let (one, two) = tokio::join!(of_kind(0), of_kind(1));
+    let (one, two) = match at_once {
+        true => tokio::join!(of_kind(0), of_kind(1)),
+        false => (of_kind(0).await, of_kind(1).await),
+    };
     let mut found = Resolved {
         addresses: Vec::new(),
         ttl: Duration::MAX,

@@ -1,39 +1,26 @@
 //! Resolving names at run time. Names that depend on a request (`resolver`): each worker
-//! has a small client and a cache. Names in `upstream` blocks (`server … resolve`): one
+//! has a small client and a cache (`cache`). Names in `upstream` blocks (`server … resolve`): one
 //! worker resolves them periodically for all workers.
 //!
 //! hickory-resolver was considered: for three record types it alone is larger than the
 //! space left in the image.
 
+mod cache;
 mod lookup;
 pub(crate) mod message;
 mod query;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
+pub(crate) use cache::ResolverCache;
 pub(crate) use message::RecordType;
 pub(crate) use query::Error;
 
-use crate::config::group::{Members, Named, PeerAddress, ResolvedServer, Upstream};
+use crate::config::group::{Members, Named, ResolvedServer, Upstream};
 use crate::config::resolver::Resolver;
-
-/// Cached names, at most; beyond that, those that expire first are removed.
-const MAX_NAMES: usize = 256;
-/// Concurrent lookups, at most: names may come from clients.
-const MAX_LOOKUPS: usize = 64;
-
-/// A worker's cache of names.
-#[derive(Debug)]
-pub(crate) struct ResolverCache {
-    known: RefCell<HashMap<CacheKey, CacheEntry>>,
-    lookups: Semaphore,
-}
 
 /// The record types to query.
 fn kinds(resolver: &Resolver) -> &'static [RecordType] {
@@ -41,97 +28,6 @@ fn kinds(resolver: &Resolver) -> &'static [RecordType] {
         (true, true) => &[RecordType::A, RecordType::Aaaa],
         (true, false) => &[RecordType::A],
         (false, _) => &[RecordType::Aaaa],
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct CacheKey {
-    /// The resolver's address in memory; the cache entry keeps it in use.
-    resolver: usize,
-    name: String,
-    port: u16,
-}
-
-#[derive(Debug)]
-struct CacheEntry {
-    #[expect(dead_code, reason = "held for its address")]
-    resolver: Arc<Resolver>,
-    group: Arc<Upstream>,
-    /// It had too many addresses.
-    limited: bool,
-    until: Instant,
-}
-
-impl Default for ResolverCache {
-    fn default() -> Self {
-        Self {
-            known: RefCell::default(),
-            lookups: Semaphore::new(MAX_LOOKUPS),
-        }
-    }
-}
-
-impl ResolverCache {
-    /// The servers of a name, from the cache or by a lookup.
-    pub(crate) async fn find(
-        &self,
-        resolver: &Arc<Resolver>,
-        name: &str,
-        port: u16,
-        limit: Duration,
-    ) -> Result<Arc<Upstream>, Error> {
-        let key = CacheKey {
-            resolver: Arc::as_ptr(resolver).addr(),
-            name: name.to_ascii_lowercase(),
-            port,
-        };
-        if let Some(group) = self.remembered(&key) {
-            return Ok(group);
-        }
-        let _turn = self.lookups.acquire().await;
-        // Another request may have looked it up meanwhile.
-        if let Some(group) = self.remembered(&key) {
-            return Ok(group);
-        }
-        let kinds = kinds(resolver);
-        let found = lookup::look_up(name, &resolver.servers, kinds, limit).await?;
-        let before = self.known.borrow().get(&key).map(|entry| entry.limited);
-        warn_if_limited(name, found.limited, before);
-        let addresses = found.addresses.into_iter();
-        let addresses = addresses.map(|ip| PeerAddress::Tcp(SocketAddr::new(ip, port)));
-        let group = Arc::new(Upstream {
-            transient: true,
-            ..Upstream::of_address(name, addresses.collect())
-        });
-        let entry = CacheEntry {
-            resolver: resolver.clone(),
-            group: group.clone(),
-            limited: found.limited,
-            until: Instant::now() + resolver.valid.unwrap_or(found.ttl),
-        };
-        self.remember(key, entry);
-        Ok(group)
-    }
-
-    fn remembered(&self, key: &CacheKey) -> Option<Arc<Upstream>> {
-        let known = self.known.borrow();
-        let entry = known.get(key)?;
-        (entry.until > Instant::now()).then(|| entry.group.clone())
-    }
-
-    fn remember(&self, key: CacheKey, entry: CacheEntry) {
-        let mut known = self.known.borrow_mut();
-        if known.len() >= MAX_NAMES {
-            let now = Instant::now();
-            known.retain(|_, entry| entry.until > now);
-        }
-        if known.len() >= MAX_NAMES {
-            let first = known.iter().min_by_key(|(_, entry)| entry.until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                known.remove(&first);
-            }
-        }
-        known.insert(key, entry);
     }
 }
 

@@ -1,11 +1,13 @@
 //! A DNS query: over UDP with a new port and a random identifier (RFC 5452), over TCP if the
 //! response was truncated.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -98,24 +100,41 @@ async fn query_server(
     aws_lc_rs::rand::fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
     let id = u16::from_ne_bytes(id);
     let question = message::question(id, name, kind);
+    let response = query_over_udp(&question, id, name, server, kind).await?;
+    match response.truncated {
+        true => query_over_tcp(&question, id, name, server, kind).await,
+        false => Ok(response),
+    }
+}
+
+async fn query_over_udp(
+    question: &[u8],
+    id: u16,
+    name: &[u8],
+    server: SocketAddr,
+    kind: RecordType,
+) -> io::Result<DnsResponse> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    socket.send(&question).await?;
-    let mut space = [0; 4096];
+    socket.send(question).await?;
+    // The space for a message is on the stack: many lookups may wait.
+    let receive = |cx: &mut Context<'_>| {
+        let mut space = [0; 4096];
+        let mut message = ReadBuf::new(&mut space);
+        ready!(socket.poll_recv(cx, &mut message))?;
+        Poll::Ready(Ok(message::parse(message.filled(), id, name, kind)))
+    };
     loop {
-        let length = socket.recv(&mut space).await?;
+        let response: io::Result<_> = poll_fn(receive).await;
         // Anything else may be a spoofed response: keep waiting.
-        match message::parse(&space[..length], id, name, kind) {
-            Some(response) if response.truncated => break,
-            Some(response) => return Ok(response),
-            None => {}
+        if let Some(response) = response? {
+            return Ok(response);
         }
     }
-    query_over_tcp(&question, id, name, server, kind).await
 }
 
 /// Over TCP each message is preceded by its length (RFC 1035, section 4.2.2).

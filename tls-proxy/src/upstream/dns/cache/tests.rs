@@ -1,0 +1,178 @@
+//! Names of requests, against a name server of the tests.
+
+use std::cell::Cell;
+
+use tokio::net::UdpSocket;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::sleep;
+
+use super::*;
+use crate::admission::Capacity;
+
+const LONG: Duration = Duration::from_secs(20);
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// A worker that asks a name server.
+struct Asking {
+    cache: Rc<ResolverCache>,
+    resolver: Arc<Resolver>,
+    admission: Rc<Admission>,
+    /// Questions that the name server has received.
+    asked: Rc<Cell<usize>>,
+}
+
+impl Asking {
+    /// Asks a name server that has no answer for names that begin with `s`, and none for any
+    /// before the answer number `silent`.
+    async fn new(silent: usize) -> Self {
+        Self::with(silent, 100, None).await
+    }
+
+    /// The same with other limits.
+    async fn with(silent: usize, descriptors: usize, memory: Option<u64>) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let resolver = Resolver {
+            servers: vec![socket.local_addr().expect("its address")],
+            valid: None,
+            ipv4: true,
+            ipv6: false,
+        };
+        let asked = Rc::new(Cell::new(0));
+        spawn_local(serve(socket, silent, asked.clone()));
+        Self {
+            cache: Rc::default(),
+            resolver: Arc::new(resolver),
+            admission: Admission::new(Capacity {
+                connections: 100,
+                descriptors,
+                memory,
+            }),
+            asked,
+        }
+    }
+
+    async fn find(&self, name: &str, limit: Duration) -> Result<Arc<Upstream>, Error> {
+        let (cache, resolver, admission) = (&self.cache, &self.resolver, &self.admission);
+        cache.find(resolver, name, 80, limit, admission).await
+    }
+
+    /// A request that waits for a name.
+    fn spawn(self: &Rc<Self>, name: &str) -> JoinHandle<Result<Arc<Upstream>, Error>> {
+        let (own, name) = (self.clone(), name.to_owned());
+        spawn_local(async move { own.find(&name, LONG).await })
+    }
+}
+
+async fn serve(socket: UdpSocket, silent: usize, asked: Rc<Cell<usize>>) {
+    let mut space = [0; 512];
+    loop {
+        let (length, peer) = socket.recv_from(&mut space).await.expect("a question");
+        let mut message = space[..length].to_vec();
+        asked.set(asked.get() + 1);
+        if message[13] == b's' || asked.get() <= silent {
+            continue;
+        }
+        message[2..4].copy_from_slice(&[0x81, 0x80]);
+        message[7] = 1;
+        // The name in the question, A, IN, a minute, four bytes.
+        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+        socket.send_to(&message, peer).await.expect("sent");
+    }
+}
+
+#[tokio::test]
+async fn names_without_an_answer_keep_no_others_waiting() {
+    let test = async {
+        let asking = Rc::new(Asking::new(0).await);
+        let silent: Vec<_> = (0..100)
+            .map(|number| asking.spawn(&format!("s{number}.example")))
+            .collect();
+        while asking.asked.get() < silent.len() {
+            sleep(MOMENT).await;
+        }
+        let found = asking.find("good.example", LONG).await;
+        assert!(found.is_ok(), "{found:?}");
+        assert_eq!(asking.cache.pending.borrow().len(), silent.len());
+        for one in &silent {
+            one.abort();
+        }
+        sleep(MOMENT).await;
+        assert!(asking.cache.pending.borrow().is_empty());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn requests_wait_for_the_same_lookup() {
+    let test = async {
+        let asking = Rc::new(Asking::new(0).await);
+        let all: Vec<_> = (0..20).map(|_| asking.spawn("a.example")).collect();
+        for one in all {
+            one.await.expect("its end").expect("an address");
+        }
+        assert_eq!(asking.asked.get(), 1);
+        assert!(asking.cache.pending.borrow().is_empty());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_request_that_leaves_passes_its_lookup_on() {
+    let test = async {
+        let asking = Rc::new(Asking::new(1).await);
+        let first = asking.spawn("a.example");
+        while asking.asked.get() == 0 {
+            sleep(MOMENT).await;
+        }
+        let second = asking.spawn("a.example");
+        // It waits no longer than it may, for a lookup of another request, too.
+        let third = asking.find("A.example", MOMENT).await;
+        assert_eq!(third.err(), Some(Error::TimedOut));
+        assert_eq!(asking.asked.get(), 1);
+        first.abort();
+        second.await.expect("its end").expect("an address");
+        assert_eq!(asking.asked.get(), 2);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_is_no_name_is_not_asked_for() {
+    let test = async {
+        let asking = Asking::new(0).await;
+        let found = asking.find(&"a.".repeat(2000), LONG).await;
+        assert_eq!(found.err(), Some(Error::NotFound));
+        assert_eq!(asking.asked.get(), 0);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn without_a_descriptor_to_spare_one_question_follows_the_other() {
+    let test = async {
+        for (descriptors, asked) in [(1, 2), (0, 1)] {
+            let mut asking = Asking::with(0, descriptors, None).await;
+            Arc::get_mut(&mut asking.resolver).expect("its own").ipv6 = true;
+            let silent = asking.find("s.example", MOMENT).await;
+            assert_eq!(silent.err(), Some(Error::TimedOut));
+            assert_eq!(asking.asked.get(), asked);
+            asking.find("a.example", LONG).await.expect("an address");
+            assert_eq!(asking.asked.get(), asked + 2);
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A request that waits is counted for less than that.
+#[tokio::test]
+async fn a_lookup_is_small() {
+    let test = async {
+        let asking = Asking::new(0).await;
+        let servers = &asking.resolver.servers;
+        let kinds = kinds(&asking.resolver);
+        let lookup = lookup::addresses("a.example", servers, kinds, true);
+        let size = size_of_val(&lookup);
+        assert!(size <= 4 << 10, "{size} bytes");
+    };
+    LocalSet::new().run_until(test).await;
+}
