@@ -218,6 +218,11 @@ impl Admission {
             .then(|| self.granted(demand, holder.cloned()))
     }
 
+    /// One part in `parts` of the memory, bytes.
+    pub(crate) fn part(&self, parts: u64) -> u64 {
+        self.capacity.get().memory() / parts
+    }
+
     /// Whether a demand waits: responses then close their connections.
     pub(crate) fn is_crowded(&self) -> bool {
         !self.waiting.borrow().is_empty()

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::method::{Method, Ring};
-use super::resolver::Resolver;
+use super::resolver::{FoundAddresses, Resolver};
 
 /// The address of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,8 +94,9 @@ pub struct Upstream {
     pub keepalive_local: bool,
     /// How a server is chosen.
     pub method: Method,
-    /// Its peers were resolved for one request: their state is dropped when the request ends.
-    pub transient: bool,
+    /// Addresses that a name of a request has, instead of `peers`: there may be many of them, and
+    /// they have no state.
+    pub(crate) found: Option<FoundAddresses>,
     /// Members resolved at run time; `peers` are those with a literal address.
     pub(crate) members: Option<Arc<Members>>,
     /// The identity of such a group across generations: idle connections belong to it.
@@ -114,7 +115,7 @@ impl Default for Upstream {
             keepalive_time: Duration::from_secs(3600),
             keepalive_local: true,
             method: Method::RoundRobin,
-            transient: false,
+            found: None,
             members: None,
             identity: None,
         }
@@ -124,7 +125,23 @@ impl Default for Upstream {
 impl Upstream {
     /// How many of its servers a request may be sent to.
     pub(crate) fn tries(&self) -> usize {
-        self.peers.iter().filter(|peer| !peer.down).count()
+        self.size() - self.peers.iter().filter(|peer| peer.down).count()
+    }
+
+    /// How many servers it has.
+    pub(crate) fn size(&self) -> usize {
+        match &self.found {
+            Some(found) => found.all.len(),
+            None => self.peers.len(),
+        }
+    }
+
+    /// The address of one of them.
+    pub(crate) fn address_of(&self, server: usize) -> PeerAddress {
+        match &self.found {
+            Some(found) => PeerAddress::Tcp(SocketAddr::new(found.all[server], found.port)),
+            None => self.peers[server].address.clone(),
+        }
     }
 
     /// The same group with other servers.
@@ -139,6 +156,7 @@ impl Upstream {
             identity: self.identity.clone(),
             peers,
             method,
+            found: None,
             members: None,
             ..*self
         }

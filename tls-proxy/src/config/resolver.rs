@@ -1,6 +1,6 @@
-//! Name servers for names that are resolved at run time.
+//! Name servers for names that are resolved at run time, and what they have found.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// One line of `resolver`.
@@ -12,4 +12,11 @@ pub(crate) struct Resolver {
     pub valid: Option<Duration>,
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,
+}
+
+/// The addresses of a name, IPv4 before IPv6.
+#[derive(Debug)]
+pub(crate) struct FoundAddresses {
+    pub(crate) all: Box<[IpAddr]>,
+    pub(crate) port: u16,
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::group::{Peer, PeerAddress, Upstream};
+use crate::config::group::{Peer, Upstream};
 use crate::config::method;
 use crate::config::method::Method;
 
@@ -91,8 +91,8 @@ impl Balance {
             let chosen = tried.is_empty() && !group.peers[0].down;
             return chosen.then_some((0, None));
         }
-        if group.transient {
-            let chosen = next_of_family(group, tried, || self.random() as usize);
+        if let Some(found) = &group.found {
+            let chosen = next_of_family(&found.all, tried, || self.random() as usize);
             return chosen.map(|peer| (peer, None));
         }
         let mut choice = Choice {
@@ -113,10 +113,10 @@ impl Balance {
     /// Records the result of an attempt; `true` if the peer is not used for a while from
     /// now on.
     pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: PeerResult) -> bool {
-        if group.peers.len() == 1 {
+        if group.size() == 1 {
             return false;
         }
-        if group.transient {
+        if group.found.is_some() {
             return ended == PeerResult::Failure;
         }
         let own = &group.peers[peer];
@@ -167,15 +167,14 @@ fn is_single(group: &Upstream) -> bool {
 /// The next of the addresses found by a resolver: IPv4 before IPv6, each family from a
 /// random one on.
 fn next_of_family(
-    group: &Upstream,
+    addresses: &[IpAddr],
     tried: &[usize],
     random: impl FnOnce() -> usize,
 ) -> Option<usize> {
-    let is_ipv4 = |peer: &Peer| matches!(&peer.address, PeerAddress::Tcp(own) if own.is_ipv4());
-    let first_ipv6 = group.peers.partition_point(is_ipv4);
+    let first_ipv6 = addresses.partition_point(IpAddr::is_ipv4);
     let (start, end) = match tried.len() < first_ipv6 {
         true => (0, first_ipv6),
-        false => (first_ipv6, group.peers.len()),
+        false => (first_ipv6, addresses.len()),
     };
     let (tried, size) = (&tried[start..], end - start);
     let first = match tried.first() {
@@ -343,29 +342,17 @@ mod tests {
 
     #[test]
     fn addresses_of_a_name_come_by_family() {
-        let found = [
-            "192.0.2.1:80",
-            "192.0.2.2:80",
-            "[2001:db8::1]:80",
-            "[2001:db8::2]:80",
-        ];
-        let found = found.map(|text| PeerAddress::Tcp(text.parse().expect("an address")));
-        let group = Upstream::of_address("name", found.into());
+        let found = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"];
+        let found = found.map(|text| text.parse().expect("an address"));
         for (random, expected) in [(0, [0, 1, 2, 3]), (1, [1, 0, 3, 2])] {
             let mut tried = Vec::new();
-            while let Some(next) = next_of_family(&group, &tried, || random) {
+            while let Some(next) = next_of_family(&found, &tried, || random) {
                 tried.push(next);
             }
             assert_eq!(tried, expected);
         }
-        let ipv6 = Upstream::of_address(
-            "name",
-            group.peers[2..]
-                .iter()
-                .map(|peer| peer.address.clone())
-                .collect(),
-        );
-        assert_eq!(next_of_family(&ipv6, &[], || 3), Some(1));
-        assert_eq!(next_of_family(&ipv6, &[1, 0], || 3), None);
+        let ipv6 = &found[2..];
+        assert_eq!(next_of_family(ipv6, &[], || 3), Some(1));
+        assert_eq!(next_of_family(ipv6, &[1, 0], || 3), None);
     }
 }

@@ -49,6 +49,17 @@ impl exchange::Error {
     }
 }
 
+/// Tries that each request has room for.
+const FEW: usize = 8;
+/// What one more takes, bytes: its record, which is moved when there are more, and its number.
+const ONE_MORE: u64 = 2 * size_of::<Attempt>() as u64;
+
+/// Reserves the memory for the record of another try; `false` if there is none. A name may have
+/// as many servers as its owner likes.
+pub(super) fn reserve_attempt(request: &Request) -> bool {
+    request.attempts.len() < FEW || request.try_reserve(ONE_MORE)
+}
+
 /// The record of the current try.
 pub(super) fn last_attempt(attempts: &mut Vec<Attempt>) -> &mut Attempt {
     if attempts.is_empty() {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::attempt::{Awaited, connect_error, last_attempt, last_unsent, note_end};
+use super::attempt::{
+    Awaited, connect_error, last_attempt, last_unsent, note_end, reserve_attempt,
+};
 use super::body::{Body, refuse_body};
 use super::response::{framing, translate};
 use super::{SelectedUpstream, Settings, buffers};
@@ -193,7 +195,7 @@ impl Tries<'_> {
         if !self.tried.is_empty() {
             metrics::count(|own| &own.retries);
         }
-        let address = self.chosen.group.peers[peer].address.clone();
+        let address = self.chosen.group.address_of(peer);
         let attempt = Attempt::new(Tried::Peer(address.clone()));
         let began = attempt.began;
         request.attempts.reserve_exact(1);
@@ -330,7 +332,9 @@ impl Tries<'_> {
             exchange::Error::TimedOut(_) => next.timeout,
             exchange::Error::Malformed(_) => next.invalid_header,
         };
-        kind && self.has_time() && (unsent || self.is_repeatable(request))
+        kind && self.has_time()
+            && (unsent || self.is_repeatable(request))
+            && reserve_attempt(request)
     }
 
     /// Whether `proxy_next_upstream` names the response's status, and there is another peer.
@@ -338,7 +342,8 @@ impl Tries<'_> {
         self.settings.next_upstream.statuses.has(response.status)
             && self.has_time()
             && self.is_repeatable(request)
-            && self.chosen.group.peers.len() > self.tried.len() + 1
+            && self.chosen.group.size() > self.tried.len() + 1
+            && reserve_attempt(request)
     }
 
     fn has_time(&self) -> bool {

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,20 +17,32 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::query::Error;
-use super::{kinds, lookup, message, warn_if_limited};
-use crate::admission::Admission;
-use crate::config::group::{PeerAddress, Upstream};
-use crate::config::resolver::Resolver;
+use super::{lookup, message, warn_if_limited};
+use crate::admission::{Admission, MemoryUse, Permit};
+use crate::config::group::Upstream;
+use crate::config::resolver::{FoundAddresses, Resolver};
 
-/// Cached names, at most; beyond that, those that expire first are removed.
-const MAX_NAMES: usize = 256;
+/// Addresses of a name that are used: its owner may give it thousands.
+const MAX_ADDRESSES: usize = 128;
+/// The memory for the names of a worker: one part in so many of what it may hold, and these bytes
+/// at most, some 500 names of a few addresses.
+const SHARE: u64 = 16;
+const MAX_BYTES: u64 = 256 << 10;
 
 /// A worker's cache of names.
 #[derive(Debug, Default)]
 pub(crate) struct ResolverCache {
-    known: RefCell<HashMap<CacheKey, CacheEntry>>,
+    known: RefCell<Known>,
     /// Lookups that requests wait for.
     pending: RefCell<HashMap<CacheKey, Rc<Found>>>,
+}
+
+/// Names, and the memory that is reserved for them.
+#[derive(Debug, Default)]
+struct Known {
+    entries: HashMap<CacheKey, CacheEntry>,
+    bytes: u64,
+    permit: Option<Permit>,
 }
 
 /// What a lookup has found, once it has ended.
@@ -52,6 +64,7 @@ struct CacheEntry {
     /// It had too many addresses.
     limited: bool,
     until: Instant,
+    used: Instant,
 }
 
 /// A request that waits for a lookup. The last one removes it.
@@ -114,53 +127,99 @@ impl ResolverCache {
         key: &CacheKey,
         admission: &Rc<Admission>,
     ) -> Result<Arc<Upstream>, Error> {
-        let kinds = kinds(resolver);
+        let mut asking = lookup::Asking::of(resolver);
         // A request has one descriptor for its upstream, which is not connected yet.
-        let another = match kinds {
+        let another = match asking.kinds {
             [_] => None,
             _ => admission.try_for_file(),
         };
-        let at_once = another.is_some();
-        let found = lookup::addresses(&key.name, &resolver.servers, kinds, at_once).await?;
+        (asking.most, asking.at_once) = (MAX_ADDRESSES, another.is_some());
+        let found = lookup::addresses(&key.name, asking).await?;
         drop(another);
-        let before = self.known.borrow().get(key).map(|entry| entry.limited);
-        warn_if_limited(&key.name, found.limited, before);
-        let addresses = found.addresses.into_iter();
-        let addresses = addresses.map(|ip| PeerAddress::Tcp(SocketAddr::new(ip, key.port)));
+        let known = self.known.borrow();
+        let before = known.entries.get(key).map(|entry| entry.limited);
+        drop(known);
+        warn_if_limited(&key.name, MAX_ADDRESSES, found.limited, before);
+        let addresses = FoundAddresses {
+            all: found.addresses.into(),
+            port: key.port,
+        };
         let group = Arc::new(Upstream {
-            transient: true,
-            ..Upstream::of_address(&key.name, addresses.collect())
+            found: Some(addresses),
+            ..Upstream::of_address(&key.name, Vec::new())
         });
+        let now = Instant::now();
         let entry = CacheEntry {
             resolver: resolver.clone(),
             group: group.clone(),
             limited: found.limited,
-            until: Instant::now() + resolver.valid.unwrap_or(found.ttl),
+            used: now,
+            until: now + resolver.valid.unwrap_or(found.ttl),
         };
-        self.remember(key.clone(), entry);
+        self.keep(key.clone(), entry, admission);
         Ok(group)
     }
 
-    fn remembered(&self, key: &CacheKey) -> Option<Arc<Upstream>> {
-        let known = self.known.borrow();
-        let entry = known.get(key)?;
-        (entry.until > Instant::now()).then(|| entry.group.clone())
+    fn keep(&self, key: CacheKey, entry: CacheEntry, admission: &Rc<Admission>) {
+        self.known.borrow_mut().insert(key, entry, admission);
     }
 
-    fn remember(&self, key: CacheKey, entry: CacheEntry) {
+    fn remembered(&self, key: &CacheKey) -> Option<Arc<Upstream>> {
         let mut known = self.known.borrow_mut();
-        if known.len() >= MAX_NAMES {
-            let now = Instant::now();
-            known.retain(|_, entry| entry.until > now);
-        }
-        if known.len() >= MAX_NAMES {
-            let first = known.iter().min_by_key(|(_, entry)| entry.until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                known.remove(&first);
-            }
-        }
-        known.insert(key, entry);
+        let entry = known.entries.get_mut(key)?;
+        let now = Instant::now();
+        entry.used = now;
+        (entry.until > now).then(|| entry.group.clone())
     }
+}
+
+impl Known {
+    /// Keeps a name if there is room, instead of those that were not used for the longest time.
+    fn insert(&mut self, key: CacheKey, entry: CacheEntry, admission: &Rc<Admission>) {
+        self.remove(&key);
+        let (cost, most) = (cost(&key, &entry), admission.part(SHARE).min(MAX_BYTES));
+        let permit = self.permit.get_or_insert_with(|| admission.uncounted());
+        let (granted, wanted) = (permit.memory(MemoryUse::Transfer), self.bytes + cost);
+        let more = wanted.saturating_sub(granted);
+        let room = match wanted <= most && (more == 0 || permit.try_grow(more)) {
+            true => wanted,
+            false => granted.min(most),
+        };
+        while self.bytes + cost > room && self.remove_oldest() {}
+        if self.bytes + cost <= room {
+            self.bytes += cost;
+            self.entries.insert(key, entry);
+        }
+        if let Some(permit) = &self.permit {
+            let unused = permit.memory(MemoryUse::Transfer) - self.bytes;
+            permit.shrink(MemoryUse::Transfer, unused);
+        }
+    }
+
+    fn remove(&mut self, key: &CacheKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.bytes -= cost(key, &entry);
+        }
+    }
+
+    /// Removes one; `false` if there is none.
+    fn remove_oldest(&mut self) -> bool {
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
+        let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+            return false;
+        };
+        self.remove(&oldest);
+        true
+    }
+}
+
+/// What a name takes, bytes, with its place in a table that may be half empty.
+fn cost(key: &CacheKey, entry: &CacheEntry) -> u64 {
+    let place = 2 * size_of::<(CacheKey, CacheEntry)>();
+    let group = size_of::<Upstream>() + 2 * size_of::<usize>();
+    let addresses = entry.group.size() * size_of::<IpAddr>();
+    // The name is in both. The allocator rounds up.
+    (place + group + addresses + 2 * key.name.len() + 64) as u64
 }
 
 #[cfg(test)]

@@ -7,12 +7,41 @@ use tokio::time::timeout;
 
 use super::message::{self, DnsResponse, RecordType, Service};
 use super::query::{self, Error};
+use crate::config::resolver::Resolver;
 
 /// Aliases that are followed in turn.
 const MAX_ALIASES: usize = 10;
 /// Most servers of one name or service: a response has room for thousands of addresses, or of names
 /// for a service. The rest is ignored.
-pub(super) const MAX_SERVERS: usize = 1024;
+pub(super) const MAX_SERVERS: usize = message::MAX_ADDRESSES - 1;
+
+/// Whom to ask, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) servers: &'a [SocketAddr],
+    pub(super) kinds: &'a [RecordType],
+    /// Addresses that are used.
+    pub(super) most: usize,
+    /// Whether all kinds are asked for at once, or one after the other.
+    pub(super) at_once: bool,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks for as many servers as are used of any name.
+    pub(super) fn of(resolver: &'a Resolver) -> Self {
+        let kinds: &[_] = match (resolver.ipv4, resolver.ipv6) {
+            (true, true) => &[RecordType::A, RecordType::Aaaa],
+            (true, false) => &[RecordType::A],
+            (false, _) => &[RecordType::Aaaa],
+        };
+        Self {
+            servers: &resolver.servers,
+            kinds,
+            most: MAX_SERVERS,
+            at_once: true,
+        }
+    }
+}
 
 /// Addresses, and how long they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,27 +66,25 @@ impl Resolved {
 /// Looks up the servers of a service (RFC 2782) and their addresses, within `limit`.
 pub(crate) async fn look_up_service(
     name: &str,
-    servers: &[SocketAddr],
-    kinds: &[RecordType],
+    asking: Asking<'_>,
     limit: Duration,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
     let name = message::encode_name(name).ok_or(Error::NotFound)?;
-    timeout(limit, resolve_service(&name, servers, kinds)).await?
+    timeout(limit, resolve_service(&name, asking)).await?
 }
 
 async fn resolve_service(
     name: &[u8],
-    servers: &[SocketAddr],
-    kinds: &[RecordType],
+    asking: Asking<'_>,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
     let DnsResponse {
         mut services, ttl, ..
-    } = follow(name, servers, RecordType::Srv).await?;
+    } = follow(name, asking.servers, RecordType::Srv).await?;
     // Those of a lower priority are left out first.
     services.sort_by_key(|service| service.priority);
     let (mut found, mut room) = (Vec::new(), MAX_SERVERS);
     for service in services.into_iter().take(MAX_SERVERS) {
-        match resolve(&service.target, servers, kinds, true).await {
+        match resolve(&service.target, asking).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));
                 own.limit(room);
@@ -81,35 +108,30 @@ async fn resolve_service(
 /// Looks up the addresses of a name, within `limit`.
 pub(crate) async fn look_up(
     name: &str,
-    servers: &[SocketAddr],
-    kinds: &[RecordType],
+    asking: Asking<'_>,
     limit: Duration,
 ) -> Result<Resolved, Error> {
-    timeout(limit, addresses(name, servers, kinds, true)).await?
+    timeout(limit, addresses(name, asking)).await?
 }
 
-/// The same without a time-out. The kinds are asked for one after the other unless `at_once`.
-pub(super) async fn addresses(
-    name: &str,
-    servers: &[SocketAddr],
-    kinds: &[RecordType],
-    at_once: bool,
-) -> Result<Resolved, Error> {
+/// The same without a time-out.
+pub(super) async fn addresses(name: &str, asking: Asking<'_>) -> Result<Resolved, Error> {
     let name = message::encode_name(name).ok_or(Error::NotFound)?;
-    resolve(&name, servers, kinds, at_once).await
+    resolve(&name, asking).await
 }
 
-async fn resolve(
-    name: &[u8],
-    servers: &[SocketAddr],
-    kinds: &[RecordType],
-    at_once: bool,
-) -> Result<Resolved, Error> {
-    let of_kind = async |index: usize| match kinds.get(index) {
-        Some(kind) => Some(follow(name, servers, *kind).await),
-        None => None,
+async fn resolve(name: &[u8], asking: Asking<'_>) -> Result<Resolved, Error> {
+    let of_kind = async |index: usize| {
+        let kind = asking.kinds.get(index)?;
+        let mut found = follow(name, asking.servers, *kind).await;
+        if let Ok(found) = &mut found {
+            // They are held until the other kind is known. One more shows that there are more.
+            found.addresses.truncate(asking.most + 1);
+            found.addresses.shrink_to_fit();
+        }
+        Some(found)
     };
-    let (one, two) = match at_once {
+    let (one, two) = match asking.at_once {
         true => tokio::join!(of_kind(0), of_kind(1)),
         false => (of_kind(0).await, of_kind(1).await),
     };
@@ -131,7 +153,7 @@ async fn resolve(
     if found.addresses.is_empty() {
         return Err(error);
     }
-    found.limit(MAX_SERVERS);
+    found.limit(asking.most);
     Ok(found)
 }
 

@@ -29,6 +29,8 @@ impl RecordType {
 const CNAME: u16 = 5;
 /// Aliases followed within one message.
 const MAX_NAMES: usize = 16;
+/// Addresses that are read of one message; there is room for thousands.
+pub(super) const MAX_ADDRESSES: usize = 1025;
 /// Labels and pointers of one name, as in nginx. A name has at most 127 labels.
 const MAX_STEPS: usize = 128;
 
@@ -56,6 +58,14 @@ pub(crate) struct DnsResponse {
     pub(crate) ttl: u32,
     /// The name this one is an alias of, in wire form.
     pub(crate) alias: Option<Vec<u8>>,
+}
+
+impl DnsResponse {
+    fn add(&mut self, address: IpAddr) {
+        if self.addresses.len() < MAX_ADDRESSES {
+            self.addresses.push(address);
+        }
+    }
 }
 
 /// A name in wire form; `None` if it is invalid.
@@ -202,11 +212,11 @@ impl Reader<'_> {
             match wanted {
                 RecordType::A => {
                     let bytes = <[u8; 4]>::try_from(self.take(length)?).ok()?;
-                    answer.addresses.push(Ipv4Addr::from(bytes).into());
+                    answer.add(Ipv4Addr::from(bytes).into());
                 }
                 RecordType::Aaaa => {
                     let bytes = <[u8; 16]>::try_from(self.take(length)?).ok()?;
-                    answer.addresses.push(Ipv6Addr::from(bytes).into());
+                    answer.add(Ipv6Addr::from(bytes).into());
                 }
                 RecordType::Srv => {
                     let service = Service {

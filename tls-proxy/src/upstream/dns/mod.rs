@@ -16,20 +16,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub(crate) use cache::ResolverCache;
-pub(crate) use message::RecordType;
 pub(crate) use query::Error;
 
 use crate::config::group::{Members, Named, ResolvedServer, Upstream};
 use crate::config::resolver::Resolver;
-
-/// The record types to query.
-fn kinds(resolver: &Resolver) -> &'static [RecordType] {
-    match (resolver.ipv4, resolver.ipv6) {
-        (true, true) => &[RecordType::A, RecordType::Aaaa],
-        (true, false) => &[RecordType::A],
-        (false, _) => &[RecordType::Aaaa],
-    }
-}
 
 /// The shortest time between two lookups of a name.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -58,7 +48,8 @@ async fn follow_name(of: Weak<Members>, index: usize) {
         before = error;
         let pause = match found {
             Ok(Servers { all, ttl, limited }) => {
-                warn_if_limited(&named.name, limited, limited_before.replace(limited));
+                let before = limited_before.replace(limited);
+                warn_if_limited(&named.name, lookup::MAX_SERVERS, limited, before);
                 members.update(named, all);
                 resolver.valid.unwrap_or(ttl)
             }
@@ -74,10 +65,9 @@ async fn follow_name(of: Weak<Members>, index: usize) {
     }
 }
 
-/// Logs that a name has more servers than are used, unless it had `before`.
-fn warn_if_limited(name: &str, limited: bool, before: Option<bool>) {
+/// Logs that a name has more servers than the `most` that are used, unless it had `before`.
+fn warn_if_limited(name: &str, most: usize, limited: bool, before: Option<bool>) {
     if limited && before != Some(true) {
-        let most = lookup::MAX_SERVERS;
         tracing::warn!("{name} has more than {most} addresses; the others are not used");
     }
 }
@@ -92,9 +82,9 @@ struct Servers {
 }
 
 async fn find(named: &Named, resolver: &Resolver, limit: Duration) -> Result<Servers, Error> {
-    let (servers, kinds) = (&resolver.servers, kinds(resolver));
+    let asking = lookup::Asking::of(resolver);
     if let Some(port) = named.port {
-        let found = lookup::look_up(&named.name, servers, kinds, limit).await?;
+        let found = lookup::look_up(&named.name, asking, limit).await?;
         let addresses = found.addresses.into_iter();
         let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
         return Ok(Servers {
@@ -103,7 +93,7 @@ async fn find(named: &Named, resolver: &Resolver, limit: Duration) -> Result<Ser
             limited: found.limited,
         });
     }
-    let services = lookup::look_up_service(&named.name, servers, kinds, limit).await?;
+    let services = lookup::look_up_service(&named.name, asking, limit).await?;
     let first = services.iter().map(|(service, _)| service.priority).min();
     let ttl = services.iter().map(|(_, found)| found.ttl).min();
     let limited = services.iter().any(|(_, found)| found.limited);

@@ -8,14 +8,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::message::{self, DnsResponse, RecordType};
+use crate::net::socket_buffers;
 
 /// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Bytes of the messages over TCP that all workers hold together: one of the longest, or many
+/// usual ones. A message is there as a whole soon after its length.
+pub(super) static MESSAGES: Semaphore = Semaphore::const_new(u16::MAX as usize);
 
 /// Why a name could not be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,12 +151,20 @@ async fn query_over_tcp(
     server: SocketAddr,
     kind: RecordType,
 ) -> io::Result<DnsResponse> {
-    let mut stream = TcpStream::connect(server).await?;
+    let socket = match server {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket_buffers::bound(&socket);
+    let mut stream = socket.connect(server).await?;
     let mut out = Vec::with_capacity(question.len() + 2);
     out.extend_from_slice(&(question.len() as u16).to_be_bytes());
     out.extend_from_slice(question);
     stream.write_all(&out).await?;
-    let mut message = vec![0; usize::from(stream.read_u16().await?)];
+    let length = stream.read_u16().await?;
+    let room = MESSAGES.acquire_many(length.into()).await;
+    let _room = room.map_err(io::Error::other)?;
+    let mut message = vec![0; usize::from(length)];
     stream.read_exact(&mut message).await?;
     message::parse(&message, id, name, kind)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an response"))

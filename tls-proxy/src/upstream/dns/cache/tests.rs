@@ -163,14 +163,81 @@ async fn without_a_descriptor_to_spare_one_question_follows_the_other() {
     LocalSet::new().run_until(test).await;
 }
 
+/// A name with as many addresses as are used.
+fn large(name: &str, asking: &Asking) -> (CacheKey, CacheEntry) {
+    let all = [IpAddr::from([127, 0, 0, 1]); MAX_ADDRESSES];
+    let group = Upstream {
+        found: Some(FoundAddresses {
+            all: all.into(),
+            port: 80,
+        }),
+        ..Upstream::of_address(name, Vec::new())
+    };
+    let key = CacheKey {
+        resolver: 0,
+        name: name.to_owned(),
+        port: 80,
+    };
+    let now = Instant::now();
+    let entry = CacheEntry {
+        resolver: asking.resolver.clone(),
+        group: Arc::new(group),
+        limited: true,
+        used: now,
+        until: now + LONG,
+    };
+    (key, entry)
+}
+
+#[tokio::test]
+async fn names_have_a_part_of_the_memory() {
+    let test = async {
+        let asking = Asking::with(0, 100, Some(1 << 20)).await;
+        let (good, entry) = large("good.example", &asking);
+        asking.cache.keep(good.clone(), entry, &asking.admission);
+        for number in 0..100 {
+            let (key, entry) = large(&format!("{number}.example"), &asking);
+            asking.cache.keep(key, entry, &asking.admission);
+            assert!(asking.cache.remembered(&good).is_some(), "it is used");
+        }
+        let known = asking.cache.known.borrow();
+        assert!((20..30).contains(&known.entries.len()), "{known:?}");
+        assert!((60 << 10..64 << 10).contains(&known.bytes), "{known:?}");
+        let reserved = known
+            .permit
+            .as_ref()
+            .map(|own| own.memory(MemoryUse::Transfer));
+        assert_eq!(reserved, Some(known.bytes));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn without_memory_a_name_replaces_others() {
+    let test = async {
+        let asking = Asking::with(0, 100, Some(1 << 20)).await;
+        let keep = |name: &str| {
+            let (key, entry) = large(name, &asking);
+            asking.cache.keep(key, entry, &asking.admission);
+            asking.cache.known.borrow().entries.len()
+        };
+        assert_eq!((keep("a.example"), keep("b.example")), (1, 2));
+        let other = asking.admission.uncounted();
+        while other.try_grow(64) {}
+        // One that is renewed, and a new one.
+        assert_eq!((keep("a.example"), keep("c.example")), (2, 2));
+        let known = asking.cache.known.borrow();
+        assert!(known.entries.keys().all(|key| key.name != "b.example"));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
 /// A request that waits is counted for less than that.
 #[tokio::test]
 async fn a_lookup_is_small() {
     let test = async {
         let asking = Asking::new(0).await;
-        let servers = &asking.resolver.servers;
-        let kinds = kinds(&asking.resolver);
-        let lookup = lookup::addresses("a.example", servers, kinds, true);
+        let lookup = lookup::addresses("a.example", lookup::Asking::of(&asking.resolver));
         let size = size_of_val(&lookup);
         assert!(size <= 4 << 10, "{size} bytes");
     };

@@ -21,6 +21,27 @@ async fn server() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
+async fn server_of_both() -> (UdpSocket, SocketAddr, TcpListener) {
+    // A port that is free for UDP may be in use for TCP.
+    loop {
+        let (socket, address) = server().await;
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return (socket, address, listener);
+        }
+    }
+}
+
+async fn reply_over_tcp(socket: &UdpSocket, listener: &TcpListener, addresses: usize) {
+    reply_once(socket, |question| vec![answer(question, [0x83, 0x80], b"")]).await;
+    let (mut stream, _) = listener.accept().await.expect("a client");
+    let mut question = vec![0; usize::from(stream.read_u16().await.expect("a length"))];
+    stream.read_exact(&mut question).await.expect("a question");
+    let records = ADDRESS.repeat(addresses);
+    let message = answer(&question, [0x81, 0x80], &records);
+    stream.write_u16(message.len() as u16).await.expect("sent");
+    stream.write_all(&message).await.expect("sent");
+}
+
 async fn reply_once(socket: &UdpSocket, reply: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
     let mut space = [0; 512];
     let (length, peer) = socket.recv_from(&mut space).await.expect("a question");
@@ -30,13 +51,17 @@ async fn reply_once(socket: &UdpSocket, reply: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
 }
 
 async fn find(server: SocketAddr) -> Result<Resolved, Error> {
-    look_up(
-        "a.example",
-        &[server],
-        &[RecordType::A],
-        Duration::from_secs(60),
-    )
-    .await
+    let servers = [server];
+    look_up("a.example", asking(&servers), Duration::from_secs(60)).await
+}
+
+fn asking(servers: &[SocketAddr]) -> Asking<'_> {
+    Asking {
+        servers,
+        kinds: &[RecordType::A],
+        most: MAX_SERVERS,
+        at_once: true,
+    }
 }
 
 #[tokio::test]
@@ -69,35 +94,39 @@ async fn names_that_are_not_there_are_told() {
 
 #[tokio::test]
 async fn long_answers_come_over_tcp() {
-    // A port that is free for UDP may be in use for TCP.
-    let (socket, address, listener) = loop {
-        let (socket, address) = server().await;
-        if let Ok(listener) = TcpListener::bind(address).await {
-            break (socket, address, listener);
-        }
-    };
-    let reply = async {
-        reply_once(&socket, |question| {
-            vec![answer(question, [0x83, 0x80], b"")]
-        })
-        .await;
-        let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut question = vec![0; usize::from(stream.read_u16().await.expect("a length"))];
-        stream.read_exact(&mut question).await.expect("a question");
-        let records = ADDRESS.repeat(100);
-        let message = answer(&question, [0x81, 0x80], &records);
-        stream.write_u16(message.len() as u16).await.expect("sent");
-        stream.write_all(&message).await.expect("sent");
-    };
+    let (socket, address, listener) = server_of_both().await;
+    let reply = reply_over_tcp(&socket, &listener, 100);
     let (found, ()) = tokio::join!(find(address), reply);
     assert_eq!(found.expect("addresses").addresses.len(), 100);
+}
+
+/// A name server whose answer over TCP has 100 addresses.
+#[tokio::test]
+async fn long_answers_wait_for_room() {
+    let (socket, address, listener) = server_of_both().await;
+    let everything = query::MESSAGES.acquire_many(u16::MAX.into()).await;
+    let everything = everything.expect("it is not closed");
+    let servers = [address];
+    let mut asking = asking(&servers);
+    asking.most = 70;
+    let later = async {
+        reply_over_tcp(&socket, &listener, 100).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let mut finding = std::pin::pin!(addresses("a.example", asking));
+    tokio::select! {
+        found = &mut finding => panic!("it did not wait: {found:?}"),
+        () = later => drop(everything),
+    }
+    let found = finding.await.expect("addresses");
+    assert_eq!((found.addresses.len(), found.limited), (70, true));
 }
 
 #[tokio::test]
 async fn silence_ends() {
     let (_socket, address) = server().await;
     let limit = Duration::from_millis(50);
-    let found = look_up("a.example", &[address], &[RecordType::A], limit).await;
+    let found = look_up("a.example", asking(&[address]), limit).await;
     assert_eq!(found, Err(Error::TimedOut));
 }
 
@@ -129,14 +158,9 @@ async fn of_very_many_servers_some_are_known() {
         }
     };
     let servers = [address];
-    let asking = look_up_service(
-        "a.example",
-        &servers,
-        &[RecordType::A],
-        Duration::from_secs(60),
-    );
+    let limit = Duration::from_secs(60);
     let found = tokio::select! {
-        found = asking => found.expect("a service"),
+        found = look_up_service("a.example", asking(&servers), limit) => found.expect("a service"),
         () = hostile => unreachable!("it serves for ever"),
     };
     let known: usize = found.iter().map(|(_, own)| own.addresses.len()).sum();

@@ -29,6 +29,19 @@ fn addresses_and_aliases_are_read() {
 }
 
 #[test]
+fn of_very_many_addresses_some_are_read() {
+    let count = 4000_u16;
+    let mut message = answer(&[]);
+    message[6..8].copy_from_slice(&count.to_be_bytes());
+    message.extend(ADDRESS.repeat(count.into()));
+    let found = read(&message).expect("an answer");
+    assert_eq!(found.addresses.len(), MAX_ADDRESSES);
+    // The others are still checked.
+    message.pop();
+    assert!(read(&message).is_none());
+}
+
+#[test]
 fn services_are_read() {
     let name = encode_name("_http._tcp.a.example").expect("a name");
     let mut message = question(7, &name, RecordType::Srv);
