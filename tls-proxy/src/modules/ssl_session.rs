@@ -10,8 +10,8 @@ use crate::modules::ssl;
 use crate::tls::settings::{Cache, File};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
-/// nginx: one megabyte holds about 4000 sessions.
-const SESSION: u64 = 256;
+/// Memory for a session without a client's certificates, bytes.
+const SESSION: usize = 300;
 /// nginx's size of a built-in cache, sessions.
 const BUILT_IN: usize = 20_480;
 /// Least size of a shared cache: eight pages.
@@ -95,11 +95,11 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
                 if size < LEAST {
                     let message = format!("session cache \"{text}\" is too small");
                     return Err(Problem::emerg(&word.at, message)
-                        .with_help("32k is the least; 1m holds about 4000 sessions"));
+                        .with_help("32k is the least; 1m holds about 3500 sessions"));
                 }
                 cache = Some(Cache {
                     name: name.into(),
-                    sessions: usize::try_from(size / SESSION).unwrap_or(usize::MAX),
+                    size: usize::try_from(size).unwrap_or(usize::MAX),
                 });
             }
             _ => return Err(invalid()),
@@ -112,6 +112,6 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
 fn built_in(sessions: usize) -> Cache {
     Cache {
         name: ":".into(),
-        sessions,
+        size: sessions.saturating_mul(SESSION),
     }
 }

@@ -63,49 +63,100 @@ impl ProducesTickets for Tickets {
     }
 }
 
+/// A longer session is not kept, bytes, as in nginx: it has a client's certificates.
+const MAX_SESSION: usize = 4096;
+/// Memory for a session beside itself and its key, bytes: what the allocator adds, and its
+/// places in the table and the queue.
+const OVERHEAD: usize = 160;
+/// Expired sessions that make room for a new one, at most: others wait meanwhile.
+const EXPIRED: usize = 16;
+
 /// A session cache (`ssl_session_cache`), shared by all workers and by all servers that
 /// name it. Only handshakes without tickets take its lock.
 #[derive(Debug)]
 pub(super) struct Cache {
-    most: usize,
+    /// Memory for all that it keeps, bytes.
+    capacity: usize,
     kept: Mutex<Kept>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    sessions: HashMap<Vec<u8>, (Instant, Vec<u8>)>,
+    sessions: HashMap<Arc<[u8]>, Session>,
     /// Keys, oldest first.
-    order: VecDeque<Vec<u8>>,
+    order: VecDeque<Arc<[u8]>>,
+    /// Memory for them, bytes.
+    size: usize,
+}
+
+#[derive(Debug)]
+struct Session {
+    until: Instant,
+    state: Box<[u8]>,
+}
+
+impl Kept {
+    fn insert(&mut self, key: Arc<[u8]>, session: Session) {
+        self.size += size(&key, &session);
+        match self.sessions.insert(key.clone(), session) {
+            Some(before) => self.size -= size(&key, &before),
+            None => self.order.push_back(key),
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some(key) = self.order.pop_front()
+            && let Some(session) = self.sessions.remove(&key)
+        {
+            self.size -= size(&key, &session);
+        }
+    }
+
+    fn is_oldest_expired(&self, now: Instant) -> bool {
+        let oldest = self.order.front().and_then(|key| self.sessions.get(key));
+        oldest.is_some_and(|oldest| oldest.until <= now)
+    }
+}
+
+/// Memory for a session, bytes.
+fn size(key: &[u8], session: &Session) -> usize {
+    key.len() + session.state.len() + OVERHEAD
 }
 
 impl Cache {
-    pub(super) fn new(most: usize) -> Self {
+    /// It keeps sessions for which so many bytes suffice.
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
-            most,
+            capacity,
             kept: Mutex::default(),
         }
     }
 
-    fn put(&self, key: Vec<u8>, until: Instant, session: Vec<u8>) {
+    /// Whether it is kept.
+    fn put(&self, key: &[u8], until: Instant, session: Vec<u8>) -> bool {
+        if session.len() > MAX_SESSION {
+            return false;
+        }
+        let state = session.into_boxed_slice();
+        let now = Instant::now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept
-            .sessions
-            .insert(key.clone(), (until, session))
-            .is_none()
-        {
-            kept.order.push_back(key);
-        }
-        while kept.order.len() > self.most {
-            if let Some(oldest) = kept.order.pop_front() {
-                kept.sessions.remove(&oldest);
+        for _ in 0..EXPIRED {
+            if !kept.is_oldest_expired(now) {
+                break;
             }
+            kept.remove_oldest();
         }
+        kept.insert(key.into(), Session { until, state });
+        while kept.size > self.capacity {
+            kept.remove_oldest();
+        }
+        true
     }
 
     fn find(&self, key: &[u8]) -> Option<Vec<u8>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, session) = kept.sessions.get(key)?;
-        (*until > Instant::now()).then(|| session.clone())
+        let session = kept.sessions.get(key)?;
+        (session.until > Instant::now()).then(|| session.state.to_vec())
     }
 }
 
@@ -126,8 +177,7 @@ impl Cached {
 impl StoresServerSessions for Cached {
     fn put(&self, id: Vec<u8>, session: Vec<u8>) -> bool {
         let until = Instant::now() + self.lifetime;
-        self.cache.put(self.key(&id), until, session);
-        true
+        self.cache.put(&self.key(&id), until, session)
     }
 
     fn get(&self, id: &[u8]) -> Option<Vec<u8>> {
@@ -148,6 +198,9 @@ impl StoresServerSessions for Cached {
 mod tests {
     use super::*;
 
+    /// Memory for one of the sessions here, bytes.
+    const USUAL: usize = OVERHEAD + size_of::<Mark>() + 2;
+
     fn part(cache: &Arc<Cache>, mark: u8, lifetime: Duration) -> Cached {
         Cached {
             cache: cache.clone(),
@@ -156,9 +209,20 @@ mod tests {
         }
     }
 
+    fn minute(cache: &Arc<Cache>) -> Cached {
+        part(cache, 1, Duration::from_secs(60))
+    }
+
+    /// How many sessions of a cache are in memory.
+    fn count(cache: &Cache) -> usize {
+        let kept = cache.kept.lock().expect("nothing panics");
+        assert_eq!(kept.sessions.len(), kept.order.len());
+        kept.sessions.len()
+    }
+
     #[test]
     fn a_session_is_known_to_servers_with_the_same_rules() {
-        let cache = Arc::new(Cache::new(2));
+        let cache = Arc::new(Cache::new(2 * USUAL));
         let (one, other) = (
             part(&cache, 1, Duration::from_secs(60)),
             part(&cache, 2, Duration::from_secs(60)),
@@ -169,8 +233,8 @@ mod tests {
 
     #[test]
     fn the_oldest_sessions_make_room_and_old_ones_end() {
-        let cache = Arc::new(Cache::new(2));
-        let long = part(&cache, 1, Duration::from_secs(60));
+        let cache = Arc::new(Cache::new(2 * USUAL));
+        let long = minute(&cache);
         for id in 0..3 {
             long.put(vec![id], vec![id]);
         }
@@ -178,6 +242,42 @@ mod tests {
         let over = part(&cache, 1, Duration::ZERO);
         over.put(vec![9], vec![9]);
         assert_eq!(over.get(&[9]), None);
+    }
+
+    #[test]
+    fn sessions_take_no_more_memory_than_the_cache_has() {
+        let cache = Arc::new(Cache::new(64 * 1024));
+        let long = minute(&cache);
+        for id in 0..100 {
+            assert!(long.put(vec![id], vec![id; 4000]));
+        }
+        assert_eq!(count(&cache), 64 * 1024 / (USUAL - 1 + 4000));
+        assert_eq!(
+            (long.get(&[80]), long.get(&[99])),
+            (None, Some(vec![99; 4000]))
+        );
+        // The same one again takes its place.
+        assert!(long.put(vec![99], vec![7]));
+        assert_eq!(long.get(&[99]), Some(vec![7]));
+        assert_eq!(count(&cache), 15);
+    }
+
+    #[test]
+    fn a_session_with_large_certificates_is_not_kept() {
+        let long = minute(&Arc::new(Cache::new(1 << 20)));
+        assert!(!long.put(vec![1], vec![1; MAX_SESSION + 1]));
+        assert_eq!(long.get(&[1]), None);
+    }
+
+    #[test]
+    fn expired_sessions_leave_memory() {
+        let cache = Arc::new(Cache::new(1 << 20));
+        let over = part(&cache, 1, Duration::ZERO);
+        for id in 0..10 {
+            over.put(vec![id], vec![id]);
+        }
+        minute(&cache).put(vec![100], vec![1]);
+        assert_eq!(count(&cache), 1);
     }
 
     #[test]

@@ -185,8 +185,8 @@ pub(crate) struct SessionSettings {
 pub(crate) struct Cache {
     /// Servers that use the same name share it.
     pub name: Box<str>,
-    /// Sessions in it, at most.
-    pub sessions: usize,
+    /// Memory for its sessions, bytes.
+    pub size: usize,
 }
 
 impl Default for SessionSettings {
