@@ -329,16 +329,19 @@ async fn is_http2(stream: &mut Prefixed) -> bool {
     stream.seen.starts_with(PREFACE)
 }
 
-/// Releases the memory of the handshake and reserves that of HTTP/2.
+/// Releases the memory of the handshake, except what is kept of it, and reserves that of
+/// HTTP/2.
 async fn start_http(connection: &Connection, http2: bool) {
     let permit = &connection.permit;
-    if http2 {
+    let kept = connection.tls.as_ref().map_or(0, |tls| tls.memory);
+    let stays = kept + if http2 { HTTP2 } else { 0 };
+    if stays > 0 {
         connection.account.holder().stop_waiting();
         // The handshake's memory counts as short-lived, part of which is kept for that use:
         // so connections that wait here cannot block each other.
         let held = permit.memory(MemoryUse::Transfer);
-        permit.grow(HTTP2.saturating_sub(held)).await;
-        permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, HTTP2);
+        permit.grow(stays.saturating_sub(held)).await;
+        permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, stays);
     }
     permit.shrink(MemoryUse::Transfer, permit.memory(MemoryUse::Transfer));
 }

@@ -22,6 +22,11 @@ const MAX_HELLO: usize = 16 * 1024;
 const SMALL_HELLO: usize = 4 * 1024;
 /// Memory for a longer one, bytes: as received and reassembled, each with spare capacity.
 const LARGE_HELLO: u64 = 4 * MAX_HELLO as u64;
+/// What is kept of a handshake up to this size is part of what is counted for any connection,
+/// bytes.
+const SMALL: u64 = 512;
+/// A page of the allocator, bytes.
+const PAGE: usize = 4096;
 /// Memory for a client's certificate chain, bytes: as received and reassembled.
 const CERTIFICATES: u64 = 2 * MAX_HANDSHAKE as u64;
 
@@ -46,6 +51,8 @@ pub(crate) struct TlsInfo {
     pub(crate) scheme: Option<SignatureScheme>,
     /// The parameters the client offered.
     pub(crate) offered: Offered,
+    /// Memory for all of it, bytes; 0 if it is part of what is counted for any connection.
+    pub(crate) memory: u64,
 }
 
 /// What a client offered, for variables: IANA's numbers, not text, since every connection
@@ -70,6 +77,14 @@ impl Offered {
         }
     }
 
+    fn memory(&self) -> u64 {
+        let lists = [&self.ciphers, &self.curves, &self.schemes];
+        lists
+            .map(|list| allocated(size_of_val(&**list)))
+            .iter()
+            .sum()
+    }
+
     /// The cipher suites, as rustls has them.
     fn suites(&self) -> Vec<CipherSuite> {
         self.ciphers
@@ -92,6 +107,14 @@ impl Offered {
         let all = self.schemes.iter().copied().map(SignatureScheme::from);
         all.filter(|scheme| !tls13 || !old(scheme)).collect()
     }
+}
+
+/// The memory that the allocator takes for so many bytes, at most: it has four sizes between
+/// two powers of two, and a page more for what is large.
+fn allocated(bytes: usize) -> u64 {
+    let step = (bytes.next_power_of_two() / 8).max(16);
+    let page = if bytes > PAGE { PAGE } else { 0 };
+    (bytes.next_multiple_of(step) + page) as u64
 }
 
 fn numbers<T: Copy + Into<u16>>(named: &[T]) -> Box<[u16]> {
@@ -229,6 +252,7 @@ impl TlsInfo {
             client: None,
             scheme: None,
             offered: Offered::default(),
+            memory: 0,
         }
     }
 
@@ -263,6 +287,7 @@ impl TlsInfo {
             server_name,
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             reused,
+            memory: memory(&offered),
             client: shown.and_then(|shown| server.examine(shown)).map(Box::new),
             scheme: if reused {
                 None
@@ -272,6 +297,12 @@ impl TlsInfo {
             offered,
         }
     }
+}
+
+/// The memory that stays as long as the connection, bytes.
+fn memory(offered: &Offered) -> u64 {
+    let all = offered.memory();
+    if all > SMALL { all } else { 0 }
 }
 
 /// OpenSSL's name of a cipher suite; for TLS 1.3 it is that of the RFC.

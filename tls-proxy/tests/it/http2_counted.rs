@@ -1,14 +1,13 @@
 //! Memory that an HTTP/2 client uses is counted, however its frames are split, and
 //! released when it is no longer used.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::counted::{reserved, start};
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM};
 use crate::support::place::PLAIN;
-use crate::support::{self, Client, Place, Proxy, Upstream, eventually};
+use crate::support::{self, Place, Proxy, Upstream, eventually};
 
-const ADMIN: u16 = 9113;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 /// Long enough for the proxy to read what was sent. If it is not, a test shows less, but
@@ -16,28 +15,6 @@ const PADDED: u8 = 8;
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// `:method POST`, `:scheme http`, `:authority a` and `:path /`.
 const POST: &[u8] = b"\x83\x86\x01\x01a\x84";
-
-fn admin(place: &Place) -> SocketAddr {
-    place.address(ADMIN)
-}
-
-fn start(place: Place, http: &str) -> Proxy {
-    let address = admin(&place).to_string();
-    let configuration = support::proxy::around(http);
-    let proxy = Proxy::start_with(place, &configuration, &["--admin", &address]);
-    // The connection that the worker accepts next is always counted.
-    eventually("the worker accepts", || reserved(&proxy) > 0);
-    proxy
-}
-
-/// Memory counted as in use, bytes.
-fn reserved(proxy: &Proxy) -> u64 {
-    let mut client = Client::connect(admin(&proxy.place));
-    let page = client.fetch("/metrics").text();
-    let name = "tls_proxy_memory_reserved_bytes ";
-    let line = page.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap().parse::<f64>().unwrap() as u64
-}
 
 /// Waits until as much is in use as before.
 fn goes_back(proxy: &Proxy, before: u64) {

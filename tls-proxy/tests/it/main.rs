@@ -17,6 +17,7 @@ mod connection_cap;
 mod delimited;
 mod drain;
 mod drain_http2;
+mod handshakes_counted;
 mod hostile;
 mod http2;
 mod http2_counted;

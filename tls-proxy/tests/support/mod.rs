@@ -5,6 +5,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod counted;
 pub(crate) mod delimited;
 pub(crate) mod frames;
 pub(crate) mod oracle;
