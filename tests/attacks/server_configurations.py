@@ -85,9 +85,23 @@ def zones():
     """
 
 
+def client_certificates():
+    """Clients may show a certificate."""
+    return f"""
+    server {{
+        listen {TLS} ssl; http2 on; {KEYS}
+        ssl_verify_client optional; ssl_client_certificate cert.pem;
+        {PROXY}
+    }}
+    """
+
+
 def none():
     """monolith has no configuration file."""
     return ""
 
 
-ALL = {made.__name__: made for made in (deployments, static, proxy_protocol, gzip, patterns, zones, tunnels, none)}
+ALL = {
+    made.__name__: made
+    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, tunnels, client_certificates, none)
+}

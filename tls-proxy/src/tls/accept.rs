@@ -4,12 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::{Accepted, Acceptor, ClientHello, UnbufferedServerConnection};
 use rustls::{CipherSuite, HandshakeKind, ServerConfig, SignatureScheme};
 use tokio::io::AsyncWriteExt as _;
 
 use super::certificate_choice::Resolver;
-use super::client_certificate::ClientCertificate;
+use super::client_certificate::{CERTIFICATE, ClientCertificate};
 use super::handshake::MAX_HANDSHAKE;
 use super::server_config::TlsServer;
 use super::stream::TlsStream;
@@ -51,7 +52,8 @@ pub(crate) struct TlsInfo {
     pub(crate) scheme: Option<SignatureScheme>,
     /// The parameters the client offered.
     pub(crate) offered: Offered,
-    /// Memory for all of it, bytes; 0 if it is part of what is counted for any connection.
+    /// Memory for all of it, and for what rustls keeps of it, bytes; 0 if it is part of what
+    /// is counted for any connection.
     pub(crate) memory: u64,
 }
 
@@ -268,6 +270,7 @@ impl TlsInfo {
         offered: Offered,
     ) -> Self {
         let shown = session.peer_certificates();
+        let client = shown.and_then(|shown| server.examine(shown)).map(Box::new);
         let reused = session.handshake_kind() == Some(HandshakeKind::Resumed);
         let tls13 = session.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_2);
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
@@ -287,8 +290,8 @@ impl TlsInfo {
             server_name,
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             reused,
-            memory: memory(&offered),
-            client: shown.and_then(|shown| server.examine(shown)).map(Box::new),
+            memory: memory(&offered, shown.unwrap_or_default(), tls13),
+            client,
             scheme: if reused {
                 None
             } else {
@@ -300,9 +303,13 @@ impl TlsInfo {
 }
 
 /// The memory that stays as long as the connection, bytes.
-fn memory(offered: &Offered) -> u64 {
-    let all = offered.memory();
-    if all > SMALL { all } else { 0 }
+fn memory(offered: &Offered, shown: &[CertificateDer<'_>], tls13: bool) -> u64 {
+    let size = |one: &CertificateDer<'_>| allocated(one.len()) + size_of_val(one) as u64;
+    let own = shown.first().map_or(0, |own| CERTIFICATE + size(own));
+    // In TLS 1.3 rustls' session stays, for its keys, and with it all that was shown.
+    let all: u64 = shown.iter().filter(|_| tls13).map(size).sum();
+    let sum = offered.memory() + own + all;
+    if sum > SMALL { sum } else { 0 }
 }
 
 /// OpenSSL's name of a cipher suite; for TLS 1.3 it is that of the RFC.

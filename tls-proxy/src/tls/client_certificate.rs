@@ -18,9 +18,15 @@ pub(crate) struct ClientCertificate {
     der: CertificateDer<'static>,
     /// The result of verification.
     pub(crate) verdict: Result<(), VerifyError>,
-    /// Parsed when a variable first needs it.
+    /// Parsed when a variable first needs it; not kept if it is long.
     text: OnceCell<CertificateText>,
 }
+
+/// The longest text that is kept, bytes: the names of a certificate may take several times
+/// its size.
+const LONG_TEXT: usize = 1024;
+/// Memory for a certificate beside its DER, bytes.
+pub(super) const CERTIFICATE: u64 = 2048;
 
 /// The parsed certificate.
 #[derive(Debug, Default)]
@@ -52,16 +58,22 @@ impl ClientCertificate {
         }
     }
 
-    /// The parsed certificate, if it is valid.
-    pub(crate) fn text(&self) -> &CertificateText {
-        self.text
-            .get_or_init(|| CertificateText::of(&self.der).unwrap_or_default())
+    /// What `read` makes of the parsed certificate, which is empty if it is invalid.
+    pub(crate) fn text<T>(&self, read: impl FnOnce(&CertificateText) -> T) -> T {
+        if let Some(text) = self.text.get() {
+            return read(text);
+        }
+        let text = CertificateText::of(&self.der).unwrap_or_default();
+        if text.len() > LONG_TEXT {
+            return read(&text);
+        }
+        read(self.text.get_or_init(|| text))
     }
 
     /// `$ssl_client_v_remain`: whole days until it expires.
     pub(crate) fn days(&self) -> i64 {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        (self.text().expires - now).max(0) / 86_400
+        (self.text(|text| text.expires) - now).max(0) / 86_400
     }
 
     /// `$ssl_client_fingerprint`: SHA-1 in hexadecimal.
@@ -119,6 +131,14 @@ impl CertificateText {
             end: time(&validity.not_after),
             expires: validity.not_after.timestamp(),
         })
+    }
+
+    fn len(&self) -> usize {
+        let names = [&self.subject, &self.issuer];
+        let legacy = [&self.subject_legacy, &self.issuer_legacy];
+        let others = [&self.serial, &self.start, &self.end];
+        let all = names.into_iter().chain(legacy).chain(others);
+        all.map(String::len).sum()
     }
 }
 

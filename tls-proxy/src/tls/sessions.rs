@@ -13,6 +13,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
+/// A session that is longer, with a client's certificates, gets no ticket, bytes: it would
+/// come back in a ClientHello, which is no longer than 16 KiB.
+const MAX_TICKET: usize = 8 * 1024;
+
 /// The mark of a server's rules (OpenSSL: session ID context).
 pub(super) type Mark = [u8; 16];
 
@@ -47,6 +51,9 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        if plain.len() > MAX_TICKET {
+            return None;
+        }
         let now = UnixTime::now().as_secs().to_be_bytes();
         self.sealed_by
             .encrypt(&[&self.mark[..], &now, plain].concat())
@@ -293,5 +300,6 @@ mod tests {
             Some(&b"session"[..])
         );
         assert_eq!(own(2, 60).decrypt(&ticket), None);
+        assert_eq!(own(1, 60).encrypt(&[0; MAX_TICKET + 1]), None);
     }
 }

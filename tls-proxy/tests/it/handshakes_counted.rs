@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::version::TLS13;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
@@ -68,24 +69,32 @@ impl ServerCertVerifier for Any {
 fn client(
     provider: CryptoProvider,
     version: &'static SupportedProtocolVersion,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 ) -> Arc<ClientConfig> {
     let any = Arc::new(Any(provider.clone()));
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(any)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(any);
+    let mut config = match own {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
 
-/// A connection after its first response.
-fn served(proxy: &Proxy, config: &Arc<ClientConfig>) -> Connection {
+fn connect(proxy: &Proxy, config: &Arc<ClientConfig>) -> Connection {
     let name = ServerName::try_from("a").unwrap();
     let session = ClientConnection::new(config.clone(), name).unwrap();
     let socket = TcpStream::connect(proxy.place.address(TLS)).unwrap();
-    let mut connection = StreamOwned::new(session, socket);
+    StreamOwned::new(session, socket)
+}
+
+/// A connection after its first response.
+fn served(proxy: &Proxy, config: &Arc<ClientConfig>) -> Connection {
+    let mut connection = connect(proxy, config);
     connection
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
@@ -130,5 +139,49 @@ fn what_a_client_offered_is_counted() {
     let proxy = open("", "");
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256; 7800];
-    check(&proxy, &client(provider, &TLS13), 2 * 7800);
+    check(&proxy, &client(provider, &TLS13, None), 2 * 7800);
+}
+
+/// A client's certificate of its own making, with so many names of 64 letters.
+fn certificate(place: &Place, names: usize) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let name = format!("/OU={}", "x".repeat(64)).repeat(names);
+    certificates::openssl(
+        place,
+        &format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+             -keyout client.key -out client.pem -subj {name}"
+        ),
+    );
+    let read = CertificateDer::from_pem_file(place.path("client.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(place.path("client.key")).unwrap();
+    (read, key)
+}
+
+#[test]
+fn a_clients_certificate_is_counted() {
+    let proxy = open("ssl_verify_client optional_no_ca;", "$ssl_client_s_dn");
+    let (own, key) = certificate(&proxy.place, 180);
+    assert!(own.len() > 25_000, "{}", own.len());
+    let provider = aws_lc_rs::default_provider();
+    // In TLS 1.3 rustls keeps it, too.
+    for (version, times) in [(&TLS12, 1), (&TLS13, 2)] {
+        let identity = (vec![own.clone()], key.clone_key());
+        let config = client(provider.clone(), version, Some(identity));
+        check(&proxy, &config, times * own.len());
+    }
+}
+
+#[test]
+fn the_certificates_of_a_client_are_few() {
+    let proxy = open("ssl_verify_client optional_no_ca;", "");
+    let (own, key) = certificate(&proxy.place, 1);
+    let others = CertificateDer::from(vec![b'x']);
+    for count in [99, 100] {
+        let chain = [vec![own.clone()], vec![others.clone(); count]].concat();
+        let identity = Some((chain, key.clone_key()));
+        let config = client(aws_lc_rs::default_provider(), &TLS12, identity);
+        let mut connection = connect(&proxy, &config);
+        let shaken = connection.conn.complete_io(&mut connection.sock);
+        assert_eq!(shaken.is_ok(), count < 100, "{shaken:?}");
+    }
 }

@@ -5,7 +5,7 @@ use rustls::{CipherSuite, NamedGroup, SignatureScheme};
 use super::{Evaluate, write};
 use crate::request::Request;
 use crate::tls::accept::{TlsInfo, curve_name, openssl_name};
-use crate::tls::client_certificate::ClientCertificate;
+use crate::tls::client_certificate::{CertificateText, ClientCertificate};
 
 /// Name and value of every variable.
 pub(super) const TABLE: &[(&str, Evaluate)] = &[
@@ -30,35 +30,33 @@ pub(super) const TABLE: &[(&str, Evaluate)] = &[
         shown(request, out, ClientCertificate::fingerprint)
     }),
     ("ssl_client_i_dn", |request, out| {
-        write(client(request).map(|it| it.text().issuer.as_bytes()), out)
+        text(request, out, |text| &text.issuer)
     }),
     ("ssl_client_i_dn_legacy", |request, out| {
-        let text = client(request).map(ClientCertificate::text);
-        write(text.map(|text| text.issuer_legacy.as_bytes()), out)
+        text(request, out, |text| &text.issuer_legacy)
     }),
     ("ssl_client_raw_cert", |request, out| {
         shown(request, out, ClientCertificate::pem)
     }),
     ("ssl_client_s_dn", |request, out| {
-        write(client(request).map(|it| it.text().subject.as_bytes()), out)
+        text(request, out, |text| &text.subject)
     }),
     ("ssl_client_s_dn_legacy", |request, out| {
-        let text = client(request).map(ClientCertificate::text);
-        write(text.map(|text| text.subject_legacy.as_bytes()), out)
+        text(request, out, |text| &text.subject_legacy)
     }),
     ("ssl_client_serial", |request, out| {
-        write(client(request).map(|it| it.text().serial.as_bytes()), out)
+        text(request, out, |text| &text.serial)
     }),
     // rustls does not report it, nor did OpenSSL before 3.5.
     ("ssl_client_sigalg", |_, _| false),
     ("ssl_client_v_end", |request, out| {
-        write(client(request).map(|it| it.text().end.as_bytes()), out)
+        text(request, out, |text| &text.end)
     }),
     ("ssl_client_v_remain", |request, out| {
         shown(request, out, |client| client.days().to_string())
     }),
     ("ssl_client_v_start", |request, out| {
-        write(client(request).map(|it| it.text().start.as_bytes()), out)
+        text(request, out, |text| &text.start)
     }),
     ("ssl_client_verify", |request, out| {
         let verify = tls(request).map(|tls| match &tls.client {
@@ -117,6 +115,10 @@ fn client(request: &Request) -> Option<&ClientCertificate> {
 fn shown(request: &Request, out: &mut Vec<u8>, tell: fn(&ClientCertificate) -> String) -> bool {
     let value = client(request).map(tell);
     write(value.as_deref().map(str::as_bytes), out)
+}
+
+fn text(request: &Request, out: &mut Vec<u8>, field: fn(&CertificateText) -> &String) -> bool {
+    client(request).is_some_and(|it| it.text(|text| write(Some(field(text).as_bytes()), out)))
 }
 
 /// Names with colons between them.
