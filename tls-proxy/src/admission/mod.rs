@@ -11,6 +11,7 @@ pub(crate) mod pending;
 mod permit;
 mod queue;
 mod relief;
+pub(crate) mod table_size;
 pub(crate) mod unread;
 
 use std::cell::{Cell, RefCell};

@@ -13,7 +13,6 @@ pub(crate) mod process;
 pub(crate) mod resolver;
 pub(crate) mod settings;
 pub(crate) mod spec;
-pub(crate) mod table_size;
 pub(crate) mod walk;
 pub(crate) mod zone;
 

@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
+use crate::admission::table_size::TableSize;
 use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
-use crate::config::table_size::TableSize;
 use crate::directive::arguments;
 use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;

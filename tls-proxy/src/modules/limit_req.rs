@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::leaky_bucket::{self, Buckets, Measure};
 use super::limit_rejection::{self, Rejection};
 use super::limit_zone::{LimitZone, ZoneDefinition, Zones, zone_size};
+use crate::admission::table_size::TableSizes;
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
-use crate::config::table_size::TableSizes;
 use crate::directive::arguments;
 use crate::log::level::Level;
 use crate::modules::variables::{Evaluate, write};
@@ -96,7 +96,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
-        size: scope.draft.parts.get_mut::<TableSizes>().add(size),
+        size: scope.draft.parts.get_mut::<TableSizes>().named(&name, size),
         rate,
     };
     let zone = scope

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::leaky_bucket::Buckets;
 use super::limit_conn::Counts;
+use crate::admission::table_size::TableSize;
 use crate::conf::{Position, Problem, Word, units};
 use crate::config::Config;
-use crate::config::table_size::TableSize;
 use crate::variables::template::Template;
 
 /// Smallest zone, bytes (nginx: eight pages).

@@ -2,6 +2,7 @@
 //! `tls/tickets.rs`.
 
 use super::ssl::add_file;
+use crate::admission::table_size::TableSizes;
 use crate::conf::{Directive, Problem, did_you_mean, units};
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
@@ -47,7 +48,9 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         HTTP_SERVER,
         (1, 2),
         |scope, directive| {
-            scope.settings.of_mut::<ssl::Settings>().session.cache = parse_cache(directive)?;
+            let sizes = scope.draft.parts.get_mut::<TableSizes>();
+            let cache = parse_cache(directive, sizes)?;
+            scope.settings.of_mut::<ssl::Settings>().session.cache = cache;
             Ok(())
         },
     )
@@ -73,7 +76,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("How long a session can be resumed."),
 ];
 
-fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
+fn parse_cache(directive: &Directive, sizes: &mut TableSizes) -> Result<Option<Cache>, Problem> {
     let mut cache = None;
     for word in &directive.args {
         let text = word.text.as_str();
@@ -85,10 +88,10 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
         };
         match text.split(':').collect::<Vec<_>>()[..] {
             ["off" | "none"] => cache = None,
-            ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN))),
+            ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN, sizes))),
             ["builtin", size] => {
                 let size = units::parse_integer(size).ok_or_else(invalid)?;
-                cache = cache.or_else(|| Some(built_in(size)));
+                cache = cache.or_else(|| Some(built_in(size, sizes)));
             }
             ["shared", name, size] if !name.is_empty() => {
                 let size = units::parse_size(size).ok_or_else(invalid)?;
@@ -99,7 +102,7 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
                 }
                 cache = Some(Cache {
                     name: name.into(),
-                    size: usize::try_from(size).unwrap_or(usize::MAX),
+                    size: sizes.named(name, size),
                 });
             }
             _ => return Err(invalid()),
@@ -109,9 +112,11 @@ fn parse_cache(directive: &Directive) -> Result<Option<Cache>, Problem> {
 }
 
 /// A cache that is not shared; no configuration can write its name.
-fn built_in(sessions: usize) -> Cache {
+fn built_in(sessions: usize, sizes: &mut TableSizes) -> Cache {
+    let name = ":";
+    let size = sessions.saturating_mul(SESSION);
     Cache {
-        name: ":".into(),
-        size: sessions.saturating_mul(SESSION),
+        name: name.into(),
+        size: sizes.named(name, size as u64),
     }
 }

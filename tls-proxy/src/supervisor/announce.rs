@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::sources::Origin;
+use crate::admission::table_size::TableSizes;
 use crate::cli::Options;
 use crate::conf::Source;
 use crate::config::Config;
-use crate::config::table_size::TableSizes;
 use crate::tls::lifetime::{Lifetime, Urgency};
 
 /// The line logged at the start. `most` is the connection limit of one worker.

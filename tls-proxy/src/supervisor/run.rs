@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::status::Status;
 use crate::admin::{self, AdminState};
+use crate::admission::table_size::TableSizes;
 use crate::admission::{Capacity, FEWEST, LEAST_MEMORY, files_for_pending, for_pending};
 use crate::cli::Options;
 use crate::config::Config;
-use crate::config::table_size::TableSizes;
 use crate::lifecycle::drain::{DrainController, Phase};
 use crate::lifecycle::pid_file::PidFile;
 use crate::lifecycle::shutdown_schedule::ShutdownSchedule;

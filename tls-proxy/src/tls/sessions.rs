@@ -13,6 +13,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
+use crate::admission::table_size::TableSize;
+
 /// A session that is longer, with a client's certificates, gets no ticket, bytes: it would
 /// come back in a ClientHello, which is no longer than 16 KiB.
 const MAX_TICKET: usize = 8 * 1024;
@@ -82,8 +84,8 @@ const EXPIRED: usize = 16;
 /// name it. Only handshakes without tickets take its lock.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// Memory for all that it keeps, bytes.
-    capacity: usize,
+    /// Memory for all that it keeps.
+    size: Arc<TableSize>,
     kept: Mutex<Kept>,
 }
 
@@ -131,10 +133,10 @@ fn size(key: &[u8], session: &Session) -> usize {
 }
 
 impl Cache {
-    /// It keeps sessions for which so many bytes suffice.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// It keeps sessions for which its size suffices.
+    pub(super) fn new(size: Arc<TableSize>) -> Self {
         Self {
-            capacity,
+            size,
             kept: Mutex::default(),
         }
     }
@@ -154,7 +156,7 @@ impl Cache {
             kept.remove_oldest();
         }
         kept.insert(key.into(), Session { until, state });
-        while kept.size > self.capacity {
+        while kept.size > self.size.allowed() {
             kept.remove_oldest();
         }
         true
@@ -208,6 +210,10 @@ mod tests {
     /// Memory for one of the sessions here, bytes.
     const USUAL: usize = OVERHEAD + size_of::<Mark>() + 2;
 
+    fn cache(size: usize) -> Cache {
+        Cache::new(Arc::new(TableSize::new(size as u64)))
+    }
+
     fn part(cache: &Arc<Cache>, mark: u8, lifetime: Duration) -> Cached {
         Cached {
             cache: cache.clone(),
@@ -229,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_session_is_known_to_servers_with_the_same_rules() {
-        let cache = Arc::new(Cache::new(2 * USUAL));
+        let cache = Arc::new(cache(2 * USUAL));
         let (one, other) = (
             part(&cache, 1, Duration::from_secs(60)),
             part(&cache, 2, Duration::from_secs(60)),
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_oldest_sessions_make_room_and_old_ones_end() {
-        let cache = Arc::new(Cache::new(2 * USUAL));
+        let cache = Arc::new(cache(2 * USUAL));
         let long = minute(&cache);
         for id in 0..3 {
             long.put(vec![id], vec![id]);
@@ -253,7 +259,7 @@ mod tests {
 
     #[test]
     fn sessions_take_no_more_memory_than_the_cache_has() {
-        let cache = Arc::new(Cache::new(64 * 1024));
+        let cache = Arc::new(cache(64 * 1024));
         let long = minute(&cache);
         for id in 0..100 {
             assert!(long.put(vec![id], vec![id; 4000]));
@@ -271,14 +277,14 @@ mod tests {
 
     #[test]
     fn a_session_with_large_certificates_is_not_kept() {
-        let long = minute(&Arc::new(Cache::new(1 << 20)));
+        let long = minute(&Arc::new(cache(1 << 20)));
         assert!(!long.put(vec![1], vec![1; MAX_SESSION + 1]));
         assert_eq!(long.get(&[1]), None);
     }
 
     #[test]
     fn expired_sessions_leave_memory() {
-        let cache = Arc::new(Cache::new(1 << 20));
+        let cache = Arc::new(cache(1 << 20));
         let over = part(&cache, 1, Duration::ZERO);
         for id in 0..10 {
             over.put(vec![id], vec![id]);

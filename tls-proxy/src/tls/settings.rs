@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::table_size::TableSize;
 use crate::conf::Position;
 
 /// A certificate or key file, and the line that names it.
@@ -185,8 +186,8 @@ pub(crate) struct SessionSettings {
 pub(crate) struct Cache {
     /// Servers that use the same name share it.
     pub name: Box<str>,
-    /// Memory for its sessions, bytes.
-    pub size: usize,
+    /// Memory for its sessions.
+    pub size: Arc<TableSize>,
 }
 
 impl Default for SessionSettings {

@@ -4,6 +4,7 @@
 //! missing when clients fill it. So all tables together may have a part of what the memory limit
 //! leaves, each in proportion to the size that the configuration gives it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,9 +17,9 @@ pub(crate) struct TableSize {
     allowed: AtomicU64,
 }
 
-/// Those of all tables of a configuration.
+/// Those of all tables of a configuration, by their names.
 #[derive(Debug, Default)]
-pub(crate) struct TableSizes(Vec<Arc<TableSize>>);
+pub(crate) struct TableSizes(BTreeMap<Box<str>, Arc<TableSize>>);
 
 impl TableSize {
     pub(crate) fn new(configured: u64) -> Self {
@@ -35,16 +36,15 @@ impl TableSize {
 }
 
 impl TableSizes {
-    /// One more table, of so many bytes.
-    pub(crate) fn add(&mut self, configured: u64) -> Arc<TableSize> {
-        let size = Arc::new(TableSize::new(configured));
-        self.0.push(size.clone());
-        size
+    /// That of the table called `name`, of so many bytes if it is the first use of the name.
+    pub(crate) fn named(&mut self, name: &str, configured: u64) -> Arc<TableSize> {
+        let new = || Arc::new(TableSize::new(configured));
+        self.0.entry(name.into()).or_insert_with(new).clone()
     }
 
     /// Their sizes in the configuration together, and what they may have, bytes.
     pub(crate) fn sums(&self) -> (u64, u64) {
-        let all = self.0.iter();
+        let all = self.0.values();
         let each = all.map(|size| (size.configured, size.allowed.load(Ordering::Relaxed)));
         each.fold((0, 0), |(configured, allowed), own| {
             (
@@ -57,7 +57,7 @@ impl TableSizes {
     /// Allows them `most` bytes together, or as much as is configured. Returns what they may have.
     pub(crate) fn allow(&self, most: u64) -> u64 {
         let all = u128::from(self.sums().0.max(1));
-        for size in &self.0 {
+        for size in self.0.values() {
             let part = u128::from(size.configured) * u128::from(most) / all;
             let allowed = u64::try_from(part).map_or(size.configured, |it| it.min(size.configured));
             size.allowed.store(allowed, Ordering::Relaxed);
@@ -71,9 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_is_one_table() {
+        let mut sizes = TableSizes::default();
+        let first = sizes.named("a", 1);
+        assert!(Arc::ptr_eq(&first, &sizes.named("a", 2)));
+        assert_eq!(sizes.sums(), (1, 1));
+    }
+
+    #[test]
     fn tables_share_what_there_is_in_proportion_and_get_no_more_than_is_configured() {
         let mut sizes = TableSizes::default();
-        let own = [sizes.add(3 << 20), sizes.add(1 << 20)];
+        let own = [sizes.named("a", 3 << 20), sizes.named("b", 1 << 20)];
         let allowed = || own.each_ref().map(|size| size.allowed());
         assert_eq!(allowed(), [3 << 20, 1 << 20]);
         assert_eq!(sizes.allow(1 << 20), 1 << 20);
