@@ -1,5 +1,7 @@
 //! nginx's `ngx_http_auth_basic_module`: a name and a password (RFC 7617).
 
+use std::path::Path;
+
 use bytes::Bytes;
 
 use super::{document_root, passwords};
@@ -11,6 +13,7 @@ use crate::message::fields::value_of;
 use crate::modules::variables::known::credentials;
 use crate::request::Request;
 use crate::request::error_log;
+use crate::request::hashers::Unhashed;
 use crate::request::response::Refusal;
 use crate::variables::template::Template;
 
@@ -86,21 +89,7 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
     };
     let file = document_root::path(file.evaluate(request).to_vec());
     let file = request.config.conf.join(file);
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) => {
-            let reason = crate::conf::reason(&error);
-            let what = format!("open() \"{}\" failed ({reason})", file.display());
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
-            let (level, status) = match missing {
-                true => (Level::Error, 403),
-                false => (Level::Crit, 500),
-            };
-            error_log::request(request, level, what);
-            return Err(Refusal::new(status));
-        }
-    };
-    let Some(stored) = find(&text, &user) else {
+    let Some(stored) = look_up(&file, &user, request)? else {
         let what = format!(
             "user \"{}\" was not found in \"{}\"",
             shown(&user),
@@ -109,17 +98,21 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
         error_log::request(request, Level::Error, what);
         return ask(request);
     };
-    let stored = stored.to_owned();
-    // A strong hash takes long: off the worker's thread, which serves others meanwhile.
-    let verified = tokio::task::spawn_blocking(move || passwords::verify(&password, &stored)).await;
-    match verified {
+    let worker = request.connection.worker.clone();
+    let hash = move || passwords::verify(&password, &stored);
+    match worker.hashers.run(hash).await {
         Ok(Some(true)) => Ok(()),
         Ok(Some(false)) => {
             let what = format!("user \"{}\": password mismatch", shown(&user));
             error_log::request(request, Level::Error, what);
             ask(request)
         }
-        Ok(None) | Err(_) => {
+        Err(Unhashed::Busy) => {
+            let what = "too many passwords are being checked; a weaker hash takes less time, and limit_req limits who asks";
+            error_log::request(request, Level::Error, what);
+            Err(Refusal::new(503))
+        }
+        Ok(None) | Err(Unhashed::Failed) => {
             let what = format!(
                 "user \"{}\": password mismatch: the stored one is of no known form; write it anew with htpasswd -B",
                 shown(&user)
@@ -128,6 +121,22 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
             ask(request)
         }
     }
+}
+
+/// The stored password of a user. The file is not kept while the password is checked.
+fn look_up(file: &Path, user: &[u8], request: &Request) -> Result<Option<String>, Refusal> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let reason = crate::conf::reason(&error);
+        let what = format!("open() \"{}\" failed ({reason})", file.display());
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let (level, status) = match missing {
+            true => (Level::Error, 403),
+            false => (Level::Crit, 500),
+        };
+        error_log::request(request, level, what);
+        Refusal::new(status)
+    })?;
+    Ok(find(&text, user).map(str::to_owned))
 }
 
 /// The stored password of a user; `#` begins a comment.

@@ -6,6 +6,10 @@ use sha1::Sha1;
 use super::sha_crypt;
 use crate::message::base64;
 
+/// The longest password that `crypt(3)` of nginx's image hashes, bytes: nginx leaves all but `{…}`
+/// and `$apr1$` to it.
+const LONGEST: usize = 511;
+
 /// Whether `stored` is a hash of `password`. `None` for an unknown scheme.
 pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
     if let Some(plain) = stored.strip_prefix("{PLAIN}") {
@@ -19,6 +23,9 @@ pub(crate) fn verify(password: &[u8], stored: &str) -> Option<bool> {
     }
     if let Some(encoded) = stored.strip_prefix("{SSHA}") {
         return Some(verify_salted(password, encoded));
+    }
+    if stored.starts_with('$') && !stored.starts_with("$apr1$") && password.len() > LONGEST {
+        return Some(false);
     }
     for magic in ["$apr1$", "$1$"] {
         if let Some(rest) = stored.strip_prefix(magic) {
@@ -116,6 +123,31 @@ mod tests {
         ] {
             assert_eq!(verify(password.as_bytes(), stored), Some(true), "{stored}");
             assert_eq!(verify(b"other", stored), Some(false), "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_as_long_as_crypt_permits() {
+        let long = vec![b'x'; LONGEST + 1];
+        let sha1 = base64::encode(&Sha1::digest(&long));
+        for stored in [
+            md5_crypt("$apr1$", &long, b"salt"),
+            format!("{{SHA}}{sha1}"),
+        ] {
+            assert_eq!(verify(&long, &stored), Some(true), "{stored}");
+        }
+        for length in [LONGEST, LONGEST + 1] {
+            let password = &long[..length];
+            for stored in [
+                md5_crypt("$1$", password, b"salt"),
+                sha_crypt::hash(password, "$6$rounds=1000$salt$").expect("hashes"),
+                bcrypt::hash_with_salt(&password[..72], 4, [7; 16])
+                    .expect("hashes")
+                    .to_string(),
+            ] {
+                let fits = length == LONGEST;
+                assert_eq!(verify(password, &stored), Some(fits), "{stored}");
+            }
         }
     }
 

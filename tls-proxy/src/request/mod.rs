@@ -8,6 +8,7 @@ pub(crate) mod error_log;
 pub(crate) mod file_body;
 pub(crate) mod framing;
 pub(crate) mod gather;
+pub(crate) mod hashers;
 pub(crate) mod ignore_client_abort;
 pub(crate) mod live_config;
 pub(crate) mod pages;

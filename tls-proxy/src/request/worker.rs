@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::hashers::Hashers;
 use super::live_config::ConfigHandle;
 use super::scratch::Scratch;
 use crate::admission::{Admission, Capacity};
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) admission: Rc<Admission>,
     /// For writing the heads of messages.
     pub(crate) scratch: Scratch,
+    /// For `auth_basic`.
+    pub(crate) hashers: Hashers,
     /// Wakes idle connections when the configuration changes.
     pub(crate) reloaded: Notify,
 }
@@ -57,6 +60,7 @@ impl Worker {
             connections: Cell::new(0),
             admission: Admission::new(capacity),
             scratch: Scratch::default(),
+            hashers: Hashers::default(),
             reloaded: Notify::new(),
         }
     }

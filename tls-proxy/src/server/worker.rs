@@ -21,13 +21,10 @@ use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::Phase;
 use crate::log::sinks::{Logs, Reopened};
 use crate::net;
+use crate::request::hashers;
 use crate::request::live_config::ConfigHandle;
 use crate::request::worker::Worker;
 use crate::upstream::dns;
-
-/// Threads of a worker that check passwords (`auth_basic`); more logins wait for them
-/// instead of starting threads.
-const HASHERS: usize = 2;
 
 /// A message from the main thread.
 pub(crate) enum Order {
@@ -141,7 +138,7 @@ pub(crate) fn start(
     let said = |error: io::Error| crate::conf::reason(&error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(HASHERS)
+        .max_blocking_threads(hashers::THREADS)
         .build()
         .map_err(said)?;
     let (orders, received) = mpsc::unbounded_channel();

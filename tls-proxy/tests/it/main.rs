@@ -25,6 +25,7 @@ mod lame_duck;
 mod layers;
 mod log_format;
 mod log_targets;
+mod logins;
 mod names_of_strangers;
 mod packed_files;
 mod pauses;
