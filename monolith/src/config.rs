@@ -4,9 +4,11 @@
 use crate::flags::{Flags, LogFormat};
 use crate::users::{Users, UsersError};
 use pod::cgroup::{Cgroups, Followed};
+use pod::small_file;
 use pod::watch::Watch;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,7 +108,7 @@ impl Config {
         let secret = Secret::load(flags.secret, flags.secret_file)?;
         let users_file = flags.users_file.map(WatchedFile::new);
         let users = match &users_file {
-            Some(file) => read_users(&file.path)?,
+            Some(file) => read_users(&file.path, Duration::MAX)?,
             None => Users::built_in(),
         };
         let limits = Cgroups::of_this_process().follow();
@@ -116,7 +118,7 @@ impl Config {
             health: flags.health,
             secret,
             users,
-            users_file,
+            users_file: users_file.and_then(WatchedFile::unless_pipe),
             token_lifetime: flags.token_lifetime,
             log_format: flags.log_format,
             max_connections: flags.max_connections.map_or(default_max, u32::from),
@@ -132,10 +134,10 @@ impl Config {
 impl Secret {
     fn load(key: Option<String>, file: Option<PathBuf>) -> Result<Self, ConfigError> {
         if let Some(file) = file.map(WatchedFile::new) {
-            let key = read_secret(&file.path)?;
+            let key = read_secret(&file.path, Duration::MAX)?;
             return Ok(Self {
                 key,
-                file: Some(file),
+                file: file.unless_pipe(),
             });
         }
         if let Some(key) = key {
@@ -166,11 +168,19 @@ impl WatchedFile {
             path,
         }
     }
+
+    /// A pipe changes when it is read, and then has nothing more.
+    fn unless_pipe(self) -> Option<Self> {
+        let meta = std::fs::metadata(&self.path);
+        let is_pipe = meta.is_ok_and(|meta| meta.file_type().is_fifo());
+        (!is_pipe).then_some(self)
+    }
 }
 
-/// Reads a signing key, without one line end at its end.
-pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let mut key = read("--secret-file", path)?;
+/// Reads a signing key, without one line end at its end. A pipe is waited for no longer than
+/// `patience`.
+pub(crate) fn read_secret(path: &Path, patience: Duration) -> Result<Vec<u8>, ConfigError> {
+    let mut key = read("--secret-file", path, patience)?;
     if key.last() == Some(&b'\n') {
         key.pop();
         if key.last() == Some(&b'\r') {
@@ -181,12 +191,13 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 /// Reads a file of users.
-pub(crate) fn read_users(path: &Path) -> Result<Users, ConfigError> {
-    Ok(Users::parse(path, &read("--users-file", path)?)?)
+pub(crate) fn read_users(path: &Path, patience: Duration) -> Result<Users, ConfigError> {
+    Ok(Users::parse(path, &read("--users-file", path, patience)?)?)
 }
 
-fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|source| ConfigError::Read {
+fn read(flag: &'static str, path: &Path, patience: Duration) -> Result<Vec<u8>, ConfigError> {
+    let content = small_file::read(path, small_file::LARGEST_SECRET, patience);
+    content.map_err(|source| ConfigError::Read {
         flag,
         path: path.into(),
         source,
@@ -254,11 +265,11 @@ mod tests {
         let path = std::env::temp_dir().join(format!("monolith-key-{}", std::process::id()));
         for (text, key) in [("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n"), ("k", "k")] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(read_secret(&path).unwrap(), key.as_bytes());
+            assert_eq!(read_secret(&path, Duration::ZERO).unwrap(), key.as_bytes());
         }
         std::fs::write(&path, "\n").unwrap();
         assert!(
-            read_secret(&path)
+            read_secret(&path, Duration::ZERO)
                 .unwrap_err()
                 .to_string()
                 .contains("is empty")
@@ -267,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named_with_its_flag() {
-        let error = read_secret(Path::new("/nonexistent/key")).unwrap_err();
+        let error = read_secret(Path::new("/nonexistent/key"), Duration::ZERO).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot read /nonexistent/key, named by --secret-file"

@@ -6,7 +6,7 @@ use crate::config::{ConfigError, WatchedFile, read_secret, read_users};
 use crate::diagnostics::chain;
 use crate::metrics::Reload;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 
 /// Checks the files once every [`pod::watch::INTERVAL`]. Never returns.
@@ -37,7 +37,7 @@ fn changed(file: &mut Option<WatchedFile>) -> Option<&WatchedFile> {
 fn reload_secret(app: &App, file: &WatchedFile) -> Result<&'static str, ConfigError> {
     let is_new = app
         .tokens
-        .replace(read_secret(&file.path)?, SystemTime::now());
+        .replace(read_secret(&file.path, Duration::ZERO)?, SystemTime::now());
     Ok(if is_new {
         "secret reloaded; tokens signed with the previous secret stay valid until they expire"
     } else {
@@ -46,7 +46,7 @@ fn reload_secret(app: &App, file: &WatchedFile) -> Result<&'static str, ConfigEr
 }
 
 fn reload_users(app: &App, file: &WatchedFile) -> Result<&'static str, ConfigError> {
-    app.replace_users(read_users(&file.path)?);
+    app.replace_users(read_users(&file.path, Duration::ZERO)?);
     Ok("users reloaded")
 }
 

@@ -13,4 +13,5 @@ pub mod neighbours;
 pub mod orphans;
 pub mod ports;
 pub mod process;
+pub mod small_file;
 pub mod watch;

@@ -13,7 +13,8 @@ use tls_proxy::log::diagnostics::{self, Diagnostics};
 use tls_proxy::log::form::Form;
 use tls_proxy::log::level::Level;
 use tls_proxy::{
-    Configuration, Exit, LogFile, bind, build_info, conf, envsubst, load, run, try_addresses,
+    Configuration, Exit, LogFile, ON_REQUEST, bind, build_info, conf, envsubst, load, load_within,
+    run, try_addresses,
 };
 
 /// glibc's allocator keeps freed memory: after a flood tens of MiB would stay.
@@ -105,8 +106,8 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
 
 fn send(options: &Options, signal: control::Signal) -> ExitCode {
     // An invalid configuration must not keep the pod from draining: the path of the pid file can be
-    // read all the same.
-    let loaded = load(options);
+    // read all the same, and a pipe must not either.
+    let loaded = load_within(options, ON_REQUEST);
     show_problems(&loaded);
     if matches!(signal, control::Signal::Reload) && loaded.config.is_none() {
         return ExitCode::from(FAILURE);

@@ -51,6 +51,22 @@ async fn an_empty_secret_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_no_file_or_huge_is_rejected() {
+    let directory = directory("odd");
+    let server = Server::start(with_secret(&directory));
+    let (odd, secret) = (directory.join("odd"), directory.join("secret"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &odd, 0o600.into()).unwrap();
+    fs::rename(&odd, &secret).unwrap();
+    server.until_metric(FAILED, 1.0).await;
+    fs::File::create(&odd).unwrap().set_len(1 << 30).unwrap();
+    fs::rename(&odd, &secret).unwrap();
+    server.until_metric(FAILED, 2.0).await;
+    fs::write(&odd, "second").unwrap();
+    fs::rename(&odd, &secret).unwrap();
+    server.until_metric(RELOADED, 1.0).await;
+}
+
+#[tokio::test]
 async fn users_are_reloaded_when_a_volume_changes_and_kept_if_they_are_invalid() {
     let directory = directory("users");
     let generation = |name: &str, content: &str| {

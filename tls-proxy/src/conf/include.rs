@@ -1,10 +1,12 @@
 //! Where the text comes from: the main configuration, `-g`, and every file
 //! that `include` names.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use pod::small_file;
 
 use super::parse::{MAX_PROBLEMS, TextKind, parse};
 use super::templates::Templates;
@@ -16,7 +18,7 @@ const DEEPEST: usize = 32;
 /// Inclusions in all, so that files that include others twice stay finite.
 const MAX: usize = 10_000;
 
-/// Largest file, bytes; anything larger is not a configuration.
+/// Largest file, bytes, if there is memory for it; anything larger is not a configuration.
 const LARGEST: u64 = 16 << 20;
 
 /// The main configuration.
@@ -109,12 +111,12 @@ impl Loaded {
 /// Parses `entry` and everything it includes, and collects every problem.
 #[must_use]
 pub fn load(entry: &Entry) -> Loaded {
-    load_with(entry, Templates::default())
+    load_with(entry, Templates::default(), Duration::MAX)
 }
 
-/// [`load`], where templates stand for files.
+/// [`load`], where templates stand for files, and a pipe is waited for no longer than `patience`.
 #[must_use]
-pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
+pub fn load_with(entry: &Entry, mut templates: Templates, patience: Duration) -> Loaded {
     let folder = match &entry.main {
         Main::File(path) => path.parent().unwrap_or(Path::new("")),
         Main::BuiltIn { folder, .. } => folder,
@@ -127,6 +129,8 @@ pub fn load_with(entry: &Entry, mut templates: Templates) -> Loaded {
         files: Vec::new(),
         folders: std::mem::take(&mut templates.folders),
         templates,
+        largest: small_file::within_memory(LARGEST),
+        patience,
         reading: Vec::new(),
         read: 0,
     };
@@ -161,6 +165,8 @@ pub(super) struct Files {
     files: Vec<LoadedFile>,
     folders: Vec<PathBuf>,
     templates: Templates,
+    largest: u64,
+    patience: Duration,
     /// The file being read, and those that include it.
     reading: Vec<Arc<Path>>,
     read: usize,
@@ -211,7 +217,7 @@ impl Files {
             Some(template) => (template.as_path(), Source::Template(path.to_owned())),
             None => (path, Source::File),
         };
-        let bytes = match refused.map_or_else(|| read(path), Err) {
+        let bytes = match refused.map_or_else(|| self.read(path), Err) {
             Ok(bytes) if template.is_some() => self.templates.expand(&bytes),
             Ok(bytes) => self.templates.amend(path, bytes),
             Err(message) => {
@@ -249,6 +255,24 @@ impl Files {
         (self.read > MAX).then(|| format!("more than {MAX} files are included"))
     }
 
+    /// The bytes of a file, or nginx's words for why not. Files that nginx's image has there are built
+    /// in.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        if let (Some(text), Ok(false)) = (standard::included(path), path.try_exists()) {
+            return Ok(text.as_bytes().to_vec());
+        }
+        small_file::read(path, self.largest, self.patience).map_err(|error| {
+            let (shown, why) = (path.display(), reason(&error));
+            match error.raw_os_error() {
+                None => format!("cannot read \"{shown}\": {why}"),
+                Some(_) if error.kind() == io::ErrorKind::IsADirectory => {
+                    format!("read() \"{shown}\" failed ({why})")
+                }
+                Some(_) => format!("open() \"{shown}\" failed ({why})"),
+            }
+        })
+    }
+
     fn remember(&mut self, path: &Path, bytes: &[u8], source: Source) -> Arc<Path> {
         if let Some(known) = self.files.iter().find(|file| *file.path == *path) {
             return known.path.clone();
@@ -262,25 +286,6 @@ impl Files {
         });
         path
     }
-}
-
-/// The bytes of a file, or nginx's words for why not. Files that nginx's image has there are built
-/// in.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    if let (Some(text), Ok(false)) = (standard::included(path), path.try_exists()) {
-        return Ok(text.as_bytes().to_vec());
-    }
-    let shown = path.display();
-    let file =
-        File::open(path).map_err(|e| format!("open() \"{shown}\" failed ({})", reason(&e)))?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| format!("read() \"{shown}\" failed ({})", reason(&e)))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("\"{shown}\" is larger than {} MiB", LARGEST >> 20));
-    }
-    Ok(bytes)
 }
 
 /// `2: No such file or directory`, as nginx writes the system's errors.

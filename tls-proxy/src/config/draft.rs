@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::group::{PeerAddress, Upstream};
 use super::listen::Listen;
@@ -67,6 +68,8 @@ pub(crate) struct Paths {
     pub(crate) error_log: Option<PathBuf>,
     /// `$hostname`.
     pub(crate) hostname: String,
+    /// How long a pipe is waited for.
+    pub(crate) patience: Duration,
     /// `--log-format`.
     pub(crate) form: Form,
 }
@@ -116,6 +119,7 @@ impl ConfigDraft {
     ) -> Self {
         Self {
             directives: Some(directives),
+            tls_contents: Files::waiting(paths.patience),
             paths,
             problems,
             variables,

@@ -1,8 +1,10 @@
 //! nginx's `ngx_http_auth_basic_module`: a name and a password (RFC 7617).
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
+use pod::small_file;
 
 use super::{document_root, passwords};
 use crate::config::settings::ModuleSettings;
@@ -56,7 +58,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         scope.settings.of_mut::<Settings>().file = Some(file);
         Ok(())
     })
-    .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request."),
+    .about("Lines of `name:password`; the password as bcrypt (`htpasswd -B`), `$6$`, `$5$`, `$1$`, `$apr1$`, `{SSHA}`, `{SHA}` or `{PLAIN}`. Read for each request; 1 MiB at most."),
 ];
 
 /// Checks the request's credentials; `None` if none are required. That is not the same as
@@ -125,7 +127,8 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
 
 /// The stored password of a user. The file is not kept while the password is checked.
 fn look_up(file: &Path, user: &[u8], request: &Request) -> Result<Option<String>, Refusal> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = small_file::read(file, small_file::LARGEST_SECRET, Duration::ZERO);
+    let text = text.map_err(|error| {
         let reason = crate::conf::reason(&error);
         let what = format!("open() \"{}\" failed ({reason})", file.display());
         let missing = error.kind() == std::io::ErrorKind::NotFound;
@@ -136,7 +139,7 @@ fn look_up(file: &Path, user: &[u8], request: &Request) -> Result<Option<String>
         error_log::request(request, level, what);
         Refusal::new(status)
     })?;
-    Ok(find(&text, user).map(str::to_owned))
+    Ok(find(&String::from_utf8_lossy(&text), user).map(str::to_owned))
 }
 
 /// The stored password of a user; `#` begins a comment.

@@ -1,9 +1,9 @@
 //! From the command line's options to a configuration.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::sources::Origin;
+use super::sources::{Origin, is_pipe};
 use crate::cli::Options;
 use crate::conf::templates::Templates;
 use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, standard};
@@ -28,8 +28,16 @@ pub struct Configuration {
     pub name: String,
 }
 
-/// Reads the configuration according to `options`.
+/// How long a pipe is waited for on request: who writes to it does so at once, and signals wait.
+pub const ON_REQUEST: Duration = Duration::from_secs(2);
+
+/// Reads the configuration according to `options`, and waits for pipes as nginx does.
 pub fn load(options: &Options) -> Configuration {
+    load_within(options, Duration::MAX)
+}
+
+/// The same, but waits for each pipe for `patience` at most; reads none if that is zero.
+pub fn load_within(options: &Options, patience: Duration) -> Configuration {
     let entry_point = options.entry_point.as_ref();
     let templates =
         entry_point.map_or_else(Templates::default, |it| Templates::find(&it.templates));
@@ -63,12 +71,13 @@ pub fn load(options: &Options) -> Configuration {
         main,
         globals: options.globals.clone(),
     };
-    let loaded = conf::load_with(&entry, templates);
+    let loaded = conf::load_with(&entry, templates, patience);
     let paths = Paths {
         conf: std::path::absolute(&folder).unwrap_or(folder),
         prefix: options.prefix().to_owned(),
         error_log: options.error_log.clone(),
         hostname: hostname(),
+        patience,
         form: options.log_format,
     };
     let mut origin = Origin {
@@ -76,6 +85,7 @@ pub fn load(options: &Options) -> Configuration {
         texts: loaded.files.clone(),
         files: on_disk(&loaded.files),
         folders: loaded.folders.clone(),
+        has_pipes: false,
     };
     let Built {
         mut config,
@@ -90,6 +100,8 @@ pub fn load(options: &Options) -> Configuration {
         }
         origin.files.clone_from(&config.sources);
     }
+    // A pipe that has come since was not read.
+    origin.has_pipes = !patience.is_zero() && origin.files.iter().any(|file| is_pipe(file));
     Configuration {
         config,
         problems,

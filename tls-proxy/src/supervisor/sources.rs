@@ -26,6 +26,12 @@ pub struct Origin {
     pub files: Vec<PathBuf>,
     /// Directories in which a pattern of `include` was looked up.
     pub folders: Vec<PathBuf>,
+    /// Whether a file is a pipe: reading it again may bring nothing.
+    pub has_pipes: bool,
+}
+
+pub(super) fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 impl Origin {
@@ -49,6 +55,7 @@ impl Origin {
             texts: self.texts.clone(),
             files: once(&self.files, refused.files),
             folders: once(&self.folders, refused.folders),
+            has_pipes: self.has_pipes,
         }
     }
 }
@@ -63,12 +70,6 @@ pub(crate) struct Sources {
     read: Option<Fingerprint>,
     /// Checks since the first change that has not been applied.
     checks: u32,
-    /// Whether a file is a pipe: reading it again may wait for ever.
-    only_on_request: bool,
-}
-
-fn is_pipe(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 impl Sources {
@@ -80,7 +81,6 @@ impl Sources {
         Self {
             watch,
             read: (!changed).then_some(read),
-            only_on_request: origin.files.iter().any(|file| is_pipe(file)),
             origin,
             checks: u32::from(changed),
         }
@@ -93,7 +93,7 @@ impl Sources {
     /// Waits until something has changed and one check found no further change: so a
     /// certificate and its key can be written one after the other.
     pub(crate) async fn change(&mut self) {
-        if self.only_on_request {
+        if self.origin.has_pipes {
             return std::future::pending().await;
         }
         loop {
@@ -134,6 +134,7 @@ mod tests {
             texts: Vec::new(),
             files: files.map(PathBuf::from).to_vec(),
             folders: folders.iter().map(PathBuf::from).collect(),
+            has_pipes: false,
         };
         let own = origin(["a.conf", "key.pem"], &[]);
         let refused = || origin(["a.conf", "b.conf"], &["conf.d"]);

@@ -1,11 +1,13 @@
 //! The running workers, from the main thread's view, and their configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::Socket;
 use tokio::sync::mpsc;
 
 use super::announce;
+use super::load::{ON_REQUEST, load_within};
 use super::reload::Reload;
 use super::sources::Sources;
 use crate::admin::status::Status;
@@ -89,7 +91,7 @@ impl Workers {
             self.reload_requested = true;
             return;
         }
-        let loaded = read_unchanged(options, &mut self.sources);
+        let loaded = read_unchanged(options, &mut self.sources, ON_REQUEST);
         self.adopt(loaded);
     }
 
@@ -112,7 +114,7 @@ impl Workers {
 
     /// Reloads the configuration if a file that belongs to it has changed.
     pub(crate) fn follow_files(&mut self, options: &Options) {
-        let loaded = read_unchanged(options, &mut self.sources);
+        let loaded = read_unchanged(options, &mut self.sources, Duration::ZERO);
         let same = loaded.origin.same_directives(self.sources.origin());
         let known = self.sources.differ();
         let differs = known.unwrap_or_else(|| {
@@ -135,10 +137,10 @@ impl Workers {
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
-        let kept = self.sources.origin();
         let Some(config) = loaded.config else {
             tracing::error!("the new configuration was rejected; keeping the previous one");
             // Later changes are compared with these files.
+            let kept = self.sources.origin();
             self.sources = Sources::new(kept.with_files_of(loaded.origin));
             self.status.refused();
             return;
@@ -186,13 +188,17 @@ impl Workers {
 }
 
 /// Reads the configuration until no file changes meanwhile: then a certificate and its key
-/// belong together.
-fn read_unchanged(options: &Options, sources: &mut Sources) -> crate::Configuration {
+/// belong together. A pipe changes when it is read, so then it is read once.
+fn read_unchanged(
+    options: &Options,
+    sources: &mut Sources,
+    patience: Duration,
+) -> crate::Configuration {
     for _ in 1..MAX_ATTEMPTS {
-        let loaded = crate::supervisor::load::load(options);
-        if !sources.changed() {
+        let loaded = load_within(options, patience);
+        if !sources.changed() || loaded.origin.has_pipes {
             return loaded;
         }
     }
-    crate::supervisor::load::load(options)
+    load_within(options, patience)
 }

@@ -5,19 +5,49 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use pod::small_file;
+
+/// The largest file of a configuration, bytes. Lists of certificates or of revoked ones may be
+/// larger than any secret.
+const LARGEST: u64 = 4 << 20;
 
 /// The files read so far; dropped when the configuration is complete.
-#[derive(Default)]
-pub(crate) struct Files(HashMap<PathBuf, Arc<[u8]>>);
+pub(crate) struct Files {
+    known: HashMap<PathBuf, Arc<[u8]>>,
+    most: u64,
+    patience: Duration,
+}
+
+/// For reading while requests are served: no pipe is read.
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            most: small_file::LARGEST_SECRET,
+            patience: Duration::ZERO,
+        }
+    }
+}
 
 impl Files {
+    /// For a configuration, where a pipe is waited for.
+    pub(crate) fn waiting(patience: Duration) -> Self {
+        Self {
+            known: HashMap::new(),
+            most: small_file::within_memory(LARGEST),
+            patience,
+        }
+    }
+
     /// The content of a file.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Arc<[u8]>> {
-        if let Some(known) = self.0.get(path) {
+        if let Some(known) = self.known.get(path) {
             return Ok(known.clone());
         }
-        let content: Arc<[u8]> = std::fs::read(path)?.into();
-        self.0.insert(path.to_owned(), content.clone());
+        let content: Arc<[u8]> = small_file::read(path, self.most, self.patience)?.into();
+        self.known.insert(path.to_owned(), content.clone());
         Ok(content)
     }
 }
@@ -35,7 +65,7 @@ mod tests {
             let path = path.clone();
             move || std::fs::write(path, "once")
         });
-        let mut files = Files::default();
+        let mut files = Files::waiting(Duration::MAX);
         for _ in 0..2 {
             assert_eq!(&files.read(&path).expect("content")[..], b"once");
         }

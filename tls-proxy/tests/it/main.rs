@@ -27,6 +27,7 @@ mod log_format;
 mod log_targets;
 mod logins;
 mod names_of_strangers;
+mod odd_files;
 mod packed_files;
 mod pauses;
 mod published;
