@@ -176,6 +176,9 @@ fn looking_at_the_files_does_not_open_the_logs() {
          access_log {folder}/conf.d/logs/b.log; return 200 a; }",
     );
     let proxy = Proxy::start(place, "include conf.d/*.conf;");
+    // The worker has opened them.
+    proxy.connect().fetch("/");
+    proxy.logs("conf.d/logs/b.log", "GET / ");
     let log = proxy.place.path("conf.d/a.log");
     // The directory changes, and the configuration does not.
     fs::rename(&log, proxy.place.path("conf.d/a.old")).unwrap();
