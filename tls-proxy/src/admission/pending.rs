@@ -34,6 +34,8 @@ pub(crate) struct Pending<T> {
     all: VecDeque<(T, Instant)>,
     /// The next one, whatever the order.
     first: Option<T>,
+    /// The last look found one that has sent something.
+    found_ready: bool,
     /// Once demands have waited long: the next one is not the newest.
     by_arrival: bool,
 }
@@ -44,6 +46,7 @@ impl<T> Pending<T> {
             admission,
             all: VecDeque::new(),
             first: None,
+            found_ready: false,
             by_arrival: false,
         }
     }
@@ -73,18 +76,10 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Whether one of them waits for memory: its client has sent something. One that
-    /// [`Self::next`] would not look at is the next one.
+    /// Whether one of them waits for memory: its client has sent something.
     pub(crate) fn is_ready(&mut self, has_sent: impl Fn(&T) -> bool) -> bool {
-        if self.first.is_some() {
-            return true;
-        }
-        let mut all = self.all.iter();
-        let ready = all.position(|(connection, _)| has_sent(connection));
-        if let Some(far) = ready.filter(|at| *at >= MAX_PEEKED) {
-            self.first = self.all.remove(far).map(|(connection, _)| connection);
-        }
-        ready.is_some()
+        self.found_ready = self.all.iter().any(|(connection, _)| has_sent(connection));
+        self.first.is_some() || self.found_ready
     }
 
     /// The one that may be closed for another one: the oldest, if it cannot be served in time any
@@ -132,7 +127,12 @@ impl<T> Pending<T> {
             let mut places = (0..candidates).map(place);
             places.find(|at| wanted(&self.all[*at]))
         };
-        let ready = find(&|(connection, _)| has_sent(connection));
+        let has_sent = |(connection, _): &(T, Instant)| has_sent(connection);
+        let ready = find(&has_sent).or_else(|| {
+            // Memory was asked for one of them, wherever it is.
+            let found = std::mem::take(&mut self.found_ready);
+            found.then(|| self.all.iter().position(has_sent)).flatten()
+        });
         let next = ready.or_else(|| find(&|(_, since)| since.elapsed() >= FIRST_BYTES))?;
         let (connection, _) = self.all.remove(next)?;
         self.note_removed();

@@ -318,11 +318,20 @@ async fn one_that_memory_is_asked_for_is_the_next_one_behind_however_many_that_s
     for at in 0..100 {
         pending.push(at, sent);
     }
-    let speaks = |own: &u32| *own == 70;
-    assert!(pending.is_ready(speaks));
-    assert_eq!(pending.next(speaks), Some((70, true)));
-    assert!(!pending.is_ready(speaks));
-    assert_eq!(admission.pending().0, 99);
+    let speaks = |wanted| move |own: &u32| *own == wanted;
+    assert!(pending.is_ready(speaks(70)));
+    assert_eq!(pending.next(speaks(70)), Some((70, true)));
+    assert!(!pending.is_ready(speaks(70)));
+    // The newest first, and by turns.
+    let _others = fill(&admission).await;
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
+    pass(&admission, Duration::from_secs(1));
+    for wanted in [50, 51] {
+        assert!(pending.is_ready(speaks(wanted)));
+        assert_eq!(pending.next(speaks(wanted)), Some((wanted, true)));
+    }
+    assert_eq!(admission.pending().0, 97);
 }
 
 #[tokio::test]
