@@ -198,15 +198,18 @@ fn field_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
 
 /// The fields that a response may have in HTTP/2 (RFC 9113, section 8.2.2).
 fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields.len());
+    // As many as fit, of those of several upstreams.
+    let mut map = HeaderMap::try_with_capacity(fields.len()).unwrap_or_default();
     // `Trailer` belongs to the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
     for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
         let name = field_name(own);
         let value = HeaderValue::from_maybe_shared(value.clone());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            map.append(name, value);
-        } else {
+        let added = match (name, value) {
+            (Ok(name), Ok(value)) => map.try_append(name, value).is_ok(),
+            _ => false,
+        };
+        if !added {
             let name = shown(own);
             let what = format!("response header \"{name}\" is invalid in HTTP/2, ignored");
             error_log::request(request, Level::Warn, what);
