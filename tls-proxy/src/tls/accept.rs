@@ -28,7 +28,11 @@ const LARGE_HELLO: u64 = 4 * MAX_HELLO as u64;
 const SMALL: u64 = 512;
 /// A page of the allocator, bytes.
 const PAGE: usize = 4096;
-/// Memory for a client's certificate chain, bytes: as received and reassembled.
+/// Memory for a client's few certificates, bytes: as received, and as rustls and variables have
+/// them.
+const SMALL_CERTIFICATES: u64 = 16 * 1024;
+/// Memory for a longer message of a handshake, such as a chain of certificates, bytes: as received
+/// and reassembled.
 const CERTIFICATES: u64 = 2 * MAX_HANDSHAKE as u64;
 
 /// The result of a handshake.
@@ -183,7 +187,7 @@ pub(crate) async fn accept(
     let server_name = server_name.map(|name| sni_as_sent(&stream.seen, &name).unwrap_or(name));
     drop(accepted);
     if server.asks_for_certificate() {
-        reserve(CERTIFICATES).await;
+        reserve(SMALL_CERTIFICATES).await;
     }
     // The session parses the ClientHello again: rustls' unbuffered interface cannot
     // continue from an `Accepted`.
@@ -191,7 +195,8 @@ pub(crate) async fn accept(
     let inspect = |session: &UnbufferedServerConnection| {
         TlsInfo::of(session, &server, &certificates, server_name, offered)
     };
-    Ok(TlsStream::accept(socket, config, seen, inspect).await?)
+    let large = reserve(CERTIFICATES);
+    Ok(TlsStream::accept(socket, config, seen, large, inspect).await?)
 }
 
 /// Reads a ClientHello; all bytes stay in the stream.

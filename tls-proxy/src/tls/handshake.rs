@@ -19,6 +19,9 @@ use crate::net::poll_write_all;
 /// A message of the handshake is no longer than this, bytes: a client's chain of
 /// certificates.
 pub(super) const MAX_HANDSHAKE: usize = 32 * 1024;
+/// For what a client sends in one piece up to this size there is memory, bytes: a few
+/// certificates.
+const SMALL_HANDSHAKE: usize = 4 * 1024;
 /// One read, bytes.
 const READ: usize = 4 * 1024;
 
@@ -49,12 +52,14 @@ pub(super) struct Finished<T> {
 }
 
 /// Completes a handshake of which `begun` has been read; `inspect` gets the session then.
+/// Waits for `large` before more than a few certificates are read.
 ///
 /// # Errors A protocol error of the client, which gets an alert, or an error of the socket.
 pub(super) async fn finish<T>(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     begun: BytesMut,
+    large: impl Future<Output = ()>,
     inspect: impl FnOnce(&Session) -> T,
 ) -> io::Result<Finished<T>> {
     let mut handshake = Handshake {
@@ -64,7 +69,13 @@ pub(super) async fn finish<T>(
         given: 0,
         outward: BytesMut::new(),
     };
-    poll_fn(|cx| handshake.poll(cx)).await?;
+    if poll_fn(|cx| handshake.poll(SMALL_HANDSHAKE, cx)).await? == Progress::TooLong {
+        large.await;
+        if poll_fn(|cx| handshake.poll(MAX_HANDSHAKE, cx)).await? == Progress::TooLong {
+            let reason = "a message of the handshake is too long";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+    }
     let inspected = inspect(&handshake.session);
     let tls13 = handshake.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     Ok(Finished {
@@ -77,28 +88,36 @@ pub(super) async fn finish<T>(
     })
 }
 
+/// How far a handshake has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    /// More has been read of a message than there may be.
+    TooLong,
+}
+
 impl Handshake {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Goes on with the handshake, with up to `most` bytes of a message.
+    fn poll(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
         loop {
             let processed = self.process();
             if processed.is_err() {
                 // The alert.
                 let _ = self.poll_write(cx);
-                return Poll::Ready(processed);
+                return Poll::Ready(processed.map(|()| Progress::Done));
             }
             if !self.session.is_handshaking() {
                 // In TLS 1.2 this is `Finished`, which the client waits for.
                 if self.session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
                     let _ = self.poll_write(cx);
                 }
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Progress::Done));
             }
             if let Poll::Ready(written) = self.poll_write(cx) {
                 written?;
             }
-            if self.inward.len() > MAX_HANDSHAKE {
-                let reason = "a message of the handshake is too long";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+            if self.inward.len() > most {
+                return Poll::Ready(Ok(Progress::TooLong));
             }
             ready!(self.poll_read(cx))?;
         }

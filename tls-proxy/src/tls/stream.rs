@@ -81,6 +81,7 @@ impl TlsStream {
         socket: TcpStream,
         config: Arc<ServerConfig>,
         begun: BytesMut,
+        large: impl Future<Output = ()>,
         inspect: impl FnOnce(&Session) -> T,
     ) -> io::Result<(Self, T)> {
         let Finished {
@@ -90,7 +91,7 @@ impl TlsStream {
             outward,
             tickets,
             inspected,
-        } = handshake::finish(socket, config, begun, inspect).await?;
+        } = handshake::finish(socket, config, begun, large, inspect).await?;
         let stream = Self {
             socket,
             records,
