@@ -69,12 +69,16 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         request.outcome.status = response.status;
     }
     for addition in additions {
-        if addition.value.has_variables() {
+        let is_computed = addition.value.has_variables();
+        if is_computed {
             // Variables see the response as it is so far, with the previous lines.
             response.show(request);
         }
-        let value = value_of(addition.value.evaluate(request));
-        response.computed += value.len() as u64;
+        let mut value = addition.value.evaluate(request);
+        if is_computed {
+            value = value_of(value);
+            response.computed += value.len() as u64;
+        }
         add(response, &addition.name, value);
     }
 }

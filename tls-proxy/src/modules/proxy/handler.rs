@@ -54,14 +54,16 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         .ignore_client_abort
         .set(settings.ignore_client_abort);
     let body = Body::begin(request).await?;
-    let mut head = head_of(request, &chosen, body.framing);
-    let computed = head.len() + chosen.target.as_ref().map_or(0, Vec::len);
-    if !request.try_count_values(computed) {
+    let head = loop {
+        let head = head_of(request, &chosen, body.framing);
+        let computed = head.len() + chosen.target.as_ref().map_or(0, Vec::len);
+        if request.try_count_values(computed) {
+            break head;
+        }
         // It is not held while it waits. Boxed, since it is rare.
         drop(head);
         Box::pin(request.reserve_values(computed)).await;
-        head = head_of(request, &chosen, body.framing);
-    }
+    };
     if !request.attempts.is_empty() {
         // Separates the attempts of another location from those that follow.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
