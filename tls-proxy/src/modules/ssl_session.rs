@@ -88,10 +88,10 @@ fn parse_cache(directive: &Directive, sizes: &mut TableSizes) -> Result<Option<C
         };
         match text.split(':').collect::<Vec<_>>()[..] {
             ["off" | "none"] => cache = None,
-            ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN, sizes))),
+            ["builtin"] => cache = cache.or_else(|| Some(built_in(BUILT_IN))),
             ["builtin", size] => {
                 let size = units::parse_integer(size).ok_or_else(invalid)?;
-                cache = cache.or_else(|| Some(built_in(size, sizes)));
+                cache = cache.or_else(|| Some(built_in(size)));
             }
             ["shared", name, size] if !name.is_empty() => {
                 let size = units::parse_size(size).ok_or_else(invalid)?;
@@ -100,23 +100,18 @@ fn parse_cache(directive: &Directive, sizes: &mut TableSizes) -> Result<Option<C
                     return Err(Problem::emerg(&word.at, message)
                         .with_help("32k is the least; 1m holds about 3500 sessions"));
                 }
-                cache = Some(Cache {
-                    name: name.into(),
-                    size: sizes.named(name, size),
-                });
+                cache = Some((name, size));
             }
             _ => return Err(invalid()),
         }
     }
-    Ok(cache)
+    Ok(cache.map(|(name, size)| Cache {
+        name: name.into(),
+        size: sizes.named(name, size),
+    }))
 }
 
-/// A cache that is not shared; no configuration can write its name.
-fn built_in(sessions: usize, sizes: &mut TableSizes) -> Cache {
-    let name = ":";
-    let size = sessions.saturating_mul(SESSION);
-    Cache {
-        name: name.into(),
-        size: sizes.named(name, size as u64),
-    }
+/// Name and size of a cache that is not shared; no configuration can write its name.
+fn built_in(sessions: usize) -> (&'static str, u64) {
+    (":", sessions.saturating_mul(SESSION) as u64)
 }

@@ -104,7 +104,7 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
     let tables = allow_tables(config, memory);
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
-    let memory = memory.map(|limit| each(for_workers(limit) - tables));
+    let memory = memory.map(|limit| each(for_workers(limit).saturating_sub(tables)));
     Capacity {
         connections: config.main.connections.unwrap_or(usize::MAX).max(FEWEST),
         descriptors: match memory {
@@ -119,7 +119,7 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
 }
 
 /// Gives the tables their part of the memory, and returns it, bytes.
-fn allow_tables(config: &Config, memory: Option<u64>) -> u64 {
+pub(super) fn allow_tables(config: &Config, memory: Option<u64>) -> u64 {
     let most = memory.map_or(u64::MAX, |limit| for_workers(limit) / TABLES_SHARE);
     let sizes = config.parts.get::<TableSizes>();
     sizes.map_or(0, |sizes| sizes.allow(most))

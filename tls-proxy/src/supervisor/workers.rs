@@ -6,10 +6,10 @@ use std::time::Duration;
 use socket2::Socket;
 use tokio::sync::mpsc;
 
-use super::announce;
 use super::load::{ON_REQUEST, load_within};
 use super::reload::Reload;
 use super::sources::Sources;
+use super::{announce, run};
 use crate::admin::status::Status;
 use crate::admission::Capacity;
 use crate::cli::Options;
@@ -155,6 +155,8 @@ impl Workers {
             }
         };
         self.sources = Sources::new(loaded.origin);
+        // Before clients fill them.
+        run::allow_tables(&config, pod::cgroup::memory_limit());
         let before = std::mem::replace(&mut self.config, config);
         let addresses = before.listens.iter().map(|own| &own.listen.address);
         addresses
@@ -196,7 +198,7 @@ fn read_unchanged(
 ) -> crate::Configuration {
     for _ in 1..MAX_ATTEMPTS {
         let loaded = load_within(options, patience);
-        if !sources.changed() || loaded.origin.has_pipes {
+        if !sources.changed() || loaded.origin.has_pipes || sources.origin().has_pipes {
             return loaded;
         }
     }
