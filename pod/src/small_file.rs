@@ -10,20 +10,48 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-/// The largest secret, certificate or list of users, bytes: no Secret of Kubernetes is larger.
-pub const LARGEST_SECRET: u64 = 1 << 20;
+/// The largest secret, certificate or list of users: no Secret of Kubernetes is larger.
+pub const LARGEST_SECRET: Most = Most::bytes(1 << 20);
 
-/// `most` bytes, or less where the memory limit has no room for that.
-pub fn within_memory(most: u64) -> u64 {
-    crate::cgroup::memory_limit().map_or(most, |limit| most.min(limit / 16))
+/// The most that is read of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    bytes: u64,
+    /// Whether it is less than it would be without a memory limit.
+    follows_memory: bool,
 }
 
-/// The content of a file of at most `most` bytes. It waits for what comes through a pipe for
+impl Most {
+    /// So many bytes, whatever the memory limit is.
+    pub const fn bytes(bytes: u64) -> Self {
+        Self {
+            bytes,
+            follows_memory: false,
+        }
+    }
+
+    /// So many bytes, or less where the memory limit has no room for that.
+    pub fn within_memory(bytes: u64) -> Self {
+        Self::within(bytes, crate::cgroup::memory_limit())
+    }
+
+    fn within(bytes: u64, memory: Option<u64>) -> Self {
+        match memory.map(|limit| limit / 16) {
+            Some(part) if part < bytes => Self {
+                bytes: part,
+                follows_memory: true,
+            },
+            _ => Self::bytes(bytes),
+        }
+    }
+}
+
+/// The content of a file of no more than `most`. It waits for what comes through a pipe for
 /// `patience` at most; if that is zero, no pipe is read.
 ///
 /// # Errors
 /// When it cannot be read, is larger, or is a pipe that brings nothing.
-pub fn read(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path, most: Most, patience: Duration) -> io::Result<Vec<u8>> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let mut options = OpenOptions::new();
     let mut file = options.read(true).custom_flags(nonblocking).open(path)?;
@@ -34,12 +62,12 @@ pub fn read(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
     }
     let end = Instant::now().checked_add(patience);
     let mut content = Vec::new();
-    content.reserve_exact(usize::try_from(meta.len().min(most)).unwrap_or(0) + 1);
+    content.reserve_exact(usize::try_from(meta.len().min(most.bytes)).unwrap_or(0) + 1);
     let mut waited = meta.is_file();
     loop {
-        let left = (most + 1).saturating_sub(content.len() as u64);
+        let left = (most.bytes + 1).saturating_sub(content.len() as u64);
         match (&mut file).take(left).read_to_end(&mut content) {
-            Ok(_) if content.len() as u64 > most => return Err(too_large(most)),
+            Ok(_) if content.len() as u64 > most.bytes => return Err(too_large(most)),
             // A pipe that nobody has opened for writing yet is at its end, too.
             Ok(_) if waited || !content.is_empty() => return Ok(content),
             Ok(_) => {}
@@ -51,10 +79,14 @@ pub fn read(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
     }
 }
 
-fn too_large(most: u64) -> io::Error {
+fn too_large(most: Most) -> io::Error {
+    let follows = match most.follows_memory {
+        true => ", which follows the memory limit",
+        false => "",
+    };
     let what = format!(
-        "it is larger than {} KiB, the most that is read: is it the file that was meant?",
-        most >> 10
+        "it is larger than {} KiB, the most that is read{follows}: is it the file that was meant?",
+        most.bytes >> 10
     );
     io::Error::new(io::ErrorKind::FileTooLarge, what)
 }
@@ -85,6 +117,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
+    const SOME: Most = Most::bytes(1000);
 
     fn place(name: &str) -> PathBuf {
         let name = format!("pod-small-file-{}-{name}", std::process::id());
@@ -108,30 +141,44 @@ mod tests {
         let path = place("bound");
         for (size, fits) in [(0, true), (999, true), (1000, true), (1001, false)] {
             fs::write(&path, vec![b'x'; size]).expect("written");
-            let read = read(&path, 1000, Duration::ZERO);
+            let read = read(&path, SOME, Duration::ZERO);
             assert_eq!(read.is_ok_and(|read| read.len() == size), fits, "{size}");
         }
         fs::File::create(&path)
             .expect("created")
             .set_len(1 << 40)
             .expect("sparse");
-        assert_eq!(kind(read(&path, 1000, SHORT)), io::ErrorKind::FileTooLarge);
+        assert_eq!(kind(read(&path, SOME, SHORT)), io::ErrorKind::FileTooLarge);
         fs::remove_file(&path).expect("removed");
-        assert_eq!(kind(read(&path, 1000, SHORT)), io::ErrorKind::NotFound);
+        assert_eq!(kind(read(&path, SOME, SHORT)), io::ErrorKind::NotFound);
         let folder = std::env::temp_dir();
         assert_eq!(
-            kind(read(&folder, 1000, SHORT)),
+            kind(read(&folder, SOME, SHORT)),
             io::ErrorKind::IsADirectory
         );
+    }
+
+    #[test]
+    fn a_bound_that_follows_the_memory_limit_says_so() {
+        let mib = |count: u64| count << 20;
+        for (memory, kib, follows) in [
+            (None, 4096, false),
+            (Some(mib(64)), 4096, false),
+            (Some(mib(10)), 640, true),
+        ] {
+            let said = too_large(Most::within(mib(4), memory)).to_string();
+            assert!(said.contains(&format!("than {kib} KiB")), "{said}");
+            assert_eq!(said.contains("the memory limit"), follows, "{said}");
+        }
     }
 
     #[test]
     fn devices_are_read_within_the_bound() {
         let (null, zero) = (Path::new("/dev/null"), Path::new("/dev/zero"));
         for patience in [Duration::ZERO, Duration::MAX] {
-            assert_eq!(read(null, 1000, patience).expect("read"), b"");
+            assert_eq!(read(null, SOME, patience).expect("read"), b"");
             assert_eq!(
-                kind(read(zero, 1000, patience)),
+                kind(read(zero, SOME, patience)),
                 io::ErrorKind::FileTooLarge
             );
         }
@@ -141,10 +188,10 @@ mod tests {
     fn a_pipe_is_waited_for_as_long_as_permitted() {
         let path = pipe("silent");
         assert_eq!(
-            kind(read(&path, 1000, Duration::ZERO)),
+            kind(read(&path, SOME, Duration::ZERO)),
             io::ErrorKind::Other
         );
-        assert_eq!(kind(read(&path, 1000, SHORT)), io::ErrorKind::TimedOut);
+        assert_eq!(kind(read(&path, SOME, SHORT)), io::ErrorKind::TimedOut);
         for (content, pause) in [("", 0), ("at once", 0), ("in two parts", 50)] {
             let writer = std::thread::spawn({
                 let path = path.clone();
@@ -156,7 +203,7 @@ mod tests {
                     pipe.write_all(second)
                 }
             });
-            let read = read(&path, 1000, Duration::MAX).expect("read");
+            let read = read(&path, SOME, Duration::MAX).expect("read");
             assert_eq!(read, content.as_bytes());
             writer.join().expect("ended").expect("written");
         }
@@ -169,9 +216,9 @@ mod tests {
         let open = OpenOptions::new().read(true).write(true).open(&path);
         let mut open = open.expect("opened");
         open.write_all(b"some").expect("written");
-        assert_eq!(kind(read(&path, 1000, SHORT)), io::ErrorKind::TimedOut);
+        assert_eq!(kind(read(&path, SOME, SHORT)), io::ErrorKind::TimedOut);
         open.write_all(&[b'x'; 1001]).expect("written");
-        assert_eq!(kind(read(&path, 1000, SHORT)), io::ErrorKind::FileTooLarge);
+        assert_eq!(kind(read(&path, SOME, SHORT)), io::ErrorKind::FileTooLarge);
         fs::remove_file(&path).expect("removed");
     }
 }

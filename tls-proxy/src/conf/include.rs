@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pod::small_file;
+use pod::small_file::{self, Most};
 
 use super::parse::{MAX_PROBLEMS, TextKind, parse};
 use super::templates::Templates;
@@ -129,7 +129,7 @@ pub fn load_with(entry: &Entry, mut templates: Templates, patience: Duration) ->
         files: Vec::new(),
         folders: std::mem::take(&mut templates.folders),
         templates,
-        largest: small_file::within_memory(LARGEST),
+        largest: Most::within_memory(LARGEST),
         patience,
         reading: Vec::new(),
         read: 0,
@@ -165,7 +165,7 @@ pub(super) struct Files {
     files: Vec<LoadedFile>,
     folders: Vec<PathBuf>,
     templates: Templates,
-    largest: u64,
+    largest: Most,
     patience: Duration,
     /// The file being read, and those that include it.
     reading: Vec<Arc<Path>>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pod::small_file;
+use pod::small_file::{self, Most};
 
 /// The largest file of a configuration, bytes. Lists of certificates or of revoked ones may be
 /// larger than any secret.
@@ -16,7 +16,7 @@ const LARGEST: u64 = 4 << 20;
 /// The files read so far; dropped when the configuration is complete.
 pub(crate) struct Files {
     known: HashMap<PathBuf, Arc<[u8]>>,
-    most: u64,
+    most: Most,
     patience: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Files {
     pub(crate) fn waiting(patience: Duration) -> Self {
         Self {
             known: HashMap::new(),
-            most: small_file::within_memory(LARGEST),
+            most: Most::within_memory(LARGEST),
             patience,
         }
     }
