@@ -169,7 +169,7 @@ impl WatchedFile {
         }
     }
 
-    /// A pipe changes when it is read, and then has nothing more.
+    /// A pipe changes when it is written to, and has nothing more once it was read.
     fn unless_pipe(self) -> Option<Self> {
         let meta = std::fs::metadata(&self.path);
         let is_pipe = meta.is_ok_and(|meta| meta.file_type().is_fifo());

@@ -190,7 +190,8 @@ impl Workers {
 }
 
 /// Reads the configuration until no file changes meanwhile: then a certificate and its key
-/// belong together. A pipe changes when it is read, so then it is read once.
+/// belong together. With a pipe they are read once: its writer changes it meanwhile, and what was
+/// read does not come again.
 fn read_unchanged(
     options: &Options,
     sources: &mut Sources,
