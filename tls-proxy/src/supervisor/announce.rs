@@ -82,8 +82,8 @@ pub(crate) fn warn_of_tables(config: &Config) {
         let kib = |bytes: u64| bytes >> 10;
         let (configured, allowed) = (kib(configured), kib(allowed));
         tracing::warn!(
-            "zones are configured with {configured} KiB and use {allowed} KiB: the memory limit \
-             leaves no more; raise it, or make the zones smaller"
+            "zones of limit_req and ssl_session_cache are configured with {configured} KiB and use \
+             {allowed} KiB: the memory limit leaves no more; raise it, or make them smaller"
         );
     }
 }
