@@ -88,6 +88,17 @@ pub(crate) fn warn_of_tables(config: &Config) {
     }
 }
 
+/// Warns about pipes among the files of the configuration: because of them no file is watched.
+pub(crate) fn warn_of_pipes(origin: &Origin) {
+    for file in &origin.pipes {
+        tracing::warn!(
+            "\"{}\" is a pipe, so changes to the configuration's files are not followed; HUP reads \
+             all of them again, and what is written to the pipe within two seconds",
+            file.display()
+        );
+    }
+}
+
 /// Logs the templates and the files they are expanded as.
 pub(crate) fn templates(options: &Options, origin: &Origin) {
     if options.entry_point.as_ref().is_none_or(|it| it.quiet) {

@@ -85,7 +85,7 @@ pub fn load_within(options: &Options, patience: Duration) -> Configuration {
         texts: loaded.files.clone(),
         files: on_disk(&loaded.files),
         folders: loaded.folders.clone(),
-        has_pipes: false,
+        pipes: Vec::new(),
     };
     let Built {
         mut config,
@@ -101,7 +101,10 @@ pub fn load_within(options: &Options, patience: Duration) -> Configuration {
         origin.files.clone_from(&config.sources);
     }
     // A pipe that has come since was not read.
-    origin.has_pipes = !patience.is_zero() && origin.files.iter().any(|file| is_pipe(file));
+    if !patience.is_zero() {
+        let pipes = origin.files.iter().filter(|file| is_pipe(file));
+        origin.pipes = pipes.cloned().collect();
+    }
     Configuration {
         config,
         problems,

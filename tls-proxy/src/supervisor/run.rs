@@ -210,6 +210,7 @@ pub async fn run(
     tracing::info!("{line}");
     announce::warn_of_expiry(&lifetimes);
     announce::warn_of_tables(&config);
+    announce::warn_of_pipes(workers.sources.origin());
     announce::templates(options, workers.sources.origin());
     for file in pod::mounts::mounted_alone(&workers.sources.origin().files) {
         tracing::warn!(

@@ -26,8 +26,8 @@ pub struct Origin {
     pub files: Vec<PathBuf>,
     /// Directories in which a pattern of `include` was looked up.
     pub folders: Vec<PathBuf>,
-    /// Whether a file is a pipe: reading it again may bring nothing.
-    pub has_pipes: bool,
+    /// Files that are pipes: reading them again may bring nothing.
+    pub pipes: Vec<PathBuf>,
 }
 
 pub(super) fn is_pipe(path: &Path) -> bool {
@@ -55,7 +55,7 @@ impl Origin {
             texts: self.texts.clone(),
             files: once(&self.files, refused.files),
             folders: once(&self.folders, refused.folders),
-            has_pipes: self.has_pipes,
+            pipes: self.pipes.clone(),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Sources {
     /// Waits until something has changed and one check found no further change: so a
     /// certificate and its key can be written one after the other.
     pub(crate) async fn change(&mut self) {
-        if self.origin.has_pipes {
+        if !self.origin.pipes.is_empty() {
             return std::future::pending().await;
         }
         loop {
@@ -134,7 +134,7 @@ mod tests {
             texts: Vec::new(),
             files: files.map(PathBuf::from).to_vec(),
             folders: folders.iter().map(PathBuf::from).collect(),
-            has_pipes: false,
+            pipes: Vec::new(),
         };
         let own = origin(["a.conf", "key.pem"], &[]);
         let refused = || origin(["a.conf", "b.conf"], &["conf.d"]);

@@ -108,6 +108,7 @@ impl Workers {
         }
         announce::warn_of_expiry(&lifetimes);
         announce::warn_of_tables(&self.config);
+        announce::warn_of_pipes(self.sources.origin());
         self.status.taken(lifetimes);
         std::mem::take(&mut self.reload_requested)
     }
@@ -199,7 +200,8 @@ fn read_unchanged(
 ) -> crate::Configuration {
     for _ in 1..MAX_ATTEMPTS {
         let loaded = load_within(options, patience);
-        if !sources.changed() || loaded.origin.has_pipes || sources.origin().has_pipes {
+        let has_pipes = !loaded.origin.pipes.is_empty() || !sources.origin().pipes.is_empty();
+        if has_pipes || !sources.changed() {
             return loaded;
         }
     }

@@ -85,9 +85,12 @@ fn a_pipe_is_read_on_request_and_not_waited_for_too_long() {
         return 200 served; }";
     let mut proxy = Proxy::start(place, http);
     writer.join().unwrap();
+    let warned = || count(&proxy, "certificate\" is a pipe, so changes");
+    eventually("a warning", || warned() == 1);
     let writer = write();
     proxy.signal(Signal::HUP);
     proxy.logs("error.log", "configuration reloaded");
+    eventually("a warning after a reload", || warned() == 2);
     writer.join().unwrap();
     proxy.signal(Signal::HUP);
     proxy.logs("error.log", "nothing was written to the pipe");
