@@ -80,9 +80,9 @@ async fn serve(socket: UdpSocket, silent: usize, asked: Rc<Cell<usize>>) {
     }
 }
 
-/// Waits for what comes soon unless the machine is busy, for as long as [`LONG`].
+/// Waits for what comes soon unless the machine is busy, and gives up before a request does.
 async fn until(met: impl Fn() -> bool) {
-    let end = Instant::now() + LONG;
+    let end = Instant::now() + LONG / 2;
     while !met() && Instant::now() < end {
         sleep(Duration::from_millis(1)).await;
     }
