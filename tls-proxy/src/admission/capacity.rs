@@ -11,7 +11,7 @@ pub(crate) const CONNECTION: u64 = 9 << 10;
 /// more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
 /// Added for HTTP/2: frames in both directions and two full dynamic tables, bytes.
-pub(crate) const HTTP2: u64 = 23 << 10;
+pub(crate) const HTTP2: u64 = 21 << 10;
 /// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded
 /// fields, of which `max_header_list_size` allows some 64 KiB; HeaderMap needs a multiple
 /// of that if they are short.
