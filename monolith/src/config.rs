@@ -8,7 +8,6 @@ use pod::small_file;
 use pod::watch::Watch;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,9 +170,7 @@ impl WatchedFile {
 
     /// A pipe changes when it is written to, and has nothing more once it was read.
     fn unless_pipe(self) -> Option<Self> {
-        let meta = std::fs::metadata(&self.path);
-        let is_pipe = meta.is_ok_and(|meta| meta.file_type().is_fifo());
-        (!is_pipe).then_some(self)
+        (!small_file::is_pipe(&self.path)).then_some(self)
     }
 }
 

@@ -46,6 +46,11 @@ impl Most {
     }
 }
 
+/// Whether it is a pipe: reading it again may bring nothing.
+pub fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
 /// The content of a file of no more than `most`. It waits for what comes through a pipe for
 /// `patience` at most; if that is zero, no pipe is read.
 ///

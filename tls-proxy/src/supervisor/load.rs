@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::sources::{Origin, is_pipe};
+use pod::small_file;
+
+use super::sources::Origin;
 use crate::cli::Options;
 use crate::conf::templates::Templates;
 use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, standard};
@@ -102,7 +104,7 @@ pub fn load_within(options: &Options, patience: Duration) -> Configuration {
     }
     // A pipe that has come since was not read.
     if !patience.is_zero() {
-        let pipes = origin.files.iter().filter(|file| is_pipe(file));
+        let pipes = origin.files.iter().filter(|file| small_file::is_pipe(file));
         origin.pipes = pipes.cloned().collect();
     }
     Configuration {

@@ -1,8 +1,7 @@
 //! The files of the configuration, and detecting changes to them.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use pod::watch::{Fingerprint, Watch, changed_since};
@@ -28,10 +27,6 @@ pub struct Origin {
     pub folders: Vec<PathBuf>,
     /// Files that are pipes: reading them again may bring nothing.
     pub pipes: Vec<PathBuf>,
-}
-
-pub(super) fn is_pipe(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 impl Origin {
