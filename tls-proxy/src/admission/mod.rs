@@ -44,6 +44,10 @@ const FIRST_RESPONSE: u64 = HTTP2 + REQUEST;
 /// The memory a client holds until its first response, bytes, if that is small.
 const NEW_CLIENT: u64 = CONNECTION + FIRST_RESPONSE;
 
+/// What is logged of a request for which there is no memory.
+pub(crate) const REJECTED: &str =
+    "request rejected: memory limit reached; raise the container's memory limit";
+
 /// The resources of a worker.
 #[derive(Debug)]
 pub(crate) struct Admission {

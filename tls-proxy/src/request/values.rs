@@ -7,7 +7,7 @@
 use super::Request;
 use super::error_log;
 use super::response::Refusal;
-use crate::admission::{SMALL_HEAD, SMALL_VALUES};
+use crate::admission::{REJECTED, SMALL_HEAD, SMALL_VALUES};
 use crate::log::level::Level;
 
 impl Request {
@@ -41,8 +41,7 @@ impl Request {
         if self.try_count_values(more) || self.lacks(more) <= SMALL_VALUES {
             return Ok(());
         }
-        let what = "request rejected: memory limit reached; raise the container's memory limit";
-        error_log::request(self, Level::Error, what);
+        error_log::request(self, Level::Error, REJECTED);
         Err(Refusal::new(503))
     }
 

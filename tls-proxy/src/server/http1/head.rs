@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admission::{Permit, SMALL_HEAD, Waits};
+use crate::admission::{Permit, REJECTED, SMALL_HEAD, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
 use crate::message::head::{Limits, RequestHead};
@@ -148,7 +148,7 @@ fn no_memory(
     let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
     request_head::Error {
         status: 503,
-        reason: "request rejected: memory limit reached; raise the container's memory limit".into(),
+        reason: REJECTED.into(),
         head: head.unwrap_or_else(so_far),
         in_fields: false,
     }

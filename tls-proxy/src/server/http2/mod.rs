@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use self::inflow::{Inflow, Metered};
 use self::send_buffer::Chunk;
 use self::stream_tasks::{StreamJob, StreamTasks};
-use crate::admission::{GOAWAY_AFTER, Holder, SMALL_HEAD, Waits};
+use crate::admission::{GOAWAY_AFTER, Holder, REJECTED, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
 use crate::lifecycle::drain::{Token, TokenKind};
 use crate::log::level::Level;
@@ -299,8 +299,7 @@ fn start(
             false => Level::Error,
             true => Level::Info,
         };
-        let what = "request rejected: memory limit reached; raise the container's memory limit";
-        error_log::request(request, level, what);
+        error_log::request(request, level, REJECTED);
         request.outcome.status = 503;
         responder.send_reset(Reason::REFUSED_STREAM);
         return is_last;
