@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 mod authorities;
+mod by_name;
 mod certificate;
 mod certificate_choice;
 #[cfg(test)]

@@ -272,7 +272,7 @@ fn resume(
             let cache = context
                 .caches
                 .entry(asked.name.clone())
-                .or_insert_with(|| Arc::new(Cache::new(asked.size.clone())));
+                .or_insert_with(|| Arc::new(Cache::new(&asked.name, asked.size.clone())));
             let cache = cache.clone();
             Arc::new(Cached {
                 cache,

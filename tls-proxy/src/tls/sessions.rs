@@ -13,6 +13,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
+use super::by_name::ByName;
 use crate::admission::table_size::TableSize;
 
 /// A session that is longer, with a client's certificates, gets no ticket, bytes: it would
@@ -86,7 +87,8 @@ const EXPIRED: usize = 16;
 pub(super) struct Cache {
     /// Memory for all that it keeps.
     size: Arc<TableSize>,
-    kept: Mutex<Kept>,
+    /// Shared with the cache of this name before a reload.
+    kept: Arc<Mutex<Kept>>,
 }
 
 #[derive(Debug, Default)]
@@ -134,10 +136,11 @@ fn size(key: &[u8], session: &Session) -> usize {
 
 impl Cache {
     /// It keeps sessions for which its size suffices.
-    pub(super) fn new(size: Arc<TableSize>) -> Self {
+    pub(super) fn new(name: &str, size: Arc<TableSize>) -> Self {
+        static SESSIONS: ByName<Mutex<Kept>> = ByName::new();
         Self {
             size,
-            kept: Mutex::default(),
+            kept: SESSIONS.get(name),
         }
     }
 
@@ -211,7 +214,10 @@ mod tests {
     const USUAL: usize = OVERHEAD + size_of::<Mark>() + 2;
 
     fn cache(size: usize) -> Cache {
-        Cache::new(Arc::new(TableSize::new(size as u64)))
+        Cache {
+            size: Arc::new(TableSize::new(size as u64)),
+            kept: Arc::default(),
+        }
     }
 
     fn part(cache: &Arc<Cache>, mark: u8, lifetime: Duration) -> Cached {

@@ -4,8 +4,7 @@
 //! The format is that of RFC 5077, section 4: key name, AES in CBC mode, HMAC over both. A
 //! file contains name, HMAC key and AES key: 48 bytes (AES-128) or 80 (AES-256).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::cipher::{
@@ -18,6 +17,7 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 
+use super::by_name::ByName;
 use super::files::Files;
 use super::keys;
 use crate::conf::Problem;
@@ -124,13 +124,8 @@ struct TicketKeys {
 /// The keys of an `ssl_session_cache` for all workers. As in nginx, which keeps them in
 /// shared memory, they are kept over a reload.
 pub(super) fn rotating(cache: &str, lifetime: Duration) -> Arc<dyn ProducesTickets> {
-    type Kept = Mutex<HashMap<Box<str>, Weak<Mutex<TicketKeys>>>>;
-    static KEPT: OnceLock<Kept> = OnceLock::new();
-    let kept = KEPT.get_or_init(Mutex::default).lock();
-    let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
-    kept.retain(|_, keys| keys.strong_count() > 0);
-    let keys = kept.get(cache).and_then(Weak::upgrade).unwrap_or_default();
-    kept.insert(cache.into(), Arc::downgrade(&keys));
+    static KEYS: ByName<Mutex<TicketKeys>> = ByName::new();
+    let keys = KEYS.get(cache);
     Arc::new(Rotating { keys, lifetime })
 }
 

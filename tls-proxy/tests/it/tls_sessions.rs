@@ -57,6 +57,18 @@ fn sessions_are_resumed_in_both_versions() {
 }
 
 #[test]
+fn a_session_cache_is_kept_over_a_reload() {
+    let cache = "ssl_session_tickets off; ssl_session_cache shared:kept:1m;";
+    let proxy = start("kept", cache);
+    let first = ask(&proxy, "/first", "-tls1_2 -sess_out session");
+    assert!(first.contains("New, "), "{first}");
+    assert!(proxy.send("reload").status.success());
+    let second = ask(&proxy, "/second", "-tls1_2 -sess_in session");
+    assert!(second.contains("Reused, "), "{second}");
+    proxy.logs("access.log", "TLSv1.2 r /second");
+}
+
+#[test]
 fn without_tickets_nothing_is_resumed() {
     let proxy = start("tickets", "ssl_session_tickets off;");
     for version in ["-tls1_2", "-tls1_3"] {

@@ -167,5 +167,5 @@ async fn query_over_tcp(
     let mut message = vec![0; usize::from(length)];
     stream.read_exact(&mut message).await?;
     message::parse(&message, id, name, kind)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an response"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a response"))
 }
