@@ -85,6 +85,18 @@ def zones():
     """
 
 
+def redirects():
+    """Requests over HTTP/2 are redirected, and their path with them."""
+    return f"""
+    large_client_header_buffers 4 8k;
+    server {{
+        listen {TLS} ssl; http2 on; {KEYS}
+        location = /small {{ root files; }}
+        location / {{ return 301 https://www.example.com$request_uri; }}
+    }}
+    """
+
+
 def client_certificates():
     """Clients may show a certificate."""
     return f"""
@@ -103,5 +115,6 @@ def none():
 
 ALL = {
     made.__name__: made
-    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, tunnels, client_certificates, none)
+    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, redirects, tunnels, client_certificates,
+                 none)
 }

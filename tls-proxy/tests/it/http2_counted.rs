@@ -167,3 +167,67 @@ fn what_is_refused_keeps_no_request_waiting() {
     client.frame_of(RST_STREAM);
     assert_eq!(client.frame_of(HEADERS).stream, 3);
 }
+
+/// Batches of 100 streams: they do not fit into the buffers of the sockets, and `h2` bears that it
+/// has to refuse so many of them, should they come faster than they are served.
+const BATCHES: u32 = 8;
+
+/// Asks for a path of 4,000 bytes on many streams, and reads nothing. Each response repeats it six
+/// times in a header block. Returns what is counted in the end.
+fn held_by_unread_blocks(proxy: &Proxy, folder: &str) -> u64 {
+    let before = reserved(proxy);
+    let client = Http2::connect(proxy.place.address(PLAIN));
+    let path = format!("/{folder}/{:q>3900}", "");
+    // The path stays in the table of HPACK: later it is one byte.
+    let length = path.len() - 127;
+    let length = [0x44, 127, (length % 128 + 128) as u8, (length / 128) as u8];
+    let first = [&b"\x82\x86\x01\x01a"[..], &length, path.as_bytes()].concat();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&client.wire.socket, 4096).unwrap();
+    let mut writer = client.wire.socket.try_clone().unwrap();
+    let asking = std::thread::spawn(move || {
+        for batch in 0..BATCHES {
+            let mut frames = Vec::new();
+            for number in 0..100 {
+                let again = b"\x82\x86\x01\x01a\xbe";
+                let stream = 2 * (100 * batch + number) + 1_u32;
+                let block = if stream == 1 { &first[..] } else { again };
+                let mut frame = frame(HEADERS, END_HEADERS | END_STREAM, 0, block);
+                frame[5..9].copy_from_slice(&stream.to_be_bytes());
+                frames.extend(frame);
+            }
+            std::io::Write::write_all(&mut writer, &frames).unwrap();
+            std::thread::sleep(A_MOMENT);
+        }
+    });
+    let (mut last, mut quiet) = (0, 0);
+    eventually("nothing changes any more", || {
+        let now = reserved(proxy).saturating_sub(before);
+        quiet = if now == last && asking.is_finished() {
+            quiet + 1
+        } else {
+            0
+        };
+        last = now;
+        quiet > 20
+    });
+    asking.join().unwrap();
+    drop(client);
+    goes_back(proxy, before);
+    last
+}
+
+#[test]
+fn a_response_is_counted_until_its_last_header_block_is_sent() {
+    for folder in ["heads", "trailers"] {
+        let proxy = start(
+            Place::new("http2-unread"),
+            "access_log off; 
+            server { listen {plain}; http2 on; http2_max_concurrent_streams 100;
+            set $twice $request_uri$request_uri;
+                location /heads/ { add_header X $twice$twice$twice; return 204; }
+                location /trailers/ { add_trailer X $twice$twice$twice; return 200 x; } }",
+        );
+        let held = held_by_unread_blocks(&proxy, folder);
+        assert!(held > 50 * 24_000, "{folder}: {held}");
+    }
+}

@@ -64,7 +64,9 @@ pub(super) async fn send(
     let buffer = request.settings().of::<proxy::buffers::Settings>().head as u64;
     let withheld = if response.unbuffered { 0 } else { buffer };
     let bodiless = response.framing(request) == Framing::None;
-    if !bodiless && response.content.has_body() && !reserve(request, wire, &mut response).await {
+    let has_body = !bodiless && response.content.has_body();
+    let needs = has_body || request.filter_memory.get() > 0;
+    if needs && !reserve(request, wire, &mut response, has_body).await {
         request.outcome.status = 499;
         error_log::request(request, Level::Info, GONE);
         if let Some(body) = response.content.upstream_body() {
@@ -131,16 +133,22 @@ pub(super) async fn send(
     }
 }
 
-/// Waits for the memory of a response's body; `false` if the client leaves meanwhile and its
+/// Waits for the memory of a response; `false` if the client leaves meanwhile and its
 /// upstream's response is not read for that.
-async fn reserve(request: &Request, wire: &SharedWire, response: &mut Response) -> bool {
+async fn reserve(
+    request: &Request,
+    wire: &SharedWire,
+    response: &mut Response,
+    has_body: bool,
+) -> bool {
     let uploads = response.content.uploads();
+    let length = if has_body { response.length } else { Some(0) };
     let watch = response.content.upstream_body().is_some()
         && !request
             .settings()
             .of::<proxy::Settings>()
             .ignore_client_abort;
-    let mut reserving = pin!(request.reserve_transfer(response.length, uploads));
+    let mut reserving = pin!(request.reserve_transfer(length, uploads));
     let mut leaving = None;
     poll_fn(|cx| {
         if reserving.as_mut().poll(cx).is_ready() {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame_header::{Frame, FrameHeaders};
@@ -50,6 +50,8 @@ pub(super) struct Inflow {
     waiting: Cell<bool>,
     /// Waits for a request to be accepted.
     reader: RefCell<Option<Waker>>,
+    /// The socket took not all that `h2` wrote last.
+    write_pending: Cell<bool>,
 }
 
 /// A request that `h2` has not delivered yet.
@@ -76,6 +78,7 @@ impl Inflow {
             partial: Cell::new(None),
             waiting: Cell::new(false),
             reader: RefCell::default(),
+            write_pending: Cell::new(false),
         })
     }
 
@@ -88,6 +91,11 @@ impl Inflow {
     /// in progress.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.get()
+    }
+
+    /// Whether `h2` waits for the socket to take what it writes.
+    pub(super) fn is_write_pending(&self) -> bool {
+        self.write_pending.get()
     }
 
     /// The permit of the next accepted request, and the size of its header block, bytes.
@@ -370,4 +378,42 @@ impl AsyncRead for Metered {
     }
 }
 
-crate::net::delegate_io::writes_to!(Metered, io);
+impl Metered {
+    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.inflow.write_pending.set(written.is_pending());
+        written
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.note(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

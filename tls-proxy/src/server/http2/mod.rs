@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use h2::server::{Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::inflow::{Inflow, Metered};
 use self::send_buffer::Chunk;
-use self::stream_tasks::{StreamJob, StreamTasks};
+use self::stream_tasks::{Shared, StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, REJECTED, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
 use crate::lifecycle::drain::{Token, TokenKind};
@@ -76,7 +75,10 @@ pub(crate) async fn serve(
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(mut frames)) = timeout(patience, opening).await {
         connection.account.holder().start_stage();
-        run(&connection, &tasks, &inflow, &mut frames).await;
+        let shared = Rc::default();
+        run(&connection, &tasks, &inflow, &mut frames, &shared).await;
+        drop(frames);
+        shared.unsent_blocks.are_sent();
     }
     drop(token);
 }
@@ -116,6 +118,7 @@ async fn run(
     tasks: &Rc<StreamTasks>,
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
+    shared: &Rc<Shared>,
 ) {
     let worker = connection.worker.clone();
     let conn_config = connection.conn_config();
@@ -131,8 +134,6 @@ async fn run(
     let mut lame_duck = pin!(worker.drain.changed());
     let mut ending = pin!(worker.drain.closes_idle());
     let mut forced = pin!(worker.drain.forced());
-    // Notified when the last stream has been served.
-    let streams_done = Rc::new(Notify::new());
     let mut goaway_sent = false;
     let holder = connection.account.holder();
     loop {
@@ -159,6 +160,9 @@ async fn run(
                 let accepted = frames.poll_accept(cx);
                 if accepted.is_pending() {
                     inflow.all_accepted();
+                    if !inflow.is_write_pending() {
+                        shared.unsent_blocks.are_sent();
+                    }
                     // The reason for waiting, and its time-out, has changed.
                     if (inflow.block(), inflow.is_waiting()) != (block, is_waiting) {
                         return Poll::Ready(None);
@@ -178,7 +182,7 @@ async fn run(
             },
             // A client without a request so far would have connected for nothing.
             _ = lame_duck.as_mut(), if !goaway_sent && has_served => None,
-            () = streams_done.notified() => continue,
+            () = shared.streams_done.notified() => continue,
             () = async { tokio::time::sleep(patience).await }, if block.is_some() => {
                 let what = "client timed out (110: Connection timed out) \
                             while processing HTTP/2 connection";
@@ -202,7 +206,7 @@ async fn run(
             }
             Some(accepted) => {
                 holder.start_stage();
-                start(connection, tasks, inflow, frames, accepted, &streams_done)
+                start(connection, tasks, inflow, frames, accepted, shared)
             }
             None => true,
         };
@@ -238,7 +242,7 @@ fn start(
     inflow: &Rc<Inflow>,
     frames: &mut Frames<Metered, Chunk>,
     (accepted, mut responder): IncomingRequest,
-    streams_done: &Rc<Notify>,
+    shared: &Rc<Shared>,
 ) -> bool {
     let follows = connection.follow();
     let conn_config = connection.conn_config();
@@ -314,7 +318,7 @@ fn start(
         account,
         connection: connection.clone(),
         in_flight: connection.worker.drain.token(TokenKind::Request),
-        streams_done: streams_done.clone(),
+        shared: shared.clone(),
     });
     is_last
 }

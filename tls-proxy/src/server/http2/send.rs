@@ -1,7 +1,6 @@
 //! Sends the body of a response on its stream.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::SEND_BUFFER;
-use super::send_buffer::{Chunk, InFlight};
+use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
 use crate::admission::{Holder, Waits};
 use crate::log::level::Level;
 use crate::message::fields;
@@ -73,8 +72,8 @@ impl Sender {
         request: &mut Request,
         content: &mut Content,
         length: Option<u64>,
+        blocks: &UnsentBlocks,
     ) -> Result<(), Error> {
-        self.reserve(request, length, content.uploads()).await?;
         // If trailers may follow, the last byte is not the end of the stream.
         let own_trailers = request.own_trailers.is_some();
         let mut left = length.filter(|_| !own_trailers);
@@ -102,6 +101,7 @@ impl Sender {
             if let Some(fields) = trailers {
                 let sent = self.out.send_trailers(fields);
                 sent.map_err(|_| Error::Gone)?;
+                blocks.add(&self.queue);
                 break;
             }
             if let Then::Cut(cut) = then {
@@ -119,22 +119,6 @@ impl Sender {
             }
         }
         self.wait_until_sent().await
-    }
-
-    /// Waits for the memory of the body.
-    async fn reserve(
-        &mut self,
-        request: &Request,
-        length: Option<u64>,
-        uploads: bool,
-    ) -> Result<(), Error> {
-        let mut reserving = pin!(request.reserve_transfer(length, uploads));
-        poll_fn(|cx| match reserving.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending if self.out.poll_reset(cx).is_ready() => Poll::Ready(Err(Error::Gone)),
-            Poll::Pending => self.poll_evicted(cx),
-        })
-        .await
     }
 
     /// The next part of the body.
@@ -221,10 +205,10 @@ impl Sender {
     }
 
     /// Waits until everything has been sent.
-    async fn wait_until_sent(&mut self) -> Result<(), Error> {
+    pub(super) async fn wait_until_sent(&mut self) -> Result<(), Error> {
         self.timer.progress();
         poll_fn(|cx| {
-            if self.queue.poll_empty(cx, &mut self.timer) {
+            if self.queue.poll_sent(cx, &mut self.timer) {
                 return Poll::Ready(Ok(()));
             }
             self.poll_stalled(cx)

@@ -1,5 +1,7 @@
-//! The pieces of a response that `h2` holds until they are sent, and their count: `h2`
-//! drops unsent pieces when a stream is reset, and does not report what was sent.
+//! What `h2` holds of responses until it is sent: it does not report what it has sent.
+//!
+//! The pieces of a body are counted: `h2` also drops them when a stream is reset. Header blocks,
+//! which windows do not stop, have been sent when `h2` has nothing left to write.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,9 +23,11 @@ pub(super) struct InFlight {
     pieces: Cell<usize>,
     /// Bytes sent so far.
     sent: Cell<u64>,
-    /// Some bytes were sent since the last `poll_empty`.
+    /// Some bytes were sent since the last `poll_sent`.
     moved: Cell<bool>,
-    /// A task waits for the next piece to be sent.
+    /// Its last header block may be unsent.
+    block: Cell<bool>,
+    /// A task waits for the next piece, or the header block, to be sent.
     awaited: Cell<bool>,
     /// Kept, because it is the same for the streams of a task.
     waker: RefCell<Option<Waker>>,
@@ -58,15 +62,40 @@ impl Buf for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         self.queue.pieces.update(|count| count.saturating_sub(1));
-        if self.queue.awaited.take()
-            && let Some(waker) = &*self.queue.waker.borrow()
-        {
-            waker.wake_by_ref();
+        self.queue.wake();
+    }
+}
+
+/// The streams of a connection whose last header block may be unsent.
+#[derive(Default)]
+pub(super) struct UnsentBlocks(RefCell<Vec<Rc<InFlight>>>);
+
+impl UnsentBlocks {
+    /// A stream has sent its last header block.
+    pub(super) fn add(&self, stream: &Rc<InFlight>) {
+        if !stream.block.replace(true) {
+            self.0.borrow_mut().push(stream.clone());
+        }
+    }
+
+    /// `h2` has written all it has, or the connection has ended.
+    pub(super) fn are_sent(&self) {
+        for stream in self.0.borrow_mut().drain(..) {
+            stream.block.set(false);
+            stream.wake();
         }
     }
 }
 
 impl InFlight {
+    fn wake(&self) {
+        if self.awaited.take()
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Starts another stream.
     pub(super) fn begin(&self) {
         self.sent.set(0);
@@ -82,10 +111,10 @@ impl InFlight {
         self.pieces.get() == 0
     }
 
-    /// Whether all pieces have been sent. Otherwise the task is woken after the next one,
-    /// and `timer` is restarted if bytes were sent.
-    pub(super) fn poll_empty(&self, cx: &mut Context<'_>, timer: &mut Timer) -> bool {
-        if self.is_empty() {
+    /// Whether all pieces and the header block have been sent. Otherwise the task is woken
+    /// after the next one, and `timer` is restarted if bytes were sent.
+    pub(super) fn poll_sent(&self, cx: &mut Context<'_>, timer: &mut Timer) -> bool {
+        if self.is_empty() && !self.block.get() {
             return true;
         }
         self.awaited.set(true);

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue, InvalidHeaderName};
 
 use super::send::{self, Sender};
-use super::send_buffer::{Chunk, InFlight};
+use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
 use crate::admission::Holder;
 use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
@@ -35,6 +35,7 @@ pub(super) async fn serve(
     error: Option<rules::Error>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
+    blocks: &UnsentBlocks,
     holder: &Rc<Holder>,
 ) {
     if poll_fn(|cx| Poll::Ready(responder.poll_reset(cx).is_ready())).await {
@@ -48,16 +49,25 @@ pub(super) async fn serve(
     }
     let responding = respond(request, error, &mut responder, holder);
     match responding.await {
-        Ok(response) => send(request, response, responder, queue, holder).await,
-        Err(send::Error::Evicted) => {
-            request.outcome.status = 503;
-            log_eviction(request, holder);
-            responder.send_reset(Reason::ENHANCE_YOUR_CALM);
-        }
-        Err(_) => {
-            request.outcome.status = 499;
-            error_log::request(request, Level::Info, CANCELED);
-        }
+        Ok(response) => send(request, response, responder, queue, blocks, holder).await,
+        Err(error) => give_up(request, error, &mut responder, holder),
+    }
+}
+
+/// Ends a request without a response.
+fn give_up(
+    request: &mut Request,
+    error: send::Error,
+    responder: &mut SendResponse<Chunk>,
+    holder: &Holder,
+) {
+    if error == send::Error::Evicted {
+        request.outcome.status = 503;
+        log_eviction(request, holder);
+        responder.send_reset(Reason::ENHANCE_YOUR_CALM);
+    } else {
+        request.outcome.status = 499;
+        error_log::request(request, Level::Info, CANCELED);
     }
 }
 
@@ -114,6 +124,7 @@ async fn send(
     mut response: Box<Response>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
+    blocks: &UnsentBlocks,
     holder: &Rc<Holder>,
 ) {
     request.outcome.status = response.status;
@@ -127,6 +138,14 @@ async fn send(
         Framing::Length(0) => request.own_trailers.is_none(),
         Framing::Length(_) | Framing::Unknown => false,
     };
+    let length = if bodiless { Some(0) } else { response.length };
+    let uploads = response.content.uploads();
+    if let Err(error) = reserve(request, length, uploads, &mut responder, holder).await {
+        if let Some(body) = response.content.upstream_body() {
+            body.note_end(request);
+        }
+        return give_up(request, error, &mut responder, holder);
+    }
     let head = head(request, &mut response);
     let Ok(out) = responder.send_response(head, bodiless) else {
         return;
@@ -140,10 +159,11 @@ async fn send(
         holder.clone(),
     );
     let sent = if bodiless {
-        Ok(())
+        blocks.add(queue);
+        sender.wait_until_sent().await
     } else {
         sender
-            .send(request, &mut response.content, response.length)
+            .send(request, &mut response.content, response.length, blocks)
             .await
     };
     request.outcome.body_bytes = queue.sent();
@@ -169,6 +189,27 @@ async fn send(
         Err(send::Error::Cut) => sender.reset(Reason::INTERNAL_ERROR),
     }
     request.timer.set(sender.into_timer());
+}
+
+/// Waits for the memory of a response.
+async fn reserve(
+    request: &Request,
+    length: Option<u64>,
+    uploads: bool,
+    responder: &mut SendResponse<Chunk>,
+    holder: &Holder,
+) -> Result<(), send::Error> {
+    let mut reserving = pin!(request.reserve_transfer(length, uploads));
+    poll_fn(|cx| {
+        if reserving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if responder.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(send::Error::Gone));
+        }
+        holder.poll_evicted(cx).map(|()| Err(send::Error::Evicted))
+    })
+    .await
 }
 
 /// Status and fields of a response.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use h2::server::SendResponse;
 use tokio::sync::Notify;
 
-use super::send_buffer::{Chunk, InFlight};
+use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
 use super::stream;
 use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
@@ -43,8 +43,15 @@ pub(super) struct StreamJob {
     pub(super) account: Account,
     pub(super) connection: Rc<Connection>,
     pub(super) in_flight: Token,
-    /// Notified after the connection's last stream.
-    pub(super) streams_done: Rc<Notify>,
+    pub(super) shared: Rc<Shared>,
+}
+
+/// What a connection and its streams share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// Notified when the last stream has been served.
+    pub(super) streams_done: Notify,
+    pub(super) unsent_blocks: UnsentBlocks,
 }
 
 impl StreamTasks {
@@ -101,11 +108,12 @@ async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>, timer: &mut Timer) -
         account,
         connection,
         in_flight,
-        streams_done,
+        shared,
     } = job;
     if let Some(request) = &mut *slot {
         request.timer.set(std::mem::take(timer));
-        stream::serve(request, error, responder, queue, account.holder()).await;
+        let blocks = &shared.unsent_blocks;
+        stream::serve(request, error, responder, queue, blocks, account.holder()).await;
         *timer = request.timer.take();
     }
     // Its log line is written here.
@@ -113,7 +121,7 @@ async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>, timer: &mut Timer) -
     drop(account);
     drop(in_flight);
     if connection.in_flight.get() == 0 {
-        streams_done.notify_one();
+        shared.streams_done.notify_one();
     }
     slot
 }
