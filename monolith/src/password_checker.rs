@@ -184,6 +184,45 @@ mod tests {
         assert!(!check(b"secret\0other", HASH).await);
     }
 
+    /// How long the check took, in milliseconds, if it was made; `abort` if the client
+    /// closed before.
+    async fn time_of_a_check(abort: bool) -> Option<u64> {
+        const UNSET: u64 = u64::MAX;
+        let (queue, checks) = sync_channel(1);
+        let load = Arc::new(Load {
+            threads: 1,
+            pending: AtomicUsize::new(0),
+            last_ms: AtomicU64::new(UNSET),
+        });
+        let passwords = PasswordChecker {
+            queue,
+            load: Arc::clone(&load),
+        };
+        let waiting =
+            tokio::spawn(async move { passwords.check(b"a".to_vec(), HASH.into()).await });
+        while load.pending.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        if abort {
+            waiting.abort();
+            assert!(waiting.await.unwrap_err().is_cancelled());
+        }
+        // It ends with the queue, whose other end the waiting check has.
+        let checker = Arc::clone(&load);
+        std::thread::spawn(move || work(&Mutex::new(checks), &checker));
+        while load.pending.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+        let last = load.last_ms.load(Ordering::Relaxed);
+        (last != UNSET).then_some(last)
+    }
+
+    #[tokio::test]
+    async fn a_password_is_checked_only_while_its_client_waits() {
+        assert!(time_of_a_check(false).await.is_some());
+        assert_eq!(time_of_a_check(true).await, None);
+    }
+
     #[tokio::test]
     async fn a_full_queue_rejects_and_says_when_to_retry() {
         let (queue, _checks) = sync_channel(1);
