@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import frames
 from conftest import own_address, wait_for
 from limited import MIB, Growth, cgroup, is_up, tls_proxy
 
@@ -14,7 +15,7 @@ CLIENTS = 60
 
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_buffer_size 128k; proxy_buffers 4 256k;
 map $request_uri $mapped {{ ~^(?<all>.*)$ $all; }} map $args $copied {{ default $args; }}
-server {{ listen {address}:8000; root {folder};
+server {{ listen {address}:8000; http2 on; root {folder};
 location /set {{ set $a $args$args; set $b $a$a; set $c $b$b; proxy_pass http://{address}:8001; }}
 location /doubled {{ set $a $args$args; set $b $a$a; set $c $b$b; set $d $c$c; set $e $d$d; set $f $e$e; set $g $f$f;
     set $h $g$g; return 204; }}
@@ -29,6 +30,7 @@ location /sub {{ alias {folder}/page.html; sub_filter_types *; sub_filter a "$ar
 location /auth {{ auth_request /ask; auth_request_set $value $upstream_http_x_value;
     proxy_set_header X-Value $value; proxy_pass http://{address}:8001; }}
 location = /ask {{ proxy_pass http://{address}:8002/long; }}
+location /trailers {{ proxy_pass_trailers on; proxy_http_version 1.1; proxy_pass http://{address}:8002; }}
 location /fields {{ proxy_pass http://{address}:8002; }}
 location /moved {{ proxy_redirect ~^(.*)$ /x$1$1$1$1$1$1$1$1; proxy_pass http://{address}:8002; }} }} }}"""
 
@@ -59,7 +61,11 @@ def respond_once(connection):
     path = connection.recv(1 << 16).split(b" ")[1].partition(b"?")[0].rpartition(b"/")[2]
     status = b"302 Found" if path == b"moved" else b"200 OK"
     with contextlib.suppress(OSError):
-        connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + FIELDS[path] + b"\r\n" + b"x" * 5_000_000)
+        if path == b"trailers":
+            chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+            connection.sendall(chunked + b"a:\r\n" * 4000 + b"\r\n")
+        else:
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + FIELDS[path] + b"\r\n" + b"x" * 5_000_000)
     connection.close()
 
 
@@ -108,3 +114,14 @@ def test_values_are_counted(group, proxy, path, each, queries):
             client.sendall(f"GET {path}{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         wait_for(lambda: growth.grown()[0] > CLIENTS * each, f"growth by {CLIENTS * each} bytes")
         growth.check(least=CLIENTS * each)
+
+
+def test_trailers_are_counted(group, proxy):
+    """Those of a body that HTTP/2 clients have no window for."""
+    growth = Growth(group, proxy)
+    with contextlib.ExitStack() as opened:
+        for _ in range(CLIENTS):
+            client = opened.enter_context(socket.create_connection((proxy, 8000), timeout=60))
+            client.sendall(frames.opening({frames.INITIAL_WINDOW: 0}) + frames.request(1, frames.head(b"/trailers")))
+        wait_for(lambda: growth.grown()[0] > CLIENTS * 250_000, "growth by the trailers")
+        growth.check(least=CLIENTS * 250_000)

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::fields;
 use super::settings::Settings;
+use crate::admission::{HEAD_FIELD, Need, TRANSFER};
 use crate::config::LocationId;
 use crate::config::group::Upstream;
 use crate::http1::body::{self, Decoder, Progress};
@@ -53,6 +54,9 @@ pub(super) struct ResponseBody {
     surplus: Option<&'static str>,
     /// If trailers are passed on (`proxy_pass_trailers`): the location whose settings say which.
     pub(super) passes: Option<(ConfigHandle, LocationId)>,
+    /// The trailer lines, while they wait for memory.
+    ending: Option<Bytes>,
+    need: Need,
     /// The trailer fields, if they are passed on.
     trailers: Option<Fields>,
     /// The exchange's timer, once that has ended.
@@ -86,9 +90,21 @@ impl ResponseBody {
             announced: false,
             surplus: None,
             passes: None,
+            ending: None,
+            need: Need::default(),
             trailers: None,
             timer: Timer::default(),
         }
+    }
+
+    /// The memory of trailer lines beyond that of a body, whose end they are, bytes: as received, as
+    /// sent and for the log, and their fields.
+    fn needs(&self, lines: &[u8]) -> u64 {
+        if self.passes.is_none() {
+            return 0;
+        }
+        let fields = lines.iter().filter(|byte| **byte == b'\n').count();
+        (3 * lines.len() as u64 + fields as u64 * HEAD_FIELD).saturating_sub(TRANSFER)
     }
 
     /// Parses the trailer lines as field lines of a head; returns those that are passed on to the
@@ -162,8 +178,21 @@ impl ResponseBody {
 }
 
 impl Source for ResponseBody {
-    fn poll_frame(&mut self, _: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, request: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
+            if let Some(lines) = &self.ending {
+                ready!(request.poll_memory(&mut self.need, cx));
+                let lines = lines.clone();
+                self.ending = None;
+                return match self.take_trailers(lines) {
+                    Ok(lines) => {
+                        self.finish();
+                        let frame = (!lines.is_empty()).then_some(Ok(Frame::Trailers(lines)));
+                        Poll::Ready(frame)
+                    }
+                    Err(why) => self.cut(why),
+                };
+            }
             let Some(exchange) = &mut self.exchange else {
                 self.bulk = None;
                 return Poll::Ready(None);
@@ -182,14 +211,11 @@ impl Source for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                Ok(Progress::End(lines)) => match self.take_trailers(lines) {
-                    Ok(lines) => {
-                        self.finish();
-                        let frame = (!lines.is_empty()).then_some(Ok(Frame::Trailers(lines)));
-                        return Poll::Ready(frame);
-                    }
-                    Err(why) => return self.cut(why),
-                },
+                Ok(Progress::End(lines)) => {
+                    self.need.add(self.needs(&lines));
+                    self.ending = Some(lines);
+                    continue;
+                }
                 Ok(Progress::Starved) => {}
                 Err(body::Error::Chunk) => return self.cut(source::Error::Invalid),
                 Err(body::Error::Truncated) => return self.cut(source::Error::Closed),
