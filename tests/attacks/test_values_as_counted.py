@@ -31,6 +31,7 @@ location /auth {{ auth_request /ask; auth_request_set $value $upstream_http_x_va
     proxy_set_header X-Value $value; proxy_pass http://{address}:8001; }}
 location = /ask {{ proxy_pass http://{address}:8002/long; }}
 location /trailers {{ proxy_pass_trailers on; proxy_http_version 1.1; proxy_pass http://{address}:8002; }}
+location /computed {{ add_trailer X $args$args$args$args$args$args$args$args$args$args$args$args; return 200 x; }}
 location /fields {{ proxy_pass http://{address}:8002; }}
 location /moved {{ proxy_redirect ~^(.*)$ /x$1$1$1$1$1$1$1$1; proxy_pass http://{address}:8002; }} }} }}"""
 
@@ -116,12 +117,14 @@ def test_values_are_counted(group, proxy, path, each, queries):
         growth.check(least=CLIENTS * each)
 
 
-def test_trailers_are_counted(group, proxy):
+@pytest.mark.parametrize("path, each", [(b"/trailers", 250_000), (b"/computed?" + b"q" * 7000, 200_000)],
+                         ids=["of an upstream", "computed"])
+def test_trailers_are_counted(group, proxy, path, each):
     """Those of a body that HTTP/2 clients have no window for."""
     growth = Growth(group, proxy)
     with contextlib.ExitStack() as opened:
         for _ in range(CLIENTS):
             client = opened.enter_context(socket.create_connection((proxy, 8000), timeout=60))
-            client.sendall(frames.opening({frames.INITIAL_WINDOW: 0}) + frames.request(1, frames.head(b"/trailers")))
-        wait_for(lambda: growth.grown()[0] > CLIENTS * 250_000, "growth by the trailers")
-        growth.check(least=CLIENTS * 250_000)
+            client.sendall(frames.opening({frames.INITIAL_WINDOW: 0}) + frames.request(1, frames.head(path)))
+        wait_for(lambda: growth.grown()[0] > CLIENTS * each, "growth by the trailers")
+        growth.check(least=CLIENTS * each)

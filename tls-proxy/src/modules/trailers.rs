@@ -9,7 +9,7 @@ use crate::message::fields::value_of;
 use crate::message::head::Version;
 use crate::request::Request;
 use crate::request::framing::Framing;
-use crate::request::response::{Content, Response};
+use crate::request::response::{Content, Refusal, Response};
 use crate::request::source::UpstreamBody;
 use crate::variables::template::Template;
 
@@ -70,16 +70,19 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) {
 
 /// The trailer fields at the end of a body: the upstream's, then this server's own, whose values
 /// are computed now.
+///
+/// # Errors
+/// There is no memory for large values; the response is cut.
 pub(crate) fn at_end(
     request: &mut Request,
     upstreams: Bytes,
     upstream: Option<&mut dyn UpstreamBody>,
-) -> Bytes {
+) -> Result<Bytes, Refusal> {
     let Some(regular) = request.own_trailers else {
         if !upstreams.is_empty() {
             request.outcome.trailers = upstreams.to_vec();
         }
-        return upstreams;
+        return Ok(upstreams);
     };
     if let Some(upstream) = upstream {
         upstream.note_end(request);
@@ -96,5 +99,7 @@ pub(crate) fn at_end(
             }
         }
     }
-    Bytes::copy_from_slice(&request.outcome.trailers)
+    // For the log, and as they are sent.
+    request.count_values(3 * request.outcome.trailers.len())?;
+    Ok(Bytes::copy_from_slice(&request.outcome.trailers))
 }

@@ -297,10 +297,13 @@ async fn relay(
             }
             Then::End(lines) => {
                 if chunked {
-                    let lines = if pass_trailers {
-                        trailers::at_end(request, lines, source.upstream_body())
-                    } else {
-                        Bytes::new()
+                    let lines = match pass_trailers {
+                        true => trailers::at_end(request, lines, source.upstream_body()),
+                        false => Ok(Bytes::new()),
+                    };
+                    let Ok(lines) = lines else {
+                        flush_all(request, wire, out).await;
+                        return false;
                     };
                     chunked::encode_end(&lines, out);
                 }

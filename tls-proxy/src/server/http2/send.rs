@@ -85,7 +85,12 @@ impl Sender {
             left = left.map(|left| left.saturating_sub(data.len() as u64));
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
-                    let lines = trailers::at_end(request, lines.clone(), content.upstream_body());
+                    let upstream = content.upstream_body();
+                    let Ok(lines) = trailers::at_end(request, lines.clone(), upstream) else {
+                        self.write(data, false, request).await?;
+                        self.wait_until_sent().await?;
+                        return Err(Error::Cut);
+                    };
                     Some(fields_of(&lines))
                 }
                 _ => None,
