@@ -1,5 +1,6 @@
 """A command in a terminal of its own."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -56,7 +57,9 @@ class Terminal:
     def close(self):
         """Stops what a test has left running; the programs stop with their script."""
         if not self.ended():
-            os.killpg(self.pid, signal.SIGTERM)
-            os.killpg(os.tcgetpgrp(self.master), signal.SIGTERM)
+            # Asked before the first ends: then it is 0, the group of the tests themselves.
+            for group in {self.pid, os.tcgetpgrp(self.master)} - {0}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGTERM)
             self.exit_code()
         os.close(self.master)
