@@ -1,5 +1,5 @@
-"""The application behind the proxy, outside its cgroup. Usage: application.py PORT. The
-path decides what it does:
+"""The application behind the proxy, outside its cgroup. Usage: application.py PORT
+[CERTIFICATE KEY], with TLS if there is a certificate. The path decides what it does:
 
   /                a response of two bytes, after reading the request body
   /large           20 MiB
@@ -17,6 +17,7 @@ path decides what it does:
 """
 
 import asyncio
+import ssl
 import sys
 
 PIECE = b"x" * 65536
@@ -132,7 +133,11 @@ PATHS = {
 
 
 async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=4096)
+    tls = None
+    if len(sys.argv) > 2:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*sys.argv[2:])
+    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), ssl=tls, backlog=4096)
     await server.serve_forever()
 
 

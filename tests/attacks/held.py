@@ -5,6 +5,7 @@ JSON.
 """
 
 import asyncio
+import itertools
 import json
 import re
 import sys
@@ -18,7 +19,7 @@ import frames
 from attack import Target, client_hello
 from group import Group, Unavailable
 from one import python, raise_loopback, wait_until_it_serves
-from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, TLS
+from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, SECURE, TLS
 from servers import Server, prepare
 
 # So much that nothing is evicted.
@@ -30,6 +31,7 @@ ARRIVE, SETTLE, LOOK = 1, 30, 2.5
 STILL = 0.01
 # Streams on an HTTP/2 connection.
 STREAMS = 20
+NAMES = itertools.count()
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -180,6 +182,15 @@ async def waiting_for_an_upstream_after_large_bodies(target):
     return reader, writer
 
 
+async def idle_connections_to_a_secure_upstream(target):
+    """Each is for a name of its own, so that it does not serve the next one."""
+    reader, writer = await target.connect(PLAIN)
+    writer.write(b"GET / HTTP/1.1\r\nHost: n%d.example\r\nConnection: close\r\n\r\n" % next(NAMES))
+    await reader.read()
+    writer.transport.abort()
+    return reader, writer
+
+
 # A request must not wait once it has begun, so all that it may need is reserved at its
 # start.
 REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
@@ -210,6 +221,8 @@ KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
     Kind(half_heads_of_upstreams, most=1.6, why=REQUEST),
     Kind(half_heads_of_upstreams_over_http2, sizes=(8, 16, 32), most=2.0, why=REQUEST),
     Kind(waiting_for_an_upstream, most=2.2, why=REQUEST),
+    Kind(waiting_for_an_upstream, configuration="secure_upstream", most=1.9, why=REQUEST),
+    Kind(idle_connections_to_a_secure_upstream, configuration="secure_upstream"),
     Kind(waiting_for_an_upstream_over_http2, sizes=(8, 16, 32), most=2.3, why=REQUEST),
     Kind(waiting_for_an_upstream_after_large_bodies, most=12,
          why=f"{REQUEST}; what the bodies before it took is used again"),
@@ -263,14 +276,16 @@ def main(program, name, chosen):
         except Unavailable as error:
             print(json.dumps({"unavailable": str(error)}))
             return
-        application = python("application.py", APPLICATION)
+        applications = [python("application.py", APPLICATION),
+                        python("application.py", SECURE, work / "cert.pem", work / "key.pem")]
         server = Server("tls-proxy", program, work, group)
         try:
             wait_until_it_serves(server, "https")
             print(json.dumps(asyncio.run(measure(kind, server))))
         finally:
             server.stop()
-            application.kill()
+            for application in applications:
+                application.kill()
             group.remove()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 # As in deployments/; the others add what that does not have.
 TLS, APPLICATION, HEALTH, ADMIN = 8443, 8080, 8081, 9113
-PLAIN, CLEAR_HTTP2, PROXIED = 8000, 8001, 8444
+PLAIN, CLEAR_HTTP2, PROXIED, SECURE = 8000, 8001, 8444, 8445
 
 KEYS = "ssl_certificate cert.pem; ssl_certificate_key key.pem;"
 # The path of new clients if everything else is proxied.
@@ -97,6 +97,21 @@ def redirects():
     """
 
 
+def secure_upstream():
+    """Requests are proxied over TLS, with the name that they ask for."""
+    return f"""
+    upstream secure {{ server 127.0.0.1:{SECURE}; keepalive 1000; }}
+    server {{
+        listen {TLS} ssl; http2 on; listen {PLAIN}; {KEYS}
+        location = /small {{ root files; }}
+        location / {{
+            proxy_pass https://secure; proxy_ssl_server_name on; proxy_ssl_name $host;
+            proxy_http_version 1.1; proxy_set_header Connection "";
+        }}
+    }}
+    """
+
+
 def client_certificates():
     """Clients may show a certificate."""
     return f"""
@@ -115,6 +130,6 @@ def none():
 
 ALL = {
     made.__name__: made
-    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, redirects, tunnels, client_certificates,
-                 none)
+    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, redirects, tunnels,
+                 secure_upstream, client_certificates, none)
 }

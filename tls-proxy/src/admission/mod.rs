@@ -198,11 +198,11 @@ impl Admission {
         self.try_for(Demand::STREAM, Some(holder))
     }
 
-    /// A permit for an idle connection to an upstream.
-    pub(crate) fn try_for_idle_upstream(self: &Rc<Self>) -> Option<Permit> {
+    /// A permit for an idle connection to an upstream, with so many bytes for TLS.
+    pub(crate) fn try_for_idle_upstream(self: &Rc<Self>, tls: u64) -> Option<Permit> {
         let demand = Demand {
             descriptors: 1,
-            ..Demand::memory(MemoryUse::Connection, IDLE_UPSTREAM)
+            ..Demand::memory(MemoryUse::Connection, IDLE_UPSTREAM + tls)
         };
         self.try_for(demand, None)
     }

@@ -20,9 +20,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::client_auth::{check_tls12, check_tls13};
 use super::files::Files;
+use super::handshake_meter::{Metered, metered};
 use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
+use super::upstream_sessions::UpstreamSessions;
 use super::{authorities, host_name, keys, parameters};
+use crate::admission::{MemoryUse, Permit, UPSTREAM_CERTIFICATES};
 use crate::conf::{Position, Problem};
 use crate::tls::settings::{ServerSettings, UpstreamSettings};
 
@@ -63,11 +66,16 @@ impl Connector {
             (true, false) => &[&TLS12],
             _ => &[&TLS13],
         };
+        let sessions = Arc::new(UpstreamSessions::default());
+        let verifier = AnyServer {
+            algorithms,
+            sessions: sessions.clone(),
+        };
         let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .map_err(|source| Problem::emerg(at, format!("TLS parameters do not fit: {source}")))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer(algorithms)));
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut named = None;
         let mut config = match (&settings.certificate, &settings.key) {
             (Some(certificate), Some(key)) if certificate.name.or(key.name).is_some() => {
@@ -91,10 +99,11 @@ impl Connector {
             (None, _) => builder.with_no_client_auth(),
         };
         config.enable_sni = settings.server_name;
-        // A session would belong to another certificate.
-        if !settings.session_reuse || named.is_some() {
-            config.resumption = Resumption::disabled();
-        }
+        // With a name of variables a session would belong to another certificate.
+        config.resumption = match settings.session_reuse && named.is_none() {
+            true => Resumption::store(sessions),
+            false => Resumption::disabled(),
+        };
         Ok(Self {
             config: Arc::new(config),
             trust: trust(settings, files)?,
@@ -103,13 +112,15 @@ impl Connector {
     }
 
     /// Performs a handshake on `stream`; `name` is `proxy_ssl_name`, `own` a certificate
-    /// whose name contained variables.
+    /// whose name contained variables. [`UPSTREAM_CERTIFICATES`] are reserved on `permit`, which
+    /// then has what they take; this is returned, bytes.
     pub(crate) async fn connect<S>(
         &self,
         name: &str,
         own: Option<&Arc<CertifiedKey>>,
         stream: S,
-    ) -> io::Result<TlsStream<S>>
+        permit: Option<&Permit>,
+    ) -> io::Result<(TlsStream<Metered<S>>, u64)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -129,20 +140,33 @@ impl Connector {
                 (server, Arc::new(silent))
             }
         };
-        let stream = TlsConnector::from(config)
-            .connect(server, stream)
-            .await
-            .map_err(|source| {
-                let what = format!("SSL_do_handshake() failed ({source})");
-                io::Error::other(format!("{what} while SSL handshaking to upstream"))
-            })?;
-        if let Some(trust) = &self.trust {
-            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            check(trust, shown, name).map_err(|why| {
-                io::Error::other(format!("{why} while SSL handshaking to upstream"))
-            })?;
+        let connector = TlsConnector::from(config);
+        let handshake = async |stream| connector.connect(server, stream).await;
+        let connected = metered(stream, permit, handshake).await;
+        let (stream, reserved) = connected.map_err(|source| {
+            let what = format!("SSL_do_handshake() failed ({source})");
+            io::Error::other(format!("{what} while SSL handshaking to upstream"))
+        })?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let checked = match &self.trust {
+            Some(trust) => check(trust, shown, name),
+            None => Ok(()),
+        };
+        let size = shown.iter().map(|own| own.len()).sum::<usize>() as u64;
+        let unused = match &checked {
+            Ok(()) => (reserved + UPSTREAM_CERTIFICATES).saturating_sub(size),
+            Err(_) => reserved,
+        };
+        if let Some(permit) = permit {
+            permit.shrink(MemoryUse::Transfer, unused);
         }
-        Ok(stream)
+        match checked {
+            Ok(()) => Ok((stream, size)),
+            Err(why) => {
+                let what = format!("{why} while SSL handshaking to upstream");
+                Err(io::Error::other(what))
+            }
+        }
     }
 }
 
@@ -183,17 +207,22 @@ fn check(trust: &Trust, shown: &[CertificateDer<'_>], name: &str) -> Result<(), 
 
 /// Accepts every certificate for which the peer has the key.
 #[derive(Debug)]
-struct AnyServer(WebPkiSupportedAlgorithms);
+struct AnyServer {
+    algorithms: WebPkiSupportedAlgorithms,
+    /// They depend on the size of the certificates.
+    sessions: Arc<UpstreamSessions>,
+}
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        first: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        self.sessions.note(name, first, others);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -203,7 +232,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        check_tls12(message, certificate, signed, &self.0)
+        check_tls12(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -212,11 +241,11 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        check_tls13(message, certificate, signed, &self.0)
+        check_tls13(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

@@ -11,12 +11,14 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use super::balance::Lease;
+use crate::admission::{Permit, UPSTREAM_TLS};
 use crate::config::LocationId;
 use crate::config::group::PeerAddress;
 use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
+use crate::tls::handshake_meter::Metered;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct UpstreamConnection {
     pub(crate) address: PeerAddress,
     /// Its TLS parameters; `None` without TLS.
     pub(crate) secured: Option<Secured>,
+    /// Memory for TLS, bytes.
+    pub(crate) tls_memory: u64,
     /// Requests sent on it.
     pub(crate) requests: u64,
     /// The location it was opened for.
@@ -68,17 +72,20 @@ impl Outgoing {
 pub(crate) enum UpstreamStream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<UpstreamStream>>),
+    Tls(Box<TlsStream<Metered<UpstreamStream>>>),
 }
 
 impl UpstreamConnection {
-    /// Connects to a peer. Boxed: each request moves it from the pool and back.
+    /// Connects to a peer. For TLS, [`UPSTREAM_TLS`] and [`UPSTREAM_CERTIFICATES`] are reserved on
+    /// `permit`, which then has `tls_memory`. Boxed: each request moves it from the pool and back.
     pub(crate) async fn connect(
         address: &PeerAddress,
         secured: Option<Secured>,
         location: LocationId,
         outgoing: Outgoing,
+        permit: Option<&Permit>,
     ) -> io::Result<Box<Self>> {
+        let mut tls_memory = 0;
         let mut stream = match address {
             PeerAddress::Tcp(address) => {
                 let stream = outgoing.connect(*address).await?;
@@ -88,10 +95,11 @@ impl UpstreamConnection {
             PeerAddress::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
         };
         if let Some(secured) = &secured {
-            let tls = secured
+            let (tls, certificates) = secured
                 .connector
-                .connect(&secured.name, secured.own.as_ref(), stream)
+                .connect(&secured.name, secured.own.as_ref(), stream, permit)
                 .await?;
+            tls_memory = UPSTREAM_TLS + certificates;
             stream = UpstreamStream::Tls(Box::new(tls));
         }
         let wire = BufferedStream::new(stream, BytesMut::new());
@@ -99,6 +107,7 @@ impl UpstreamConnection {
             wire,
             address: address.clone(),
             secured,
+            tls_memory,
             requests: 0,
             location,
             born: cached_time::now(),

@@ -92,7 +92,7 @@ impl Pool {
             return;
         }
         link.lease = None;
-        let Some(permit) = admission.try_for_idle_upstream() else {
+        let Some(permit) = admission.try_for_idle_upstream(link.tls_memory) else {
             return;
         };
         let mut idle = self.idle.borrow_mut();

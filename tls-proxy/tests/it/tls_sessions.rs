@@ -69,6 +69,28 @@ fn a_session_cache_is_kept_over_a_reload() {
 }
 
 #[test]
+fn sessions_with_upstreams_are_resumed_unless_their_certificates_are_large() {
+    for (size, resumed) in [(10, "r"), (20_000, ".")] {
+        let place = Place::new("upstream-sessions");
+        certificates::large(&place, "a", size);
+        let proxy = Proxy::start(
+            place,
+            "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+                return 200 $ssl_session_reused; }
+            server { listen {plain};
+                location /12 { proxy_ssl_protocols TLSv1.2; proxy_pass https://{ip}:8443; }
+                location /13 { proxy_ssl_protocols TLSv1.3; proxy_pass https://{ip}:8443; }
+                location /own { proxy_ssl_name other; proxy_ssl_session_reuse off;
+                    proxy_pass https://{ip}:8443; } }",
+        );
+        for (path, later) in [("/12", resumed), ("/13", resumed), ("/own", ".")] {
+            let answers = [(); 3].map(|()| proxy.connect().fetch(path).text());
+            assert_eq!(answers, [".", later, later], "{path}, {size} bytes");
+        }
+    }
+}
+
+#[test]
 fn without_tickets_nothing_is_resumed() {
     let proxy = start("tickets", "ssl_session_tickets off;");
     for version in ["-tls1_2", "-tls1_3"] {

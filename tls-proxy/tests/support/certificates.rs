@@ -4,6 +4,9 @@ use std::process::Command;
 
 use super::Place;
 
+/// Options for a key.
+const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
+
 /// Runs openssl in the directory of a place.
 pub(crate) fn openssl(place: &Place, words: &str) {
     let output = Command::new("openssl")
@@ -17,8 +20,13 @@ pub(crate) fn openssl(place: &Place, words: &str) {
 
 /// `NAME.pem` and `NAME.key`, P-256, for the host NAME.
 pub(crate) fn ecdsa(place: &Place, name: &str) {
-    let kind = "ec -pkeyopt ec_paramgen_curve:P-256";
-    self_signed(place, name, kind);
+    self_signed(place, name, P256);
+}
+
+/// The same, with a comment of so many bytes.
+pub(crate) fn large(place: &Place, name: &str, size: usize) {
+    let comment = "x".repeat(size);
+    self_signed(place, name, &format!("{P256} -addext nsComment={comment}"));
 }
 
 /// `NAME.pem` and `NAME.key`, RSA, for the host NAME.
