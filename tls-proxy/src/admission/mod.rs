@@ -25,6 +25,7 @@ pub(crate) use crate::admission::holder::{Account, Client, Holder, Waits};
 pub(crate) use crate::admission::permit::{Admitted, Need, Permit};
 use crate::admission::queue::{Demand, Waiting};
 use crate::metrics;
+use crate::time;
 
 /// Interval of looking for holders to evict while a demand waits.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -268,9 +269,11 @@ impl Admission {
                 }
                 self.grant();
                 self.relieve();
-                let checked = Instant::now();
+                let checked = time::now();
                 tokio::time::sleep(CHECK_INTERVAL).await;
-                let late = checked.elapsed().saturating_sub(CHECK_INTERVAL);
+                let late = time::now()
+                    .saturating_duration_since(checked)
+                    .saturating_sub(CHECK_INTERVAL);
                 self.lag.set(late.max(self.lag.get() / 2));
             }
             self.crowded_since.set(None);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::{Admission, FIRST_BYTES, SILENCE};
 use crate::metrics;
 use crate::metrics::labels::Relief;
+use crate::time;
 
 /// A connection that has waited this long may be closed to accept another one.
 const STALE: Duration = Duration::from_secs(2);
@@ -71,7 +72,9 @@ impl<T> Pending<T> {
     /// When to look at them again.
     pub(crate) fn next_look(&self) -> Duration {
         match self.all.back() {
-            Some((_, newest)) if newest.elapsed() >= FIRST_BYTES => SILENCE / 2,
+            Some((_, newest)) if time::now().saturating_duration_since(*newest) >= FIRST_BYTES => {
+                SILENCE / 2
+            }
             _ => FIRST_BYTES / 4,
         }
     }
@@ -85,7 +88,7 @@ impl<T> Pending<T> {
     /// The one that may be closed for another one: the oldest, if it cannot be served in time any
     /// more, or else one of the oldest whose client has sent nothing for some time.
     fn dispensable(&self, has_sent: impl Fn(&T) -> bool) -> Option<usize> {
-        let now = Instant::now();
+        let now = time::now();
         let age = |since: &Instant| now.saturating_duration_since(*since);
         let (_, oldest) = self.all.front()?;
         let (_, newest) = self.all.back()?;
@@ -107,7 +110,7 @@ impl<T> Pending<T> {
             self.note_removed();
         }
         self.admission.add_pending(1);
-        self.all.push_back((connection, Instant::now()));
+        self.all.push_back((connection, time::now()));
     }
 
     /// Takes the next one to be served: of the first [`MAX_PEEKED`] in order the first whose
@@ -120,7 +123,8 @@ impl<T> Pending<T> {
         }
         let count = self.all.len();
         let last = count.checked_sub(1)?;
-        let start = self.first_in_order_of_arrival(Instant::now());
+        let now = time::now();
+        let start = self.first_in_order_of_arrival(now);
         let place = |nth| start.map_or_else(|| last - nth, |start| start + nth);
         let candidates = (count - start.unwrap_or(0)).min(MAX_PEEKED);
         let find = |wanted: &dyn Fn(&(T, Instant)) -> bool| {
@@ -133,7 +137,8 @@ impl<T> Pending<T> {
             let found = std::mem::take(&mut self.found_ready);
             found.then(|| self.all.iter().position(has_sent)).flatten()
         });
-        let next = ready.or_else(|| find(&|(_, since)| since.elapsed() >= FIRST_BYTES))?;
+        let next = ready
+            .or_else(|| find(&|(_, since)| now.saturating_duration_since(*since) >= FIRST_BYTES))?;
         let (connection, _) = self.all.remove(next)?;
         self.note_removed();
         Some((connection, ready.is_some()))

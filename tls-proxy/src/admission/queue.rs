@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::capacity::{CONNECTION, MemoryUse, REQUEST, TRANSFER};
 use super::{Admission, Client, Holder, NEW_CLIENT, to_signed};
+use crate::time;
 use crate::time::cached_time;
 
 /// The resources a demand is for.
@@ -275,7 +276,7 @@ impl Admission {
     /// within the memory kept for their use.
     pub(super) fn grant(&self) {
         let mut passed: Option<Rc<Waiting>> = None;
-        let now = Instant::now();
+        let now = time::now();
         loop {
             let order = self.order(now);
             let short = passed

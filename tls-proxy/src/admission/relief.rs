@@ -19,6 +19,7 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use super::{Admission, FIRST_BYTES, GOAWAY_AFTER, Holder, NEW_CLIENT, SILENCE, Waits, to_signed};
+use crate::time;
 
 /// A client is evicted only after it has been waited for this long: its next bytes may need
 /// a round trip.
@@ -80,7 +81,7 @@ const OVER_SHARE: u8 = 6;
 impl Admission {
     /// Evicts as many holders as the waiting demands need.
     pub(super) fn relieve(&self) {
-        let now = Instant::now();
+        let now = time::now();
         let last_eviction = self.last_eviction.get();
         if last_eviction.is_some_and(|time| now.saturating_duration_since(time) >= RELEASE_TIME) {
             self.expected.set(0);
@@ -118,7 +119,7 @@ impl Admission {
     /// An evicted holder is expected to release `held` bytes soon.
     pub(super) fn expect(&self, held: u64) {
         self.expected.set(self.expected.get() + held);
-        self.last_eviction.set(Some(Instant::now()));
+        self.last_eviction.set(Some(time::now()));
     }
 
     /// Takes back what clients were granted for their first response, of those that are waited

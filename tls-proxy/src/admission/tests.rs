@@ -1,3 +1,5 @@
+//! The clock stands still except where a test waits, so that no machine is too slow for them.
+
 mod order;
 
 use std::future::Future;
@@ -5,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 
@@ -23,8 +25,14 @@ async fn waits<T>(wanted: impl Future<Output = T>) -> bool {
     timeout(MOMENT, wanted).await.is_err()
 }
 
-/// The permit of a connection.
+/// What a demand is granted that waits no longer.
+async fn granted<T>(wanted: impl Future<Output = T>) -> T {
+    timeout(MOMENT, wanted).await.expect("it is granted")
+}
+
+/// The permit of a connection, which comes later than the one before.
 async fn place(admission: &Rc<Admission>) -> Permit {
+    advance(Duration::from_micros(1)).await;
     match admission.try_for_connection() {
         Some(permit) => permit,
         None => admission.for_new_client().await,
@@ -58,7 +66,7 @@ async fn busy(admission: &Rc<Admission>) -> Vec<(Admitted, Permit)> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_longest_idle_connection_is_evicted() {
     let admission = admission_of(2, None);
     let first = idle(&admission).await;
@@ -70,11 +78,11 @@ async fn the_longest_idle_connection_is_evicted() {
     first.account.holder().evicted().await;
     assert!(waits(second.account.holder().evicted()).await);
     drop(first);
-    let _third = third.await;
+    let _third = granted(third).await;
     assert!(!admission.is_crowded());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_gets_a_request_meanwhile_is_not_evicted() {
     let admission = admission_of(1, None);
     let first = idle(&admission).await;
@@ -85,10 +93,10 @@ async fn one_that_gets_a_request_meanwhile_is_not_evicted() {
     holder.stop_waiting();
     assert!(holder.eviction().is_none());
     drop(first);
-    second.await;
+    granted(second).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn memory_kept_for_one_use_is_not_granted_to_another() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = Vec::new();
@@ -103,7 +111,7 @@ async fn memory_kept_for_one_use_is_not_granted_to_another() {
     assert!(more.is_err(), "the rest is for requests and bodies");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_waited_for_is_evicted_and_one_that_waits_for_an_upstream_is_not() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -111,7 +119,7 @@ async fn a_client_that_is_waited_for_is_evicted_and_one_that_waits_for_an_upstre
     slow.holder().wait(Waits::Response, 0);
     slow.holder()
         .since
-        .set(Instant::now() - Duration::from_secs(2));
+        .set(time::now() - Duration::from_secs(2));
     assert!(waits(held[0].1.grow(HEADER_BLOCK)).await);
     let evicted = |own: &(Admitted, Permit)| own.0.account.holder().eviction().is_some();
     let all: Vec<_> = held.iter().map(evicted).collect();
@@ -119,7 +127,7 @@ async fn a_client_that_is_waited_for_is_evicted_and_one_that_waits_for_an_upstre
     assert_eq!(all.iter().filter(|own| **own).count(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn streams_are_evicted_before_their_connection_and_count_for_it() {
     let admission = admission_of(1000, Some(4 << 20));
     let connection = idle(&admission).await;
@@ -138,7 +146,7 @@ async fn streams_are_evicted_before_their_connection_and_count_for_it() {
         account
             .holder()
             .since
-            .set(Instant::now() - Duration::from_secs(1));
+            .set(time::now() - Duration::from_secs(1));
         streams.push((account, permit));
     }
     assert!(client.client.held.get() > admission.capacity.get().share());
@@ -156,7 +164,7 @@ async fn streams_are_evicted_before_their_connection_and_count_for_it() {
     assert!(client.client().shed() > 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_trickle_is_no_progress() {
     let admission = admission_of(1000, None);
     let own = connected(&admission).await;
@@ -165,7 +173,7 @@ async fn a_trickle_is_no_progress() {
     let since = holder.since.get();
     for moved in 1..100 {
         holder.stop_waiting();
-        std::thread::sleep(Duration::from_micros(10));
+        advance(Duration::from_micros(10)).await;
         holder.wait(Waits::Body, moved);
         assert_eq!(holder.since.get(), since);
     }
@@ -173,7 +181,7 @@ async fn a_trickle_is_no_progress() {
     assert!(holder.since.get() > since);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_a_limit_nobody_waits_for_memory() {
     let admission = admission_of(1, None);
     let own = connected(&admission).await;
@@ -183,10 +191,10 @@ async fn without_a_limit_nobody_waits_for_memory() {
     let request = admission.for_request(own.account.holder()).await;
     request.grow(1 << 40).await;
     drop((request, own));
-    second.await;
+    granted(second).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_limit_takes_effect_at_once() {
     let admission = admission_of(1000, Some(8 << 20));
     let looking = admission.clone();
@@ -219,7 +227,7 @@ async fn a_new_limit_takes_effect_at_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_more_memory_gives_up_what_new_clients_wait_for() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -232,7 +240,7 @@ async fn who_waits_for_more_memory_gives_up_what_new_clients_wait_for() {
     assert_eq!(evicted_ones(&held), [0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -249,7 +257,7 @@ async fn a_handshake_is_not_evicted_for_a_holder_of_more_at_once() {
     assert!(handshake.eviction().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_polled_waits_for_memory_too() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -276,7 +284,7 @@ async fn what_is_polled_waits_for_memory_too() {
     assert_eq!(admission.memory.get(), left + to_signed(TRANSFER));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dropped_demand_releases_what_it_was_granted() {
     let admission = admission_of(1, None);
     let own = connected(&admission).await;
@@ -317,7 +325,7 @@ fn evicted_ones(held: &[(Admitted, Permit)]) -> Vec<usize> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn overtaken_requests_are_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
@@ -330,7 +338,7 @@ async fn overtaken_requests_are_evicted() {
         last.0.account.holder().start_request();
         last.1.completed();
         drop(last);
-        others.push(new_client.await);
+        others.push(granted(new_client).await);
     }
     for own in held[1..].iter().map(|own| &own.0).chain(&others) {
         own.account.holder().start_request();
@@ -341,7 +349,7 @@ async fn overtaken_requests_are_evicted() {
     assert_eq!(evicted_ones(&held), [0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_request_is_evicted_when_none_completes() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -360,7 +368,7 @@ async fn one_request_is_evicted_when_none_completes() {
     assert_eq!(evicted_ones(&held).len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_a_completed_request_overtakes_others() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
@@ -369,14 +377,14 @@ async fn only_a_completed_request_overtakes_others() {
     assert!(waits(new_client.as_mut()).await);
     drop(held.pop());
     assert!(admission.overtaken_before.get().is_none());
-    let _others = (new_client.await, fill(&admission).await, others);
+    let _others = (granted(new_client).await, fill(&admission).await, others);
     let mut later = pin!(connected(&admission));
     assert!(waits(later.as_mut()).await);
     held[0].1.completed();
     assert!(admission.overtaken_before.get().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_permit_without_a_client_is_not_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut permits = Vec::new();
@@ -392,7 +400,7 @@ async fn a_permit_without_a_client_is_not_evicted() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_file_needs_a_descriptor_and_no_memory() {
     let admission = admission_of(1000, Some(4 << 20));
     let _held = fill(&admission).await;
@@ -401,7 +409,7 @@ async fn a_file_needs_a_descriptor_and_no_memory() {
     assert!(admission.try_for_file().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_release_is_expected_for_long() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = Vec::new();
@@ -428,7 +436,7 @@ async fn no_release_is_expected_for_long() {
 
 /// Requests that hold their bodies and wait for more, and nobody else: each holds what the
 /// others wait for.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_that_wait_for_each_other_s_memory_do_not_wait_for_ever() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -451,14 +459,14 @@ async fn requests_that_wait_for_each_other_s_memory_do_not_wait_for_ever() {
     );
     pass(&admission, Duration::from_secs(2));
     // Small requests are served meanwhile.
-    admission.ended.set(Some(Instant::now()));
+    admission.ended.set(Some(time::now()));
     admission.relieve();
     let evicted = evicted_ones(&held);
     assert!((1..3).contains(&evicted.len()), "{evicted:?}");
 }
 
 /// They hold what others wait for, though not for ever in vain: bodies may go on.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_memory_that_others_get_again_is_not_evicted() {
     let admission = admission_of(1000, Some(4 << 20));
     let held = busy(&admission).await;
@@ -474,7 +482,7 @@ async fn who_waits_for_memory_that_others_get_again_is_not_evicted() {
 }
 
 /// Uploads to an upstream that does not read, while small requests are served.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_that_do_not_move_give_way_to_bodies_after_some_time() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = idle(&admission).await;
@@ -485,14 +493,14 @@ async fn requests_that_do_not_move_give_way_to_bodies_after_some_time() {
     assert!(waits(body.as_mut()).await);
     for (seconds, evicted) in [(4, 0), (2, 1)] {
         pass(&admission, Duration::from_secs(seconds));
-        admission.overtaken_before.set(Some(Instant::now()));
+        admission.overtaken_before.set(Some(time::now()));
         admission.relieve();
         assert_eq!(evicted_ones(&held).len(), evicted);
     }
     assert!(own.account.holder().eviction().is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_become_as_large_as_it_wants_evicts_nobody_else() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = connected(&admission).await;
@@ -510,7 +518,7 @@ async fn a_body_that_cannot_become_as_large_as_it_wants_evicts_nobody_else() {
 }
 
 /// A demand that cannot be met whoever is evicted.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_demand_for_more_than_all_memory_does_not_wait_for_ever() {
     let admission = admission_of(1000, Some(4 << 20));
     let own = connected(&admission).await;

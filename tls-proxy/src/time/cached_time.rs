@@ -24,9 +24,9 @@ thread_local! {
 pub(crate) fn now() -> Instant {
     match NOW.get() {
         CachedTime::Known(now) => now,
-        CachedTime::Outside => Instant::now(),
+        CachedTime::Outside => super::now(),
         CachedTime::Woken => {
-            let now = Instant::now();
+            let now = super::now();
             NOW.set(CachedTime::Known(now));
             now
         }
