@@ -13,7 +13,8 @@ use tls_proxy::conf::{Entry, Main, load, units};
 /// nginx's message for `text`, without time and process.
 fn ask_nginx(nginx: &Path, text: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let path = folder.join(format!("like-{:?}.conf", std::thread::current().id()));
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    let path = folder.join(format!("like-{process}-{thread:?}.conf"));
     let pid = format!("pid {};", path.with_extension("pid").display());
     fs::write(&path, text).expect("write");
     let mut command = Command::new(nginx);

@@ -65,10 +65,12 @@ impl Place {
         self.address(UPSTREAM)
     }
 
-    /// Writes a file, with `{…}` replaced, and returns its path.
+    /// Writes a file, with `{…}` replaced, and returns its path. Who reads it meanwhile gets all
+    /// of it or what was there before.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, self.fill(text)).unwrap();
+        let (path, draft) = (self.path(name), self.path(".draft"));
+        fs::write(&draft, self.fill(text)).unwrap();
+        fs::rename(draft, &path).unwrap();
         path
     }
 
