@@ -52,6 +52,9 @@ fn held_by_ten(proxy: &Proxy, cut: usize) -> u64 {
     }
     let (mut last, mut quiet) = (0, 0);
     eventually("all has been read", || {
+        // The worker goes on between two looks.
+        client.send(PING, 0, 0, &[0; 8]);
+        client.frame_of(PING);
         let now = reserved(proxy) - before;
         quiet = if now == last { quiet + 1 } else { 0 };
         last = now;
@@ -115,12 +118,16 @@ fn a_header_block_has_its_time_though_a_request_came_before_it() {
         "server { listen {plain}; http2 on; client_header_timeout 1s; return 200 x; }",
     );
     let before = reserved(&proxy);
-    let mut client = Http2::connect(proxy.place.address(PLAIN));
     let both = [
         frame(HEADERS, END_HEADERS | END_STREAM, 1, POST),
         frame(HEADERS, END_STREAM, 3, POST),
     ];
-    client.wire.send(both.concat());
+    // The time-out does not run before all of it is there.
+    let mut client = proxy.while_stopped(|| {
+        let mut client = Http2::begin_to_connect(proxy.place.address(PLAIN));
+        client.wire.send(both.concat());
+        client
+    });
     client.frame_of(GOAWAY);
     proxy.logs("error.log", "client timed out (110: Connection timed out)");
     goes_back(&proxy, before);

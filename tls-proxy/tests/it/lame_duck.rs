@@ -28,12 +28,14 @@ fn refuses_connections(proxy: &Proxy) {
     });
 }
 
+/// The phase is longer than any test.
+const LONG: &str = "1h";
+
 #[test]
-fn it_accepts_for_a_fifth_of_the_budget_and_closes_connections() {
-    let mut proxy = with_budget(Place::new("accepts"), "20s");
+fn it_accepts_and_closes_connections() {
+    let mut proxy = with_budget(Place::new("accepts"), LONG);
     let mut open = proxy.connect();
     assert_eq!(open.fetch("/own").field("Connection"), Some("keep-alive"));
-    let begin = Instant::now();
     proxy.signal(Signal::QUIT);
     is_lame(&proxy);
     for mut client in [open, proxy.connect()] {
@@ -45,8 +47,18 @@ fn it_accepts_for_a_fifth_of_the_budget_and_closes_connections() {
         });
         assert!(client.is_closed());
     }
+    proxy.signal(Signal::QUIT);
+    proxy.exit_code();
+}
+
+#[test]
+fn it_lasts_for_a_fifth_of_the_budget() {
+    let mut proxy = with_budget(Place::new("lasts"), "10s");
+    let begin = Instant::now();
+    proxy.signal(Signal::QUIT);
+    is_lame(&proxy);
     refuses_connections(&proxy);
-    assert!(begin.elapsed() >= Duration::from_secs(4));
+    assert!(begin.elapsed() >= Duration::from_secs(2));
     assert_eq!(proxy.exit_code(), Some(0));
 }
 
@@ -54,7 +66,7 @@ fn it_accepts_for_a_fifth_of_the_budget_and_closes_connections() {
 fn clients_of_http2_are_told_to_go_and_late_ones_are_served_first() {
     let http = "http2 on; server { listen {plain}; return 200 own; }";
     let place = Place::new("frames");
-    let budget = ["--shutdown-budget", "60s"];
+    let budget = ["--shutdown-budget", LONG];
     let mut proxy = Proxy::start_with(place, &support::proxy::around(http), &budget);
     let address = proxy.place.address(PLAIN);
     let mut open = Http2::connect(address);
@@ -96,7 +108,7 @@ fn past_the_budget_the_rest_is_cut_and_counted() {
 fn a_signal_while_the_hook_waits_changes_nothing() {
     let place = Place::new("kubelet");
     let upstream = Upstream::slow(&place, Duration::from_secs(2));
-    let mut proxy = with_budget(place, "60s");
+    let mut proxy = with_budget(place, LONG);
     let mut busy = proxy.connect();
     busy.ask("/slow");
     upstream.has_seen(1);

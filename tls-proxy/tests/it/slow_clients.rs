@@ -7,11 +7,29 @@ use crate::support::frames::Http2;
 use crate::support::place::{PLAIN, TLS};
 use crate::support::{Client, Place, Proxy, Upstream, certificates, eventually};
 
+/// A client whose first bytes are there when it is accepted, so that its time-out does not run
+/// before.
+fn begun(proxy: &Proxy, bytes: &str) -> Client {
+    proxy.while_stopped(|| {
+        let mut client = proxy.connect();
+        client.send(bytes);
+        client
+    })
+}
+
+/// The same with a request of HTTP/2.
+fn begun_http2(proxy: &Proxy, path: &str) -> Http2 {
+    proxy.while_stopped(|| {
+        let mut client = Http2::begin_to_connect(proxy.place.address(PLAIN));
+        client.ask(1, path, &[]);
+        client
+    })
+}
+
 #[test]
 fn a_head_that_never_ends_is_cut() {
     let proxy = Proxy::passing(Place::new("head"), "client_header_timeout 1s;");
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n");
+    let mut client = begun(&proxy, "GET / HTTP/1.1\r\nHost: a\r\n");
     assert!(client.is_closed());
     proxy.logs("access.log", "\"GET / HTTP/1.1\" 408 0 ");
     proxy.logs("error.log", "client timed out (110: Connection timed out)");
@@ -20,8 +38,7 @@ fn a_head_that_never_ends_is_cut() {
 #[test]
 fn a_head_that_comes_in_drops_is_cut_all_the_same() {
     let proxy = Proxy::passing(Place::new("drops"), "client_header_timeout 1s;");
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\n");
+    let mut client = begun(&proxy, "GET / HTTP/1.1\r\n");
     eventually("a closed connection", || {
         std::thread::sleep(Duration::from_millis(100));
         client.socket.write_all(b"X: 1\r\n").is_err()
@@ -80,8 +97,7 @@ fn a_client_of_http2_that_does_not_read_is_cut() {
     let place = Place::new("reads-http2");
     let _upstream = endless(&place);
     let proxy = Proxy::passing(place, "http2 on; send_timeout 1s; keepalive_timeout 1s;");
-    let mut client = Http2::connect(proxy.place.address(PLAIN));
-    client.ask(1, "/", &[]);
+    let mut client = begun_http2(&proxy, "/");
     // Its window is never widened.
     proxy.logs("access.log", "\"GET / HTTP/2.0\" ");
     client.rest();
@@ -120,15 +136,11 @@ fn an_idle_connection_of_http2_ends_after_its_time() {
         Place::new("idle-http2"),
         "http2 on; keepalive_timeout 1s; location = /own { return 200 own; }",
     );
-    let mut client = Http2::connect(proxy.place.address(PLAIN));
-    client.ask(1, "/own", &[]);
-    client.rest();
+    begun_http2(&proxy, "/own").rest();
 }
 
 #[test]
 fn a_preface_that_never_ends_is_cut() {
     let proxy = Proxy::passing(Place::new("preface"), "http2 on; client_header_timeout 1s;");
-    let mut client = proxy.connect();
-    client.send("PRI * HTTP/2.0\r\n");
-    client.rest();
+    begun(&proxy, "PRI * HTTP/2.0\r\n").rest();
 }

@@ -33,12 +33,18 @@ pub(crate) struct Http2 {
 }
 
 impl Http2 {
-    /// Connects and exchanges settings.
-    pub(crate) fn connect(address: SocketAddr) -> Self {
+    /// Connects and sends its settings.
+    pub(crate) fn begin_to_connect(address: SocketAddr) -> Self {
         let mut wire = Client::connect(address);
         wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let mut own = Self { wire };
         own.send(SETTINGS, 0, 0, b"");
+        own
+    }
+
+    /// Connects and exchanges settings.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let mut own = Self::begin_to_connect(address);
         own.frame_of(SETTINGS);
         own.send(SETTINGS, ACK, 0, b"");
         own

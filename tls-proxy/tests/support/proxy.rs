@@ -174,15 +174,29 @@ impl Proxy {
         eventually(&what, || self.place.read(name).contains(text));
     }
 
-    /// CPU time of its threads so far.
+    /// Does something while the program stands still. It sees all of it at once, however long it
+    /// takes.
+    pub(crate) fn while_stopped<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        eventually("a stopped program", || self.stat()[0] == "T");
+        let done = act();
+        self.signal(Signal::CONT);
+        done
+    }
+
+    /// CPU time so far, also of threads that have ended.
     pub(crate) fn processor_time(&self) -> std::time::Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let nanoseconds = |task: std::fs::DirEntry| -> u64 {
-            let times = std::fs::read_to_string(task.path().join("schedstat")).unwrap();
-            times.split(' ').next().unwrap().parse().unwrap()
-        };
-        let spent = tasks.map(|task| nanoseconds(task.unwrap())).sum();
-        std::time::Duration::from_nanos(spent)
+        // Fields 14 and 15, in ticks of 10 ms.
+        let times = &self.stat()[11..13];
+        let ticks: u64 = times.iter().map(|own| own.parse::<u64>().unwrap()).sum();
+        std::time::Duration::from_millis(10 * ticks)
+    }
+
+    /// The fields of proc_pid_stat(5) from the third one, the state.
+    fn stat(&self) -> Vec<String> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').map(str::to_owned).collect()
     }
 
     /// Its peak memory so far, bytes.

@@ -33,7 +33,7 @@ use crate::support::delimited;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use target::{PATIENCE, PLAIN, TLS, Target, response_on};
+use target::{HURRIED_PLAIN, HURRIED_TLS, PATIENCE, PLAIN, TLS, Target, response_on};
 use wire::{Wire, handshake};
 
 fn post(fields: &str, body: &str) -> String {
@@ -151,9 +151,10 @@ fn incomplete_handshakes_do_not_block_others() {
     let hello = [&[0x16, 3, 1, 1, 0, 1, 0, 0, 0xfc, 3, 3][..], &[0x41; 100]].concat();
     let connections: Vec<_> = (0..400)
         .map(|number| {
-            let port = target
-                .sandbox
-                .server(if number % 4 == 3 { PLAIN } else { TLS });
+            let port = target.sandbox.server(match number % 4 {
+                3 => HURRIED_PLAIN,
+                _ => HURRIED_TLS,
+            });
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
             match number % 4 {
                 0 => {}
@@ -168,10 +169,12 @@ fn incomplete_handshakes_do_not_block_others() {
     for mut stream in connections {
         // client_header_timeout ends every one of them.
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        assert_eq!(
-            stream.read(&mut [0; 64]).unwrap_or(0),
-            0,
-            "a response to half a request"
+        let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+        let ended = stream.read(&mut [0; 64]);
+        let is_over = ended.as_ref().map_or_else(reset, |size| *size == 0);
+        assert!(
+            is_over,
+            "neither a response to half a request nor silence: {ended:?}"
         );
     }
     target.still_serves();
@@ -181,7 +184,8 @@ fn incomplete_handshakes_do_not_block_others() {
 #[test]
 fn a_dribbled_header_ends_with_its_time() {
     let target = Target::start("dribble");
-    let mut stream = TcpStream::connect(("127.0.0.1", target.sandbox.server(PLAIN))).unwrap();
+    let port = target.sandbox.server(HURRIED_PLAIN);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let started = Instant::now();
     stream
         .set_read_timeout(Some(Duration::from_millis(100)))
@@ -193,7 +197,7 @@ fn a_dribbled_header_ends_with_its_time() {
     let mut sent = b"GET / HTTP/1.1\r\nX: ".iter().cycle();
     while stream.write_all(&[*sent.next().unwrap()]).is_ok() && !is_over(&mut stream) {
         assert!(
-            started.elapsed() < 6 * PATIENCE,
+            started.elapsed() < PATIENCE,
             "it waits for as long as bytes come"
         );
     }

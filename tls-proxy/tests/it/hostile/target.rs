@@ -10,12 +10,14 @@ use super::wire::Wire;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The numbers of the two listeners.
+/// The numbers of the listeners.
 pub(crate) const PLAIN: usize = 1;
 pub(crate) const TLS: usize = 2;
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const HURRIED_PLAIN: usize = 3;
+pub(crate) const HURRIED_TLS: usize = 4;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Both listeners in front of one upstream; headers have two seconds to come.
+/// All listeners in front of one upstream; at the hurried ones headers have two seconds to come.
 const CONFIGURATION: &str = "\
 worker_processes 1;
 error_log %PREFIX%/error.log info;
@@ -25,12 +27,17 @@ http {
     access_log %PREFIX%/access.log;
     client_body_temp_path %PREFIX%/client-body;
     proxy_temp_path %PREFIX%/proxy-temp;
-    client_header_timeout 2s;
-    server { listen 127.0.0.1:%PORT_1%; location / { proxy_pass http://%UPSTREAM%; } }
+    ssl_certificate %CERT%;
+    ssl_certificate_key %KEY%;
     server {
+        listen 127.0.0.1:%PORT_1%;
         listen 127.0.0.1:%PORT_2% ssl;
-        ssl_certificate %CERT%;
-        ssl_certificate_key %KEY%;
+        location / { proxy_pass http://%UPSTREAM%; }
+    }
+    server {
+        listen 127.0.0.1:%PORT_3%;
+        listen 127.0.0.1:%PORT_4% ssl;
+        client_header_timeout 2s;
         location / { proxy_pass http://%UPSTREAM%; }
     }
 }
