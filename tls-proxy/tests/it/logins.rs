@@ -1,7 +1,7 @@
 //! `auth_basic` with a hash that takes long: what clients that leave, and clients that are many,
 //! cost others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Client, Place, Proxy, eventually};
 
@@ -29,11 +29,18 @@ fn begin(proxy: &Proxy, more: usize) -> Client {
     client
 }
 
+/// The program's CPU time while `act` lasts: how long that is depends on what else the machine does.
+fn spent(proxy: &Proxy, act: impl FnOnce()) -> Duration {
+    let before = proxy.processor_time();
+    act();
+    proxy.processor_time() - before
+}
+
 fn login(proxy: &Proxy) -> Duration {
-    let start = Instant::now();
-    let response = begin(proxy, 0).response();
-    assert_eq!(response.status, 200, "{}", response.head);
-    start.elapsed()
+    spent(proxy, || {
+        let response = begin(proxy, 0).response();
+        assert_eq!(response.status, 200, "{}", response.head);
+    })
 }
 
 #[test]
@@ -46,19 +53,21 @@ fn logins_that_are_abandoned_delay_nobody_and_leave_nothing() {
         drop(client);
     }
     let behind = login(&proxy);
-    assert!(behind < alone * 20, "{behind:?}, {alone:?} alone");
+    // Those that are being hashed, and those that are begun before it is noticed that their
+    // clients have left.
+    assert!(behind < alone * 40, "{behind:?}, {alone:?} alone");
 }
 
 #[test]
 fn a_password_that_crypt_would_not_hash_is_wrong_at_once() {
     let proxy = protected("long", SLOWER);
     let alone = login(&proxy);
-    let start = Instant::now();
-    for _ in 0..20 {
-        let response = begin(&proxy, 170).response();
-        assert_eq!(response.status, 401, "{}", response.head);
-    }
-    let together = start.elapsed();
+    let together = spent(&proxy, || {
+        for _ in 0..20 {
+            let response = begin(&proxy, 170).response();
+            assert_eq!(response.status, 401, "{}", response.head);
+        }
+    });
     assert!(together < alone * 10, "{together:?}, {alone:?} for one");
 }
 

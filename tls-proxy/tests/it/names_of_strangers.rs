@@ -65,7 +65,7 @@ fn start(place: Place) -> (Proxy, Upstream) {
     name_server(&place);
     let upstream = Upstream::echo(&place);
     let http = format!(
-        "resolver {{ip}}:5353 ipv6=off; resolver_timeout 20s;\n\
+        "resolver {{ip}}:5353 ipv6=off; resolver_timeout 1h;\n\
          server {{ listen {{plain}}; location / {{ proxy_pass http://$host:{}; }} }}",
         place.upstream().port()
     );
@@ -87,11 +87,9 @@ fn names_without_an_answer_keep_no_others_waiting() {
         .collect();
     // It is known for a second.
     std::thread::sleep(Duration::from_millis(1500));
+    // The others wait for longer than a test does.
     for host in ["good.test", "new.test"] {
-        let began = std::time::Instant::now();
-        assert_eq!(ask(&proxy, host).response().status, 200);
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "{host}: {took:?}");
+        assert_eq!(ask(&proxy, host).response().status, 200, "{host}");
     }
 }
 
