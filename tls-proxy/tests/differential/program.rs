@@ -31,7 +31,7 @@ pub(crate) struct Check {
     pub(crate) output: String,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Program {
     pub(crate) fn find(path: &Path) -> Option<Self> {

@@ -171,7 +171,7 @@ fn client(mut command: Command, port: u16) -> Command {
 /// until the other side closes, so that a session can be stored.
 pub(crate) fn handshake(port: u16, words: &[String], bytes: &[u8]) -> Result<Vec<String>, String> {
     let mut bounded = Command::new("timeout");
-    bounded.args(["10", "openssl"]);
+    bounded.args(["60", "openssl"]);
     let mut command = client(bounded, port);
     if !bytes.is_empty() {
         command.arg("-ign_eof");

@@ -1,8 +1,6 @@
 //! Bodies: lengths, chunks, trailers, responses without a body, HTTP/1.0 clients,
 //! pipelining, and clients that close.
 
-use std::time::Duration;
-
 use crate::support::{self, Client, Place, Proxy, Upstream, curl, eventually, stdout};
 
 /// An upstream that sends the same bytes for every request.
@@ -304,12 +302,7 @@ fn pieces_pass_as_they_come() {
     let _upstream = Upstream::start(&place, move |mut served| {
         served.request();
         served.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        while gone
-            .lock()
-            .unwrap()
-            .recv_timeout(Duration::from_secs(10))
-            .is_ok()
-        {
+        while gone.lock().unwrap().recv_timeout(support::PATIENCE).is_ok() {
             served.write("6\r\npiece\n\r\n");
         }
     });

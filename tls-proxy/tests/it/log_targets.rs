@@ -2,7 +2,6 @@
 
 use std::io::{ErrorKind, Read as _};
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use crate::support::{self, Place, Proxy, eventually};
 use flate2::read::MultiGzDecoder;
@@ -45,9 +44,7 @@ fn compressed_lines_are_written_in_time_and_at_the_end() {
 #[test]
 fn syslog_gets_a_datagram_for_each_line() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    server
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    server.set_read_timeout(Some(support::PATIENCE)).unwrap();
     let address = server.local_addr().unwrap();
     let conf = support::proxy::around(&format!(
         "log_format short '$uri $status';

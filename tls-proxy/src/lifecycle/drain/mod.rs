@@ -225,7 +225,7 @@ mod tests {
     /// Runs on one thread, and fails instead of hanging.
     async fn locally(test: impl Future<Output = ()>) {
         let tasks = LocalSet::new();
-        timeout(Duration::from_secs(5), tasks.run_until(test))
+        timeout(Duration::from_secs(60), tasks.run_until(test))
             .await
             .expect("resolves");
     }
