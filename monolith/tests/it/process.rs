@@ -1,6 +1,6 @@
 //! The program itself: exit codes, signals, what it prints.
 
-use crate::support::{SLOW, basic, directory, request};
+use crate::support::{SLOW, basic, directory, own_address, request};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -39,7 +39,8 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let ports = ["-http=127.0.0.1:0", "-health=127.0.0.1:0"];
+        let ports = ["http", "health"].map(|name| format!("-{name}={}", own_address()));
+        let ports = [&ports[0][..], &ports[1]];
         let mut child = monolith(&[&ports, arguments].concat()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

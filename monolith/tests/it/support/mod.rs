@@ -11,6 +11,7 @@ use monolith::{Listeners, RunError, Users, run};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,12 +63,23 @@ impl Write for Log {
     }
 }
 
+/// A loopback address of its own for each listener, with a port that the kernel chooses. On an
+/// address that all share, that port may have been a client's: where the kernel still keeps such
+/// a connection from the listener's former port, a client from there is refused.
+pub(crate) fn own_address() -> SocketAddr {
+    static NUMBERS: AtomicU16 = AtomicU16::new(0);
+    let [.., process] = std::process::id().to_be_bytes();
+    let [high, low] = (2 * NUMBERS.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
+    // 127.0.x.y is left to others.
+    SocketAddr::from(([127, process | 1, high, low], 0))
+}
+
 /// A configuration with two users, `user` (quick) and `slow`.
 pub(crate) fn config() -> Config {
     let users = format!("user:{QUICK}\nslow:{SLOW}\n");
     Config {
-        http: SocketAddr::from(([127, 0, 0, 1], 0)),
-        health: SocketAddr::from(([127, 0, 0, 1], 0)),
+        http: own_address(),
+        health: own_address(),
         secret: Secret {
             key: b"secret".to_vec(),
             file: None,
@@ -87,6 +99,7 @@ pub(crate) fn config() -> Config {
 
 impl Server {
     pub(crate) fn start(config: Config) -> Self {
+        raise_file_limit();
         let listeners = Listeners::bind(config.http, config.health).unwrap();
         let http = listeners.http.local_addr().unwrap();
         let health = listeners.health.local_addr().unwrap();
@@ -136,6 +149,14 @@ impl Server {
     pub(crate) async fn until_metric(&self, series: &str, value: f64) {
         until(async || (self.metric(series).await == Some(value)).then_some(())).await;
     }
+}
+
+/// Where tests run on many CPUs, they have more files open together than many a shell allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }
 
 /// A parsed response.
