@@ -1,6 +1,7 @@
 //! The health port.
 
 use crate::support::*;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
@@ -90,7 +91,7 @@ async fn requests_and_logins_are_counted() {
         ("monolith_request_duration_seconds_count", 3.0),
         ("monolith_connections_accepted_total", 3.0),
         ("monolith_connections_limit", 64.0),
-        ("monolith_users", 2.0),
+        ("monolith_users", 3.0),
         ("monolith_ready", 1.0),
     ] {
         assert_eq!(server.metric(series).await, Some(value), "{series}");
@@ -120,8 +121,23 @@ async fn every_series_has_help_and_type() {
     }
 }
 
+/// The health port closes others after five seconds. On a machine that stands still for as long
+/// an attempt shows nothing.
+const BEFORE_TIME_OUTS: Duration = Duration::from_secs(4);
+const ATTEMPTS: usize = 5;
+
 /// Probes while 300 other connections that have sent `bytes` are open.
 async fn probe_beside(bytes: &[u8]) {
+    for _ in 0..ATTEMPTS {
+        if are_probed_beside(bytes).await {
+            return;
+        }
+    }
+    panic!("no attempt in which no probe waited for a time-out");
+}
+
+/// Whether no probe waits for a time-out of one of the others.
+async fn are_probed_beside(bytes: &[u8]) -> bool {
     let server = Server::start(config());
     let mut held = Vec::new();
     for _ in 0..300 {
@@ -134,9 +150,13 @@ async fn probe_beside(bytes: &[u8]) {
         held.push(stream);
     }
     for _ in 0..10 {
-        assert_eq!(soon(status(&server, "/healthz")).await, 200);
+        match before(BEFORE_TIME_OUTS, status(&server, "/healthz")).await {
+            Some(status) => assert_eq!(status, 200),
+            None => return false,
+        }
     }
     drop(held);
+    true
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The program itself: exit codes, signals, what it prints.
 
-use crate::support::{SLOW, basic, directory, own_address, request};
+use crate::support::{SLOW, SLOWER, basic, directory, own_address, request};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -87,18 +87,26 @@ impl Running {
 
     /// Waits for a line of the metrics.
     fn until_metric(&self, line: &str) {
+        self.until_one_of(&[line]);
+    }
+
+    fn until_one_of(&self, lines: &[&str]) {
         let start = Instant::now();
-        while !fetch(self.health, "/metrics").contains(line) {
-            assert!(start.elapsed() < PATIENCE, "never came: {line}");
+        let has_come = |page: String| lines.iter().any(|line| page.contains(line));
+        while !has_come(fetch(self.health, "/metrics")) {
+            assert!(start.elapsed() < PATIENCE, "never came: {lines:?}");
         }
     }
 
-    /// Starts a login that takes a while, and waits until it is in the queue.
+    /// Starts a login that takes a while, and waits until it is in the queue, or has been.
     fn slow_login(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.http).unwrap();
         let login = request("GET", "/login", &[&basic("slow:secret")], "close");
         stream.write_all(login.as_bytes()).unwrap();
-        self.until_metric("monolith_password_queue 1\n");
+        self.until_one_of(&[
+            "monolith_password_queue 1\n",
+            "monolith_logins_total{outcome=\"accepted\"} 1\n",
+        ]);
         stream
     }
 }
@@ -113,9 +121,9 @@ fn fetch(address: SocketAddr, path: &str) -> String {
     response
 }
 
-fn slow_users(name: &str) -> String {
+fn slow_users(name: &str, hash: &str) -> String {
     let file = directory(name).join("users");
-    std::fs::write(&file, format!("slow:{SLOW}\n")).unwrap();
+    std::fs::write(&file, format!("slow:{hash}\n")).unwrap();
     format!("--users-file={}", file.display())
 }
 
@@ -238,7 +246,7 @@ fn either_signal_drains_and_exits_with_0() {
 
 #[test]
 fn a_login_in_flight_gets_its_response_after_the_signal() {
-    let running = Running::start(&[&slow_users("flight"), "--shutdown-budget=10m"]);
+    let running = Running::start(&[&slow_users("flight", SLOW), "--shutdown-budget=10m"]);
     let mut login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
     let mut response = String::new();
@@ -249,7 +257,7 @@ fn a_login_in_flight_gets_its_response_after_the_signal() {
 
 #[test]
 fn a_second_signal_exits_with_1() {
-    let running = Running::start(&[&slow_users("second"), "--token-lifetime=5s"]);
+    let running = Running::start(&[&slow_users("second", SLOWER), "--token-lifetime=5s"]);
     let _login = running.slow_login();
     running.signal(rustix::process::Signal::TERM);
     // The kernel merges two pending signals into one.
@@ -265,7 +273,7 @@ fn a_second_signal_exits_with_1() {
 
 #[test]
 fn an_exceeded_budget_exits_with_1() {
-    let running = Running::start(&[&slow_users("budget"), "--shutdown-budget=1s"]);
+    let running = Running::start(&[&slow_users("budget", SLOW), "--shutdown-budget=1s"]);
     let mut stuck = TcpStream::connect(running.http).unwrap();
     // An incomplete header.
     stuck.write_all(b"GET / HTTP/1.1\r\n").unwrap();

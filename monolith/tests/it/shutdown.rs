@@ -11,8 +11,13 @@ use tokio::task::JoinHandle;
 
 /// A login that keeps the service busy for a while.
 async fn slow_login(server: &Server) -> JoinHandle<Response> {
-    let http = server.http;
-    let login = tokio::spawn(async move { get(http, "/login", &[&basic("slow:secret")]).await });
+    login_of("slow", server).await
+}
+
+/// The login of a user with a slow hash, once it is being checked.
+async fn login_of(user: &str, server: &Server) -> JoinHandle<Response> {
+    let (http, credentials) = (server.http, basic(&format!("{user}:secret")));
+    let login = tokio::spawn(async move { get(http, "/login", &[&credentials]).await });
     server.until_metric("monolith_password_queue", 1.0).await;
     login
 }
@@ -73,7 +78,7 @@ async fn when_the_budget_is_exceeded_connections_are_cut_and_counted() {
         shutdown_budget: budget,
         ..config()
     });
-    let login = slow_login(&server).await;
+    let login = login_of("slower", &server).await;
     server.stop().await;
     let log = server.log.clone();
     let error = server.ended().await.unwrap_err();
@@ -92,7 +97,7 @@ async fn when_the_budget_is_exceeded_connections_are_cut_and_counted() {
 #[tokio::test]
 async fn a_second_request_to_stop_ends_the_drain() {
     let server = Server::start(config());
-    let login = slow_login(&server).await;
+    let login = login_of("slower", &server).await;
     server.stop().await;
     server.stop().await;
     let error = server.ended().await.unwrap_err();

@@ -24,6 +24,9 @@ pub(crate) const QUICK: &str = "$2y$04$180o4rKjFr2vU.ZvJOJROer2RInNlKBh4ivtGBYAm
 /// `secret` at a cost that keeps a request in flight.
 pub(crate) const SLOW: &str = "$2y$12$XTeRQbtC5BWhL22dD4F8VOonFZBovBU9Ln/e2b1n6WvqQ4hDos1Ri";
 
+/// The same at a cost that keeps one in flight for longer than a test takes to notice it.
+pub(crate) const SLOWER: &str = "$2y$15$XTeRQbtC5BWhL22dD4F8VOonFZBovBU9Ln/e2b1n6WvqQ4hDos1Ri";
+
 /// A running service.
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
@@ -74,9 +77,9 @@ pub(crate) fn own_address() -> SocketAddr {
     SocketAddr::from(([127, process | 1, high, low], 0))
 }
 
-/// A configuration with two users, `user` (quick) and `slow`.
+/// A configuration with three users, `user` (quick), `slow` and `slower`.
 pub(crate) fn config() -> Config {
-    let users = format!("user:{QUICK}\nslow:{SLOW}\n");
+    let users = format!("user:{QUICK}\nslow:{SLOW}\nslower:{SLOWER}\n");
     Config {
         http: own_address(),
         health: own_address(),
@@ -261,11 +264,17 @@ pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
-/// Fails unless `what` completes before the shortest time-out of the service. It is
-/// long enough for a busy machine.
+/// The result, if it comes before the shortest time-out of a port.
+pub(crate) async fn before<T>(limit: Duration, what: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, what).await.ok()
+}
+
+/// Fails unless `what` completes before the shortest time-out of the service's port, of 15
+/// seconds. It is long enough for a busy machine.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(4);
-    tokio::time::timeout(limit, what).await.expect("in time")
+    before(Duration::from_secs(14), what)
+        .await
+        .expect("in time")
 }
 
 /// Retries until there is a result. The deadline only ends a test that hangs. The pause is
