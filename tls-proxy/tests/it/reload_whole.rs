@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use crate::support::proxy::around;
+use crate::support::sockets::is_free;
 use crate::support::{Client, Place, Proxy, Upstream, eventually};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
@@ -139,6 +140,7 @@ fn an_address_that_cannot_be_bound_leaves_no_other_open() {
     assert!(TcpStream::connect(proxy.place.address(8081)).is_err());
     assert!(!proxy.place.path("own.sock").exists());
     drop(taken);
+    is_free(proxy.place.address(8082));
     proxy.signal(Signal::HUP);
     becomes(&proxy, GENERATION, 2.0);
     all_say(&proxy, "new");

@@ -1,6 +1,7 @@
 //! Connections to upstreams: which are kept alive, what happens if one is closed, and
 //! what is never sent twice.
 
+use crate::support::sockets::has_arrived;
 use crate::support::{self, Place, Proxy, Upstream, eventually};
 
 /// Three workers before a group of servers.
@@ -79,7 +80,8 @@ fn a_connection_that_died_idle_is_not_used() {
     let upstream = Upstream::start(&place, move |mut served| {
         served.request();
         served.respond("200 OK", b"once");
-        drop(served);
+        served.wire.finish_sending();
+        has_arrived(&served.wire.socket);
         let _ = tell.lock().unwrap().send(());
     });
     let proxy = pooled(place, "");
@@ -167,6 +169,7 @@ fn bytes_beyond_the_announced_length_are_not_the_next_response() {
             }
             if line.contains("/later") {
                 served.write(FORGED);
+                has_arrived(&served.wire.socket);
                 tell.lock().unwrap().send(()).unwrap();
             }
         }

@@ -11,6 +11,7 @@ pub(crate) mod frames;
 pub(crate) mod oracle;
 pub(crate) mod place;
 pub(crate) mod proxy;
+pub(crate) mod sockets;
 pub(crate) mod upstream;
 
 use std::process::{Command, Output};
