@@ -25,6 +25,14 @@ pub(crate) use upstream::Upstream;
 /// The time-out of everything: no test measures time, but none hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where tests run on many CPUs, they have more files open together than many a shell allows.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+}
+
 /// Waits for a condition.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -26,6 +26,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(name: &str) -> Self {
+        super::raise_file_limit();
         let pid = std::process::id();
         let [.., high, low] = pid.to_be_bytes();
         let (number, address, claim) = loop {

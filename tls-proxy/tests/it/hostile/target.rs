@@ -52,6 +52,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn start(name: &str) -> Self {
+        crate::support::raise_file_limit();
         let folder = std::env::temp_dir().join(format!("hostile-{}-{name}", std::process::id()));
         let certificates = folder.join("tls");
         certificates::make(&certificates).unwrap();
