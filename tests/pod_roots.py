@@ -144,7 +144,7 @@ class PodNetwork:
     def connect(self, port):
         """A connection to the pod, or None."""
         try:
-            return self.inside.submit(socket.create_connection, ("127.0.0.1", port), 10).result()
+            return self.inside.submit(socket.create_connection, ("127.0.0.1", port), NEVER).result()
         except ConnectionRefusedError:
             return None
 
