@@ -12,7 +12,7 @@ import time
 import pytest
 
 import frames
-from conftest import own_address, wait_for
+from conftest import NEVER, own_address, wait_for
 from limited import MIB, ROUNDING, Growth, cgroup, is_up, reserved, tls_proxy
 
 CLIENTS = 40
@@ -185,11 +185,12 @@ def test_a_body_of_known_length_is_held_once(group, proxy, connect):
 
 def test_what_is_kept_of_a_body_counts_beside_its_response(group, proxy, connect):
     before = reserved(proxy)
-    for _ in range(CLIENTS):
-        client = connect()
+    clients = [connect() for _ in range(CLIENTS)]
+    for client in clients:
         client.sendall(b"POST /unbuffered HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
-    # Its upstream has read all of it by now, but the first part may have to be sent again.
-    time.sleep(1)
+    # Its upstream has read all of it when it responds, but the first part may have to be sent again.
+    for client in clients:
+        assert select.select([client], [], [], NEVER)[0], "no response"
     each = (reserved(proxy) - before) / CLIENTS
     assert each > WITHOUT_BODY + (8 << 10), f"{each / 1024:.0f} KiB reserved for each"
 

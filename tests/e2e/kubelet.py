@@ -73,7 +73,7 @@ class Pod:
     def is_ready(self):
         return all(self.probe(name, "readinessProbe") for name in self.containers)
 
-    def wait_until_ready(self, seconds=30):
+    def wait_until_ready(self, seconds=120):
         end = time.monotonic() + seconds
         while not self.is_ready():
             assert time.monotonic() < end, f"{self.name} did not become ready:\n{self.logs()}"
