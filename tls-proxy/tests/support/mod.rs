@@ -61,7 +61,8 @@ pub(crate) fn in_own_process(test: &str, body: impl Future<Output = ()>) {
     assert!(passed, "{test}: {out}{error}");
 }
 
-/// Runs `curl` quietly, for at most twice the tests' time-out.
+/// Runs `curl` quietly, for at most ten times the tests' time-out: a large body takes longer
+/// than any pause.
 pub(crate) fn curl(arguments: &[&str]) -> Output {
     Command::new("curl")
         .args([
@@ -70,7 +71,7 @@ pub(crate) fn curl(arguments: &[&str]) -> Output {
             "--noproxy",
             "*",
             "--max-time",
-            "120",
+            "600",
         ])
         .args(arguments)
         .output()
