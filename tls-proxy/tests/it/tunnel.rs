@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{self, Client, Place, Proxy, Upstream, certificates, eventually};
 use rustix::process::Signal;
@@ -159,15 +161,24 @@ fn the_last_bytes_of_a_burst_reach_a_slow_reader_under_tls() {
     let mut stdin = tls.stdin.take().unwrap();
     let mut stdout = tls.stdout.take().unwrap();
     stdin.write_all(ASK.as_bytes()).unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
     let reader = std::thread::spawn(move || {
-        let (mut count, mut space) = (0, vec![0; 1 << 20]);
-        while count < SIZE {
+        let mut space = vec![0; 1 << 20];
+        while counted.load(Ordering::Relaxed) < SIZE {
             let size = std::io::Read::read(&mut stdout, &mut space).unwrap();
-            count += space[..size].iter().filter(|byte| **byte == b'x').count();
+            let more = space[..size].iter().filter(|byte| **byte == b'x').count();
+            counted.fetch_add(more, Ordering::Relaxed);
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     });
-    eventually("the last byte", || reader.is_finished());
+    // However long all of them take, the next one comes.
+    while !reader.is_finished() {
+        let seen = count.load(Ordering::Relaxed);
+        eventually("the next byte", || {
+            reader.is_finished() || count.load(Ordering::Relaxed) > seen
+        });
+    }
     drop(stdin);
     let _ = tls.kill();
     let _ = tls.wait();
