@@ -14,13 +14,25 @@ use crate::lifecycle::drain::Drain;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
 
-/// Copies bytes in both directions until both sides have ended, nothing was copied for
-/// `idle` (`proxy_read_timeout`), or the drain forces it. `holder` records how long it has
-/// been idle.
+/// The longest waits of a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For data of the upstream: `proxy_read_timeout`.
+    pub(crate) idle: Duration,
+    /// For the upstream to read: `proxy_send_timeout`.
+    pub(crate) upstream: Duration,
+    /// For the client to read: `send_timeout`.
+    pub(crate) client: Duration,
+}
+
+/// Copies bytes in both directions until, as in nginx, one side has ended and what it had sent
+/// has been written to the other: an application that has closed holds neither a client nor one
+/// of its `max_conns`. It also ends when nothing was copied for too long, and when the drain
+/// forces it. `holder` records how long it has been idle.
 pub(crate) async fn run(
     client: &SharedWire,
     link: &mut UpstreamConnection,
-    idle: Duration,
+    patience: Patience,
     drain: &Drain,
     holder: &Holder,
 ) {
@@ -28,63 +40,146 @@ pub(crate) async fn run(
     let mut timer = Timer::default();
     let mut up = Direction::default();
     let mut down = Direction::default();
+    let mut before = None;
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         let client = &mut *client.borrow_mut();
-        let before = (client.received, link.wire.received);
         let to_upstream = up.poll(client, &mut link.wire, cx);
         let to_client = down.poll(&mut link.wire, client, cx);
-        if before != (client.received, link.wire.received) {
+        let read = (client.received, link.wire.received);
+        let written = (client.sent, link.wire.sent);
+        let now = Some((read, written, up.writing, down.writing));
+        if before != now {
+            before = now;
             timer.progress();
         }
         holder.wait(Waits::Tunnel, client.received + link.wire.received);
         match (to_upstream, to_client) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
-            _ => timer.poll(cx, idle),
+            (Poll::Ready(Stop::Ended), _) | (_, Poll::Ready(_)) => {
+                // For TLS; the other end of the client's connection follows.
+                let _ = link.wire.poll_shutdown(cx);
+                Poll::Ready(())
+            }
+            // What an upstream has sent passes, too, if it has closed without reading everything.
+            (Poll::Ready(Stop::Refused) | Poll::Pending, Poll::Pending) => {
+                timer.poll(cx, longest_wait(patience, &up, &down))
+            }
         }
     })
     .await;
 }
 
+/// How long the tunnel may stand still now.
+fn longest_wait(patience: Patience, up: &Direction, down: &Direction) -> Duration {
+    let to_client = match down.writing {
+        true => patience.client,
+        false => patience.idle,
+    };
+    match up.writing {
+        true => to_client.min(patience.upstream),
+        false => to_client,
+    }
+}
+
+/// Why a direction has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The source has ended, and everything has been written.
+    Ended,
+    /// The target accepts no more.
+    Refused,
+}
+
 /// One direction of a tunnel.
 #[derive(Default)]
 struct Direction {
-    /// Written bytes may still wait in the target's TLS session.
-    flushing: bool,
-    closing: bool,
-    done: bool,
+    /// Bytes wait for the target, perhaps in its TLS session.
+    writing: bool,
+    refused: bool,
 }
 
 impl Direction {
-    /// Ready when the source has ended and the target has been shut down.
+    /// Ready when it has stopped; may be polled again.
     fn poll<A, B>(
         &mut self,
         from: &mut BufferedStream<A>,
         to: &mut BufferedStream<B>,
         cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>>
+    ) -> Poll<Stop>
     where
         A: AsyncRead + AsyncWrite + Unpin,
         B: AsyncRead + AsyncWrite + Unpin,
     {
-        while !self.done {
-            if self.closing {
-                ready!(to.poll_shutdown(cx))?;
-                self.done = true;
-                break;
+        while !self.refused {
+            if self.writing || !from.inbound.is_empty() {
+                self.writing = true;
+                self.refused = ready!(to.poll_send(cx, &mut from.inbound)).is_err();
+                self.writing = false;
+                continue;
             }
-            if self.flushing || !from.inbound.is_empty() {
-                self.flushing = true;
-                ready!(to.poll_send(cx, &mut from.inbound))?;
-                self.flushing = false;
-            }
-            if ready!(from.poll_fill(cx))? == 0 {
-                self.closing = true;
+            // A reset is an end.
+            if ready!(from.poll_fill(cx)).unwrap_or(0) == 0 {
+                return Poll::Ready(Stop::Ended);
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Stop::Refused)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics")]
+mod tests {
+    use bytes::BytesMut;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::time::cached_time;
+
+    /// A stream between the test and a direction.
+    fn side() -> (DuplexStream, BufferedStream<DuplexStream>) {
+        let (far, near) = duplex(8);
+        (far, BufferedStream::new(near, BytesMut::new()))
+    }
+
+    #[tokio::test]
+    async fn a_direction_ends_once_everything_has_been_written() {
+        let (mut source, mut from) = side();
+        let (mut target, mut to) = side();
+        let mut direction = Direction::default();
+        source.write_all(b"first 8.").await.unwrap();
+        let work = async {
+            // It fills the target.
+            let poll = poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, cx))).await;
+            assert!(poll.is_pending() && !direction.writing);
+            source.write_all(b"more").await.unwrap();
+            drop(source);
+            let poll = poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, cx))).await;
+            assert!(poll.is_pending() && direction.writing);
+            let mut heard = [0; 12];
+            target.read_exact(&mut heard[..8]).await.unwrap();
+            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, cx)).await;
+            assert_eq!(stop, Stop::Ended);
+            target.read_exact(&mut heard[8..]).await.unwrap();
+            assert_eq!(&heard, b"first 8.more");
+        };
+        cached_time::scope(Box::pin(work)).await;
+    }
+
+    #[tokio::test]
+    async fn a_target_that_has_gone_is_not_the_end_of_the_source() {
+        let (mut source, mut from) = side();
+        let (target, mut to) = side();
+        let mut direction = Direction::default();
+        drop(target);
+        source.write_all(b"ping").await.unwrap();
+        let work = async {
+            for _ in 0..2 {
+                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, cx)).await;
+                assert_eq!(stop, Stop::Refused);
+            }
+        };
+        cached_time::scope(Box::pin(work)).await;
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use crate::support::upstream::Served;
 use crate::support::{self, Client, Place, Proxy, Upstream, certificates, eventually};
 use rustix::process::Signal;
 
@@ -55,7 +56,7 @@ fn open(proxy: &Proxy) -> Client {
 }
 
 #[test]
-fn bytes_pass_both_ways_until_each_side_has_ended() {
+fn bytes_pass_both_ways_until_one_side_has_ended() {
     let place = Place::new("both");
     let _upstream = shouting(&place);
     let proxy = Proxy::passing(place, UPGRADE);
@@ -65,7 +66,7 @@ fn bytes_pass_both_ways_until_each_side_has_ended() {
         assert_eq!(client.take_until(b"\n"), text.to_uppercase().as_bytes());
     }
     client.finish_sending();
-    assert_eq!(client.rest(), b"bye\n", "the other way stays open");
+    assert!(client.rest().is_empty(), "as in nginx");
     proxy.logs("access.log", "\"GET /chat HTTP/1.1\" 101 ");
 }
 
@@ -107,7 +108,94 @@ fn the_drain_waits_for_a_tunnel() {
     assert_eq!(client.take_until(b"\n"), b"STILL HERE\n");
     assert!(proxy.is_running());
     client.finish_sending();
+    assert!(client.rest().is_empty());
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+/// A proxy for an application that takes one connection, and a client with a tunnel to it. The
+/// application switches protocols for `/chat` and runs `chat`; others get 200.
+fn only_one(name: &str, chat: fn(&mut Served)) -> (Upstream, Proxy, Client) {
+    let place = Place::new(name);
+    let upstream = Upstream::start(&place, move |mut served| {
+        while let Some(request) = served.request() {
+            if request.head.starts_with("GET /chat ") {
+                served.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+                return chat(&mut served);
+            }
+            served.respond("200 OK", b"free");
+        }
+    });
+    let http = format!(
+        "upstream app {{ zone app 64k; server {{upstream}} max_conns=1; keepalive 0; }}
+         server {{ listen {{plain}}; {UPGRADE} proxy_read_timeout 1h;
+             location / {{ proxy_pass http://app; }} }}"
+    );
+    let proxy = Proxy::start(place, &http);
+    let mut client = proxy.connect();
+    client.send(ASK);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    (upstream, proxy, client)
+}
+
+#[test]
+fn an_application_that_closes_ends_its_tunnel_whatever_the_client_does() {
+    let (_upstream, mut proxy, mut client) = only_one("closes", |served| served.write("bye\n"));
+    // And the client does not close.
     assert_eq!(client.rest(), b"bye\n");
+    assert_eq!(proxy.connect().fetch("/").text(), "free");
+    proxy.signal(Signal::QUIT);
+    assert_eq!(proxy.exit_code(), Some(0));
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_client_that_closes_ends_its_tunnel_whatever_the_application_does() {
+    static HEARD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    let (_upstream, mut proxy, mut client) = only_one("leaves", |served| {
+        let heard = served.wire.rest();
+        *HEARD.lock().unwrap() = heard;
+        // And the application does not close.
+        loop {
+            std::thread::park();
+        }
+    });
+    client.send(vec![b'x'; 4 << 20]);
+    client.finish_sending();
+    assert!(client.rest().is_empty());
+    assert_eq!(proxy.connect().fetch("/").text(), "free");
+    proxy.signal(Signal::QUIT);
+    assert_eq!(proxy.exit_code(), Some(0));
+    eventually("all that the client sent", || {
+        HEARD.lock().unwrap().len() == 4 << 20
+    });
+}
+
+#[test]
+fn what_an_application_sent_before_it_closed_reaches_a_slow_client() {
+    const SIZE: usize = 24 << 20;
+    let (_upstream, mut proxy, mut client) =
+        only_one("whole", |served| served.write(vec![b'x'; SIZE]));
+    proxy.signal(Signal::QUIT);
+    assert_eq!(client.skip(SIZE), SIZE);
+    assert!(client.rest().is_empty());
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_a_tunnel_for_its_send_timeout() {
+    let place = Place::new("stuck");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        served.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        served.write(vec![b'x'; 24 << 20]);
+    });
+    let more = format!("send_timeout 1s; proxy_read_timeout 1h; {UPGRADE}");
+    let mut proxy = Proxy::passing(place, &more);
+    let mut client = proxy.connect();
+    client.send(ASK);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    proxy.logs("access.log", "\"GET /chat HTTP/1.1\" 101 ");
+    proxy.signal(Signal::QUIT);
     assert_eq!(proxy.exit_code(), Some(0));
 }
 

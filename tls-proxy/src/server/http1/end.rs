@@ -71,6 +71,12 @@ pub(super) async fn end(wire: &SharedWire, served: Served) -> End {
         };
     }
     let more = unread || !wire.borrow().inbound.is_empty();
+    close(lingering, more, patience)
+}
+
+/// How a connection is closed, by `lingering_close`: a client that has sent `more` than was used
+/// would get a reset, and lose what it has not read yet.
+pub(super) fn close(lingering: Lingering, more: bool, patience: LingerTimes) -> End {
     match lingering {
         Lingering::Always => End::Linger(patience),
         Lingering::On if more => End::Linger(patience),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use self::end::{End, LingerTimes, Served, end, linger};
+use self::end::{End, LingerTimes, Served, close, end, linger};
 use self::head::Next;
 use self::send::Sent;
 use super::client_request::ClientRequest;
@@ -203,7 +203,13 @@ async fn exchange(
         Content::Tunnel(_) => {
             token.reclassify(TokenKind::Tunnel);
             send::open_tunnel(request, wire, response).await;
-            Err(End::Close)
+            let core = &request.settings().core;
+            let unread = !wire.borrow().inbound.is_empty();
+            Err(close(
+                core.lingering_close,
+                unread,
+                LingerTimes::of(request),
+            ))
         }
         _ => match send::send(request, wire, response, keep_alive).await {
             Sent::Whole(keep_alive) => Ok(keep_alive),

@@ -377,7 +377,12 @@ pub(super) async fn open_tunnel(
     if !flush_all(request, wire, &mut out).await {
         return;
     }
-    let idle = request.settings().of::<proxy::Settings>().read_timeout;
+    let settings = request.settings().of::<proxy::Settings>();
+    let patience = tunnel::Patience {
+        idle: settings.read_timeout,
+        upstream: settings.send_timeout,
+        client: request.settings().core.send_timeout,
+    };
     let drain = request.connection.worker.drain.clone();
     let before = wire.borrow().sent;
     let connection = request.connection.clone();
@@ -387,7 +392,7 @@ pub(super) async fn open_tunnel(
         permit.completed();
     }
     holder.start_stage();
-    tunnel::run(wire, &mut link, idle, &drain, holder).await;
+    tunnel::run(wire, &mut link, patience, &drain, holder).await;
     request.outcome.body_bytes += wire.borrow().sent - before;
     request.outcome.complete = true;
 }
