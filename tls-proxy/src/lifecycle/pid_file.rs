@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
@@ -23,13 +23,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Interval of checking whether the waiting processes have exited.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The file could not be written. `main` logs this as a warning and continues without it.
+/// The file could not be written. At the start this is a warning, and the process serves without
+/// it; a reload is rejected, as in nginx.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "open() \"{}\" failed ({}): serving without a pid file; \"-s quit\" then signals PID 1 of the \
-     container. Mount an emptyDir there, or name a writable place with the directive \"pid\"",
-    path.display(), reason(source)
-)]
+#[error("open() \"{}\" failed ({})", path.display(), reason(source))]
 pub struct PidFileError {
     path: PathBuf,
     source: io::Error,
@@ -98,13 +95,23 @@ impl PidFile {
         }
     }
 
-    /// Only if it is still our file: a later process may have written its own.
+    /// Only if it is still our file: a later process may have written its own, and so may this
+    /// one, if a reload names the same file by another path.
     fn remove(&self) {
         let ours = fs::read_to_string(&self.path).is_ok_and(|text| text == content());
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if ours
+            && self.is_at_its_path()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             let (path, reason) = (self.path.display(), reason(&error));
             tracing::warn!("unlink() \"{path}\" failed ({reason})");
         }
+    }
+
+    fn is_at_its_path(&self) -> bool {
+        let identity = |own: fs::Metadata| (own.dev(), own.ino());
+        let written = self.file.metadata().map(identity).ok();
+        written.is_some() && fs::metadata(&self.path).map(identity).ok() == written
     }
 }
 
@@ -168,12 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_named_with_what_to_do() {
+    fn the_file_of_a_reload_stays_even_if_it_is_the_same_one() {
+        let folder = folder("same");
+        let path = folder.join("nginx.pid");
+        let before = PidFile::write(&path).unwrap();
+        let other = folder.join(".").join("nginx.pid");
+        let now = PidFile::write(&other).unwrap();
+        drop(before);
+        assert_eq!(fs::read_to_string(&path).unwrap(), content());
+        drop(now);
+        fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
         let message = PidFile::write(Path::new("/proc/none/nginx.pid"))
             .unwrap_err()
             .to_string();
         assert!(message.starts_with("open() \"/proc/none/nginx.pid\" failed (2: No such file"));
-        assert!(message.contains("emptyDir"), "{message}");
     }
 
     #[test]

@@ -159,7 +159,10 @@ pub async fn run(
     let pid_file = match PidFile::write(&config.main.pid) {
         Ok(file) => Some(file),
         Err(error) => {
-            tracing::warn!("{error}");
+            tracing::warn!(
+                "{error}: serving without a pid file; \"-s quit\" then signals PID 1 of the \
+                 container. Mount an emptyDir there, or name a writable place with the directive \"pid\""
+            );
             None
         }
     };
@@ -171,7 +174,8 @@ pub async fn run(
     let most = capacity.most_connections();
     let lifetimes = config.lifetimes();
     let status = Arc::new(Status::new(lifetimes.clone(), count, most * count));
-    let mut workers = Workers::new(config.clone(), Sources::new(origin), status.clone());
+    let sources = Sources::new(origin);
+    let mut workers = Workers::new(config.clone(), sources, status.clone(), pid_file);
     for (number, sockets) in distribute(bound, count).into_iter().enumerate() {
         let start = Start {
             number,
@@ -224,14 +228,13 @@ pub async fn run(
         (limits, open),
         &mut signals,
         &drain_controller,
-        pid_file.as_ref(),
         &mut ends,
     )
     .await;
     for address in &workers.config.listens {
         listener::unlink(&address.listen.address);
     }
-    if let Some(file) = pid_file {
+    if let Some(file) = workers.pid_file.take() {
         file.announce_drained();
     }
     end
@@ -244,7 +247,6 @@ async fn serve(
     (mut limits, open): (Followed, usize),
     signals: &mut Signals,
     drain_controller: &DrainController,
-    pid_file: Option<&PidFile>,
     ends: &mut mpsc::UnboundedReceiver<End>,
 ) -> Exit {
     let mut running = workers.all.len();
@@ -297,7 +299,7 @@ async fn serve(
                 }
                 // Sent by the kubelet at the end of the grace period, while the hook still
                 // waits.
-                Event::Again if pid_file.is_some_and(PidFile::is_waited_for) => {
+                Event::Again if workers.pid_file.as_ref().is_some_and(PidFile::is_waited_for) => {
                     tracing::info!("signal ignored: \"-s quit\" is waiting for this drain");
                 }
                 Event::Again => {

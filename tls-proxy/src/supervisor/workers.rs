@@ -15,6 +15,7 @@ use crate::admission::Capacity;
 use crate::cli::Options;
 use crate::config::Config;
 use crate::config::listen::Endpoint;
+use crate::lifecycle::pid_file::PidFile;
 use crate::log::sinks::Reopened;
 use crate::modules::limit_zone;
 use crate::server::listener::{self, Bound};
@@ -30,6 +31,8 @@ pub(crate) struct Workers {
     pub(crate) config: Arc<Config>,
     pub(crate) sources: Sources,
     pub(crate) status: Arc<Status>,
+    /// `None` if it could not be written at the start.
+    pub(crate) pid_file: Option<PidFile>,
     /// A reload that not every worker has acknowledged.
     pub(crate) reload: Option<Reload>,
     /// Another reload was requested meanwhile.
@@ -48,12 +51,18 @@ pub(crate) fn distribute(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(Endpoint
 }
 
 impl Workers {
-    pub(crate) fn new(config: Arc<Config>, sources: Sources, status: Arc<Status>) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        sources: Sources,
+        status: Arc<Status>,
+        pid_file: Option<PidFile>,
+    ) -> Self {
         Self {
             all: Vec::new(),
             config,
             sources,
             status,
+            pid_file,
             reload: None,
             reload_requested: false,
         }
@@ -147,7 +156,9 @@ impl Workers {
             return;
         };
         let config = Arc::new(config);
-        let prepared = match self.prepare(&config) {
+        let pid_file = self.pid_file_of(&config);
+        let prepared = pid_file.and_then(|file| Ok((file, self.prepare(&config)?)));
+        let (pid_file, prepared) = match prepared {
             Ok(prepared) => prepared,
             Err(reason) => {
                 tracing::error!("{reason}; keeping the previous configuration");
@@ -156,6 +167,10 @@ impl Workers {
             }
         };
         self.sources = Sources::new(loaded.origin);
+        if pid_file.is_some() {
+            // The previous one is removed.
+            self.pid_file = pid_file;
+        }
         // Before clients fill them.
         run::allow_tables(&config, pod::cgroup::memory_limit());
         let before = std::mem::replace(&mut self.config, config);
@@ -170,6 +185,16 @@ impl Workers {
             let _ = worker.orders.send(order);
         }
         self.reload = Some(reload);
+    }
+
+    /// The pid file of `config`, written, if that names another one.
+    fn pid_file_of(&self, config: &Config) -> Result<Option<PidFile>, String> {
+        let path = &config.main.pid;
+        if *path == self.config.main.pid {
+            return Ok(None);
+        }
+        let written = PidFile::write(path);
+        written.map(Some).map_err(|error| error.to_string())
     }
 
     /// Prepares `config` for every worker; on an error nothing has changed.

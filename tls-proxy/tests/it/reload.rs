@@ -52,6 +52,31 @@ fn an_invalid_configuration_is_rejected_and_the_previous_one_kept() {
 }
 
 #[test]
+fn a_changed_pid_file_replaces_the_previous_one() {
+    let mut proxy = Proxy::start_whole(Place::new("pid"), &saying("old"));
+    let pid = proxy.place.read("nginx.pid");
+    let named = |name: &str, text: &str| saying(text).replace("/nginx.pid", name);
+    proxy
+        .place
+        .write("nginx.conf", &named("/none/nginx.pid", "nowhere"));
+    proxy.signal(Signal::HUP);
+    proxy.logs("error.log", "none/nginx.pid\" failed (2: No such file");
+    proxy.logs("error.log", "keeping the previous configuration");
+    becomes(&proxy, "old");
+    assert_eq!(proxy.place.read("nginx.pid"), pid);
+
+    proxy.place.write("nginx.conf", &named("/other.pid", "new"));
+    proxy.signal(Signal::HUP);
+    becomes(&proxy, "new");
+    assert_eq!(proxy.place.read("other.pid"), pid);
+    assert!(!proxy.place.path("nginx.pid").exists());
+    assert!(proxy.send("reopen").status.success());
+    assert!(proxy.send("quit").status.success());
+    assert_eq!(proxy.exit_code(), Some(0));
+    assert!(!proxy.place.path("other.pid").exists());
+}
+
+#[test]
 fn an_address_is_added_and_another_removed() {
     let two =
         support::proxy::around("server { listen {plain}; listen {ip}:8081; return 200 two; }");
