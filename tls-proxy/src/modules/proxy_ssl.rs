@@ -45,7 +45,6 @@ pub(crate) fn secured(request: &Request, to: &ProxyTo) -> Result<Option<Secured>
         None => to.host.as_str().into(),
     };
     let (name, _) = listen::split_port(&name);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
     let Some(connector) = settings.connector.clone() else {
         return Ok(None);
     };
