@@ -230,7 +230,9 @@ fn parse_part(text: &str, length: u64) -> Option<Range<u64>> {
     let number = |text: &str| units::parse_number(text.trim_matches(' '));
     let (start, end) = text.split_once('-')?;
     if start.is_empty() {
-        return Some(length.saturating_sub(number(end)?)..length);
+        // nginx accepts spaces around a number, but not between this sign and its number.
+        let size = units::parse_number(end)?;
+        return Some(length.saturating_sub(size)..length);
     }
     let start = number(start)?;
     if end.trim_matches(' ').is_empty() {
@@ -265,6 +267,9 @@ mod tests {
             ("bytes=0-9,0-9", RequestedRanges::Whole),
             ("bytes=0-0,1-1,2-2", RequestedRanges::Whole),
             ("bytes=-0", RequestedRanges::Nothing),
+            ("bytes= -3 , 1 - 2 ", parts(&[(7, 10), (1, 3)])),
+            ("bytes=- 3", RequestedRanges::Nothing),
+            ("bytes= - 0 ,-1040", RequestedRanges::Nothing),
             ("lines=1-2", RequestedRanges::Whole),
             ("bytes=0-9223372036854775807", parts(&[(0, 10)])),
             ("bytes=0-9223372036854775808", RequestedRanges::Nothing),
