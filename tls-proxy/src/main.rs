@@ -197,6 +197,7 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
     let bound = bind(&config).map_err(|error| error.to_string())?;
     let admin = options.admin.as_ref().map(AdminAddress::bind);
     let admin = admin.transpose().map_err(|error| error.to_string())?;
-    let serving = run(options, config, loaded.origin, bound, admin, signals);
+    let (origin, pipes) = (loaded.origin, loaded.pipes);
+    let serving = run(options, config, origin, pipes, bound, admin, signals);
     Ok(runtime.block_on(serving))
 }

@@ -71,8 +71,9 @@ impl Subscriber for Diagnostics {
                 LogFile::Syslog(syslog) => syslog
                     .open()
                     .map(|sender| sender.send(Some(level), line.as_bytes())),
+                // The main thread must not wait for the reader of a pipe.
                 file => file
-                    .open()
+                    .open_nonblocking()
                     .and_then(|mut file| file.write_all(line.as_bytes())),
             };
         }

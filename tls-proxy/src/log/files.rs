@@ -3,8 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 
 use super::syslog::Syslog;
 
@@ -79,7 +83,7 @@ impl LogFile {
         }
     }
 
-    /// Opens it for appending.
+    /// Opens it for appending, as [`append_to`] does.
     ///
     /// # Errors
     /// The error of the operating system; a syslog server is not a file.
@@ -93,14 +97,24 @@ impl LogFile {
             Self::Syslog(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+
+    /// The same, but writing to a pipe that is full is an error.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn open_nonblocking(&self) -> io::Result<File> {
+        self.path().map_or_else(|| self.open(), open_nonblocking)
+    }
 }
 
 /// A log that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("open() \"{name}\" failed ({})", crate::conf::reason(source))]
+#[error("open() \"{name}\" failed ({}){}", crate::conf::reason(source), self.about_pipe())]
 pub(crate) struct OpenError {
     name: String,
     source: io::Error,
+    /// It is a pipe that nobody has opened for reading.
+    pub(crate) is_unread_pipe: bool,
 }
 
 impl OpenError {
@@ -113,11 +127,44 @@ impl OpenError {
             }
             LogFile::Syslog(_) => "syslog".to_owned(),
         };
-        Self { name, source }
+        let is_pipe = || log.path().is_some_and(pod::small_file::is_pipe);
+        Self {
+            name,
+            is_unread_pipe: source.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe(),
+            source,
+        }
+    }
+
+    fn about_pipe(&self) -> &'static str {
+        match self.is_unread_pipe {
+            true => ": nobody reads this pipe",
+            false => "",
+        }
     }
 }
 
-/// Opens a file for appending; creates it if it does not exist.
+/// Opens a file for appending; creates it if it does not exist. A pipe that nobody reads is an
+/// error (`ENXIO`): waiting for its reader, as nginx does, would keep the main thread from
+/// signals. Later a full pipe is waited for, so that a slow reader gets every line.
 pub(crate) fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let file = open_nonblocking(path)?;
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
+}
+
+fn open_nonblocking(path: &Path) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags(nonblocking);
+    options.open(path)
+}
+
+/// Opens a pipe in place of its reader, and reads nothing: until this file is closed,
+/// [`append_to`] can open it.
+pub(crate) fn stand_in_for_reader(pipe: &Path) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    // Also for writing: then opening does not fail or wait (fifo(7)).
+    options.read(true).write(true).custom_flags(nonblocking);
+    options.open(pipe)
 }

@@ -1,5 +1,7 @@
 //! From the command line's options to a configuration.
 
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +14,7 @@ use crate::conf::{self, Entry, LoadedFile, Main, Problem, Severity, standard};
 use crate::config::Config;
 use crate::config::draft::Paths;
 use crate::configure::{Built, build};
-use crate::log::files::OpenError;
+use crate::log::files::{LogFile, OpenError, stand_in_for_reader};
 
 /// The result of [`load`].
 pub struct Configuration {
@@ -28,6 +30,9 @@ pub struct Configuration {
     pub pid: PathBuf,
     /// The main configuration's name in messages.
     pub name: String,
+    /// Logs that are pipes, open until every worker has opened them: a reader that waits for the
+    /// first writer leaves when the last one closes the pipe.
+    pub pipes: Vec<File>,
 }
 
 /// How long a pipe is waited for on request: who writes to it does so at once, and signals wait.
@@ -114,6 +119,7 @@ pub fn load_within(options: &Options, patience: Duration) -> Configuration {
         pid,
         origin,
         name,
+        pipes: Vec::new(),
     }
 }
 
@@ -127,19 +133,49 @@ impl Configuration {
     /// Reports log files that cannot be opened, as nginx does at the start and with `-t`.
     /// Creates those that do not exist.
     #[must_use]
-    pub fn opened(mut self) -> Self {
+    pub fn opened(self) -> Self {
+        self.open_logs(|_, error| Err(error))
+    }
+
+    /// The same for a running server: it serves on while nobody reads a pipe.
+    #[must_use]
+    pub(crate) fn opened_again(self) -> Self {
+        self.open_logs(|file, error| match file.path() {
+            Some(path) if error.is_unread_pipe => {
+                let pipe = stand_in_for_reader(path);
+                let pipe = pipe.map_err(|source| OpenError::new(file, source))?;
+                tracing::error!("{error}; lines are lost until somebody does");
+                Ok(pipe)
+            }
+            _ => Err(error),
+        })
+    }
+
+    /// Opens every log file, or else what `instead` returns.
+    fn open_logs(
+        mut self,
+        instead: impl Fn(&LogFile, OpenError) -> Result<File, OpenError>,
+    ) -> Self {
         let Some(config) = &self.config else {
             return self;
         };
-        for file in &config.log_files {
-            let (Some(_), Err(error)) = (file.path(), file.open()) else {
-                continue;
+        for file in config.log_files.iter().filter(|it| it.path().is_some()) {
+            let opened = file.open().map_err(|error| OpenError::new(file, error));
+            let error = match opened.or_else(|error| instead(file, error)) {
+                Ok(open) => {
+                    if open.metadata().is_ok_and(|it| it.file_type().is_fifo()) {
+                        self.pipes.push(open);
+                    }
+                    continue;
+                }
+                Err(error) => error,
             };
-            let message = OpenError::new(file, error).to_string();
-            self.problems.push(
-                Problem::emerg_nowhere(message)
-                    .with_help("log to /dev/stdout or /dev/stderr, or mount a folder there"),
-            );
+            let help = match error.is_unread_pipe {
+                true => "start what reads the pipe first, and let it run as long as this program",
+                false => "log to /dev/stdout or /dev/stderr, or mount a folder there",
+            };
+            let problem = Problem::emerg_nowhere(error.to_string());
+            self.problems.push(problem.with_help(help));
         }
         if self
             .problems

@@ -1,5 +1,6 @@
 //! Serving: workers, signals, shutdown.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -145,11 +146,13 @@ fn most_open_files() -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// Serves until the drain has ended.
+/// Serves until the drain has ended. `pipes` are logs that stay open until the workers have opened
+/// them.
 pub async fn run(
     options: &Options,
     config: Config,
     origin: Origin,
+    pipes: Vec<File>,
     bound: Vec<Bound>,
     admin: Option<TcpListener>,
     mut signals: Signals,
@@ -191,6 +194,7 @@ pub async fn run(
             }
         }
     }
+    drop(pipes);
     if let Some(listener) = admin {
         let told = AdminState {
             status,

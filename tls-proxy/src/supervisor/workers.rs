@@ -143,7 +143,7 @@ impl Workers {
 
     /// Applies a configuration; an invalid one is only logged.
     fn adopt(&mut self, loaded: crate::Configuration) {
-        let loaded = loaded.opened();
+        let loaded = loaded.opened_again();
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
