@@ -146,7 +146,14 @@ pub(crate) fn start(
         orders,
         runtime: runtime.handle().clone(),
     };
-    let first = Prepared::new(&handle.runtime, config, sockets)?;
+    let first = match Prepared::new(&handle.runtime, config, sockets) {
+        Ok(first) => first,
+        Err(reason) => {
+            // The main thread must not wait for its end, as dropping it would.
+            runtime.shutdown_background();
+            return Err(reason);
+        }
+    };
     let number = start.number;
     let name = format!("worker-{number}");
     let spawned = thread::Builder::new().name(name).spawn(move || {

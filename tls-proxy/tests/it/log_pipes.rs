@@ -89,6 +89,7 @@ fn signals_are_followed_while_nobody_reads() {
     let place = with_pipe("pipe-left");
     let first = reader(&place);
     let mut proxy = Proxy::start(place, HTTP);
+    assert_eq!(proxy.connect().fetch("/first").text(), "served");
     drop(first);
     proxy.signal(Signal::USR1);
     let kept = format!("{UNREAD}; continuing to write to the old file");
@@ -118,6 +119,7 @@ fn the_error_log_and_logs_named_by_variables_do_not_wait_either() {
     );
     let conf = conf.replace("{folder}/error.log", "{folder}/pipe");
     let mut proxy = Proxy::start_whole(place, &conf);
+    assert_eq!(proxy.connect().fetch("/?log=first").text(), "served");
     drop(first);
     proxy.signal(Signal::USR1);
     assert_eq!(proxy.connect().fetch("/?log=pipe").text(), "served");

@@ -2,7 +2,9 @@
 
 use std::io::{ErrorKind, Read as _};
 use std::net::UdpSocket;
+use std::process::Command;
 
+use crate::support::proxy::{around, command};
 use crate::support::{self, Place, Proxy, eventually};
 use flate2::read::MultiGzDecoder;
 use rustix::process::Signal;
@@ -77,4 +79,22 @@ fn syslog_gets_a_datagram_for_each_line() {
         line.contains("[error]") && line.contains("access forbidden by rule"),
         "{line}"
     );
+}
+
+#[test]
+fn a_worker_that_cannot_open_its_logs_ends_the_start() {
+    let place = Place::new("log-descriptors");
+    let logs = (0..100).map(|it| format!("access_log {{folder}}/{it}.log;"));
+    let http = logs.collect::<String>() + "server { listen {plain}; return 204; }";
+    let conf = place.write("nginx.conf", &around(&http));
+    let program = command(&place, &[]);
+    let started = Command::new("sh")
+        .args(["-c", "ulimit -n 60 && exec \"$0\" -c \"$1\""])
+        .args([program.get_program(), conf.as_os_str()])
+        .output()
+        .unwrap();
+    assert_eq!(started.status.code(), Some(1), "{started:?}");
+    let said = place.read("error.log");
+    assert!(said.contains("worker 0 did not start: open() \""), "{said}");
+    assert!(said.contains("failed (24: Too many open files)"), "{said}");
 }
