@@ -5,6 +5,7 @@ use pod::exposition::Page;
 
 use super::status::Snapshot;
 use crate::lifecycle::drain::Phase;
+use crate::log::losses;
 use crate::metrics;
 use crate::metrics::labels::{
     CLASSES, CODES, HANDSHAKES, LIMITS, PROTOCOLS, RELIEFS, SESSIONS, TLS, UPSTREAM_ERRORS,
@@ -128,6 +129,12 @@ fn requests(page: &mut Page, totals: &Counters) {
             }
         }
     }
+    page.single(
+        "tls_proxy_log_lines_lost_total",
+        "counter",
+        "Lines of logs that could not be written.",
+        losses::total(),
+    );
     let name = "tls_proxy_request_duration_seconds";
     page.family(
         name,

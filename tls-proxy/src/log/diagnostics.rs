@@ -10,6 +10,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 use super::files::LogFile;
 use super::form::{ErrorLogLine, Form};
+use super::losses;
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
 
@@ -66,16 +67,19 @@ impl Subscriber for Diagnostics {
         let level = severity(event.metadata().level());
         let line = line(self.form, level, &message.0);
         for (file, _) in self.files.iter().filter(|(_, least)| level >= *least) {
-            // There is nowhere else to report a failure.
-            let _ = match file {
+            let written = match file {
                 LogFile::Syslog(syslog) => syslog
                     .open()
-                    .map(|sender| sender.send(Some(level), line.as_bytes())),
+                    .and_then(|sender| sender.send(Some(level), line.as_bytes())),
                 // The main thread must not wait for the reader of a pipe.
                 file => file
                     .open_nonblocking()
                     .and_then(|mut file| file.write_all(line.as_bytes())),
             };
+            if written.is_err() {
+                // There is nowhere else to say why.
+                losses::count(1);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The files of logs, listed once and opened by each worker.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -107,6 +108,19 @@ impl LogFile {
     }
 }
 
+impl fmt::Display for LogFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("/dev/stdout"),
+            Self::Stderr => f.write_str("/dev/stderr"),
+            Self::Path(path) | Self::Compressed(Compressed { path, .. }) => {
+                write!(f, "{}", path.display())
+            }
+            Self::Syslog(syslog) => write!(f, "syslog:server={}", syslog.server),
+        }
+    }
+}
+
 /// A log that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("open() \"{name}\" failed ({}){}", crate::conf::reason(source), self.about_pipe())]
@@ -119,14 +133,7 @@ pub(crate) struct OpenError {
 
 impl OpenError {
     pub(crate) fn new(log: &LogFile, source: io::Error) -> Self {
-        let name = match log {
-            LogFile::Stdout => "/dev/stdout".to_owned(),
-            LogFile::Stderr => "/dev/stderr".to_owned(),
-            LogFile::Path(path) | LogFile::Compressed(Compressed { path, .. }) => {
-                path.display().to_string()
-            }
-            LogFile::Syslog(_) => "syslog".to_owned(),
-        };
+        let name = log.to_string();
         let is_pipe = || log.path().is_some_and(pod::small_file::is_pipe);
         Self {
             name,

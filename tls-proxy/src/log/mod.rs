@@ -5,5 +5,6 @@ pub(crate) mod error_logs;
 pub(crate) mod files;
 pub mod form;
 pub mod level;
+pub(crate) mod losses;
 pub(crate) mod sinks;
 pub(crate) mod syslog;

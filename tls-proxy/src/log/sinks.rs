@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::files::{Compressed, LogFile, LogFileId, OpenError};
+use super::losses::Losses;
 use super::syslog::SyslogSender;
 use crate::log::level::Level;
 
@@ -39,6 +40,7 @@ struct Sink {
     lines: Vec<u8>,
     /// The latest time to write the oldest line.
     due: Option<Instant>,
+    losses: Losses,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,9 @@ impl Logs {
         self.scratch.replace((value, line));
         match &sink.to {
             To::Syslog(sender) => {
-                sender.send(level, &sink.lines);
+                if let Err(reason) = sender.send(level, &sink.lines) {
+                    sink.losses.add(1, reason);
+                }
                 sink.lines.clear();
             }
             To::File(_) if sink.lines.len() >= WRITE_AT => sink.write(),
@@ -100,9 +104,11 @@ impl Logs {
         self.waiting.clone()
     }
 
-    /// The latest time to write the next lines.
+    /// The latest time to write the next lines, or to say that some are lost.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.sinks.borrow().iter().filter_map(|it| it.due).min()
+        let sinks = self.sinks.borrow();
+        let all = sinks.iter().flat_map(|it| [it.due, it.losses.due()]);
+        all.flatten().min()
     }
 
     /// Writes the lines that are due; most are written as soon as the worker is idle.
@@ -113,6 +119,7 @@ impl Logs {
             if !waits || sink.due.is_some_and(|due| due <= now) {
                 sink.write();
             }
+            sink.losses.say_due();
         }
     }
 
@@ -184,6 +191,7 @@ impl Sink {
             to: To::open(name)?,
             lines: Vec::new(),
             due: None,
+            losses: Losses::new(format!("\"{name}\"")),
         })
     }
 
@@ -200,8 +208,10 @@ impl Sink {
         let file = match &mut self.to {
             To::File(file) => file,
             To::Compressed(file, how) => {
-                // There is nowhere to report a failure.
-                let _ = write_compressed(file, how.level, &self.lines);
+                let written = write_compressed(file, how.level, &self.lines);
+                if let Err(reason) = written {
+                    self.losses.add(count(&self.lines), reason);
+                }
                 self.lines.clear();
                 return;
             }
@@ -216,18 +226,28 @@ impl Sink {
                 // A non-blocking pipe is full: the lines wait for the next time, up to a
                 // limit.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // There is no reader, or the disk is full: nowhere to report this.
-                Err(_) => written = self.lines.len(),
+                // There is no reader, or the disk is full.
+                Err(reason) => {
+                    self.losses.add(count(&self.lines[written..]), reason);
+                    written = self.lines.len();
+                }
             }
         }
         self.lines.drain(..written);
         if self.lines.len() > MAX {
+            let reason = io::ErrorKind::WouldBlock.into();
+            self.losses.add(count(&self.lines), reason);
             self.lines.clear();
         }
         if self.lines.capacity() > 2 * WRITE_AT {
             self.lines.shrink_to(WRITE_AT);
         }
     }
+}
+
+/// The number of lines.
+fn count(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// One member of a gzip file (RFC 1952, section 2.2).

@@ -1,6 +1,8 @@
 //! `syslog:` in `access_log` and `error_log`: lines as datagrams in nginx's form of RFC
 //! 3164.
 
+use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -12,6 +14,8 @@ use crate::time::clock::Stamp;
 
 /// The default port (RFC 3164, section 2).
 const PORT: u16 = 514;
+/// The largest datagram of UDP over IPv4, bytes: one more would not be sent.
+const LARGEST: usize = 65_507;
 /// The longest tag (RFC 3164, section 4.1.3).
 const LONGEST_TAG: usize = 32;
 
@@ -27,7 +31,7 @@ const SEVERITIES: [&str; 8] = [
 /// One `syslog:` parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {
-    server: SyslogServer,
+    pub(super) server: SyslogServer,
     facility: usize,
     /// For lines without a severity of their own.
     severity: usize,
@@ -37,9 +41,18 @@ pub struct Syslog {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SyslogServer {
+pub(super) enum SyslogServer {
     Udp(SocketAddr),
     Unix(PathBuf),
+}
+
+impl fmt::Display for SyslogServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The parameters of `syslog:`.
@@ -98,13 +111,14 @@ impl Syslog {
     /// # Errors
     /// The error of the operating system.
     pub(crate) fn open(&self) -> io::Result<SyslogSender> {
+        let udp = |any: &str| Ok::<_, io::Error>(Socket::Udp(UdpSocket::bind(any)?, false.into()));
         let socket = match &self.server {
-            SyslogServer::Udp(SocketAddr::V4(_)) => Socket::Udp(UdpSocket::bind("0.0.0.0:0")?),
-            SyslogServer::Udp(SocketAddr::V6(_)) => Socket::Udp(UdpSocket::bind("[::]:0")?),
+            SyslogServer::Udp(SocketAddr::V4(_)) => udp("0.0.0.0:0")?,
+            SyslogServer::Udp(SocketAddr::V6(_)) => udp("[::]:0")?,
             SyslogServer::Unix(_) => Socket::Unix(UnixDatagram::unbound()?),
         };
         match &socket {
-            Socket::Udp(socket) => socket.set_nonblocking(true)?,
+            Socket::Udp(socket, _) => socket.set_nonblocking(true)?,
             Socket::Unix(socket) => socket.set_nonblocking(true)?,
         }
         Ok(SyslogSender {
@@ -123,26 +137,44 @@ pub(crate) struct SyslogSender {
 
 #[derive(Debug)]
 enum Socket {
-    Udp(UdpSocket),
+    /// And whether it is connected: then the next datagram after one that nobody received is
+    /// refused.
+    Udp(UdpSocket, Cell<bool>),
     Unix(UnixDatagram),
 }
 
 impl SyslogSender {
-    /// Sends a line; `level` is set for error logs.
-    pub(crate) fn send(&self, level: Option<Level>, line: &[u8]) {
+    /// Sends a line, as much of it as fits; `level` is set for error logs.
+    ///
+    /// # Errors
+    /// Why a line is lost: this one or, if nobody listens, the one before it.
+    pub(crate) fn send(&self, level: Option<Level>, line: &[u8]) -> io::Result<()> {
         let severity = level.map_or(self.syslog.severity, |level| {
             let known = SEVERITIES.iter().position(|own| *own == level.name());
             known.unwrap_or(self.syslog.severity)
         });
         let header = self.syslog.header(severity, &Stamp::now().syslog());
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let datagram = [header.as_bytes(), line].concat();
-        // There is no listener, or the queue is full: the line is lost, as in nginx.
-        let _ = match (&self.socket, &self.syslog.server) {
-            (Socket::Udp(socket), SyslogServer::Udp(to)) => socket.send_to(&datagram, to),
+        let fits = line.len().min(LARGEST.saturating_sub(header.len()));
+        let datagram = [header.as_bytes(), &line[..fits]].concat();
+        let sent = match (&self.socket, &self.syslog.server) {
+            (Socket::Udp(socket, connected), SyslogServer::Udp(to)) => {
+                if !connected.get() {
+                    socket.connect(to)?;
+                    connected.set(true);
+                }
+                match socket.send(&datagram) {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                        // This one has not been sent. If it is refused, the next call says so.
+                        socket.send(&datagram).and(Err(error))
+                    }
+                    sent => sent,
+                }
+            }
             (Socket::Unix(socket), SyslogServer::Unix(to)) => socket.send_to(&datagram, to),
             _ => Ok(0),
         };
+        sent.map(drop)
     }
 }
 

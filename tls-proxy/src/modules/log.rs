@@ -18,6 +18,7 @@ use crate::directive::value::{Parameter, Value};
 use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
 use crate::log::form::Form;
 use crate::log::level::{Level, shown};
+use crate::log::losses;
 use crate::message::internal_path::has_dot_dot;
 use crate::request::Request;
 use crate::request::error_log;
@@ -234,6 +235,7 @@ impl AccessLog {
         let file = path(name.to_vec());
         let written = append_to(&file).and_then(|mut file| file.write_all(&line));
         if let Err(error) = written {
+            losses::count(1);
             let reason = crate::conf::reason(&error);
             let what = format!("open() \"{}\" failed ({reason})", file.display());
             error_log::request(request, Level::Crit, what);

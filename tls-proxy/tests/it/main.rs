@@ -24,6 +24,7 @@ mod http2_counted;
 mod lame_duck;
 mod layers;
 mod log_format;
+mod log_losses;
 mod log_pipes;
 mod log_targets;
 mod logins;
