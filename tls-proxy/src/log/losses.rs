@@ -29,7 +29,7 @@ pub(crate) struct Losses {
     /// The log's name.
     name: String,
     /// Lines that are in no message yet, and why the last one was lost.
-    unsaid: u64,
+    pub(super) unsaid: u64,
     reason: Option<io::Error>,
     /// The time of the last message.
     said: Option<Instant>,
