@@ -6,5 +6,6 @@ pub(crate) mod files;
 pub mod form;
 pub mod level;
 pub(crate) mod losses;
+mod sink;
 pub(crate) mod sinks;
 pub(crate) mod syslog;
