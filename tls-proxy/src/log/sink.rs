@@ -109,13 +109,8 @@ impl Sink {
         self.lines.drain(..written);
         match failed {
             None => {}
-            Some(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // A non-blocking pipe is full: the lines wait for the next time, up to a limit.
-                if self.lines.len() > MAX {
-                    let whole = memchr::memrchr(b'\n', &self.lines[..MAX]).map_or(0, |it| it + 1);
-                    self.lose(whole.max(self.begun_size()), error);
-                }
-            }
+            // A non-blocking pipe is full: the lines wait for the next time, up to a limit.
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose_newest(error),
             Some(error) if is_broken_pipe(&error) => self.lose(0, error),
             // The disk is full. When it is not, the line that it has a part of comes first.
             Some(error) => self.lose(self.begun_size(), error),
@@ -124,6 +119,14 @@ impl Sink {
             self.due = Some(Instant::now() + RETRY);
         } else if self.lines.capacity() > 2 * WRITE_AT {
             self.lines.shrink_to(WRITE_AT);
+        }
+    }
+
+    /// Drops the newest lines if there are more than may wait.
+    fn lose_newest(&mut self, reason: io::Error) {
+        if self.lines.len() > MAX {
+            let whole = memchr::memrchr(b'\n', &self.lines[..MAX]).map_or(0, |it| it + 1);
+            self.lose(whole.max(self.begun_size()), reason);
         }
     }
 
