@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -51,10 +53,34 @@ pub struct Compressed {
     pub path: PathBuf,
     /// From 1, fastest, to 9, smallest.
     pub level: u32,
-    /// The size of a block before compression, bytes.
-    pub size: usize,
+    /// The size of a block before compression.
+    pub size: BlockSize,
     /// How long a line may wait for its block, at most.
     pub flush: Option<Duration>,
+}
+
+/// What a block may have, bytes: `buffer=`, or less where the memory limit leaves no more.
+#[derive(Clone, Debug)]
+pub struct BlockSize(Arc<AtomicU64>);
+
+/// That of the same log.
+impl PartialEq for BlockSize {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for BlockSize {}
+
+impl BlockSize {
+    pub(crate) fn new(allowed: Arc<AtomicU64>) -> Self {
+        Self(allowed)
+    }
+
+    /// At this time, bytes.
+    pub(crate) fn allowed(&self) -> usize {
+        usize::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
 }
 
 impl LogFile {

@@ -84,6 +84,18 @@ impl Sink {
         }
     }
 
+    /// Adds lines to those that wait. A block takes no more memory than it may have.
+    pub(super) fn add(&mut self, lines: &[u8]) {
+        if let To::Compressed(_, how, _) = &self.to {
+            let size = self.lines.len() + lines.len();
+            if size > self.lines.capacity() {
+                let room = (2 * size).min(how.size.allowed()).max(size);
+                self.lines.reserve_exact(room - self.lines.len());
+            }
+        }
+        self.lines.extend_from_slice(lines);
+    }
+
     pub(super) fn write(&mut self) {
         self.due = None;
         match &mut self.to {
@@ -93,6 +105,7 @@ impl Sink {
                     self.losses.add(count(&self.lines), reason);
                 }
                 self.lines.clear();
+                self.lines.shrink_to(how.size.allowed());
             }
             To::Syslog(_) => {}
         }
@@ -234,10 +247,13 @@ fn count(lines: &[u8]) -> u64 {
 mod tests {
     use std::io::{PipeReader, Read as _, pipe};
     use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
 
     use flate2::read::MultiGzDecoder;
     use rustix::fs::{OFlags, fcntl_setfl};
 
+    use super::super::files::BlockSize;
     use super::*;
 
     const TEXT: &str = "0123456789abcdef";
@@ -261,7 +277,7 @@ mod tests {
         let how = Compressed {
             path: "a".into(),
             level: 1,
-            size: 1,
+            size: BlockSize::new(Arc::new(1.into())),
             flush: None,
         };
         To::Compressed(file, how, Rest::default())
@@ -318,6 +334,25 @@ mod tests {
         assert!(kept > 600, "{kept}");
         assert!(found.iter().copied().eq((0..kept).chain(1000..1010)));
         assert_eq!(sink.losses.unsaid, 1000 - kept as u64 - 1);
+    }
+
+    #[test]
+    fn a_block_takes_no_more_memory_than_it_may_have() {
+        let allowed = Arc::new(AtomicU64::new(1 << 20));
+        let size = BlockSize::new(allowed.clone());
+        let (mut sink, _reader) = piped(|file| match compressed(file) {
+            To::Compressed(file, how, rest) => {
+                To::Compressed(file, Compressed { size, ..how }, rest)
+            }
+            other => other,
+        });
+        while sink.lines.len() < (1 << 20) - 1000 {
+            sink.add(&[b'a'; 1000]);
+        }
+        assert!(sink.lines.capacity() <= 1 << 20);
+        allowed.store(1 << 10, std::sync::atomic::Ordering::Relaxed);
+        sink.write();
+        assert!(sink.lines.capacity() <= 1 << 10);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Logs {
             sink.due = sink.patience().map(|patience| Instant::now() + patience);
             self.waiting.notify_one();
         }
-        sink.lines.extend_from_slice(&line);
+        sink.add(&line);
         self.scratch.replace((value, line));
         match &sink.to {
             To::Syslog(sender) => {
@@ -69,7 +69,7 @@ impl Logs {
                 sink.lines.clear();
             }
             To::File(_) if sink.lines.len() >= WRITE_AT => sink.write(),
-            To::Compressed(_, how, _) if sink.lines.len() >= how.size => sink.write(),
+            To::Compressed(_, how, _) if sink.lines.len() >= how.size.allowed() => sink.write(),
             To::File(_) | To::Compressed(..) => {}
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::document_root::{folder, path};
 use super::log_format::Format;
+use crate::admission::table_size::TableSizes;
 use crate::conf::{Directive, Position, Problem, Word, units};
 use crate::config::draft;
 use crate::config::settings::ModuleSettings;
@@ -15,7 +16,7 @@ use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
 use crate::directive::value::{Parameter, Value};
-use crate::log::files::{Compressed, LogFile, LogFileId, append_to};
+use crate::log::files::{BlockSize, Compressed, LogFile, LogFileId, append_to};
 use crate::log::form::Form;
 use crate::log::level::{Level, shown};
 use crate::log::losses;
@@ -282,10 +283,12 @@ impl To {
         if buffer.level == 0 {
             return draft.log_file(word).map(Self::File);
         }
+        let sizes = draft.parts.get_mut::<TableSizes>();
+        let size = sizes.for_each_worker(&path.to_string_lossy(), buffer.size as u64);
         let compressed = Compressed {
             path,
             level: buffer.level,
-            size: buffer.size,
+            size: BlockSize::new(size),
             flush: buffer.flush,
         };
         let file = LogFile::Compressed(compressed);

@@ -72,18 +72,19 @@ pub(crate) fn warn_of_expiry(all: &[Lifetime]) {
     }
 }
 
-/// Warns about zones for whose configured sizes there is no memory.
+/// Warns about zones and buffers for whose configured sizes there is no memory.
 pub(crate) fn warn_of_tables(config: &Config) {
-    let sizes = config.parts.get::<TableSizes>();
-    let Some((configured, allowed)) = sizes.map(TableSizes::sums) else {
+    let Some(sizes) = config.parts.get::<TableSizes>() else {
         return;
     };
+    let (configured, allowed) = sizes.sums();
     if allowed < configured {
         let kib = |bytes: u64| bytes >> 10;
         let (configured, allowed) = (kib(configured), kib(allowed));
         tracing::warn!(
-            "zones of limit_req and ssl_session_cache are configured with {configured} KiB and use \
-             {allowed} KiB: the memory limit leaves no more; raise it, or make them smaller"
+            "zones of limit_req and ssl_session_cache, and buffers of access_log for each worker, are \
+             configured with {configured} KiB and use {allowed} KiB: the memory limit leaves no more; \
+             raise it, or make them smaller"
         );
     }
 }

@@ -102,7 +102,7 @@ const FEWEST_DESCRIPTORS: usize = 4;
 /// The limits of one worker, from the configuration, the limit on open files less the
 /// `open` ones, and the memory limit.
 fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -> Capacity {
-    let tables = allow_tables(config, memory);
+    let tables = allow_tables(config, workers, memory);
     let each = |total: u64| total / workers as u64;
     let files = most_open_files().saturating_sub(open + OTHER_DESCRIPTORS) / workers;
     let memory = memory.map(|limit| each(for_workers(limit).saturating_sub(tables)));
@@ -120,10 +120,10 @@ fn capacity(config: &Config, workers: usize, open: usize, memory: Option<u64>) -
 }
 
 /// Gives the tables their part of the memory, and returns it, bytes.
-pub(super) fn allow_tables(config: &Config, memory: Option<u64>) -> u64 {
+pub(super) fn allow_tables(config: &Config, workers: usize, memory: Option<u64>) -> u64 {
     let most = memory.map_or(u64::MAX, |limit| for_workers(limit) / TABLES_SHARE);
     let sizes = config.parts.get::<TableSizes>();
-    sizes.map_or(0, |sizes| sizes.allow(most))
+    sizes.map_or(0, |sizes| sizes.allow(most, workers))
 }
 
 /// The number of open files of the process.

@@ -172,7 +172,7 @@ impl Workers {
             self.pid_file = pid_file;
         }
         // Before clients fill them.
-        run::allow_tables(&config, pod::cgroup::memory_limit());
+        run::allow_tables(&config, self.all.len(), pod::cgroup::memory_limit());
         let before = std::mem::replace(&mut self.config, config);
         let addresses = before.listens.iter().map(|own| &own.listen.address);
         addresses
