@@ -163,6 +163,20 @@ impl Permit {
         self.admission.put_back(Demand::memory(kind, less));
     }
 
+    /// Takes `memory` bytes of [`MemoryUse::Transfer`] for what outlives the request, and so belongs
+    /// to no client.
+    pub(crate) fn split(&self, memory: u64) -> Self {
+        let memory = memory.min(self.memory(MemoryUse::Transfer));
+        self.reclassify(MemoryUse::Transfer, MemoryUse::Connection, memory);
+        let own = &self.memory[MemoryUse::Connection as usize];
+        own.set(own.get() - memory);
+        if let Some(holder) = &self.holder {
+            holder.subtract(memory);
+        }
+        let demand = Demand::memory(MemoryUse::Connection, memory);
+        self.admission.granted(demand, None)
+    }
+
     /// Counts `memory` bytes under another use from now on.
     pub(crate) fn reclassify(&self, before: MemoryUse, now: MemoryUse, memory: u64) {
         let moved = memory.min(self.memory(before));

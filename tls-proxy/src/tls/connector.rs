@@ -25,7 +25,7 @@ use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
 use super::upstream_sessions::UpstreamSessions;
 use super::{authorities, host_name, keys, parameters};
-use crate::admission::{MemoryUse, Permit, UPSTREAM_CERTIFICATES};
+use crate::admission::Permit;
 use crate::conf::{Position, Problem};
 use crate::tls::settings::{ServerSettings, UpstreamSettings};
 
@@ -112,15 +112,15 @@ impl Connector {
     }
 
     /// Performs a handshake on `stream`; `name` is `proxy_ssl_name`, `own` a certificate
-    /// whose name contained variables. [`UPSTREAM_CERTIFICATES`] are reserved on `permit`, which
-    /// then has what they take; this is returned, bytes.
+    /// whose name contained variables. Memory for many certificates is reserved on `permit`; a
+    /// permit for what they take is returned.
     pub(crate) async fn connect<S>(
         &self,
         name: &str,
         own: Option<&Arc<CertifiedKey>>,
         stream: S,
         permit: Option<&Permit>,
-    ) -> io::Result<(TlsStream<Metered<S>>, u64)>
+    ) -> io::Result<(TlsStream<Metered<S>>, Option<Permit>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -142,32 +142,25 @@ impl Connector {
         };
         let connector = TlsConnector::from(config);
         let handshake = async |stream| connector.connect(server, stream).await;
-        let connected = metered(stream, permit, handshake).await;
-        let (stream, reserved) = connected.map_err(|source| {
+        let connected = metered(stream, permit, handshake, size_of_certificates).await;
+        let (stream, certificates) = connected.map_err(|source| {
             let what = format!("SSL_do_handshake() failed ({source})");
             io::Error::other(format!("{what} while SSL handshaking to upstream"))
         })?;
-        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let checked = match &self.trust {
-            Some(trust) => check(trust, shown, name),
-            None => Ok(()),
-        };
-        let size = shown.iter().map(|own| own.len()).sum::<usize>() as u64;
-        let unused = match &checked {
-            Ok(()) => (reserved + UPSTREAM_CERTIFICATES).saturating_sub(size),
-            Err(_) => reserved,
-        };
-        if let Some(permit) = permit {
-            permit.shrink(MemoryUse::Transfer, unused);
+        if let Some(trust) = &self.trust {
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            check(trust, shown, name).map_err(|why| {
+                io::Error::other(format!("{why} while SSL handshaking to upstream"))
+            })?;
         }
-        match checked {
-            Ok(()) => Ok((stream, size)),
-            Err(why) => {
-                let what = format!("{why} while SSL handshaking to upstream");
-                Err(io::Error::other(what))
-            }
-        }
+        Ok((stream, certificates))
     }
+}
+
+/// What an upstream has shown, bytes.
+pub(crate) fn size_of_certificates<S>(stream: &TlsStream<S>) -> usize {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    shown.iter().map(|own| own.len()).sum()
 }
 
 fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>, Problem> {

@@ -12,15 +12,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::admission::{MemoryUse, Need, Permit, UPSTREAM_CERTIFICATES};
+use crate::admission::{MemoryUse, Permit};
 
-/// What an upstream may send without more memory, bytes.
-const SMALL: usize = UPSTREAM_CERTIFICATES as usize;
+/// What an upstream may send without more memory, bytes: a few certificates.
+const SMALL: usize = 16 * 1024;
 /// What it may send at all, bytes: a message of the largest size, and the others.
-const MOST: usize = 96 * 1024;
-/// Memory for more than a few certificates, bytes: as received, in a buffer that has grown, and
-/// as kept.
-const LARGE: u64 = 160 << 10;
+const MOST: usize = 80 * 1024;
+/// Memory for more than a few certificates, bytes: as received, and as kept. Less than what is kept
+/// for such needs whatever the limits are, so that one handshake can always go on.
+const LARGE: u64 = 136 << 10;
 
 /// The stream below TLS. After the handshake it only passes on.
 #[derive(Debug)]
@@ -39,13 +39,36 @@ struct Allowance {
 
 const UNMETERED: usize = usize::MAX;
 
+/// Memory that is given back when it is dropped, also by a time-out.
+struct Reserved<'a> {
+    permit: &'a Permit,
+    /// Bytes.
+    memory: u64,
+}
+
+impl Reserved<'_> {
+    /// The permit for a part that is kept.
+    fn keep(&mut self, memory: usize) -> Permit {
+        let kept = (memory as u64).min(self.memory);
+        self.memory -= kept;
+        self.permit.split(kept)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.permit.shrink(MemoryUse::Transfer, self.memory);
+    }
+}
+
 /// Performs a handshake on `stream`, which waits for memory before more than a few certificates
-/// are read. Returns what was reserved for it on `permit`, bytes.
+/// are read. If so, returns the permit for so much as `kept` says of the finished handshake, bytes.
 pub(super) async fn metered<S, T>(
     stream: S,
     permit: Option<&Permit>,
     handshake: impl AsyncFnOnce(Metered<S>) -> io::Result<T>,
-) -> io::Result<(T, u64)> {
+    kept: impl FnOnce(&T) -> usize,
+) -> io::Result<(T, Option<Permit>)> {
     let allowance = Rc::new(Allowance {
         left: Cell::new(SMALL),
         exceeded: Cell::new(false),
@@ -55,31 +78,35 @@ pub(super) async fn metered<S, T>(
         allowance: allowance.clone(),
     };
     let mut connecting = pin!(handshake(stream));
-    let mut large = None;
-    let done = poll_fn(|cx| {
-        loop {
-            if let (Some(need), Some(permit)) = (&mut large, permit) {
-                ready!(permit.poll_grow(need, cx));
-            }
-            let polled = connecting.as_mut().poll(cx);
-            if polled.is_ready() || !allowance.exceeded.replace(false) {
-                return polled;
-            }
-            if large.is_some() {
-                let reason = "the upstream's certificates are too long";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
-            }
-            large.insert(Need::default()).add(LARGE);
-            allowance.left.set(MOST - SMALL);
+    // `None` if it wants to read more than it may.
+    let mut next = async || {
+        poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if allowance.exceeded.replace(false) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    };
+    let mut done = next().await;
+    let mut reserved = None;
+    if done.is_none() {
+        if let Some(permit) = permit {
+            permit.grow_alone(LARGE).await;
+            reserved = Some(Reserved {
+                permit,
+                memory: LARGE,
+            });
         }
-    })
-    .await;
-    allowance.left.set(UNMETERED);
-    let reserved = if large.is_some() { LARGE } else { 0 };
-    if let (Err(_), Some(permit)) = (&done, permit) {
-        permit.shrink(MemoryUse::Transfer, reserved);
+        allowance.left.set(MOST - SMALL);
+        done = next().await;
     }
-    Ok((done?, reserved))
+    let done = done.unwrap_or_else(|| {
+        let reason = "the upstream's certificates are too long";
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    })?;
+    allowance.left.set(UNMETERED);
+    let certificates = reserved.map(|mut reserved| reserved.keep(kept(&done)));
+    Ok((done, certificates))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {

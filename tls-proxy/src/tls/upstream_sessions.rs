@@ -1,9 +1,10 @@
-//! Sessions with upstreams that are resumed (`proxy_ssl_session_reuse`): the last one of each
-//! name, as nginx keeps the last one of each peer, and of a few names.
+//! Sessions with upstreams that are resumed (`proxy_ssl_session_reuse`), of a few names.
 //!
 //! A session has the certificates of its handshake, and the names may come from a stranger
-//! (`proxy_ssl_name $host`).
+//! (`proxy_ssl_name $host`). One of TLS 1.3 is used once, so there are as many as handshakes at the
+//! same time.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,21 +14,64 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 /// Names whose sessions are kept.
 const NAMES: usize = 8;
+/// Sessions of TLS 1.3, of all names.
+const SESSIONS: usize = 16;
 /// Sessions with more certificates are not kept, bytes.
 const MOST_CERTIFICATES: usize = 8 * 1024;
 
 /// The sessions of one `Connector`, for all workers. Only handshakes take the lock.
 #[derive(Default)]
-pub(super) struct UpstreamSessions(Mutex<Vec<Known>>);
+pub(super) struct UpstreamSessions(Mutex<Kept>);
 
-/// What is kept of a name; the most recently used is last.
+#[derive(Default)]
+struct Kept {
+    /// The most recently used is last.
+    names: Vec<Known>,
+    /// The newest is last.
+    tls13: VecDeque<(ServerName<'static>, Tls13ClientSessionValue)>,
+}
+
+/// What is kept of a name.
 struct Known {
     name: ServerName<'static>,
     group: Option<NamedGroup>,
     /// It has too many certificates.
     is_large: bool,
     tls12: Option<Tls12ClientSessionValue>,
-    tls13: Option<Tls13ClientSessionValue>,
+}
+
+impl Kept {
+    /// What is known of a name; instead of the name that was not used for the longest time if
+    /// nothing is.
+    fn name(&mut self, name: &ServerName<'static>) -> &mut Known {
+        let known = match self.names.iter().position(|known| known.name == *name) {
+            Some(index) => self.names.remove(index),
+            None => {
+                if self.names.len() == NAMES {
+                    let oldest = self.names.remove(0);
+                    self.forget(&oldest.name);
+                }
+                Known {
+                    name: name.clone(),
+                    group: None,
+                    is_large: false,
+                    tls12: None,
+                }
+            }
+        };
+        let last = self.names.len();
+        self.names.push(known);
+        &mut self.names[last]
+    }
+
+    fn find(&self, name: &ServerName<'_>) -> Option<&Known> {
+        self.names.iter().find(|known| known.name == *name)
+    }
+
+    /// Forgets the sessions of TLS 1.3.
+    fn forget(&mut self, name: &ServerName<'_>) {
+        self.tls13.retain(|(own, _)| own != name);
+    }
 }
 
 impl UpstreamSessions {
@@ -39,89 +83,66 @@ impl UpstreamSessions {
         others: &[CertificateDer<'_>],
     ) {
         let size = first.len() + others.iter().map(|own| own.len()).sum::<usize>();
-        let is_large = size > MOST_CERTIFICATES;
-        self.with(&name.to_owned(), |known| {
-            known.is_large = is_large;
-            if is_large {
-                (known.tls12, known.tls13) = (None, None);
-            }
-        });
+        let mut kept = self.lock();
+        let known = kept.name(&name.to_owned());
+        known.is_large = size > MOST_CERTIFICATES;
+        if known.is_large {
+            known.tls12 = None;
+            kept.forget(name);
+        }
     }
 
-    /// What is known of a name, instead of the name that was not used for the longest time.
-    fn with<T>(&self, name: &ServerName<'static>, then: impl FnOnce(&mut Known) -> T) -> T {
-        let mut all = self.lock();
-        let known = match all.iter().position(|known| known.name == *name) {
-            Some(index) => all.remove(index),
-            None => {
-                if all.len() == NAMES {
-                    all.remove(0);
-                }
-                Known {
-                    name: name.clone(),
-                    group: None,
-                    is_large: false,
-                    tls12: None,
-                    tls13: None,
-                }
-            }
-        };
-        all.push(known);
-        let last = all.len() - 1;
-        then(&mut all[last])
-    }
-
-    fn find<T>(
-        &self,
-        name: &ServerName<'_>,
-        then: impl FnOnce(&mut Known) -> Option<T>,
-    ) -> Option<T> {
-        let mut all = self.lock();
-        then(all.iter_mut().find(|known| known.name == *name)?)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientSessionStore for UpstreamSessions {
     fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
-        self.with(&name, |known| known.group = Some(group));
+        self.lock().name(&name).group = Some(group);
     }
 
     fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.find(name, |known| known.group)
+        self.lock().find(name)?.group
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, session: Tls12ClientSessionValue) {
-        self.with(&name, |known| {
-            known.tls12 = Some(session).filter(|_| !known.is_large);
-        });
+        let mut kept = self.lock();
+        let known = kept.name(&name);
+        known.tls12 = Some(session).filter(|_| !known.is_large);
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.find(name, |known| known.tls12.clone())
+        self.lock().find(name)?.tls12.clone()
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
-        self.find(name, |known| known.tls12.take());
+        self.lock().name(name).tls12 = None;
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, session: Tls13ClientSessionValue) {
-        self.with(&name, |known| {
-            known.tls13 = Some(session).filter(|_| !known.is_large);
-        });
+        let mut kept = self.lock();
+        // A name that is not known any more may have too many.
+        if kept.find(&name).is_none_or(|known| known.is_large) {
+            return;
+        }
+        if kept.tls13.len() == SESSIONS {
+            kept.tls13.pop_front();
+        }
+        kept.tls13.push_back((name, session));
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.find(name, |known| known.tls13.take())
+        let mut kept = self.lock();
+        let newest = kept.tls13.iter().rposition(|(own, _)| own == name)?;
+        let (_, session) = kept.tls13.remove(newest)?;
+        Some(session)
     }
 }
 
 impl fmt::Debug for UpstreamSessions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "sessions of {} names", self.lock().len())
+        write!(out, "sessions of {} names", self.lock().names.len())
     }
 }
 
@@ -143,6 +164,6 @@ mod tests {
         sessions.set_kx_hint(name(NAMES), NamedGroup::X25519);
         assert_eq!(sessions.kx_hint(&name(0)), Some(NamedGroup::secp256r1));
         assert_eq!(sessions.kx_hint(&name(1)), None);
-        assert_eq!(sessions.lock().len(), NAMES);
+        assert_eq!(sessions.lock().names.len(), NAMES);
     }
 }

@@ -17,7 +17,7 @@ use crate::config::group::PeerAddress;
 use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
-use crate::tls::connector::Secured;
+use crate::tls::connector::{Secured, size_of_certificates};
 use crate::tls::handshake_meter::Metered;
 
 /// A connection to a peer.
@@ -27,8 +27,11 @@ pub(crate) struct UpstreamConnection {
     pub(crate) address: PeerAddress,
     /// Its TLS parameters; `None` without TLS.
     pub(crate) secured: Option<Secured>,
-    /// Memory for TLS, bytes.
+    /// Memory for TLS while it is idle, bytes, without `certificates`.
     pub(crate) tls_memory: u64,
+    /// The permit for many certificates of the peer.
+    #[expect(dead_code, reason = "held for its drop")]
+    certificates: Option<Permit>,
     /// Requests sent on it.
     pub(crate) requests: u64,
     /// The location it was opened for.
@@ -76,8 +79,8 @@ pub(crate) enum UpstreamStream {
 }
 
 impl UpstreamConnection {
-    /// Connects to a peer. For TLS, [`UPSTREAM_TLS`] and [`UPSTREAM_CERTIFICATES`] are reserved on
-    /// `permit`, which then has `tls_memory`. Boxed: each request moves it from the pool and back.
+    /// Connects to a peer. Memory for many certificates is reserved on `permit`. Boxed: each request
+    /// moves it from the pool and back.
     pub(crate) async fn connect(
         address: &PeerAddress,
         secured: Option<Secured>,
@@ -85,7 +88,7 @@ impl UpstreamConnection {
         outgoing: Outgoing,
         permit: Option<&Permit>,
     ) -> io::Result<Box<Self>> {
-        let mut tls_memory = 0;
+        let (mut tls_memory, mut certificates) = (0, None);
         let mut stream = match address {
             PeerAddress::Tcp(address) => {
                 let stream = outgoing.connect(*address).await?;
@@ -95,11 +98,13 @@ impl UpstreamConnection {
             PeerAddress::Unix(path) => UpstreamStream::Unix(UnixStream::connect(path).await?),
         };
         if let Some(secured) = &secured {
-            let (tls, certificates) = secured
+            let (tls, many) = secured
                 .connector
                 .connect(&secured.name, secured.own.as_ref(), stream, permit)
                 .await?;
-            tls_memory = UPSTREAM_TLS + certificates;
+            let few = many.is_none().then(|| size_of_certificates(&tls));
+            tls_memory = UPSTREAM_TLS + few.unwrap_or(0) as u64;
+            certificates = many;
             stream = UpstreamStream::Tls(Box::new(tls));
         }
         let wire = BufferedStream::new(stream, BytesMut::new());
@@ -108,6 +113,7 @@ impl UpstreamConnection {
             address: address.clone(),
             secured,
             tls_memory,
+            certificates,
             requests: 0,
             location,
             born: cached_time::now(),

@@ -180,8 +180,8 @@ fn what_is_refused_keeps_no_request_waiting() {
 const BATCHES: u32 = 8;
 
 /// Asks for a path of 4,000 bytes on many streams, and reads nothing. Each response repeats it six
-/// times in a header block. Returns what is counted in the end.
-fn held_by_unread_blocks(proxy: &Proxy, folder: &str) -> u64 {
+/// times in a header block. Returns the client, and what is counted in the end.
+fn held_by_unread_blocks(proxy: &Proxy, folder: &str) -> (Http2, u64) {
     let before = reserved(proxy);
     let client = Http2::connect(proxy.place.address(PLAIN));
     let path = format!("/{folder}/{:q>3900}", "");
@@ -218,9 +218,7 @@ fn held_by_unread_blocks(proxy: &Proxy, folder: &str) -> u64 {
         quiet > 20
     });
     asking.join().unwrap();
-    drop(client);
-    goes_back(proxy, before);
-    last
+    (client, last)
 }
 
 #[test]
@@ -234,7 +232,45 @@ fn a_response_is_counted_until_its_last_header_block_is_sent() {
                 location /heads/ { add_header X $twice$twice$twice; return 204; }
                 location /trailers/ { add_trailer X $twice$twice$twice; return 200 x; } }",
         );
-        let held = held_by_unread_blocks(&proxy, folder);
+        let before = reserved(&proxy);
+        let (client, held) = held_by_unread_blocks(&proxy, folder);
         assert!(held > 50 * 24_000, "{folder}: {held}");
+        drop(client);
+        goes_back(&proxy, before);
     }
+}
+
+#[test]
+fn a_reset_ends_a_response_whose_header_block_is_not_sent() {
+    let place = Place::new("http2-unsent-reset");
+    place.write("big", &"x".repeat(30 << 20));
+    let proxy = start(
+        place,
+        "access_log off;
+        server { listen {plain}; http2 on; send_timeout 1h; root {folder};
+            location /empty { return 204; } location /status { stub_status; } }",
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/big", &[]);
+    // So much that the socket is full of it.
+    client.widen(0, 1 << 30);
+    client.widen(1, 1 << 30);
+    let writing = || {
+        let page = proxy.connect().fetch("/status").text();
+        let (_, rest) = page.split_once("Writing: ").unwrap();
+        rest.split_once(' ').unwrap().0.parse::<u64>().unwrap()
+    };
+    let (mut last, mut same) = (0, 0);
+    // Each stream stays until it is reset.
+    for stream in (3..120).step_by(2) {
+        client.ask(stream, "/empty", &[]);
+        std::thread::sleep(A_MOMENT / 20);
+        client.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    }
+    eventually("resets end them", || {
+        let now = writing();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same > 10 && now <= 3
+    });
 }

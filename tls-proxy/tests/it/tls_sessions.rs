@@ -91,6 +91,25 @@ fn sessions_with_upstreams_are_resumed_unless_their_certificates_are_large() {
 }
 
 #[test]
+fn sessions_with_an_upstream_suffice_for_some_handshakes_at_once() {
+    let place = Place::new("sessions-at-once");
+    certificates::ecdsa(&place, "a");
+    let proxy = Proxy::start(
+        place,
+        "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+            return 200 $ssl_session_reused; }
+        server { listen {plain}; location / { proxy_pass https://{ip}:8443; } }",
+    );
+    let round = || {
+        let mut clients = [(); 8].map(|()| proxy.connect());
+        clients.iter_mut().for_each(|client| client.ask("/"));
+        clients.map(|mut client| client.response().text())
+    };
+    round();
+    assert_eq!(round(), ["r"; 8]);
+}
+
+#[test]
 fn without_tickets_nothing_is_resumed() {
     let proxy = start("tickets", "ssl_session_tickets off;");
     for version in ["-tls1_2", "-tls1_3"] {

@@ -12,7 +12,6 @@ use super::attempt::{
 use super::body::{Body, refuse_body};
 use super::response::{framing, translate};
 use super::{SelectedUpstream, Settings, buffers};
-use crate::admission::{MemoryUse, UPSTREAM_CERTIFICATES, UPSTREAM_TLS};
 use crate::config::method::Method;
 use crate::log::level::Level;
 use crate::message::head::Framing;
@@ -97,23 +96,6 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
 }
 
 /// The head for the upstream, without spare capacity: it is kept until there is a response.
-/// Waits for the memory of TLS to an upstream, bytes.
-async fn reserve_tls(request: &Request, memory: u64) {
-    if let Some(permit) = &request.permit
-        && memory > 0
-        && !permit.try_grow(memory)
-    {
-        Box::pin(permit.grow_alone(memory)).await;
-    }
-}
-
-/// Gives back the memory of TLS to an upstream, bytes.
-fn release_tls(request: &Request, memory: u64) {
-    if let Some(permit) = &request.permit {
-        permit.shrink(MemoryUse::Transfer, memory);
-    }
-}
-
 fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Box<[u8]> {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
@@ -234,7 +216,6 @@ impl Tries<'_> {
         };
         if let Some(mut link) = worker.pool.take(&wanted, began) {
             link.lease = lease.clone();
-            reserve_tls(request, link.tls_memory).await;
             match self.exchange(request, link).await {
                 Err(error @ (exchange::Error::Closed | exchange::Error::Io(_)))
                     if self.is_repeatable(request) =>
@@ -251,12 +232,6 @@ impl Tries<'_> {
             }
         }
         let outgoing = self.outgoing(request);
-        let tls_memory = match secured {
-            Some(_) => UPSTREAM_TLS + UPSTREAM_CERTIFICATES,
-            None => 0,
-        };
-        // Before the time for connecting begins.
-        reserve_tls(request, tls_memory).await;
         let permit = request.permit.as_ref();
         // Boxed, since most requests use an idle connection.
         let connect = Box::pin(UpstreamConnection::connect(
@@ -267,13 +242,8 @@ impl Tries<'_> {
                 metrics::count(|own| &own.connected);
                 link
             }
-            failed => {
-                release_tls(request, tls_memory);
-                return Err(match failed {
-                    Ok(Err(error)) => exchange::Error::Io(connect_error(&error)),
-                    _ => exchange::Error::TimedOut("connecting to upstream"),
-                });
-            }
+            Ok(Err(error)) => return Err(exchange::Error::Io(connect_error(&error))),
+            Err(_) => return Err(exchange::Error::TimedOut("connecting to upstream")),
         };
         link.lease = lease;
         self.exchange(request, link).await
@@ -296,7 +266,6 @@ impl Tries<'_> {
         mut link: Box<UpstreamConnection>,
     ) -> Result<Box<Response>, exchange::Error> {
         metrics::count(|own| &own.tries);
-        let tls_memory = link.tls_memory;
         let attempt = last_attempt(&mut request.attempts);
         attempt.connected = Some(match link.requests {
             0 => cached_time::since(attempt.began),
@@ -329,7 +298,6 @@ impl Tries<'_> {
             Ok(head) => head,
             Err(error) => {
                 self.body.put_rest(exchange.upload.into_rest());
-                release_tls(request, tls_memory);
                 return Err(error);
             }
         };

@@ -78,7 +78,7 @@ pub(crate) async fn serve(
         let shared = Rc::default();
         run(&connection, &tasks, &inflow, &mut frames, &shared).await;
         drop(frames);
-        shared.unsent_blocks.are_sent();
+        shared.unsent_blocks.are_lost();
     }
     drop(token);
 }

@@ -214,7 +214,14 @@ impl Sender {
         self.timer.progress();
         poll_fn(|cx| {
             if self.queue.poll_sent(cx, &mut self.timer) {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(match self.queue.is_lost() {
+                    true => Err(Error::Gone),
+                    false => Ok(()),
+                });
+            }
+            // A reset drops pieces, of which `h2` tells.
+            if self.queue.has_unsent_block() && self.out.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Error::Gone));
             }
             self.poll_stalled(cx)
         })

@@ -25,8 +25,8 @@ pub(super) struct InFlight {
     sent: Cell<u64>,
     /// Some bytes were sent since the last `poll_sent`.
     moved: Cell<bool>,
-    /// Its last header block may be unsent.
-    block: Cell<bool>,
+    /// Its last header block.
+    block: Cell<Block>,
     /// A task waits for the next piece, or the header block, to be sent.
     awaited: Cell<bool>,
     /// Kept, because it is the same for the streams of a task.
@@ -66,6 +66,17 @@ impl Drop for Chunk {
     }
 }
 
+/// The last header block of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Block {
+    /// There was none so far, or it has been sent.
+    #[default]
+    Sent,
+    Unsent,
+    /// The connection ended before.
+    Lost,
+}
+
 /// The streams of a connection whose last header block may be unsent.
 #[derive(Default)]
 pub(super) struct UnsentBlocks(RefCell<Vec<Rc<InFlight>>>);
@@ -73,21 +84,44 @@ pub(super) struct UnsentBlocks(RefCell<Vec<Rc<InFlight>>>);
 impl UnsentBlocks {
     /// A stream has sent its last header block.
     pub(super) fn add(&self, stream: &Rc<InFlight>) {
-        if !stream.block.replace(true) {
+        if stream.block.replace(Block::Unsent) != Block::Unsent {
             self.0.borrow_mut().push(stream.clone());
         }
     }
 
-    /// `h2` has written all it has, or the connection has ended.
+    /// The stream has ended, whether its block was sent or not.
+    pub(super) fn remove(&self, stream: &Rc<InFlight>) {
+        if stream.has_unsent_block() {
+            self.0.borrow_mut().retain(|own| !Rc::ptr_eq(own, stream));
+            stream.block.set(Block::Sent);
+        }
+    }
+
+    /// `h2` has written all it may: not the blocks behind data for which there is no window.
     pub(super) fn are_sent(&self) {
+        self.0.borrow_mut().retain(|stream| {
+            let waits = !stream.is_empty();
+            if !waits {
+                stream.settle(Block::Sent);
+            }
+            waits
+        });
+    }
+
+    /// The connection has ended.
+    pub(super) fn are_lost(&self) {
         for stream in self.0.borrow_mut().drain(..) {
-            stream.block.set(false);
-            stream.wake();
+            stream.settle(Block::Lost);
         }
     }
 }
 
 impl InFlight {
+    fn settle(&self, block: Block) {
+        self.block.set(block);
+        self.wake();
+    }
+
     fn wake(&self) {
         if self.awaited.take()
             && let Some(waker) = &*self.waker.borrow()
@@ -99,6 +133,7 @@ impl InFlight {
     /// Starts another stream.
     pub(super) fn begin(&self) {
         self.sent.set(0);
+        self.block.set(Block::Sent);
     }
 
     /// Bytes of the stream sent so far.
@@ -111,10 +146,20 @@ impl InFlight {
         self.pieces.get() == 0
     }
 
+    /// Whether its last header block has not been sent yet.
+    pub(super) fn has_unsent_block(&self) -> bool {
+        self.block.get() == Block::Unsent
+    }
+
+    /// Whether the connection ended before the last header block was sent.
+    pub(super) fn is_lost(&self) -> bool {
+        self.block.get() == Block::Lost
+    }
+
     /// Whether all pieces and the header block have been sent. Otherwise the task is woken
     /// after the next one, and `timer` is restarted if bytes were sent.
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>, timer: &mut Timer) -> bool {
-        if self.is_empty() && !self.block.get() {
+        if self.is_empty() && !self.has_unsent_block() {
             return true;
         }
         self.awaited.set(true);

@@ -166,6 +166,7 @@ async fn send(
             .send(request, &mut response.content, response.length, blocks)
             .await
     };
+    blocks.remove(queue);
     request.outcome.body_bytes = queue.sent();
     if let Some(body) = response.content.upstream_body() {
         body.note_end(request);

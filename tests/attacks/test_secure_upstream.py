@@ -1,0 +1,79 @@
+"""Many clients at once whose requests are passed on over TLS, where there is memory for few of
+them at a time. Requests must not wait for each other's memory, also not with an upstream of many
+certificates."""
+
+import http.client
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import large_certificate
+from conftest import own_address, wait_for
+from limited import MIB, cgroup, is_up, tls_proxy
+
+CLIENTS, REQUESTS = 60, 5
+BODY = b"x" * 20_000
+
+
+class Upstream(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 2 * CLIENTS
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """The proxy has closed."""
+
+
+@pytest.fixture
+def group():
+    with cgroup("secure-upstream", 10 * MIB) as made:
+        yield made
+
+
+@pytest.fixture(params=[10, 18_000], ids=["of few certificates", "of many certificates"])
+def proxy(group, tmp_path, request):
+    address = own_address()
+    tls = large_certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), request.param)
+    with Server((address, 8001), Upstream) as upstream:
+        # The handshake is made by the thread that serves the connection.
+        upstream.socket = tls.wrap_socket(upstream.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        configuration = f"""http {{ access_log off;
+            upstream secure {{ server {address}:8001; keepalive 64; }}
+            server {{ listen {address}:8000; location / {{ proxy_pass https://secure; proxy_http_version 1.1;
+            proxy_set_header Connection ""; }} }} }}"""
+        with tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"):
+            wait_for(lambda: is_up(address), "tls-proxy", 60)
+            yield address
+        upstream.shutdown()
+
+
+def get(address):
+    client = http.client.HTTPConnection(address, 8000, timeout=60)
+    client.request("GET", "/")
+    response = client.getresponse()
+    result = response.status, len(response.read())
+    client.close()
+    return result
+
+
+def test_all_get_their_responses(group, proxy):
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        results = list(pool.map(get, [proxy] * (CLIENTS * REQUESTS)))
+    assert set(results) == {(200, len(BODY))}
+    assert group.kills() == 0
