@@ -67,10 +67,12 @@ macro_rules! stream_of {
 
 pub(crate) use stream_of;
 
-/// Implements tokio's `AsyncWrite` by one of its fields.
+/// Implements tokio's `AsyncWrite` by one of its fields, which may be of a type parameter.
 macro_rules! writes_to {
-    ($stream:ident, $field:ident) => {
-        impl tokio::io::AsyncWrite for $stream {
+    ($stream:ident $(<$inner:ident>)?, $field:ident) => {
+        impl $(<$inner: tokio::io::AsyncWrite + Unpin>)? tokio::io::AsyncWrite
+            for $stream $(<$inner>)?
+        {
             fn poll_write(
                 mut self: std::pin::Pin<&mut Self>,
                 cx: &mut std::task::Context<'_>,
