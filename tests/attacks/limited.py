@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 import urllib.request
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -17,6 +18,16 @@ MIB = 1 << 20
 # What is held may exceed what is reserved for it by this, bytes: pages that are partly used,
 # and the tables of the allocator.
 ROUNDING = MIB
+
+
+class Upstream(ThreadingHTTPServer):
+    """A server for many clients at once."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """The program has closed."""
 
 
 @contextlib.contextmanager

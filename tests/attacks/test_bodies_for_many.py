@@ -7,19 +7,19 @@ import http.client
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from conftest import own_address, wait_for
-from limited import MIB, cgroup, tls_proxy
+from limited import MIB, Upstream, cgroup, tls_proxy
 
 CLIENTS = 100
 BODY = os.urandom(200_000)
 PACKED = gzip.compress(BODY)
 
 
-class Upstream(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Encoding", "gzip")
@@ -42,11 +42,6 @@ class Upstream(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
-    request_queue_size = 2 * CLIENTS
-    daemon_threads = True
-
-
 @pytest.fixture
 def group():
     with cgroup("bodies-for-many", 16 * MIB) as made:
@@ -56,7 +51,7 @@ def group():
 @pytest.fixture
 def proxy(group, tmp_path):
     address = own_address()
-    with Server((address, 8001), Upstream) as upstream:
+    with Upstream((address, 8001), Handler) as upstream:
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         configuration = (
             f"http {{ access_log off; gunzip on; proxy_http_version 1.1; server {{ listen {address}:8000; "

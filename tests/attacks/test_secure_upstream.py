@@ -6,13 +6,13 @@ import http.client
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 import large_certificate
 from conftest import own_address, wait_for
-from limited import MIB, cgroup, is_up, tls_proxy
+from limited import MIB, Upstream, cgroup, is_up, tls_proxy
 
 CLIENTS, REQUESTS = 40, 5
 # A client of an upstream with many certificates may have to come again: its memory is needed.
@@ -21,7 +21,7 @@ SIZES = {"few": 10, "many": 18_000}
 BODY = b"x" * 20_000
 
 
-class Upstream(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -34,14 +34,6 @@ class Upstream(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
-    request_queue_size = 2 * CLIENTS
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """The proxy has closed."""
-
-
 @pytest.fixture
 def group():
     with cgroup("secure-upstream", 10 * MIB) as made:
@@ -52,7 +44,7 @@ def group():
 def proxy(group, tmp_path, certificates):
     address = own_address()
     tls = large_certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), SIZES[certificates])
-    with Server((address, 8001), Upstream) as upstream:
+    with Upstream((address, 8001), Handler) as upstream:
         # The handshake is made by the thread that serves the connection.
         upstream.socket = tls.wrap_socket(upstream.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
