@@ -2,7 +2,7 @@
 //! happens to lines that cannot be written.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -183,8 +183,8 @@ impl Rest {
     /// section 2.2).
     ///
     /// # Errors
-    /// Why the lines are lost. A part of their block is none: its rest is written the next time,
-    /// since nothing can be read after a member that has no end.
+    /// Why the lines are lost. Nothing can be read after a member that has no end: a part of one is
+    /// removed from a file, and its rest is written to a pipe the next time.
     fn write_with(&mut self, file: &mut File, level: u32, lines: &[u8]) -> io::Result<()> {
         let (written, failed) = write_some(file, &self.bytes);
         self.bytes.drain(..written);
@@ -200,7 +200,11 @@ impl Rest {
         let mut block = encoder.finish()?;
         match write_some(file, &block) {
             (_, None) => Ok(()),
-            (written, Some(error)) if written == 0 || is_broken_pipe(&error) => Err(error),
+            (written, Some(error))
+                if written == 0 || is_broken_pipe(&error) || take_back(file, written) =>
+            {
+                Err(error)
+            }
             (written, Some(_)) => {
                 block.drain(..written);
                 *self = Self {
@@ -211,6 +215,16 @@ impl Rest {
             }
         }
     }
+}
+
+/// Removes what was appended last from a file; `false` if it is none, or if others have written to
+/// it since.
+fn take_back(file: &mut File, size: usize) -> bool {
+    let (Ok(known), Ok(end)) = (file.metadata(), file.stream_position()) else {
+        return false;
+    };
+    let is_last = known.is_file() && known.len() == end;
+    is_last && file.set_len(end.saturating_sub(size as u64)).is_ok()
 }
 
 /// Whether both are the same file.
@@ -353,6 +367,28 @@ mod tests {
         allowed.store(1 << 10, std::sync::atomic::Ordering::Relaxed);
         sink.write();
         assert!(sink.lines.capacity() <= 1 << 10);
+    }
+
+    #[test]
+    fn a_part_of_a_block_is_removed_from_a_file_that_nobody_else_has_written_to() {
+        let path = std::env::temp_dir().join(format!("sink-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let mut file = super::super::files::append_to(&path).expect("a file");
+        let mut other = super::super::files::append_to(&path).expect("a file");
+        let content = || std::fs::read_to_string(&path).expect("text");
+        file.write_all(b"whole part").expect("written");
+        assert!(take_back(&mut file, 4));
+        assert_eq!(content(), "whole ");
+        file.write_all(b"part").expect("written");
+        other.write_all(b" other").expect("written");
+        assert!(!take_back(&mut file, 4));
+        assert_eq!(content(), "whole part other");
+        std::fs::remove_file(&path).expect("there");
+        let (mut sink, _reader) = piped(To::File);
+        let To::File(pipe) = &mut sink.to else {
+            panic!("a file");
+        };
+        assert!(!take_back(pipe, 0));
     }
 
     #[test]
