@@ -64,6 +64,17 @@ impl Kept {
         &mut self.names[last]
     }
 
+    /// Forgets the oldest session of TLS 1.3 of the name that has most: a busy name does not push
+    /// out those of others.
+    fn make_room(&mut self) {
+        let count =
+            |name: &ServerName<'_>| self.tls13.iter().filter(|(own, _)| own == name).count();
+        let places = (0..self.tls13.len()).rev();
+        // The last one of the largest is the oldest.
+        let crowded = places.max_by_key(|&place| count(&self.tls13[place].0));
+        crowded.and_then(|place| self.tls13.remove(place));
+    }
+
     fn find(&self, name: &ServerName<'_>) -> Option<&Known> {
         self.names.iter().find(|known| known.name == *name)
     }
@@ -117,7 +128,10 @@ impl ClientSessionStore for UpstreamSessions {
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
-        self.lock().name(name).tls12 = None;
+        let mut kept = self.lock();
+        if let Some(known) = kept.names.iter_mut().find(|known| known.name == *name) {
+            known.tls12 = None;
+        }
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, session: Tls13ClientSessionValue) {
@@ -127,7 +141,7 @@ impl ClientSessionStore for UpstreamSessions {
             return;
         }
         if kept.tls13.len() == SESSIONS {
-            kept.tls13.pop_front();
+            kept.make_room();
         }
         kept.tls13.push_back((name, session));
     }

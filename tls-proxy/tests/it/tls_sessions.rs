@@ -110,6 +110,28 @@ fn sessions_with_an_upstream_suffice_for_some_handshakes_at_once() {
 }
 
 #[test]
+fn a_busy_name_of_an_upstream_leaves_the_others_their_sessions() {
+    let place = Place::new("sessions-of-names");
+    certificates::ecdsa(&place, "a");
+    let proxy = Proxy::start(
+        place,
+        "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+            return 200 $ssl_session_reused; }
+        server { listen {plain}; location / { proxy_ssl_name $arg_name;
+            proxy_pass https://{ip}:8443; } }",
+    );
+    assert_eq!(proxy.connect().fetch("/?name=quiet.example").text(), ".");
+    let mut clients = [(); 20].map(|()| proxy.connect());
+    for client in &mut clients {
+        client.ask("/?name=busy.example");
+    }
+    for client in &mut clients {
+        client.response();
+    }
+    assert_eq!(proxy.connect().fetch("/?name=quiet.example").text(), "r");
+}
+
+#[test]
 fn without_tickets_nothing_is_resumed() {
     let proxy = start("tickets", "ssl_session_tickets off;");
     for version in ["-tls1_2", "-tls1_3"] {
