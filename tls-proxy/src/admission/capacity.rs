@@ -50,7 +50,7 @@ const PENDING_FILES: usize = 9;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 /// Added for TLS, bytes, and for the upstream's certificates. With few of them it is part of
-/// [`REQUEST`] while a request uses the connection; many reserve more (tls/handshake_meter.rs).
+/// [`REQUEST`] while a request uses the connection; many reserve more (tls/upstream_stream.rs).
 pub(crate) const UPSTREAM_TLS: u64 = 11 << 10;
 
 /// After this many of its streams were reset to free memory, a connection of HTTP/2 gets

@@ -20,10 +20,10 @@ use tokio_rustls::client::TlsStream;
 
 use super::client_auth::{check_tls12, check_tls13};
 use super::files::Files;
-use super::handshake_meter::{Metered, metered};
 use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
 use super::upstream_sessions::UpstreamSessions;
+use super::upstream_stream::{Metered, metered};
 use super::{authorities, host_name, keys, parameters};
 use crate::admission::Permit;
 use crate::conf::{Position, Problem};

@@ -18,7 +18,7 @@ use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
 use crate::tls::connector::{Secured, size_of_certificates};
-use crate::tls::handshake_meter::Metered;
+use crate::tls::upstream_stream::Metered;
 
 /// A connection to a peer.
 #[derive(Debug)]
