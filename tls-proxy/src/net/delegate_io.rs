@@ -70,7 +70,8 @@ pub(crate) use stream_of;
 /// Implements tokio's `AsyncWrite` by one of its fields, which may be of a type parameter.
 macro_rules! writes_to {
     ($stream:ident $(<$inner:ident>)?, $field:ident) => {
-        impl $(<$inner: tokio::io::AsyncWrite + Unpin>)? tokio::io::AsyncWrite
+        impl $(<$inner: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>)?
+            tokio::io::AsyncWrite
             for $stream $(<$inner>)?
         {
             fn poll_write(

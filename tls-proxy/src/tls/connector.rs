@@ -16,14 +16,13 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::client_auth::{check_tls12, check_tls13};
 use super::files::Files;
 use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
 use super::upstream_sessions::UpstreamSessions;
-use super::upstream_stream::{Metered, metered};
+use super::upstream_stream::{UpstreamTls, metered, size_of_certificates};
 use super::{authorities, host_name, keys, parameters};
 use crate::admission::Permit;
 use crate::conf::{Position, Problem};
@@ -120,7 +119,7 @@ impl Connector {
         own: Option<&Arc<CertifiedKey>>,
         stream: S,
         permit: Option<&Permit>,
-    ) -> io::Result<(TlsStream<Metered<S>>, Option<Permit>)>
+    ) -> io::Result<(UpstreamTls<S>, Option<Permit>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -153,14 +152,8 @@ impl Connector {
                 io::Error::other(format!("{why} while SSL handshaking to upstream"))
             })?;
         }
-        Ok((stream, certificates))
+        Ok((UpstreamTls::new(stream), certificates))
     }
-}
-
-/// What an upstream has shown, bytes.
-pub(crate) fn size_of_certificates<S>(stream: &TlsStream<S>) -> usize {
-    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    shown.iter().map(|own| own.len()).sum()
 }
 
 fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>, Problem> {

@@ -1,4 +1,5 @@
-//! Bounds what an upstream sends in a handshake: its certificates may be many.
+//! Bounds what an upstream sends that is no data: its certificates may be many, and its sessions
+//! large.
 //!
 //! rustls keeps what it has received of a message, up to 64 KiB, and the certificates for as long
 //! as the connection lasts.
@@ -10,7 +11,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::client::TlsStream;
 
 use crate::admission::{MemoryUse, Permit};
 
@@ -22,22 +24,35 @@ const MOST: usize = 80 * 1024;
 /// for such needs whatever the limits are, so that one handshake can always go on.
 const LARGE: u64 = 136 << 10;
 
-/// The stream below TLS. After the handshake it only passes on.
+/// What it may send after the handshake until data is read, bytes: a record of data, and sessions,
+/// each of which has what the server keeps of its client.
+const BETWEEN_DATA: usize = 32 * 1024;
+
+const NO_DATA: &str = "the upstream's TLS messages after the handshake are too long";
+
+/// The stream below TLS.
 #[derive(Debug)]
-pub(crate) struct Metered<S> {
+pub(super) struct Metered<S> {
     stream: S,
     allowance: Rc<Allowance>,
 }
 
-/// What may be read, bytes; `UNMETERED` after the handshake.
+/// What may be read.
 #[derive(Debug)]
 struct Allowance {
+    /// Bytes.
     left: Cell<usize>,
     /// More was wanted.
     exceeded: Cell<bool>,
+    /// Nothing can be waited for any more: to want more is an error.
+    handshake_done: Cell<bool>,
 }
 
-const UNMETERED: usize = usize::MAX;
+/// A connection to an upstream after the handshake.
+#[derive(Debug)]
+pub(crate) struct UpstreamTls<S> {
+    tls: TlsStream<Metered<S>>,
+}
 
 /// Memory that is given back when it is dropped, also by a time-out.
 struct Reserved<'a> {
@@ -72,6 +87,7 @@ pub(super) async fn metered<S, T>(
     let allowance = Rc::new(Allowance {
         left: Cell::new(SMALL),
         exceeded: Cell::new(false),
+        handshake_done: Cell::new(false),
     });
     let stream = Metered {
         stream,
@@ -104,7 +120,8 @@ pub(super) async fn metered<S, T>(
         let reason = "the upstream's certificates are too long";
         Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     })?;
-    allowance.left.set(UNMETERED);
+    allowance.left.set(BETWEEN_DATA);
+    allowance.handshake_done.set(true);
     let certificates = reserved.map(|mut reserved| reserved.keep(kept(&done)));
     Ok((done, certificates))
 }
@@ -116,18 +133,51 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let left = self.allowance.left.get();
+        if left == 0 && self.allowance.handshake_done.get() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_DATA)));
+        }
         if left == 0 {
             self.allowance.exceeded.set(true);
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if left < UNMETERED {
-            let read = buffer.filled().len() - before;
-            self.allowance.left.set(left.saturating_sub(read));
-        }
+        let read = buffer.filled().len() - before;
+        self.allowance.left.set(left.saturating_sub(read));
         Poll::Ready(Ok(()))
     }
 }
 
+impl<S> UpstreamTls<S> {
+    pub(super) fn new(tls: TlsStream<Metered<S>>) -> Self {
+        Self { tls }
+    }
+
+    /// The size of the certificates that the upstream has shown, bytes.
+    pub(crate) fn size_of_certificates(&self) -> usize {
+        size_of_certificates(&self.tls)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for UpstreamTls<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.tls).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.tls.get_ref().0.allowance.left.set(BETWEEN_DATA);
+        }
+        read
+    }
+}
+
+pub(super) fn size_of_certificates<S>(stream: &TlsStream<Metered<S>>) -> usize {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    shown.iter().map(|own| own.len()).sum()
+}
+
 crate::net::delegate_io::writes_to!(Metered<S>, stream);
+crate::net::delegate_io::writes_to!(UpstreamTls<S>, tls);

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio_rustls::client::TlsStream;
 
 use super::balance::Lease;
 use crate::admission::{Permit, UPSTREAM_TLS};
@@ -17,8 +16,8 @@ use crate::config::group::PeerAddress;
 use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
-use crate::tls::connector::{Secured, size_of_certificates};
-use crate::tls::upstream_stream::Metered;
+use crate::tls::connector::Secured;
+use crate::tls::upstream_stream::UpstreamTls;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Outgoing {
 pub(crate) enum UpstreamStream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<Metered<UpstreamStream>>>),
+    Tls(Box<UpstreamTls<UpstreamStream>>),
 }
 
 impl UpstreamConnection {
@@ -102,7 +101,7 @@ impl UpstreamConnection {
                 .connector
                 .connect(&secured.name, secured.own.as_ref(), stream, permit)
                 .await?;
-            let few = many.is_none().then(|| size_of_certificates(&tls));
+            let few = many.is_none().then(|| tls.size_of_certificates());
             tls_memory = UPSTREAM_TLS + few.unwrap_or(0) as u64;
             certificates = many;
             stream = UpstreamStream::Tls(Box::new(tls));

@@ -51,3 +51,4 @@ mod unknown_words;
 mod upstream_failures;
 mod upstream_pool;
 mod upstream_resolve;
+mod upstream_tickets;
