@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::cached_time;
-
-/// Used for never: time-outs may exceed the range of `Instant`.
-const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+use super::{FAR, cached_time};
 
 /// A time-out between two steps. It costs nothing while steps follow without a wait, and
 /// little for each wait: the timer set for an earlier wait may fire early, and only then is

@@ -22,7 +22,7 @@ use super::files::Files;
 use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
 use super::upstream_sessions::UpstreamSessions;
-use super::upstream_stream::{UpstreamTls, metered, size_of_certificates};
+use super::upstream_stream::{HandshakeMemory, UpstreamTls, metered, size_of_certificates};
 use super::{authorities, host_name, keys, parameters};
 use crate::admission::Permit;
 use crate::conf::{Position, Problem};
@@ -111,14 +111,13 @@ impl Connector {
     }
 
     /// Performs a handshake on `stream`; `name` is `proxy_ssl_name`, `own` a certificate
-    /// whose name contained variables. Memory for many certificates is reserved on `permit`; a
-    /// permit for what they take is returned.
+    /// whose name contained variables. Returns a permit for what many certificates take.
     pub(crate) async fn connect<S>(
         &self,
         name: &str,
         own: Option<&Arc<CertifiedKey>>,
         stream: S,
-        permit: Option<&Permit>,
+        memory: HandshakeMemory<'_>,
     ) -> io::Result<(UpstreamTls<S>, Option<Permit>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -141,7 +140,7 @@ impl Connector {
         };
         let connector = TlsConnector::from(config);
         let handshake = async |stream| connector.connect(server, stream).await;
-        let connected = metered(stream, permit, handshake, size_of_certificates).await;
+        let connected = metered(stream, memory, handshake, size_of_certificates).await;
         let (stream, certificates) = connected.map_err(|source| {
             let what = format!("SSL_do_handshake() failed ({source})");
             io::Error::other(format!("{what} while SSL handshaking to upstream"))

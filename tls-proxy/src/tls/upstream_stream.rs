@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use crate::admission::{MemoryUse, Permit};
+use crate::time::stopwatch::Stopwatch;
 
 /// What an upstream may send without more memory, bytes: a few certificates.
 const SMALL: usize = 16 * 1024;
@@ -54,6 +55,15 @@ pub(crate) struct UpstreamTls<S> {
     tls: TlsStream<Metered<S>>,
 }
 
+/// What memory for a handshake is reserved on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandshakeMemory<'a> {
+    /// `None` if it is not counted.
+    pub(crate) permit: Option<&'a Permit>,
+    /// Waiting for memory takes no time of the handshake.
+    pub(crate) time: &'a Stopwatch,
+}
+
 /// Memory that is given back when it is dropped, also by a time-out.
 struct Reserved<'a> {
     permit: &'a Permit,
@@ -80,7 +90,7 @@ impl Drop for Reserved<'_> {
 /// are read. If so, returns the permit for so much as `kept` says of the finished handshake, bytes.
 pub(super) async fn metered<S, T>(
     stream: S,
-    permit: Option<&Permit>,
+    memory: HandshakeMemory<'_>,
     handshake: impl AsyncFnOnce(Metered<S>) -> io::Result<T>,
     kept: impl FnOnce(&T) -> usize,
 ) -> io::Result<(T, Option<Permit>)> {
@@ -106,8 +116,8 @@ pub(super) async fn metered<S, T>(
     let mut done = next().await;
     let mut reserved = None;
     if done.is_none() {
-        if let Some(permit) = permit {
-            permit.grow_alone(LARGE).await;
+        if let Some(permit) = memory.permit {
+            memory.time.stopped_for(permit.grow_alone(LARGE)).await;
             reserved = Some(Reserved {
                 permit,
                 memory: LARGE,
@@ -181,3 +191,63 @@ pub(super) fn size_of_certificates<S>(stream: &TlsStream<Metered<S>>) -> usize {
 
 crate::net::delegate_io::writes_to!(Metered<S>, stream);
 crate::net::delegate_io::writes_to!(UpstreamTls<S>, tls);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::admission::{Admission, Capacity};
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    /// A handshake in which the peer sends `size` bytes, within a second.
+    async fn handshake(size: usize, permit: &Permit) -> Option<io::Result<()>> {
+        let (near, mut far) = duplex(size);
+        far.write_all(&vec![0; size]).await.expect("room");
+        let read = async |mut stream: Metered<DuplexStream>| {
+            // As much at a time as rustls reads.
+            let mut left = size;
+            while left > 0 {
+                left -= stream.read(&mut [0; 4096]).await?;
+            }
+            Ok(())
+        };
+        let time = Stopwatch::default();
+        let memory = HandshakeMemory {
+            permit: Some(permit),
+            time: &time,
+        };
+        let done = time
+            .within(LIMIT, metered(near, memory, read, |()| size))
+            .await?;
+        Some(done.map(|_| ()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_memory_takes_no_time_of_the_handshake() {
+        let admission = Admission::new(Capacity {
+            connections: 10,
+            descriptors: 100,
+            memory: Some(0),
+        });
+        let client = admission.try_for_connection().expect("room").accepted();
+        let other = admission.try_for_connection().expect("room").accepted();
+        let permit = admission.empty_permit(client.account.holder());
+        let taken = admission.empty_permit(other.account.holder());
+        while taken.try_grow(1 << 10) {}
+        let release = async {
+            sleep(10 * LIMIT).await;
+            drop(taken);
+        };
+        let few = handshake(SMALL, &permit).await;
+        assert!(matches!(few, Some(Ok(()))), "{few:?}");
+        let (many, ()) = tokio::join!(handshake(2 * SMALL, &permit), release);
+        assert!(matches!(many, Some(Ok(()))), "{many:?}");
+        let too_many = handshake(MOST + 4096, &permit).await;
+        assert!(matches!(too_many, Some(Err(_))), "{too_many:?}");
+    }
+}

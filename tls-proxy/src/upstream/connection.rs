@@ -17,7 +17,7 @@ use crate::net::buffered_stream::BufferedStream;
 use crate::net::socket_buffers;
 use crate::time::cached_time;
 use crate::tls::connector::Secured;
-use crate::tls::upstream_stream::UpstreamTls;
+use crate::tls::upstream_stream::{HandshakeMemory, UpstreamTls};
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -78,14 +78,13 @@ pub(crate) enum UpstreamStream {
 }
 
 impl UpstreamConnection {
-    /// Connects to a peer. Memory for many certificates is reserved on `permit`. Boxed: each request
-    /// moves it from the pool and back.
+    /// Connects to a peer. Boxed: each request moves it from the pool and back.
     pub(crate) async fn connect(
         address: &PeerAddress,
         secured: Option<Secured>,
         location: LocationId,
         outgoing: Outgoing,
-        permit: Option<&Permit>,
+        memory: HandshakeMemory<'_>,
     ) -> io::Result<Box<Self>> {
         let (mut tls_memory, mut certificates) = (0, None);
         let mut stream = match address {
@@ -99,7 +98,7 @@ impl UpstreamConnection {
         if let Some(secured) = &secured {
             let (tls, many) = secured
                 .connector
-                .connect(&secured.name, secured.own.as_ref(), stream, permit)
+                .connect(&secured.name, secured.own.as_ref(), stream, memory)
                 .await?;
             let few = many.is_none().then(|| tls.size_of_certificates());
             tls_memory = UPSTREAM_TLS + few.unwrap_or(0) as u64;

@@ -24,6 +24,8 @@ use crate::request::response::{Refusal, Response};
 use crate::request::source::Source as _;
 use crate::request::{Attempt, Request, Tried};
 use crate::time::cached_time;
+use crate::time::stopwatch::Stopwatch;
+use crate::tls::upstream_stream::HandshakeMemory;
 use crate::upstream::balance::{Hints, Lease, PeerResult};
 use crate::upstream::connection::{Outgoing, UpstreamConnection};
 use crate::upstream::exchange::{self, Exchange, Limits, Upload};
@@ -232,18 +234,21 @@ impl Tries<'_> {
             }
         }
         let outgoing = self.outgoing(request);
-        let permit = request.permit.as_ref();
+        let time = Stopwatch::default();
+        let memory = HandshakeMemory {
+            permit: request.permit.as_ref(),
+            time: &time,
+        };
+        let connect = UpstreamConnection::connect(&address, secured, location, outgoing, memory);
         // Boxed, since most requests use an idle connection.
-        let connect = Box::pin(UpstreamConnection::connect(
-            &address, secured, location, outgoing, permit,
-        ));
-        let mut link = match tokio::time::timeout(self.settings.connect_timeout, connect).await {
-            Ok(Ok(link)) => {
+        let connected = Box::pin(time.within(self.settings.connect_timeout, connect)).await;
+        let mut link = match connected {
+            Some(Ok(link)) => {
                 metrics::count(|own| &own.connected);
                 link
             }
-            Ok(Err(error)) => return Err(exchange::Error::Io(connect_error(&error))),
-            Err(_) => return Err(exchange::Error::TimedOut("connecting to upstream")),
+            Some(Err(error)) => return Err(exchange::Error::Io(connect_error(&error))),
+            None => return Err(exchange::Error::TimedOut("connecting to upstream")),
         };
         link.lease = lease;
         self.exchange(request, link).await
