@@ -79,21 +79,18 @@ fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
             sockets: sockets.map_err(fail)?,
         });
     }
-    // With SO_REUSEPORT another process that sets it could share the port. A first socket
-    // without it shows whether there is one.
-    let single = open(listen, false).map_err(fail)?;
     let sockets = if workers == 1 {
-        vec![single]
+        open(listen, false).map(|socket| vec![socket])
     } else {
-        drop(single);
-        (0..workers)
-            .map(|_| open(listen, true))
-            .collect::<Result<_, _>>()
-            .map_err(fail)?
+        // With SO_REUSEPORT another process that sets it could share the port. A socket without
+        // it shows whether there is one. It does not listen: its clients would be lost.
+        bound(listen, false)
+            .map(drop)
+            .and_then(|()| (0..workers).map(|_| open(listen, true)).collect())
     };
     Ok(Bound {
         address: listen.address.clone(),
-        sockets,
+        sockets: sockets.map_err(fail)?,
     })
 }
 
@@ -209,6 +206,64 @@ impl Listener {
                 let socket = tokio::net::TcpStream::from_std(socket.into())?;
                 Poll::Ready(Ok((socket, UNSPECIFIED)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::config::listen::Listen;
+
+    const ROUNDS: usize = 300;
+    const CLIENTS: usize = 4;
+
+    /// An address that nobody uses.
+    fn unused() -> SocketAddr {
+        let socket = std::net::TcpListener::bind((Ipv4Addr::new(127, 83, 1, 1), 0));
+        let socket = socket.expect("an unused port");
+        socket.local_addr().expect("its address")
+    }
+
+    fn listen(address: SocketAddr) -> Listen {
+        let at = crate::conf::Position::in_a_test();
+        Listen::new(Endpoint::Tcp(address), at)
+    }
+
+    #[test]
+    fn an_address_of_another_process_is_not_shared() {
+        let address = unused();
+        let first = bind(&listen(address), 2).expect("bound");
+        let second = bind(&listen(address), 2).expect_err("in use");
+        assert_eq!(second.source.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind(&listen(address), 2).expect("bound");
+    }
+
+    #[test]
+    fn clients_that_come_while_an_address_is_bound_are_kept() {
+        for _ in 0..ROUNDS {
+            let address = unused();
+            let connect = move || {
+                loop {
+                    if let Ok(client) = TcpStream::connect(address) {
+                        return client;
+                    }
+                }
+            };
+            let clients = [(); CLIENTS].map(|()| thread::spawn(connect));
+            let bound = bind(&listen(address), 2).expect("bound");
+            for client in clients {
+                let mut client = client.join().expect("a client");
+                client.set_nonblocking(true).expect("a flag");
+                let read = client.read(&mut [0; 1]).map_err(|error| error.kind());
+                assert_eq!(read, Err(io::ErrorKind::WouldBlock));
+            }
+            drop(bound);
         }
     }
 }
