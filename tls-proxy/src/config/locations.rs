@@ -138,31 +138,44 @@ impl LocationTree {
         inside: &impl Fn(LocationId) -> &'a LocationTree,
         matches: &impl Fn(&Matcher) -> Result<bool, E>,
     ) -> Result<Option<LocationMatch>, E> {
+        let found = self.find_here(path, inside, matches)?;
+        Ok(found.map(|(found, _)| found))
+    }
+
+    /// The same, and whether it is final: else the patterns of the blocks around it are tried, too.
+    fn find_here<'a, E>(
+        &'a self,
+        path: &[u8],
+        inside: &impl Fn(LocationId) -> &'a LocationTree,
+        matches: &impl Fn(&Matcher) -> Result<bool, E>,
+    ) -> Result<Option<(LocationMatch, bool)>, E> {
         if let Some(id) = search(&self.exact, path) {
-            return Ok(Some(LocationMatch::Location(id)));
+            return Ok(Some((LocationMatch::Location(id), true)));
         }
         let prefix = self.longest(path);
         // A location of just this path takes precedence.
         let is_own = prefix.is_some_and(|prefix| *prefix.text == *path);
         if !is_own && let Some(id) = search(&self.slashed, path) {
-            return Ok(Some(LocationMatch::Redirect(id)));
+            return Ok(Some((LocationMatch::Redirect(id), true)));
         }
+        let mut longest = None;
         if let Some(prefix) = prefix {
-            let found = inside(prefix.id).find(path, inside, matches)?;
-            if found.is_some() {
-                return Ok(found);
+            let nested = inside(prefix.id).find_here(path, inside, matches)?;
+            let own = (LocationMatch::Location(prefix.id), false);
+            let found = nested.unwrap_or(own);
+            if found.1 || prefix.final_ {
+                return Ok(Some(found));
             }
-            if prefix.final_ {
-                return Ok(Some(LocationMatch::Location(prefix.id)));
-            }
+            longest = Some(found);
         }
         for (matcher, id) in &self.patterns {
             if matches(matcher)? {
-                let found = inside(*id).find(path, inside, matches)?;
-                return Ok(found.or(Some(LocationMatch::Location(*id))));
+                let nested = inside(*id).find(path, inside, matches)?;
+                let found = nested.unwrap_or(LocationMatch::Location(*id));
+                return Ok(Some((found, true)));
             }
         }
-        Ok(prefix.map(|prefix| LocationMatch::Location(prefix.id)))
+        Ok(longest)
     }
 
     /// The longest prefix of `path`. It stands at or before the path's own place in
@@ -254,6 +267,29 @@ mod tests {
         }
         let redirect = tree.find(b"/api", &|_| &empty, &|_| Ok::<_, ()>(false));
         assert_eq!(redirect, Ok(Some(LocationMatch::Redirect(LocationId(1)))));
+    }
+
+    #[test]
+    fn patterns_around_a_nested_prefix_are_tried() {
+        let outer = tree(&[prefix("/a/", false), regex(r"\.php$")]);
+        let (mut inner, empty) = (LocationTree::default(), LocationTree::default());
+        let exact = LocationPattern::Exact("/a/exact.php".into());
+        for (pattern, id) in [(prefix("/a/b/", true), 10), (exact, 11)] {
+            inner.add(&pattern, LocationId(id), false);
+        }
+        for (path, expected) in [
+            ("/a/b/c", 10),
+            ("/a/b/c.php", 1),
+            ("/a/exact.php", 11),
+            ("/a/c", 0),
+            ("/a/c.php", 1),
+        ] {
+            let inside = |id: LocationId| if id.0 == 0 { &inner } else { &empty };
+            let matches = |matcher: &Matcher| matcher.pattern().is_match(path.as_bytes());
+            let found = outer.find(path.as_bytes(), &inside, &matches);
+            let expected = Some(LocationMatch::Location(LocationId(expected)));
+            assert_eq!(found.expect("bounded"), expected, "{path}");
+        }
     }
 
     #[test]
