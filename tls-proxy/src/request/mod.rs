@@ -129,8 +129,10 @@ pub(crate) struct Request {
     pub(crate) quoted: bool,
     /// A location has been found: its limits on keep-alive apply.
     pub(crate) located: bool,
-    /// Path or arguments were changed by rewriting.
+    /// The path is not the client's (nginx's `internal`): `internal` locations are open to it.
     pub(crate) rewritten: bool,
+    /// `set $args`: the arguments are not the client's.
+    pub(crate) args_set: bool,
     pub(crate) server: ServerId,
     pub(crate) location: LocationId,
     /// Values of the configuration's own variables.

@@ -14,7 +14,7 @@ impl Request {
     /// Bytes of the values, and of `more`, for which there is no memory yet.
     #[inline]
     fn lacks(&self, more: usize) -> u64 {
-        let path = match self.rewritten {
+        let path = match self.rewritten || self.args_set {
             true => self.path.len() + self.args.len(),
             false => 0,
         };

@@ -98,7 +98,7 @@ fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>)
             let rest = request.path.get(prefix.len()..).unwrap_or_default();
             write_path(request, rest, out);
         }
-        _ if !request.rewritten => {
+        _ if !request.rewritten && !request.args_set => {
             out.extend_from_slice(&request.head.target);
             return;
         }

@@ -310,7 +310,7 @@ pub(super) fn set(slot: SetTarget, value: Bytes, request: &mut Request) {
         SetTarget::Args => {
             request.args = value;
             request.args_known = true;
-            request.rewritten = true;
+            request.args_set = true;
         }
         SetTarget::LimitRate => request.limit_rate = Some(value),
     }
