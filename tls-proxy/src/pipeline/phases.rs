@@ -120,15 +120,13 @@ fn server_rewrite(request: &mut Request) -> Flow {
 /// Selects the location, and checks what its settings say of the request; returns a redirect
 /// if the path lacks a final slash.
 fn find_config(request: &mut Request) -> Result<Option<Box<Response>>, Refusal> {
-    if let Some(redirect) = choose_location(request)? {
-        return Ok(Some(redirect));
-    }
+    let redirect = choose_location(request)?;
     request.located = true;
     if request.settings().core.internal && !request.rewritten {
         return Err(Refusal::new(404));
     }
     check_length(request)?;
-    Ok(None)
+    Ok(redirect)
 }
 
 /// The rewrite directives of the location.
