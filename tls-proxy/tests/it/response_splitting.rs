@@ -1,4 +1,4 @@
-//! What a client chooses does not become a field of its response.
+//! What a client chooses does not become a field of its response, or another request.
 
 use crate::support::{Place, Proxy, Upstream};
 
@@ -31,5 +31,32 @@ fn a_decoded_path_does_not_end_the_field_that_it_is_in() {
             let other = fields.filter(|line| line.starts_with("X-Other")).count();
             assert_eq!(other, 0, "{path}: {lines}");
         }
+    }
+}
+
+#[test]
+fn a_decoded_path_does_not_end_the_request_for_the_upstream() {
+    let place = Place::new("request_splitting");
+    let upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(
+        place,
+        "server { listen {plain};
+             location /rewrite { rewrite ^ /x?u=$uri break; proxy_pass http://{upstream}; }
+             location /set { set $args u=$uri; proxy_pass http://{upstream}; }
+             location /base/ { set $args u=$uri; proxy_pass http://{upstream}/x/; } }",
+    );
+    let paths = ["rewrite", "set", "base/"];
+    for path in paths {
+        let other = "%20HTTP/1.1%0d%0aHost:%20a%0d%0a%0d%0aGET%20/other%20HTTP/1.1%0d%0aX:%20a";
+        proxy.connect().fetch(&format!("/{path}{other}"));
+    }
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), paths.len(), "{seen:?}");
+    for head in seen {
+        let line = head.lines().next().unwrap_or_default();
+        assert!(
+            line.contains("HTTP/1.1%0D%0AHost: a%0D%0A%0D%0AGET /other"),
+            "{head}"
+        );
     }
 }

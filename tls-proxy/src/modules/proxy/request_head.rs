@@ -79,14 +79,7 @@ fn sets(settings: &Settings, name: &[u8]) -> bool {
 fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>) {
     let settings = request.settings().of::<Settings>();
     if let Some(target) = &chosen.target {
-        for byte in target {
-            match byte {
-                // A variable must not end its line; a blank is sent as it is, as by nginx.
-                0..b' ' | 0x7f => push_escaped(*byte, out),
-                _ => out.push(*byte),
-            }
-        }
-        return;
+        return write_computed(target, out);
     }
     let pass = settings.pass.as_ref();
     match (
@@ -106,7 +99,24 @@ fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>)
     }
     if !request.args.is_empty() {
         out.push(b'?');
-        out.extend_from_slice(&request.args);
+        match request.rewritten || request.args_set {
+            true => write_computed(&request.args, out),
+            false => out.extend_from_slice(&request.args),
+        }
+    }
+}
+
+/// Writes what may be a variable's: it must not end its line. A blank is sent as it is, as by nginx.
+fn write_computed(text: &[u8], out: &mut Vec<u8>) {
+    let ends_line = |byte: &u8| matches!(byte, 0..b' ' | 0x7f);
+    if !text.iter().any(ends_line) {
+        return out.extend_from_slice(text);
+    }
+    for byte in text {
+        match ends_line(byte) {
+            true => push_escaped(*byte, out),
+            false => out.push(*byte),
+        }
     }
 }
 
