@@ -162,13 +162,14 @@ impl RewriteRule {
 }
 
 /// Writes a template. Groups in arguments and in redirects are escaped again if the client's target
-/// was.
+/// was, or if its path has a plus sign, which stands for a blank in arguments.
 fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8>) {
     template.precompute(request);
+    let escapes = escapes && (request.quoted || has_plus(&request.head.target));
     for part in template.parts() {
         match part {
             TemplatePart::Text(text) => out.extend_from_slice(text),
-            TemplatePart::Variable(group @ Variable::Capture(_)) if escapes && request.quoted => {
+            TemplatePart::Variable(group @ Variable::Capture(_)) if escapes => {
                 let mut text = Vec::new();
                 group.evaluate(request, &mut text);
                 escape_args(&text, out);
@@ -176,6 +177,11 @@ fn write(template: &Template, escapes: bool, request: &Request, out: &mut Vec<u8
             TemplatePart::Variable(variable) => drop(variable.evaluate(request, out)),
         }
     }
+}
+
+/// Whether the path of a target has a plus sign.
+fn has_plus(target: &[u8]) -> bool {
+    matches!(memchr::memchr2(b'+', b'?', target), Some(at) if target[at] == b'+')
 }
 
 /// Percent-encodes what arguments cannot hold (nginx: `NGX_ESCAPE_ARGS`).
