@@ -67,34 +67,69 @@ fn crc(parts: &[&[u8]]) -> u32 {
 
 /// Points of servers on a ring, those of `Cache::Memcached::Fast`.
 #[derive(Clone, Debug, Default)]
-pub struct Ring(Vec<(u32, Arc<str>)>);
+pub struct Ring {
+    /// Each with the index of its server.
+    points: Vec<(u32, u32)>,
+    servers: Vec<Arc<str>>,
+}
 
 impl Ring {
-    const POINTS: usize = 160;
+    /// Points of a server for each unit of its weight.
+    const POINTS: u64 = 160;
+    /// The most points of all servers: weights may come from a name server (`service=`).
+    const MOST: u64 = 160_000;
+    /// One part in so many of the memory limit is for them.
+    const SHARE: u64 = 64;
 
     /// Many points for each server, by its weight.
     pub(crate) fn new(peers: &[Peer]) -> Self {
-        let mut points = Vec::new();
+        let memory = pod::cgroup::memory_limit().unwrap_or(u64::MAX);
+        let fit = memory / Self::SHARE / size_of::<(u32, u32)>() as u64;
+        Self::with(peers, fit.min(Self::MOST))
+    }
+
+    /// The same with no more than `most` points, unless there are very many servers: all weights
+    /// are scaled down to that.
+    fn with(peers: &[Peer], most: u64) -> Self {
+        // The servers of a name have the same points, and who has the largest weight has them all.
+        let mut weights: Vec<(&Arc<str>, u64)> = Vec::new();
         for peer in peers {
-            let (host, port) = split(&peer.server);
+            let weight = u64::from(peer.weight);
+            match weights.iter_mut().find(|(own, _)| **own == peer.server) {
+                Some((_, largest)) => *largest = weight.max(*largest),
+                None => weights.push((&peer.server, weight)),
+            }
+        }
+        let total = weights.iter().map(|(_, weight)| weight).sum::<u64>();
+        let most = total.min(most / Self::POINTS);
+        let mut points = Vec::new();
+        for (number, (server, weight)) in (0..).zip(&weights) {
+            let (host, port) = split(server);
             let mut before = [0; 4];
-            for _ in 0..Self::POINTS.saturating_mul(peer.weight as usize) {
+            let scaled = (weight * most).checked_div(total).unwrap_or_default();
+            for _ in 0..Self::POINTS * scaled.max(1) {
                 let hash = crc(&[host.as_bytes(), b"\0", port.as_bytes(), &before]);
-                points.push((hash, peer.server.clone()));
+                points.push((hash, number));
                 before = hash.to_le_bytes();
             }
         }
         points.sort_by_key(|(hash, _)| *hash);
         points.dedup_by_key(|(hash, _)| *hash);
-        Self(points)
+        points.shrink_to_fit();
+        let servers = weights.into_iter().map(|(server, _)| server.clone());
+        Self {
+            points,
+            servers: servers.collect(),
+        }
     }
 
     /// The servers from a key's place on.
     pub(crate) fn from(&self, key: &[u8]) -> impl Iterator<Item = &Arc<str>> {
         let hash = crc(&[key]);
-        let start = self.0.partition_point(|(point, _)| *point < hash);
-        let (before, after) = self.0.split_at(start);
-        after.iter().chain(before).map(|(_, server)| server)
+        let start = self.points.partition_point(|(point, _)| *point < hash);
+        let (before, after) = self.points.split_at(start);
+        let numbers = after.iter().chain(before).map(|(_, number)| *number);
+        numbers.filter_map(|number| self.servers.get(number as usize))
     }
 }
 
@@ -135,6 +170,35 @@ mod tests {
             moved += usize::from(before != after && **before != *"127.0.0.1:3");
         }
         assert_eq!(moved, 0);
+    }
+
+    #[test]
+    fn points_are_bounded_and_keep_the_proportion_of_weights() {
+        let weighted = |weights: &[u32]| -> Vec<Peer> {
+            let peer = |(port, weight): (usize, &u32)| Peer {
+                weight: *weight,
+                ..Peer::at_server(&format!("127.0.0.1:{port}"))
+            };
+            weights.iter().enumerate().map(peer).collect()
+        };
+        let shares = |ring: &Ring| {
+            let count = |number| ring.points.iter().filter(|(_, of)| *of == number).count();
+            [0, 1, 2].map(count)
+        };
+        let most = 160 * 40;
+        // As many as there are by the weights, but for a few that are equal.
+        let [one, two, three] = shares(&Ring::with(&weighted(&[1, 2, 30]), most));
+        assert!((one, two, three) <= (160, 320, 4800) && one + two + three > 5270);
+        // A tenth of them.
+        let [one, two, three] = shares(&Ring::with(&weighted(&[40, 80, 280]), most));
+        assert!(one > 630 && two > 1270 && three > 4470 && one + two + three <= 6400);
+        let large = [u32::MAX, u32::MAX, 1];
+        let [one, two, three] = shares(&Ring::with(&weighted(&large), most));
+        assert!(one > 3000 && two > 3000 && three > 100 && one + two + three <= 6400);
+        // All servers of a name are one on the ring.
+        let of_a_name = vec![Peer::at_server("a.example"); 1000];
+        let ring = Ring::with(&of_a_name, most);
+        assert_eq!((ring.points.len(), ring.servers.len()), (160, 1));
     }
 
     #[test]

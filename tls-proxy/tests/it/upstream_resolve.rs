@@ -53,8 +53,8 @@ fn counting_name_server(place: &Place) -> (Answer, Arc<AtomicUsize>) {
                 let count = if is_full { MANY } else { 1 };
                 message[7] = count as u8;
                 for _ in 0..count {
-                    // SRV, IN, an hour, 14 bytes: priority, weight, port, `a.test`.
-                    message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 14, 16, 0, 14, 0, 1, 0, 5]);
+                    // SRV, IN, an hour, 14 bytes: priority, the largest weight, port, `a.test`.
+                    message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 14, 16, 0, 14, 0, 1, 255, 255]);
                     message.extend(port.to_be_bytes());
                     message.extend(b"\x01a\x04test\0");
                 }
@@ -132,6 +132,23 @@ fn a_service_says_its_port() {
     eventually("the server is known", || all_say(&proxy, 200));
     answer.lock().unwrap().1 = Vec::new();
     eventually("nobody is there any more", || all_say(&proxy, 502));
+    drop(upstream);
+}
+
+#[test]
+fn large_weights_take_little_memory() {
+    let place = Place::new("weights");
+    let own = octets(&place);
+    let answer = name_server(&place);
+    answer.lock().unwrap().1 = vec![own];
+    let upstream = Upstream::echo(&place);
+    let http = "resolver {ip}:5353 ipv6=off;\n\
+        upstream app { zone app 64k; hash $uri consistent; server app.test service=http resolve; }\n\
+        server { listen {plain}; location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    eventually("the server is known", || all_say(&proxy, 200));
+    let peak = proxy.peak_memory();
+    assert!(peak < 100 << 20, "{peak} bytes");
     drop(upstream);
 }
 
