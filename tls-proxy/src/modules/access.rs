@@ -15,8 +15,8 @@ use crate::request::response::Refusal;
 /// What the modules keep for each block.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `allow` and `deny`, in order.
-    rules: Arc<[AccessRule]>,
+    /// `allow` and `deny`, in order. There may be ten thousands: they are not copied for each line.
+    rules: Arc<Vec<AccessRule>>,
     /// This very block already has a rule.
     own: bool,
     /// `satisfy any`.
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            rules: Arc::new([]),
+            rules: Arc::default(),
             own: false,
             any: false,
             delay: Duration::ZERO,
@@ -112,13 +112,11 @@ fn add(scope: &mut Scope<'_>, directive: &Directive, allow: bool) -> Result<(), 
     };
     let access = scope.settings.of_mut::<Settings>();
     // The two directives share one list: the first of either starts a new one.
-    let inherited = if access.own { &access.rules[..] } else { &[] };
-    let rules = inherited
-        .iter()
-        .copied()
-        .chain([AccessRule { allow, whom }]);
-    access.rules = rules.collect();
-    access.own = true;
+    if !access.own {
+        access.rules = Arc::default();
+        access.own = true;
+    }
+    Arc::make_mut(&mut access.rules).push(AccessRule { allow, whom });
     Ok(())
 }
 

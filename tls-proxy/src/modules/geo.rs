@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::forwarded_for::Trust;
+use super::geo_networks::Networks;
 use super::geo_ranges::{self, Ranges};
 use super::map::variable_name;
 use crate::conf::{Directive, Problem};
@@ -18,8 +19,7 @@ struct Geo {
     /// `None` is the client's own address.
     source: Option<Template>,
     default: Box<str>,
-    /// The longest prefix first.
-    networks: Vec<(Network, Box<str>)>,
+    networks: Networks,
     ranges: Ranges,
     by_range: bool,
     /// It has a value already.
@@ -60,8 +60,6 @@ fn define(
     for line in lines {
         geo.add(line, &mut scope.draft.problems)?;
     }
-    geo.networks
-        .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
     variables::define(&mut scope.draft.variables, name, &made.at, geo)
 }
 
@@ -90,7 +88,7 @@ impl Geo {
             },
             "delete" => {
                 let network = read_network(value, &mut warn).map_err(fail)?;
-                self.networks.retain(|(own, _)| *own != network);
+                self.networks.delete(network);
             }
             text if self.by_range => self.ranges.add(text, value).map_err(|error| {
                 fail(match error {
@@ -100,9 +98,7 @@ impl Geo {
             })?,
             text => {
                 let network = read_network(text, &mut warn).map_err(fail)?;
-                // The last line wins.
-                self.networks.retain(|(own, _)| *own != network);
-                self.networks.push((network, value.into()));
+                self.networks.add(network, value);
             }
         }
         Ok(())
@@ -125,14 +121,11 @@ impl Geo {
     }
 
     fn find(&self, address: IpAddr) -> &str {
-        if self.by_range {
-            return self.ranges.find(address).unwrap_or(&self.default);
-        }
-        let network = self
-            .networks
-            .iter()
-            .find(|(network, _)| network.has(address));
-        network.map_or(&self.default, |(_, value)| value)
+        let found = match self.by_range {
+            true => self.ranges.find(address),
+            false => self.networks.find(address),
+        };
+        found.unwrap_or(&self.default)
     }
 
     /// The address that is looked up.
@@ -178,32 +171,5 @@ impl Computed for Geo {
 
     fn is_volatile(&self) -> bool {
         self.volatile
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_network_wins() {
-        let mut geo = Geo {
-            default: "d".into(),
-            ..Geo::default()
-        };
-        for (text, value) in [("10.0.0.0/8", "a"), ("10.1.0.0/16", "b"), ("::1", "c")] {
-            geo.networks
-                .push((Network::parse(text).expect("valid").0, value.into()));
-        }
-        geo.networks
-            .sort_by_key(|(network, _)| std::cmp::Reverse(network.bits()));
-        for (text, value) in [
-            ("10.1.2.3", "b"),
-            ("10.2.2.3", "a"),
-            ("::1", "c"),
-            ("1.1.1.1", "d"),
-        ] {
-            assert_eq!(geo.find(text.parse().expect("valid")), value, "{text}");
-        }
     }
 }

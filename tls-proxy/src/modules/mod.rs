@@ -27,6 +27,7 @@ mod error_page;
 pub(crate) mod expires;
 pub(crate) mod forwarded_for;
 pub(crate) mod geo;
+pub(crate) mod geo_networks;
 pub(crate) mod geo_ranges;
 pub(crate) mod gunzip;
 pub(crate) mod gzip;

@@ -18,7 +18,7 @@ use crate::request::Request;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `set_real_ip_from`.
-    trusted: Arc<[Network]>,
+    trusted: Arc<Vec<Network>>,
     /// `real_ip_header`.
     source: Source,
     /// `real_ip_recursive`.
@@ -35,7 +35,7 @@ enum Source {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            trusted: Arc::new([]),
+            trusted: Arc::default(),
             source: Source::Field("X-Real-IP".into()),
             recursive: false,
         }
@@ -56,8 +56,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         |scope, directive| {
             let word = arguments::first(directive);
             let own = &mut scope.settings.of_mut::<Settings>().trusted;
-            let inherited = if scope.first_here { &[] } else { &own[..] };
-            let mut trusted = inherited.to_vec();
+            if scope.first_here {
+                *own = Arc::default();
+            }
+            let trusted = Arc::make_mut(own);
             match word.text.as_str() {
                 // Clients of a UNIX socket have no IP address.
                 "unix:" => {
@@ -72,7 +74,6 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                     })?),
                 },
             }
-            *own = trusted.into();
             Ok(())
         },
     )

@@ -1,11 +1,11 @@
 //! Networks in the configuration: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::conf::units;
 
 /// A network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network {
     address: IpAddr,
     bits: u8,
@@ -28,6 +28,21 @@ impl Network {
         let own = Self { address, bits };
         let low = masked(address, bits) != number(address);
         Some((own, low))
+    }
+
+    /// The network with this prefix length that has the address; `None` if it is longer than that.
+    pub(crate) fn around(address: IpAddr, bits: u8) -> Option<Self> {
+        (bits <= width(address)).then(|| Self { address, bits }.masked())
+    }
+
+    /// The same network, without address bits outside the mask.
+    pub(crate) fn masked(self) -> Self {
+        let number = masked(self.address, self.bits);
+        let address = match self.address {
+            IpAddr::V4(_) => Ipv4Addr::from(number as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from(number).into(),
+        };
+        Self { address, ..self }
     }
 
     /// Whether the network contains the address.
