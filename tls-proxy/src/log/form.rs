@@ -43,7 +43,7 @@ impl ErrorLogLine<'_> {
         if let Some(number) = self.connection {
             let _ = write!(out, "*{number} ");
         }
-        out.push_str(self.message);
+        push_in_line(self.message, &mut out);
         for (name, value) in self.facts {
             // nginx quotes values from outside.
             let quote = if matches!(*name, "client" | "server") {
@@ -80,6 +80,18 @@ impl ErrorLogLine<'_> {
         }
         out.extend_from_slice(b"}\n");
         String::from_utf8(out).unwrap_or_default()
+    }
+}
+
+/// Appends a message, which may quote what a client has sent: control characters, which could end the
+/// line, become `\xHH`.
+fn push_in_line(message: &str, out: &mut String) {
+    for part in message.split_inclusive(char::is_control) {
+        let plain = part.trim_end_matches(char::is_control);
+        out.push_str(plain);
+        for byte in part[plain.len()..].bytes() {
+            let _ = write!(out, "\\x{byte:02X}");
+        }
     }
 }
 
@@ -130,6 +142,17 @@ mod tests {
                 "2026/09/21 14:13:20 [error] {pid}#1: *7 it \"failed\", client: 127.0.0.1, host: \"a\"\n"
             )
         );
+    }
+
+    #[test]
+    fn a_message_stays_in_its_line() {
+        let line = ErrorLogLine {
+            message: "\na\r\nbä\u{9b}\x1b[2Jc\0",
+            ..line()
+        };
+        let text = line.written(Form::Text, &Stamp::of(0));
+        let escaped = "*7 \\x0Aa\\x0D\\x0Abä\\xC2\\x9B\\x1B[2Jc\\x00\n";
+        assert!(text.ends_with(escaped), "{text}");
     }
 
     #[test]
