@@ -77,13 +77,12 @@ async fn resolve_service(
     name: &[u8],
     asking: Asking<'_>,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
-    let DnsResponse {
-        mut services, ttl, ..
-    } = follow(name, asking.servers, RecordType::Srv).await?;
-    // Those of a lower priority are left out first.
-    services.sort_by_key(|service| service.priority);
+    let mut response = follow(name, asking.servers, RecordType::Srv).await?;
+    // They are held until the addresses of all are known.
+    response.keep_first_services();
+    let DnsResponse { services, ttl, .. } = response;
     let (mut found, mut room) = (Vec::new(), MAX_SERVERS);
-    for service in services.into_iter().take(MAX_SERVERS) {
+    for service in services {
         match resolve(&service.target, asking).await {
             Ok(mut own) => {
                 own.ttl = own.ttl.min(Duration::from_secs(ttl.into()));

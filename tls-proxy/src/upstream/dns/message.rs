@@ -31,6 +31,12 @@ const CNAME: u16 = 5;
 const MAX_NAMES: usize = 16;
 /// Addresses that are read of one message; there is room for thousands.
 pub(super) const MAX_ADDRESSES: usize = 1025;
+/// Servers of a service that are kept of one message, and the bytes of their names: there is room
+/// for thousands, and with pointers each may have 255 bytes.
+pub(super) const MAX_SERVICES: usize = MAX_ADDRESSES - 1;
+const MAX_SERVICE_NAMES: usize = 64 << 10;
+/// After so many others are left out.
+const SERVICES_AT_ONCE: usize = 128;
 /// Labels and pointers of one name, as in nginx. A name has at most 127 labels.
 const MAX_STEPS: usize = 128;
 
@@ -65,6 +71,27 @@ impl DnsResponse {
         if self.addresses.len() < MAX_ADDRESSES {
             self.addresses.push(address);
         }
+    }
+
+    /// Adds a service; of very many, those with the lowest priority value are kept.
+    fn add_service(&mut self, service: Service) {
+        self.services.push(service);
+        if self.services.len().is_multiple_of(SERVICES_AT_ONCE) {
+            self.keep_first_services();
+        }
+    }
+
+    /// Sorts the services by priority, and leaves out those that are too many.
+    pub(super) fn keep_first_services(&mut self) {
+        self.services.sort_by_key(|service| service.priority);
+        let mut names = 0;
+        let fit = self.services.iter().take(MAX_SERVICES).take_while(|it| {
+            names += it.target.len();
+            names <= MAX_SERVICE_NAMES
+        });
+        let fit = fit.count();
+        self.services.truncate(fit);
+        self.services.shrink_to_fit();
     }
 }
 
@@ -228,7 +255,7 @@ impl Reader<'_> {
                     if self.at != start + length {
                         return None;
                     }
-                    answer.services.push(service);
+                    answer.add_service(service);
                 }
             }
             answer.ttl = answer.ttl.min(ttl);

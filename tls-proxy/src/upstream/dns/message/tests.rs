@@ -65,6 +65,33 @@ fn services_are_read() {
 }
 
 #[test]
+fn of_very_many_services_the_first_by_priority_are_kept() {
+    let name = encode_name("_http._tcp.a.example").expect("a name");
+    let mut message = question(7, &name, RecordType::Srv);
+    let count = 3 * MAX_SERVICES as u16;
+    message[2] = 0x81;
+    message[6..8].copy_from_slice(&count.to_be_bytes());
+    for number in 0..count {
+        // The last third comes first. The target is the root.
+        let priority = u16::from(number < 2 * MAX_SERVICES as u16);
+        message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 9, 0, 7]);
+        message.extend(priority.to_be_bytes());
+        message.extend(number.to_be_bytes());
+        message.extend([0x1f, 0x90, 0]);
+    }
+    let mut read = parse(&message, 7, &name, RecordType::Srv).expect("an answer");
+    assert!(read.services.len() < MAX_SERVICES + SERVICES_AT_ONCE);
+    read.keep_first_services();
+    assert_eq!(read.services.len(), MAX_SERVICES);
+    assert!(read.services.iter().all(|service| service.priority == 0));
+    for service in &mut read.services {
+        service.target = vec![b'a'; 255];
+    }
+    read.keep_first_services();
+    assert_eq!(read.services.len(), MAX_SERVICE_NAMES / 255);
+}
+
+#[test]
 fn records_of_other_names_are_passed_over() {
     let other = [&[1, b'x', 0][..], &ADDRESS[2..]].concat();
     let found = read(&answer(&[&other])).expect("an answer");
