@@ -9,7 +9,6 @@ use crate::modules::{
 };
 use crate::request::Request;
 use crate::request::response::{Content, Refusal, Response};
-use crate::request::source::{Frame, Source as _};
 use crate::time::http_date;
 
 /// Files up to this size are read completely, so that they are sent with their head in one
@@ -98,7 +97,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
 /// Prepares the content for sending.
 fn prepare_content(request: &Request, response: &mut Response) {
     response.fix_length(request);
-    let Content::File(file) = &mut response.content else {
+    let Content::File(file) = &response.content else {
         return;
     };
     let small = response.length.is_some_and(|length| length <= SMALL);
@@ -106,17 +105,11 @@ fn prepare_content(request: &Request, response: &mut Response) {
     let small = small && request.try_reserve_transfer(response.length);
     if request.is_head() {
         response.content = Content::Empty;
-    } else if small {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut whole = Vec::new();
-        while let std::task::Poll::Ready(Some(Ok(Frame::Data(data)))) =
-            file.poll_frame(request, &mut cx)
-        {
-            whole.extend_from_slice(&data);
-        }
-        response.length = Some(whole.len() as u64);
-        response.content = Content::Memory(whole.into());
+    } else if let Some(whole) = small.then(|| file.whole().ok()).flatten() {
+        response.content = Content::Memory(whole);
     } else {
+        // One that cannot be read is cut where that shows: a response that is shorter than the file
+        // must not look complete.
         response.filter(|file| file);
     }
 }

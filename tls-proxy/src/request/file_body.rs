@@ -45,6 +45,26 @@ impl FileBody {
         }
     }
 
+    /// All of it at once.
+    ///
+    /// # Errors
+    /// It cannot be read, or has become shorter.
+    pub(crate) fn whole(&self) -> io::Result<Bytes> {
+        if self.left == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut rest = self.clone();
+        let first = rest.read()?;
+        if rest.left == 0 {
+            return Ok(first);
+        }
+        let mut whole = first.to_vec();
+        while rest.left > 0 {
+            whole.extend_from_slice(&rest.read()?);
+        }
+        Ok(whole.into())
+    }
+
     fn read(&mut self) -> io::Result<Bytes> {
         let mut piece = vec![0; self.left.min(PIECE) as usize];
         let size = self.file.read_at(&mut piece, self.at)?;

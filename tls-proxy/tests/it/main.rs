@@ -48,6 +48,7 @@ mod tls_records;
 mod tls_sessions;
 mod tunnel;
 mod unknown_words;
+mod unreadable_files;
 mod upstream_failures;
 mod upstream_pool;
 mod upstream_resolve;
