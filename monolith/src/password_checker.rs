@@ -15,9 +15,11 @@ use tokio::sync::oneshot;
 /// bcrypt ignores what follows the first 72 bytes: a longer password would be
 /// accepted with any ending.
 const MAX_LENGTH: usize = 72;
-/// Checks that may wait, per thread. With a fifth of a CPU the last one waits about
-/// 15 seconds.
+/// Checks that may wait, per thread, however little time each takes.
 const QUEUE_LENGTH: usize = 64;
+/// How long a check may have to wait for a thread: its client should have a response by
+/// then, and a flood of logins must not delay all others. With a fifth of a CPU eight wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A low priority (nice(2)): requests and probes go before checks. At 19, the
 /// lowest, a login takes more than a minute beside programs that use all CPUs.
 const NICE: i32 = 10;
@@ -44,7 +46,7 @@ struct Check {
     result: oneshot::Sender<bool>,
 }
 
-/// The queue is full.
+/// The queue is full, or takes too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many password checks are waiting; retry in about {} s", retry_after.as_secs())]
 pub(crate) struct Busy {
@@ -80,10 +82,13 @@ impl PasswordChecker {
     /// NUL, where other implementations stop.
     ///
     /// # Errors
-    /// [`Busy`] when the queue is full.
+    /// [`Busy`] when the queue is full, or would take too long.
     pub(crate) async fn check(&self, password: Vec<u8>, hash: String) -> Result<bool, Busy> {
         if password.len() > MAX_LENGTH || password.contains(&0) {
             return Ok(false);
+        }
+        if self.load.is_too_long() {
+            return Err(self.load.busy());
         }
         let (result, checked) = oneshot::channel();
         self.load.pending.fetch_add(1, Ordering::Relaxed);
@@ -95,9 +100,7 @@ impl PasswordChecker {
             Ok(()) => Ok(checked.await.unwrap_or(false)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.load.pending.fetch_sub(1, Ordering::Relaxed);
-                Err(Busy {
-                    retry_after: self.load.delay(),
-                })
+                Err(self.load.busy())
             }
         }
     }
@@ -114,11 +117,26 @@ impl PasswordChecker {
 }
 
 impl Load {
-    /// When the queue should be empty, between 1 and 60 seconds.
-    fn delay(&self) -> Duration {
-        let each_ms = self.last_ms.load(Ordering::Relaxed) / self.threads as u64;
-        let total_ms = each_ms * self.pending.load(Ordering::Relaxed) as u64;
-        Duration::from_secs(total_ms.div_ceil(1000).clamp(1, 60))
+    /// How long the threads are busy with so many checks.
+    fn time_of(&self, checks: usize) -> Duration {
+        let total_ms = self.last_ms.load(Ordering::Relaxed) * checks as u64;
+        Duration::from_millis(total_ms / self.threads as u64)
+    }
+
+    /// Whether one more check would wait too long. One for each thread may always wait.
+    fn is_too_long(&self) -> bool {
+        let pending = self.pending.load(Ordering::Relaxed);
+        let waiting = pending.saturating_sub(self.threads);
+        waiting >= self.threads && self.time_of(waiting + 1) > LONGEST_WAIT
+    }
+
+    /// Says when the queue should be empty, between 1 and 60 seconds.
+    fn busy(&self) -> Busy {
+        let delay = self.time_of(self.pending.load(Ordering::Relaxed));
+        let seconds = delay.as_millis().div_ceil(1000).clamp(1, 60);
+        Busy {
+            retry_after: Duration::from_secs(seconds as u64),
+        }
     }
 }
 
@@ -221,6 +239,32 @@ mod tests {
     async fn a_password_is_checked_only_while_its_client_waits() {
         assert!(time_of_a_check(false).await.is_some());
         assert_eq!(time_of_a_check(true).await, None);
+    }
+
+    #[test]
+    fn as_many_wait_as_are_checked_in_time() {
+        let waiting = |threads: usize, last_ms: u64| {
+            let load = Load {
+                threads,
+                pending: AtomicUsize::new(0),
+                last_ms: AtomicU64::new(last_ms),
+            };
+            while !load.is_too_long() && load.pending.load(Ordering::Relaxed) < 1000 {
+                load.pending.fetch_add(1, Ordering::Relaxed);
+            }
+            load.pending.load(Ordering::Relaxed) - threads
+        };
+        for (threads, last_ms, expected) in [
+            (1, 250, 8),
+            (1, 50, 40),
+            (4, 50, 160),
+            (2, 250, 16),
+            // However slow they are.
+            (1, 60_000, 1),
+            (2, 60_000, 2),
+        ] {
+            assert_eq!(waiting(threads, last_ms), expected, "{threads} {last_ms}");
+        }
     }
 
     #[tokio::test]
