@@ -85,7 +85,7 @@ async fn run(request: &mut Request, mut start: Start) -> Result<Box<Response>, R
         {
             return Ok(redirect);
         }
-        start = match rewrite(request) {
+        start = match location_rewrite(request) {
             Flow::Respond(result) => return result,
             Flow::Continue => match in_location(request).await {
                 ContentResult::Response(result) => return result,
@@ -129,7 +129,15 @@ fn find_config(request: &mut Request) -> Result<Option<Box<Response>>, Refusal> 
     Ok(redirect)
 }
 
-/// The rewrite directives of the location.
+/// The rewrite directives of the location. Without one they are the server's, which have run.
+fn location_rewrite(request: &mut Request) -> Flow {
+    if request.location == request.config.server(request.server).root {
+        return Flow::Continue;
+    }
+    rewrite(request)
+}
+
+/// The rewrite directives of the block that the request is in.
 fn rewrite(request: &mut Request) -> Flow {
     if !request.settings().uses::<rewrite::Settings>() {
         return Flow::Continue;
