@@ -5,6 +5,9 @@ use crate::support::place::PLAIN;
 use crate::support::{self, Place, Proxy, Upstream};
 use rustix::process::Signal;
 
+/// An error code (RFC 9113, section 7).
+const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
+
 const SERVER: &str = "\
 http2 on;
 server { listen {plain}; location / { proxy_pass http://{upstream}; }
@@ -62,6 +65,31 @@ fn a_client_that_does_not_reply_does_not_delay_the_drain() {
     assert_eq!(client.frame_of(DATA).payload, b"own");
     proxy.signal(Signal::TERM);
     // No acknowledgement of its ping, and the connection stays open on this side.
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_client_that_ignores_goaway_is_refused_further_streams() {
+    let place = Place::new("ignores");
+    let (upstream, release) = Upstream::held(&place);
+    let mut proxy = Proxy::start(place, SERVER);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/slow", &[]);
+    upstream.has_seen(1);
+    proxy.signal(Signal::TERM);
+    client.until(GOAWAY).expect("the announcement");
+    // The ping behind it is not acknowledged. Streams that may have been on their way are served.
+    let mut stream = 1;
+    support::eventually("a refused stream", || {
+        stream += 2;
+        client.ask(stream, "/own", &[]);
+        let mut frames = std::iter::from_fn(|| client.frame());
+        let end = frames.find(|frame| [DATA, RST_STREAM].contains(&frame.kind));
+        end.is_some_and(|end| end.kind == RST_STREAM && end.payload == REFUSED_STREAM)
+    });
+    drop(release);
+    let data = client.until(DATA).expect("the response in flight");
+    assert_eq!((data.stream, data.payload), (1, b"held".to_vec()));
     assert_eq!(proxy.exit_code(), Some(0));
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use h2::server::{Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::inflow::{Inflow, Metered};
 use self::send_buffer::Chunk;
@@ -49,7 +49,8 @@ const FIELD: usize = 16;
 /// What RFC 9113, section 6.5.2 counts for each field beside its text, bytes.
 const FIELD_OVERHEAD: usize = 32;
 
-/// How long a client without streams may stay after GOAWAY.
+/// How long a client without streams may stay after GOAWAY, and open new ones, which may have been on
+/// their way: it need not acknowledge GOAWAY.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same if its memory is needed.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(50);
@@ -134,14 +135,14 @@ async fn run(
     let mut lame_duck = pin!(worker.drain.changed());
     let mut ending = pin!(worker.drain.closes_idle());
     let mut forced = pin!(worker.drain.forced());
-    let mut goaway_sent = false;
+    let mut goaway_sent: Option<Instant> = None;
     let holder = connection.account.holder();
     loop {
         let is_idle = connection.in_flight.get() == 0;
         let (block, is_waiting) = (inflow.block(), inflow.is_waiting());
         let patience = match block {
             Some(since) => header_timeout.saturating_sub(since.elapsed()),
-            None if goaway_sent => GOAWAY_TIMEOUT.min(idle),
+            None if goaway_sent.is_some() => GOAWAY_TIMEOUT.min(idle),
             None => idle,
         };
         if block.is_some() {
@@ -175,13 +176,13 @@ async fn run(
                 None => continue,
             },
             _ = forced.as_mut() => return,
-            _ = ending.as_mut(), if !goaway_sent => None,
-            () = worker.reloaded.notified(), if !goaway_sent => match connection.follow() {
+            _ = ending.as_mut(), if goaway_sent.is_none() => None,
+            () = worker.reloaded.notified(), if goaway_sent.is_none() => match connection.follow() {
                 true => continue,
                 false => None,
             },
             // A client without a request so far would have connected for nothing.
-            _ = lame_duck.as_mut(), if !goaway_sent && has_served => None,
+            _ = lame_duck.as_mut(), if goaway_sent.is_none() && has_served => None,
             () = shared.streams_done.notified() => continue,
             () = async { tokio::time::sleep(patience).await }, if block.is_some() => {
                 let what = "client timed out (110: Connection timed out) \
@@ -191,7 +192,7 @@ async fn run(
                 return;
             }
             () = idle_time_over(holder, patience), if is_idle && block.is_none() && !is_waiting => {
-                if !goaway_sent {
+                if goaway_sent.is_none() {
                     close(frames, holder, Reason::NO_ERROR).await;
                 }
                 return;
@@ -204,14 +205,21 @@ async fn run(
                 close(frames, holder, Reason::ENHANCE_YOUR_CALM).await;
                 return;
             }
+            Some(accepted) if goaway_sent.is_some_and(|at| at.elapsed() >= GOAWAY_TIMEOUT) => {
+                refuse(inflow, accepted);
+                if connection.in_flight.get() == 0 {
+                    return;
+                }
+                continue;
+            }
             Some(accepted) => {
                 holder.start_stage();
                 start(connection, tasks, inflow, frames, accepted, shared)
             }
             None => true,
         };
-        if is_last && !goaway_sent {
-            goaway_sent = true;
+        if is_last && goaway_sent.is_none() {
+            goaway_sent = Some(Instant::now());
             frames.graceful_shutdown();
         }
     }
@@ -225,6 +233,14 @@ async fn close(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Rea
         None => GOAWAY_TIMEOUT,
     };
     let _ = timeout(patience, poll_fn(|cx| frames.poll_closed(cx))).await;
+}
+
+/// Refuses a stream: its client may open it again on another connection (RFC 9113, section 8.7).
+fn refuse(inflow: &Rc<Inflow>, (request, mut responder): IncomingRequest) {
+    let body = request.into_body();
+    drop(inflow.accept());
+    drop(inflow.body(body.stream_id().as_u32(), body.is_end_stream()));
+    responder.send_reset(Reason::REFUSED_STREAM);
 }
 
 /// Resolves when an idle connection times out or is evicted.
