@@ -123,19 +123,23 @@ fn check_ocsp_cache(directive: &Directive) -> Result<(), Problem> {
 }
 
 /// A server that asks for certificates accepts only requests for the name of the handshake, since
-/// another server's handshake may ask for other certificates.
+/// another name's handshake may ask for other certificates. nginx compares the names, not the
+/// servers that have them.
 pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
-    let connection = &request.connection;
-    let named = connection
-        .tls
-        .as_ref()
-        .and_then(|tls| tls.server_name.as_deref());
-    let other = request.server != request.named;
-    if !other || request.settings().of::<ssl::Settings>().client.verify == Verify::Off {
+    let tls = request.connection.tls.as_ref();
+    let Some(named) = tls.and_then(|tls| tls.server_name.as_deref()) else {
+        return Ok(());
+    };
+    let asks = request.settings().of::<ssl::Settings>().client.verify != Verify::Off;
+    if !asks || request.host.eq_ignore_ascii_case(named.as_bytes()) {
         return Ok(());
     }
-    let known = |name: &str| request.listen().names.find_without_captures(name);
-    if named.is_none_or(|name| known(&name.to_ascii_lowercase()).is_none()) {
+    // A name that no server has selected none.
+    let names = &request.listen().names;
+    if names
+        .find_without_captures(&named.to_ascii_lowercase())
+        .is_none()
+    {
         return Ok(());
     }
     let what = "client attempted to request the server name different from the one that was \

@@ -95,7 +95,6 @@ impl Request {
             connection: connection.clone(),
             config,
             address,
-            named: server,
             head,
         }
     }
@@ -108,7 +107,7 @@ impl Request {
         let mut own = Self::new(&main.connection, head, RequestBody::None);
         let root = main.config.server(main.server).root;
         own.config = main.config.clone();
-        (own.address, own.named) = (main.address, main.named);
+        own.address = main.address;
         (own.server, own.location) = (main.server, root);
         own.peer = main.peer;
         own.behind_proxy = main.behind_proxy;

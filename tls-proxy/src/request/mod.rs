@@ -58,8 +58,6 @@ pub(crate) struct Request {
     pub(crate) config: ConfigHandle,
     /// Index of the address that accepted it.
     address: usize,
-    /// The server selected by SNI, or the address's default.
-    pub(crate) named: ServerId,
     /// The client: the connection's peer, or the address given by a trusted proxy.
     pub(crate) peer: SocketAddr,
     /// `peer` was given by a trusted proxy.
