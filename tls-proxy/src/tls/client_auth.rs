@@ -18,6 +18,11 @@ use super::signature::{PublicKey, is_handshake_signed};
 
 /// The most certificates of a client: each takes memory, however short it is.
 const MAX_CHAIN: usize = 100;
+/// The most elements of DER in all certificates of a peer: each name, extension or constraint takes
+/// some hundred bytes when it is parsed, and two on the wire.
+const MAX_ELEMENTS: usize = 4096;
+/// Certificates are not nested deeper.
+const DEPTH: u8 = 20;
 
 /// Accepts every certificate for which the peer has the key.
 #[derive(Debug)]
@@ -37,6 +42,19 @@ impl AnyClient {
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         }
     }
+}
+
+/// Whether parsing the certificates takes too much memory.
+pub(super) fn has_too_many_elements<'a>(
+    mut shown: impl Iterator<Item = &'a CertificateDer<'a>>,
+) -> bool {
+    let mut left = MAX_ELEMENTS;
+    shown.any(|own| {
+        let count = der::count(own, DEPTH);
+        let fits = left.checked_sub(count);
+        left = fits.unwrap_or(0);
+        fits.is_none()
+    })
 }
 
 /// Checks a TLS 1.2 signature; only the key of the certificate is used.
@@ -77,12 +95,16 @@ impl ClientCertVerifier for AnyClient {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
+        first: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if others.len() >= MAX_CHAIN {
             return Err(Error::General("too many certificates".to_owned()));
+        }
+        if has_too_many_elements([first].into_iter().chain(others)) {
+            let what = "too many names or extensions in certificates";
+            return Err(Error::General(what.to_owned()));
         }
         Ok(ClientCertVerified::assertion())
     }
@@ -107,5 +129,26 @@ impl ClientCertVerifier for AnyClient {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_of_very_many_elements_are_not_parsed() {
+        // An extension of empty DNS names.
+        let names = [&[0x30, 0x82, 0x10, 0x00][..], &[0x82, 0x00].repeat(0x800)].concat();
+        let value = [&[0x04, 0x82, 0x10, 0x04][..], &names].concat();
+        let one = CertificateDer::from(value);
+        assert_eq!(der::count(&one, DEPTH), 2 + 0x800);
+        assert!(!has_too_many_elements([&one].into_iter()));
+        assert!(has_too_many_elements([&one, &one].into_iter()));
+        // What follows them does not matter.
+        let broken = CertificateDer::from([&names[4..], &names[4..], &[0x30, 0x84]].concat());
+        assert!(!has_too_many_elements([&broken].into_iter()));
+        let broken = CertificateDer::from([&broken[..], &[0x05, 0x00], &broken].concat());
+        assert_eq!(der::count(&broken, DEPTH), 2 * 0x800);
     }
 }

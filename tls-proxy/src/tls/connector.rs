@@ -17,7 +17,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::client_auth::{check_tls12, check_tls13};
+use super::client_auth::{check_tls12, check_tls13, has_too_many_elements};
 use super::files::Files;
 use super::named_certificates::NamedCertificates;
 use super::trust::{Purpose, Trust};
@@ -173,6 +173,9 @@ fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>
 }
 
 fn check(trust: &Trust, shown: &[CertificateDer<'_>], name: &str) -> Result<(), String> {
+    if has_too_many_elements(shown.iter()) {
+        return Err("upstream sent certificates with too many names or extensions".to_owned());
+    }
     trust
         .examine(shown, Purpose::Server, UnixTime::now())
         .map_err(|error| {

@@ -72,6 +72,22 @@ pub(super) fn all(mut input: &[u8]) -> Option<Vec<Element<'_>>> {
     Some(found)
 }
 
+/// How many elements there are in `input`, with those inside of others, down to a `depth`.
+pub(super) fn count(input: &[u8], depth: u8) -> usize {
+    /// The bit of a tag whose element is made of others.
+    const CONSTRUCTED: u8 = 0x20;
+    let (mut left, mut sum) = (input, 0);
+    while let Some((one, rest)) = element(left) {
+        left = rest;
+        sum += 1;
+        // The value of an extension is in an OCTET STRING.
+        if depth > 0 && (one.tag & CONSTRUCTED != 0 || one.tag == OCTET_STRING) {
+            sum += count(one.content, depth - 1);
+        }
+    }
+    sum
+}
+
 /// The first element of `input`, with the given tag. Bytes after it in an extension are
 /// ignored, as in OpenSSL.
 pub(super) fn first(mut input: &[u8], tag: u8) -> Option<&[u8]> {

@@ -185,3 +185,18 @@ fn the_certificates_of_a_client_are_few() {
         assert_eq!(shaken.is_ok(), count < 100, "{shaken:?}");
     }
 }
+
+#[test]
+fn the_elements_of_a_clients_certificates_are_few() {
+    let proxy = open("ssl_verify_client optional_no_ca;", "");
+    let (own, key) = certificate(&proxy.place, 1);
+    for count in [3000, 4096] {
+        // Each takes much more memory than on the wire.
+        let others = CertificateDer::from([0x82, 0x00].repeat(count));
+        let identity = Some((vec![own.clone(), others], key.clone_key()));
+        let config = client(aws_lc_rs::default_provider(), &TLS12, identity);
+        let mut connection = connect(&proxy, &config);
+        let shaken = connection.conn.complete_io(&mut connection.sock);
+        assert_eq!(shaken.is_ok(), count < 4096, "{shaken:?}");
+    }
+}
