@@ -85,6 +85,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream<S> {
         self.count(read)
     }
 
+    /// Reads once, a small piece, into `inbound`, which is empty.
+    pub(crate) fn poll_fill_small(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        self.inbound = BytesMut::new();
+        self.bulk.give_back();
+        let read = self.poll_first(cx);
+        self.count(read)
+    }
+
     /// Shrinks the buffer to the data received. During a transfer of large pieces this
     /// copies only if the buffer is mostly empty.
     fn give_back_spare(&mut self) {

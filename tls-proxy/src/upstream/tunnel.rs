@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
 use super::connection::UpstreamConnection;
-use crate::admission::{Holder, Waits};
+use crate::admission::{Holder, MemoryUse, Permit, TRANSFER, Waits};
 use crate::lifecycle::drain::Drain;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
@@ -29,25 +29,37 @@ pub(crate) struct Patience {
 /// has been written to the other: an application that has closed holds neither a client nor one
 /// of its `max_conns`. It also ends when nothing was copied for too long, and when the drain
 /// forces it. `holder` records how long it has been idle.
+///
+/// What waits for its target takes memory of `permit`. As long as there is none, it is read in small
+/// pieces, which are part of what is counted for any request.
 pub(crate) async fn run(
     client: &SharedWire,
     link: &mut UpstreamConnection,
     patience: Patience,
     drain: &Drain,
     holder: &Holder,
+    permit: Option<&Permit>,
 ) {
     let mut forced = pin!(drain.forced());
     let mut timer = Timer::default();
     let mut up = Direction::default();
     let mut down = Direction::default();
     let mut before = None;
+    let mut has_memory = false;
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         let client = &mut *client.borrow_mut();
-        let to_upstream = up.poll(client, &mut link.wire, cx);
-        let to_client = down.poll(&mut link.wire, client, cx);
+        has_memory = has_memory || permit.is_none_or(|permit| permit.try_grow(TRANSFER));
+        let to_upstream = up.poll(client, &mut link.wire, has_memory, cx);
+        let to_client = down.poll(&mut link.wire, client, has_memory, cx);
+        if has_memory && !up.writing && !down.writing {
+            has_memory = false;
+            if let Some(permit) = permit {
+                permit.shrink(MemoryUse::Transfer, TRANSFER);
+            }
+        }
         let read = (client.received, link.wire.received);
         let written = (client.sent, link.wire.sent);
         let now = Some((read, written, up.writing, down.writing));
@@ -101,11 +113,12 @@ struct Direction {
 }
 
 impl Direction {
-    /// Ready when it has stopped; may be polled again.
+    /// Ready when it has stopped; may be polled again. Unless it `has_memory`, it reads small pieces.
     fn poll<A, B>(
         &mut self,
         from: &mut BufferedStream<A>,
         to: &mut BufferedStream<B>,
+        has_memory: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Stop>
     where
@@ -120,7 +133,11 @@ impl Direction {
                 continue;
             }
             // A reset is an end.
-            if ready!(from.poll_fill(cx)).unwrap_or(0) == 0 {
+            let filled = match has_memory {
+                true => from.poll_fill(cx),
+                false => from.poll_fill_small(cx),
+            };
+            if ready!(filled).unwrap_or(0) == 0 {
                 return Poll::Ready(Stop::Ended);
             }
         }
@@ -151,15 +168,17 @@ mod tests {
         source.write_all(b"first 8.").await.unwrap();
         let work = async {
             // It fills the target.
-            let poll = poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, cx))).await;
+            let poll =
+                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, true, cx))).await;
             assert!(poll.is_pending() && !direction.writing);
             source.write_all(b"more").await.unwrap();
             drop(source);
-            let poll = poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, cx))).await;
+            let poll =
+                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, true, cx))).await;
             assert!(poll.is_pending() && direction.writing);
             let mut heard = [0; 12];
             target.read_exact(&mut heard[..8]).await.unwrap();
-            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, cx)).await;
+            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, true, cx)).await;
             assert_eq!(stop, Stop::Ended);
             target.read_exact(&mut heard[8..]).await.unwrap();
             assert_eq!(&heard, b"first 8.more");
@@ -176,7 +195,7 @@ mod tests {
         source.write_all(b"ping").await.unwrap();
         let work = async {
             for _ in 0..2 {
-                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, cx)).await;
+                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, true, cx)).await;
                 assert_eq!(stop, Stop::Refused);
             }
         };

@@ -392,7 +392,8 @@ pub(super) async fn open_tunnel(
         permit.completed();
     }
     holder.start_stage();
-    tunnel::run(wire, &mut link, patience, &drain, holder).await;
+    let permit = request.permit.as_ref();
+    tunnel::run(wire, &mut link, patience, &drain, holder, permit).await;
     request.outcome.body_bytes += wire.borrow().sent - before;
     request.outcome.complete = true;
 }
