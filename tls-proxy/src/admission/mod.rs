@@ -187,6 +187,13 @@ impl Admission {
         self.try_for(Demand::memory(MemoryUse::Request, REQUEST), Some(holder))
     }
 
+    /// Whether a request of this connection would have to wait for its permit.
+    pub(crate) fn is_short_for_request(&self, holder: &Holder) -> bool {
+        let demand = Demand::memory(MemoryUse::Request, REQUEST);
+        holder.client.advance.get() < demand.memory
+            && (self.is_crowded() || !self.has_memory(&demand))
+    }
+
     /// Waits for the permit of one more stream's request, with a descriptor for its
     /// upstream.
     pub(crate) async fn for_stream(self: &Rc<Self>, holder: &Rc<Holder>) -> Permit {

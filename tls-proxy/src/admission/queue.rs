@@ -221,7 +221,7 @@ impl Admission {
         fits
     }
 
-    fn has_memory(&self, demand: &Demand) -> bool {
+    pub(super) fn has_memory(&self, demand: &Demand) -> bool {
         let left = self.memory.get() - to_signed(demand.memory);
         left >= to_signed(self.kept_from(demand.kind))
     }

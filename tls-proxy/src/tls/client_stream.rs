@@ -1,6 +1,9 @@
 //! A client's byte stream, with or without TLS.
 
-use tokio::io::Interest;
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::io::{Interest, ReadBuf};
 
 use super::stream::TlsStream;
 use crate::net::prefixed::Prefixed;
@@ -18,6 +21,21 @@ impl ClientStream {
             Self::Plain(_) => 0,
             Self::Tls(stream) => stream.unread(),
         }
+    }
+
+    /// Ready when there is something to read, or the client has closed its side (`false`). Nothing is
+    /// read.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let (socket, has_read) = match self {
+            Self::Plain(stream) => (&stream.socket, !stream.seen.is_empty()),
+            Self::Tls(stream) => (stream.socket(), stream.has_read()),
+        };
+        if has_read {
+            return Poll::Ready(Ok(true));
+        }
+        let mut space = [0];
+        let peeked = socket.poll_peek(cx, &mut ReadBuf::new(&mut space));
+        peeked.map_ok(|size| size > 0)
     }
 
     /// Whether the client has closed its side, even if data before that is not read yet.

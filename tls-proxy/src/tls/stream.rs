@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::handshake::{self, Finished};
-use super::record::{FRAGMENT, Opened, RECORD, RecordLayer};
+use super::record::{self, FRAGMENT, Opened, RECORD, RecordLayer};
 use crate::net::read_size::BULK_SIZE;
 
 /// Clear text that is encrypted at once, bytes: four records. It is also what may wait for
@@ -114,6 +114,12 @@ impl TlsStream {
     /// Ciphertext that waits for the rest of its record, bytes.
     pub(crate) fn unread(&self) -> usize {
         self.inward.len()
+    }
+
+    /// Whether it has read something that can be passed on.
+    pub(super) fn has_read(&self) -> bool {
+        let is_whole = |size| size <= self.inward.len();
+        !self.clear.is_empty() || record::size(&self.inward).is_some_and(is_whole)
     }
 
     /// Reads through the shared buffer, after the part of a record that is kept, and

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
+use super::leaves;
 use crate::admission::{Permit, REJECTED, SMALL_HEAD, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
@@ -55,6 +56,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     // Bytes already searched for the end of the head.
     let mut seen = 0;
     let holder = connection.account.holder();
+    let admission = &connection.worker.admission;
     let mut permit: Option<Permit> = None;
     let mut counted = SMALL_HEAD as usize;
     loop {
@@ -82,13 +84,10 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         // From here on the client waits for the proxy.
         holder.stop_waiting();
         if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
-            let admission = &connection.worker.admission;
             permit = match admission.try_for_request(holder) {
                 // Without a timer, as nearly always.
                 Some(permit) => Some(permit),
-                None => timeout_at(deadline, admission.for_request(holder))
-                    .await
-                    .ok(),
+                None => unless_gone(wire, deadline, admission.for_request(holder)).await,
             };
             if permit.is_none() {
                 return Next::Rejected(no_memory(head, wire, &core.head));
@@ -98,7 +97,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             let more = held + ONE_READ - counted;
             counted += more;
             let waiting = permit.grow(2 * more as u64);
-            if timeout_at(deadline, waiting).await.is_err() {
+            if unless_gone(wire, deadline, waiting).await.is_none() {
                 return Next::Rejected(no_memory(head, wire, &core.head));
             }
         }
@@ -111,19 +110,47 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             };
         }
         seen = wire.borrow().inbound.len();
-        let filled = poll_fn(|cx| {
-            let mut wire = wire.borrow_mut();
-            wire.read_small();
-            let filled = wire.poll_fill(cx);
-            if filled.is_pending() {
-                holder.wait(Waits::Head, wire.received - start);
+        if held <= IDLE_INBOUND {
+            // It was for what has been read just now.
+            permit = None;
+        }
+        if permit.is_none() && admission.is_short_for_request(holder) {
+            let readable = poll_fn(|cx| {
+                let readable = wire.borrow().stream().poll_readable(cx);
+                if readable.is_pending() {
+                    holder.wait(Waits::Head, wire.borrow().received - start);
+                }
+                readable
+            });
+            // The end of the stream and the time-out show below.
+            if let Ok(Ok(true)) = timeout_at(deadline, readable).await {
+                holder.stop_waiting();
+                permit = unless_gone(wire, deadline, admission.for_request(holder)).await;
+                if permit.is_none() {
+                    return Next::Rejected(no_memory(None, wire, &core.head));
+                }
             }
-            filled
+        }
+        let filled = poll_fn(|cx| {
+            let mut own = wire.borrow_mut();
+            own.read_small();
+            let filled = own.poll_fill(cx);
+            if filled.is_pending() {
+                let received = own.received;
+                drop(own);
+                if permit.is_some() && self::held(wire) <= IDLE_INBOUND {
+                    return Poll::Ready(None);
+                }
+                holder.wait(Waits::Head, received - start);
+            }
+            filled.map(Some)
         });
         let filled = timeout_at(deadline, filled).await;
         let (status, what) = match filled {
-            Ok(Ok(size)) if size > 0 => continue,
-            Ok(_) => (400, "client prematurely closed connection"),
+            // Only a part of a TLS record.
+            Ok(None) => continue,
+            Ok(Some(Ok(size))) if size > 0 => continue,
+            Ok(Some(_)) => (400, "client prematurely closed connection"),
             Err(_) => (408, "client timed out (110: Connection timed out)"),
         };
         // From here on it counts as a request.
@@ -136,6 +163,20 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         let what = format!("{what} while reading client request headers");
         error_log::connection(connection, Level::Info, what);
         return Next::Close;
+    }
+}
+
+/// Waits for memory until the time-out, or until the client has left: who waits holds what others may
+/// wait for.
+async fn unless_gone<T>(
+    wire: &SharedWire,
+    deadline: Instant,
+    memory: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        granted = timeout_at(deadline, memory) => granted.ok(),
+        () = leaves(wire.clone()) => None,
     }
 }
 
@@ -169,7 +210,8 @@ fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
 }
 
 /// Waits for the first bytes of the next head; after a response for `idle` at most. `false`
-/// if the connection has to close. A connection just opened gets a moment when the worker
+/// if the connection has to close. They are not read if a request would have to wait for its memory:
+/// those of all idle connections together may be more than there is. A connection just opened gets a moment when the worker
 /// drains: its first request may be on its way.
 pub(super) async fn begins(
     connection: &Connection,
@@ -200,8 +242,16 @@ pub(super) async fn begins(
         }
     });
     wire.borrow_mut().read_small();
+    let admission = &worker.admission;
     let arrived = poll_fn(|cx| {
-        let filled = wire.borrow_mut().poll_fill(cx);
+        let is_short = admission.is_short_for_request(holder);
+        if is_short && draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        let filled = match is_short {
+            true => wire.borrow().stream().poll_readable(cx).map_ok(usize::from),
+            false => wire.borrow_mut().poll_fill(cx),
+        };
         match filled {
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
             Poll::Ready(Err(_)) => return Poll::Ready(false),
