@@ -64,6 +64,8 @@ pub struct Config {
     pub(crate) conf: PathBuf,
     /// Every file the configuration was read from, certificates too.
     pub sources: Vec<PathBuf>,
+    /// Identifies the contents of those that are no texts.
+    pub(crate) tls_contents: [u8; 32],
 }
 
 /// A server of [`Config`].

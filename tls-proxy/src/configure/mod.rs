@@ -195,6 +195,7 @@ fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> 
         prefix: draft.paths.prefix.clone(),
         conf: draft.paths.conf.clone(),
         sources,
+        tls_contents: context.digest(),
     })
 }
 

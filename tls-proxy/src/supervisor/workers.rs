@@ -128,8 +128,8 @@ impl Workers {
         let same = loaded.origin.same_directives(self.sources.origin());
         let known = self.sources.differ();
         let differs = known.unwrap_or_else(|| {
-            let fresh = loaded.config.as_ref().map(Config::lifetimes);
-            fresh.is_none_or(|fresh| fresh != self.config.lifetimes())
+            let fresh = loaded.config.as_ref();
+            fresh.is_none_or(|fresh| fresh.tls_contents != self.config.tls_contents)
         });
         if same && !differs {
             if known.is_none() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use pod::small_file::{self, Most};
 
 /// The largest file of a configuration, bytes. Lists of certificates or of revoked ones may be
@@ -39,6 +40,20 @@ impl Files {
             most: Most::within_memory(LARGEST),
             patience,
         }
+    }
+
+    /// Identifies what has been read.
+    pub(crate) fn digest(&self) -> [u8; digest::SHA256_OUTPUT_LEN] {
+        let mut all: Vec<_> = self.known.iter().collect();
+        all.sort_unstable();
+        let mut sum = digest::Context::new(&digest::SHA256);
+        for (path, content) in all {
+            sum.update(path.as_os_str().as_encoded_bytes());
+            sum.update(&(content.len() as u64).to_be_bytes());
+            sum.update(content);
+        }
+        let sum = sum.finish();
+        sum.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// The content of a file.

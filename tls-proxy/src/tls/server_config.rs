@@ -66,6 +66,13 @@ impl TlsContext {
     }
 }
 
+impl TlsContext {
+    /// Identifies the files that have been read.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.files.digest()
+    }
+}
+
 impl TlsServer {
     /// Loads a server's certificates; `curves` is `ssl_ecdh_curve` of the address's default
     /// server, which OpenSSL uses. `None` if it has none, or if there are errors, which are

@@ -3,6 +3,7 @@
 
 use std::net::TcpStream;
 
+use crate::support::certificates;
 use crate::support::frames::{DATA, Http2};
 use crate::support::place::PLAIN;
 use crate::support::{self, Client, Place, Proxy, Upstream, eventually};
@@ -164,6 +165,19 @@ fn a_connection_for_which_the_new_configuration_has_no_place_ends() {
     assert_eq!(response.text(), "held");
     assert_eq!(response.field("connection"), Some("close"));
     assert!(busy.is_closed());
+}
+
+#[test]
+fn a_file_that_changes_right_after_the_start_is_read() {
+    let place = Place::new("soon-after");
+    for name in ["a", "b", "c"] {
+        certificates::ecdsa(&place, name);
+    }
+    let http = "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+        ssl_verify_client optional; ssl_client_certificate b.pem; }";
+    let proxy = Proxy::start(place, http);
+    std::fs::rename(proxy.place.path("c.pem"), proxy.place.path("b.pem")).unwrap();
+    proxy.logs("error.log", "configuration reloaded");
 }
 
 #[test]
