@@ -31,18 +31,23 @@ pub(crate) fn load(file: &File, files: &mut Files) -> Result<Vec<Certificate>, P
     Ok(own)
 }
 
-/// The CRLs of a file.
-pub(crate) fn load_crls(file: &File, files: &mut Files) -> Result<Vec<Crl>, Problem> {
+/// The CRLs of a file, which all servers that name it share.
+pub(crate) fn load_crls(file: &File, files: &mut Files) -> Result<Arc<[Crl]>, Problem> {
+    if let Some(known) = files.lists.get(&file.path) {
+        return Ok(known.clone());
+    }
     let text = read(file, "CRL", files)?;
     let mut own = Vec::new();
     for der in CertificateRevocationListDer::pem_slice_iter(&text) {
         let der = der.map_err(|why| refuse(file, "CRL", &pem::describe(&why)))?;
-        let one = Crl::parse(&der).ok_or_else(|| refuse(file, "CRL", "not an X.509 CRL"))?;
+        let one = Crl::parse(der).ok_or_else(|| refuse(file, "CRL", "not an X.509 CRL"))?;
         own.push(one);
     }
     if own.is_empty() {
         return Err(refuse(file, "CRL", "no list in it"));
     }
+    let own: Arc<[Crl]> = own.into();
+    files.lists.insert(file.path.clone(), own.clone());
     Ok(own)
 }
 

@@ -166,7 +166,7 @@ fn trust(settings: &UpstreamSettings, files: &mut Files) -> Result<Option<Trust>
     };
     let lists = match &settings.crl {
         Some(file) => authorities::load_crls(file, files)?,
-        None => Vec::new(),
+        None => Arc::default(),
     };
     let known = authorities::load(file, files)?;
     Ok(Some(Trust::new(known, lists, settings.depth)))

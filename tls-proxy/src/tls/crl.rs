@@ -2,10 +2,10 @@
 //! nginx, except for delta CRLs.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::CertificateRevocationListDer;
 
 use super::certificate::Certificate;
 use super::der::{self, BOOLEAN, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE, fields};
@@ -16,16 +16,17 @@ use super::general_name::GeneralName;
 use super::signature::{PublicKey, is_signed_by};
 use super::time;
 use super::verify_error::VerifyError;
+use crate::message::fields::append;
 
 /// A CRL.
 #[derive(Debug)]
 pub(crate) struct Crl {
-    der: Vec<u8>,
+    der: CertificateRevocationListDer<'static>,
     issuer: Name,
     /// Seconds since 1970; `None` if its form is invalid.
     this_update: Option<i64>,
     next_update: Option<Option<i64>>,
-    serials: HashSet<Vec<u8>>,
+    serials: Serials,
     authority_key_id: Option<KeyIdentifier>,
     point: Option<IssuingPoint>,
     number: Option<Vec<u8>>,
@@ -38,6 +39,37 @@ pub(crate) struct Crl {
     signed_by: OnceLock<Vec<u8>>,
 }
 
+/// Serial numbers, in little more memory than in the list itself: it may have very many.
+#[derive(Debug, Default)]
+struct Serials {
+    bytes: Vec<u8>,
+    /// Where each is; once sorted, in the order of the numbers.
+    places: Vec<(u32, u32)>,
+}
+
+impl Serials {
+    fn add(&mut self, serial: &[u8]) {
+        self.places.push(append(&mut self.bytes, serial));
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        self.places
+            .sort_unstable_by(|one, other| at(bytes, *one).cmp(at(bytes, *other)));
+        self.bytes.shrink_to_fit();
+        self.places.shrink_to_fit();
+    }
+
+    fn contains(&self, serial: &[u8]) -> bool {
+        let found = |place: &(u32, u32)| at(&self.bytes, *place).cmp(serial);
+        self.places.binary_search_by(found).is_ok()
+    }
+}
+
+fn at(bytes: &[u8], (start, end): (u32, u32)) -> &[u8] {
+    &bytes[start as usize..end as usize]
+}
+
 const NUMBER: &[u8] = &[0x55, 0x1d, 20];
 const REASON: &[u8] = &[0x55, 0x1d, 21];
 const DELTA: &[u8] = &[0x55, 0x1d, 27];
@@ -46,8 +78,8 @@ const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
 
 impl Crl {
     /// Parses a CRL; `None` if it or a required extension is invalid.
-    pub(crate) fn parse(der: &[u8]) -> Option<Self> {
-        let body = der::element(der::only(der, SEQUENCE)?)?.0;
+    pub(crate) fn parse(der: CertificateRevocationListDer<'static>) -> Option<Self> {
+        let body = der::element(der::only(&der, SEQUENCE)?)?.0;
         let mut rest = (body.tag == SEQUENCE).then_some(body.content)?;
         let _version = der::optional(&mut rest, INTEGER);
         let _algorithm = der::next(&mut rest, SEQUENCE)?;
@@ -62,10 +94,10 @@ impl Crl {
         let extensions = der::optional(&mut rest, fields(0));
         let issuer = Name::parse(issuer.whole)?;
         let mut own = Self {
-            der: der.to_vec(),
+            der: Vec::new().into(),
             this_update: time::parse(&this_update),
             next_update: next_update.map(|(one, _)| time::parse(&one)),
-            serials: HashSet::new(),
+            serials: Serials::default(),
             authority_key_id: None,
             point: None,
             number: None,
@@ -78,7 +110,10 @@ impl Crl {
             own.parse_extension(id, critical, value)?;
         }
         own.read_entries(entries)?;
-        (is_time(this_update.tag) && rest.is_empty()).then_some(own)
+        own.serials.sort();
+        let is_valid = is_time(this_update.tag) && rest.is_empty();
+        own.der = der;
+        is_valid.then_some(own)
     }
 
     fn parse_extension(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Option<()> {
@@ -101,7 +136,10 @@ impl Crl {
         const ENUMERATED: u8 = 0x0a;
         // An issuer applies to the following entries, too.
         let mut is_own = true;
-        for entry in der::all(entries)? {
+        let mut left = entries;
+        while !left.is_empty() {
+            let (entry, after) = der::element(left)?;
+            left = after;
             let mut rest = (entry.tag == SEQUENCE).then_some(entry.content)?;
             let serial = der::next(&mut rest, INTEGER)?;
             let (_date, rest) = der::element(rest)?;
@@ -121,7 +159,7 @@ impl Crl {
                 self.unhandled |= critical;
             }
             if is_own && !is_removed {
-                self.serials.insert(serial.to_vec());
+                self.serials.add(serial);
             }
         }
         Some(())

@@ -10,6 +10,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use pod::small_file::{self, Most};
 
+use super::crl::Crl;
+
 /// The largest file of a configuration, bytes. Lists of certificates or of revoked ones may be
 /// larger than any secret.
 const LARGEST: u64 = 4 << 20;
@@ -17,6 +19,8 @@ const LARGEST: u64 = 4 << 20;
 /// The files read so far; dropped when the configuration is complete.
 pub(crate) struct Files {
     known: HashMap<PathBuf, Arc<[u8]>>,
+    /// The CRLs that have been parsed.
+    pub(super) lists: HashMap<PathBuf, Arc<[Crl]>>,
     most: Most,
     patience: Duration,
 }
@@ -26,6 +30,7 @@ impl Default for Files {
     fn default() -> Self {
         Self {
             known: HashMap::new(),
+            lists: HashMap::new(),
             most: small_file::LARGEST_SECRET,
             patience: Duration::ZERO,
         }
@@ -37,6 +42,7 @@ impl Files {
     pub(crate) fn waiting(patience: Duration) -> Self {
         Self {
             known: HashMap::new(),
+            lists: HashMap::new(),
             most: Most::within_memory(LARGEST),
             patience,
         }

@@ -241,7 +241,7 @@ fn client_auth(
     }
     let lists = match &client.crl {
         Some(file) => authorities::load_crls(file, files)?,
-        None => Vec::new(),
+        None => Arc::default(),
     };
     let any = AnyClient::new(&told);
     let known = told.into_iter().chain(untold).collect();

@@ -5,6 +5,7 @@
 //! found; so does this. `docs/client-certificates.md` lists the differences to OpenSSL.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -18,7 +19,7 @@ use super::verify_error::VerifyError;
 #[derive(Debug)]
 pub(crate) struct Trust {
     authorities: Vec<Certificate>,
-    lists: Vec<Crl>,
+    lists: Arc<[Crl]>,
     /// Intermediate certificates, at most.
     depth: usize,
     algorithms: WebPkiSupportedAlgorithms,
@@ -48,7 +49,7 @@ impl Findings {
 }
 
 impl Trust {
-    pub(crate) fn new(authorities: Vec<Certificate>, lists: Vec<Crl>, depth: usize) -> Self {
+    pub(crate) fn new(authorities: Vec<Certificate>, lists: Arc<[Crl]>, depth: usize) -> Self {
         Self {
             authorities,
             lists,
