@@ -210,9 +210,9 @@ fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
 }
 
 /// Waits for the first bytes of the next head; after a response for `idle` at most. `false`
-/// if the connection has to close. They are not read if a request would have to wait for its memory:
-/// those of all idle connections together may be more than there is. A connection just opened gets a moment when the worker
-/// drains: its first request may be on its way.
+/// if the connection has to close. They are not read if a request would have to wait for its
+/// memory: those of all idle connections together may be more than there is. A connection just
+/// opened gets a moment when the worker drains: its first request may be on its way.
 pub(super) async fn begins(
     connection: &Connection,
     wire: &SharedWire,
