@@ -46,7 +46,7 @@ def send_to_all(group, all_of_them, data):
 
 def is_served(server):
     try:
-        with socket.create_connection(server, timeout=5) as client:
+        with socket.create_connection(server, timeout=60) as client:
             client.sendall(REQUEST)
             return client.recv(1000).startswith(b"HTTP/1.1 200 ")
     except OSError:

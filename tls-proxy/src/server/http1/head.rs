@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::leaves;
+use super::{HANGUP_CHECK, leaves};
 use crate::admission::{Permit, REJECTED, SMALL_HEAD, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
@@ -84,21 +84,22 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         // From here on the client waits for the proxy.
         holder.stop_waiting();
         if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
-            permit = match admission.try_for_request(holder) {
+            let granted = match admission.try_for_request(holder) {
                 // Without a timer, as nearly always.
-                Some(permit) => Some(permit),
+                Some(permit) => Ok(permit),
                 None => unless_gone(wire, deadline, admission.for_request(holder)).await,
             };
-            if permit.is_none() {
-                return Next::Rejected(no_memory(head, wire, &core.head));
-            }
+            permit = match granted {
+                Ok(permit) => Some(permit),
+                Err(why) => return why.ends(connection, head, wire, start),
+            };
         }
         if let (Some(permit), true) = (&permit, held > counted) {
             let more = held + ONE_READ - counted;
             counted += more;
             let waiting = permit.grow(2 * more as u64);
-            if unless_gone(wire, deadline, waiting).await.is_none() {
-                return Next::Rejected(no_memory(head, wire, &core.head));
+            if let Err(why) = unless_gone(wire, deadline, waiting).await {
+                return why.ends(connection, head, wire, start);
             }
         }
         if let Some(head) = head {
@@ -125,10 +126,11 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             // The end of the stream and the time-out show below.
             if let Ok(Ok(true)) = timeout_at(deadline, readable).await {
                 holder.stop_waiting();
-                permit = unless_gone(wire, deadline, admission.for_request(holder)).await;
-                if permit.is_none() {
-                    return Next::Rejected(no_memory(None, wire, &core.head));
-                }
+                let granted = unless_gone(wire, deadline, admission.for_request(holder)).await;
+                permit = match granted {
+                    Ok(permit) => Some(permit),
+                    Err(why) => return why.ends(connection, None, wire, start),
+                };
             }
         }
         let filled = poll_fn(|cx| {
@@ -166,32 +168,61 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
     }
 }
 
-/// Waits for memory until the time-out, or until the client has left: who waits holds what others may
-/// wait for.
+/// Why a head has got no memory.
+enum NoMemory {
+    TimedOut,
+    /// Its client has left.
+    Left,
+}
+
+/// Waits for memory until the time-out, or until the client has left: who waits holds what others
+/// may wait for. A client may close its side of the connection after its request, so there is some
+/// time for memory first.
 async fn unless_gone<T>(
     wire: &SharedWire,
     deadline: Instant,
     memory: impl Future<Output = T>,
-) -> Option<T> {
+) -> Result<T, NoMemory> {
+    let gone = async {
+        tokio::time::sleep(HANGUP_CHECK).await;
+        leaves(wire.clone()).await;
+    };
     tokio::select! {
         biased;
-        granted = timeout_at(deadline, memory) => granted.ok(),
-        () = leaves(wire.clone()) => None,
+        granted = timeout_at(deadline, memory) => granted.map_err(|_| NoMemory::TimedOut),
+        () = gone => Err(NoMemory::Left),
     }
 }
 
-/// The response when there was no memory within the time-out for a head.
-fn no_memory(
-    head: Option<Box<RequestHead>>,
-    wire: &SharedWire,
-    limits: &Limits,
-) -> request_head::Error {
-    let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
-    request_head::Error {
-        status: 503,
-        reason: REJECTED.into(),
-        head: head.unwrap_or_else(so_far),
-        in_fields: false,
+impl NoMemory {
+    /// Ends the connection, on which `start` bytes had been received before this head.
+    fn ends(
+        self,
+        connection: &Rc<Connection>,
+        head: Option<Box<RequestHead>>,
+        wire: &SharedWire,
+        start: u64,
+    ) -> Next {
+        let conn_config = connection.conn_config();
+        let limits = &conn_config.settings().core.head;
+        let so_far = || request_head::parse_incomplete(&wire.borrow().inbound, limits);
+        match self {
+            Self::TimedOut => Next::Rejected(request_head::Error {
+                status: 503,
+                reason: REJECTED.into(),
+                head: head.unwrap_or_else(so_far),
+                in_fields: false,
+            }),
+            Self::Left => {
+                if wire.borrow().received > start {
+                    log_malformed(connection, head.unwrap_or_else(so_far), 499);
+                }
+                let what =
+                    "client prematurely closed connection while its request waited for memory";
+                error_log::connection(connection, Level::Info, what);
+                Next::Close
+            }
+        }
     }
 }
 
@@ -245,9 +276,6 @@ pub(super) async fn begins(
     let admission = &worker.admission;
     let arrived = poll_fn(|cx| {
         let is_short = admission.is_short_for_request(holder);
-        if is_short && draining.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(false);
-        }
         let filled = match is_short {
             true => wire.borrow().stream().poll_readable(cx).map_ok(usize::from),
             false => wire.borrow_mut().poll_fill(cx),
