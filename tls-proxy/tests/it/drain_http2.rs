@@ -1,5 +1,7 @@
 //! The drain of HTTP/2: GOAWAY, streams in flight, and clients that do not close.
 
+use std::time::Duration;
+
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, Http2, RST_STREAM};
 use crate::support::place::PLAIN;
 use crate::support::{self, Place, Proxy, Upstream};
@@ -91,6 +93,24 @@ fn a_client_that_ignores_goaway_is_refused_further_streams() {
     let data = client.until(DATA).expect("the response in flight");
     assert_eq!((data.stream, data.payload), (1, b"held".to_vec()));
     assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[test]
+fn a_client_without_others_is_told_of_a_refused_stream() {
+    let place = Place::new("refused");
+    // Longer than streams are taken after GOAWAY.
+    let _upstream = Upstream::slow(&place, Duration::from_millis(1200));
+    let once = SERVER.replace("http2 on;", "http2 on; keepalive_requests 1;");
+    let proxy = Proxy::start(place, &once);
+    // One that comes too late finds the connection closed.
+    support::eventually("a refused stream", || {
+        let mut client = Http2::connect(proxy.place.address(PLAIN));
+        client.ask(1, "/slow", &[]);
+        client.until(DATA).expect("a response");
+        client.ask(3, "/own", &[]);
+        let end = client.until(RST_STREAM);
+        end.is_some_and(|end| end.payload == REFUSED_STREAM)
+    });
 }
 
 #[test]

@@ -208,6 +208,9 @@ async fn run(
             Some(accepted) if goaway_sent.is_some_and(|at| at.elapsed() >= GOAWAY_TIMEOUT) => {
                 refuse(inflow, accepted);
                 if connection.in_flight.get() == 0 {
+                    // Until the client has been told.
+                    let sent = poll_fn(|cx| frames.poll_closed(cx));
+                    let _ = timeout(EVICTION_TIMEOUT, sent).await;
                     return;
                 }
                 continue;
