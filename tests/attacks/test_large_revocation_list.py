@@ -65,7 +65,7 @@ def is_served(address):
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(address, timeout=5, context=tls) as response:
+        with urllib.request.urlopen(address, timeout=60, context=tls) as response:
             return response.read() == b"ok"
     except (OSError, urllib.error.URLError):
         return False
