@@ -190,7 +190,8 @@ impl Admission {
     /// Whether a request of this connection would have to wait for its permit.
     pub(crate) fn is_short_for_request(&self, holder: &Holder) -> bool {
         let demand = Demand::memory(MemoryUse::Request, REQUEST);
-        holder.client.advance.get() < demand.memory
+        self.capacity.get().memory.is_some()
+            && holder.client.advance.get() < demand.memory
             && (self.is_crowded() || !self.has_memory(&demand))
     }
 

@@ -87,7 +87,8 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             let granted = match admission.try_for_request(holder) {
                 // Without a timer, as nearly always.
                 Some(permit) => Ok(permit),
-                None => unless_gone(wire, deadline, admission.for_request(holder)).await,
+                // These waits are boxed: they are rare, and would be part of every request's future.
+                None => Box::pin(unless_gone(wire, deadline, admission.for_request(holder))).await,
             };
             permit = match granted {
                 Ok(permit) => Some(permit),
@@ -98,7 +99,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             let more = held + ONE_READ - counted;
             counted += more;
             let waiting = permit.grow(2 * more as u64);
-            if let Err(why) = unless_gone(wire, deadline, waiting).await {
+            if let Err(why) = Box::pin(unless_gone(wire, deadline, waiting)).await {
                 return why.ends(connection, head, wire, start);
             }
         }
@@ -116,22 +117,11 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             permit = None;
         }
         if permit.is_none() && admission.is_short_for_request(holder) {
-            let readable = poll_fn(|cx| {
-                let readable = wire.borrow().stream().poll_readable(cx);
-                if readable.is_pending() {
-                    holder.wait(Waits::Head, wire.borrow().received - start);
-                }
-                readable
-            });
-            // The end of the stream and the time-out show below.
-            if let Ok(Ok(true)) = timeout_at(deadline, readable).await {
-                holder.stop_waiting();
-                let granted = unless_gone(wire, deadline, admission.for_request(holder)).await;
-                permit = match granted {
-                    Ok(permit) => Some(permit),
-                    Err(why) => return why.ends(connection, None, wire, start),
-                };
-            }
+            let granted = Box::pin(permit_to_read(connection, wire, deadline, start));
+            permit = match granted.await {
+                Ok(permit) => permit,
+                Err(why) => return why.ends(connection, None, wire, start),
+            };
         }
         let filled = poll_fn(|cx| {
             let mut own = wire.borrow_mut();
@@ -166,6 +156,30 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         error_log::connection(connection, Level::Info, what);
         return Next::Close;
     }
+}
+
+/// Waits until there is more of a head to read, and then for the memory of its request; `None` at
+/// the end of the stream and at the time-out, which show when it is read.
+async fn permit_to_read(
+    connection: &Connection,
+    wire: &SharedWire,
+    deadline: Instant,
+    start: u64,
+) -> Result<Option<Permit>, NoMemory> {
+    let holder = connection.account.holder();
+    let readable = poll_fn(|cx| {
+        let readable = wire.borrow().stream().poll_readable(cx);
+        if readable.is_pending() {
+            holder.wait(Waits::Head, wire.borrow().received - start);
+        }
+        readable
+    });
+    let Ok(Ok(true)) = timeout_at(deadline, readable).await else {
+        return Ok(None);
+    };
+    holder.stop_waiting();
+    let permit = connection.worker.admission.for_request(holder);
+    unless_gone(wire, deadline, permit).await.map(Some)
 }
 
 /// Why a head has got no memory.
