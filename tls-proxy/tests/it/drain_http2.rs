@@ -1,5 +1,6 @@
 //! The drain of HTTP/2: GOAWAY, streams in flight, and clients that do not close.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, Http2, RST_STREAM};
@@ -15,15 +16,22 @@ http2 on;
 server { listen {plain}; location / { proxy_pass http://{upstream}; }
     location = /own { return 200 own; } }";
 
-#[test]
-fn goaway_is_sent_and_the_stream_in_flight_finishes() {
-    let place = Place::new("goaway");
+/// A proxy that drains, and a client whose first stream waits for its response until what is returned
+/// is dropped.
+fn draining(name: &str) -> (Proxy, Http2, mpsc::Sender<()>) {
+    let place = Place::new(name);
     let (upstream, release) = Upstream::held(&place);
-    let mut proxy = Proxy::start(place, SERVER);
+    let proxy = Proxy::start(place, SERVER);
     let mut client = Http2::connect(proxy.place.address(PLAIN));
     client.ask(1, "/slow", &[]);
     upstream.has_seen(1);
     proxy.signal(Signal::TERM);
+    (proxy, client, release)
+}
+
+#[test]
+fn goaway_is_sent_and_the_stream_in_flight_finishes() {
+    let (mut proxy, mut client, release) = draining("goaway");
     client.frame_of(GOAWAY);
     drop(release);
     let frames = client.rest();
@@ -72,13 +80,7 @@ fn a_client_that_does_not_reply_does_not_delay_the_drain() {
 
 #[test]
 fn a_client_that_ignores_goaway_is_refused_further_streams() {
-    let place = Place::new("ignores");
-    let (upstream, release) = Upstream::held(&place);
-    let mut proxy = Proxy::start(place, SERVER);
-    let mut client = Http2::connect(proxy.place.address(PLAIN));
-    client.ask(1, "/slow", &[]);
-    upstream.has_seen(1);
-    proxy.signal(Signal::TERM);
+    let (mut proxy, mut client, release) = draining("ignores");
     client.until(GOAWAY).expect("the announcement");
     // The ping behind it is not acknowledged. Streams that may have been on their way are served.
     let mut stream = 1;

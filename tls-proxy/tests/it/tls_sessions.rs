@@ -68,20 +68,29 @@ fn a_session_cache_is_kept_over_a_reload() {
     proxy.logs("access.log", "TLSv1.2 r /second");
 }
 
+/// A proxy whose `locations` pass requests on over TLS to another server of its own, which responds
+/// whether the session was resumed. Its certificate has some hundred bytes more than `size`.
+fn before_itself(name: &str, size: usize, locations: &str) -> Proxy {
+    let place = Place::new(name);
+    certificates::large(&place, "a", size);
+    let http = format!(
+        "server {{ listen {{tls}} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
+            return 200 $ssl_session_reused; }}
+        server {{ listen {{plain}}; {locations} }}"
+    );
+    Proxy::start(place, &http)
+}
+
 #[test]
 fn sessions_with_upstreams_are_resumed_unless_their_certificates_are_large() {
     for (size, resumed) in [(10, "r"), (20_000, ".")] {
-        let place = Place::new("upstream-sessions");
-        certificates::large(&place, "a", size);
-        let proxy = Proxy::start(
-            place,
-            "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
-                return 200 $ssl_session_reused; }
-            server { listen {plain};
-                location /12 { proxy_ssl_protocols TLSv1.2; proxy_pass https://{ip}:8443; }
-                location /13 { proxy_ssl_protocols TLSv1.3; proxy_pass https://{ip}:8443; }
-                location /own { proxy_ssl_name other; proxy_ssl_session_reuse off;
-                    proxy_pass https://{ip}:8443; } }",
+        let proxy = before_itself(
+            "upstream-sessions",
+            size,
+            "location /12 { proxy_ssl_protocols TLSv1.2; proxy_pass https://{ip}:8443; }
+            location /13 { proxy_ssl_protocols TLSv1.3; proxy_pass https://{ip}:8443; }
+            location /own { proxy_ssl_name other; proxy_ssl_session_reuse off;
+                proxy_pass https://{ip}:8443; }",
         );
         for (path, later) in [("/12", resumed), ("/13", resumed), ("/own", ".")] {
             let answers = [(); 3].map(|()| proxy.connect().fetch(path).text());
@@ -92,13 +101,10 @@ fn sessions_with_upstreams_are_resumed_unless_their_certificates_are_large() {
 
 #[test]
 fn sessions_with_an_upstream_suffice_for_some_handshakes_at_once() {
-    let place = Place::new("sessions-at-once");
-    certificates::ecdsa(&place, "a");
-    let proxy = Proxy::start(
-        place,
-        "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
-            return 200 $ssl_session_reused; }
-        server { listen {plain}; location / { proxy_pass https://{ip}:8443; } }",
+    let proxy = before_itself(
+        "sessions-at-once",
+        10,
+        "location / { proxy_pass https://{ip}:8443; }",
     );
     let round = || {
         let mut clients = [(); 8].map(|()| proxy.connect());
@@ -111,14 +117,10 @@ fn sessions_with_an_upstream_suffice_for_some_handshakes_at_once() {
 
 #[test]
 fn a_busy_name_of_an_upstream_leaves_the_others_their_sessions() {
-    let place = Place::new("sessions-of-names");
-    certificates::ecdsa(&place, "a");
-    let proxy = Proxy::start(
-        place,
-        "server { listen {tls} ssl; ssl_certificate a.pem; ssl_certificate_key a.key;
-            return 200 $ssl_session_reused; }
-        server { listen {plain}; location / { proxy_ssl_name $arg_name;
-            proxy_pass https://{ip}:8443; } }",
+    let proxy = before_itself(
+        "sessions-of-names",
+        10,
+        "location / { proxy_ssl_name $arg_name; proxy_pass https://{ip}:8443; }",
     );
     assert_eq!(proxy.connect().fetch("/?name=quiet.example").text(), ".");
     let mut clients = [(); 20].map(|()| proxy.connect());
