@@ -64,9 +64,7 @@ impl TlsContext {
             end,
         })
     }
-}
 
-impl TlsContext {
     /// Identifies the files that have been read.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.files.digest()
