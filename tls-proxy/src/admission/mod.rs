@@ -187,7 +187,7 @@ impl Admission {
         self.try_for(Demand::memory(MemoryUse::Request, REQUEST), Some(holder))
     }
 
-    /// Whether a request of this connection would have to wait for its permit.
+    /// Whether memory is short for a request of this connection, or others wait.
     pub(crate) fn is_short_for_request(&self, holder: &Holder) -> bool {
         let demand = Demand::memory(MemoryUse::Request, REQUEST);
         self.capacity.get().memory.is_some()

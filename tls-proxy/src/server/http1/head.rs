@@ -115,6 +115,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         if held <= IDLE_INBOUND {
             // It was for what has been read just now.
             permit = None;
+            counted = SMALL_HEAD as usize;
         }
         if permit.is_none() && admission.is_short_for_request(holder) {
             let granted = Box::pin(permit_to_read(connection, wire, deadline, start));
