@@ -140,6 +140,7 @@ impl Source for Gunzip {
         let new = || MultiGzDecoder::new(Input::default());
         let decoder = self.decoder.get_or_insert_with(new);
         loop {
+            ready!(source::poll_turn(cx));
             let mut piece = std::mem::take(&mut self.spare);
             piece.resize(PIECE, 0);
             match decoder.read(&mut piece) {
@@ -182,7 +183,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::request::source::testing::{AnyRequest, Script, polls};
+    use crate::request::source::testing::{AnyRequest, Script, polls, turns};
 
     fn packed(text: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -256,6 +257,14 @@ mod tests {
         let sizes = polls(&mut unpacking(vec![data(&packed(&vec![b'0'; 1 << 20]))]));
         assert_eq!(sizes.iter().flatten().sum::<usize>(), 1 << 20);
         assert!(sizes.iter().flatten().all(|size| *size <= PIECE));
+    }
+
+    #[test]
+    fn a_body_that_grows_very_much_lets_others_run() {
+        let body = unpacking(vec![data(&packed(&vec![b'0'; 16 << 20]))]);
+        let (pieces, turns) = turns(body);
+        assert_eq!(pieces, (16 << 20) / PIECE);
+        assert!(turns >= 8, "{turns} turns in {pieces} pieces");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 
 use super::cidr::parse_address;
 use crate::conf::units;
@@ -27,8 +27,8 @@ pub(crate) struct Header {
     pub(crate) source: Option<HeaderAddress>,
     /// The address the client connected to.
     pub(crate) target: Option<HeaderAddress>,
-    /// Version 2: further values as TLVs.
-    tlvs: Bytes,
+    /// Version 2: further values as TLVs. The buffer that they were read into is not kept for them.
+    tlvs: Box<[u8]>,
 }
 
 /// An address as the header writes it. In version 1 the text may be no valid address; it is
@@ -52,6 +52,11 @@ impl HeaderAddress {
 pub(crate) struct Error(String);
 
 impl Header {
+    /// The memory of its further values, bytes: a client decides on it.
+    pub(crate) fn memory(&self) -> u64 {
+        self.tlvs.len() as u64
+    }
+
     /// The value of a TLV of version 2.
     pub(crate) fn tlv(&self, kind: u8) -> Option<&[u8]> {
         find(&self.tlvs, kind)
@@ -136,7 +141,7 @@ fn parse_v1(line: &[u8]) -> Option<Header> {
     words.next().is_none().then(|| Header {
         source: place(source, source_port),
         target: place(target, target_port),
-        tlvs: Bytes::new(),
+        tlvs: Box::default(),
     })
 }
 
@@ -154,7 +159,7 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
         return Ok(None);
     }
     seen.advance(FIXED_V2);
-    let body = seen.split_to(length).freeze();
+    let body = seen.split_to(length);
     // `LOCAL`, and anything but TCP: the connection's own addresses are used.
     let pair = match (version & 0xf, family) {
         (1, 0x11) => pair_v4(&body),
@@ -172,7 +177,7 @@ fn parse_v2(seen: &mut BytesMut) -> Result<Option<Header>, Error> {
     Ok(Some(Header {
         source: place(source),
         target: place(target),
-        tlvs: body.slice(size..),
+        tlvs: body[size..].into(),
     }))
 }
 
@@ -286,7 +291,7 @@ mod tests {
         let header = parse(&mut seen).expect("valid").expect("whole");
         assert_eq!((header.tlv(2), header.tlv(1)), (Some(&b"a.exa"[..]), None));
         let cut = Header {
-            tlvs: Bytes::from_static(b"\x02\0\x09a"),
+            tlvs: b"\x02\0\x09a"[..].into(),
             ..Header::default()
         };
         assert_eq!(cut.tlv(2), None);

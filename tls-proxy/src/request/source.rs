@@ -1,9 +1,10 @@
 //! Bodies of responses that come in pieces: an upstream's body, a file, and what filters
 //! make of either.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::task::coop;
 
 use super::Request;
 use super::response::Content;
@@ -63,6 +64,13 @@ pub(crate) trait Source {
     fn upstream_body(&mut self) -> Option<&mut dyn UpstreamBody> {
         None
     }
+}
+
+/// Before each piece that waits for nothing, of a file or of what is decompressed: after some of
+/// them, other tasks run first. A filter may take all pieces at once and give none of them.
+pub(crate) fn poll_turn(cx: &mut Context<'_>) -> Poll<()> {
+    ready!(coop::poll_proceed(cx)).made_progress();
+    Poll::Ready(())
 }
 
 /// The body of an upstream's response. While it arrives, the request's body may still be on
@@ -162,6 +170,25 @@ pub(crate) mod testing {
     /// A piece of so many bytes, for a [`Script`].
     pub(crate) fn data(size: usize) -> Option<Next> {
         Some(Some(Ok(Frame::Data(vec![b'x'; size].into()))))
+    }
+
+    /// The number of pieces, and how often other tasks could run before the end.
+    pub(crate) fn turns(mut source: impl Source) -> (usize, usize) {
+        let (mut pieces, mut turns) = (0, 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(std::future::poll_fn(|cx| {
+            loop {
+                match source.poll_frame(&AnyRequest, cx) {
+                    Poll::Pending => {
+                        turns += 1;
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Some(_)) => pieces += 1,
+                    Poll::Ready(None) => return Poll::Ready(()),
+                }
+            }
+        }));
+        (pieces, turns)
     }
 
     #[derive(Default)]

@@ -211,7 +211,11 @@ async fn open(
             })?,
             () = end.as_mut() => return Err(Closed::Quiet),
         };
+        let memory = header.memory();
         connection.proxy_header = Some(Box::new(header));
+        if memory > 0 {
+            reserve(connection, memory, Waits::FirstBytes).await;
+        }
     }
     if stream.seen.is_empty() {
         let peeked = tokio::select! {
@@ -234,8 +238,6 @@ async fn open(
     }
     let mut server = listen.default;
     let asking: &Connection = connection;
-    let permit = &connection.permit;
-    let holder = connection.account.holder();
     let choose = |name: Option<&str>| {
         server = name
             .and_then(|name| listen.names.find_without_captures(name))
@@ -262,12 +264,7 @@ async fn open(
             certificates,
         })
     };
-    let reserve = async |memory| {
-        // It waits for memory, not for the client.
-        holder.stop_waiting();
-        permit.grow(memory).await;
-        holder.wait(Waits::Handshake, 0);
-    };
+    let reserve = async |memory| reserve(asking, memory, Waits::Handshake).await;
     let (tls, info) = accept::accept(stream, choose, reserve)
         .await
         .map_err(Closed::Because)?;
@@ -275,6 +272,14 @@ async fn open(
     let http2 = info.alpn.as_deref() == Some(b"h2");
     connection.secured(server, info);
     Ok((ClientStream::Tls(Box::new(tls)), http2))
+}
+
+/// Waits for memory, and then for what the client sends next.
+async fn reserve(connection: &Connection, memory: u64, next: Waits) {
+    let holder = connection.account.holder();
+    holder.stop_waiting();
+    connection.permit.grow(memory).await;
+    holder.wait(next, 0);
 }
 
 /// Loads certificates whose names contain variables, for the server that this connection
@@ -333,7 +338,9 @@ async fn is_http2(stream: &mut Prefixed) -> bool {
 /// HTTP/2.
 async fn start_http(connection: &Connection, http2: bool) {
     let permit = &connection.permit;
-    let kept = connection.tls.as_ref().map_or(0, |tls| tls.memory);
+    let of_tls = connection.tls.as_ref().map_or(0, |tls| tls.memory);
+    let of_header = connection.proxy_header.as_ref();
+    let kept = of_tls + of_header.map_or(0, |header| header.memory());
     let stays = kept + if http2 { HTTP2 } else { 0 };
     if stays > 0 {
         connection.account.holder().stop_waiting();

@@ -32,6 +32,7 @@ mod names_of_strangers;
 mod odd_files;
 mod packed_files;
 mod pauses;
+mod proxy_headers_counted;
 mod published;
 mod quit_waits;
 mod reload;
