@@ -183,7 +183,7 @@ impl Request {
     /// replaced. If the upstream was sent another body, or none, it is here already.
     pub(crate) fn take_back(&mut self, response: &mut dyn UpstreamBody) {
         let unread = response.take_unread();
-        if matches!(unread, RequestBody::Http1(_) | RequestBody::Http2(_)) {
+        if !matches!(unread, RequestBody::None | RequestBody::File(_)) {
             self.body = unread;
         }
     }

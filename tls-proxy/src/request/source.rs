@@ -9,8 +9,9 @@ use tokio::task::coop;
 use super::Request;
 use super::response::Content;
 use crate::admission::Need;
+use crate::log::level::Level;
 use crate::time::timer::Timer;
-use crate::upstream::body::RequestBody;
+use crate::upstream::body::{self, RequestBody};
 use crate::variables::template::Template;
 
 /// A piece of a body.
@@ -35,12 +36,25 @@ pub(crate) enum Error {
     Trailers,
     #[error("upstream timed out (110: Connection timed out) while reading upstream")]
     TimedOut,
+    /// The request's body, which was still being sent, cannot be read.
+    #[error("{0} while reading upstream")]
+    Request(body::Error),
     #[error("file was truncated while it was sent")]
     File,
     #[error("inflate() failed")]
     Gzip,
     #[error("inflate() returned -5 on response end")]
     GzipEnd,
+}
+
+impl Error {
+    /// The severity in the error log.
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Self::Request(_) => Level::Info,
+            _ => Level::Error,
+        }
+    }
 }
 
 /// The next piece of a body; `None` is its end.

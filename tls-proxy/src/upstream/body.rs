@@ -28,6 +28,12 @@ pub(crate) enum RequestBody {
     Http2(Box<Http2Body>),
     /// Read completely into a file.
     File(Box<FileReader>),
+    /// The rest cannot be read: whatever arrives is no part of it.
+    Failed {
+        error: Error,
+        /// Bytes read before.
+        taken: u64,
+    },
 }
 
 /// Reads a body from a file.
@@ -97,6 +103,7 @@ impl RequestBody {
             Self::Http1(body) => body.decoder.is_done() && body.unsent_continue.is_none(),
             Self::Http2(body) => body.done,
             Self::File(reader) => reader.at >= reader.file.length(),
+            Self::Failed { .. } => false,
         }
     }
 
@@ -105,35 +112,46 @@ impl RequestBody {
     pub(crate) fn whole(&self) -> Option<Rc<Cell<bool>>> {
         match self {
             Self::Http1(body) => Some(body.whole.clone()),
-            Self::None | Self::Http2(_) | Self::File(_) => None,
+            Self::None | Self::Http2(_) | Self::File(_) | Self::Failed { .. } => None,
         }
     }
 
     /// Sets the limits of the request's location.
     pub(crate) fn bound(&mut self, bounds: Bounds) {
         match self {
-            Self::None | Self::File(_) => {}
+            Self::None | Self::File(_) | Self::Failed { .. } => {}
             Self::Http1(body) => body.meter.bounds = bounds,
             Self::Http2(body) => body.meter.bounds = bounds,
         }
     }
 
-    /// The next piece; `None` at the end.
+    /// The next piece; `None` at the end. An error stays.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match self {
-            Self::None => Poll::Ready(None),
-            Self::Http1(body) => body.poll_data(cx, false),
-            Self::Http2(body) => body.poll_data(cx),
-            Self::File(reader) => reader.poll_data(),
-        }
+        self.poll_next(cx, false)
     }
 
     /// The same for what is kept and not passed on at once: it is not read in bulk.
     pub(crate) fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match self {
-            Self::Http1(body) => body.poll_data(cx, true),
-            Self::None | Self::Http2(_) | Self::File(_) => self.poll_data(cx),
+        self.poll_next(cx, true)
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: bool,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let next = match self {
+            Self::None => return Poll::Ready(None),
+            Self::Http1(body) => body.poll_data(cx, kept),
+            Self::Http2(body) => body.poll_data(cx),
+            Self::File(reader) => reader.poll_data(),
+            Self::Failed { error, .. } => return Poll::Ready(Some(Err(*error))),
+        };
+        if let Poll::Ready(Some(Err(error))) = next {
+            let taken = self.taken();
+            *self = Self::Failed { error, taken };
         }
+        next
     }
 
     /// Bytes read so far.
@@ -143,6 +161,7 @@ impl RequestBody {
             Self::None | Self::File(_) => 0,
             Self::Http1(body) => body.meter.taken,
             Self::Http2(body) => body.meter.taken,
+            Self::Failed { taken, .. } => *taken,
         }
     }
 }

@@ -50,6 +50,7 @@ mod tls_sessions;
 mod tunnel;
 mod unknown_words;
 mod unreadable_files;
+mod uploads_that_break;
 mod upstream_failures;
 mod upstream_pool;
 mod upstream_resolve;

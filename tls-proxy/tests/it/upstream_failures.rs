@@ -209,3 +209,29 @@ fn a_client_that_leaves_at_the_beginning_of_a_body_is_logged_as_gone() {
         proxy.logs("access.log", &format!("\"GET / HTTP/1.1\" {status} "));
     }
 }
+
+#[test]
+fn a_reset_is_no_end_of_a_body_without_a_length() {
+    for more in ["", "gzip on; gzip_min_length 0; gzip_types *;"] {
+        let place = Place::new("reset");
+        let (release, held) = std::sync::mpsc::channel();
+        let held = std::sync::Mutex::new(held);
+        let _upstream = Upstream::start(&place, move |mut served| {
+            served.request();
+            served.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf");
+            let _ = held.lock().unwrap().recv();
+            let socket = socket2::SockRef::from(&served.wire.socket);
+            socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        });
+        let proxy = Proxy::passing(place, &format!("proxy_buffering off; {more}"));
+        let mut client = proxy.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+        client.head();
+        // It has begun.
+        client.take(1);
+        release.send(()).unwrap();
+        let rest = client.rest();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{more}");
+        proxy.logs("error.log", "upstream prematurely closed connection");
+    }
+}

@@ -1,5 +1,6 @@
 //! The body of an upstream's response.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -132,13 +133,18 @@ impl ResponseBody {
     }
 
     fn cut(&mut self, why: source::Error) -> Poll<Next> {
-        metrics::upstream_failed(match why {
+        let failure = match why {
+            // The client's.
+            source::Error::Request(_) => None,
             source::Error::Invalid | source::Error::Trailer | source::Error::Trailers => {
-                UpstreamError::Malformed
+                Some(UpstreamError::Malformed)
             }
-            source::Error::TimedOut => UpstreamError::Timeout,
-            _ => UpstreamError::Closed,
-        });
+            source::Error::TimedOut => Some(UpstreamError::Timeout),
+            _ => Some(UpstreamError::Closed),
+        };
+        if let Some(failure) = failure {
+            metrics::upstream_failed(failure);
+        }
         self.keepable = false;
         self.finish();
         Poll::Ready(Some(Err(why)))
@@ -197,9 +203,10 @@ impl Source for ResponseBody {
                 self.bulk = None;
                 return Poll::Ready(None);
             };
-            // The request body is still sent while the response arrives; a failure shows in the
-            // response or on the client's connection.
-            let _ = exchange.upload.poll(&mut exchange.link, cx);
+            // The request's body is still sent while the response arrives.
+            if let Poll::Ready(Err(error)) = exchange.upload.poll(&mut exchange.link, cx) {
+                return self.cut(source::Error::Request(error));
+            }
             let wire = &mut exchange.link.wire;
             let ended = wire.ended;
             match self.decoder.step(&mut wire.inbound, ended) {
@@ -221,7 +228,10 @@ impl Source for ResponseBody {
                 Err(body::Error::Truncated) => return self.cut(source::Error::Closed),
             }
             match wire.poll_fill(cx) {
-                Poll::Ready(_) => {}
+                Poll::Ready(Ok(_)) => {}
+                // Without `close_notify`: as in nginx, that is an end.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Poll::Ready(Err(_)) => return self.cut(source::Error::Closed),
                 Poll::Pending => {
                     ready!(exchange.timer.poll(cx, exchange.limits.read));
                     return self.cut(source::Error::TimedOut);

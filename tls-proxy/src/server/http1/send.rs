@@ -291,7 +291,7 @@ async fn relay(
             Then::More => out.len() >= ENOUGH,
             Then::Wait => true,
             Then::Cut(cut) => {
-                error_log::request(request, Level::Error, cut);
+                error_log::request(request, cut.level(), cut);
                 flush_all(request, wire, out).await;
                 return false;
             }

@@ -13,7 +13,6 @@ use http::header::{HeaderName, HeaderValue};
 use super::SEND_BUFFER;
 use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
 use crate::admission::{Holder, Waits};
-use crate::log::level::Level;
 use crate::message::fields;
 use crate::modules::proxy;
 use crate::modules::trailers;
@@ -110,7 +109,7 @@ impl Sender {
                 break;
             }
             if let Then::Cut(cut) = then {
-                error_log::request(request, Level::Error, cut);
+                error_log::request(request, cut.level(), cut);
                 // A reset discards data that is not sent yet.
                 self.wait_until_sent().await?;
                 return Err(Error::Cut);

@@ -1,0 +1,119 @@
+//! Request bodies that cannot be read to their end while the response has begun: the upstream gets
+//! no end of them, and the client no further response on their connection.
+
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::frames::{DATA, END_STREAM, HEADERS, Http2, RST_STREAM};
+use crate::support::place::PLAIN;
+use crate::support::{Client, Place, Proxy, Upstream};
+
+const BEGUN: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// An upstream whose response has begun before the request's body has come, and continues while
+/// that comes; and what it has got of each body.
+fn responding(place: &Place) -> (Upstream, Receiver<Vec<u8>>) {
+    let (tell, told) = channel();
+    let upstream = Upstream::start(place, move |mut served| {
+        served.head();
+        served.write(BEGUN);
+        let mut other = served.wire.socket.try_clone().unwrap();
+        let (end, ended) = channel::<()>();
+        let ticking = thread::spawn(move || {
+            let tick = Duration::from_millis(20);
+            while ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout)
+                && other.write_all(b"1\r\nb\r\n").is_ok()
+            {}
+            let _ = other.write_all(LAST_CHUNK);
+        });
+        let got = served.wire.take_until(LAST_CHUNK);
+        drop(end);
+        ticking.join().unwrap();
+        let _ = tell.send(got);
+    });
+    (upstream, told)
+}
+
+fn start(place: Place, more: &str) -> Proxy {
+    Proxy::passing(
+        place,
+        &format!("http2 on; proxy_http_version 1.1; proxy_request_buffering off; {more}"),
+    )
+}
+
+/// A client whose response has begun, with a body of which this has been sent.
+fn begun(proxy: &Proxy, first: &str) -> Client {
+    let mut client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(first);
+    assert!(client.head().starts_with("HTTP/1.1 200 OK"));
+    client
+}
+
+fn is_broken_off(mut client: Client, got: &Receiver<Vec<u8>>) {
+    let rest = String::from_utf8(client.rest()).unwrap();
+    assert!(!rest.ends_with("0\r\n\r\n"), "a complete response: {rest}");
+    assert!(!rest.contains("HTTP/1.1"), "another response: {rest}");
+    let got = got.recv().unwrap();
+    assert!(
+        !got.ends_with(LAST_CHUNK),
+        "a complete body: {}",
+        String::from_utf8_lossy(&got)
+    );
+}
+
+#[test]
+fn an_invalid_chunk_is_no_end() {
+    let place = Place::new("uploads-invalid");
+    let (_upstream, got) = responding(&place);
+    let proxy = start(place, "");
+    let mut client = begun(&proxy, "5\r\nhello\r\n");
+    client.send("zz\r\n5\r\nworld\r\n0\r\n\r\n");
+    // The peer may have closed.
+    let _ = client.socket.write_all(NEXT.as_bytes());
+    is_broken_off(client, &got);
+    proxy.logs("error.log", "client sent invalid chunked body");
+}
+
+#[test]
+fn what_is_too_large_is_no_end() {
+    let place = Place::new("uploads-too-large");
+    let (_upstream, got) = responding(&place);
+    let proxy = start(place, "client_max_body_size 8;");
+    let mut client = begun(&proxy, "5\r\nhello\r\n");
+    client.send("5\r\nworld\r\n0\r\n\r\n");
+    let _ = client.socket.write_all(NEXT.as_bytes());
+    is_broken_off(client, &got);
+    proxy.logs(
+        "error.log",
+        "client intended to send too large chunked body",
+    );
+}
+
+#[test]
+fn a_pause_that_is_too_long_is_no_end() {
+    let place = Place::new("uploads-pause");
+    let (_upstream, got) = responding(&place);
+    let proxy = start(place, "client_body_timeout 1s;");
+    let client = begun(&proxy, "5\r\nhello\r\n");
+    is_broken_off(client, &got);
+}
+
+#[test]
+fn over_http2_the_stream_is_reset() {
+    let place = Place::new("uploads-http2");
+    let (_upstream, got) = responding(&place);
+    let proxy = start(place, "client_max_body_size 8;");
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.begin(1, "/", &[]);
+    client.send(DATA, 0, 1, b"hello");
+    client.frame_of(HEADERS);
+    client.send(DATA, END_STREAM, 1, b"world");
+    client.frame_of(RST_STREAM);
+    let got = got.recv().unwrap();
+    assert!(!got.ends_with(LAST_CHUNK), "a complete body");
+}
