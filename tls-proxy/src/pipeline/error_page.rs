@@ -63,16 +63,7 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
         }
         return response.own_location.then_some(status);
     };
-    let config = request.config.clone();
-    let settings = &config.location(request.location).settings;
-    let caught = settings.of::<proxy::Settings>().intercept_errors
-        && status >= 300
-        && settings
-            .core
-            .error_pages
-            .iter()
-            .any(|it| it.status == status);
-    if !caught {
+    if !proxy::intercepts(request, status) {
         return None;
     }
     request.take_back(&mut **body);

@@ -10,7 +10,7 @@ use super::attempt::{
     Awaited, connect_error, last_attempt, last_unsent, note_end, reserve_attempt,
 };
 use super::body::{Body, refuse_body};
-use super::response::{framing, translate};
+use super::response::{apply_accel, framing, translate};
 use super::{SelectedUpstream, Settings, buffers};
 use crate::config::method::Method;
 use crate::log::level::Level;
@@ -85,6 +85,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         hints,
         peer: None,
         tried: Vec::new(),
+        wants_next: false,
         began: cached_time::now(),
     };
     let mut result = tries.run(request).await;
@@ -119,6 +120,8 @@ struct Tries<'a> {
     /// The one that is tried now, and those before it.
     peer: Option<usize>,
     tried: Vec<usize>,
+    /// The response that has come is not used: another peer is tried.
+    wants_next: bool,
     began: Instant,
 }
 
@@ -145,11 +148,11 @@ impl Tries<'_> {
                 return Err(Refusal::new(last));
             };
             self.peer = Some(peer);
+            self.wants_next = false;
             let result = self.attempt(request, peer, lease).await;
-            let wanted_next = matches!(&result, Ok(response) if self.wants_next(request, response));
             let ended = match &result {
                 // 403 and 404 say nothing about a peer's health.
-                Ok(response) if wanted_next && !matches!(response.status, 403 | 404) => {
+                Ok(response) if self.wants_next && !matches!(response.status, 403 | 404) => {
                     PeerResult::Failure
                 }
                 Ok(_) | Err(exchange::Error::Client(_) | exchange::Error::Certificate(_)) => {
@@ -162,7 +165,7 @@ impl Tries<'_> {
                 error_log::request(request, Level::Warn, what);
             }
             let error = match result {
-                Ok(mut response) if wanted_next => {
+                Ok(mut response) if self.wants_next => {
                     last = response.status;
                     self.body.take_back(&mut response);
                     if let Some(body) = response.content.upstream_body() {
@@ -310,8 +313,15 @@ impl Tries<'_> {
         attempt.head = Some(cached_time::since(attempt.began));
         attempt.status = head.status;
         metrics::upstream_responded(head.status);
+        self.wants_next = self.asks_for_next(request, head.status);
         let (settings, group) = (self.settings, &self.chosen.group);
-        Ok(translate(settings, request, head, framing, exchange, group))
+        let is_used = !self.wants_next && !proxy::intercepts(request, head.status);
+        let mut response = translate(settings, request, &head, framing, exchange, group);
+        if is_used && head.status != 101 {
+            apply_accel(request, &mut response, &head, settings);
+        }
+        request.upstream_fields = Some(head.fields);
+        Ok(response)
     }
 
     /// Sends the head and what has been read of the body.
@@ -346,8 +356,8 @@ impl Tries<'_> {
     }
 
     /// Whether `proxy_next_upstream` names the response's status, and there is another peer.
-    fn wants_next(&self, request: &Request, response: &Response) -> bool {
-        self.settings.next_upstream.statuses.has(response.status)
+    fn asks_for_next(&self, request: &Request, status: u16) -> bool {
+        self.settings.next_upstream.statuses.has(status)
             && self.has_time()
             && self.is_repeatable(request)
             && self.chosen.group.size() > self.tried.len() + 1

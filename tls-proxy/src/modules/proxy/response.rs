@@ -19,6 +19,15 @@ use crate::request::error_log;
 use crate::request::response::Response;
 use crate::upstream::exchange::Exchange;
 
+/// Whether a page of this server replaces an upstream's response (`proxy_intercept_errors`).
+pub(crate) fn intercepts(request: &Request, status: u16) -> bool {
+    let settings = request.settings();
+    let mut pages = settings.core.error_pages.iter();
+    status >= 300
+        && settings.of::<Settings>().intercept_errors
+        && pages.any(|page| page.status == status)
+}
+
 /// How the body of the response is framed; duplicate fields are ignored first. An error if the
 /// client cannot get this response.
 pub(super) fn framing(
@@ -43,11 +52,11 @@ fn is_to_head(request: &Request) -> bool {
     }
 }
 
-/// Builds the client's response.
+/// Builds the client's response, without what `X-Accel-*` says.
 pub(super) fn translate(
     settings: &Settings,
     request: &mut Request,
-    head: ResponseHead,
+    head: &ResponseHead,
     framing: Framing,
     exchange: Exchange,
     group: &Arc<Upstream>,
@@ -55,7 +64,7 @@ pub(super) fn translate(
     let mut response = if head.status == 101 {
         Response::tunnel(exchange.link)
     } else {
-        begin(settings, request, &head, framing, exchange, group)
+        begin(settings, request, head, framing, exchange, group)
     };
     response.reason = Some(head.reason.clone());
     response.fields = Vec::with_capacity(head.fields.len());
@@ -64,10 +73,6 @@ pub(super) fn translate(
             add(request, &mut response, name, value);
         }
     }
-    if head.status != 101 {
-        apply_accel(request, &mut response, &head, settings);
-    }
-    request.upstream_fields = Some(head.fields);
     response
 }
 
@@ -139,8 +144,9 @@ fn computed(response: &mut Response, value: Option<Vec<u8>>) -> Option<Bytes> {
     Some(value_of(value.into()))
 }
 
-/// Applies `X-Accel-*`.
-fn apply_accel(
+/// Applies `X-Accel-*` of a response that is used: as in nginx, one that an error page or another
+/// peer's replaces says nothing.
+pub(super) fn apply_accel(
     request: &mut Request,
     response: &mut Response,
     head: &ResponseHead,
