@@ -89,7 +89,10 @@ async fn run(request: &mut Request, mut start: Start) -> Result<Box<Response>, R
             Flow::Respond(result) => return result,
             Flow::Continue => match in_location(request).await {
                 ContentResult::Response(result) => return result,
-                ContentResult::Relocate => Start::ServerRewrite,
+                ContentResult::Relocate => {
+                    request.valid_location = true;
+                    Start::ServerRewrite
+                }
                 ContentResult::Named(name) => return run_named(request, &name).await,
             },
             Flow::Relocate => Start::FindConfig,
@@ -282,6 +285,7 @@ pub(crate) async fn redirect(
     request.path = path;
     request.args = args;
     request.rewritten = true;
+    request.valid_location = true;
     count_redirect(request)?;
     Box::pin(run(request, Start::ServerRewrite)).await
 }

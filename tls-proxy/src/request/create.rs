@@ -67,6 +67,7 @@ impl Request {
             behind_alias: false,
             quoted: false,
             rewritten: false,
+            valid_location: true,
             args_set: false,
             located: false,
             server,

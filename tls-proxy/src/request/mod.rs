@@ -129,6 +129,9 @@ pub(crate) struct Request {
     pub(crate) located: bool,
     /// The path is not the client's (nginx's `internal`): `internal` locations are open to it.
     pub(crate) rewritten: bool,
+    /// The location has been found by this path, so that the path of `proxy_pass` replaces the
+    /// location's prefix (nginx's `valid_location`): not after `rewrite … break`.
+    pub(crate) valid_location: bool,
     /// `set $args`: the arguments are not the client's.
     pub(crate) args_set: bool,
     pub(crate) server: ServerId,

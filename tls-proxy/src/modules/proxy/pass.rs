@@ -217,8 +217,17 @@ pub(crate) async fn choose(
                 }
             })?,
     };
-    let target = address.path.map(|path| path.as_bytes().to_vec());
+    let target = address
+        .path
+        .map(|path| target_of(&value, text.len() - path.len()));
     Ok(SelectedUpstream { group, to, target })
+}
+
+/// The target in an address, from `at` on: its bytes as they are, whether they are text or not.
+fn target_of(address: &[u8], at: usize) -> Vec<u8> {
+    let given = address.get(at..).unwrap_or_default();
+    let slash: &[u8] = if given.starts_with(b"?") { b"/" } else { b"" };
+    [slash, given].concat()
 }
 
 /// The group that the configuration has for an address: an `upstream` block of that name, or that

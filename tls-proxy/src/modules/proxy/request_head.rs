@@ -75,7 +75,7 @@ fn sets(settings: &Settings, name: &[u8]) -> bool {
 }
 
 /// The target: as the client sent it, or with the location's prefix replaced
-/// by the path of `proxy_pass`.
+/// by the path of `proxy_pass`. Never without a path.
 fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>) {
     let settings = request.settings().of::<Settings>();
     if let Some(target) = &chosen.target {
@@ -86,7 +86,7 @@ fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>)
         pass.and_then(|pass| pass.path.as_deref()),
         &settings.location,
     ) {
-        (Some(path), Some(prefix)) if request.path.starts_with(prefix) || !request.rewritten => {
+        (Some(path), Some(prefix)) if request.valid_location => {
             out.extend_from_slice(path.as_bytes());
             let rest = request.path.get(prefix.len()..).unwrap_or_default();
             write_path(request, rest, out);
@@ -95,6 +95,7 @@ fn write_target(request: &Request, chosen: &SelectedUpstream, out: &mut Vec<u8>)
             out.extend_from_slice(&request.head.target);
             return;
         }
+        _ if request.path.is_empty() => out.push(b'/'),
         _ => write_path(request, &request.path, out),
     }
     if !request.args.is_empty() {

@@ -271,6 +271,7 @@ fn walk(
                 return ControlFlow::Break(Some(step.response(request)));
             }
             Instruction::Break => {
+                request.valid_location &= !*relocate;
                 *relocate = false;
                 return ControlFlow::Break(None);
             }
@@ -279,6 +280,7 @@ fn walk(
                 Outcome::Respond(response) => return ControlFlow::Break(Some(response)),
                 Outcome::Changed => {
                     *relocate = rule.flag != Flag::Break;
+                    request.valid_location &= *relocate;
                     if rule.flag != Flag::None {
                         return ControlFlow::Break(None);
                     }
