@@ -34,8 +34,9 @@ impl FieldLines {
         if line.version == Version::Http09 {
             return Ok(true);
         }
-        let named = line.authority.clone().and_then(|at| of_host(&input[at]));
-        let mut limits = named.unwrap_or(*limits);
+        let named = line.authority.is_some();
+        let own = line.authority.clone().and_then(|at| of_host(&input[at]));
+        let mut limits = own.unwrap_or(*limits);
         let mut lines = 0;
         loop {
             let at = self.end;
@@ -59,7 +60,8 @@ impl FieldLines {
             }
             match parse_field(line, &limits) {
                 Ok(Some((name, value))) => {
-                    if line[..name].eq_ignore_ascii_case(b"host") {
+                    // The host of the target has selected the server.
+                    if !named && line[..name].eq_ignore_ascii_case(b"host") {
                         limits = of_host(&line[value.clone()]).unwrap_or(limits);
                     }
                     self.spans.push(Span {

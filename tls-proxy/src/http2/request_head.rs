@@ -45,10 +45,12 @@ fn invalid(reason: &'static str) -> Error {
     Error::Invalid { head, error }
 }
 
-/// Parses a head.
+/// Parses a head. `of_host` returns the limits of the server that a host selects, if they differ:
+/// they apply from there on.
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
     limits: &Limits,
+    of_host: impl Fn(&[u8]) -> Option<Limits>,
 ) -> Result<Box<RequestHead>, Error>
 where
     F: Fn() -> I,
@@ -88,6 +90,7 @@ where
         });
         Error::Invalid { head, error }
     };
+    let limits = authority.and_then(&of_host).unwrap_or(*limits);
     // nginx does not count cookies as fields.
     if fields > limits.fields {
         return Err(refuse(rules::Error::new(
@@ -101,7 +104,7 @@ where
     decoded.write_line(&mut text);
     let line = text.len();
     let authority = authority.map(|authority| append(&mut text, authority));
-    let spans = decoded.write_fields(limits, fields, authority, &mut text);
+    let spans = decoded.write_fields((limits, &of_host), fields, authority, &mut text);
     let spans = spans.map_err(refuse)?;
     // All of it at once.
     if !rules::is_single_line(&text) {
@@ -192,7 +195,7 @@ where
     /// 9113, section 8.2.3).
     fn write_fields(
         &self,
-        limits: &Limits,
+        (mut limits, of_host): (Limits, impl Fn(&[u8]) -> Option<Limits>),
         fields: usize,
         authority: Option<(u32, u32)>,
         text: &mut Vec<u8>,
@@ -209,7 +212,10 @@ where
             if name == b"cookie" {
                 continue;
             }
-            match rules::name(name, Version::Http2, limits) {
+            if name == b"host" && authority.is_none() {
+                limits = of_host(value).unwrap_or(limits);
+            }
+            match rules::name(name, Version::Http2, &limits) {
                 FieldNameCheck::Kept => {
                     let name = append(text, name);
                     let value = append(text, value);

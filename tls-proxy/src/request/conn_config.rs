@@ -1,8 +1,12 @@
 //! The configuration that a connection uses.
 
+use bytes::Bytes;
+
 use super::live_config::ConfigHandle;
 use crate::config::settings::Settings;
 use crate::config::{ListenAddress, ServerId};
+use crate::message::head::Limits;
+use crate::message::host;
 
 /// The configuration, address and server that apply to the next request of a connection. A
 /// request keeps those it began with.
@@ -36,6 +40,21 @@ impl ConnConfig {
     pub(crate) fn settings(&self) -> &Settings {
         let server = self.config.server(self.server);
         &self.config.location(server.root).settings
+    }
+
+    /// The limits of a request's head by the server that its host, as sent, selects; `None` if all
+    /// servers have the same.
+    pub(crate) fn limits_of(&self, host: &[u8]) -> Option<Limits> {
+        let listen = self.listen();
+        if !listen.limits_differ {
+            return None;
+        }
+        let host = host::parse(&Bytes::copy_from_slice(host))?;
+        let server = listen
+            .names
+            .find_without_captures(std::str::from_utf8(&host).ok()?)?;
+        let root = self.config.server(server).root;
+        Some(self.config.location(root).settings.core.head)
     }
 
     /// The same address in another configuration, with the server that `named`, the SNI,

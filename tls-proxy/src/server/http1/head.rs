@@ -6,17 +6,15 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{HANGUP_CHECK, leaves};
 use crate::admission::{Permit, REJECTED, SMALL_HEAD, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
-use crate::message::head::{Limits, RequestHead};
-use crate::message::{host, rules};
+use crate::message::head::RequestHead;
+use crate::message::rules;
 use crate::metrics::Reading;
-use crate::request::conn_config::ConnConfig;
 use crate::request::connection::Connection;
 use crate::request::error_log;
 use crate::server::client_request::log_malformed;
@@ -63,7 +61,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         // Only a line feed can end a head; the first attempt also detects what is not HTTP.
         let parsed = if seen == 0 || wire.borrow().inbound[seen..].contains(&b'\n') || first {
             let inbound = &mut wire.borrow_mut().inbound;
-            request_head::parse(inbound, &core.head, |host| limits_of(&conn_config, host))
+            request_head::parse(inbound, &core.head, |host| conn_config.limits_of(host))
         } else {
             Ok(None)
         };
@@ -239,20 +237,6 @@ impl NoMemory {
             }
         }
     }
-}
-
-/// The limits of the server that the host selects; `None` if all servers have the same.
-fn limits_of(conn_config: &ConnConfig, named: &[u8]) -> Option<Limits> {
-    let listen = conn_config.listen();
-    if !listen.limits_differ {
-        return None;
-    }
-    let host = host::parse(&Bytes::copy_from_slice(named))?;
-    let server = listen
-        .names
-        .find_without_captures(std::str::from_utf8(&host).ok()?)?;
-    let root = conn_config.config.server(server).root;
-    Some(conn_config.config.location(root).settings.core.head)
 }
 
 /// Waits for the first bytes of the next head; after a response for `idle` at most. `false`

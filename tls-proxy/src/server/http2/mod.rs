@@ -275,7 +275,8 @@ fn start(
     let body = Http2Body::new(body, flow, account.holder().clone());
     let mut slot = tasks.slot();
     // Made in its slot: it is large.
-    let (request, error) = match request_head::read(&decoded(&parts), &core.head) {
+    let of_host = |host: &[u8]| conn_config.limits_of(host);
+    let (request, error) = match request_head::read(&decoded(&parts), &core.head, of_host) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
             let (body, received) = match body.is_done() {
@@ -348,7 +349,11 @@ fn decoded<'a>(parts: &'a http::request::Parts) -> Decoded<'a, impl Fn() -> Regu
         method: parts.method.as_str().as_bytes(),
         scheme: parts.uri.scheme_str().map(str::as_bytes),
         authority: parts.uri.authority().map(|it| it.as_str().as_bytes()),
-        path: parts.uri.path_and_query().map(|it| it.as_str().as_bytes()),
+        // Instead of none, `http` has `/` as the text of both.
+        path: (!parts.uri.path().is_empty())
+            .then_some(parts.uri.path_and_query())
+            .flatten()
+            .map(|it| it.as_str().as_bytes()),
         fields: || RegularFields(parts.headers.iter()),
     }
 }
