@@ -1,4 +1,4 @@
-//! Parses the frame headers (RFC 9113, section 4.1) in a client's bytes.
+//! Parses the frame headers (RFC 9113, section 4.1) in the bytes of both sides.
 
 /// The client's connection preface without its SETTINGS frame, bytes (RFC 9113,
 /// section 3.4).
@@ -43,14 +43,90 @@ impl Frame {
     }
 }
 
-/// Follows a client's bytes from frame to frame.
-#[derive(Debug)]
-pub(super) struct FrameHeaders {
-    /// The received part of a frame header.
+/// Finds the frame headers in a side's bytes, in any pieces.
+#[derive(Debug, Default)]
+struct Frames {
+    /// The part of a frame header that has come.
     header: [u8; HEADER],
     come: usize,
     /// Bytes left of the current payload, or of the preface.
     left: u32,
+}
+
+/// A frame header.
+#[derive(Clone, Copy)]
+struct Header {
+    size: u32,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+impl Frames {
+    /// Parses `bytes` up to the end of a frame header or payload, or to their own end; returns how
+    /// many bytes were parsed, and the header if they complete one.
+    fn next(&mut self, bytes: &[u8]) -> (usize, Option<Header>) {
+        if self.left > 0 {
+            let size = bytes.len().min(self.left as usize);
+            self.left -= size as u32;
+            return (size, None);
+        }
+        let size = bytes.len().min(HEADER - self.come);
+        self.header[self.come..self.come + size].copy_from_slice(&bytes[..size]);
+        self.come += size;
+        if self.come < HEADER {
+            return (size, None);
+        }
+        self.come = 0;
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
+        self.left = u32::from_be_bytes([0, a, b, c]);
+        let header = Header {
+            size: self.left,
+            kind,
+            flags,
+            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
+        };
+        (size, Some(header))
+    }
+}
+
+/// Follows the bytes to a client, for the streams that end with a header block: `h2` does not
+/// report what it has sent.
+#[derive(Debug, Default)]
+pub(super) struct SentBlocks {
+    frames: Frames,
+    /// The stream that ends with the current header block.
+    ends: Option<u32>,
+    /// The current frame ends its header block.
+    ends_block: bool,
+}
+
+impl SentBlocks {
+    /// Calls `sent` for each stream whose last byte is among those that have been written.
+    pub(super) fn pass(&mut self, mut written: &[u8], mut sent: impl FnMut(u32)) {
+        while !written.is_empty() {
+            let (size, header) = self.frames.next(written);
+            written = &written[size..];
+            if let Some(header) = header {
+                if header.kind == HEADERS {
+                    self.ends = (header.flags & END_STREAM != 0).then_some(header.stream);
+                }
+                self.ends_block = header.flags & END_HEADERS != 0;
+            }
+            if self.frames.left == 0
+                && self.ends_block
+                && let Some(stream) = self.ends.take()
+            {
+                sent(stream);
+            }
+        }
+    }
+}
+
+/// Follows a client's bytes from frame to frame.
+#[derive(Debug)]
+pub(super) struct FrameHeaders {
+    frames: Frames,
     /// The current frame ends its header block.
     ends_block: bool,
     /// A header block has ended since the last call of `block_ended`.
@@ -66,9 +142,10 @@ pub(super) struct FrameHeaders {
 impl Default for FrameHeaders {
     fn default() -> Self {
         Self {
-            header: [0; HEADER],
-            come: 0,
-            left: PREFACE,
+            frames: Frames {
+                left: PREFACE,
+                ..Frames::default()
+            },
             ends_block: false,
             ended: false,
             block: None,
@@ -84,24 +161,12 @@ impl FrameHeaders {
     pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
         let mut at = 0;
         while at < bytes.len() {
-            if self.left > 0 {
-                let size = (bytes.len() - at).min(self.left as usize);
-                self.left -= size as u32;
-                at += size;
-                self.end_of_payload();
-                continue;
-            }
-            let size = (bytes.len() - at).min(HEADER - self.come);
-            self.header[self.come..self.come + size].copy_from_slice(&bytes[at..at + size]);
-            self.come += size;
+            let (size, header) = self.frames.next(&bytes[at..]);
             at += size;
-            if self.come == HEADER {
-                self.come = 0;
-                let frame = self.read_header();
-                self.end_of_payload();
-                if frame.is_some() {
-                    return (at, frame);
-                }
+            let frame = header.and_then(|header| self.read(header));
+            self.end_of_payload();
+            if frame.is_some() {
+                return (at, frame);
             }
         }
         (at, None)
@@ -124,7 +189,7 @@ impl FrameHeaders {
     }
 
     fn end_of_payload(&mut self) {
-        if self.left > 0 {
+        if self.frames.left > 0 {
             return;
         }
         if std::mem::take(&mut self.ends_block) {
@@ -135,12 +200,14 @@ impl FrameHeaders {
         }
     }
 
-    fn read_header(&mut self) -> Option<Frame> {
-        let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
-        let size = u32::from_be_bytes([0, a, b, c]);
-        let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
+    fn read(&mut self, header: Header) -> Option<Frame> {
+        let Header {
+            size,
+            kind,
+            flags,
+            stream,
+        } = header;
         let ends = flags & END_HEADERS != 0;
-        self.left = size;
         let frame = match kind {
             DATA => Frame::Data { stream, size },
             HEADERS => {
@@ -223,6 +290,39 @@ mod tests {
         ];
         for size in [1, 2, 5, 9, 24, 1000] {
             assert_eq!(found(&bytes, size), wanted, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_stream_ends_with_the_last_byte_of_its_last_block() {
+        let mut bytes = frame(4, 0, 0, 6);
+        let mut wanted = Vec::new();
+        for (kind, flags, stream, size, ends) in [
+            (HEADERS, END_HEADERS, 1, 7, false),
+            (HEADERS, END_HEADERS | END_STREAM, 3, 5, true),
+            (DATA, END_STREAM | END_HEADERS, 5, 4, false),
+            (HEADERS, END_STREAM, 7, 3, false),
+            (CONTINUATION, END_HEADERS, 7, 9, true),
+            (HEADERS, END_HEADERS | END_STREAM, 1, 0, true),
+        ] {
+            bytes.extend(frame(kind, flags, stream, size));
+            if ends {
+                wanted.push((bytes.len(), u32::from(stream)));
+            }
+        }
+        for size in [1, 2, 5, 9, 1000] {
+            let (mut blocks, mut found) = (SentBlocks::default(), Vec::new());
+            for (number, piece) in bytes.chunks(size).enumerate() {
+                let end = (number * size + piece.len()).min(bytes.len());
+                blocks.pass(piece, |stream| found.push((end, stream)));
+            }
+            let expected = wanted.iter().map(|(end, stream)| {
+                (
+                    end.div_ceil(size).saturating_mul(size).min(bytes.len()),
+                    *stream,
+                )
+            });
+            assert_eq!(found, expected.collect::<Vec<_>>(), "in pieces of {size}");
         }
     }
 

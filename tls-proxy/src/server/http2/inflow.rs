@@ -17,7 +17,8 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::frame_header::{Frame, FrameHeaders};
+use super::frame_header::{Frame, FrameHeaders, SentBlocks};
+use super::send_buffer::UnsentBlocks;
 use crate::admission::unread::{BodyFlow, Unread};
 use crate::admission::{DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit};
 use crate::request::connection::Connection;
@@ -234,6 +235,8 @@ pub(super) struct Metered {
     at_once: usize,
     inflow: Rc<Inflow>,
     headers: FrameHeaders,
+    sent: SentBlocks,
+    unsent: Rc<UnsentBlocks>,
     /// Data read after a frame that has to wait.
     stash: BytesMut,
     /// The frame that has to wait, and its wait.
@@ -242,12 +245,14 @@ pub(super) struct Metered {
 }
 
 impl Metered {
-    pub(super) fn new(io: ClientStream, inflow: Rc<Inflow>) -> Self {
+    pub(super) fn new(io: ClientStream, inflow: Rc<Inflow>, unsent: Rc<UnsentBlocks>) -> Self {
         Self {
             io,
             at_once: 0,
             inflow,
             headers: FrameHeaders::default(),
+            sent: SentBlocks::default(),
+            unsent,
             stash: BytesMut::new(),
             pending: None,
             wait: None,
@@ -379,6 +384,11 @@ impl AsyncRead for Metered {
 }
 
 impl Metered {
+    fn pass_sent(&mut self, written: &[u8]) {
+        let unsent = &self.unsent;
+        self.sent.pass(written, |stream| unsent.is_sent(stream));
+    }
+
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
         self.inflow.write_pending.set(written.is_pending());
         written
@@ -392,6 +402,9 @@ impl AsyncWrite for Metered {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(size)) = written {
+            self.pass_sent(&bytes[..size]);
+        }
         self.note(written)
     }
 
@@ -410,6 +423,13 @@ impl AsyncWrite for Metered {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for slice in slices {
+                let size = slice.len().min(left);
+                self.pass_sent(&slice[..size]);
+                left -= size;
+            }
+        }
         self.note(written)
     }
 

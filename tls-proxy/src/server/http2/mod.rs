@@ -20,7 +20,7 @@ use h2::{Reason, RecvStream};
 use tokio::time::{Instant, timeout};
 
 use self::inflow::{Inflow, Metered};
-use self::send_buffer::Chunk;
+use self::send_buffer::{Chunk, ConnectionEnd};
 use self::stream_tasks::{Shared, StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, REJECTED, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
@@ -71,15 +71,16 @@ pub(crate) async fn serve(
         .core
         .client_header_timeout;
     let inflow = Inflow::new(&connection);
-    let stream = Metered::new(stream, inflow.clone());
+    let shared = Rc::<Shared>::default();
+    // Before what `h2` holds, so that it is dropped afterwards.
+    let blocks = &shared.unsent_blocks;
+    let _end = ConnectionEnd(blocks.clone());
+    let stream = Metered::new(stream, inflow.clone(), blocks.clone());
     connection.account.holder().wait(Waits::Handshake, 0);
     let opening = builder(&connection).handshake(stream);
     if let Ok(Ok(mut frames)) = timeout(patience, opening).await {
         connection.account.holder().start_stage();
-        let shared = Rc::default();
         run(&connection, &tasks, &inflow, &mut frames, &shared).await;
-        drop(frames);
-        shared.unsent_blocks.are_lost();
     }
     drop(token);
 }

@@ -55,7 +55,7 @@ impl Sender {
         pause: Duration,
         holder: Rc<Holder>,
     ) -> Self {
-        queue.begin();
+        queue.begin(out.stream_id().as_u32());
         Self {
             out,
             queue,

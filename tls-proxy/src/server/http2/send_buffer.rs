@@ -1,7 +1,8 @@
 //! What `h2` holds of responses until it is sent: it does not report what it has sent.
 //!
-//! The pieces of a body are counted: `h2` also drops them when a stream is reset. Header blocks,
-//! which windows do not stop, have been sent when `h2` has nothing left to write.
+//! The pieces of a body are counted: `h2` also drops them when a stream is reset. The last header
+//! block of a stream, which windows do not stop, has been sent when it has been written, or when
+//! `h2` has nothing left to write.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub(super) struct Chunk {
 /// The unsent pieces of one stream.
 #[derive(Default)]
 pub(super) struct InFlight {
+    /// The stream's identifier.
+    stream: Cell<u32>,
     pieces: Cell<usize>,
     /// Bytes sent so far.
     sent: Cell<u64>,
@@ -97,6 +100,14 @@ impl UnsentBlocks {
         }
     }
 
+    /// The stream's last header block has been written.
+    pub(super) fn is_sent(&self, stream: u32) {
+        let mut all = self.0.borrow_mut();
+        if let Some(at) = all.iter().position(|own| own.stream.get() == stream) {
+            all.swap_remove(at).settle(Block::Sent);
+        }
+    }
+
     /// `h2` has written all it may: not the blocks behind data for which there is no window.
     pub(super) fn are_sent(&self) {
         self.0.borrow_mut().retain(|stream| {
@@ -108,11 +119,19 @@ impl UnsentBlocks {
         });
     }
 
-    /// The connection has ended.
-    pub(super) fn are_lost(&self) {
+    fn are_lost(&self) {
         for stream in self.0.borrow_mut().drain(..) {
             stream.settle(Block::Lost);
         }
+    }
+}
+
+/// Tells the streams of a connection that it has ended, when it is dropped: whatever ended it.
+pub(super) struct ConnectionEnd(pub(super) Rc<UnsentBlocks>);
+
+impl Drop for ConnectionEnd {
+    fn drop(&mut self) {
+        self.0.are_lost();
     }
 }
 
@@ -131,7 +150,8 @@ impl InFlight {
     }
 
     /// Starts another stream.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, stream: u32) {
+        self.stream.set(stream);
         self.sent.set(0);
         self.block.set(Block::Sent);
     }

@@ -51,7 +51,7 @@ pub(super) struct StreamJob {
 pub(super) struct Shared {
     /// Notified when the last stream has been served.
     pub(super) streams_done: Notify,
-    pub(super) unsent_blocks: UnsentBlocks,
+    pub(super) unsent_blocks: Rc<UnsentBlocks>,
 }
 
 impl StreamTasks {
