@@ -124,22 +124,30 @@ fn check_ocsp_cache(directive: &Directive) -> Result<(), Problem> {
 
 /// A server that asks for certificates accepts only requests for the name of the handshake, since
 /// another name's handshake may ask for other certificates. nginx compares the names, not the
-/// servers that have them.
+/// servers that have them. Where the handshake had no name, or one that no server has, nginx accepts
+/// every request; here the certificate must have been verified as the server of the request says.
 pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
-    let tls = request.connection.tls.as_ref();
-    let Some(named) = tls.and_then(|tls| tls.server_name.as_deref()) else {
+    let Some(tls) = &request.connection.tls else {
         return Ok(());
     };
-    let asks = request.settings().of::<ssl::Settings>().client.verify != Verify::Off;
-    if !asks || request.host.eq_ignore_ascii_case(named.as_bytes()) {
+    let client = &request.settings().of::<ssl::Settings>().client;
+    if client.verify == Verify::Off {
         return Ok(());
     }
-    // A name that no server has selected none.
     let names = &request.listen().names;
-    if names
-        .find_without_captures(&named.to_ascii_lowercase())
-        .is_none()
-    {
+    let named = tls.server_name.as_deref().filter(|named| {
+        let named = named.to_ascii_lowercase();
+        names.find_without_captures(&named).is_some()
+    });
+    let fits = match named {
+        Some(named) => request.host.eq_ignore_ascii_case(named.as_bytes()),
+        None => {
+            let conn_config = request.connection.conn_config();
+            let shaken = &conn_config.settings().of::<ssl::Settings>().client;
+            tls.client.is_none() || client.verifies_like(shaken)
+        }
+    };
+    if fits {
         return Ok(());
     }
     let what = "client attempted to request the server name different from the one that was \

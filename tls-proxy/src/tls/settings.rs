@@ -133,6 +133,17 @@ pub(crate) struct ClientSettings {
     pub crl: Option<File>,
 }
 
+impl ClientSettings {
+    /// Whether both verify a certificate by the same files.
+    pub(crate) fn verifies_like(&self, other: &Self) -> bool {
+        let files = |own: &Self| {
+            let all = [&own.authorities, &own.trusted, &own.crl];
+            all.map(|file| file.as_ref().map(|file| file.path.clone()))
+        };
+        self.depth == other.depth && files(self) == files(other)
+    }
+}
+
 /// `ssl_verify_client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verify {
