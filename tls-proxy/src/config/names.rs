@@ -141,7 +141,7 @@ impl ServerNames {
         let suffix = self
             .suffixes
             .iter()
-            .find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix.as_str()));
+            .find(|(suffix, _)| host.ends_with(suffix.as_str()));
         let prefix = || {
             self.prefixes
                 .iter()

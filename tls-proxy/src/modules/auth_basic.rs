@@ -142,10 +142,10 @@ fn look_up(file: &Path, user: &[u8], request: &Request) -> Result<Option<String>
     Ok(find(&String::from_utf8_lossy(&text), user).map(str::to_owned))
 }
 
-/// The stored password of a user; `#` begins a comment.
+/// The stored password of a user; `#` begins a comment. A blank is part of a password, as in nginx.
 fn find<'a>(text: &'a str, user: &[u8]) -> Option<&'a str> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let mut pairs = lines.filter_map(|line| line.trim_end().split_once(':'));
+    let mut pairs = lines.filter_map(|line| line.split_once(':'));
     let (_, rest) = pairs.find(|(name, _)| name.as_bytes() == user)?;
     rest.split(':').next()
 }

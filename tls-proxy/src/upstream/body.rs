@@ -239,6 +239,11 @@ impl Http1Body {
         self.unsent_continue.is_some()
     }
 
+    /// Whether there is nothing more of it to come.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.decoder.is_done()
+    }
+
     /// The next piece. What is `kept` is not read in bulk.
     fn poll_data(
         &mut self,

@@ -331,7 +331,8 @@ pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
         return None;
     }
     let decoded = base64::decode(encoded.trim_ascii())?;
-    let colon = memchr::memchr(b':', &decoded)?;
+    // As in nginx, a user has a name.
+    let colon = memchr::memchr(b':', &decoded).filter(|at| *at > 0)?;
     Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
 }
 

@@ -190,11 +190,17 @@ async fn exchange(
     // `100 Continue` counts as body, as in nginx.
     request.outcome.body_bytes = wire.borrow().sent - written;
     let connection = &request.connection;
+    // An empty body is not asked for any more.
+    if matches!(&request.body, RequestBody::Http1(body) if body.is_at_end()) {
+        request.body = RequestBody::None;
+    }
+    // Whether a client that was not asked for its body sends it, is not known.
+    let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let keep_alive = request.keeps_alive()
         && !response.close
+        && !withheld
         && !connection.worker.should_close()
         && connection.follow();
-    let withheld = matches!(&request.body, RequestBody::Http1(body) if body.is_withheld());
     let sent = match response.content {
         Content::Nothing => {
             request.outcome.status = response.status;
@@ -217,7 +223,7 @@ async fn exchange(
         },
     };
     request.received = wire.borrow().consumed() - start;
-    let keep_alive = sent? && !withheld;
+    let keep_alive = sent?;
     let core = &request.settings().core;
     Ok(Served {
         keep_alive: keep_alive.then_some(core.keepalive_timeout),
