@@ -189,11 +189,12 @@ fn choose_location(request: &mut Request) -> Result<Option<Box<Response>>, Refus
 }
 
 /// Rejects a body by its announced length (`client_max_body_size`).
-fn check_length(request: &Request) -> Result<(), Refusal> {
+fn check_length(request: &mut Request) -> Result<(), Refusal> {
     let limit = request.settings().core.client_max_body_size;
     match request.framing {
-        // After that the error page is processed without the body.
-        Framing::Length(length) if limit > 0 && length > limit && !request.closing => {
+        Framing::Length(length) if limit > 0 && length > limit && !request.discards_body() => {
+            // The error page is processed without the body.
+            request.discard_body = true;
             let what = format!("client intended to send too large body: {length} bytes");
             error_log::request(request, Level::Error, what);
             Err(Refusal::closing(413))

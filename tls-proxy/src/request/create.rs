@@ -68,6 +68,7 @@ impl Request {
             quoted: false,
             rewritten: false,
             valid_location: true,
+            discard_body: false,
             args_set: false,
             located: false,
             server,

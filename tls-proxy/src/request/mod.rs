@@ -132,6 +132,8 @@ pub(crate) struct Request {
     /// The location has been found by this path, so that the path of `proxy_pass` replaces the
     /// location's prefix (nginx's `valid_location`): not after `rewrite … break`.
     pub(crate) valid_location: bool,
+    /// The body has been refused, and is discarded (nginx's `discard_body`).
+    pub(crate) discard_body: bool,
     /// `set $args`: the arguments are not the client's.
     pub(crate) args_set: bool,
     pub(crate) server: ServerId,
@@ -180,6 +182,11 @@ impl Request {
     /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
         self.connection.is_unix && self.peer == self.connection.peer
+    }
+
+    /// Whether upstreams get nothing of the body: it was refused, or cannot be read to its end.
+    pub(crate) fn discards_body(&self) -> bool {
+        self.discard_body || self.body.has_failed()
     }
 
     /// Takes back the unread part of the client's body when an upstream's response has ended or is

@@ -51,7 +51,7 @@ impl Error {
     /// The severity in the error log.
     pub(crate) fn level(self) -> Level {
         match self {
-            Self::Request(_) => Level::Info,
+            Self::Request(error) => error.level(),
             _ => Level::Error,
         }
     }

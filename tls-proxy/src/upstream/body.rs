@@ -12,6 +12,7 @@ use super::spooled::Spooled;
 use crate::admission::unread::BodyFlow;
 use crate::admission::{Holder, Waits};
 use crate::http1::body::{Decoder, Progress};
+use crate::log::level::Level;
 use crate::metrics;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
@@ -65,7 +66,7 @@ pub(crate) enum Error {
     TimedOut,
     #[error("client intended to send too large chunked body")]
     TooLarge,
-    #[error("the file of the request body cannot be read")]
+    #[error("the request body is not at hand any more")]
     Lost,
 }
 
@@ -77,6 +78,14 @@ impl Error {
             Self::TimedOut => 408,
             Self::TooLarge => 413,
             Self::Lost => 500,
+        }
+    }
+
+    /// The severity in the error log.
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Self::Gone | Self::TimedOut => Level::Info,
+            Self::Invalid | Self::TooLarge | Self::Lost => Level::Error,
         }
     }
 }
@@ -105,6 +114,17 @@ impl RequestBody {
             Self::File(reader) => reader.at >= reader.file.length(),
             Self::Failed { .. } => false,
         }
+    }
+
+    /// Whether its rest cannot be read.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
+    /// Gives up the rest of it.
+    pub(crate) fn fail(&mut self, error: Error) {
+        let taken = self.taken();
+        *self = Self::Failed { error, taken };
     }
 
     /// A flag, for others than its reader, that it has been read to its end; `None` if
@@ -148,8 +168,7 @@ impl RequestBody {
             Self::Failed { error, .. } => return Poll::Ready(Some(Err(*error))),
         };
         if let Poll::Ready(Some(Err(error))) = next {
-            let taken = self.taken();
-            *self = Self::Failed { error, taken };
+            self.fail(error);
         }
         next
     }

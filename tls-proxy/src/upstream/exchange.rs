@@ -17,7 +17,7 @@ use super::head_room::HeadRoom;
 use crate::admission::Permit;
 use crate::http1::chunked::{self, Chunk};
 use crate::http1::response_head::{self, ResponseHead};
-use crate::message::head::Version;
+use crate::message::head::{Framing, Version};
 use crate::time::timer::Timer;
 
 /// Interim responses before the response. nginx skips as many early hints as arrive within
@@ -33,6 +33,8 @@ pub(crate) struct Upload {
     sending: bool,
     rest: RequestBody,
     chunked: bool,
+    /// Bytes of `rest` that the head has announced.
+    announced: u64,
     /// The last byte has been written, or the upstream does not read the rest.
     done: bool,
     /// The upstream stopped reading; its response may have arrived nevertheless.
@@ -79,14 +81,19 @@ pub(crate) struct Exchange {
 
 impl Upload {
     /// Sends as much as the socket accepts at once: the head, and in the same write `begun`, the
-    /// part of the body that has been read. If `chunked`, all data is sent in chunks.
+    /// part of the body that has been read.
     pub(crate) fn start(
         link: &mut UpstreamConnection,
         head: &[u8],
         begun: Bytes,
         rest: RequestBody,
-        chunked: bool,
+        framing: Framing,
     ) -> Self {
+        let chunked = framing == Framing::Chunked;
+        let announced = match framing {
+            Framing::Length(length) => length.saturating_sub(begun.len() as u64),
+            _ => 0,
+        };
         let mut first = head.chain(framed(begun, chunked));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let sent = link.wire.poll_send(&mut cx, &mut first);
@@ -97,6 +104,7 @@ impl Upload {
             out: Bytes::copy_from_slice(head).chain(begun),
             sending: sent.is_pending(),
             chunked,
+            announced,
             rest,
             done: refused,
             refused,
@@ -141,8 +149,16 @@ impl Upload {
                 }
             }
             let next = match ready!(self.rest.poll_data(cx)) {
-                Some(Ok(data)) => framed(data, self.chunked),
+                Some(Ok(data)) => {
+                    self.announced = self.announced.saturating_sub(data.len() as u64);
+                    framed(data, self.chunked)
+                }
                 Some(Err(error)) => return Poll::Ready(Err(error)),
+                // The upstream would take what comes next for the rest of it.
+                None if self.announced > 0 => {
+                    self.rest.fail(body::Error::Lost);
+                    return Poll::Ready(Err(body::Error::Lost));
+                }
                 None if self.chunked => {
                     self.chunked = false;
                     chunked::unframed(Bytes::from_static(b"0\r\n\r\n"))

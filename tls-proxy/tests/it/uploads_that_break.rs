@@ -117,3 +117,54 @@ fn over_http2_the_stream_is_reset() {
     let got = got.recv().unwrap();
     assert!(!got.ends_with(LAST_CHUNK), "a complete body");
 }
+
+#[test]
+fn the_page_of_a_refused_body_has_none() {
+    let place = Place::new("uploads-page");
+    let upstream = Upstream::start(&place, |mut served| {
+        // The next request follows what was announced of the one before.
+        while served.request().is_some() {
+            served.respond("200 OK", b"page");
+        }
+    });
+    let http = "upstream app { server {upstream}; keepalive 4; }
+        proxy_http_version 1.1; proxy_set_header Connection '';
+        server { listen {plain};
+            location /up { client_max_body_size 1m; try_files /none @small; }
+            location @small { client_max_body_size 10; error_page 413 /too; proxy_pass http://app; }
+            location = /too { proxy_pass http://app; }
+            location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    let mut client = proxy.connect();
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 31\r\n\r\n");
+    client.send([b'x'; 31]);
+    assert_eq!(client.response().status, 413);
+    let mut other = proxy.connect();
+    other.send("GET /other HTTP/1.1\r\nHost: a\r\nX: GET /admin HTTP/1.1\r\n\r\n");
+    assert_eq!(other.response().status, 200);
+    let seen = upstream.seen();
+    let lines: Vec<_> = seen.iter().filter_map(|head| head.lines().next()).collect();
+    assert_eq!(lines.last(), Some(&"GET /other HTTP/1.1"), "{seen:?}");
+}
+
+#[test]
+fn an_upstream_that_has_refused_a_body_ends_no_response_by_a_reset() {
+    let place = Place::new("uploads-refused");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.head();
+        served.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf");
+        // It leaves unread what has come meanwhile.
+        thread::sleep(Duration::from_millis(300));
+        let socket = socket2::SockRef::from(&served.wire.socket);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let proxy = start(place, "client_max_body_size 0;");
+    let mut client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000000\r\n\r\n");
+    let mut other = client.socket.try_clone().unwrap();
+    let sending = thread::spawn(move || other.write_all(&vec![b'x'; 30_000_000]));
+    let rest = client.rest();
+    assert!(!rest.ends_with(LAST_CHUNK), "a complete response");
+    drop(client);
+    let _ = sending.join().unwrap();
+}

@@ -67,7 +67,8 @@ impl Body {
         let files = settings.of::<client_body::Settings>();
         let wanted = proxy.pass_request_body && proxy.body.is_none();
         let buffering = proxy.request_buffering;
-        let has_body = request.framing != Framing::None && request.spooled.is_none();
+        let discards = request.discards_body();
+        let has_body = request.framing != Framing::None && request.spooled.is_none() && !discards;
         if files.in_file.is_some() && has_body && (buffering || !wanted) {
             let file = create_file(request, Level::Crit);
             let file = file.ok_or_else(|| Refusal::closing(500))?;
@@ -81,6 +82,14 @@ impl Body {
         }
         if !wanted {
             return Ok(Self::own(Framing::None, Bytes::new()));
+        }
+        if discards {
+            // Nothing of it, and so not its length.
+            let framing = match request.framing {
+                Framing::None => Framing::None,
+                _ => Framing::Length(0),
+            };
+            return Ok(Self::own(framing, Bytes::new()));
         }
         if let Some(body) = Self::in_file(request) {
             return Ok(body);
@@ -103,7 +112,9 @@ impl Body {
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
         rest.bound(bounds(core));
         let read = read_beginning(request, &mut rest, beginning, &mut begun).await;
-        read.map_err(|error| refuse_body(request, error))?;
+        if let Err(error) = read {
+            return Err(lose(request, rest, error));
+        }
         if spools && !rest.is_done() {
             if let Some(file) = create_file(request, Level::Warn) {
                 request.body = rest;
@@ -113,7 +124,9 @@ impl Body {
             if whole {
                 let all = Beginning::UpTo(u64::MAX);
                 let read = read_beginning(request, &mut rest, all, &mut begun).await;
-                read.map_err(|error| refuse_body(request, error))?;
+                if let Err(error) = read {
+                    return Err(lose(request, rest, error));
+                }
             }
         }
         let framing = match request.framing {
@@ -203,6 +216,12 @@ fn bounds(core: &core::Settings) -> Bounds {
     }
 }
 
+/// A body that cannot be read stays with the request: an error page may lead to another upstream.
+fn lose(request: &mut Request, body: RequestBody, error: body::Error) -> Refusal {
+    request.body = body;
+    refuse_body(request, error)
+}
+
 /// What has already been read of the body.
 fn take_begun(request: &mut Request) -> Result<Vec<u8>, Refusal> {
     // Without this second reference the memory is not copied.
@@ -266,13 +285,18 @@ async fn write_to(
     body.bound(bounds(core));
     let mut next = Some(Ok(Bytes::from(begun)));
     while let Some(piece) = next {
-        let piece = piece.map_err(|error| refuse_body(request, error))?;
-        file.append(&piece).map_err(|error| {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return Err(lose(request, body, error)),
+        };
+        if let Err(error) = file.append(&piece) {
             let reason = crate::conf::reason(&error);
             let what = format!("write() \"{}\" failed ({reason})", file.path().display());
             error_log::request(request, Level::Crit, what);
-            Refusal::closing(500)
-        })?;
+            body.fail(body::Error::Lost);
+            request.body = body;
+            return Err(Refusal::closing(500));
+        }
         next = poll_fn(|cx| body.poll_data(cx)).await;
     }
     let files = request.settings().of::<client_body::Settings>();
@@ -359,11 +383,7 @@ async fn read_at_hand(body: &mut RequestBody, begun: &mut Vec<u8>) -> Result<(),
 
 /// The client's body cannot be read.
 pub(super) fn refuse_body(request: &Request, error: body::Error) -> Refusal {
-    let level = match error {
-        body::Error::Gone | body::Error::TimedOut => Level::Info,
-        body::Error::Invalid | body::Error::TooLarge | body::Error::Lost => Level::Error,
-    };
-    error_log::request(request, level, error);
+    error_log::request(request, error.level(), error);
     match error {
         body::Error::Gone | body::Error::TimedOut => Refusal::silent(error.status()),
         body::Error::Invalid | body::Error::TooLarge | body::Error::Lost => {

@@ -328,8 +328,7 @@ impl Tries<'_> {
     fn start_upload(&mut self, link: &mut UpstreamConnection) -> Upload {
         let rest = self.body.take_rest();
         let begun = self.body.begun.clone();
-        let chunked = self.body.framing == Framing::Chunked;
-        Upload::start(link, &self.head, begun, rest, chunked)
+        Upload::start(link, &self.head, begun, rest, self.body.framing)
     }
 
     /// Whether the request can be sent again: no part of its body was sent that is not buffered.
