@@ -39,6 +39,10 @@ pub(crate) async fn finalize(
                 result = Box::pin(open(request, status, &page)).await;
                 continue;
             }
+            // An upstream's own page is not used, whether there is another one or not.
+            if matches!(&result, Ok(response) if matches!(response.content, Content::Upstream(_))) {
+                result = Err(Refusal::new(status));
+            }
         }
         let mut response = match result {
             Ok(response) => response,

@@ -10,6 +10,9 @@ use super::source::{self, FilterContext, Frame, Source};
 /// From this size on nothing is held back, bytes.
 pub(crate) const ENOUGH: usize = 16 * 1024;
 
+/// The line of the error log for a body that ends before its announced length: the response is cut.
+pub(crate) const SHORTER: &str = "the body of the response is shorter than its length";
+
 /// Pieces of a body to be sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {

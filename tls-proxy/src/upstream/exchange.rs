@@ -116,6 +116,11 @@ impl Upload {
         self.done && !self.refused
     }
 
+    /// Whether the upstream stopped reading before the last byte.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     /// Bytes of the client's body that have been read so far.
     pub(crate) fn taken(&self) -> u64 {
         self.rest.taken()

@@ -36,6 +36,8 @@ pub(super) struct ResponseBody {
     exchange: Option<Exchange>,
     decoder: Decoder,
     chunked: bool,
+    /// The end of the connection is that of the body.
+    until_close: bool,
     /// The connection may serve another request.
     keepable: bool,
     group: Arc<Upstream>,
@@ -78,6 +80,7 @@ impl ResponseBody {
         Self {
             exchange: Some(exchange),
             chunked: matches!(decoder, Decoder::Chunked(_)),
+            until_close: framing == Framing::UntilClose,
             decoder,
             keepable,
             group,
@@ -201,7 +204,11 @@ impl Source for ResponseBody {
             }
             let Some(exchange) = &mut self.exchange else {
                 self.bulk = None;
-                return Poll::Ready(None);
+                return Poll::Ready(match self.decoder.is_done() {
+                    true => None,
+                    // It was ended early, for a response that is not sent.
+                    false => Some(Err(source::Error::Closed)),
+                });
             };
             // The request's body is still sent while the response arrives.
             if let Poll::Ready(Err(error)) = exchange.upload.poll(&mut exchange.link, cx) {
@@ -217,6 +224,10 @@ impl Source for ResponseBody {
                         self.finish();
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
+                }
+                // What the upstream has refused shows no more when it is read from.
+                Ok(Progress::End(_)) if self.until_close && exchange.upload.is_refused() => {
+                    return self.cut(source::Error::Closed);
                 }
                 Ok(Progress::End(lines)) => {
                     self.need.add(self.needs(&lines));

@@ -17,7 +17,7 @@ use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
 use crate::request::framing::Framing;
-use crate::request::gather::{ENOUGH, Gather, OutgoingPart, Then};
+use crate::request::gather::{ENOUGH, Gather, OutgoingPart, SHORTER, Then};
 use crate::request::response::{Content, Response};
 use crate::request::response_fields::{ConnectionFields, assemble};
 use crate::request::source::{Source, UpstreamBody};
@@ -48,6 +48,8 @@ pub(super) enum Sent {
 #[derive(Clone, Copy)]
 struct Frames {
     chunked: bool,
+    /// The length of the body, if it is announced, bytes.
+    length: Option<u64>,
     /// The connection is kept.
     keep_alive: bool,
 }
@@ -87,15 +89,7 @@ pub(super) async fn send(
             let whole = if bodiless {
                 flush_all(request, wire, &mut out).await
             } else {
-                relay(
-                    request,
-                    wire,
-                    &mut *source,
-                    frames.chunked,
-                    withheld,
-                    &mut out,
-                )
-                .await
+                relay(request, wire, &mut *source, frames, withheld, &mut out).await
             };
             if let Some(body) = source.upstream_body() {
                 finish(request, body);
@@ -106,15 +100,7 @@ pub(super) async fn send(
             let whole = if bodiless {
                 flush_all(request, wire, &mut out).await
             } else {
-                relay(
-                    request,
-                    wire,
-                    &mut *body,
-                    frames.chunked,
-                    withheld,
-                    &mut out,
-                )
-                .await
+                relay(request, wire, &mut *body, frames, withheld, &mut out).await
             };
             finish(request, &mut *body);
             whole
@@ -179,7 +165,8 @@ fn begin(
     keep_alive: bool,
     out: &mut Vec<u8>,
 ) -> Frames {
-    let unknown = response.framing(request) == Framing::Unknown;
+    let framing = response.framing(request);
+    let unknown = framing == Framing::Unknown;
     let may_chunk = request.settings().core.chunked;
     let chunked = unknown && request.head.version >= Version::Http11 && may_chunk;
     let keep_alive = keep_alive && (chunked || !unknown);
@@ -196,6 +183,10 @@ fn begin(
     }
     Frames {
         chunked,
+        length: match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Unknown => None,
+        },
         keep_alive,
     }
 }
@@ -235,11 +226,13 @@ async fn relay(
     request: &mut Request,
     wire: &SharedWire,
     source: &mut dyn Source,
-    chunked: bool,
+    frames: Frames,
     withheld: u64,
     out: &mut Vec<u8>,
 ) -> bool {
     let before = wire.borrow().sent;
+    let chunked = frames.chunked;
+    let mut left = frames.length.unwrap_or_default();
     let proxy = request.settings().of::<proxy::Settings>();
     let pass_trailers = request.own_trailers.is_some() || proxy.pass_trailers;
     let watch = !proxy.ignore_client_abort;
@@ -275,6 +268,7 @@ async fn relay(
             }
             RelayEvent::Part(part) => part,
         };
+        left = left.saturating_sub(data.len() as u64);
         if chunked {
             chunked::encode(&std::mem::take(&mut data), out);
         } else if out.is_empty() && data.len() >= ENOUGH {
@@ -292,6 +286,11 @@ async fn relay(
             Then::Wait => true,
             Then::Cut(cut) => {
                 error_log::request(request, cut.level(), cut);
+                flush_all(request, wire, out).await;
+                return false;
+            }
+            Then::End(_) if left > 0 => {
+                error_log::request(request, Level::Alert, SHORTER);
                 flush_all(request, wire, out).await;
                 return false;
             }

@@ -13,12 +13,13 @@ use http::header::{HeaderName, HeaderValue};
 use super::SEND_BUFFER;
 use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
 use crate::admission::{Holder, Waits};
+use crate::log::level::Level;
 use crate::message::fields;
 use crate::modules::proxy;
 use crate::modules::trailers;
 use crate::request::Request;
 use crate::request::error_log;
-use crate::request::gather::{Gather, OutgoingPart, Then};
+use crate::request::gather::{Gather, OutgoingPart, SHORTER, Then};
 use crate::request::response::Content;
 use crate::request::source::Source as _;
 use crate::time::timer::Timer;
@@ -82,6 +83,12 @@ impl Sender {
         loop {
             let OutgoingPart { data, then } = self.next(&mut gather, content, request).await?;
             left = left.map(|left| left.saturating_sub(data.len() as u64));
+            if matches!(then, Then::End(_)) && left.is_some_and(|left| left > 0) {
+                error_log::request(request, Level::Alert, SHORTER);
+                self.write(data, false, request).await?;
+                self.wait_until_sent().await?;
+                return Err(Error::Cut);
+            }
             let trailers = match &then {
                 Then::End(lines) if pass_trailers => {
                     let upstream = content.upstream_body();
