@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
@@ -24,7 +24,7 @@ use crate::modules::variables::Evaluate;
 use crate::modules::variables::known::append;
 use crate::pattern::Pattern;
 use crate::request::response::{Content, Response};
-use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, Turn, UpstreamBody};
 use crate::request::{Request, user_agent};
 
 /// What the module keeps for each block.
@@ -211,6 +211,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         unflushed: false,
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
+        turn: Turn::default(),
     });
 }
 
@@ -252,6 +253,7 @@ struct Gzip {
     /// Bytes before and after.
     counts: Rc<Cell<(u64, u64)>>,
     trailers: Option<Bytes>,
+    turn: Turn,
 }
 
 impl Gzip {
@@ -282,6 +284,7 @@ impl Source for Gzip {
                 let trailers = self.trailers.take();
                 return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
             };
+            ready!(self.turn.poll(cx));
             let next = match self.inner.poll_frame(request, cx) {
                 Poll::Pending => {
                     // A flush of nothing would be an empty block.
@@ -299,6 +302,7 @@ impl Source for Gzip {
             match next {
                 Some(Ok(Frame::Data(data))) => {
                     let _ = encoder.write_all(&data);
+                    self.turn.take(data.len());
                     self.unflushed |= !data.is_empty();
                     let full = encoder.get_ref().len() >= PIECE;
                     let made = match full {
@@ -334,7 +338,7 @@ impl Source for Gzip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::source::testing::{Script, data, polls};
+    use crate::request::source::testing::{Script, data, polls, turns};
 
     /// The result of each poll over two pieces with pauses.
     fn packed(flushes: bool) -> Vec<Option<usize>> {
@@ -346,6 +350,7 @@ mod tests {
             unflushed: false,
             counts: Rc::default(),
             trailers: None,
+            turn: Turn::default(),
         };
         polls(&mut gzip)
     }
@@ -356,6 +361,22 @@ mod tests {
         // Before a pause the new bytes are flushed.
         let expected = [false, true, false, true, false, false, true];
         assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn a_long_body_lets_others_run() {
+        let steps = (0..256).map(|_| data(64 << 10)).collect();
+        let gzip = Gzip {
+            inner: Content::Stream(Box::new(Script::new(steps))),
+            encoder: Some(GzEncoder::new(Vec::new(), Compression::new(1))),
+            flushes: true,
+            unflushed: false,
+            counts: Rc::default(),
+            trailers: None,
+            turn: Turn::default(),
+        };
+        let (pieces, turns) = turns(gzip);
+        assert!(turns >= 100, "{turns} turns in {pieces} pieces");
     }
 
     #[test]

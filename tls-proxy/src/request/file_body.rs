@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -79,33 +79,14 @@ impl FileBody {
 }
 
 impl Source for FileBody {
-    fn poll_frame(&mut self, _: &dyn FilterContext, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, _: &dyn FilterContext, _: &mut Context<'_>) -> Poll<Next> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        ready!(source::poll_turn(cx));
         Poll::Ready(Some(
             self.read()
                 .map(Frame::Data)
                 .map_err(|_| source::Error::File),
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::source::testing::turns;
-
-    #[test]
-    fn a_large_file_lets_others_run() {
-        let path = std::env::temp_dir().join(format!("file-body-{}", std::process::id()));
-        let length = 64 << 20;
-        File::create(&path).unwrap().set_len(length).unwrap();
-        let body = FileBody::new(File::open(&path).unwrap(), length);
-        let (pieces, turns) = turns(body);
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(pieces as u64, length / PIECE);
-        assert!(turns >= 8, "{turns} turns in {pieces} pieces");
     }
 }

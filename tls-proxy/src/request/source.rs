@@ -1,10 +1,11 @@
 //! Bodies of responses that come in pieces: an upstream's body, a file, and what filters
 //! make of either.
 
-use std::task::{Context, Poll, ready};
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::task::coop;
 
 use super::Request;
 use super::response::Content;
@@ -80,11 +81,32 @@ pub(crate) trait Source {
     }
 }
 
-/// Before each piece that waits for nothing, of a file or of what is decompressed: after some of
-/// them, other tasks run first. A filter may take all pieces at once and give none of them.
-pub(crate) fn poll_turn(cx: &mut Context<'_>) -> Poll<()> {
-    ready!(coop::poll_proceed(cx)).made_progress();
-    Poll::Ready(())
+/// What a filter may take or make without a pause, bytes: other requests wait meanwhile.
+const TURN: usize = 128 << 10;
+
+/// The turn of a filter: it may take all of a body and give little of it, and what it takes may
+/// wait for nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// Bytes since the last pause.
+    taken: usize,
+}
+
+impl Turn {
+    /// Ready if the turn goes on; otherwise others run first.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.taken < TURN {
+            return Poll::Ready(());
+        }
+        self.taken = 0;
+        // Wakes the task once the sockets have been looked at, too.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    pub(crate) fn take(&mut self, bytes: usize) {
+        self.taken += bytes;
+    }
 }
 
 /// The body of an upstream's response. While it arrives, the request's body may still be on

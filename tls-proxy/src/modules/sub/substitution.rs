@@ -10,7 +10,7 @@ use super::{Pairs, SearchedTexts};
 use crate::admission::{Need, SMALL_BODY};
 use crate::request::gather::ENOUGH;
 use crate::request::response::Content;
-use crate::request::source::{FilterContext, Frame, Next, Source, UpstreamBody};
+use crate::request::source::{FilterContext, Frame, Next, Source, Turn, UpstreamBody};
 
 /// A body in which texts are replaced. What cannot be the beginning of one of them is passed on at
 /// once.
@@ -39,6 +39,7 @@ pub(super) struct Substitution {
     next: Bytes,
     /// The end of the body, once it was reached.
     end: Option<Next>,
+    turn: Turn,
 }
 
 impl Substitution {
@@ -59,6 +60,7 @@ impl Substitution {
             text: None,
             next: Bytes::new(),
             end: None,
+            turn: Turn::default(),
         }
     }
 
@@ -164,8 +166,12 @@ impl Source for Substitution {
             if let Some(end) = self.end.take() {
                 return Poll::Ready(end);
             }
+            ready!(self.turn.poll(cx));
             match ready!(self.inner.poll_frame(request, cx)) {
-                Some(Ok(Frame::Data(data))) => self.data = data,
+                Some(Ok(Frame::Data(data))) => {
+                    self.turn.take(data.len());
+                    self.data = data;
+                }
                 Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
                 // What is held at the end is passed on unreplaced, even if it is a text that
                 // another one begins with: nginx does not search it again.

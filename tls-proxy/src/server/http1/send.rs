@@ -244,7 +244,7 @@ async fn relay(
                 if watch
                     && source
                         .upstream_body()
-                        .is_none_or(|body| body.has_whole_request())
+                        .is_some_and(|body| body.has_whole_request())
                     && super::client_is_gone(wire, cx) =>
             {
                 Poll::Ready(RelayEvent::Gone)
