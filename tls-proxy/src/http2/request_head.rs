@@ -45,10 +45,11 @@ fn invalid(reason: &'static str) -> Error {
     Error::Invalid { head, error }
 }
 
-/// Parses a head. `of_host` returns the limits of the server that a host selects, if they differ:
+/// Parses a head, of so many bytes as it was sent if that is known. `of_host` returns the limits of the server that a host selects, if they differ:
 /// they apply from there on.
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
+    encoded: Option<u32>,
     limits: &Limits,
     of_host: impl Fn(&[u8]) -> Option<Limits>,
 ) -> Result<Box<RequestHead>, Error>
@@ -57,7 +58,7 @@ where
     I: Iterator<Item = (&'a [u8], &'a [u8])>,
 {
     let method = decoded.method;
-    let Measured { size, fields } = decoded.measure(limits)?;
+    let Measured { size, fields } = decoded.measure(encoded, limits)?;
     let target = decoded.path.filter(|_| method != b"CONNECT");
     let Some(target) = target else {
         return Err(invalid("client sent no :path header"));
@@ -159,9 +160,11 @@ where
         cookies.map(|(_, value)| value)
     }
 
-    /// nginx compares each name and each value with the size of one buffer, and their sum
-    /// with that of all buffers.
-    fn measure(&self, limits: &Limits) -> Result<Measured, Error> {
+    /// nginx compares each name and each value, as it was sent, with the size of one buffer, and the
+    /// sum of all, decoded, with that of all buffers. `h2` does not tell how each was sent, but none
+    /// is longer than the whole block.
+    fn measure(&self, encoded: Option<u32>, limits: &Limits) -> Result<Measured, Error> {
+        let all_fit = encoded.is_some_and(|size| size as usize <= limits.line);
         let pseudo = [
             (":method", self.method),
             (":scheme", self.scheme.unwrap_or(b"http")),
@@ -176,7 +179,7 @@ where
         for (name, value, regular) in pseudo.chain(regular) {
             size += name.len() + value;
             fields += usize::from(regular && name != b"cookie");
-            let reason = if name.len().max(value) > limits.line {
+            let reason = if !all_fit && name.len().max(value) > limits.line {
                 "client sent too large header field"
             } else if size > limits.head {
                 "client sent too large header"

@@ -71,6 +71,10 @@ pub(crate) fn decide(
     response: Response,
 ) -> Result<(), Refusal> {
     let status = response.status;
+    // What its location has counted is counted until the request ends.
+    request.limit_req_status = asked.limit_req_status;
+    request.limit_conn_status = asked.limit_conn_status;
+    request.counted = request.counted.take().or(asked.counted.take());
     asked.outcome.status = status;
     asked.outcome.fields = response.fields;
     for (slot, value) in settings.set.iter().flat_map(|set| set.iter()) {

@@ -33,6 +33,10 @@ enum Alias {
 }
 
 impl Documents {
+    pub(crate) fn has_alias(&self) -> bool {
+        self.alias.is_some()
+    }
+
     /// Whether `alias` names the whole file, since its location is a pattern.
     pub(crate) fn replaces_all(&self) -> bool {
         self.alias == Some(Alias::Whole)

@@ -184,7 +184,7 @@ impl Map {
         let suffix = self
             .suffixes
             .iter()
-            .find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix));
+            .find(|(suffix, _)| host.ends_with(suffix));
         let prefix = || {
             self.prefixes
                 .iter()

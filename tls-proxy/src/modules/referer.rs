@@ -144,7 +144,7 @@ impl Referers {
         let exact = self.exact.get(host);
         let suffix = || {
             let mut own = self.suffixes.iter();
-            own.find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix))
+            own.find(|(suffix, _)| host.ends_with(suffix))
         };
         let prefix = || {
             let mut own = self.prefixes.iter();

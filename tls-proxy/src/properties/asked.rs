@@ -43,7 +43,7 @@ pub(crate) fn http2_request(data: &[u8]) {
         ignore_invalid: !is(5),
         ..WIDE
     };
-    let head = http2::request_head::read(&decoded, &limits, |_| None).ok();
+    let head = http2::request_head::read(&decoded, None, &limits, |_| None).ok();
     let Some(asked) = head.and_then(|head| ParsedRequest::of(head, is(0))) else {
         return;
     };

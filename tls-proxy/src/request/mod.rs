@@ -184,6 +184,12 @@ impl Request {
         self.connection.is_unix && self.peer == self.connection.peer
     }
 
+    /// Forgets the fields of the upstream's response before.
+    pub(crate) fn forget_upstream(&mut self) {
+        self.upstream_fields = None;
+        self.upstream_trailers = None;
+    }
+
     /// Whether upstreams get nothing of the body: it was refused, or cannot be read to its end.
     pub(crate) fn discards_body(&self) -> bool {
         self.discard_body || self.body.has_failed()

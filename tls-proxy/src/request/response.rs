@@ -208,8 +208,8 @@ impl Response {
         if !matches!(self.content, Content::Upstream(_) | Content::Tunnel(_)) {
             return;
         }
-        self.names_server = names(&self.fields, b"server");
-        self.names_date = names(&self.fields, b"date");
+        self.names_server |= names(&self.fields, b"server");
+        self.names_date |= names(&self.fields, b"date");
         let encoded = |(name, value): &(Bytes, Bytes)| {
             name.eq_ignore_ascii_case(b"content-encoding") && !value.is_empty()
         };

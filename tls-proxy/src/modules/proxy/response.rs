@@ -67,6 +67,9 @@ pub(super) fn translate(
         begin(settings, request, head, framing, exchange, group)
     };
     response.reason = Some(head.reason.clone());
+    // With `proxy_pass_header` those of the upstream stand for this server's, also if it has none.
+    response.names_server = !fields::hides(settings, b"server");
+    response.names_date = !fields::hides(settings, b"date");
     response.fields = Vec::with_capacity(head.fields.len());
     for (name, value) in head.fields.slices() {
         if !fields::hides(settings, &name) {
@@ -156,7 +159,7 @@ pub(super) fn apply_accel(
     if let Some(rate) = fields.rate {
         request.limit_rate = Some(rate);
     }
-    if !fields.buffering.unwrap_or(settings.buffering) {
+    if fields.redirect.is_none() && !fields.buffering.unwrap_or(settings.buffering) {
         // nginx limits the rate only of what it buffers.
         request.limit_rate = Some(Bytes::from_static(b"0"));
         response.unbuffered = true;

@@ -80,10 +80,14 @@ pub(crate) fn rewrite_refresh(request: &Request, value: &[u8]) -> Option<Vec<u8>
     Some([before, &rewrite_location(request, address)?].concat())
 }
 
-/// From the address of `proxy_pass`, as it is written, to the location.
+/// From the address of `proxy_pass`, as it is written, to the location; one with variables is
+/// replaced by nothing.
 fn by_default(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
     let settings = request.settings().of::<Settings>();
     let pass = settings.pass.as_ref()?;
+    if matches!(pass.target, PassTarget::Template(_)) {
+        return None;
+    }
     let rest = value.strip_prefix(pass.url.as_bytes())?;
     match &pass.path {
         Some(_) => Some([settings.location.as_deref().unwrap_or_default(), rest].concat()),

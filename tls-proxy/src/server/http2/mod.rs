@@ -277,7 +277,7 @@ fn start(
     let mut slot = tasks.slot();
     // Made in its slot: it is large.
     let of_host = |host: &[u8]| conn_config.limits_of(host);
-    let (request, error) = match request_head::read(&decoded(&parts), &core.head, of_host) {
+    let (request, error) = match request_head::read(&decoded(&parts), block, &core.head, of_host) {
         Ok(head) => {
             let announced = rules::check(&head, body.is_done());
             let (body, received) = match body.is_done() {
