@@ -29,7 +29,7 @@ fn header() -> Vec<u8> {
 /// A connection after its first response.
 fn served(proxy: &Proxy) -> Client {
     let mut client = Client::connect(proxy.place.address(PLAIN));
-    client.send(&header());
+    client.send(header());
     assert_eq!(client.fetch("/").text(), "served 1.2.3.4");
     client
 }
