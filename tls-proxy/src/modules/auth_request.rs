@@ -88,7 +88,13 @@ pub(crate) fn decide(
             let is_challenge =
                 |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
             let challenges = asked.outcome.fields.iter().filter(is_challenge).cloned();
+            let before = request.kept_fields.len();
             request.kept_fields.extend(challenges);
+            if request.kept_fields.len() == before {
+                // That of the last response that a page has replaced.
+                let kept = asked.kept_fields.iter().rfind(is_challenge).cloned();
+                request.kept_fields.extend(kept);
+            }
             Err(Refusal::new(401))
         }
         403 => Err(Refusal::new(403)),

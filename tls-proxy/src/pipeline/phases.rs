@@ -193,8 +193,8 @@ fn check_length(request: &mut Request) -> Result<(), Refusal> {
     let limit = request.settings().core.client_max_body_size;
     match request.framing {
         Framing::Length(length) if limit > 0 && length > limit && !request.discards_body() => {
-            // The error page is processed without the body.
-            request.discard_body = true;
+            // The error page is processed without the body, unless it is at hand.
+            request.discard_body = request.spooled.is_none() && !request.body.is_done();
             let what = format!("client intended to send too large body: {length} bytes");
             error_log::request(request, Level::Error, what);
             Err(Refusal::closing(413))

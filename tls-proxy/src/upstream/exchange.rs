@@ -39,6 +39,9 @@ pub(crate) struct Upload {
     done: bool,
     /// The upstream stopped reading; its response may have arrived nevertheless.
     refused: bool,
+    /// It was the first to be told that the upstream has reset the connection: `BrokenPipe` means
+    /// that all of the response had come before.
+    reset: bool,
 }
 
 /// Why there is no response.
@@ -97,7 +100,10 @@ impl Upload {
         let mut first = head.chain(framed(begun, chunked));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let sent = link.wire.poll_send(&mut cx, &mut first);
-        let refused = matches!(sent, Poll::Ready(Err(_)));
+        let (refused, reset) = match &sent {
+            Poll::Ready(Err(error)) => (true, is_reset(error)),
+            _ => (false, false),
+        };
         let (head, begun) = first.into_inner();
         Self {
             // A large body is not copied: its memory is counted once.
@@ -108,6 +114,7 @@ impl Upload {
             rest,
             done: refused,
             refused,
+            reset,
         }
     }
 
@@ -116,9 +123,9 @@ impl Upload {
         self.done && !self.refused
     }
 
-    /// Whether the upstream stopped reading before the last byte.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused
+    /// Whether the upstream has reset the connection, of which a later read may show nothing.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset
     }
 
     /// Bytes of the client's body that have been read so far.
@@ -146,8 +153,9 @@ impl Upload {
                         self.out = alone(chunked::unframed(Bytes::new()));
                         self.sending = false;
                     }
-                    Err(_) => {
+                    Err(error) => {
                         self.refused = true;
+                        self.reset = is_reset(&error);
                         self.done = true;
                         break;
                     }
@@ -183,6 +191,10 @@ impl Upload {
     fn waits_for_upstream(&self) -> bool {
         self.done || self.sending
     }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
 }
 
 fn framed(data: Bytes, chunked: bool) -> Chunk {

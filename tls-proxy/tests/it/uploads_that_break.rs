@@ -168,3 +168,30 @@ fn an_upstream_that_has_refused_a_body_ends_no_response_by_a_reset() {
     drop(client);
     let _ = sending.join().unwrap();
 }
+
+#[test]
+fn what_an_upstream_says_before_it_closes_is_complete() {
+    let place = Place::new("uploads-closed");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.head();
+        served.wire.take(10);
+        served.write("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n");
+        served.write("x".repeat(40_000) + "END");
+    });
+    let proxy = start(place, "client_max_body_size 0; limit_rate 20k;");
+    let mut client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n0123456789");
+    let mut other = client.socket.try_clone().unwrap();
+    let sending = thread::spawn(move || {
+        // The upstream has closed by now.
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(50));
+            if other.write_all(&[b'x'; 2000]).is_err() {
+                break;
+            }
+        }
+    });
+    assert_eq!(client.response().text().len(), 40_003);
+    drop(client);
+    sending.join().unwrap();
+}

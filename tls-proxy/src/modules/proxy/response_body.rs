@@ -225,8 +225,8 @@ impl Source for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                // What the upstream has refused shows no more when it is read from.
-                Ok(Progress::End(_)) if self.until_close && exchange.upload.is_refused() => {
+                // The upload has been told of the reset, and so this is not.
+                Ok(Progress::End(_)) if self.until_close && exchange.upload.is_reset() => {
                     return self.cut(source::Error::Closed);
                 }
                 Ok(Progress::End(lines)) => {
