@@ -45,8 +45,8 @@ fn invalid(reason: &'static str) -> Error {
     Error::Invalid { head, error }
 }
 
-/// Parses a head, of so many bytes as it was sent if that is known. `of_host` returns the limits of the server that a host selects, if they differ:
-/// they apply from there on.
+/// Parses a head, which was sent in `encoded` bytes if that is known. `of_host` returns the limits
+/// of the server that a host selects, if they differ: they apply from there on.
 pub(crate) fn read<'a, F, I>(
     decoded: &Decoded<'a, F>,
     encoded: Option<u32>,

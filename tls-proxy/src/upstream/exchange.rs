@@ -39,8 +39,8 @@ pub(crate) struct Upload {
     done: bool,
     /// The upstream stopped reading; its response may have arrived nevertheless.
     refused: bool,
-    /// It was the first to be told that the upstream has reset the connection: `BrokenPipe` means
-    /// that all of the response had come before.
+    /// A write failed since the upstream had reset the connection. After `BrokenPipe` all of its
+    /// response can still be read.
     reset: bool,
 }
 

@@ -225,7 +225,7 @@ impl Source for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                // The upload has been told of the reset, and so this is not.
+                // The kernel reports a reset once: here the upload got the error.
                 Ok(Progress::End(_)) if self.until_close && exchange.upload.is_reset() => {
                     return self.cut(source::Error::Closed);
                 }
