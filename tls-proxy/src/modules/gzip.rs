@@ -340,10 +340,8 @@ mod tests {
     use super::*;
     use crate::request::source::testing::{Script, data, polls, turns};
 
-    /// The result of each poll over two pieces with pauses.
-    fn packed(flushes: bool) -> Vec<Option<usize>> {
-        let steps = vec![None, data(10), None, None, data(10), None, None, None];
-        let mut gzip = Gzip {
+    fn gzip(steps: Vec<Option<Next>>, flushes: bool) -> Gzip {
+        Gzip {
             inner: Content::Stream(Box::new(Script::new(steps))),
             encoder: Some(GzEncoder::new(Vec::new(), Compression::new(1))),
             flushes,
@@ -351,8 +349,13 @@ mod tests {
             counts: Rc::default(),
             trailers: None,
             turn: Turn::default(),
-        };
-        polls(&mut gzip)
+        }
+    }
+
+    /// The result of each poll over two pieces with pauses.
+    fn packed(flushes: bool) -> Vec<Option<usize>> {
+        let steps = vec![None, data(10), None, None, data(10), None, None, None];
+        polls(&mut gzip(steps, flushes))
     }
 
     #[test]
@@ -366,16 +369,7 @@ mod tests {
     #[test]
     fn a_long_body_lets_others_run() {
         let steps = (0..256).map(|_| data(64 << 10)).collect();
-        let gzip = Gzip {
-            inner: Content::Stream(Box::new(Script::new(steps))),
-            encoder: Some(GzEncoder::new(Vec::new(), Compression::new(1))),
-            flushes: true,
-            unflushed: false,
-            counts: Rc::default(),
-            trailers: None,
-            turn: Turn::default(),
-        };
-        let (pieces, turns) = turns(gzip);
+        let (pieces, turns) = turns(gzip(steps, true));
         assert!(turns >= 100, "{turns} turns in {pieces} pieces");
     }
 

@@ -66,30 +66,34 @@ fn is_broken_off(mut client: Client, got: &Receiver<Vec<u8>>) {
     );
 }
 
-#[test]
-fn an_invalid_chunk_is_no_end() {
-    let place = Place::new("uploads-invalid");
+/// What follows the beginning of a body breaks it off, for this reason.
+fn is_no_end(place: Place, more: &str, follows: &str, reason: &str) {
     let (_upstream, got) = responding(&place);
-    let proxy = start(place, "");
+    let proxy = start(place, more);
     let mut client = begun(&proxy, "5\r\nhello\r\n");
-    client.send("zz\r\n5\r\nworld\r\n0\r\n\r\n");
+    client.send(follows);
     // The peer may have closed.
     let _ = client.socket.write_all(NEXT.as_bytes());
     is_broken_off(client, &got);
-    proxy.logs("error.log", "client sent invalid chunked body");
+    proxy.logs("error.log", reason);
+}
+
+#[test]
+fn an_invalid_chunk_is_no_end() {
+    is_no_end(
+        Place::new("uploads-invalid"),
+        "",
+        "zz\r\n5\r\nworld\r\n0\r\n\r\n",
+        "client sent invalid chunked body",
+    );
 }
 
 #[test]
 fn what_is_too_large_is_no_end() {
-    let place = Place::new("uploads-too-large");
-    let (_upstream, got) = responding(&place);
-    let proxy = start(place, "client_max_body_size 8;");
-    let mut client = begun(&proxy, "5\r\nhello\r\n");
-    client.send("5\r\nworld\r\n0\r\n\r\n");
-    let _ = client.socket.write_all(NEXT.as_bytes());
-    is_broken_off(client, &got);
-    proxy.logs(
-        "error.log",
+    is_no_end(
+        Place::new("uploads-too-large"),
+        "client_max_body_size 8;",
+        "5\r\nworld\r\n0\r\n\r\n",
         "client intended to send too large chunked body",
     );
 }
