@@ -4,6 +4,7 @@ pub(crate) mod core;
 pub(crate) mod draft;
 pub(crate) mod group;
 pub(crate) mod host_key;
+pub(crate) mod host_table;
 pub(crate) mod listen;
 pub(crate) mod locations;
 pub(crate) mod method;

@@ -1,9 +1,8 @@
 //! `server_name`: choosing a server by the name a client asks for.
 
-use std::collections::HashMap;
-
 use super::ServerId;
 use super::host_key::HostKey;
+use super::host_table::HostTable;
 use crate::conf::{Problem, Word};
 use crate::variables::matcher::Matcher;
 use crate::variables::registry::Registry;
@@ -78,54 +77,31 @@ impl ServerName {
 /// The servers of one address, by name.
 #[derive(Debug, Default)]
 pub(crate) struct ServerNames {
-    exact: HashMap<String, ServerId>,
-    suffixes: Vec<(String, ServerId)>,
-    prefixes: Vec<(String, ServerId)>,
+    hosts: HostTable<ServerId>,
     patterns: Vec<(Matcher, ServerId)>,
 }
 
 impl ServerNames {
     /// The server of each name.
     pub(crate) fn servers(&self) -> impl Iterator<Item = ServerId> {
-        let wild = self.suffixes.iter().chain(&self.prefixes);
         let patterns = self.patterns.iter().map(|(_, server)| *server);
-        let exact = self.exact.values().copied();
-        exact.chain(wild.map(|(_, server)| *server)).chain(patterns)
+        self.hosts.values().copied().chain(patterns)
     }
 
     /// Adds a name; `false` where another server has it already.
     pub(crate) fn add(&mut self, name: &ServerName, server: ServerId) -> bool {
-        match name {
-            ServerName::Exact(name) => {
-                if self.exact.contains_key(name) {
-                    return false;
-                }
-                self.exact.insert(name.clone(), server);
+        let key = match name {
+            ServerName::Exact(name) => HostKey::Exact(name),
+            ServerName::Domain(domain) => HostKey::Domain(domain),
+            ServerName::Suffix(suffix) => HostKey::Suffix(suffix),
+            ServerName::Prefix(prefix) => HostKey::Prefix(prefix),
+            ServerName::Nobody(_) => return true,
+            ServerName::Pattern(pattern, _) => {
+                self.patterns.push((pattern.clone(), server));
+                return true;
             }
-            ServerName::Domain(domain) => {
-                let name = self.add(&ServerName::Exact(domain[1..].to_owned()), server);
-                return self.add(&ServerName::Suffix(domain.clone()), server) && name;
-            }
-            ServerName::Suffix(suffix) => {
-                if self.suffixes.iter().any(|(own, _)| own == suffix) {
-                    return false;
-                }
-                self.suffixes.push((suffix.clone(), server));
-                self.suffixes
-                    .sort_by_key(|(own, _)| std::cmp::Reverse(own.len()));
-            }
-            ServerName::Prefix(prefix) => {
-                if self.prefixes.iter().any(|(own, _)| own == prefix) {
-                    return false;
-                }
-                self.prefixes.push((prefix.clone(), server));
-                self.prefixes
-                    .sort_by_key(|(own, _)| std::cmp::Reverse(own.len()));
-            }
-            ServerName::Nobody(_) => {}
-            ServerName::Pattern(pattern, _) => self.patterns.push((pattern.clone(), server)),
-        }
-        true
+        };
+        self.hosts.add(key, server)
     }
 
     /// The server for `host`, which is in lower case and without a port:
@@ -135,19 +111,7 @@ impl ServerNames {
         host: &str,
         matches: impl Fn(&Matcher) -> Result<bool, E>,
     ) -> Result<Option<ServerId>, E> {
-        if let Some(server) = self.exact.get(host) {
-            return Ok(Some(*server));
-        }
-        let suffix = self
-            .suffixes
-            .iter()
-            .find(|(suffix, _)| host.ends_with(suffix.as_str()));
-        let prefix = || {
-            self.prefixes
-                .iter()
-                .find(|(prefix, _)| host.starts_with(prefix.as_str()))
-        };
-        if let Some((_, server)) = suffix.or_else(prefix) {
+        if let Some(server) = self.hosts.get(host.as_bytes()) {
             return Ok(Some(*server));
         }
         for (matcher, server) in &self.patterns {

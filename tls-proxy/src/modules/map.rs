@@ -1,9 +1,8 @@
 //! nginx's `ngx_http_map_module`: a variable whose value depends on another.
 
-use std::collections::HashMap;
-
 use crate::conf::{Directive, Problem, Word};
 use crate::config::host_key::HostKey;
+use crate::config::host_table::HostTable;
 use crate::config::spec::{Contexts, Effect, Scope, Spec};
 use crate::directive::value::Value;
 use crate::modules::variables::{self, Computed};
@@ -16,10 +15,8 @@ use crate::variables::template::Template;
 #[derive(Debug, Default)]
 pub(crate) struct Map {
     source: Template,
-    exact: HashMap<Box<[u8]>, Template>,
-    /// `*.example.com` and `example.*`, with `hostnames`.
-    suffixes: Vec<(Box<[u8]>, Template)>,
-    prefixes: Vec<(Box<[u8]>, Template)>,
+    /// Names with wildcards only with `hostnames`.
+    values: HostTable<Template>,
     patterns: Vec<(Matcher, Template)>,
     default: Option<Template>,
     /// Keys from here on may have wildcards.
@@ -63,10 +60,6 @@ fn define(
     for line in children {
         map.add(line, variables)?;
     }
-    map.suffixes
-        .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-    map.prefixes
-        .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     variables::define(variables, name, &directive.args[1].at, map)
 }
 
@@ -122,52 +115,20 @@ impl Map {
         }
         let key = key.strip_prefix('\\').unwrap_or(key);
         let lower = key.to_ascii_lowercase();
-        let new = if self.hostnames {
-            self.add_host(&lower, value, word)?
-        } else {
-            self.exact
-                .insert(lower.into_bytes().into(), value)
-                .is_none()
+        let name = match self.hostnames {
+            true => HostKey::parse(&lower),
+            false => Some(HostKey::Exact(&lower)),
         };
-        if new {
+        let name = name.ok_or_else(|| {
+            let message = format!("invalid hostname or wildcard \"{}\"", word.text);
+            Problem::emerg(&word.at, message)
+        })?;
+        if self.values.add(name, value) {
             Ok(())
         } else {
             let message = format!("conflicting parameter \"{key}\"");
             Err(Problem::emerg(&word.at, message))
         }
-    }
-
-    /// `false` for a duplicate key.
-    fn add_host(&mut self, key: &str, value: Template, word: &Word) -> Result<bool, Problem> {
-        let has = |list: &[(Box<[u8]>, Template)], key: &str| {
-            list.iter().any(|(own, _)| **own == *key.as_bytes())
-        };
-        Ok(match HostKey::parse(key) {
-            Some(HostKey::Exact(name)) => {
-                self.exact.insert(name.as_bytes().into(), value).is_none()
-            }
-            Some(HostKey::Domain(domain)) => {
-                let name = domain.as_bytes()[1..].into();
-                let new = !has(&self.suffixes, domain);
-                self.suffixes
-                    .push((domain.as_bytes().into(), value.clone()));
-                self.exact.insert(name, value).is_none() && new
-            }
-            Some(HostKey::Suffix(suffix)) => {
-                let new = !has(&self.suffixes, suffix);
-                self.suffixes.push((suffix.as_bytes().into(), value));
-                new
-            }
-            Some(HostKey::Prefix(prefix)) => {
-                let new = !has(&self.prefixes, prefix);
-                self.prefixes.push((prefix.as_bytes().into(), value));
-                new
-            }
-            None => {
-                let message = format!("invalid hostname or wildcard \"{}\"", word.text);
-                return Err(Problem::emerg(&word.at, message));
-            }
-        })
     }
 
     /// The value for a key; `None` is the default.
@@ -178,19 +139,7 @@ impl Map {
             .strip_suffix(b".")
             .filter(|_| self.hostnames)
             .unwrap_or(&lower);
-        if let Some(value) = self.exact.get(host) {
-            return Some(value);
-        }
-        let suffix = self
-            .suffixes
-            .iter()
-            .find(|(suffix, _)| host.ends_with(suffix));
-        let prefix = || {
-            self.prefixes
-                .iter()
-                .find(|(prefix, _)| host.starts_with(prefix))
-        };
-        if let Some((_, value)) = suffix.or_else(prefix) {
+        if let Some(value) = self.values.get(host) {
             return Some(value);
         }
         for (matcher, value) in self.patterns.iter().filter(|_| !host.is_empty()) {

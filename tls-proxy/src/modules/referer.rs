@@ -1,9 +1,10 @@
 //! nginx's `ngx_http_referer_module`: checks `Referer`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::conf::{Directive, Position, Problem, Word};
+use crate::config::host_key::HostKey;
+use crate::config::host_table::HostTable;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Effect, MANY, Scope, Spec};
 use crate::directive::value::Value;
@@ -18,21 +19,14 @@ const LONGEST_HOST: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings(Option<Arc<Referers>>);
 
-/// A name, and a prefix of the path.
-type Named = (Box<[u8]>, Box<[u8]>);
-
 /// `valid_referers`.
 #[derive(Clone, Debug, Default)]
 struct Referers {
     none: bool,
     blocked: bool,
     server_names: bool,
-    /// Names, each with a prefix of the path.
-    exact: HashMap<Box<[u8]>, Box<[u8]>>,
-    /// `.example.com` of `*.example.com`, the longest first.
-    suffixes: Vec<Named>,
-    /// `example.` of `example.*`.
-    prefixes: Vec<Named>,
+    /// For each name, a prefix of the path.
+    paths: HostTable<Box<[u8]>>,
     patterns: Vec<Pattern>,
 }
 
@@ -40,7 +34,7 @@ impl ModuleSettings for Settings {
     /// nginx reports no line for it.
     fn check(&self, _: Option<&Position>) -> Option<Problem> {
         let own = self.0.as_ref()?;
-        let pointless = (own.none || own.blocked) && own.is_empty() && !own.server_names;
+        let pointless = (own.none || own.blocked) && own.paths.is_empty() && !own.server_names;
         pointless.then(|| {
             Problem::emerg_nowhere(
                 "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" \
@@ -106,56 +100,20 @@ impl Referers {
     fn add_name(&mut self, text: &str, word: &Word) -> Result<(), Problem> {
         let (name, path) = text.split_at(text.find('/').unwrap_or(text.len()));
         let lower = name.to_ascii_lowercase();
-        let path: Box<[u8]> = path.as_bytes().into();
-        let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
-        let added = if let Some(suffix) = lower.strip_prefix('*') {
-            let valid = suffix.starts_with('.') && !suffix.contains('*');
-            valid.then(|| push(&mut self.suffixes, bytes(suffix), path))
-        } else if let Some(prefix) = lower.strip_suffix('*') {
-            let valid = prefix.ends_with('.') && !prefix.contains('*');
-            valid.then(|| push(&mut self.prefixes, bytes(prefix), path))
-        } else if lower.contains('*') || lower.contains("..") {
-            None
-        } else if let Some(rest) = lower.strip_prefix('.') {
-            let whole = self.exact.insert(bytes(rest), path.clone());
-            Some(push(&mut self.suffixes, bytes(&lower), path) && whole.is_none())
+        let key = HostKey::parse(&lower).ok_or_else(|| {
+            let message = format!("invalid hostname or wildcard \"{name}\"");
+            Problem::emerg(&word.at, message)
+        })?;
+        if self.paths.add(key, path.as_bytes().into()) {
+            Ok(())
         } else {
-            Some(self.exact.insert(bytes(&lower), path).is_none())
-        };
-        match added {
-            Some(true) => Ok(()),
-            Some(false) => {
-                let message = format!("conflicting parameter \"{name}\"");
-                Err(Problem::emerg(&word.at, message))
-            }
-            None => {
-                let message = format!("invalid hostname or wildcard \"{name}\"");
-                Err(Problem::emerg(&word.at, message))
-            }
+            let message = format!("conflicting parameter \"{name}\"");
+            Err(Problem::emerg(&word.at, message))
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty()
-    }
-
-    /// The path prefix configured for a host.
-    fn find(&self, host: &[u8]) -> Option<&[u8]> {
-        let exact = self.exact.get(host);
-        let suffix = || {
-            let mut own = self.suffixes.iter();
-            own.find(|(suffix, _)| host.ends_with(suffix))
-        };
-        let prefix = || {
-            let mut own = self.prefixes.iter();
-            own.find(|(prefix, _)| host.len() > prefix.len() && host.starts_with(prefix))
-        };
-        let found = exact.or_else(|| suffix().or_else(prefix).map(|(_, path)| path));
-        found.map(|path| &path[..])
-    }
-
     fn allow(&self, request: &Request) -> bool {
-        if self.is_empty() && self.patterns.is_empty() && !self.server_names {
+        if self.paths.is_empty() && self.patterns.is_empty() && !self.server_names {
             return true;
         }
         let Some(value) = request.head.fields.first(b"referer") else {
@@ -170,22 +128,13 @@ impl Referers {
             return false;
         }
         let host = host.to_ascii_lowercase();
-        if let Some(path) = self.find(&host) {
+        if let Some(path) = self.paths.get(&host) {
             let slash = memchr::memchr(b'/', rest_of_it).unwrap_or(rest_of_it.len());
             return rest_of_it[slash..].starts_with(path);
         }
         let matches = |pattern: &Pattern| pattern.is_match(rest).unwrap_or(false);
         (self.server_names && names_server(request, &host)) || self.patterns.iter().any(matches)
     }
-}
-
-fn push(list: &mut Vec<Named>, name: Box<[u8]>, path: Box<[u8]>) -> bool {
-    if list.iter().any(|(own, _)| *own == name) {
-        return false;
-    }
-    list.push((name, path));
-    list.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    true
 }
 
 /// Host and path of a referer that is a URL.
