@@ -87,14 +87,13 @@ pub(crate) fn decide(
         401 => {
             let is_challenge =
                 |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
-            let challenges = asked.outcome.fields.iter().filter(is_challenge).cloned();
-            let before = request.kept_fields.len();
+            // Those of a response that an error page has replaced count, not those of the page.
+            let fields = match asked.kept_fields.iter().any(|field| is_challenge(&field)) {
+                true => &asked.kept_fields,
+                false => &asked.outcome.fields,
+            };
+            let challenges = fields.iter().filter(is_challenge).cloned();
             request.kept_fields.extend(challenges);
-            if request.kept_fields.len() == before {
-                // That of the last response that a page has replaced.
-                let kept = asked.kept_fields.iter().rfind(is_challenge).cloned();
-                request.kept_fields.extend(kept);
-            }
             Err(Refusal::new(401))
         }
         403 => Err(Refusal::new(403)),

@@ -73,7 +73,11 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     request.take_back(&mut **body);
     if status == 401 {
         let asks = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
-        let asked = response.fields.iter().filter(asks).cloned();
+        let asked: Vec<_> = response.fields.iter().filter(asks).cloned().collect();
+        if request.is_subrequest() && !asked.is_empty() {
+            // Its request gets those of the last response that a page has replaced.
+            response::remove(&mut request.kept_fields, b"www-authenticate");
+        }
         request.kept_fields.extend(asked);
     }
     Some(status)
