@@ -188,19 +188,22 @@ fn choose_location(request: &mut Request) -> Result<Option<Box<Response>>, Refus
     Ok(None)
 }
 
-/// Rejects a body by its announced length (`client_max_body_size`).
+/// Rejects a body by its announced length, or by what has been read of it (`client_max_body_size`).
 fn check_length(request: &mut Request) -> Result<(), Refusal> {
     let limit = request.settings().core.client_max_body_size;
-    match request.framing {
-        Framing::Length(length) if limit > 0 && length > limit && !request.discards_body() => {
-            // The error page is processed without the body, unless it is at hand.
-            request.discard_body = request.spooled.is_none() && !request.body.is_done();
-            let what = format!("client intended to send too large body: {length} bytes");
-            error_log::request(request, Level::Error, what);
-            Err(Refusal::closing(413))
-        }
-        _ => Ok(()),
+    let length = match request.framing {
+        Framing::None => return Ok(()),
+        Framing::Length(length) => length,
+        Framing::Chunked | Framing::UntilClose => request.body.taken(),
+    };
+    if limit == 0 || length <= limit || request.discards_body() {
+        return Ok(());
     }
+    // The error page is processed without the body, unless it is at hand.
+    request.discard_body = !request.has_body_at_hand();
+    let what = format!("client intended to send too large body: {length} bytes");
+    error_log::request(request, Level::Error, what);
+    Err(Refusal::closing(413))
 }
 
 /// The phases of a location.

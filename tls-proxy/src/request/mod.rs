@@ -184,7 +184,7 @@ impl Request {
         self.connection.is_unix && self.peer == self.connection.peer
     }
 
-    /// Forgets the fields of the upstream's response before.
+    /// Forgets the fields of an upstream's earlier response.
     pub(crate) fn forget_upstream(&mut self) {
         self.upstream_fields = None;
         self.upstream_trailers = None;
@@ -193,6 +193,12 @@ impl Request {
     /// Whether upstreams get nothing of the body: it was refused, or cannot be read to its end.
     pub(crate) fn discards_body(&self) -> bool {
         self.discard_body || self.body.has_failed()
+    }
+
+    /// Whether all of the body can be sent to another upstream.
+    pub(crate) fn has_body_at_hand(&self) -> bool {
+        let is_read = self.body.is_done() && self.body.taken() <= self.begun.len() as u64;
+        is_read || self.spooled.is_some()
     }
 
     /// Takes back the unread part of the client's body when an upstream's response has ended or is
