@@ -134,8 +134,7 @@ fn the_page_of_a_refused_body_has_none() {
     let http = "upstream app { server {upstream}; keepalive 4; }
         proxy_http_version 1.1; proxy_set_header Connection '';
         server { listen {plain};
-            location /up { client_max_body_size 1m; try_files /none @small; }
-            location @small { client_max_body_size 10; error_page 413 /too; proxy_pass http://app; }
+            location /up { client_max_body_size 10; error_page 413 /too; proxy_pass http://app; }
             location = /too { proxy_pass http://app; }
             location / { proxy_pass http://app; } }";
     let proxy = Proxy::start(place, http);

@@ -110,7 +110,7 @@ impl Body {
         request.reserve_upload(beginning.likely()).await;
         let mut begun = take_begun(request)?;
         let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
-        rest.bound(bounds(core));
+        rest.bound(bounds(request, core));
         let read = read_beginning(request, &mut rest, beginning, &mut begun).await;
         if let Err(error) = read {
             return Err(lose(request, rest, error));
@@ -209,9 +209,16 @@ impl Body {
     }
 }
 
-fn bounds(core: &core::Settings) -> Bounds {
+fn bounds(request: &Request, core: &core::Settings) -> Bounds {
+    // As in nginx, an announced length is compared where the location is found by its path, and so
+    // not with the limit of a named one.
+    let is_announced = matches!(request.framing, Framing::Length(_));
     Bounds {
-        size: core.client_max_body_size,
+        size: if is_announced {
+            0
+        } else {
+            core.client_max_body_size
+        },
         pause: core.client_body_timeout,
     }
 }
@@ -282,7 +289,7 @@ async fn write_to(
     begun: Vec<u8>,
 ) -> Result<(), Refusal> {
     let mut body = std::mem::replace(&mut request.body, RequestBody::None);
-    body.bound(bounds(core));
+    body.bound(bounds(request, core));
     let mut next = Some(Ok(Bytes::from(begun)));
     while let Some(piece) = next {
         let piece = match piece {
