@@ -3,15 +3,16 @@
 
 use bytes::Bytes;
 
-/// A path and its arguments.
-pub(crate) type Target = (Bytes, Bytes);
+/// A path and its arguments, if it has a question mark.
+pub(crate) type Target = (Bytes, Option<Bytes>);
 
 /// Splits the arguments off a configured address (`try_files`, `error_page`), as nginx's
 /// `ngx_http_split_args`.
 pub(crate) fn split(address: &Bytes) -> Target {
-    let mark = memchr::memchr(b'?', address).unwrap_or(address.len());
-    let behind = address.len().min(mark + 1);
-    (address.slice(..mark), address.slice(behind..))
+    match memchr::memchr(b'?', address) {
+        Some(mark) => (address.slice(..mark), Some(address.slice(mark + 1..))),
+        None => (address.clone(), None),
+    }
 }
 
 /// Parses an address from an upstream: its path is percent-decoded and must not leave its
@@ -66,10 +67,10 @@ fn unescape(path: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn read(address: &str) -> Option<(String, String)> {
+    fn read(address: &str) -> Option<(String, Option<String>)> {
         let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
         let (path, args) = parse_untrusted(&Bytes::copy_from_slice(address.as_bytes()))?;
-        Some((text(path), text(args)))
+        Some((text(path), args.map(text)))
     }
 
     #[test]
@@ -98,16 +99,17 @@ mod tests {
     #[test]
     fn everything_else_stays_as_it_is_but_for_its_escapes() {
         for (address, path, args) in [
-            ("/a/./b//c", "/a/./b//c", ""),
-            ("/a?b=/../c", "/a", "b=/../c"),
-            ("/a..b/..c/d../...", "/a..b/..c/d../...", ""),
-            ("/a%20b%3fc?d%20e", "/a b?c", "d%20e"),
-            ("/a%252e%252e/b", "/a%2e%2e/b", ""),
-            ("/a#b", "/a#b", ""),
-            ("/%zz%4z%4", "/zz", ""),
-            ("/%", "/", ""),
+            ("/a/./b//c", "/a/./b//c", None),
+            ("/a?b=/../c", "/a", Some("b=/../c")),
+            ("/a?", "/a", Some("")),
+            ("/a..b/..c/d../...", "/a..b/..c/d../...", None),
+            ("/a%20b%3fc?d%20e", "/a b?c", Some("d%20e")),
+            ("/a%252e%252e/b", "/a%2e%2e/b", None),
+            ("/a#b", "/a#b", None),
+            ("/%zz%4z%4", "/zz", None),
+            ("/%", "/", None),
         ] {
-            let expected = Some((path.to_owned(), args.to_owned()));
+            let expected = Some((path.to_owned(), args.map(str::to_owned)));
             assert_eq!(read(address), expected, "{address:?}");
         }
     }

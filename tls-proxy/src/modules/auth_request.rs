@@ -44,8 +44,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         let name = variable_name(word)?;
         let variables = &mut scope.draft.variables;
         let value = Template::compile(&directive.args[1], variables)?;
-        // Not `assign`: without a subrequest the variable has no value, and that is not logged.
-        let slot = SetTarget::of(name, variables.capture(name, &word.at)?);
+        let slot = SetTarget::of(name, variables.receive(name, &word.at)?);
         let own = &mut scope.settings.of_mut::<Settings>().set;
         let before = own.take().filter(|_| !scope.first_here);
         let before = before.iter().flat_map(|before| before.iter().cloned());

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use crate::conf::{Directive, Problem};
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
+use crate::log::level::Level;
 use crate::modules::proxy;
 use crate::modules::static_files;
 use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
+use crate::request::error_log;
 use crate::variables::template::Template;
 
 /// Where files are.
@@ -33,10 +35,6 @@ enum Alias {
 }
 
 impl Documents {
-    pub(crate) fn has_alias(&self) -> bool {
-        self.alias.is_some()
-    }
-
     /// Whether `alias` names the whole file, since its location is a pattern.
     pub(crate) fn replaces_all(&self) -> bool {
         self.alias == Some(Alias::Whole)
@@ -132,6 +130,17 @@ pub(crate) fn file(request: &Request) -> PathBuf {
     path(file_name(request, &request.path))
 }
 
+/// Whether `alias` has no prefix to replace, since the path was rewritten; that is logged.
+pub(crate) fn lacks_prefix(request: &Request) -> bool {
+    let documents = &request.settings().of::<static_files::Settings>().documents;
+    let lacks = documents.alias.is_some() && !request.valid_location;
+    if lacks {
+        let what = "\"alias\" cannot be used in a location where the URI was rewritten";
+        error_log::request(request, Level::Alert, what);
+    }
+    lacks
+}
+
 /// The file of a path in the request's location.
 pub(crate) fn file_name(request: &Request, of: &[u8]) -> Vec<u8> {
     name_of(request, of, request.behind_alias)
@@ -172,6 +181,7 @@ pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[
         write(real.as_ref().map(|it| it.as_os_str().as_bytes()), out)
     }),
     ("request_filename", |request, out| {
-        write(Some(&file_name(request, &request.path)), out)
+        let name = (!lacks_prefix(request)).then(|| file_name(request, &request.path));
+        write(name.as_deref(), out)
     }),
 ];

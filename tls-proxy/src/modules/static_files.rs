@@ -171,13 +171,10 @@ pub(crate) fn serve(request: &mut Request) -> Served {
     if !matches!(method, b"GET" | b"HEAD" | b"POST") {
         return Served::Result(ContentResult::refuse(405));
     }
-    let documents = &request.settings().of::<Settings>().documents;
-    if documents.has_alias() && !request.valid_location {
-        let what = "\"alias\" cannot be used in a location where the URI was rewritten";
-        error_log::request(request, Level::Alert, what);
+    if document_root::lacks_prefix(request) {
         return Served::Result(ContentResult::refuse(500));
     }
-    let replaced = documents.replaced();
+    let replaced = request.settings().of::<Settings>().documents.replaced();
     if internal_path::has_dot_dot(request.path.get(replaced..).unwrap_or_default()) {
         let what = format!("\"{}\" leads out of its folder", shown(&request.path));
         error_log::request(request, Level::Error, what);

@@ -122,10 +122,7 @@ impl TryFiles {
         if target.starts_with(b"@") {
             return ContentResult::Named(target);
         }
-        let (path, args) = internal_path::split(&target);
-        request.path = path;
-        request.args = args;
-        request.rewritten = true;
+        request.relocate(internal_path::split(&target));
         ContentResult::Relocate
     }
 }

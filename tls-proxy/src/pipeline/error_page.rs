@@ -126,8 +126,7 @@ async fn open(
         if !request.is_head() {
             request.head.method = Bytes::from_static(b"GET");
         }
-        let (path, args) = internal_path::split(&target);
-        return phases::redirect(request, path, args).await;
+        return phases::redirect(request, internal_path::split(&target)).await;
     }
     let code = match request.error_status {
         code @ (301 | 302 | 303 | 307 | 308)

@@ -250,7 +250,7 @@ fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }
-    let Some((path, args)) = internal_path::parse_untrusted(&target) else {
+    let Some(target) = internal_path::parse_untrusted(&target) else {
         let address = level::shown(&target);
         let what = format!(
             "unsafe URI \"{address}\" was detected while reading response header from upstream"
@@ -258,8 +258,7 @@ fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
         error_log::request(request, Level::Error, what);
         return Some(ContentResult::refuse(404));
     };
-    (request.path, request.args) = (path, args);
-    request.rewritten = true;
+    request.relocate(target);
     if !request.is_head() {
         request.head.method = Bytes::from_static(b"GET");
     }
@@ -283,12 +282,9 @@ fn precontent(request: &mut Request) -> Option<ContentResult> {
 /// An internal redirect as in nginx: processing starts again with the server's rewrite.
 pub(crate) async fn redirect(
     request: &mut Request,
-    path: Bytes,
-    args: Bytes,
+    target: internal_path::Target,
 ) -> Result<Box<Response>, Refusal> {
-    request.path = path;
-    request.args = args;
-    request.rewritten = true;
+    request.relocate(target);
     request.valid_location = true;
     count_redirect(request)?;
     Box::pin(run(request, Start::ServerRewrite)).await

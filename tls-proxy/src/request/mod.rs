@@ -41,7 +41,7 @@ use crate::config::{self, LocationId, ServerId};
 use crate::http1::request_line::is_rejected_at_protocol;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
-use crate::message::rules;
+use crate::message::{internal_path, rules};
 use crate::pattern::captured::Captured;
 use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
@@ -182,6 +182,14 @@ impl Request {
     /// Whether the client's only address is a UNIX socket.
     pub(crate) fn is_unix(&self) -> bool {
         self.connection.is_unix && self.peer == self.connection.peer
+    }
+
+    /// Continues with another target (nginx's `internal`).
+    pub(crate) fn relocate(&mut self, (path, args): internal_path::Target) {
+        self.path = path;
+        self.args_known = args.is_some();
+        self.args = args.unwrap_or_default();
+        self.rewritten = true;
     }
 
     /// Forgets the fields of an upstream's earlier response.

@@ -172,6 +172,16 @@ impl Registry {
         Ok(slot)
     }
 
+    /// A slot that a subrequest assigns to: without one it has no value, or that of `set` if that
+    /// comes first.
+    pub(crate) fn receive(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
+        let slot = self.make(name, at)?;
+        if matches!(self.made[slot].source, Source::Unknown) {
+            self.made[slot].source = Source::Captured;
+        }
+        Ok(slot)
+    }
+
     /// A slot whose value is computed.
     pub(crate) fn define(
         &mut self,
