@@ -40,7 +40,8 @@ impl Response {
 
     /// A response to HEAD whose body would be one of the server's error pages.
     pub(crate) fn is_headed_page(&self) -> bool {
-        let is_html = self.field("content-type") == Some("text/html");
+        let kind = self.field("content-type").unwrap_or_default();
+        let is_html = kind == "text/html" || kind.starts_with("text/html;");
         self.framing == Framing::None && is_html && self.status() >= "300"
     }
 

@@ -18,6 +18,7 @@ mod http2;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod program;
+mod random;
 mod run;
 mod runner;
 mod sandbox;
@@ -27,22 +28,33 @@ mod upstream;
 mod upstream_connection;
 mod wire;
 
-use run::{Run, case_name, home};
+use run::{Named, Run, home};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Cases made at random if none are asked for.
+const RANDOM: u64 = 40;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
-    let mut cases: Vec<_> = case_files(&home().join("cases"))
-        .into_iter()
-        .filter(|path| {
-            let name = case_name(path);
-            filters.is_empty() || filters.iter().any(|filter| name.contains(*filter))
-        })
-        .collect();
-    cases.sort();
+    let written = case_files(&home().join("cases")).into_iter();
+    let mut cases: Vec<_> = written.map(|path| Named::read(&path)).collect();
+    let (seed, numbers) = random_cases(&arguments);
+    cases.extend(numbers.map(|number| Named {
+        name: format!("random/{seed}-{number}"),
+        text: random::case(seed, number),
+    }));
+    cases.retain(|case| {
+        filters.is_empty() || filters.iter().any(|filter| case.name.contains(*filter))
+    });
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    if is_given("--print") {
+        cases.iter().for_each(|case| println!("{}", case.text));
+        return ExitCode::SUCCESS;
+    }
     let total = cases.len();
     let Some(oracle) = oracle::find_or_skip(&format!("{total} differential cases")) else {
         return ExitCode::SUCCESS;
@@ -71,6 +83,19 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// The seed of the cases that are made at random, and their numbers: `--random=SEED:FIRST-LAST`.
+fn random_cases(arguments: &[String]) -> (u64, RangeInclusive<u64>) {
+    let given = arguments.iter().find_map(|it| it.strip_prefix("--random="));
+    let parse = |text: &str| {
+        let (seed, numbers) = text.split_once(':')?;
+        let (first, last) = numbers.split_once('-')?;
+        Some((seed.parse().ok()?, first.parse().ok()?..=last.parse().ok()?))
+    };
+    given.map_or((1, 1..=RANDOM), |text| {
+        parse(text).expect("--random=SEED:FIRST-LAST")
+    })
 }
 
 fn case_files(folder: &Path) -> Vec<PathBuf> {

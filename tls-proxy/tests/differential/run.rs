@@ -16,6 +16,12 @@ use std::sync::Mutex;
 /// Most cases wait more than they compute.
 const AT_ONCE: usize = 6;
 
+/// A case by name, as the command line and messages name it, with its text.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
 /// The result of one case.
 enum Outcome {
     Agree,
@@ -66,15 +72,14 @@ impl Run {
     }
 
     /// Runs every case and counts the outcomes, in the order of `Outcome`.
-    pub(crate) fn all(&self, cases: VecDeque<PathBuf>) -> [usize; 4] {
+    pub(crate) fn all(&self, cases: VecDeque<Named>) -> [usize; 4] {
         let (queue, counts) = (Mutex::new(cases), Mutex::new([0; 4]));
         let work = || {
             loop {
-                let Some(path) = queue.lock().unwrap().pop_front() else {
+                let Some(Named { name, text }) = queue.lock().unwrap().pop_front() else {
                     return;
                 };
-                let name = case_name(&path);
-                let outcome = self.one(&path);
+                let outcome = self.one(&name, &text);
                 let mut counts = counts.lock().unwrap();
                 match outcome {
                     Outcome::Agree => counts[0] += 1,
@@ -93,10 +98,8 @@ impl Run {
         counts.into_inner().unwrap()
     }
 
-    fn one(&self, path: &Path) -> Outcome {
-        let name = case_name(path);
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let case = match Case::parse(&text) {
+    fn one(&self, name: &str, text: &str) -> Outcome {
+        let case = match Case::parse(text) {
             Ok(case) => case,
             Err(error) => return Outcome::Failed(format!("  the case itself: {error}")),
         };
@@ -109,7 +112,7 @@ impl Run {
         };
         // Another program may have taken a port meanwhile.
         for _ in 0..3 {
-            let outcome = self.attempt(&name, &case, oracle);
+            let outcome = self.attempt(name, &case, oracle);
             if !matches!(&outcome, Outcome::Failed(why) if why.contains("already in use")) {
                 return outcome;
             }
@@ -211,8 +214,13 @@ pub(crate) fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
-/// `FOLDER/CASE`, as the command line names it.
-pub(crate) fn case_name(path: &Path) -> String {
-    let path = path.strip_prefix(home().join("cases")).unwrap_or(path);
-    path.with_extension("").display().to_string()
+impl Named {
+    /// The case in a file: `FOLDER/CASE`.
+    pub(crate) fn read(path: &Path) -> Self {
+        let name = path.strip_prefix(home().join("cases")).unwrap_or(path);
+        Self {
+            name: name.with_extension("").display().to_string(),
+            text: std::fs::read_to_string(path).unwrap_or_default(),
+        }
+    }
 }
