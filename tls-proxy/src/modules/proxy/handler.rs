@@ -46,7 +46,9 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         return Err(Refusal::new(500));
     };
     request.proxy = Some(pass.to.clone());
-    request.forget_upstream();
+    if !request.attempts.is_empty() {
+        request.forget_upstream();
+    }
     let chosen = proxy::choose(pass, request).await;
     let chosen = chosen.map_err(|(status, reason)| {
         metrics::upstream_failed(UpstreamError::Resolve);
@@ -150,7 +152,9 @@ impl Tries<'_> {
             };
             self.peer = Some(peer);
             self.wants_next = false;
-            request.forget_upstream();
+            if !self.tried.is_empty() {
+                request.forget_upstream();
+            }
             let result = self.attempt(request, peer, lease).await;
             let ended = match &result {
                 // 403 and 404 say nothing about a peer's health.

@@ -21,11 +21,11 @@ use crate::upstream::exchange::Exchange;
 
 /// Whether a page of this server replaces an upstream's response (`proxy_intercept_errors`).
 pub(crate) fn intercepts(request: &Request, status: u16) -> bool {
-    let settings = request.settings();
-    let mut pages = settings.core.error_pages.iter();
-    status >= 300
-        && settings.of::<Settings>().intercept_errors
-        && pages.any(|page| page.status == status)
+    status >= 300 && {
+        let settings = request.settings();
+        let mut pages = settings.core.error_pages.iter();
+        settings.of::<Settings>().intercept_errors && pages.any(|page| page.status == status)
+    }
 }
 
 /// How the body of the response is framed; duplicate fields are ignored first. An error if the
@@ -68,8 +68,14 @@ pub(super) fn translate(
     };
     response.reason = Some(head.reason.clone());
     // With `proxy_pass_header` those of the upstream stand for this server's, also if it has none.
-    response.names_server = !fields::hides(settings, b"server");
-    response.names_date = !fields::hides(settings, b"date");
+    let passes = |name: &str| {
+        settings
+            .show
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(name))
+    };
+    response.names_server = passes("server");
+    response.names_date = passes("date");
     response.fields = Vec::with_capacity(head.fields.len());
     for (name, value) in head.fields.slices() {
         if !fields::hides(settings, &name) {

@@ -71,6 +71,12 @@ impl Frames {
             self.left -= size as u32;
             return (size, None);
         }
+        // Nearly always a header comes in one piece.
+        if self.come == 0
+            && let Some(header) = bytes.first_chunk()
+        {
+            return (HEADER, Some(self.begin(*header)));
+        }
         let size = bytes.len().min(HEADER - self.come);
         self.header[self.come..self.come + size].copy_from_slice(&bytes[..size]);
         self.come += size;
@@ -78,15 +84,18 @@ impl Frames {
             return (size, None);
         }
         self.come = 0;
-        let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
+        (size, Some(self.begin(self.header)))
+    }
+
+    fn begin(&mut self, header: [u8; HEADER]) -> Header {
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = header;
         self.left = u32::from_be_bytes([0, a, b, c]);
-        let header = Header {
+        Header {
             size: self.left,
             kind,
             flags,
             stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
-        };
-        (size, Some(header))
+        }
     }
 }
 

@@ -351,9 +351,10 @@ fn decoded<'a>(parts: &'a http::request::Parts) -> Decoded<'a, impl Fn() -> Regu
         scheme: parts.uri.scheme_str().map(str::as_bytes),
         authority: parts.uri.authority().map(|it| it.as_str().as_bytes()),
         // Instead of none, `http` has `/` as the text of both.
-        path: (!parts.uri.path().is_empty())
-            .then_some(parts.uri.path_and_query())
-            .flatten()
+        path: parts
+            .uri
+            .path_and_query()
+            .filter(|_| !parts.uri.path().is_empty())
             .map(|it| it.as_str().as_bytes()),
         fields: || RegularFields(parts.headers.iter()),
     }
