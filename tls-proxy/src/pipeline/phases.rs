@@ -34,7 +34,11 @@ pub(crate) async fn respond(request: &mut Request) -> Box<Response> {
             post_read(request);
             run(request, Start::ServerRewrite).await
         }
-        Err(refusal) => Err(refusal),
+        Err(refusal) => {
+            // Where its framing is not known, an error page's upstream must not get the body.
+            request.discard_body = matches!(request.framing, Framing::None);
+            Err(refusal)
+        }
     };
     finish(request, result).await
 }
@@ -194,7 +198,7 @@ fn check_length(request: &mut Request) -> Result<(), Refusal> {
     let length = match request.framing {
         Framing::None => return Ok(()),
         Framing::Length(length) => length,
-        Framing::Chunked | Framing::UntilClose => request.body.taken(),
+        Framing::Chunked | Framing::UntilClose => request.body_taken(),
     };
     if limit == 0 || length <= limit || request.discards_body() {
         return Ok(());
@@ -311,6 +315,15 @@ pub(crate) async fn run_named(
         error_log::request(request, Level::Error, what);
         return Err(Refusal::new(500));
     };
+    if request.path.is_empty() {
+        // Its target was refused.
+        let what = format!(
+            "empty URI in redirect to named location \"{}\"",
+            level::shown(name)
+        );
+        error_log::request(request, Level::Error, what);
+        return Err(Refusal::new(500));
+    }
     count_redirect(request)?;
     request.location = location;
     limit_except::apply(request);

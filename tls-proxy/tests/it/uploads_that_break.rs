@@ -151,6 +151,46 @@ fn the_page_of_a_refused_body_has_none() {
 }
 
 #[test]
+fn the_page_of_a_refused_head_has_no_body() {
+    let place = Place::new("uploads-head");
+    let upstream = Upstream::start(&place, |mut served| {
+        while served.request().is_some() {
+            served.respond("200 OK", b"page");
+        }
+    });
+    let http = "upstream app { server {upstream}; keepalive 4; }
+        proxy_http_version 1.1; proxy_set_header Connection '';
+        server { listen {plain}; http2 on; error_page 400 405 421 @page;
+            location @page { proxy_pass http://app; }
+            location / { proxy_pass http://app; } }";
+    let proxy = Proxy::start(place, http);
+    let mut client = proxy.connect();
+    let body = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
+    client.send(format!(
+        "POST /1 HTTP/1.1\r\nHost: a b\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(client.response().status, 400);
+    for path in ["/2", "/../p"] {
+        let mut client = Http2::connect(proxy.place.address(PLAIN));
+        client.begin(1, path, &[("host", "another")]);
+        client.send(DATA, END_STREAM, 1, body.as_bytes());
+        client.frame_of(HEADERS);
+    }
+    let mut other = proxy.connect();
+    other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.response().status, 200);
+    let seen = upstream.seen();
+    let lines: Vec<_> = seen.iter().filter_map(|head| head.lines().next()).collect();
+    let wanted = [
+        "POST /1 HTTP/1.1",
+        "POST /2 HTTP/1.1",
+        "GET /other HTTP/1.1",
+    ];
+    assert_eq!(lines, wanted, "{seen:?}");
+}
+
+#[test]
 fn an_upstream_that_has_refused_a_body_ends_no_response_by_a_reset() {
     let place = Place::new("uploads-refused");
     let _upstream = Upstream::start(&place, |mut served| {

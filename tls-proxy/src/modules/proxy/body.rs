@@ -212,9 +212,9 @@ impl Body {
 fn bounds(request: &Request, core: &core::Settings) -> Bounds {
     // As in nginx, an announced length is compared where the location is found by its path, and so
     // not with the limit of a named one.
-    let is_announced = matches!(request.framing, Framing::Length(_));
+    let is_compared = matches!(request.framing, Framing::Length(_)) & request.located;
     Bounds {
-        size: if is_announced {
+        size: if is_compared {
             0
         } else {
             core.client_max_body_size
