@@ -42,15 +42,18 @@ impl<V> Default for Wildcards<V> {
 }
 
 impl<V: Clone> HostTable<V> {
-    /// Adds the value of a name; `false` if the name, or a part of it, has one already.
+    /// Adds the value of a name; `false`, and nothing is added, if the name or a part of it has one
+    /// already.
     pub(crate) fn add(&mut self, key: HostKey<'_>, value: V) -> bool {
         match key {
             HostKey::Exact(name) => insert(&mut self.exact, name, value),
             HostKey::Suffix(suffix) => self.suffixes.add(suffix, value),
             HostKey::Prefix(prefix) => self.prefixes.add(prefix, value),
             HostKey::Domain(domain) => {
-                let name = insert(&mut self.exact, &domain[1..], value.clone());
-                self.suffixes.add(domain, value) && name
+                let name = &domain[1..];
+                !self.exact.contains_key(name.as_bytes())
+                    && self.suffixes.add(domain, value.clone())
+                    && insert(&mut self.exact, name, value)
             }
         }
     }
@@ -149,5 +152,7 @@ mod tests {
         }
         assert_eq!(table.get(b"a"), Some(&"a"));
         assert_eq!(table.get(b"x.b"), Some(&"*.b"));
+        assert_eq!(table.get(b"x.a"), None);
+        assert_eq!(table.get(b"b"), None);
     }
 }
