@@ -198,7 +198,7 @@ fn check_length(request: &mut Request) -> Result<(), Refusal> {
     let length = match request.framing {
         Framing::None => return Ok(()),
         Framing::Length(length) => length,
-        Framing::Chunked | Framing::UntilClose => request.body_taken(),
+        Framing::Chunked | Framing::UntilClose => request.body.taken(),
     };
     if limit == 0 || length <= limit || request.discards_body() {
         return Ok(());

@@ -203,14 +203,6 @@ impl Request {
         self.discard_body || self.body.has_failed()
     }
 
-    /// Bytes of the body that have been read so far.
-    pub(crate) fn body_taken(&self) -> u64 {
-        match &self.spooled {
-            Some(file) => file.length(),
-            None => self.body.taken(),
-        }
-    }
-
     /// Whether all of the body can be sent to another upstream.
     pub(crate) fn has_body_at_hand(&self) -> bool {
         let is_read = self.body.is_done() && self.body.taken() <= self.begun.len() as u64;

@@ -310,6 +310,8 @@ async fn write_to(
     if files.in_file == Some(After::Kept) {
         file.keep();
     }
+    // Its length is known now.
+    request.framing = Framing::Length(file.length());
     request.spooled = Some(Rc::new(file));
     Ok(())
 }
