@@ -27,6 +27,7 @@ ENDING_UP, ENDING = 270_000, 150_000
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_http_version 1.1; client_max_body_size 20m;
 server {{ listen {address}:8000; http2 on; location /warm {{ return 200; }}
 location / {{ proxy_pass http://{address}:8001; }}
+location /file {{ client_body_in_file_only clean; client_body_temp_path {folder}/bodies; proxy_pass http://{address}:8001; }}
 location /kept {{ client_body_buffer_size 8m; proxy_pass http://{address}:8001; }}
 location /local {{ proxy_pass http://unix:{folder}/local:; }}
 location /ending {{ proxy_pass http://unix:{folder}/ending:; }}
@@ -181,6 +182,13 @@ def test_a_body_of_known_length_is_held_once(group, proxy, connect):
         client = connect()
         client.sendall(b"POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % STUCK + b"x" * STUCK)
     growth.check(least=4 * STUCK)
+
+
+def test_a_body_that_is_in_a_file_first_is_counted(proxy, connect):
+    before = reserved(proxy)
+    for _ in range(CLIENTS):
+        connect().sendall(b"POST /file HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+    wait_for(lambda: (reserved(proxy) - before) / CLIENTS > WITHOUT_BODY - (1 << 10), "the memory of the uploads")
 
 
 def test_what_is_kept_of_a_body_counts_beside_its_response(group, proxy, connect):

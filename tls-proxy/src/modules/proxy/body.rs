@@ -288,6 +288,7 @@ async fn write_to(
     core: &core::Settings,
     begun: Vec<u8>,
 ) -> Result<(), Refusal> {
+    request.reserve_upload(0).await;
     let mut body = std::mem::replace(&mut request.body, RequestBody::None);
     body.bound(bounds(request, core));
     let mut next = Some(Ok(Bytes::from(begun)));
