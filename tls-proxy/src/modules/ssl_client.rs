@@ -1,8 +1,11 @@
 //! The part of `ngx_http_ssl_module` about client certificates. `tls/client_auth.rs` and
 //! `tls/trust.rs` verify them.
 
+use bytes::Bytes;
+
 use crate::conf::{Directive, Problem, units};
 use crate::config::spec::{Contexts, Effect, Spec};
+use crate::config::{LocationId, ServerId};
 use crate::directive::arguments;
 use crate::directive::differs;
 use crate::directive::value::Value;
@@ -126,7 +129,11 @@ fn check_ocsp_cache(directive: &Directive) -> Result<(), Problem> {
 /// another name's handshake may ask for other certificates. nginx compares the names, not the
 /// servers that have them. Where the handshake had no name, or one that no server has, nginx accepts
 /// every request; here the certificate must have been verified as the server of the request says.
-pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
+/// A request that is refused is again one of the server `before`, that of the handshake.
+pub(crate) fn check_name(
+    request: &mut Request,
+    before: (ServerId, LocationId),
+) -> Result<(), Refusal> {
     let Some(tls) = &request.connection.tls else {
         return Ok(());
     };
@@ -153,7 +160,15 @@ pub(crate) fn check_name(request: &Request) -> Result<(), Refusal> {
     let what = "client attempted to request the server name different from the one that was \
                 negotiated while reading client request headers";
     error_log::request(request, Level::Info, what);
+    return_to(request, before);
     Err(Refusal::closing(421))
+}
+
+/// The server of the host has no say in the request: no page, log or limit.
+#[cold]
+fn return_to(request: &mut Request, before: (ServerId, LocationId)) {
+    (request.server, request.location) = before;
+    request.host = Bytes::new();
 }
 
 /// Whether the client's certificate suffices for the server of its request: nginx rejects here, not

@@ -34,8 +34,9 @@ pub(super) fn route(request: &mut Request) -> Result<(), Refusal> {
         Ok(host) => request.host = host,
         Err(error) => return refuse(request, error.status, &error.reason),
     }
+    let before = (request.server, request.location);
     choose_server(request)?;
-    let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request));
+    let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request, before));
     if let Err(refusal) = checked {
         if request.head.version == Version::Http2 {
             // nginx checks `:authority` before it has a request line or fields.
@@ -97,7 +98,7 @@ pub(crate) fn identify(request: &mut Request) {
         request.host = host;
         let chosen = choose_server(request).and_then(|()| check_protocol(request));
         if chosen
-            .and_then(|()| ssl_client::check_name(request))
+            .and_then(|()| ssl_client::check_name(request, before))
             .is_err()
         {
             // It is rejected anyway; that server has no say in it.
