@@ -35,8 +35,7 @@ pub(crate) async fn respond(request: &mut Request) -> Box<Response> {
             run(request, Start::ServerRewrite).await
         }
         Err(refusal) => {
-            // Where its framing is not known, an error page's upstream must not get the body.
-            request.discard_body = matches!(request.framing, Framing::None);
+            request.discard_unframed();
             Err(refusal)
         }
     };

@@ -203,6 +203,22 @@ impl Request {
         self.discard_body || self.body.has_failed()
     }
 
+    /// No upstream gets the body. It is read after the response, if the connection is kept.
+    #[cold]
+    pub(crate) fn discard(&mut self) {
+        self.discard_body = true;
+        self.body.abandon();
+    }
+
+    /// Discards the body of a refused head if its framing is not known: an error page's upstream
+    /// would get it behind a head without a length.
+    #[cold]
+    pub(crate) fn discard_unframed(&mut self) {
+        if self.framing == Framing::None {
+            self.discard();
+        }
+    }
+
     /// Whether all of the body can be sent to another upstream.
     pub(crate) fn has_body_at_hand(&self) -> bool {
         let is_read = self.body.is_done() && self.body.taken() <= self.begun.len() as u64;

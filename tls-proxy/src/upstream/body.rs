@@ -121,8 +121,17 @@ impl RequestBody {
         matches!(self, Self::Failed { .. })
     }
 
+    /// Nobody reads it any more: its reader does not notice that the client has left.
+    #[cold]
+    pub(crate) fn abandon(&self) {
+        if let Self::Http1(body) = self {
+            body.whole.set(true);
+        }
+    }
+
     /// Gives up the rest of it.
     pub(crate) fn fail(&mut self, error: Error) {
+        self.abandon();
         let taken = self.taken();
         *self = Self::Failed { error, taken };
     }
@@ -232,7 +241,7 @@ pub(crate) struct Http1Body {
     /// The unsent part of `100 Continue` if the client waits for it.
     unsent_continue: Option<&'static [u8]>,
     /// Set when it has been read to its end, and its reader has asked for more: by then the last
-    /// piece has been sent or copied.
+    /// piece has been sent or copied. Also when nobody reads it any more.
     whole: Rc<Cell<bool>>,
 }
 

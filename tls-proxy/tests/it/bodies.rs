@@ -280,6 +280,30 @@ fn a_client_that_leaves_behind_its_body_is_noticed() {
 }
 
 #[test]
+fn a_client_that_leaves_after_it_was_refused_is_noticed() {
+    let chunked = "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (name, sent) in [
+        ("leaves-line", "GET / FOO\r\n\r\n".to_owned()),
+        (
+            "leaves-host",
+            "POST / HTTP/1.1\r\nHost: a b\r\nContent-Length: 9\r\n\r\nhello".to_owned(),
+        ),
+        ("leaves-chunk", format!("{chunked}zz")),
+    ] {
+        let place = Place::new(name);
+        let (upstream, told) = left(&place, "");
+        let proxy = Proxy::passing(place, "error_page 400 413 /page;");
+        let mut client = proxy.connect();
+        client.send(sent);
+        upstream.has_seen(1);
+        drop(client);
+        // The upstream's time-out is as long as the test's.
+        told.recv_timeout(support::PATIENCE / 2)
+            .expect("the upstream's connection is closed");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_a_stream_of_events_ends_it() {
     let place = Place::new("events");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";

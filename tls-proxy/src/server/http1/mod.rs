@@ -141,7 +141,26 @@ async fn refuse_head(
         _ => Level::Info,
     };
     error_log::request(&request, level, what);
-    let response = phases::respond_to_malformed(&mut request, status).await;
+    let ignores_abort = request.ignore_client_abort.clone();
+    let leaving = async {
+        leaves(wire.clone()).await;
+        while ignores_abort.get() {
+            tokio::time::sleep(HANGUP_CHECK).await;
+        }
+    };
+    let response = tokio::select! {
+        biased;
+        response = phases::respond_to_malformed(&mut request, status) => Some(response),
+        () = leaving => None,
+    };
+    let Some(response) = response else {
+        error_log::request(&request, Level::Info, send::GONE);
+        return End::Close;
+    };
+    if matches!(response.content, Content::Nothing) {
+        request.outcome.status = response.status;
+        return End::Abandon;
+    }
     let patience = LingerTimes::of(&request);
     match send::send(&mut request, wire, response, false).await {
         Sent::Cut => End::Close,
