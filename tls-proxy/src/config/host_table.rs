@@ -76,13 +76,12 @@ impl<V> HostTable<V> {
         if let Some(value) = self.exact.get(host) {
             return Some(value);
         }
-        let (suffixes, prefixes) = (&self.suffixes, &self.prefixes);
-        let end = &host[host.len().saturating_sub(suffixes.longest)..];
-        let mut ends = memchr::memchr_iter(b'.', end).map(|dot| &end[dot..]);
-        let start = &host[..host.len().min(prefixes.longest)];
-        let mut starts = memchr::memrchr_iter(b'.', start).map(|dot| &start[..=dot]);
-        let suffix = ends.find_map(|end| suffixes.values.get(end));
-        suffix.or_else(|| starts.find_map(|start| prefixes.values.get(start)))
+        let end = &host[host.len().saturating_sub(self.suffixes.longest)..];
+        let ends = memchr::memchr_iter(b'.', end).map(|dot| &end[dot..]);
+        let start = &host[..host.len().min(self.prefixes.longest)];
+        let starts = memchr::memrchr_iter(b'.', start).map(|dot| &start[..=dot]);
+        let suffix = self.suffixes.first_of(ends);
+        suffix.or_else(|| self.prefixes.first_of(starts))
     }
 }
 
@@ -90,6 +89,14 @@ impl<V> Wildcards<V> {
     fn add(&mut self, key: &str, value: V) -> bool {
         self.longest = self.longest.max(key.len());
         insert(&mut self.values, key, value)
+    }
+
+    fn first_of<'a>(&self, mut keys: impl Iterator<Item = &'a [u8]>) -> Option<&V> {
+        // Most servers have no wildcards.
+        if self.longest == 0 {
+            return None;
+        }
+        keys.find_map(|key| self.values.get(key))
     }
 }
 
