@@ -158,11 +158,7 @@ impl Registry {
 
     /// A slot that `set` assigns to.
     pub(crate) fn assign(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
-        let slot = self.make(name, at)?;
-        if matches!(self.made[slot].source, Source::Unknown) {
-            self.made[slot].source = Source::Set;
-        }
-        Ok(slot)
+        self.make_if_unknown(name, at, Source::Set)
     }
 
     /// A slot that a named group of a regular expression assigns to.
@@ -175,9 +171,18 @@ impl Registry {
     /// A slot that a subrequest assigns to: without one it has no value, or that of `set` if that
     /// comes first.
     pub(crate) fn receive(&mut self, name: &str, at: &Position) -> Result<usize, Problem> {
+        self.make_if_unknown(name, at, Source::Captured)
+    }
+
+    fn make_if_unknown(
+        &mut self,
+        name: &str,
+        at: &Position,
+        source: Source,
+    ) -> Result<usize, Problem> {
         let slot = self.make(name, at)?;
         if matches!(self.made[slot].source, Source::Unknown) {
-            self.made[slot].source = Source::Captured;
+            self.made[slot].source = source;
         }
         Ok(slot)
     }
