@@ -122,15 +122,26 @@ fn over_http2_the_stream_is_reset() {
     assert!(!got.ends_with(LAST_CHUNK), "a complete body");
 }
 
-#[test]
-fn the_page_of_a_refused_body_has_none() {
-    let place = Place::new("uploads-page");
-    let upstream = Upstream::start(&place, |mut served| {
-        // The next request follows what was announced of the one before.
+/// An upstream of several requests on a connection: the next one follows what was announced of the
+/// one before.
+fn serving(place: &Place) -> Upstream {
+    Upstream::start(place, |mut served| {
         while served.request().is_some() {
             served.respond("200 OK", b"page");
         }
-    });
+    })
+}
+
+fn request_lines(upstream: &Upstream) -> Vec<String> {
+    let seen = upstream.seen();
+    let lines = seen.iter().filter_map(|head| head.lines().next());
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_of_a_refused_body_has_none() {
+    let place = Place::new("uploads-page");
+    let upstream = serving(&place);
     let http = "upstream app { server {upstream}; keepalive 4; }
         proxy_http_version 1.1; proxy_set_header Connection '';
         server { listen {plain};
@@ -145,19 +156,18 @@ fn the_page_of_a_refused_body_has_none() {
     let mut other = proxy.connect();
     other.send("GET /other HTTP/1.1\r\nHost: a\r\nX: GET /admin HTTP/1.1\r\n\r\n");
     assert_eq!(other.response().status, 200);
-    let seen = upstream.seen();
-    let lines: Vec<_> = seen.iter().filter_map(|head| head.lines().next()).collect();
-    assert_eq!(lines.last(), Some(&"GET /other HTTP/1.1"), "{seen:?}");
+    let lines = request_lines(&upstream);
+    assert_eq!(
+        lines.last(),
+        Some(&"GET /other HTTP/1.1".to_owned()),
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn the_page_of_a_refused_head_has_no_body() {
     let place = Place::new("uploads-head");
-    let upstream = Upstream::start(&place, |mut served| {
-        while served.request().is_some() {
-            served.respond("200 OK", b"page");
-        }
-    });
+    let upstream = serving(&place);
     let http = "upstream app { server {upstream}; keepalive 4; }
         proxy_http_version 1.1; proxy_set_header Connection '';
         server { listen {plain}; http2 on; error_page 400 405 421 @page;
@@ -180,14 +190,13 @@ fn the_page_of_a_refused_head_has_no_body() {
     let mut other = proxy.connect();
     other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(other.response().status, 200);
-    let seen = upstream.seen();
-    let lines: Vec<_> = seen.iter().filter_map(|head| head.lines().next()).collect();
+    let lines = request_lines(&upstream);
     let wanted = [
         "POST /1 HTTP/1.1",
         "POST /2 HTTP/1.1",
         "GET /other HTTP/1.1",
     ];
-    assert_eq!(lines, wanted, "{seen:?}");
+    assert_eq!(lines, wanted);
 }
 
 #[test]
