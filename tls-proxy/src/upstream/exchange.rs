@@ -93,9 +93,10 @@ impl Upload {
         framing: Framing,
     ) -> Self {
         let chunked = framing == Framing::Chunked;
-        let announced = match framing {
-            Framing::Length(length) => length.saturating_sub(begun.len() as u64),
-            _ => 0,
+        let (begun, announced) = match framing {
+            Framing::Chunked => (begun, 0),
+            Framing::Length(length) => within(begun, length),
+            Framing::None | Framing::UntilClose => within(begun, 0),
         };
         let mut first = head.chain(framed(begun, chunked));
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -162,16 +163,18 @@ impl Upload {
                 }
             }
             let next = match ready!(self.rest.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    self.announced = self.announced.saturating_sub(data.len() as u64);
-                    framed(data, self.chunked)
-                }
+                Some(Ok(data)) if self.chunked => framed(data, true),
+                Some(Ok(data)) => match self.announced.checked_sub(data.len() as u64) {
+                    Some(left) => {
+                        self.announced = left;
+                        framed(data, false)
+                    }
+                    // The upstream would take what exceeds it for another request.
+                    None => return Poll::Ready(Err(self.lose())),
+                },
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 // The upstream would take what comes next for the rest of it.
-                None if self.announced > 0 => {
-                    self.rest.fail(body::Error::Lost);
-                    return Poll::Ready(Err(body::Error::Lost));
-                }
+                None if self.announced > 0 => return Poll::Ready(Err(self.lose())),
                 None if self.chunked => {
                     self.chunked = false;
                     chunked::unframed(Bytes::from_static(b"0\r\n\r\n"))
@@ -187,10 +190,25 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
+    /// The body is not as long as announced.
+    #[cold]
+    fn lose(&mut self) -> body::Error {
+        self.rest.fail(body::Error::Lost);
+        body::Error::Lost
+    }
+
     /// Whether it waits for the upstream, not for the client.
     fn waits_for_upstream(&self) -> bool {
         self.done || self.sending
     }
+}
+
+/// As much of the data as is announced, and what is announced beyond it.
+fn within(mut data: Bytes, announced: u64) -> (Bytes, u64) {
+    let fits = usize::try_from(announced).unwrap_or(usize::MAX);
+    data.truncate(fits);
+    let rest = announced - data.len() as u64;
+    (data, rest)
 }
 
 fn is_reset(error: &io::Error) -> bool {
@@ -271,5 +289,94 @@ impl Exchange {
         };
         ready!(self.timer.poll(cx, limit));
         Poll::Ready(Err(Error::TimedOut(doing)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics")]
+mod tests {
+    use std::rc::Rc;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::admission::{Admission, Capacity};
+    use crate::config::LocationId;
+    use crate::config::group::PeerAddress;
+    use crate::time::cached_time;
+    use crate::time::stopwatch::Stopwatch;
+    use crate::tls::upstream_stream::HandshakeMemory;
+    use crate::upstream::connection::Outgoing;
+    use crate::upstream::spooled::{Folder, Spooled};
+
+    /// A connection, and the upstream's side of it.
+    async fn connected() -> (Box<UpstreamConnection>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = PeerAddress::Tcp(listener.local_addr().unwrap());
+        let outgoing = Outgoing {
+            bind: None,
+            keepalive: false,
+        };
+        let time = Stopwatch::default();
+        let memory = HandshakeMemory {
+            permit: None,
+            time: &time,
+        };
+        let location = LocationId(0);
+        let link = UpstreamConnection::connect(&address, None, location, outgoing, memory);
+        (link.await.unwrap(), listener.accept().await.unwrap().0)
+    }
+
+    /// A body of ten bytes in a file.
+    fn ten_bytes() -> RequestBody {
+        let admission = Admission::new(Capacity {
+            connections: 1,
+            descriptors: 1,
+            memory: None,
+        });
+        let folder = Folder {
+            path: std::env::temp_dir(),
+            levels: Vec::new(),
+        };
+        let permit = admission.try_for_file().unwrap();
+        let mut file = Spooled::create(&folder, false, permit).unwrap();
+        file.append(b"0123456789").unwrap();
+        RequestBody::of_file(Rc::new(file))
+    }
+
+    /// Sends a body that begins with `begun`, and returns what the upstream gets of it.
+    async fn sent(framing: Framing, begun: &'static str) -> (Result<(), body::Error>, String) {
+        let (mut link, mut upstream) = connected().await;
+        let mut upload = Upload::start(&mut link, b"", begun.into(), ten_bytes(), framing);
+        let end = poll_fn(|cx| upload.poll(&mut link, cx)).await;
+        drop(link);
+        let mut heard = String::new();
+        upstream.read_to_string(&mut heard).await.unwrap();
+        (end, heard)
+    }
+
+    #[tokio::test]
+    async fn an_upstream_gets_no_more_and_no_less_than_was_announced() {
+        let work = async {
+            let lost = Err(body::Error::Lost);
+            for (framing, begun, end, heard) in [
+                (Framing::Length(13), "abc", Ok(()), "abc0123456789"),
+                (Framing::Length(14), "abc", lost, "abc0123456789"),
+                (Framing::Length(12), "abc", lost, "abc"),
+                (Framing::Length(2), "abc", lost, "ab"),
+                (Framing::None, "abc", lost, ""),
+                (
+                    Framing::Chunked,
+                    "abc",
+                    Ok(()),
+                    "3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n",
+                ),
+            ] {
+                let expected = (end, heard.to_owned());
+                assert_eq!(sent(framing, begun).await, expected, "{framing:?}");
+            }
+        };
+        cached_time::scope(Box::pin(work)).await;
     }
 }
