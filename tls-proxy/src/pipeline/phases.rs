@@ -203,7 +203,9 @@ fn check_length(request: &mut Request) -> Result<(), Refusal> {
         return Ok(());
     }
     // The error page is processed without the body, unless it is at hand.
-    request.discard_body = !request.has_body_at_hand();
+    if !request.has_body_at_hand() {
+        request.discard();
+    }
     let what = format!("client intended to send too large body: {length} bytes");
     error_log::request(request, Level::Error, what);
     Err(Refusal::closing(413))

@@ -289,10 +289,14 @@ fn a_client_that_leaves_after_it_was_refused_is_noticed() {
             "POST / HTTP/1.1\r\nHost: a b\r\nContent-Length: 9\r\n\r\nhello".to_owned(),
         ),
         ("leaves-chunk", format!("{chunked}zz")),
+        (
+            "leaves-length",
+            "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nhello".to_owned(),
+        ),
     ] {
         let place = Place::new(name);
         let (upstream, told) = left(&place, "");
-        let proxy = Proxy::passing(place, "error_page 400 413 /page;");
+        let proxy = Proxy::passing(place, "error_page 400 413 /page; client_max_body_size 50;");
         let mut client = proxy.connect();
         client.send(sent);
         upstream.has_seen(1);
