@@ -36,12 +36,19 @@ pub(super) fn route(request: &mut Request) -> Result<(), Refusal> {
     }
     let before = (request.server, request.location);
     choose_server(request)?;
-    let checked = check_protocol(request).and_then(|()| ssl_client::check_name(request, before));
-    if let Err(refusal) = checked {
+    if let Err(refusal) = ssl_client::check_name(request, before) {
         if request.head.version == Version::Http2 {
             // nginx checks `:authority` before it has a request line or fields.
             request.head.line = Bytes::new();
             request.head.fields = Fields::default();
+        }
+        return Err(refusal);
+    }
+    if let Err(refusal) = check_protocol(request) {
+        if request.head.fields.len() == 1 {
+            // nginx makes a request line with the first field, which `:authority` is not, or after
+            // this check.
+            request.head.line = Bytes::new();
         }
         return Err(refusal);
     }
@@ -96,11 +103,10 @@ pub(crate) fn identify(request: &mut Request) {
     if let Ok(host) = rules::host(&request.head) {
         let before = (request.server, request.location);
         request.host = host;
-        let chosen = choose_server(request).and_then(|()| check_protocol(request));
-        if chosen
+        let chosen = choose_server(request)
             .and_then(|()| ssl_client::check_name(request, before))
-            .is_err()
-        {
+            .and_then(|()| check_protocol(request));
+        if chosen.is_err() {
             // It is rejected anyway; that server has no say in it.
             (request.server, request.location) = before;
         }
