@@ -70,6 +70,8 @@ impl Body {
         let discards = request.discards_body();
         let has_body = request.framing != Framing::None && request.spooled.is_none() && !discards;
         if files.in_file.is_some() && has_body && (buffering || !wanted) {
+            // Without memory it waits, and keeps no descriptor meanwhile.
+            request.reserve_upload(0).await;
             let file = create_file(request, Level::Crit);
             let file = file.ok_or_else(|| Refusal::closing(500))?;
             let begun = take_begun(request)?;
@@ -288,7 +290,6 @@ async fn write_to(
     core: &core::Settings,
     begun: Vec<u8>,
 ) -> Result<(), Refusal> {
-    request.reserve_upload(0).await;
     let mut body = std::mem::replace(&mut request.body, RequestBody::None);
     body.bound(bounds(request, core));
     let mut next = Some(Ok(Bytes::from(begun)));
