@@ -156,9 +156,8 @@ fn names_server(request: &Request, host: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(host) else {
         return false;
     };
-    let names = &request.listen().names;
-    let found = names.find(text, |name| name.matches(request, host));
-    found.is_ok_and(|server| server == Some(request.server))
+    // The groups of the request's own host stay.
+    request.listen().names.find_without_captures(text) == Some(request.server)
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("invalid_referer", |request, out| {
