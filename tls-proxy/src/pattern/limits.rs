@@ -1,21 +1,29 @@
 //! Bounds on a match, since clients choose its subject: written into the pattern, see
 //! pcre2pattern(3), "Setting match resource limits".
 
-/// Steps of PCRE2 in one match, some tens of milliseconds; and the memory for backtracking, in KiB:
-/// a pod may have 10 MiB.
-///
-/// The limit on memory bounds the depth, too.
-const LIMITS: &str = "(*LIMIT_MATCH=1000000)(*LIMIT_HEAP=1024)";
+/// Steps of PCRE2 at each place of the subject where a match may begin: it counts them anew there.
+/// Most searches take fewer.
+const FIRST: &str = "(*LIMIT_MATCH=200)";
+
+/// The same where there is no second search.
+const ONLY: &str = "(*LIMIT_MATCH=5000)";
+
+/// Steps of PCRE2 in a whole search, some tens of milliseconds.
+const WHOLE: &str = "(*LIMIT_MATCH=1000000)";
+
+/// The memory for backtracking, KiB: a pod may have 10 MiB. It bounds the depth, too.
+const MEMORY: &str = "(*LIMIT_HEAP=1024)";
 
 /// A pattern with our limits in it.
 pub(super) struct Limited {
     pub(super) text: String,
     at: usize,
+    length: usize,
 }
 
-/// Writes our limits into a pattern: in front, but behind limits of its own,
-/// of which PCRE2 takes the last.
-pub(super) fn insert(pattern: &str) -> Limited {
+/// Writes the limits of a first search, which may be the only one, into a pattern: in front, but
+/// behind limits of its own, of which PCRE2 takes the last.
+pub(super) fn insert(pattern: &str, is_only: bool) -> Limited {
     let mut at = 0;
     let mut end = 0;
     while let Some(item) = first_setting(&pattern[end..]) {
@@ -25,8 +33,38 @@ pub(super) fn insert(pattern: &str) -> Limited {
         }
     }
     let (before, behind) = pattern.split_at(at);
-    let text = [before, LIMITS, behind].concat();
-    Limited { text, at }
+    let limits = [if is_only { ONLY } else { FIRST }, MEMORY].concat();
+    Limited {
+        text: [before, &limits, behind].concat(),
+        at,
+        length: limits.len(),
+    }
+}
+
+/// The pattern as one match that begins at the subject's first byte and finds the place itself, so
+/// that its limit is one for all places; and the same for one that ends in a comment. `None` if it
+/// would not find the same: where it refers to itself as a whole, or says itself where a search
+/// goes on.
+pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
+    const PLAIN: [&str; 5] = ["(*UTF)", "(*UTF8)", "(*UCP)", "(*LIMIT_", "(*NO_"];
+    const OTHERS: [&str; 5] = ["(*", "(?R", "(?0", r"\g<0", r"\g'0"];
+    let mut end = 0;
+    while let Some(item) = first_setting(&pattern[end..]) {
+        if !PLAIN.iter().any(|plain| item.starts_with(plain)) {
+            return None;
+        }
+        end += item.len();
+    }
+    let (settings, rest) = pattern.split_at(end);
+    if OTHERS.iter().any(|other| rest.contains(other)) {
+        return None;
+    }
+    // `\E` ends a quotation that is still open, and is ignored else.
+    let ending = |end: &str| {
+        let begin = r"\A(?s:.*?)\K(?:";
+        [settings, WHOLE, MEMORY, begin, rest, end].concat()
+    };
+    Some([ending(r"\E)"), ending("\n)")])
 }
 
 /// What looks like `(*UTF)` or `(*LIMIT_HEAP=1)` at the beginning.
@@ -42,7 +80,7 @@ impl Limited {
     /// The offset in the pattern as it was written.
     pub(super) fn offset_in_original(&self, offset: usize) -> usize {
         match offset.checked_sub(self.at) {
-            Some(behind) => self.at + behind.saturating_sub(LIMITS.len()),
+            Some(behind) => self.at + behind.saturating_sub(self.length),
             None => offset,
         }
     }
@@ -54,6 +92,7 @@ mod tests {
 
     #[test]
     fn limits_stand_behind_those_of_the_pattern() {
+        let limits = [FIRST, MEMORY].concat();
         for (pattern, before) in [
             ("a", ""),
             ("", ""),
@@ -67,8 +106,11 @@ mod tests {
             ("a(*LIMIT_HEAP=1)", ""),
             ("(*é", ""),
         ] {
-            let limited = insert(pattern);
-            let (own, rest) = limited.text.split_once(LIMITS).expect("is in there");
+            let limited = insert(pattern, false);
+            let (own, rest) = limited
+                .text
+                .split_once(limits.as_str())
+                .expect("is in there");
             assert_eq!((own, [own, rest].concat().as_str()), (before, pattern));
             for at in 0..own.len() {
                 assert_eq!(limited.offset_in_original(at), at);

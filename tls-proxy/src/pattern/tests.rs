@@ -15,7 +15,21 @@ fn compile(text: &str) -> Result<Pattern, Problem> {
 /// The groups from the first on; `None` without a match.
 fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
     let pattern = compile(text).expect("valid");
-    let found = pattern.groups(subject.as_bytes()).expect("bounded")?;
+    let found = pattern.groups(subject.as_bytes(), &Budget::default());
+    let found = found.expect("bounded");
+    if let Some(whole) = whole(text, false) {
+        let same = Pattern(Arc::new(Inner {
+            text: text.into(),
+            names: Vec::new(),
+            caseless: false,
+            groups: whole.captures_len(),
+            regex: whole,
+            whole: OnceLock::new(),
+        }));
+        let again = same.groups(subject.as_bytes(), &Budget::default());
+        assert_eq!(again.expect("bounded"), found, "{text} on {subject}");
+    }
+    let found = found?;
     let cut = |range: &Range<usize>| subject[range.clone()].to_owned();
     Some(found.iter().skip(1).map(cut).collect())
 }
@@ -205,6 +219,72 @@ fn a_match_cannot_run_away() {
         let runaway = pattern.is_match(&subject).expect_err("bounded");
         assert_eq!(runaway.to_string(), expected, "{text}");
     }
+}
+
+#[test]
+fn a_search_cannot_run_away() {
+    let words = |text: &str, times: usize| text.repeat(times);
+    let unions = [words("union", 750), words("select", 560), "fram".into()].concat();
+    let folders = [
+        words(&[words("a/", 110), "\n".into()].concat(), 24),
+        ".phq".into(),
+    ]
+    .concat();
+    let tags = [words("<", 1200), words("script", 50), words("x", 5500)].concat();
+    for (text, subject) in [
+        ("union.*select.*from", unions),
+        (r"/(.*)/(.*)/(.*)\.php$", folders),
+        ("(<|%3C).*script.*(>|%3E)", tags),
+    ] {
+        let pattern = compile(text).expect("valid");
+        let runaway = pattern.is_match(subject.as_bytes()).expect_err("bounded");
+        assert_eq!(runaway.to_string(), "-47 (match limit exceeded)", "{text}");
+        assert!(runaway.is_of_limits());
+    }
+}
+
+#[test]
+fn a_search_that_takes_long_is_finished() {
+    let subject = ["<".repeat(10), "script".repeat(10), "x".repeat(50)].concat();
+    for (text, found) in [
+        ("(<|%3C).*(script).*(>|%3E)", None),
+        (
+            "(<|%3C).*(script).*[xy]{49}(.+)",
+            Some(vec!["<", "script", "x"]),
+        ),
+        // These have no second search.
+        ("(<|%3C).*(*COMMIT)(script).*(>|%3E)", None),
+        (r"(<|%3C).*script.*(>|%3E)|(\((?R)?\))", None),
+    ] {
+        let found = found.map(|texts| texts.into_iter().map(str::to_owned).collect());
+        assert_eq!(groups(text, &subject), found, "{text}");
+    }
+    for text in ["(?x) a # c", r"\Qa(", "(*SKIP)a", "(*CRLF)a", "a(?R)?"] {
+        let has = whole(text, false).is_some();
+        assert_eq!(has, ["(?x) a # c", r"\Qa("].contains(&text), "{text}");
+    }
+}
+
+#[test]
+fn a_budget_that_is_spent_ends_long_searches_at_once() {
+    let budget = Budget::default();
+    let (pattern, subject) = (compile("(?:a|b)*[cd]").expect("valid"), [b'a'; 200]);
+    assert!(pattern.groups(&subject, &budget).is_ok() && !budget.is_spent());
+    let mut rounds = 0;
+    while !budget.is_spent() {
+        rounds += 1;
+        assert!(rounds < 1_000_000 && pattern.groups(&subject, &budget).is_ok());
+    }
+    assert!(
+        pattern
+            .groups(&subject, &budget)
+            .is_err_and(|error| error.is_of_limits())
+    );
+    assert!(
+        pattern
+            .groups(b"aac", &budget)
+            .is_ok_and(|found| found.is_some())
+    );
 }
 
 #[test]

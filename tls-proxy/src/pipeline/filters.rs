@@ -87,6 +87,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         trailers::apply(request, response);
     }
     limit_rate::apply(request, response);
+    if request.patterns.has_given_up() && response.status != 500 {
+        // It may be the response to another value than that of the request.
+        return Err(Refusal::new(500));
+    }
     if response.computed > SMALL_HEAD {
         // As they are, and as they are sent.
         request.needs_for_filter(2 * response.computed);

@@ -45,7 +45,11 @@ pub(crate) async fn respond(request: &mut Request) -> Box<Response> {
 /// Produces the response to a subrequest, of which only the head is used.
 pub(crate) async fn respond_to_subrequest(request: &mut Request) -> Box<Response> {
     let result = Box::pin(run(request, Start::ServerRewrite)).await;
-    Box::pin(error_page::finalize(request, result)).await
+    let mut response = Box::pin(error_page::finalize(request, result)).await;
+    if request.patterns.has_given_up() {
+        response.status = 500;
+    }
+    response
 }
 
 /// Applies error pages and filters; a filter may return an error, too.

@@ -13,6 +13,7 @@ use super::record::{AccelRedirect, Outcome};
 use super::slots::Slots;
 use crate::admission::Permit;
 use crate::message::head::{Framing, RequestHead, Version};
+use crate::pattern::budget::Budget;
 use crate::pattern::captured::Captured;
 use crate::time::cached_time;
 use crate::upstream::body::RequestBody;
@@ -76,6 +77,7 @@ impl Request {
             slots,
             redirects: 0,
             captured: Captured::default(),
+            patterns: Budget::default(),
             started: cached_time::now(),
             took: None,
             number: connection.requests.get(),

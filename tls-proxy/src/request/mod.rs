@@ -42,6 +42,7 @@ use crate::http1::request_line::is_rejected_at_protocol;
 use crate::message::fields::Fields;
 use crate::message::head::{Framing, RequestHead, Version};
 use crate::message::{internal_path, rules};
+use crate::pattern::budget::Budget;
 use crate::pattern::captured::Captured;
 use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
@@ -144,6 +145,8 @@ pub(crate) struct Request {
     pub(crate) redirects: u32,
     /// Captures of the last regular expression that matched.
     pub(crate) captured: Captured,
+    /// What its patterns may take.
+    pub(crate) patterns: Budget,
     pub(crate) started: Instant,
     /// Its duration, once it has ended.
     pub(crate) took: Option<Duration>,

@@ -96,12 +96,19 @@ impl Matcher {
     /// Whether `subject` matches; if so, its groups become the request's. A match that exceeds the
     /// limits is logged and ends in 500, as in nginx.
     pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
-        let groups = self.pattern().groups(subject).map_err(|runaway| {
-            let (subject, text) = (level::shown(subject), self.pattern().text());
-            let what = format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
-            error_log::request(request, Level::Alert, what);
-            Refusal::new(500)
-        })?;
+        let groups = self
+            .pattern()
+            .groups(subject, &request.patterns)
+            .map_err(|runaway| {
+                let (subject, text) = (level::shown(subject), self.pattern().text());
+                let what =
+                    format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
+                error_log::request(request, Level::Alert, what);
+                if runaway.is_of_limits() {
+                    request.patterns.give_up();
+                }
+                Refusal::new(500)
+            })?;
         let Some(groups) = groups else {
             return Ok(false);
         };
