@@ -139,15 +139,21 @@ fn look_up(file: &Path, user: &[u8], request: &Request) -> Result<Option<String>
         error_log::request(request, level, what);
         Refusal::new(status)
     })?;
-    Ok(find(&String::from_utf8_lossy(&text), user).map(str::to_owned))
+    Ok(find(&text, user))
 }
 
 /// The stored password of a user; `#` begins a comment. A blank is part of a password, as in nginx.
-fn find<'a>(text: &'a str, user: &[u8]) -> Option<&'a str> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let mut pairs = lines.filter_map(|line| line.split_once(':'));
-    let (_, rest) = pairs.find(|(name, _)| name.as_bytes() == user)?;
-    rest.split(':').next()
+/// One that is no text is empty, which no password matches.
+fn find<'a>(text: &'a [u8], user: &[u8]) -> Option<String> {
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.starts_with(b"#"));
+    let of_line = |line: &'a [u8]| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let mut parts = line.split(|byte| *byte == b':');
+        (parts.next()? == user).then(|| parts.next()).flatten()
+    };
+    let stored = lines.filter_map(of_line).next()?;
+    Some(String::from_utf8(stored.to_vec()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -156,9 +162,13 @@ mod tests {
 
     #[test]
     fn users_are_found_by_their_whole_name() {
-        let text = "#user:x\nuser2:a\nuser:b:comment\n";
-        assert_eq!(find(text, b"user"), Some("b"));
-        assert_eq!(find(text, b"#user"), None);
-        assert_eq!(find(text, b"use"), None);
+        let text = b"#user:x\nuser2:a\nuser:b:comment\r\na:{PLAIN}\xe9\nd:c\r\n";
+        let found = |user| find(text, user);
+        assert_eq!(found(b"user").as_deref(), Some("b"));
+        assert_eq!(found(b"d").as_deref(), Some("c"));
+        assert_eq!(found(b"a").as_deref(), Some(""));
+        assert_eq!(found(b"#user"), None);
+        assert_eq!(found(b"use"), None);
+        assert_eq!(found(b"user:b"), None);
     }
 }
