@@ -13,7 +13,10 @@ from limited import MIB, Growth, cgroup, is_up, tls_proxy
 
 CLIENTS = 60
 
+LONG = "$args" * 16
+
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_buffer_size 128k; proxy_buffers 4 256k;
+limit_conn_zone "{long}" zone=long:100m; upstream by_hash {{ hash "{long}"; server {address}:8001; server {address}:8001; }}
 map $request_uri $mapped {{ ~^(?<all>.*)$ $all; }} map $args $copied {{ default $args; }}
 server {{ listen {address}:8000; http2 on; root {folder};
 location /set {{ set $a $args$args; set $b $a$a; set $c $b$b; proxy_pass http://{address}:8001; }}
@@ -26,7 +29,18 @@ location /passed {{ proxy_set_header X-Original-URI $request_uri; proxy_set_head
 location /return {{ return 200 $args$args$args$args$args$args$args$args; }}
 location /added {{ alias {folder}/page.html; add_header A $args; add_header B $args; add_header C $args;
     add_header D $request_uri; add_header E $request_uri; }}
-location /sub {{ alias {folder}/page.html; sub_filter_types *; sub_filter a "$args$args$args$args$args$args$args$args$args$args$args$args$args$args$args$args"; }}
+location /redirect {{ rewrite ^ "http://x/{long}?" redirect; }}
+location /page {{ error_page 404 =302 "http://x/{long}"; return 404; }}
+location /realm {{ auth_basic "{long}"; auth_basic_user_file {folder}/page.html; alias {folder}/page.html; }}
+location /charset {{ charset "{long}"; default_type text/plain; return 200 x; }}
+location /body {{ proxy_set_body "{long}"; proxy_pass http://{address}:8001; }}
+location /hash {{ proxy_pass http://by_hash; }}
+location /limited {{ limit_conn long 1000; proxy_pass http://{address}:8001; }}
+location /hops {{ proxy_pass http://{address}:8002; }}
+location = /hops/8 {{ proxy_pass http://{address}:8001; }}
+location /denied {{ auth_request /refused; error_page 401 = /hops/8; alias {folder}/page.html; }}
+location = /refused {{ proxy_pass http://{address}:8002/denied; }}
+location /sub {{ alias {folder}/page.html; sub_filter_types *; sub_filter a "{long}"; }}
 location /auth {{ auth_request /ask; auth_request_set $value $upstream_http_x_value;
     proxy_set_header X-Value $value; proxy_pass http://{address}:8001; }}
 location = /ask {{ proxy_pass http://{address}:8002/long; }}
@@ -41,7 +55,11 @@ FIELDS = {
     b"many": b"a:\r\n" * 9000,
     b"long": b"X-Value: " + b"v" * 120_000 + b"\r\n",
     b"moved": b"Location: " + b"v" * 8000 + b"\r\n",
+    b"denied": b"WWW-Authenticate: " + b"v" * 120_000 + b"\r\n",
 }
+FIELDS |= {b"%d" % hop: b"X-Accel-Redirect: /hops/%d\r\nSet-Cookie: a=1\r\nX: %s\r\n" % (hop + 1, b"v" * 2200)
+           for hop in range(8)}
+STATUS = {b"moved": b"302 Found", b"denied": b"401 Unauthorized"}
 
 
 @pytest.fixture(params=[512])
@@ -60,7 +78,7 @@ def respond(listener):
 
 def respond_once(connection):
     path = connection.recv(1 << 16).split(b" ")[1].partition(b"?")[0].rpartition(b"/")[2]
-    status = b"302 Found" if path == b"moved" else b"200 OK"
+    status = STATUS.get(path, b"200 OK")
     with contextlib.suppress(OSError):
         if path == b"trailers":
             chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
@@ -75,7 +93,7 @@ def proxy(group, tmp_path):
     """A tls-proxy with an upstream that never responds and one that does."""
     address = own_address()
     (tmp_path / "page.html").write_bytes(b"a" * MIB)
-    configuration = CONFIGURATION.format(address=address, folder=tmp_path)
+    configuration = CONFIGURATION.format(address=address, folder=tmp_path, long=LONG)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
           socket.create_server((address, 8001), backlog=2 * CLIENTS),
           socket.create_server((address, 8002), backlog=2 * CLIENTS) as responding):
@@ -103,6 +121,9 @@ def test_values_without_memory_are_refused(group, proxy):
     ("/set", 100_000, True), ("/map", 50_000, True), ("/passed", 50_000, True), ("/return", 100_000, True),
     ("/added", 90_000, True), ("/sub", 130_000, True), ("/auth", 200_000, False), ("/fields/few", 80_000, False),
     ("/fields/many", 500_000, False), ("/fields/long", 200_000, False), ("/moved", 150_000, False),
+    ("/redirect", 200_000, True), ("/page", 200_000, True), ("/realm", 200_000, True), ("/charset", 200_000, True),
+    ("/body", 110_000, True), ("/hash", 110_000, True), ("/limited", 110_000, True), ("/hops/0", 5_000, False),
+    ("/denied", 100_000, False),
 ])
 def test_values_are_counted(group, proxy, path, each, queries):
     query = "?" + "q" * 8000 if queries else ""

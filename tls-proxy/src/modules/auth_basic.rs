@@ -69,6 +69,10 @@ pub(crate) async fn check(
 ) -> Option<Result<(), Refusal>> {
     let (realm, file) = (settings.realm.as_ref()?, settings.file.as_ref()?);
     let realm = value_of(realm.evaluate(request));
+    // In a response it is twice: as it is, and as it is sent.
+    if let Err(refusal) = request.keep_value(2 * realm.len()) {
+        return Some(Err(refusal));
+    }
     match &realm[..] {
         b"off" => None,
         _ => Some(verify(&realm, file, request).await),

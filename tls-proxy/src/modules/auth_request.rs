@@ -91,8 +91,16 @@ pub(crate) fn decide(
                 true => &asked.kept_fields,
                 false => &asked.outcome.fields,
             };
-            let challenges = fields.iter().filter(is_challenge).cloned();
-            request.kept_fields.extend(challenges);
+            let challenges = fields.iter().filter(is_challenge);
+            let size = challenges
+                .clone()
+                .map(|(name, value)| name.len() + value.len());
+            request.keep_value(2 * size.sum::<usize>())?;
+            // The head that they are a part of is counted with the subrequest.
+            let copy = |(name, value): &(Bytes, Bytes)| {
+                (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
+            };
+            request.kept_fields.extend(challenges.map(copy));
             Err(Refusal::new(401))
         }
         403 => Err(Refusal::new(403)),

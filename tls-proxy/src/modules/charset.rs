@@ -95,6 +95,7 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         response.show(request);
     }
     if let Some(name) = of(settings, request, kind) {
+        response.computed += name.len() as u64;
         response.content_type = Some(Bytes::from([kind, &b"; charset="[..], &name[..]].concat()));
     }
 }

@@ -180,7 +180,7 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
         let Some(definition) = zone.definition() else {
             continue;
         };
-        let key = definition.key.evaluate(request);
+        let key = definition.key.evaluate_kept(request)?;
         if key.is_empty() {
             continue;
         }

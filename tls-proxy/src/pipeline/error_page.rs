@@ -136,6 +136,8 @@ async fn open(
         }
         _ => 302,
     };
+    // As it is, and as it is sent.
+    request.count_values(2 * target.len())?;
     request.error_status = code;
     let mut response = built_in(request, code);
     response.location = Some(value_of(target));

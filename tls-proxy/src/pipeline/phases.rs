@@ -256,6 +256,9 @@ async fn content(request: &mut Request) -> ContentResult {
 /// Follows `X-Accel-Redirect`: the upstream's own response is dropped.
 fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
     let target = request.accel.redirect.take()?;
+    if std::mem::take(&mut request.accel.refused) {
+        return Some(ContentResult::refuse(503));
+    }
     if target.starts_with(b"@") {
         return Some(ContentResult::Named(target));
     }

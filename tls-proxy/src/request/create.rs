@@ -95,6 +95,7 @@ impl Request {
             upload_memory: Cell::new(0),
             filter_memory: Cell::new(0),
             value_memory: Cell::new(0),
+            kept_values: Cell::new(0),
             timer: Cell::default(),
             connection: connection.clone(),
             config,

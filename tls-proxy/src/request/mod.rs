@@ -177,6 +177,8 @@ pub(crate) struct Request {
     pub(crate) upload_memory: Cell<u64>,
     /// Memory for values that were computed for it that the permit includes, bytes.
     value_memory: Cell<u64>,
+    /// Bytes of values that it keeps to its end, besides those of variables.
+    kept_values: Cell<usize>,
     /// Over HTTP/2, the timer of its stream.
     pub(crate) timer: Cell<Timer>,
 }

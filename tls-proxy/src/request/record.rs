@@ -71,6 +71,8 @@ impl Attempt {
 pub(crate) struct AccelRedirect {
     /// The path or the name of the location.
     pub(crate) redirect: Option<Bytes>,
+    /// There is no memory for its fields.
+    pub(crate) refused: bool,
     pub(crate) content_type: Option<Bytes>,
     pub(crate) fields: Vec<(Bytes, Bytes)>,
 }

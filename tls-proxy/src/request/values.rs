@@ -18,7 +18,8 @@ impl Request {
             true => self.path.len() + self.args.len(),
             false => 0,
         };
-        let held = (self.slots.size() + self.captured.size() + path + more) as u64;
+        let held = (self.slots.size() + self.captured.size() + path + self.kept_values.get() + more)
+            as u64;
         // The head for an upstream is counted with the client's.
         let counted = SMALL_HEAD + self.head.length + self.value_memory.get();
         held.saturating_sub(counted)
@@ -43,6 +44,14 @@ impl Request {
         }
         error_log::request(self, Level::Error, REJECTED);
         Err(Refusal::new(503))
+    }
+
+    /// The same for a value of so many bytes that the request keeps to its end.
+    pub(crate) fn keep_value(&self, size: usize) -> Result<(), Refusal> {
+        let before = self.kept_values.get();
+        self.kept_values.set(before + size);
+        self.count_values(0)
+            .inspect_err(|_| self.kept_values.set(before))
     }
 
     /// Waits for the memory of the values and of `more` bytes.

@@ -78,7 +78,7 @@ impl Body {
             write_to(file, request, core, begun).await?;
         }
         if let Some(body) = &proxy.body {
-            let begun = body.evaluate(request);
+            let begun = body.evaluate_kept(request)?;
             let framing = Framing::Length(begun.len() as u64);
             return Ok(Self::own(framing, begun));
         }

@@ -77,12 +77,20 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         // Separates the attempts of another location from those that follow.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
     }
+    let key = match &chosen.group.method {
+        Method::Hash(key) | Method::Consistent(key, _) => key.evaluate_kept(request),
+        _ => Ok(Bytes::new()),
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(refusal) => {
+            body.give_back(request);
+            return Err(refusal);
+        }
+    };
     let hints = Hints {
         client: request.peer.ip(),
-        key: match &chosen.group.method {
-            Method::Hash(key) | Method::Consistent(key, _) => key.evaluate(request),
-            _ => Bytes::new(),
-        },
+        key,
     };
     let mut tries = Tries {
         settings,

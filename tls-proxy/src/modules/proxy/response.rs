@@ -178,10 +178,18 @@ pub(super) fn apply_accel(
         error_log::request(request, Level::Error, what);
     }
     if fields.redirect.is_some() {
-        let kept = |(name, _): &(Bytes, Bytes)| accel::outlives_redirect(name);
-        request.accel.redirect = fields.redirect;
-        request.accel.content_type = response.content_type.take();
-        let fields = std::mem::take(&mut response.fields);
-        request.accel.fields.extend(fields.into_iter().filter(kept));
+        let kept = |(name, _): &&(Bytes, Bytes)| accel::outlives_redirect(name);
+        let kept = response.fields.iter().filter(kept);
+        // Copies, since slices would keep all that was read with the head.
+        let copy = |(name, value): &(Bytes, Bytes)| {
+            (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
+        };
+        let size = kept.clone().map(|(name, value)| name.len() + value.len());
+        let counted = request.keep_value(size.sum());
+        let accel = &mut request.accel;
+        accel.redirect = fields.redirect;
+        accel.refused = counted.is_err();
+        accel.content_type = response.content_type.as_deref().map(Bytes::copy_from_slice);
+        accel.fields.extend(kept.map(copy));
     }
 }

@@ -99,12 +99,12 @@ impl RewriteRule {
             Ok(true) => {}
         }
         match self.flag {
-            Flag::Redirect(status) => Outcome::Respond(Ok(self.redirect(status, request))),
+            Flag::Redirect(status) => Outcome::Respond(self.redirect(status, request)),
             _ => self.change(request),
         }
     }
 
-    fn redirect(&self, status: u16, request: &Request) -> Box<Response> {
+    fn redirect(&self, status: u16, request: &Request) -> Result<Box<Response>, Refusal> {
         let mut address = Vec::with_capacity(128);
         write(&self.path, true, request, &mut address);
         if let Some(args) = &self.args {
@@ -119,8 +119,10 @@ impl RewriteRule {
         note(request, || {
             format!("rewritten redirect: \"{}\"", shown(&address))
         });
+        // As it is, and as it is sent.
+        request.count_values(2 * address.len())?;
         let tokens = request.settings().core.server_tokens;
-        Response::redirect(status, address.into(), tokens)
+        Ok(Response::redirect(status, address.into(), tokens))
     }
 
     fn change(&self, request: &mut Request) -> Outcome {

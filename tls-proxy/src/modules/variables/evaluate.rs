@@ -79,6 +79,13 @@ impl Template {
         scratch.give(out);
         value
     }
+
+    /// The same for what the request keeps: an error if it is large and there is no memory for it.
+    pub(crate) fn evaluate_kept(&self, request: &Request) -> Result<Bytes, Refusal> {
+        let value = self.evaluate(request);
+        request.keep_value(value.len())?;
+        Ok(value)
+    }
 }
 
 impl FilterContext for Request {
