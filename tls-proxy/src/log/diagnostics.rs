@@ -36,7 +36,7 @@ pub fn line(form: Form, level: Level, message: &str) -> String {
         level,
         worker: 0,
         connection: None,
-        message,
+        message: &message,
         facts: &[],
     };
     line.written(form, &Stamp::now())

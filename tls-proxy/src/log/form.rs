@@ -1,8 +1,8 @@
 //! The format of log lines (`--log-format`): nginx's, or JSON objects.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write};
 
-use crate::log::level::Level;
+use crate::log::level::{LONGEST, Level};
 use crate::time::clock::Stamp;
 
 /// The format of lines without a `log_format`.
@@ -15,13 +15,14 @@ pub enum Form {
     Json,
 }
 
-/// A line of `error_log`.
+/// A line of `error_log`. Whatever its parts are, it is at most [`LONGEST`] in nginx's form, and each
+/// value of a JSON object is before it is escaped.
 pub(crate) struct ErrorLogLine<'a> {
     pub(crate) level: Level,
     pub(crate) worker: usize,
     /// The client's connection number.
     pub(crate) connection: Option<u64>,
-    pub(crate) message: &'a str,
+    pub(crate) message: &'a dyn Display,
     /// Additional information by name, in nginx's order.
     pub(crate) facts: &'a [(&'static str, String)],
 }
@@ -43,7 +44,7 @@ impl ErrorLogLine<'_> {
         if let Some(number) = self.connection {
             let _ = write!(out, "*{number} ");
         }
-        push_in_line(self.message, &mut out);
+        push_in_line(&beginning(self.message), &mut out);
         for (name, value) in self.facts {
             // nginx quotes values from outside.
             let quote = if matches!(*name, "client" | "server") {
@@ -51,8 +52,10 @@ impl ErrorLogLine<'_> {
             } else {
                 "\""
             };
+            let value = cut(value, LONGEST);
             let _ = write!(out, ", {name}: {quote}{value}{quote}");
         }
+        out.truncate(cut(&out, LONGEST - 1).len());
         out.push('\n');
         out
     }
@@ -69,8 +72,10 @@ impl ErrorLogLine<'_> {
         if let Some(number) = self.connection {
             out.extend_from_slice(format!(",\"connection\":{number}").as_bytes());
         }
-        let message = ("message", self.message);
-        let facts = self.facts.iter().map(|(name, value)| (*name, &value[..]));
+        let message = beginning(self.message);
+        let message = ("message", &message[..]);
+        let facts = self.facts.iter();
+        let facts = facts.map(|(name, value)| (*name, cut(value, LONGEST)));
         for (name, value) in std::iter::once(message).chain(facts) {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
@@ -81,6 +86,37 @@ impl ErrorLogLine<'_> {
         out.extend_from_slice(b"}\n");
         String::from_utf8(out).unwrap_or_default()
     }
+}
+
+/// The beginning of a message; the rest is not even formed.
+fn beginning(message: &dyn Display) -> String {
+    let mut text = Beginning(String::with_capacity(128));
+    // An error means that it is full.
+    let _ = write!(text, "{message}");
+    text.0
+}
+
+/// The first [`LONGEST`] bytes of a text.
+struct Beginning(String);
+
+impl Write for Beginning {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let known = cut(part, LONGEST - self.0.len());
+        self.0.push_str(known);
+        match known.len() == part.len() {
+            true => Ok(()),
+            false => Err(fmt::Error),
+        }
+    }
+}
+
+/// As many of a text's characters as fit into so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// Appends a message, which may quote what a client has sent: control characters, which could end the
@@ -123,7 +159,7 @@ mod tests {
             level: Level::Error,
             worker: 1,
             connection: Some(7),
-            message: "it \"failed\"",
+            message: &"it \"failed\"",
             facts: const { &[] },
         }
     }
@@ -147,12 +183,37 @@ mod tests {
     #[test]
     fn a_message_stays_in_its_line() {
         let line = ErrorLogLine {
-            message: "\na\r\nbä\u{9b}\x1b[2Jc\0",
+            message: &"\na\r\nbä\u{9b}\x1b[2Jc\0",
             ..line()
         };
         let text = line.written(Form::Text, &Stamp::of(0));
         let escaped = "*7 \\x0Aa\\x0D\\x0Abä\\xC2\\x9B\\x1B[2Jc\\x00\n";
         assert!(text.ends_with(escaped), "{text}");
+    }
+
+    #[test]
+    fn lines_have_a_bound_whatever_is_in_them() {
+        let long = "ä".repeat(5000);
+        let facts = [("client", "::1".to_owned()), ("host", "h".repeat(9000))];
+        let of = |message, form| {
+            let line = ErrorLogLine {
+                message,
+                facts: &facts,
+                ..line()
+            };
+            line.written(form, &Stamp::of(0))
+        };
+        let text = of(&"short", Form::Text);
+        assert!(text.len() == LONGEST && text.ends_with("hh\n"), "{text}");
+        assert!(text.contains("short, client: ::1, host: \"h"), "{text}");
+        for message in [&long as &dyn Display, &format_args!("{long}: {long}")] {
+            let text = of(message, Form::Text);
+            assert!((LONGEST - 1..=LONGEST).contains(&text.len()), "{text}");
+            assert!(text.ends_with("ä\n"), "{text}");
+            let json = of(message, Form::Json);
+            assert!(json.contains(&format!("{}\",\"client\"", "ä".repeat(LONGEST / 2))));
+            assert!(json.ends_with(&format!("\"host\":\"{}\"}}\n", "h".repeat(LONGEST))));
+        }
     }
 
     #[test]

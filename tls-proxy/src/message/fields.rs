@@ -105,37 +105,29 @@ impl Fields {
             true => &self.spans[..],
             false => &[],
         };
-        let mut seen = 0_u32;
-        spans.iter().enumerate().filter_map(move |(index, span)| {
-            let name = self.at(span.name);
-            if !names.may_have(name) {
-                return None;
-            }
-            let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
-            let known = of.iter().position(is)?;
-            let again = seen & 1 << known != 0;
-            seen |= 1 << known;
-            again.then_some((index, of[known]))
-        })
+        let mut repeated = repeated(of, names);
+        spans
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, span)| Some((index, repeated(self.at(span.name))?)))
     }
 
     /// Keeps only the first field of each of these names, whose set is `names`; returns the
     /// others, in order.
-    pub(crate) fn keep_first(
-        &mut self,
-        of: &[&str],
-        names: FieldNameFilter,
-    ) -> Vec<(Bytes, Bytes)> {
-        let others: Vec<usize> = self.repeated(of, names).map(|(index, _)| index).collect();
-        let slices = others.iter().map(|index| {
-            let span = self.spans[*index];
-            (self.slice(span.name), self.slice(span.value))
-        });
-        let left_out = slices.collect();
-        for index in others.iter().rev() {
-            self.spans.remove(*index);
+    pub(crate) fn keep_first(&mut self, of: &[&str], names: FieldNameFilter) -> Self {
+        if !self.repeats || !self.may_repeat_any(names) {
+            return Self::default();
         }
-        left_out
+        let mut repeated = repeated(of, names);
+        let mut others = Vec::new();
+        self.spans.retain(|span| {
+            let is_first = repeated(slice_of(&self.text, span.name)).is_none();
+            if !is_first {
+                others.push(*span);
+            }
+            is_first
+        });
+        Self::new(self.text.clone(), others)
     }
 
     /// `false` if certainly none of these names occurs twice.
@@ -203,6 +195,22 @@ impl Fields {
 
     fn slice(&self, (start, end): (u32, u32)) -> Bytes {
         self.text.slice(start as usize..end as usize)
+    }
+}
+
+/// Tells of the names of successive fields whether they repeat one of these, whose set is `names`,
+/// and which.
+fn repeated<'a>(of: &'a [&'a str], names: FieldNameFilter) -> impl FnMut(&[u8]) -> Option<&'a str> {
+    let mut seen = 0_u32;
+    move |name| {
+        if !names.may_have(name) {
+            return None;
+        }
+        let is = |own: &&str| own.as_bytes().eq_ignore_ascii_case(name);
+        let known = of.iter().position(is)?;
+        let again = seen & 1 << known != 0;
+        seen |= 1 << known;
+        again.then_some(of[known])
     }
 }
 
@@ -335,7 +343,7 @@ mod tests {
         let bytes = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut fields = Fields::collect(bytes.into_iter());
         let left_out = fields.keep_first(&SOME, FieldNameFilter::of(&SOME));
-        let left_out: Vec<_> = left_out.iter().map(|(_, value)| &value[..]).collect();
+        let left_out: Vec<_> = left_out.iter().map(|(_, value)| value).collect();
         assert_eq!(left_out, [&b"b"[..], b""]);
         assert_eq!(fields.len(), 3);
         assert!(fields.repeats(b"x") && !fields.repeats(b"etag"));

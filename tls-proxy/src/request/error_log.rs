@@ -25,8 +25,15 @@ fn log_connection(connection: &Connection, level: Level, what: &dyn Display) {
         ("client", connection.peer.ip().to_string()),
         ("server", place.listen.address.to_string()),
     ];
-    let what = what.to_string();
-    line(connection, &conn_config.config, logs, level, &what, &facts);
+    line(connection, &conn_config.config, logs, level, what, &facts);
+}
+
+/// Most lines that one response may cause by the fields that are wrong in it.
+pub(crate) const LINES_OF_FIELDS: usize = 10;
+
+/// Whether a line about a request would be written: for callers with many of them.
+pub(crate) fn wants(request: &Request, level: Level) -> bool {
+    request.settings().core.error_log.want(level)
 }
 
 /// Writes a line about a request.
@@ -60,7 +67,7 @@ fn log_request(request: &Request, level: Level, what: &dyn Display) {
         facts.push(("host", shown(host)));
     }
     let (connection, config) = (&request.connection, &request.config);
-    line(connection, config, log, level, &what.to_string(), &facts);
+    line(connection, config, log, level, what, &facts);
 }
 
 fn line(
@@ -68,7 +75,7 @@ fn line(
     config: &ConfigHandle,
     logs: &ErrorLogs,
     level: Level,
-    message: &str,
+    message: &dyn Display,
     facts: &[(&'static str, String)],
 ) {
     let worker = &connection.worker;

@@ -292,3 +292,24 @@ fn more_fields_than_http2_can_pass_on_are_refused() {
     proxy.logs("error.log", "upstream sent too big header");
     proxy.logs("access.log", "\" 502 ");
 }
+
+#[test]
+fn not_every_field_that_http2_forbids_has_a_line_in_the_log() {
+    let place = Place::new("http2-forbidden");
+    let _upstream = Upstream::start(&place, |mut served| {
+        served.request();
+        let fields = "X-A: a\x01\r\n".repeat(100);
+        served.write(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n"
+        ));
+    });
+    let proxy = Proxy::start(
+        place,
+        &format!("error_log {{folder}}/warn.log warn; {SERVER}"),
+    );
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/", &[]);
+    client.frame_of(HEADERS);
+    proxy.logs("warn.log", "90 more response headers are invalid in HTTP/2");
+    assert_eq!(proxy.place.read("warn.log").lines().count(), 11);
+}

@@ -140,3 +140,35 @@ fn a_start_that_fails_is_told_in_the_same_form() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn an_upstream_cannot_flood_the_error_log() {
+    const DUPLICATES: usize = 1000;
+    for form in ["text", "json"] {
+        let place = Place::new("flood");
+        let _upstream = Upstream::start(&place, |mut served| {
+            served.request();
+            let first = [b"Date: ", &[0x80; 8000][..], b"\r\n"].concat();
+            let others = b"Date: a\r\n".repeat(DUPLICATES);
+            let start = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
+            served.write([start, &first[..], &others, b"\r\n"].concat());
+        });
+        let http = "server { listen {plain}; error_log {folder}/warn.log warn; location / {
+            proxy_pass http://{upstream}; proxy_buffer_size 64k; proxy_buffers 4 64k; } }";
+        let proxy = Proxy::start_with(place, &around(http), &["--log-format", form]);
+        let path = format!("/{}", "\"".repeat(4000));
+        assert_eq!(proxy.connect().fetch(&path).status, 200);
+        proxy.logs("warn.log", "upstream sent 990 more duplicate header lines");
+        let lines = proxy.place.read("warn.log");
+        assert_eq!(lines.lines().count(), 11, "{form}");
+        let longest = lines.lines().map(str::len).max().unwrap();
+        match form {
+            "text" => assert_eq!(longest, 2047),
+            // The message, and what the request has in three more values.
+            _ => assert!((6000..12000).contains(&longest), "{longest}"),
+        }
+        if form == "json" {
+            parse(&lines);
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! Which fields of an upstream's response are hidden from the client.
 
-use bytes::Bytes;
-
 use super::settings::Settings;
 use crate::message::fields::{FieldNameFilter, Fields, is_hop_by_hop};
 
@@ -23,8 +21,8 @@ const SENT_ONCE: [&str; 12] = [
 ];
 
 /// Removes what nginx ignores from a response's fields: the second and later ones of those that a
-/// response has once.
-pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Vec<(Bytes, Bytes)> {
+/// response has once. Returns them.
+pub(crate) fn ignore_duplicates(fields: &mut Fields) -> Fields {
     const NAMES: FieldNameFilter = FieldNameFilter::of(&SENT_ONCE);
     fields.keep_first(&SENT_ONCE, NAMES)
 }

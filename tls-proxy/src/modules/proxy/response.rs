@@ -15,7 +15,7 @@ use crate::message::fields::{Fields, value_of};
 use crate::message::head::Framing;
 use crate::message::rules::parse_length;
 use crate::request::Request;
-use crate::request::error_log;
+use crate::request::error_log::{self, LINES_OF_FIELDS};
 use crate::request::response::Response;
 use crate::upstream::exchange::Exchange;
 
@@ -85,14 +85,25 @@ pub(super) fn translate(
     response
 }
 
-/// Ignores duplicates, and logs them.
+/// Ignores duplicates, and logs them: one by one unless they are many.
 fn ignore_duplicates(request: &Request, fields: &mut Fields) {
-    for (name, value) in fields::ignore_duplicates(fields) {
-        let previous = fields.first(&name).unwrap_or_default();
-        let (name, value, previous) = (shown(&name), shown(&value), shown(previous));
+    let ignored = fields::ignore_duplicates(fields);
+    if ignored.len() == 0 || !error_log::wants(request, Level::Warn) {
+        return;
+    }
+    for (name, value) in ignored.iter().take(LINES_OF_FIELDS) {
+        let previous = fields.first(name).unwrap_or_default();
+        let (name, value, previous) = (shown(name), shown(value), shown(previous));
         let what = format!(
             "upstream sent duplicate header line: \"{name}: {value}\", previous value: \
              \"{name}: {previous}\", ignored while reading response header from upstream"
+        );
+        error_log::request(request, Level::Warn, what);
+    }
+    if let Some(more @ 1..) = ignored.len().checked_sub(LINES_OF_FIELDS) {
+        let what = format!(
+            "upstream sent {more} more duplicate header lines, ignored while reading response \
+             header from upstream"
         );
         error_log::request(request, Level::Warn, what);
     }

@@ -19,7 +19,7 @@ use crate::message::fields::is_hop_by_hop;
 use crate::message::rules;
 use crate::pipeline::phases;
 use crate::request::Request;
-use crate::request::error_log;
+use crate::request::error_log::{self, LINES_OF_FIELDS};
 use crate::request::framing::Framing;
 use crate::request::response::{Content, Response};
 use crate::request::response_fields::{ConnectionFields, assemble};
@@ -244,6 +244,7 @@ fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
     let mut map = HeaderMap::try_with_capacity(fields.len()).unwrap_or_default();
     // `Trailer` belongs to the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
+    let mut invalid = 0;
     for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
         let name = field_name(own);
         let value = HeaderValue::from_maybe_shared(value.clone());
@@ -251,11 +252,19 @@ fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
             (Ok(name), Ok(value)) => map.try_append(name, value).is_ok(),
             _ => false,
         };
-        if !added {
+        if added {
+            continue;
+        }
+        invalid += 1;
+        if invalid <= LINES_OF_FIELDS {
             let name = shown(own);
             let what = format!("response header \"{name}\" is invalid in HTTP/2, ignored");
             error_log::request(request, Level::Warn, what);
         }
+    }
+    if let Some(more @ 1..) = invalid.checked_sub(LINES_OF_FIELDS) {
+        let what = format!("{more} more response headers are invalid in HTTP/2, ignored");
+        error_log::request(request, Level::Warn, what);
     }
     map
 }
