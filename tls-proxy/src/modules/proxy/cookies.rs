@@ -1,6 +1,7 @@
 //! `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: rewrites an upstream's cookies
 //! (RFC 6265, section 4.1).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::redirect::RewritePattern;
@@ -148,19 +149,23 @@ fn set_flags(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem
     Ok(())
 }
 
+/// Most parts of a cookie that are looked at; what follows them is passed on as it is. RFC 6265 knows
+/// six attributes.
+const MOST_PARTS: usize = 64;
+
 /// One attribute of a cookie, or its `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Attribute {
-    name: Vec<u8>,
-    value: Option<Vec<u8>>,
+struct Attribute<'a> {
+    name: &'a [u8],
+    value: Option<Cow<'a, [u8]>>,
     quoted: bool,
 }
 
-impl Attribute {
-    fn named(name: &[u8], value: Option<&[u8]>) -> Self {
+impl<'a> Attribute<'a> {
+    fn named(name: &'a [u8], value: Option<&'a [u8]>) -> Self {
         Self {
-            name: name.to_vec(),
-            value: value.map(<[u8]>::to_vec),
+            name,
+            value: value.map(Cow::Borrowed),
             quoted: false,
         }
     }
@@ -193,7 +198,7 @@ pub(crate) fn rewrite(request: &Request, value: &[u8]) -> Option<Vec<u8>> {
             None
         };
         if let Some(new) = new {
-            *value = new;
+            *value = new.into();
             changed = true;
         }
     }
@@ -220,13 +225,17 @@ fn replace_domain(
     })
 }
 
-fn change_flags(rules: Option<&[Flags]>, request: &Request, parts: &mut Vec<Attribute>) -> bool {
+fn change_flags(
+    rules: Option<&[Flags]>,
+    request: &Request,
+    parts: &mut Vec<Attribute<'_>>,
+) -> bool {
     let (Some(rules), Some(cookie)) = (rules, parts.first()) else {
         return false;
     };
     let found = rules.iter().find(|rule| match &rule.name {
-        RewritePattern::Prefix(name) => name.evaluate(request).eq_ignore_ascii_case(&cookie.name),
-        RewritePattern::Pattern(matcher) => matcher.matches(request, &cookie.name).unwrap_or(false),
+        RewritePattern::Prefix(name) => name.evaluate(request).eq_ignore_ascii_case(cookie.name),
+        RewritePattern::Pattern(matcher) => matcher.matches(request, cookie.name).unwrap_or(false),
     });
     let Some(found) = found else { return false };
     let wanted = found.flags.iter().map(|flag| flag.evaluate(request));
@@ -238,8 +247,8 @@ fn change_flags(rules: Option<&[Flags]>, request: &Request, parts: &mut Vec<Attr
 }
 
 /// Sets or removes one flag; `false` for an unknown one.
-fn set_flag(parts: &mut Vec<Attribute>, flag: &[u8]) -> bool {
-    let (name, value): (&[u8], Option<&[u8]>) = match flag {
+fn set_flag(parts: &mut Vec<Attribute<'_>>, flag: &[u8]) -> bool {
+    let (name, value): (&'static [u8], Option<&'static [u8]>) = match flag {
         b"secure" => (b"Secure", None),
         b"httponly" => (b"HttpOnly", None),
         b"samesite=strict" => (b"SameSite", Some(b"Strict")),
@@ -259,7 +268,7 @@ fn set_flag(parts: &mut Vec<Attribute>, flag: &[u8]) -> bool {
     match own.find(|part| part.is(name)) {
         Some(part) => {
             if value.is_some() {
-                part.value = value.map(<[u8]>::to_vec);
+                part.value = value.map(Cow::Borrowed);
             }
         }
         None => parts.push(Attribute::named(name, value)),
@@ -267,11 +276,13 @@ fn set_flag(parts: &mut Vec<Attribute>, flag: &[u8]) -> bool {
     true
 }
 
-fn parse(cookie: &[u8]) -> Vec<Attribute> {
-    let parts = cookie.split(|byte| *byte == b';');
+fn parse(cookie: &[u8]) -> Vec<Attribute<'_>> {
+    let parts = cookie.splitn(MOST_PARTS + 1, |byte| *byte == b';');
     parts
-        .map(|part| {
-            let Some(equals) = memchr::memchr(b'=', part) else {
+        .enumerate()
+        .map(|(index, part)| {
+            let equals = memchr::memchr(b'=', part).filter(|_| index < MOST_PARTS);
+            let Some(equals) = equals else {
                 return Attribute::named(part.trim_ascii(), None);
             };
             let value = part[equals + 1..].trim_ascii();
@@ -286,13 +297,17 @@ fn parse(cookie: &[u8]) -> Vec<Attribute> {
         .collect()
 }
 
-fn join(parts: &[Attribute]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
+fn join(parts: &[Attribute<'_>]) -> Vec<u8> {
+    let length = |part: &Attribute<'_>| {
+        let value = part.value.as_ref().map_or(0, |value| value.len());
+        part.name.len() + value + b"; =\"\"".len()
+    };
+    let mut out = Vec::with_capacity(parts.iter().map(length).sum());
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b"; ");
         }
-        out.extend_from_slice(&part.name);
+        out.extend_from_slice(part.name);
         let Some(value) = &part.value else { continue };
         out.push(b'=');
         let quote: &[u8] = if part.quoted { b"\"" } else { b"" };
@@ -341,5 +356,14 @@ mod tests {
             "secure=1"
         );
         assert!(!set_flag(&mut Vec::new(), b"other"));
+    }
+
+    #[test]
+    fn many_attributes_cost_no_more_than_some() {
+        let many = format!("a=1{}Path=/;  Secure", ";".repeat(100_000));
+        assert!(parse(many.as_bytes()).len() <= MOST_PARTS + 1);
+        let rest = &many["a=1".len() + MOST_PARTS..];
+        let expected = format!("a=1{}; {rest}; HttpOnly", "; ".repeat(MOST_PARTS - 1));
+        assert_eq!(flagged(&many, &["httponly"]), expected);
     }
 }
