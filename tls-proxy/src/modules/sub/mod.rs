@@ -166,13 +166,13 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
     if request.is_head() || !response.content.has_body() {
         return;
     }
-    // Up to the longest text may be held between two pieces, and clients choose the values of
-    // variables.
+    // Up to the longest text may be held between two pieces, in a buffer that grows, and clients
+    // choose the values of variables.
     let computed = match pairs.search {
         Some(_) => 0,
         None => found.search.size(),
     };
-    let held = (2 * found.search.longest() + computed) as u64;
+    let held = (4 * found.search.longest() + computed) as u64;
     if held > SMALL_BODY {
         request.needs_for_filter(held);
     }

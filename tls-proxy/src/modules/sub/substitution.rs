@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::search::SearchResult;
+use super::search::{Progress, SearchResult};
 use super::{Pairs, SearchedTexts};
 use crate::admission::{Need, SMALL_BODY};
 use crate::request::gather::ENOUGH;
@@ -25,12 +25,12 @@ pub(super) struct Substitution {
     /// How many of them have been waited for.
     counted: u64,
     need: Need,
-    /// Which texts are no longer searched for (`sub_filter_once`).
-    replaced: Box<[bool]>,
-    /// How many are still searched for; `None` without `sub_filter_once`.
+    /// How far `held` and `data` have been searched.
+    progress: Progress,
+    /// How many texts are still searched for; `None` without `sub_filter_once`.
     left: Option<usize>,
     /// Bytes that may be the beginning of a text that continues in the next piece.
-    held: Vec<u8>,
+    held: BytesMut,
     /// What follows them and has not been searched.
     data: Bytes,
     /// The text that they begin with, which has been found.
@@ -49,14 +49,14 @@ impl Substitution {
             inner,
             all,
             left: once.then_some(count),
-            replaced: vec![false; count].into(),
+            progress: found.search.begin(),
             values: vec![None; count].into(),
             found,
             computed: 0,
             counted: 0,
             need: Need::default(),
             data: Bytes::new(),
-            held: Vec::new(),
+            held: BytesMut::new(),
             text: None,
             next: Bytes::new(),
             end: None,
@@ -76,7 +76,7 @@ impl Substitution {
                 self.text = None;
                 self.skip(self.found.search.length(which));
                 if let Some(left) = &mut self.left {
-                    self.replaced[which] = true;
+                    self.progress.pass(which);
                     *left -= 1;
                 }
             }
@@ -88,11 +88,16 @@ impl Substitution {
                 return Poll::Ready(None);
             }
             if self.left == Some(0) {
-                let size = self.held.len().max(self.data.len());
+                let size = match self.held.len() {
+                    0 => self.data.len(),
+                    held => held,
+                };
                 return Poll::Ready(Some(self.take(size)));
             }
+            ready!(self.turn.poll(cx));
             let search = &self.found.search;
-            let found = search.find(&self.held, &self.data, &self.replaced);
+            let found = search.find(&mut self.progress, &self.held, &self.data);
+            self.turn.take(self.progress.take_compared());
             let before = self.take(found.start());
             match found {
                 SearchResult::Whole { start: _, which } => self.text = Some(which),
@@ -143,16 +148,17 @@ impl Substitution {
 
     /// Takes the first bytes of the input, of the held ones while there are any.
     fn take(&mut self, size: usize) -> Bytes {
-        if self.held.is_empty() {
-            return self.data.split_to(size);
+        self.found.search.advance(&mut self.progress, size);
+        match self.held.is_empty() {
+            true => self.data.split_to(size),
+            false => self.held.split_to(size).freeze(),
         }
-        let rest = self.held.split_off(size.min(self.held.len()));
-        std::mem::replace(&mut self.held, rest).into()
     }
 
     fn skip(&mut self, size: usize) {
+        self.found.search.advance(&mut self.progress, size);
         let of_held = size.min(self.held.len());
-        self.held.drain(..of_held);
+        self.held.advance(of_held);
         self.data.advance(size - of_held);
     }
 }
@@ -178,7 +184,7 @@ impl Source for Substitution {
                 end if !self.held.is_empty() => {
                     self.end = Some(end);
                     let held = std::mem::take(&mut self.held);
-                    return Poll::Ready(Some(Ok(Frame::Data(held.into()))));
+                    return Poll::Ready(Some(Ok(Frame::Data(held.freeze()))));
                 }
                 end => return Poll::Ready(end),
             }
@@ -197,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::modules::sub::search::Search;
-    use crate::request::source::testing::{AnyRequest, Script, polls};
+    use crate::request::source::testing::{self, AnyRequest, Script, polls, turns};
     use crate::variables::template::{Template, Variable};
 
     fn replacing(steps: Vec<Option<Next>>) -> Substitution {
@@ -239,6 +245,16 @@ mod tests {
         // "data: ", nothing, "none", ", ", and what was held at the end.
         let expected = [Some(6), None, None, Some(4), Some(2), None, Some(3)];
         assert_eq!(polls(&mut replacing(steps)), expected);
+    }
+
+    #[test]
+    fn others_run_while_much_is_compared() {
+        let long = format!("{}yx", "x".repeat(200));
+        let steps = || (0..4).map(|_| testing::data(32 << 10)).collect();
+        let mut own = replacing(steps());
+        own.found.search = Arc::new(Search::new(vec![long.into()]));
+        let (plain, hard) = (turns(replacing(steps())).1, turns(own).1);
+        assert!(plain <= 1 && hard >= 3, "{plain} {hard}");
     }
 
     #[test]
