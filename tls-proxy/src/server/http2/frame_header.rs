@@ -8,6 +8,7 @@ const HEADER: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 const PRIORITY: u8 = 0x20;
 /// Priority fields before a header block, bytes (RFC 9113, section 6.2).
@@ -27,7 +28,8 @@ pub(super) enum Frame {
         /// The stream, if a body follows.
         body: Option<u32>,
     },
-    /// HEADERS of an open stream.
+    /// Another header block: HEADERS of a stream that is open or has ended, or PUSH_PROMISE, which a
+    /// client must not send, but may.
     Trailers { stream: u32, size: u32, ends: bool },
     /// DATA; its payload size includes padding, bytes.
     Data { stream: u32, size: u32 },
@@ -231,6 +233,11 @@ impl FrameHeaders {
                     let body = (flags & END_STREAM == 0).then_some(stream);
                     Frame::Request { size, ends, body }
                 }
+            }
+            PUSH_PROMISE => {
+                self.ends_block = ends;
+                self.block = None;
+                Frame::Trailers { stream, size, ends }
             }
             CONTINUATION => {
                 self.ends_block = ends;

@@ -164,6 +164,24 @@ impl Inflow {
                 self.admitted(permit, size, ends, body);
                 None
             }
+            Frame::Trailers {
+                stream,
+                ends: false,
+                ..
+            } => {
+                // Whatever its stream is, `h2` keeps the block until it ends.
+                if !self.connection.permit.try_grow(HEADER_BLOCK) {
+                    return Some(Need::Block);
+                }
+                if self.unread.try_add(stream, size_in_body(frame)).is_err() {
+                    self.connection
+                        .permit
+                        .shrink(MemoryUse::Transfer, HEADER_BLOCK);
+                    return Some(Need::Block);
+                }
+                self.block.set(Some(Instant::now()));
+                None
+            }
             Frame::Trailers { stream, .. } | Frame::Data { stream, .. } => {
                 let added = self.unread.try_add(stream, size_in_body(frame));
                 added.err().map(Need::Data)
@@ -297,6 +315,17 @@ impl Metered {
                         connection.permit.grow(HEADER_BLOCK).await;
                     }
                     inflow.admitted(permit, size, ends, body);
+                }
+                (Need::Block, Frame::Trailers { stream, .. }) => {
+                    connection.permit.grow(HEADER_BLOCK).await;
+                    let size = size_in_body(frame);
+                    if let Err(more) = inflow.unread.try_add(stream, size) {
+                        inflow.unread.grow(more).await;
+                        // Nothing is missing any more, and its stream may have been closed by now.
+                        let _ = inflow.unread.try_add(stream, size);
+                        inflow.unread.trim();
+                    }
+                    inflow.block.set(Some(Instant::now()));
                 }
                 (Need::Data(more), _) => {
                     inflow.unread.grow(more).await;

@@ -238,16 +238,39 @@ fn field_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
+/// Whether `h2` may keep the value in its table of the connection (RFC 7541, section 2.3.2), until
+/// others have taken its place.
+fn is_remembered(name: &Result<HeaderName, InvalidHeaderName>, value: &[u8]) -> bool {
+    /// Larger than the table.
+    const TOO_LARGE: usize = 4096;
+    let never = [
+        header::CONTENT_LENGTH,
+        header::ETAG,
+        header::LOCATION,
+        header::SET_COOKIE,
+    ];
+    value.len() < TOO_LARGE && name.as_ref().is_ok_and(|name| !never.contains(name))
+}
+
 /// The fields that a response may have in HTTP/2 (RFC 9113, section 8.2.2).
 fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
     // As many as fit, of those of several upstreams.
     let mut map = HeaderMap::try_with_capacity(fields.len()).unwrap_or_default();
     // `Trailer` belongs to the message in HTTP/2.
     let belongs = |name: &[u8]| !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"trailer");
+    let of_upstream = match request.upstream_fields {
+        Some(_) => request.own_fields.get()..,
+        None => fields.len()..,
+    };
     let mut invalid = 0;
-    for (own, value) in fields.iter().filter(|(name, _)| belongs(name)) {
+    let fields = fields.iter().enumerate();
+    for (index, (own, value)) in fields.filter(|(_, (name, _))| belongs(name)) {
         let name = field_name(own);
-        let value = HeaderValue::from_maybe_shared(value.clone());
+        // A slice would keep all that was read with the upstream's head.
+        let value = match of_upstream.contains(&index) && is_remembered(&name, value) {
+            true => HeaderValue::from_bytes(value),
+            false => HeaderValue::from_maybe_shared(value.clone()),
+        };
         let added = match (name, value) {
             (Ok(name), Ok(value)) => map.try_append(name, value).is_ok(),
             _ => false,
