@@ -143,11 +143,16 @@ impl Map {
             return Some(value);
         }
         for (matcher, value) in self.patterns.iter().filter(|_| !host.is_empty()) {
-            match matcher.matches(request, &key[..host.len()]) {
+            match matcher.search(request, &key[..host.len()]) {
                 Ok(true) => return Some(value),
                 Ok(false) => {}
-                // The error is logged; nginx takes the default, too.
-                Err(_) => return None,
+                Err(error) => {
+                    if error.is_of_limits() {
+                        request.patterns.give_up();
+                    }
+                    // nginx takes the default, too.
+                    return None;
+                }
             }
         }
         None

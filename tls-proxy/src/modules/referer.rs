@@ -132,7 +132,10 @@ impl Referers {
             let slash = memchr::memchr(b'/', rest_of_it).unwrap_or(rest_of_it.len());
             return rest_of_it[slash..].starts_with(path);
         }
-        let matches = |pattern: &Pattern| pattern.is_match(rest).unwrap_or(false);
+        let matches = |pattern: &Pattern| {
+            let found = pattern.is_match_within(rest, &request.patterns);
+            found.unwrap_or(false)
+        };
         (self.server_names && names_server(request, &host)) || self.patterns.iter().any(matches)
     }
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of the searches that take long, after which no more of them begin.
-const MOST: Duration = Duration::from_millis(100);
+use super::Error;
+
+/// CPU time of searches that may take long, after which no more of them begin.
+const MOST: Duration = Duration::from_millis(150);
 
 /// The budget of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     /// CPU time so far, microseconds.
     spent: Cell<u32>,
-    /// A pattern has given up, and what asked for it took that for no match.
+    /// A pattern has given up, and what asked for it took another value.
     gave_up: Cell<bool>,
 }
 
@@ -22,8 +24,11 @@ impl Budget {
         u128::from(self.spent.get()) >= MOST.as_micros()
     }
 
-    /// Runs a search at its expense.
-    pub(super) fn spend<T>(&self, search: impl FnOnce() -> T) -> T {
+    /// Runs a search at its expense, unless it is spent.
+    pub(super) fn spend<T>(&self, search: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        if self.is_spent() {
+            return Err(Error::Spent);
+        }
         let began = cpu_time();
         let found = search();
         let took = cpu_time().saturating_sub(began).as_micros();
@@ -38,10 +43,10 @@ impl Budget {
         self.gave_up.set(true);
     }
 
-    /// Whether a pattern has given up since the last call.
+    /// Whether a pattern has given up.
     #[inline]
     pub(crate) fn has_given_up(&self) -> bool {
-        self.gave_up.take()
+        self.gave_up.get()
     }
 }
 

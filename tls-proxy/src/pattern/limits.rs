@@ -1,15 +1,43 @@
 //! Bounds on a match, since clients choose its subject: written into the pattern, see
 //! pcre2pattern(3), "Setting match resource limits".
 
-/// Steps of PCRE2 at each place of the subject where a match may begin: it counts them anew there.
-/// Most searches take fewer.
-const FIRST: &str = "(*LIMIT_MATCH=200)";
+/// How many steps of PCRE2 a search may take at each place of the subject where a match may begin: it
+/// counts them anew there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum First {
+    /// In a short subject.
+    Short,
+    /// In a long one.
+    Long,
+    /// In a short one, by a pattern for which there is no second search.
+    OnlyShort,
+    /// In a long one, by such a pattern.
+    OnlyLong,
+}
 
-/// The same where there is no second search.
-const ONLY: &str = "(*LIMIT_MATCH=5000)";
+impl First {
+    /// For a short subject or a long one, where there is a second search or not.
+    pub(super) const fn of(is_short: bool, has_whole: bool) -> Self {
+        match (is_short, has_whole) {
+            (true, true) => Self::Short,
+            (false, true) => Self::Long,
+            (true, false) => Self::OnlyShort,
+            (false, false) => Self::OnlyLong,
+        }
+    }
 
-/// Steps of PCRE2 in a whole search, some tens of milliseconds.
-const WHOLE: &str = "(*LIMIT_MATCH=1000000)";
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Short => "(*LIMIT_MATCH=2000)",
+            Self::Long => "(*LIMIT_MATCH=200)",
+            Self::OnlyShort => "(*LIMIT_MATCH=5000)",
+            Self::OnlyLong => "(*LIMIT_MATCH=1000)",
+        }
+    }
+}
+
+/// Steps of PCRE2 in a whole search: some tens of milliseconds.
+const WHOLE: &str = "(*LIMIT_MATCH=2000000)";
 
 /// The memory for backtracking, KiB: a pod may have 10 MiB. It bounds the depth, too.
 const MEMORY: &str = "(*LIMIT_HEAP=1024)";
@@ -21,9 +49,9 @@ pub(super) struct Limited {
     length: usize,
 }
 
-/// Writes the limits of a first search, which may be the only one, into a pattern: in front, but
-/// behind limits of its own, of which PCRE2 takes the last.
-pub(super) fn insert(pattern: &str, is_only: bool) -> Limited {
+/// Writes the limits of a first search into a pattern: in front, but behind limits of its own, of
+/// which PCRE2 takes the last.
+pub(super) fn insert(pattern: &str, first: First) -> Limited {
     let mut at = 0;
     let mut end = 0;
     while let Some(item) = first_setting(&pattern[end..]) {
@@ -33,7 +61,7 @@ pub(super) fn insert(pattern: &str, is_only: bool) -> Limited {
         }
     }
     let (before, behind) = pattern.split_at(at);
-    let limits = [if is_only { ONLY } else { FIRST }, MEMORY].concat();
+    let limits = [first.text(), MEMORY].concat();
     Limited {
         text: [before, &limits, behind].concat(),
         at,
@@ -47,7 +75,7 @@ pub(super) fn insert(pattern: &str, is_only: bool) -> Limited {
 /// goes on.
 pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
     const PLAIN: [&str; 5] = ["(*UTF)", "(*UTF8)", "(*UCP)", "(*LIMIT_", "(*NO_"];
-    const OTHERS: [&str; 5] = ["(*", "(?R", "(?0", r"\g<0", r"\g'0"];
+    const OTHERS: [&str; 4] = ["(?R", "(?0", r"\g<0", r"\g'0"];
     let mut end = 0;
     while let Some(item) = first_setting(&pattern[end..]) {
         if !PLAIN.iter().any(|plain| item.starts_with(plain)) {
@@ -56,15 +84,78 @@ pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
         end += item.len();
     }
     let (settings, rest) = pattern.split_at(end);
-    if OTHERS.iter().any(|other| rest.contains(other)) {
+    let is_verb =
+        |(_, behind): (&str, &str)| behind.starts_with(|it| matches!(it, 'A'..='Z' | ':'));
+    let mut stars = rest
+        .match_indices("(*")
+        .map(|(at, _)| rest.split_at(at + "(*".len()));
+    if stars.any(is_verb) || OTHERS.iter().any(|other| rest.contains(other)) {
         return None;
     }
-    // `\E` ends a quotation that is still open, and is ignored else.
-    let ending = |end: &str| {
-        let begin = r"\A(?s:.*?)\K(?:";
-        [settings, WHOLE, MEMORY, begin, rest, end].concat()
+    let places = match begins_with_anything(rest) {
+        true => r"\A(?s:.*?)(?<![^\n])\K(?:",
+        false => r"\A(?s:.*?)\K(?:",
     };
+    let ending = |end: &str| [settings, WHOLE, MEMORY, places, rest, end].concat();
+    // `\E` ends a quotation that is still open, and is ignored else.
     Some([ending(r"\E)"), ending("\n)")])
+}
+
+/// Whether a match must begin at the beginning of a line, since the pattern begins with `.*`: what
+/// PCRE2 knows, too, of more patterns than this does.
+fn begins_with_anything(pattern: &str) -> bool {
+    let mut rest = pattern.strip_prefix("(?i)").unwrap_or(pattern);
+    let mut depth = 0;
+    while let Some(inner) = rest.strip_prefix("(?:").or_else(|| rest.strip_prefix('(')) {
+        rest = inner;
+        depth += 1;
+    }
+    let Some(rest) = rest
+        .strip_prefix(".*")
+        .filter(|rest| !rest.starts_with('+'))
+    else {
+        return false;
+    };
+    // Options may let `.` match line feeds, and a reference to a group needs every place.
+    let odd = ["(?", r"\g", r"\k", r"\Q"]
+        .iter()
+        .any(|odd| rest.replace("(?:", "").contains(odd));
+    let digits = rest
+        .as_bytes()
+        .windows(2)
+        .any(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit());
+    !odd && !digits && !has_alternatives(rest, depth)
+}
+
+/// Whether the pattern may begin otherwise, by a `|` or a repeat of the outer groups, of which there
+/// are `depth`; `true` also where that is not clear.
+fn has_alternatives(rest: &str, depth: usize) -> bool {
+    let (mut outer, mut inner) = (depth, 0_usize);
+    let mut bytes = rest.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'[' => {
+                let members = bytes.by_ref().skip(1).take_while(|member| *member != b']');
+                if members.into_iter().any(|member| b"[()\\".contains(&member)) {
+                    return true;
+                }
+            }
+            b'(' => inner += 1,
+            b')' if inner > 0 => inner -= 1,
+            b')' => {
+                outer = outer.saturating_sub(1);
+                if bytes.peek().is_some_and(|next| b"?*+{".contains(next)) {
+                    return true;
+                }
+            }
+            b'|' if inner == 0 => return true,
+            _ => {}
+        }
+    }
+    outer > 0
 }
 
 /// What looks like `(*UTF)` or `(*LIMIT_HEAP=1)` at the beginning.
@@ -91,8 +182,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_begins_with_anything_is_known() {
+        for (pattern, expected) in [
+            (".*bot", true),
+            ("(?i)(.*)(session|sid)=([^;|]+)", true),
+            (r"((?:.*?)\.(php|asp)$)", true),
+            (".*", true),
+            (".*(a|b).*", true),
+            (".*a|b", false),
+            ("(.*a|b)c", false),
+            ("(.*a)?b", false),
+            ("(.*a)*b", false),
+            (".*+a", false),
+            (".+a", false),
+            ("a.*", false),
+            (r"(.*)a\1", false),
+            ("(?s).*a", false),
+            (".*(?=a)", false),
+            ("[.*]a", false),
+            ("(.*[(|]a)b|c", false),
+            (".*[]|]a|b", false),
+            (r"\(.*a", false),
+        ] {
+            assert_eq!(begins_with_anything(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
     fn limits_stand_behind_those_of_the_pattern() {
-        let limits = [FIRST, MEMORY].concat();
+        let limits = [First::Short.text(), MEMORY].concat();
         for (pattern, before) in [
             ("a", ""),
             ("", ""),
@@ -106,7 +224,7 @@ mod tests {
             ("a(*LIMIT_HEAP=1)", ""),
             ("(*é", ""),
         ] {
-            let limited = insert(pattern, false);
+            let limited = insert(pattern, First::Short);
             let (own, rest) = limited
                 .text
                 .split_once(limits.as_str())

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use self::budget::Budget;
+use self::limits::First;
 use crate::conf::{Problem, Word};
 
 /// A compiled pattern; cheap to clone.
@@ -25,11 +26,14 @@ struct Inner {
     text: Box<str>,
     names: Vec<(String, usize)>,
     caseless: bool,
-    /// For a first search, which gives up soon.
+    /// For a first search in a short subject.
     regex: Regex,
+    /// The same for a long one, compiled anew when it is needed.
+    long: OnceLock<Option<Regex>>,
     /// For a search that has given up: compiled anew when it is needed, which is rare. `None` if
     /// the pattern has no such form.
     whole: OnceLock<Option<Regex>>,
+    has_whole: bool,
     /// Including the whole match.
     groups: usize,
 }
@@ -38,21 +42,36 @@ struct Inner {
 /// Empty if the pattern has no groups.
 pub(crate) type Groups = Vec<Range<usize>>;
 
-/// PCRE2 gave up: the match exceeded the [limits], or the subject is not UTF-8 and the pattern
-/// begins with `(*UTF)`.
+/// Why it is not known whether a pattern matches.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{} ({})", .0.code(), reason(.0))]
-pub(crate) struct Error(pcre2::Error);
+pub(crate) enum Error {
+    /// PCRE2 gave up: the search exceeded the [limits], or the subject is not UTF-8 and the pattern
+    /// begins with `(*UTF)`.
+    #[error("{} ({})", .0.code(), reason(.0))]
+    Search(pcre2::Error),
+    /// The request's budget is spent.
+    #[error("the patterns of the request take too long")]
+    Spent,
+}
 
 impl Error {
     /// Whether a limit was exceeded.
     pub(crate) fn is_of_limits(&self) -> bool {
-        // PCRE2_ERROR_MATCHLIMIT, _DEPTHLIMIT and _HEAPLIMIT.
-        matches!(self.0.code(), MATCH_LIMIT | -53 | -63)
+        match self {
+            // PCRE2_ERROR_DEPTHLIMIT and _HEAPLIMIT, too.
+            Self::Search(error) => matches!(error.code(), MATCH_LIMIT | -53 | -63),
+            Self::Spent => true,
+        }
     }
 }
 
+/// PCRE2_ERROR_MATCHLIMIT.
 const MATCH_LIMIT: i32 = -47;
+
+/// The longest short subject, bytes: searches in others are paid from the budget.
+const SHORT: usize = 512;
+/// The longest subject, bytes, in which a search that is not bounded as a whole is made.
+const LONG: usize = 32 << 10;
 
 impl Pattern {
     /// Compiles `text`; `word` is where it stands.
@@ -61,8 +80,8 @@ impl Pattern {
     ///
     /// The pattern is invalid: PCRE2's message in nginx's form.
     pub(crate) fn compile(text: &str, caseless: bool, word: &Word) -> Result<Self, Problem> {
-        let is_only = whole(text, caseless).is_none();
-        let limited = limits::insert(text, is_only);
+        let has_whole = whole(text, caseless).is_some();
+        let limited = limits::insert(text, First::of(true, has_whole));
         let built = RegexBuilder::new().caseless(caseless).build(&limited.text);
         let regex = built.map_err(|error| {
             let at = limited.offset_in_original(error.offset().unwrap_or_default());
@@ -77,6 +96,8 @@ impl Pattern {
             groups: regex.captures_len(),
             caseless,
             regex,
+            long: OnceLock::new(),
+            has_whole,
             whole: OnceLock::new(),
         })))
     }
@@ -91,13 +112,17 @@ impl Pattern {
         &self.0.names
     }
 
-    /// Whether `subject` matches.
+    /// Whether a short `subject` matches.
     pub(crate) fn is_match(&self, subject: &[u8]) -> Result<bool, Error> {
-        let found = self.search(subject, &Budget::default(), |_| ());
-        Ok(found?.is_some())
+        self.is_match_within(subject, &Budget::default())
     }
 
-    /// The groups of the first match. A search that takes long is paid from the budget.
+    /// Whether `subject` matches. A search that may take long is paid from the budget.
+    pub(crate) fn is_match_within(&self, subject: &[u8], budget: &Budget) -> Result<bool, Error> {
+        Ok(self.search(subject, budget, |_| ())?.is_some())
+    }
+
+    /// The groups of the first match. A search that may take long is paid from the budget.
     pub(crate) fn groups(&self, subject: &[u8], budget: &Budget) -> Result<Option<Groups>, Error> {
         let groups = self.0.groups;
         self.search(subject, budget, |locations| {
@@ -116,26 +141,55 @@ impl Pattern {
         read: impl Fn(&CaptureLocations) -> T,
     ) -> Result<Option<T>, Error> {
         let inner = &*self.0;
-        let found = scratch::lend(&inner.regex, inner.groups, subject, &read);
-        match found {
-            Err(error) if error.code() == MATCH_LIMIT => {
-                let Some(whole) = inner.whole().filter(|_| !budget.is_spent()) else {
-                    return Err(Error(error));
-                };
-                budget
-                    .spend(|| scratch::lend(whole, inner.groups, subject, &read))
-                    .map_err(Error)
+        if subject.len() > SHORT {
+            return budget.spend(|| inner.search_long(subject, &read));
+        }
+        match scratch::lend(&inner.regex, inner.groups, subject, &read) {
+            Err(error) if error.code() == MATCH_LIMIT && inner.has_whole => {
+                budget.spend(|| inner.search_whole(subject, &read))
             }
-            found => found.map_err(Error),
+            found => found.map_err(Error::Search),
         }
     }
 }
 
 impl Inner {
-    #[cold]
-    fn whole(&self) -> Option<&Regex> {
+    /// A search in a long subject.
+    fn search_long<T>(
+        &self,
+        subject: &[u8],
+        read: &impl Fn(&CaptureLocations) -> T,
+    ) -> Result<Option<T>, Error> {
+        if subject.len() > LONG {
+            return self.search_whole(subject, read);
+        }
+        let compile = || {
+            let limited = limits::insert(&self.text, First::of(false, self.has_whole));
+            let mut builder = RegexBuilder::new();
+            builder.caseless(self.caseless).build(&limited.text).ok()
+        };
+        let Some(regex) = self.long.get_or_init(compile) else {
+            return self.search_whole(subject, read);
+        };
+        match scratch::lend(regex, self.groups, subject, read) {
+            Err(error) if error.code() == MATCH_LIMIT && self.has_whole => {
+                self.search_whole(subject, read)
+            }
+            found => found.map_err(Error::Search),
+        }
+    }
+
+    /// A search that is bounded as a whole.
+    fn search_whole<T>(
+        &self,
+        subject: &[u8],
+        read: &impl Fn(&CaptureLocations) -> T,
+    ) -> Result<Option<T>, Error> {
         let compile = || whole(&self.text, self.caseless);
-        self.whole.get_or_init(compile).as_ref()
+        let Some(regex) = self.whole.get_or_init(compile) else {
+            return Err(Error::Spent);
+        };
+        scratch::lend(regex, self.groups, subject, read).map_err(Error::Search)
     }
 }
 

@@ -16,15 +16,17 @@ fn compile(text: &str) -> Result<Pattern, Problem> {
 fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
     let pattern = compile(text).expect("valid");
     let found = pattern.groups(subject.as_bytes(), &Budget::default());
-    let found = found.expect("bounded");
+    let found = found.unwrap_or_else(|error| panic!("{text}: {error}"));
     if let Some(whole) = whole(text, false) {
         let same = Pattern(Arc::new(Inner {
             text: text.into(),
             names: Vec::new(),
             caseless: false,
             groups: whole.captures_len(),
-            regex: whole,
+            regex: whole.clone(),
+            long: OnceLock::from(Some(whole)),
             whole: OnceLock::new(),
+            has_whole: false,
         }));
         let again = same.groups(subject.as_bytes(), &Budget::default());
         assert_eq!(again.expect("bounded"), found, "{text} on {subject}");
@@ -245,41 +247,71 @@ fn a_search_cannot_run_away() {
 
 #[test]
 fn a_search_that_takes_long_is_finished() {
-    let subject = ["<".repeat(10), "script".repeat(10), "x".repeat(50)].concat();
-    for (text, found) in [
-        ("(<|%3C).*(script).*(>|%3E)", None),
+    let of = |times: usize| ["<", "script", "x"].map(|it| it.repeat(times)).concat();
+    for (text, times, found) in [
+        ("(<|%3C).*(script).*(>|%3E)", 40, None),
         (
-            "(<|%3C).*(script).*[xy]{49}(.+)",
-            Some(vec!["<", "script", "x"]),
+            "(<|%3C).*(script).*[xy]{59}(.+)",
+            60,
+            Some(["<", "script", "x"]),
         ),
         // These have no second search.
-        ("(<|%3C).*(*COMMIT)(script).*(>|%3E)", None),
-        (r"(<|%3C).*script.*(>|%3E)|(\((?R)?\))", None),
+        ("(<|%3C).*(*COMMIT)(script).*(>|%3E)", 15, None),
+        (r"(<|%3C).*script.*(>|%3E)|(\((?R)?\))", 15, None),
     ] {
-        let found = found.map(|texts| texts.into_iter().map(str::to_owned).collect());
-        assert_eq!(groups(text, &subject), found, "{text}");
+        let found = found.map(|texts| texts.map(str::to_owned).to_vec());
+        assert_eq!(groups(text, &of(times)), found, "{text}");
     }
-    for text in ["(?x) a # c", r"\Qa(", "(*SKIP)a", "(*CRLF)a", "a(?R)?"] {
-        let has = whole(text, false).is_some();
-        assert_eq!(has, ["(?x) a # c", r"\Qa("].contains(&text), "{text}");
+    for (text, has_whole) in [
+        ("(?x) a # c", true),
+        (r"\Qa(", true),
+        (r"\(*a[(*]", true),
+        ("(*SKIP)a", false),
+        ("(*CRLF)a", false),
+        ("a(?R)?", false),
+    ] {
+        assert_eq!(whole(text, false).is_some(), has_whole, "{text}");
+    }
+}
+
+#[test]
+fn what_people_write_is_searched_in_long_subjects() {
+    let words: Vec<_> = (0..350).map(|number| format!("bot{number}x")).collect();
+    let list = format!("({})", words.join("|"));
+    let cookies = "_ga=GA1.2.1234567890.1600000000; mp_abc_mixpanel=%7B%22distinct_id%22%3A%20%22";
+    for (text, subject, length, found) in [
+        (".*(bot|crawler|spider).*", "Mozilla/5.0 (X11) ", 8000, None),
+        (".*wget.*", "Mozilla/5.0 (X11) ", 8000, None),
+        ("(.*)(session|sid)=([^;]+)", cookies, 8000, None),
+        (".+session=([^;]+)", cookies, 1800, None),
+        (r".*\.(php|asp|jsp)$", "php.", 8000, None),
+        (&list, "Mozilla/5.0 (X11) bot ", 4000, None),
+        (
+            "<script[^>]*>.*</script",
+            "<scrip> </script> \n",
+            1_000_000,
+            None,
+        ),
+        ("(.*)x\n(y)", "ab\n", 3000, None),
+        (".*(b)\n(.*a)b$", "ab\n", 3000, Some(["b", "a"])),
+    ] {
+        let subject = subject.repeat(length / subject.len());
+        let found = found.map(|texts| texts.map(str::to_owned).to_vec());
+        assert_eq!(groups(text, &subject), found, "{text}");
     }
 }
 
 #[test]
 fn a_budget_that_is_spent_ends_long_searches_at_once() {
     let budget = Budget::default();
-    let (pattern, subject) = (compile("(?:a|b)*[cd]").expect("valid"), [b'a'; 200]);
-    assert!(pattern.groups(&subject, &budget).is_ok() && !budget.is_spent());
+    let (pattern, subject) = (compile("(?:a|b)*[cd]").expect("valid"), [b'a'; 600]);
     let mut rounds = 0;
     while !budget.is_spent() {
         rounds += 1;
         assert!(rounds < 1_000_000 && pattern.groups(&subject, &budget).is_ok());
     }
-    assert!(
-        pattern
-            .groups(&subject, &budget)
-            .is_err_and(|error| error.is_of_limits())
-    );
+    let error = pattern.groups(&subject, &budget).expect_err("spent");
+    assert!(error.is_of_limits() && matches!(error, Error::Spent));
     assert!(
         pattern
             .groups(b"aac", &budget)

@@ -17,6 +17,10 @@ const SMALL: u64 = 32 << 10;
 
 /// Runs all filters; one may reject the response, which becomes an error then.
 pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<(), Refusal> {
+    if request.patterns.has_given_up() && response.status != 500 {
+        // It may be the response to another value than that of the request.
+        return Err(Refusal::new(500));
+    }
     // For `$status` in `add_header` and `add_trailer`.
     request.outcome.status = response.status;
     // That of a response which this one replaces.
@@ -87,10 +91,6 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         trailers::apply(request, response);
     }
     limit_rate::apply(request, response);
-    if request.patterns.has_given_up() && response.status != 500 {
-        // It may be the response to another value than that of the request.
-        return Err(Refusal::new(500));
-    }
     if response.computed > SMALL_HEAD {
         // As they are, and as they are sent.
         request.needs_for_filter(2 * response.computed);

@@ -61,10 +61,6 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
     let body = Body::begin(request).await?;
     let head = loop {
         let head = head_of(request, &chosen, body.framing);
-        if request.patterns.has_given_up() {
-            body.give_back(request);
-            return Err(Refusal::new(500));
-        }
         let computed = head.len() + chosen.target.as_ref().map_or(0, Vec::len);
         if request.try_count_values(computed) {
             break head;
@@ -82,10 +78,10 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         _ => Ok(Bytes::new()),
     };
     let key = match key {
-        Ok(key) => key,
-        Err(refusal) => {
+        Ok(key) if !request.patterns.has_given_up() => key,
+        failed => {
             body.give_back(request);
-            return Err(refusal);
+            return Err(failed.err().unwrap_or(Refusal::new(500)));
         }
     };
     let hints = Hints {

@@ -200,7 +200,9 @@ pub(super) fn apply_accel(
         let accel = &mut request.accel;
         accel.redirect = fields.redirect;
         accel.refused = counted.is_err();
-        accel.content_type = response.content_type.as_deref().map(Bytes::copy_from_slice);
-        accel.fields.extend(kept.map(copy));
+        if !accel.refused {
+            accel.content_type = response.content_type.as_deref().map(Bytes::copy_from_slice);
+            accel.fields.extend(kept.map(copy));
+        }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{Computed, Evaluate, Family, Fixed};
 use crate::admission::Need;
 use crate::log::level::{self, Level};
+use crate::pattern;
 use crate::request::response::Refusal;
 use crate::request::source::FilterContext;
 use crate::request::{Request, error_log};
@@ -103,19 +104,17 @@ impl Matcher {
     /// Whether `subject` matches; if so, its groups become the request's. A match that exceeds the
     /// limits is logged and ends in 500, as in nginx.
     pub(crate) fn matches(&self, request: &Request, subject: &[u8]) -> Result<bool, Refusal> {
-        let groups = self
-            .pattern()
-            .groups(subject, &request.patterns)
-            .map_err(|runaway| {
-                let (subject, text) = (level::shown(subject), self.pattern().text());
-                let what =
-                    format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
-                error_log::request(request, Level::Alert, what);
-                if runaway.is_of_limits() {
-                    request.patterns.give_up();
-                }
-                Refusal::new(500)
-            })?;
+        self.search(request, subject).map_err(|_| Refusal::new(500))
+    }
+
+    /// The same, with the reason why that is not known. It has been logged.
+    pub(crate) fn search(&self, request: &Request, subject: &[u8]) -> Result<bool, pattern::Error> {
+        let groups = self.pattern().groups(subject, &request.patterns);
+        let groups = groups.inspect_err(|runaway| {
+            let (subject, text) = (level::shown(subject), self.pattern().text());
+            let what = format!("pcre2_match() failed: {runaway} on \"{subject}\" using \"{text}\"");
+            error_log::request(request, Level::Alert, what);
+        })?;
         let Some(groups) = groups else {
             return Ok(false);
         };
