@@ -9,14 +9,16 @@ pub(super) enum First {
     Short,
     /// In a long one.
     Long,
-    /// In a short one, by a pattern for which there is no second search.
+    /// In a short one, by a pattern for which there is no search as a whole.
     OnlyShort,
     /// In a long one, by such a pattern.
     OnlyLong,
+    /// In one that is too long for a search as a whole.
+    Huge,
 }
 
 impl First {
-    /// For a short subject or a long one, where there is a second search or not.
+    /// For a short subject or a long one, where there is a search as a whole or not.
     pub(super) const fn of(is_short: bool, has_whole: bool) -> Self {
         match (is_short, has_whole) {
             (true, true) => Self::Short,
@@ -31,13 +33,14 @@ impl First {
             Self::Short => "(*LIMIT_MATCH=2000)",
             Self::Long => "(*LIMIT_MATCH=200)",
             Self::OnlyShort => "(*LIMIT_MATCH=5000)",
-            Self::OnlyLong => "(*LIMIT_MATCH=1000)",
+            Self::OnlyLong => "(*LIMIT_MATCH=500)",
+            Self::Huge => "(*LIMIT_MATCH=1000000)",
         }
     }
 }
 
-/// Steps of PCRE2 in a whole search: some tens of milliseconds.
-const WHOLE: &str = "(*LIMIT_MATCH=2000000)";
+/// Steps of PCRE2 in a whole search: a hundred milliseconds or two.
+const WHOLE: &str = "(*LIMIT_MATCH=6000000)";
 
 /// The memory for backtracking, KiB: a pod may have 10 MiB. It bounds the depth, too.
 const MEMORY: &str = "(*LIMIT_HEAP=1024)";
@@ -102,10 +105,10 @@ pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
 }
 
 /// Whether a match must begin at the beginning of a line, since the pattern begins with `.*`: what
-/// PCRE2 knows, too, of more patterns than this does.
+/// PCRE2 knows, too. Only of plain patterns, for it must not be said of another.
 fn begins_with_anything(pattern: &str) -> bool {
     let mut rest = pattern.strip_prefix("(?i)").unwrap_or(pattern);
-    let mut depth = 0;
+    let mut depth = 0_usize;
     while let Some(inner) = rest.strip_prefix("(?:").or_else(|| rest.strip_prefix('(')) {
         rest = inner;
         depth += 1;
@@ -116,46 +119,52 @@ fn begins_with_anything(pattern: &str) -> bool {
     else {
         return false;
     };
-    // Options may let `.` match line feeds, and a reference to a group needs every place.
-    let odd = ["(?", r"\g", r"\k", r"\Q"]
-        .iter()
-        .any(|odd| rest.replace("(?:", "").contains(odd));
-    let digits = rest
-        .as_bytes()
-        .windows(2)
-        .any(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit());
-    !odd && !digits && !has_alternatives(rest, depth)
-}
-
-/// Whether the pattern may begin otherwise, by a `|` or a repeat of the outer groups, of which there
-/// are `depth`; `true` also where that is not clear.
-fn has_alternatives(rest: &str, depth: usize) -> bool {
     let (mut outer, mut inner) = (depth, 0_usize);
     let mut bytes = rest.bytes().peekable();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'\\' => {
-                bytes.next();
-            }
+            // No references, quotations and the like.
+            b'\\' => match bytes.next() {
+                Some(b'b' | b'd' | b's' | b'w' | b'D' | b'S' | b'W') => {}
+                Some(next) if next.is_ascii_punctuation() => {}
+                _ => return false,
+            },
             b'[' => {
-                let members = bytes.by_ref().skip(1).take_while(|member| *member != b']');
-                if members.into_iter().any(|member| b"[()\\".contains(&member)) {
-                    return true;
+                if bytes.peek() == Some(&b'^') {
+                    bytes.next();
+                }
+                let mut members = 0;
+                for member in bytes.by_ref().take_while(|member| *member != b']') {
+                    members += 1;
+                    if b"[()\\|".contains(&member) {
+                        return false;
+                    }
+                }
+                if members == 0 {
+                    return false;
                 }
             }
-            b'(' => inner += 1,
+            b'(' => {
+                // No options, conditions and assertions.
+                if matches!(bytes.peek(), Some(b'?' | b'*')) {
+                    return false;
+                }
+                inner += 1;
+            }
             b')' if inner > 0 => inner -= 1,
             b')' => {
                 outer = outer.saturating_sub(1);
+                // A group that may be left out is no beginning.
                 if bytes.peek().is_some_and(|next| b"?*+{".contains(next)) {
-                    return true;
+                    return false;
                 }
             }
-            b'|' if inner == 0 => return true,
+            b'|' if inner == 0 => return false,
+            b'#' => return false,
             _ => {}
         }
     }
-    outer > 0
+    outer == 0 && inner == 0
 }
 
 /// What looks like `(*UTF)` or `(*LIMIT_HEAP=1)` at the beginning.
@@ -185,10 +194,17 @@ mod tests {
     fn what_begins_with_anything_is_known() {
         for (pattern, expected) in [
             (".*bot", true),
-            ("(?i)(.*)(session|sid)=([^;|]+)", true),
+            ("(?i)(.*)(session|sid)=([^;]+)", true),
             (r"((?:.*?)\.(php|asp)$)", true),
             (".*", true),
             (".*(a|b).*", true),
+            ("(?i).*[[:space:](].*select|/etc", false),
+            (".*select[^](]|/etc", false),
+            (r".*[\](]a|b", false),
+            (r".*\c(a|b", false),
+            (r"(.*a)\E?b", false),
+            (r".*\.(php[0-9]?|a(s)p)$", true),
+            (".*(?i:a)", false),
             (".*a|b", false),
             ("(.*a|b)c", false),
             ("(.*a)?b", false),

@@ -28,8 +28,10 @@ struct Inner {
     caseless: bool,
     /// For a first search in a short subject.
     regex: Regex,
-    /// The same for a long one, compiled anew when it is needed.
+    /// The same for a long one, and for one that is too long for `whole`: compiled anew when they are
+    /// needed, as that is.
     long: OnceLock<Option<Regex>>,
+    huge: OnceLock<Option<Regex>>,
     /// For a search that has given up: compiled anew when it is needed, which is rare. `None` if
     /// the pattern has no such form.
     whole: OnceLock<Option<Regex>>,
@@ -68,9 +70,11 @@ impl Error {
 /// PCRE2_ERROR_MATCHLIMIT.
 const MATCH_LIMIT: i32 = -47;
 
-/// The longest short subject, bytes: searches in others are paid from the budget.
-const SHORT: usize = 512;
-/// The longest subject, bytes, in which a search that is not bounded as a whole is made.
+/// The longest subject, bytes, in which a search is not paid from the budget.
+const FREE: usize = 512;
+/// The longest short subject, bytes.
+const SHORT: usize = 2 << 10;
+/// The longest subject, bytes, for a search as a whole: heads, not bodies.
 const LONG: usize = 32 << 10;
 
 impl Pattern {
@@ -97,6 +101,7 @@ impl Pattern {
             caseless,
             regex,
             long: OnceLock::new(),
+            huge: OnceLock::new(),
             has_whole,
             whole: OnceLock::new(),
         })))
@@ -141,7 +146,7 @@ impl Pattern {
         read: impl Fn(&CaptureLocations) -> T,
     ) -> Result<Option<T>, Error> {
         let inner = &*self.0;
-        if subject.len() > SHORT {
+        if subject.len() > FREE {
             return budget.spend(|| inner.search_long(subject, &read));
         }
         match scratch::lend(&inner.regex, inner.groups, subject, &read) {
@@ -154,29 +159,37 @@ impl Pattern {
 }
 
 impl Inner {
-    /// A search in a long subject.
+    /// A search in a subject that is not so short.
     fn search_long<T>(
         &self,
         subject: &[u8],
         read: &impl Fn(&CaptureLocations) -> T,
     ) -> Result<Option<T>, Error> {
-        if subject.len() > LONG {
-            return self.search_whole(subject, read);
-        }
-        let compile = || {
-            let limited = limits::insert(&self.text, First::of(false, self.has_whole));
-            let mut builder = RegexBuilder::new();
-            builder.caseless(self.caseless).build(&limited.text).ok()
+        let regex = match subject.len() <= SHORT {
+            true => Some(&self.regex),
+            false => self.compiled(&self.long, First::of(false, self.has_whole)),
         };
-        let Some(regex) = self.long.get_or_init(compile) else {
-            return self.search_whole(subject, read);
-        };
+        let regex = regex.ok_or(Error::Spent)?;
         match scratch::lend(regex, self.groups, subject, read) {
             Err(error) if error.code() == MATCH_LIMIT && self.has_whole => {
-                self.search_whole(subject, read)
+                if subject.len() <= LONG {
+                    return self.search_whole(subject, read);
+                }
+                let regex = self.compiled(&self.huge, First::Huge).ok_or(Error::Spent)?;
+                scratch::lend(regex, self.groups, subject, read).map_err(Error::Search)
             }
             found => found.map_err(Error::Search),
         }
+    }
+
+    /// The pattern with other limits.
+    fn compiled<'a>(&self, one: &'a OnceLock<Option<Regex>>, first: First) -> Option<&'a Regex> {
+        let compile = || {
+            let limited = limits::insert(&self.text, first);
+            let mut builder = RegexBuilder::new();
+            builder.caseless(self.caseless).build(&limited.text).ok()
+        };
+        one.get_or_init(compile).as_ref()
     }
 
     /// A search that is bounded as a whole.

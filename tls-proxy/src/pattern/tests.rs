@@ -24,7 +24,8 @@ fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
             caseless: false,
             groups: whole.captures_len(),
             regex: whole.clone(),
-            long: OnceLock::from(Some(whole)),
+            long: OnceLock::from(Some(whole.clone())),
+            huge: OnceLock::from(Some(whole)),
             whole: OnceLock::new(),
             has_whole: false,
         }));
@@ -285,7 +286,7 @@ fn what_people_write_is_searched_in_long_subjects() {
         ("(.*)(session|sid)=([^;]+)", cookies, 8000, None),
         (".+session=([^;]+)", cookies, 1800, None),
         (r".*\.(php|asp|jsp)$", "php.", 8000, None),
-        (&list, "Mozilla/5.0 (X11) bot ", 4000, None),
+        (&list, "Mozilla/5.0 (X11) bot ", 8000, None),
         (
             "<script[^>]*>.*</script",
             "<scrip> </script> \n",
