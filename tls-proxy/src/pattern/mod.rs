@@ -86,8 +86,7 @@ impl Pattern {
     pub(crate) fn compile(text: &str, caseless: bool, word: &Word) -> Result<Self, Problem> {
         let has_whole = whole(text, caseless).is_some();
         let limited = limits::insert(text, First::of(true, has_whole));
-        let built = RegexBuilder::new().caseless(caseless).build(&limited.text);
-        let regex = built.map_err(|error| {
+        let regex = build(&limited.text, caseless).map_err(|error| {
             let at = limited.offset_in_original(error.offset().unwrap_or_default());
             Problem::emerg(&word.at, describe(&error, text, at))
                 .with_help("patterns are PCRE2's: man 3 pcre2pattern tells its syntax")
@@ -184,11 +183,7 @@ impl Inner {
 
     /// The pattern with other limits.
     fn compiled<'a>(&self, one: &'a OnceLock<Option<Regex>>, first: First) -> Option<&'a Regex> {
-        let compile = || {
-            let limited = limits::insert(&self.text, first);
-            let mut builder = RegexBuilder::new();
-            builder.caseless(self.caseless).build(&limited.text).ok()
-        };
+        let compile = || build(&limits::insert(&self.text, first).text, self.caseless).ok();
         one.get_or_init(compile).as_ref()
     }
 
@@ -209,8 +204,11 @@ impl Inner {
 /// The pattern for a search that has given up.
 fn whole(text: &str, caseless: bool) -> Option<Regex> {
     let forms = limits::of_whole_search(text)?;
-    let compile = |form: &String| RegexBuilder::new().caseless(caseless).build(form).ok();
-    forms.iter().find_map(compile)
+    forms.iter().find_map(|form| build(form, caseless).ok())
+}
+
+fn build(text: &str, caseless: bool) -> Result<Regex, pcre2::Error> {
+    RegexBuilder::new().caseless(caseless).build(text)
 }
 
 /// What nginx says of a pattern that cannot be compiled; `at` is where.
