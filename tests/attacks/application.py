@@ -12,6 +12,7 @@
   /head/endless    a header that never ends
   /head/large      a header of 100 KB
   /head/half       3 KB of a header, and no more
+  /head/fields     a header of 110 small fields
   /interim         interim responses (103) that never end
   /tunnel          101, then an echo
 """
@@ -111,6 +112,12 @@ async def head_half(_, writer):
     await asyncio.sleep(60)
 
 
+async def head_fields(reader, writer):
+    fields = b"".join(b"f%02x: v\r\n" % number for number in range(110))
+    writer.write(OK + fields + b"Content-Length: 2\r\n\r\nok")
+    await serve(reader, writer)
+
+
 async def interim(_, writer):
     while True:
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
@@ -128,7 +135,7 @@ async def tunnel(reader, writer):
 PATHS = {
     "/large": large, "/medium": medium, "/slow": slow, "/late": late, "/endless": endless,
     "/pausing": pausing, "/unread": unread, "/head/endless": head_endless, "/head/large": head_large,
-    "/head/half": head_half, "/interim": interim, "/tunnel": tunnel,
+    "/head/half": head_half, "/head/fields": head_fields, "/interim": interim, "/tunnel": tunnel,
 }
 
 

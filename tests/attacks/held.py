@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import re
+import ssl
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import frames
-from attack import Target, client_hello
+from attack import Target, client_hello, context
 from group import Group, Unavailable
 from one import python, raise_loopback, wait_until_it_serves
 from server_configurations import ADMIN, APPLICATION, PLAIN, PROXIED, SECURE, TLS
@@ -72,12 +73,97 @@ async def idle_after_a_request(target):
 
 
 async def idle_after_a_request_over_http2(target):
-    reader, writer = await target.http2(frames.opening() + frames.request(1, frames.head(b"/")))
+    return await answered(*await target.http2(frames.opening()), frames.request(1, frames.head(b"/")))
+
+
+async def answered(reader, writer, *requests):
+    """Sends the requests of a connection, each once the one before it has its response."""
     parser = frames.Parser()
-    while data := await reader.read(1 << 14):
-        if any(stream == 1 and flags & frames.END_STREAM for _, flags, stream, _ in parser.take(data)):
-            return reader, writer
-    raise EOFError("closed before the response")
+    for number, request in enumerate(requests):
+        writer.write(request)
+        ended = False
+        while not ended:
+            data = await reader.read(1 << 14)
+            if not data:
+                raise EOFError("closed before the response")
+            ended = any(stream == 1 + 2 * number and flags & frames.END_STREAM
+                        for _, flags, stream, _ in parser.take(data))
+    return reader, writer
+
+
+async def idle_with_tables_of_small_entries(target):
+    kept = b"".join(frames.field(b"%02x" % number, b"", kept=True) for number in range(118))
+    opening = frames.opening({frames.TABLE_SIZE: 1 << 20})
+    return await answered(*await target.http2(opening), frames.request(1, frames.head(b"/small", more=kept)))
+
+
+async def idle_with_entries_that_keep_buffers(target):
+    """HPACK remembers a path of each large head (`h2` keeps the buffer of each)."""
+    def head(number):
+        large = b"".join(frames.field(b"x-%d" % part, b"v" * 7600) for part in range(2))
+        return b"\x82\x87\x44" + frames.string(b"/small?%d" % number) + b"\x01" + frames.string(b"localhost") + large
+    return await answered(*await target.http2(frames.opening()), *(
+        frames.request(1 + 2 * number, head(number)) for number in range(30)))
+
+
+async def idle_after_small_requests_over_http2(target):
+    """As a client with few fields sends them: the authority is remembered."""
+    first = b"\x82\x87\x04" + frames.string(b"/small") + b"\x41" + frames.string(b"localhost")
+    other = b"\x82\x87\x04" + frames.string(b"/small") + b"\xbe" + frames.field(b"x", b"v" * 400)
+    return await answered(*await target.http2(frames.opening()), frames.request(1, first), *(
+        frames.request(3 + 2 * number, other) for number in range(24)))
+
+
+async def idle_after_a_response_of_many_fields_over_http2(target):
+    return await answered(*await target.http2(frames.opening()), frames.request(1, frames.head(b"/head/fields")))
+
+
+async def idle_after_many_streams(target):
+    """As many at once as a connection may have; each has its response."""
+    reader, writer = await target.http2(frames.opening() + frames.window_update(0, 1 << 24))
+    writer.write(b"".join(
+        frames.request(1 + 2 * number, frames.head(b"/small")) for number in range(120)))
+    parser, left = frames.Parser(), 120
+    while left:
+        data = await reader.read(1 << 14)
+        if not data:
+            raise EOFError("closed before the response")
+        left -= sum(bool(stream and flags & frames.END_STREAM) for _, flags, stream, _ in parser.take(data))
+    return reader, writer
+
+
+def large_frame():
+    """Of a kind that must be ignored (RFC 9113, section 4.1)."""
+    return frames.frame(0x42, payload=b"x" * (1 << 14))
+
+
+async def idle_after_a_large_frame(target):
+    request = frames.request(1, frames.head(b"/small"))
+    return await answered(*await target.http2(frames.opening()), large_frame() + request)
+
+
+async def parts_of_large_frames(target):
+    return await target.http2(frames.opening() + large_frame()[:-9])
+
+
+async def parts_of_tls_records(target):
+    """Each has had a small request before."""
+    reader, writer = await target.connect(TLS)
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context("h2").wrap_bio(received, sent, server_hostname="localhost")
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(sent.read())
+            received.write(await reader.read(1 << 14))
+    tls.write(frames.opening() + frames.request(1, frames.head(b"/small")))
+    writer.write(sent.read())
+    tls.write(large_frame()[:16_000])
+    await asyncio.sleep(0.1)
+    writer.write(sent.read()[:-50])
+    return reader, writer
 
 
 async def half_heads(target):
@@ -196,6 +282,7 @@ async def idle_connections_to_a_secure_upstream(target):
 REQUEST = "a request's reservation is for 4 KiB each of its head, its response's head and a body"
 FIRST = "a new client's reservation is for all until its first response, while nobody waits"
 BODY = "a body's reservation is for one that is read from a file and encrypted"
+GROWN = "a buffer's reservation is for the largest that it may be"
 # net/read_size.rs has memory for them besides the budget.
 BULK = "two wires of a worker may read 256 KiB at once"
 
@@ -206,6 +293,14 @@ KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
     Kind(half_heads_over_http2, sizes=(25, 50, 100), most=2.3, why="the most that h2 makes of a header block"),
     # Two full tables take some KiB more than HTTP/2 is counted as.
     Kind(full_tables, least=0.8),
+    Kind(idle_with_tables_of_small_entries, configuration="static"),
+    Kind(idle_with_entries_that_keep_buffers, sizes=(10, 20, 40), most=1.45, configuration="static", why=GROWN),
+    Kind(idle_after_small_requests_over_http2, sizes=(25, 50, 100), configuration="static"),
+    Kind(idle_after_a_response_of_many_fields_over_http2),
+    Kind(idle_after_many_streams, sizes=(80, 160, 240), most=1.3, configuration="static", why=GROWN),
+    Kind(idle_after_a_large_frame, most=1.35, configuration="static", why=GROWN),
+    Kind(parts_of_large_frames, configuration="static"),
+    Kind(parts_of_tls_records, configuration="static"),
     Kind(streams_without_bodies, sizes=(4, 8, 16), most=4.4, why=REQUEST),
     Kind(unread, most=2.4, why=BODY),
     Kind(unread, configuration="static", most=1.3, why=BODY),

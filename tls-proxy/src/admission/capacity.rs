@@ -12,6 +12,16 @@ pub(crate) const CONNECTION: u64 = 9 << 10;
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
 /// Added for HTTP/2: frames in both directions and two full dynamic tables, bytes.
 pub(crate) const HTTP2: u64 = 21 << 10;
+/// Added once 4 KiB have come: the buffers in which the first entries of the dynamic table were
+/// received and decoded, bytes. They are kept as long as the entries.
+pub(crate) const HTTP2_USED: u64 = 12 << 10;
+/// Added once a frame of more than 4 KiB has come: the buffer for frames grows to hold it, bytes.
+pub(crate) const HTTP2_FRAME: u64 = 17 << 10;
+/// Added for each stream of the most that were open at once, beyond the first ones: `h2` keeps
+/// their places, bytes.
+pub(crate) const HTTP2_STREAM: u64 = 1792;
+/// Added while most of a TLS record has come, bytes.
+pub(crate) const TLS_RECORD: u64 = 17 << 10;
 /// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded
 /// fields, of which `max_header_list_size` allows some 64 KiB; HeaderMap needs a multiple
 /// of that if they are short.

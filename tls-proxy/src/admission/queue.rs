@@ -169,8 +169,16 @@ impl Admission {
     /// Takes the resources if they are available and nobody waits, or out of what the
     /// client was granted in advance.
     pub(super) fn take_now(&self, demand: &Demand, holder: Option<&Rc<Holder>>) -> bool {
-        holder.is_some_and(|holder| self.take_from_advance(demand, holder))
-            || (self.waiting.borrow().is_empty() && self.try_take(demand))
+        let taken = holder.is_some_and(|holder| self.take_from_advance(demand, holder))
+            || (self.waiting.borrow().is_empty() && self.try_take(demand));
+        if let Some(holder) = holder
+            && taken
+            && holder.is_connection
+            && demand.kind == MemoryUse::Request
+        {
+            self.release_advance(holder);
+        }
+        taken
     }
 
     fn take_from_advance(&self, demand: &Demand, holder: &Holder) -> bool {
@@ -188,9 +196,6 @@ impl Admission {
         // It is added again as what it is granted for.
         holder.subtract(demand.memory);
         holder.client.advance.set(rest);
-        if demand.kind == MemoryUse::Request {
-            self.release_advance(holder);
-        }
         true
     }
 

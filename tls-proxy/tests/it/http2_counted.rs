@@ -232,9 +232,9 @@ fn what_is_refused_is_not_counted_on() {
         std::mem::replace(&mut idle, now) == now
     });
     // A request without a path, whose body comes with it.
-    let body = [b'x'; 16_000];
+    let body = [b'x'; 4000];
     let mut all = frame(HEADERS, END_HEADERS, 3, b"\x83\x86\x01\x01a");
-    for _ in 0..3 {
+    for _ in 0..12 {
         all.extend(frame(DATA, 0, 3, &body));
     }
     client.wire.send(all);

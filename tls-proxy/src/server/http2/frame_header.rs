@@ -1,5 +1,8 @@
 //! Parses the frame headers (RFC 9113, section 4.1) in the bytes of both sides.
 
+use super::table_entries::TableEntries;
+use crate::admission::{HTTP2_FRAME, HTTP2_USED};
+
 /// The client's connection preface without its SETTINGS frame, bytes (RFC 9113,
 /// section 3.4).
 const PREFACE: u32 = 24;
@@ -10,11 +13,23 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
+const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 /// Priority fields before a header block, bytes (RFC 9113, section 6.2).
 const DEPENDENCY: u32 = 5;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+/// The pad length and the priority fields, bytes.
+const MOST_BEFORE: usize = 1 + DEPENDENCY as usize;
+
+/// `h2` receives frames up to this size in its first buffer, bytes.
+const SMALL_FRAME: u32 = 4 << 10;
+/// Bytes of a connection after which the first buffer may be used up.
+const FIRST_BUFFER: u64 = 4 << 10;
+/// What `h2` needs for an entry of the decoder's dynamic table, bytes.
+const DECODED: u64 = 152;
+/// And of the encoder's, bytes.
+const ENCODED: u64 = 232;
 
 /// A frame for which the receiver needs memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,16 +125,30 @@ pub(super) struct SentBlocks {
     ends: Option<u32>,
     /// The current frame ends its header block.
     ends_block: bool,
+    /// The current frame has a part of a header block.
+    in_block: bool,
+    entries: TableEntries,
 }
 
 impl SentBlocks {
+    /// The entries of the encoder's table, bytes.
+    pub(super) fn entries(&self) -> u64 {
+        ENCODED * self.entries.count()
+    }
+
     /// Calls `sent` for each stream whose last byte is among those that have been written.
     pub(super) fn pass(&mut self, mut written: &[u8], mut sent: impl FnMut(u32)) {
         while !written.is_empty() {
+            let in_payload = self.frames.left > 0;
             let (size, header) = self.frames.next(written);
+            if in_payload && self.in_block {
+                self.entries.read(&written[..size], 0);
+            }
             written = &written[size..];
             if let Some(header) = header {
+                self.in_block = matches!(header.kind, HEADERS | CONTINUATION);
                 if header.kind == HEADERS {
+                    self.entries.begin();
                     self.ends = (header.flags & END_STREAM != 0).then_some(header.stream);
                 }
                 self.ends_block = header.flags & END_HEADERS != 0;
@@ -134,10 +163,80 @@ impl SentBlocks {
     }
 }
 
+/// Where the header block is in a frame's payload (RFC 9113, section 6.2).
+#[derive(Debug, Default)]
+struct Fragment {
+    stream: u32,
+    flags: u8,
+    /// What comes before it, its size, and how much of it has come.
+    before: [u8; MOST_BEFORE],
+    size: usize,
+    come: usize,
+    /// Bytes left of it.
+    left: u32,
+}
+
+impl Fragment {
+    fn new(header: Header) -> Self {
+        let flags = if header.kind == HEADERS {
+            header.flags
+        } else {
+            0
+        };
+        let padded = usize::from(flags & PADDED != 0);
+        let priority = if flags & PRIORITY == 0 { 0 } else { DEPENDENCY };
+        Self {
+            stream: header.stream,
+            flags,
+            before: [0; MOST_BEFORE],
+            size: padded + priority as usize,
+            come: 0,
+            left: header.size,
+        }
+    }
+
+    /// The part of the header block in the next part of the payload.
+    fn of<'a>(&mut self, mut payload: &'a [u8]) -> &'a [u8] {
+        if self.come < self.size {
+            let size = payload.len().min(self.size - self.come);
+            self.before[self.come..self.come + size].copy_from_slice(&payload[..size]);
+            self.come += size;
+            payload = &payload[size..];
+            if self.come == self.size {
+                self.begin();
+            }
+        }
+        let size = payload.len().min(self.left as usize);
+        self.left -= size as u32;
+        &payload[..size]
+    }
+
+    /// What comes before it is complete.
+    fn begin(&mut self) {
+        let [pad, ..] = self.before;
+        let pad = if self.flags & PADDED == 0 { 0 } else { pad };
+        self.left = self.left.saturating_sub(self.size as u32 + u32::from(pad));
+        let priority = &self.before[..self.size];
+        if let Some((_, [a, b, c, d, _])) = priority.split_last_chunk()
+            && u32::from_be_bytes([a & 0x7f, *b, *c, *d]) == self.stream
+        {
+            // A stream that depends on itself: `h2` does not decode its header block.
+            self.left = 0;
+        }
+    }
+}
+
 /// Follows a client's bytes from frame to frame.
 #[derive(Debug)]
 pub(super) struct FrameHeaders {
     frames: Frames,
+    /// Bytes that have passed.
+    position: u64,
+    /// The current frame's, if it has a part of a header block.
+    fragment: Option<Fragment>,
+    entries: TableEntries,
+    /// A frame, or a header block of several ones, was too large for the first buffer.
+    has_grown: bool,
     /// The current frame ends its header block.
     ends_block: bool,
     /// A header block has ended since the last call of `block_ended`.
@@ -157,6 +256,10 @@ impl Default for FrameHeaders {
                 left: PREFACE,
                 ..Frames::default()
             },
+            position: 0,
+            fragment: None,
+            entries: TableEntries::default(),
+            has_grown: false,
             ends_block: false,
             ended: false,
             block: None,
@@ -167,20 +270,43 @@ impl Default for FrameHeaders {
 }
 
 impl FrameHeaders {
-    /// Parses `bytes` up to the end of the next relevant frame header; returns how many
-    /// bytes were parsed.
+    /// Parses `bytes` up to the end of the next relevant frame header, or of the first large frame's
+    /// one; returns how many bytes were parsed.
     pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
         let mut at = 0;
         while at < bytes.len() {
+            let (in_payload, had_grown) = (self.frames.left > 0, self.has_grown);
             let (size, header) = self.frames.next(&bytes[at..]);
+            self.position += size as u64;
+            if in_payload && let Some(fragment) = &mut self.fragment {
+                let part = fragment.of(&bytes[at..at + size]);
+                self.entries.read(part, self.position);
+            }
             at += size;
             let frame = header.and_then(|header| self.read(header));
             self.end_of_payload();
-            if frame.is_some() {
+            if frame.is_some() || self.has_grown != had_grown {
                 return (at, frame);
             }
         }
         (at, None)
+    }
+
+    /// The entries of the decoder's table, bytes.
+    pub(super) fn entries(&self) -> u64 {
+        DECODED * self.entries.count() + self.entries.buffers()
+    }
+
+    /// What the buffers of the connection need in addition by now, bytes.
+    pub(super) fn buffers(&self) -> u64 {
+        let mut kept = 0;
+        if self.entries.buffers() > 0 && self.position > FIRST_BUFFER {
+            kept += HTTP2_USED;
+        }
+        if self.has_grown {
+            kept += HTTP2_FRAME;
+        }
+        kept
     }
 
     /// Whether a header block has ended since the last call.
@@ -219,6 +345,11 @@ impl FrameHeaders {
             stream,
         } = header;
         let ends = flags & END_HEADERS != 0;
+        self.has_grown |= size > SMALL_FRAME || (kind == HEADERS && !ends);
+        self.fragment = matches!(kind, HEADERS | CONTINUATION).then(|| Fragment::new(header));
+        if kind == HEADERS {
+            self.entries.begin();
+        }
         let frame = match kind {
             DATA => Frame::Data { stream, size },
             HEADERS => {
@@ -339,6 +470,72 @@ mod tests {
                 )
             });
             assert_eq!(found, expected.collect::<Vec<_>>(), "in pieces of {size}");
+        }
+    }
+
+    /// What is kept after HEADERS with this payload, and `later` more bytes in other frames.
+    fn kept(flags: u8, payload: &[u8], later: usize, size: usize) -> u64 {
+        let mut bytes = vec![0; PREFACE as usize];
+        bytes.extend([0, 0, payload.len() as u8, HEADERS, flags, 0, 0, 0, 1]);
+        bytes.extend(payload);
+        for _ in 0..later.div_ceil(100) {
+            bytes.extend(frame(6, 0, 0, 100));
+        }
+        let mut headers = FrameHeaders::default();
+        for piece in bytes.chunks(size) {
+            let mut at = 0;
+            while at < piece.len() {
+                at += headers.next(&piece[at..]).0;
+            }
+        }
+        headers.buffers()
+    }
+
+    #[test]
+    fn what_the_table_keeps_is_found_between_padding_and_priority() {
+        let path: &[u8] = &[0x44, 1, b'/'];
+        let priority = |stream| vec![0x80, 0, 0, stream, 16];
+        let ends = END_HEADERS | END_STREAM;
+        let much = 5000;
+        for size in [1, 3, 10_000] {
+            assert_eq!(kept(ends, path, 10, size), 0);
+            assert_eq!(kept(ends, path, much, size), HTTP2_USED);
+            assert_eq!(kept(ends, &[0x82], much, size), 0);
+            let padded = [&[2], path, &[0x44, 0]].concat();
+            assert_eq!(kept(ends | PADDED, &padded, much, size), HTTP2_USED);
+            let padded = [&[3][..], path].concat();
+            assert_eq!(
+                kept(ends | PADDED, &padded, much, size),
+                0,
+                "nothing but padding"
+            );
+            let of = |stream| [&priority(stream), path].concat();
+            assert_eq!(kept(ends | PRIORITY, &of(0), much, size), HTTP2_USED);
+            assert_eq!(kept(ends | PRIORITY, &of(1), much, size), 0, "not decoded");
+            let both = [&[2][..], &of(0), &[0x44, 0]].concat();
+            assert_eq!(
+                kept(ends | PRIORITY | PADDED, &both, much, size),
+                HTTP2_USED
+            );
+        }
+        assert_eq!(
+            kept(END_STREAM, path, 0, 10),
+            HTTP2_FRAME,
+            "a block of several frames"
+        );
+    }
+
+    #[test]
+    fn any_large_frame_is_counted_before_its_payload() {
+        for kind in [DATA, HEADERS, 2, 4, 6, 8, CONTINUATION, 0x42] {
+            let mut headers = FrameHeaders::default();
+            let mut bytes = vec![0; PREFACE as usize];
+            bytes.extend([0, 0x10, 1, kind, END_HEADERS, 0, 0, 0, 1]);
+            let size = bytes.len();
+            bytes.extend([0; 100]);
+            assert_eq!(headers.buffers(), 0);
+            assert_eq!(headers.next(&bytes).0, size, "kind {kind}");
+            assert_eq!(headers.buffers(), HTTP2_FRAME, "kind {kind}");
         }
     }
 

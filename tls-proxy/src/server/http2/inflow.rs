@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::frame_header::{Frame, FrameHeaders, SentBlocks};
 use super::send_buffer::UnsentBlocks;
 use crate::admission::unread::{BodyFlow, Unread};
-use crate::admission::{DATA_FRAME, HEADER_BLOCK, MemoryUse, Permit};
+use crate::admission::{DATA_FRAME, HEADER_BLOCK, HTTP2_STREAM, MemoryUse, Permit, TLS_RECORD};
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
@@ -30,6 +30,14 @@ const UNACCEPTED: u32 = 2048;
 /// Bytes read from a client in one turn: processing them delays all other clients of the
 /// worker.
 const TURN: usize = 64 << 10;
+/// Memory for what stays is reserved in steps of this size, bytes.
+const STEP: u64 = 8 << 10;
+/// The places of this many streams are part of a connection's memory.
+const SMALL_STREAMS: usize = 4;
+/// Entries of both dynamic tables that are part of a connection's memory, bytes.
+const SMALL_ENTRIES: u64 = 4 << 10;
+/// An incomplete TLS record up to this size is part of a connection's memory, bytes.
+const SMALL_RECORD: usize = 2048;
 /// Trailer fields of a request up to this encoded size are part of the request's memory,
 /// bytes.
 const SMALL_TRAILERS: u32 = 128;
@@ -47,8 +55,14 @@ pub(super) struct Inflow {
     block: Cell<Option<Instant>>,
     /// The frame or header block of which `h2` has received a part.
     partial: Cell<Option<Frame>>,
+    /// Memory reserved for what `h2` keeps until the connection ends, bytes.
+    kept: Cell<u64>,
+    /// The most streams that were open at once.
+    most_streams: Cell<usize>,
     /// A frame waits for memory.
     waiting: Cell<bool>,
+    /// The last frame found has not been admitted yet.
+    unadmitted: Cell<bool>,
     /// Waits for a request to be accepted.
     reader: RefCell<Option<Waker>>,
     /// The socket took not all that `h2` wrote last.
@@ -77,7 +91,10 @@ impl Inflow {
             unread: Unread::new(permit),
             block: Cell::new(None),
             partial: Cell::new(None),
+            kept: Cell::new(0),
+            most_streams: Cell::new(0),
             waiting: Cell::new(false),
+            unadmitted: Cell::new(false),
             reader: RefCell::default(),
             write_pending: Cell::new(false),
         })
@@ -112,9 +129,8 @@ impl Inflow {
     /// partly received one is still to come.
     pub(super) fn all_accepted(&self) {
         let mut coming = self.coming.borrow_mut();
-        // A frame that waits for memory has no permit yet.
         let in_head =
-            matches!(self.partial.get(), Some(Frame::Request { .. })) && !self.waiting.get();
+            matches!(self.partial.get(), Some(Frame::Request { .. })) && !self.unadmitted.get();
         let refused = coming.len() - usize::from(in_head && !coming.is_empty());
         if refused == 0 {
             return;
@@ -135,10 +151,50 @@ impl Inflow {
         self.unread.set_partial(of_body);
     }
 
+    fn begin_to_wait(&self) {
+        self.waiting.set(true);
+        self.connection.account.holder().stop_waiting();
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.reader.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// What `h2` keeps of the streams that were open at once, bytes.
+    fn streams(&self) -> u64 {
+        let now = self.connection.in_flight.get() + self.coming.borrow().len();
+        let most = self.most_streams.get().max(now);
+        self.most_streams.set(most);
+        HTTP2_STREAM * most.saturating_sub(SMALL_STREAMS) as u64
+    }
+
+    /// Reserves memory for the `size` bytes that `h2` keeps until the connection ends; `Some` is what
+    /// has to be waited for, bytes.
+    fn keep(&self, size: u64) -> Option<u64> {
+        let kept = self.kept.get();
+        if size <= kept {
+            if kept - size > 2 * STEP {
+                self.kept.set(size);
+                let permit = &self.connection.permit;
+                permit.shrink(MemoryUse::Connection, kept - size);
+            }
+            return None;
+        }
+        let more = (size - kept).max(STEP);
+        if !self.connection.permit.try_grow(more) {
+            return Some(more);
+        }
+        self.keeps(more);
+        None
+    }
+
+    /// So many bytes more have been reserved for it.
+    fn keeps(&self, more: u64) {
+        let permit = &self.connection.permit;
+        permit.reclassify(MemoryUse::Transfer, MemoryUse::Connection, more);
+        self.kept.set(self.kept.get() + more);
     }
 
     /// The body of an accepted request; `ended` if it has none.
@@ -253,6 +309,8 @@ pub(super) struct Metered {
     at_once: usize,
     inflow: Rc<Inflow>,
     headers: FrameHeaders,
+    /// Most of a TLS record has come.
+    in_record: bool,
     sent: SentBlocks,
     unsent: Rc<UnsentBlocks>,
     /// Data read after a frame that has to wait.
@@ -269,6 +327,7 @@ impl Metered {
             at_once: 0,
             inflow,
             headers: FrameHeaders::default(),
+            in_record: false,
             sent: SentBlocks::default(),
             unsent,
             stash: BytesMut::new(),
@@ -284,6 +343,7 @@ impl Metered {
                 ready!(wait.as_mut().poll(cx));
                 self.wait = None;
                 self.inflow.waiting.set(false);
+                self.inflow.unadmitted.set(false);
             }
             let Some(frame) = self.pending else {
                 return Poll::Ready(());
@@ -298,8 +358,8 @@ impl Metered {
     /// Waits for what is missing and reserves it.
     fn wait_for(&mut self, frame: Frame, need: Need) -> Wait {
         let inflow = self.inflow.clone();
-        inflow.waiting.set(true);
-        inflow.connection.account.holder().stop_waiting();
+        inflow.begin_to_wait();
+        inflow.unadmitted.set(true);
         // The memory is reserved by the wait itself, so the frame is not admitted again.
         if !matches!(need, Need::Accepted) {
             self.pending = None;
@@ -347,6 +407,33 @@ impl Metered {
         })
     }
 
+    /// Reserves memory for what is kept until the connection ends; `false` if it has to be waited for.
+    fn keep(&mut self) -> bool {
+        let entries = self.headers.entries() + self.sent.entries();
+        let record = if self.in_record { TLS_RECORD } else { 0 };
+        let entries = entries.saturating_sub(SMALL_ENTRIES);
+        let kept = entries + self.headers.buffers() + self.inflow.streams() + record;
+        let Some(more) = self.inflow.keep(kept) else {
+            return true;
+        };
+        let inflow = self.inflow.clone();
+        inflow.begin_to_wait();
+        self.wait = Some(Box::pin(async move {
+            inflow.connection.permit.grow(more).await;
+            inflow.keeps(more);
+        }));
+        false
+    }
+
+    /// Nothing is there to be read; it may be that most of a TLS record is.
+    fn note_record(&mut self) {
+        let in_record = self.io.unread() > SMALL_RECORD;
+        // In a body others follow.
+        if in_record || self.inflow.connection.in_flight.get() == 0 {
+            self.in_record = in_record;
+        }
+    }
+
     /// Checks the bytes read from `start` on, and keeps back those that have to wait.
     fn pass(&mut self, into: &mut ReadBuf<'_>, start: usize) {
         let bytes = &into.filled()[start..];
@@ -359,6 +446,11 @@ impl Metered {
                 self.inflow.block_ends(self.headers.request_block());
             }
             self.inflow.set_partial(self.headers.partial());
+            if !self.keep() {
+                self.pending = found;
+                self.inflow.unadmitted.set(found.is_some());
+                break;
+            }
             let Some(frame) = found else { continue };
             if let Some(need) = self.inflow.admit(frame) {
                 self.pending = Some(frame);
@@ -398,6 +490,12 @@ impl AsyncRead for Metered {
                 Poll::Ready(_) => this.at_once + into.filled().len() - start,
                 Poll::Pending => 0,
             };
+            if read.is_pending() {
+                this.note_record();
+                if !this.keep() {
+                    ready!(this.poll_admitted(cx));
+                }
+            }
             ready!(read)?;
         } else {
             let size = this.stash.len().min(into.remaining());

@@ -7,6 +7,7 @@ mod send;
 pub(crate) mod send_buffer;
 mod stream;
 pub(super) mod stream_tasks;
+mod table_entries;
 pub(crate) mod task_pool;
 
 use std::future::poll_fn;
