@@ -80,9 +80,10 @@ pub(crate) struct Admission {
     crowded_since: Cell<Option<Instant>>,
     /// Of the requests that completed while demands waited, the latest start: requests that
     /// started before it have been overtaken. And the time when the latest of them
-    /// completed.
+    /// completed, and how long it takes from one to the next, on average.
     overtaken_before: Cell<Option<Instant>>,
     ended: Cell<Option<Instant>>,
+    pause: Cell<Duration>,
     /// When a waiting demand for a body was last granted.
     body_granted: Cell<Option<Instant>>,
     /// A demand waits, or the limit has been lowered.
@@ -108,6 +109,7 @@ impl Admission {
             crowded_since: Cell::new(None),
             overtaken_before: Cell::new(None),
             ended: Cell::new(None),
+            pause: Cell::new(Duration::ZERO),
             body_granted: Cell::new(None),
             pressed: Notify::new(),
         };

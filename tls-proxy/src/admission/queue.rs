@@ -273,7 +273,11 @@ impl Admission {
             let began = Some(holder.since.get());
             self.overtaken_before
                 .set(self.overtaken_before.get().max(began));
-            self.ended.set(Some(cached_time::now()));
+            let now = cached_time::now();
+            // One before all this is no measure.
+            let last = self.ended.replace(Some(now)).max(self.crowded_since.get());
+            let pause = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+            self.pause.set((self.pause.get() * 3 + pause) / 4);
         }
     }
 

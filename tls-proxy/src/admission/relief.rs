@@ -4,8 +4,8 @@
 //! 2. idle connections, the longest idle first,
 //! 3. clients that hold more than their share, whatever they do,
 //! 4. clients that are waited for, by memory times age,
-//! 5. requests that wait for their upstream while later ones complete, or while none does,
-//!    and who waits for more memory than it has.
+//! 5. requests that wait for their upstream while later ones complete, or while none does or too
+//!    few do, and who waits for more memory than it has.
 //!
 //! While no body is granted memory, those that wait for it may wait for each other's. So after
 //! some time they, and the requests of 5, count as waited for even if no new client waits, if
@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LESS_PATIENCE: Duration = Duration::from_millis(100);
 /// The same for tunnels, which may be quiet for a while, and for upstreams.
 const STALL_TIME: Duration = Duration::from_secs(1);
+/// Clients that would wait this long for others' requests to complete do not wait for those that
+/// are stalled.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 /// Holders that have waited this long for memory, while nobody was granted more for a body, are
 /// taken to wait for each other.
 const DEADLOCK: Duration = Duration::from_secs(5);
@@ -229,9 +232,12 @@ impl Admission {
     }
 
     /// Whether a request that began after it has completed, or none for some time, while
-    /// demands wait.
+    /// demands wait; or they complete so slowly that clients that have come wait too long.
     fn is_stalled(&self, own: &Holder, now: Instant) -> bool {
-        self.overtaken_before.get() > Some(own.since.get()) || self.not_since(&self.ended, now)
+        let clients = u32::try_from(self.pending.get()).unwrap_or(u32::MAX);
+        self.overtaken_before.get() > Some(own.since.get())
+            || self.not_since(&self.ended, now)
+            || self.pause.get().saturating_mul(clients) >= LONG_WAIT
     }
 
     /// Whether no body has been granted memory for some time although demands wait.
@@ -244,7 +250,8 @@ impl Admission {
         last.is_some_and(|last| now.saturating_duration_since(last) >= STALL_TIME)
     }
 
-    fn share(&self) -> u64 {
+    /// The memory one client may hold while others wait, bytes.
+    pub(crate) fn share(&self) -> u64 {
         self.capacity.get().share()
     }
 }

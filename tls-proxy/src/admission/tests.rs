@@ -369,6 +369,36 @@ async fn one_request_is_evicted_when_none_completes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_are_evicted_when_too_few_complete_for_those_who_wait() {
+    for (clients, evicted) in [(2, 0), (100, 1)] {
+        let admission = admission_of(1000, Some(4 << 20));
+        let mut held = busy(&admission).await;
+        let mut others = fill(&admission).await;
+        let mut new_client = pin!(connected(&admission));
+        assert!(waits(new_client.as_mut()).await);
+        // The oldest completes.
+        pass(&admission, Duration::from_millis(900));
+        let first = held.remove(0);
+        first.1.completed();
+        assert!(admission.pause.get() > Duration::ZERO);
+        drop(first);
+        others.push(granted(new_client).await);
+        others.append(&mut fill(&admission).await);
+        let mut next = pin!(connected(&admission));
+        assert!(waits(next.as_mut()).await);
+        admission.pending.set(clients);
+        admission.overtaken_before.set(None);
+        pass(&admission, Duration::from_millis(500));
+        admission.relieve();
+        assert_eq!(
+            evicted_ones(&held).len(),
+            evicted,
+            "beside {clients} clients"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_a_completed_request_overtakes_others() {
     let admission = admission_of(1000, Some(4 << 20));
     let mut held = busy(&admission).await;
