@@ -1,6 +1,8 @@
 """Tunnels whose sides both send and do not read: what waits in the proxy is reserved before."""
 
 import socket
+import ssl
+import subprocess
 import threading
 
 import pytest
@@ -33,10 +35,29 @@ def address():
     return own_address()
 
 
+@pytest.fixture(params=[(False, False), (False, True), (True, True)], ids=["plain", "TLS to the upstream", "TLS"])
+def secure(request):
+    """Whether clients and the upstream use TLS."""
+    return request.param
+
+
 @pytest.fixture
-def upstream(address):
+def certificate(tmp_path):
+    files = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+         "/CN=localhost", "-days", "30", "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return files
+
+
+@pytest.fixture
+def upstream(address, secure, certificate):
     """The upstream's ends of the tunnels."""
     opened = []
+    context = None
+    if secure[1]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
     with small_buffers(socket.socket()) as listener:
         listener.bind((address, 8001))
         listener.listen(TUNNELS)
@@ -44,6 +65,8 @@ def upstream(address):
         def accept():
             while len(opened) < TUNNELS:
                 end, _ = listener.accept()
+                if context:
+                    end = context.wrap_socket(end, server_side=True)
                 end.recv(4096)
                 end.sendall(SWITCHING)
                 opened.append(end)
@@ -53,9 +76,11 @@ def upstream(address):
 
 
 @pytest.fixture
-def proxy(group, tmp_path, upstream, address):
-    configuration = f"""http {{ access_log off; server {{ listen {address}:8000; location / {{
-        proxy_pass http://{address}:8001; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+def proxy(group, tmp_path, upstream, address, secure, certificate):
+    tls = f"ssl; ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]}" if secure[0] else ""
+    scheme = "https" if secure[1] else "http"
+    configuration = f"""http {{ access_log off; server {{ listen {address}:8000 {tls}; location / {{
+        proxy_pass {scheme}://{address}:8001; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $http_connection; }} }} }}"""
     with tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"):
         wait_for(lambda: is_up(address), "tls-proxy", 60)
@@ -67,17 +92,25 @@ def fill(end):
     end.settimeout(0.01)
     try:
         end.send(PIECE)
-    except TimeoutError:
+    except (TimeoutError, ssl.SSLWantWriteError):
         return True
     return False
 
 
-def test_what_waits_is_reserved(group, proxy, upstream):
+def connect(address, secure):
+    client = small_buffers(socket.socket())
+    client.connect((address, 8000))
+    if secure:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        client = context.wrap_socket(client)
+    client.sendall(UPGRADE)
+    return client
+
+
+def test_what_waits_is_reserved(group, proxy, upstream, secure):
     growth = Growth(group, proxy)
-    clients = [small_buffers(socket.socket()) for _ in range(TUNNELS)]
-    for client in clients:
-        client.connect((proxy, 8000))
-        client.sendall(UPGRADE)
+    clients = [connect(proxy, secure[0]) for _ in range(TUNNELS)]
     wait_for(lambda: len(upstream) == TUNNELS, "the tunnels", 60)
     for client in clients:
         assert client.recv(4096).startswith(b"HTTP/1.1 101 ")

@@ -38,7 +38,6 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    #[cfg(test)]
     pub(crate) fn is_zero(&self) -> bool {
         self.memory == 0
     }

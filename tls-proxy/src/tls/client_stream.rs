@@ -15,6 +15,10 @@ pub(crate) enum ClientStream {
 }
 
 impl ClientStream {
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Received bytes of an incomplete TLS record.
     pub(crate) fn unread(&self) -> usize {
         match self {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::SharedWire;
 use super::connection::UpstreamConnection;
-use crate::admission::{Holder, MemoryUse, Permit, TRANSFER, Waits};
+use crate::admission::{Holder, MemoryUse, Need, Permit, TRANSFER, Waits};
 use crate::lifecycle::drain::Drain;
 use crate::net::buffered_stream::BufferedStream;
 use crate::time::timer::Timer;
@@ -30,8 +30,9 @@ pub(crate) struct Patience {
 /// of its `max_conns`. It also ends when nothing was copied for too long, and when the drain
 /// forces it. `holder` records how long it has been idle.
 ///
-/// What waits for its target takes memory of `permit`. As long as there is none, it is read in small
-/// pieces, which are part of what is counted for any request.
+/// What waits for its target takes memory of `permit`, each direction for itself. As long as there is
+/// none, it is read in small pieces, which are part of what is counted for any request; but a record
+/// of TLS is read as a whole, and so has to wait.
 pub(crate) async fn run(
     client: &SharedWire,
     link: &mut UpstreamConnection,
@@ -42,24 +43,16 @@ pub(crate) async fn run(
 ) {
     let mut forced = pin!(drain.forced());
     let mut timer = Timer::default();
-    let mut up = Direction::default();
-    let mut down = Direction::default();
+    let mut up = Direction::from(client.borrow().stream().is_tls());
+    let mut down = Direction::from(link.secured.is_some());
     let mut before = None;
-    let mut has_memory = false;
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         let client = &mut *client.borrow_mut();
-        has_memory = has_memory || permit.is_none_or(|permit| permit.try_grow(TRANSFER));
-        let to_upstream = up.poll(client, &mut link.wire, has_memory, cx);
-        let to_client = down.poll(&mut link.wire, client, has_memory, cx);
-        if has_memory && !up.writing && !down.writing {
-            has_memory = false;
-            if let Some(permit) = permit {
-                permit.shrink(MemoryUse::Transfer, TRANSFER);
-            }
-        }
+        let to_upstream = up.poll(client, &mut link.wire, permit, cx);
+        let to_client = down.poll(&mut link.wire, client, permit, cx);
         let read = (client.received, link.wire.received);
         let written = (client.sent, link.wire.sent);
         let now = Some((read, written, up.writing, down.writing));
@@ -110,11 +103,60 @@ struct Direction {
     /// Bytes wait for the target, perhaps in its TLS session.
     writing: bool,
     refused: bool,
+    /// Its source is read in records of TLS.
+    in_records: bool,
+    /// It has memory.
+    has_memory: bool,
+    /// The memory that it waits for.
+    need: Need,
 }
 
 impl Direction {
-    /// Ready when it has stopped; may be polled again. Unless it `has_memory`, it reads small pieces.
+    fn from(in_records: bool) -> Self {
+        Self {
+            in_records,
+            ..Self::default()
+        }
+    }
+
+    /// Ready when it has stopped; may be polled again. It has memory of `permit` as long as bytes
+    /// wait for the target.
     fn poll<A, B>(
+        &mut self,
+        from: &mut BufferedStream<A>,
+        to: &mut BufferedStream<B>,
+        permit: Option<&Permit>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Stop>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(permit) = permit else {
+            return self.copy(from, to, true, cx);
+        };
+        if !self.has_memory {
+            self.has_memory = match self.in_records {
+                false => permit.try_grow(TRANSFER),
+                true => {
+                    if self.need.is_zero() {
+                        self.need.add(TRANSFER);
+                    }
+                    ready!(permit.poll_grow(&mut self.need, cx));
+                    true
+                }
+            };
+        }
+        let stopped = self.copy(from, to, self.has_memory, cx);
+        if self.has_memory && !self.writing {
+            self.has_memory = false;
+            permit.shrink(MemoryUse::Transfer, TRANSFER);
+        }
+        stopped
+    }
+
+    /// The same; unless it `has_memory`, it reads small pieces.
+    fn copy<A, B>(
         &mut self,
         from: &mut BufferedStream<A>,
         to: &mut BufferedStream<B>,
@@ -169,16 +211,16 @@ mod tests {
         let work = async {
             // It fills the target.
             let poll =
-                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, true, cx))).await;
+                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, None, cx))).await;
             assert!(poll.is_pending() && !direction.writing);
             source.write_all(b"more").await.unwrap();
             drop(source);
             let poll =
-                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, true, cx))).await;
+                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, None, cx))).await;
             assert!(poll.is_pending() && direction.writing);
             let mut heard = [0; 12];
             target.read_exact(&mut heard[..8]).await.unwrap();
-            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, true, cx)).await;
+            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx)).await;
             assert_eq!(stop, Stop::Ended);
             target.read_exact(&mut heard[8..]).await.unwrap();
             assert_eq!(&heard, b"first 8.more");
@@ -195,7 +237,7 @@ mod tests {
         source.write_all(b"ping").await.unwrap();
         let work = async {
             for _ in 0..2 {
-                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, true, cx)).await;
+                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx)).await;
                 assert_eq!(stop, Stop::Refused);
             }
         };
