@@ -85,6 +85,9 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<TryFiles, Probl
 impl TryFiles {
     /// Finds the file; `None` if the location continues with it.
     pub(crate) fn run(&self, request: &mut Request) -> Option<ContentResult> {
+        if document_root::lacks_prefix(request) {
+            return Some(ContentResult::refuse(500));
+        }
         let documents = &request.settings().of::<static_files::Settings>().documents;
         let replaced = documents.replaced();
         let whole = documents.replaces_all();
