@@ -20,6 +20,9 @@ pub(crate) const HTTP2_FRAME: u64 = 17 << 10;
 /// Added for each stream of the most that were open at once, beyond the first ones: `h2` keeps
 /// their places, bytes.
 pub(crate) const HTTP2_STREAM: u64 = 1792;
+/// Added for the most frames of bodies that were unread at once, rounded up to a power of two: `h2`
+/// keeps their places, bytes each.
+pub(crate) const HTTP2_UNREAD: u64 = 240;
 /// Added while most of a TLS record has come, bytes.
 pub(crate) const TLS_RECORD: u64 = 17 << 10;
 /// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded

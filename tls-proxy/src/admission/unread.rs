@@ -25,6 +25,9 @@ pub(crate) struct Unread {
     partial: Cell<Option<(u32, u64)>>,
     /// Bytes that have passed on the connection.
     passed: Cell<u64>,
+    /// Unread frames, and the most of them at once.
+    frames: Cell<usize>,
+    most_frames: Cell<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -48,12 +51,29 @@ impl Unread {
             bodies: RefCell::default(),
             partial: Cell::new(None),
             passed: Cell::new(0),
+            frames: Cell::new(0),
+            most_frames: Cell::new(0),
         })
     }
 
     /// So many more bytes have passed on the connection.
     pub(crate) fn pass(&self, size: usize) {
         self.passed.set(self.passed.get() + size as u64);
+    }
+
+    /// The most frames that were unread at once.
+    pub(crate) fn most_frames(&self) -> usize {
+        self.most_frames.get()
+    }
+
+    fn frame_comes(&self) {
+        self.frames.set(self.frames.get() + 1);
+        self.most_frames
+            .set(self.most_frames.get().max(self.frames.get()));
+    }
+
+    fn frames_go(&self, count: usize) {
+        self.frames.set(self.frames.get() - count);
     }
 
     /// Announces a body on a stream.
@@ -79,6 +99,7 @@ impl Unread {
             let stays = body.accepted || kept == Some(*stream);
             if !stays {
                 given_up += body.held;
+                self.frames_go(body.between.len());
             }
             stays
         });
@@ -107,6 +128,7 @@ impl Unread {
         }
         body.held += size;
         body.between.push_back(between);
+        self.frame_comes();
         let payload = (size - u64::from(between)).saturating_sub(DATA_FRAME);
         body.end = self.passed.get() + payload;
         self.held.set(held);
@@ -171,8 +193,12 @@ impl BodyFlow {
             let size = body
                 .held
                 .saturating_sub(partial.map_or(0, |(_, size)| size));
+            self.unread.frames_go(body.between.len());
             body.between.clear();
-            body.between.extend(partial.map(|_| 0));
+            if partial.is_some() {
+                body.between.push_back(0);
+                self.unread.frame_comes();
+            }
             if size > 0 {
                 body.held -= size;
                 self.unread.give_back(size);
@@ -184,7 +210,9 @@ impl BodyFlow {
     pub(crate) fn taken(&self, size: usize) {
         let mut bodies = self.unread.bodies.borrow_mut();
         if let Some(body) = bodies.get_mut(&self.stream) {
-            let between = body.between.pop_front().unwrap_or_default();
+            let between = body.between.pop_front();
+            self.unread.frames_go(usize::from(between.is_some()));
+            let between = between.unwrap_or_default();
             let size = size as u64 + DATA_FRAME + u64::from(between);
             let size = size.min(body.held);
             body.held -= size;
@@ -197,6 +225,7 @@ impl Drop for BodyFlow {
     fn drop(&mut self) {
         let body = self.unread.bodies.borrow_mut().remove(&self.stream);
         if let Some(body) = body {
+            self.unread.frames_go(body.between.len());
             self.unread.give_back(body.held);
         }
     }

@@ -135,19 +135,12 @@ fn a_header_block_has_its_time_though_a_request_came_before_it() {
     goes_back(&proxy, before);
 }
 
-/// The beginnings of header blocks that are no new request's: HEADERS of a stream that has ended, and
-/// a PUSH_PROMISE, whose first four bytes name a stream.
-const OTHER_BLOCKS: [(u8, &[u8]); 2] = [
-    (HEADERS, b"\0\x01ab"),
-    (PUSH_PROMISE, b"\0\0\0\x02\0\x01a\0"),
-];
-
-/// A connection after a response, on which such a block has begun.
-fn with_another_block(proxy: &Proxy, (kind, block): (u8, &[u8])) -> Http2 {
+/// A connection after a response, on which trailers of its stream have begun, which has ended.
+fn with_another_block(proxy: &Proxy) -> Http2 {
     let mut client = Http2::connect(proxy.place.address(PLAIN));
     client.ask(1, "/", &[]);
     client.frame_of(DATA);
-    client.send(kind, 0, 1, block);
+    client.send(HEADERS, 0, 1, b"\0\x01ab");
     client
 }
 
@@ -156,27 +149,99 @@ fn every_header_block_is_counted_until_it_ends() {
     let conf = "server { listen {plain}; http2 on; return 200 x; }";
     let proxy = start(Place::new("http2-other-blocks"), conf);
     let before = reserved(&proxy);
-    for block in OTHER_BLOCKS {
-        let client = with_another_block(&proxy, block);
-        eventually("the block is counted", || {
-            reserved(&proxy) > before + (300 << 10)
-        });
-        drop(client);
-        goes_back(&proxy, before);
-    }
+    let client = with_another_block(&proxy);
+    eventually("the block is counted", || {
+        reserved(&proxy) > before + (300 << 10)
+    });
+    drop(client);
+    goes_back(&proxy, before);
 }
 
 #[test]
 fn every_header_block_has_its_time() {
     let conf = "server { listen {plain}; http2 on; client_header_timeout 1s; return 200 x; }";
-    for (name, block) in ["http2-late-headers", "http2-late-promise"]
-        .iter()
-        .zip(OTHER_BLOCKS)
-    {
-        let proxy = start(Place::new(name), conf);
-        with_another_block(&proxy, block).frame_of(GOAWAY);
-        proxy.logs("error.log", "client timed out (110: Connection timed out)");
+    let proxy = start(Place::new("http2-late-headers"), conf);
+    with_another_block(&proxy).frame_of(GOAWAY);
+    proxy.logs("error.log", "client timed out (110: Connection timed out)");
+}
+
+/// What `h2` would not end the connection for, or would understand in another way, its log line, and
+/// the beginning of a request before that.
+const BROKEN: [(u8, &[u8], &str); 4] = [
+    // With a field that makes it malformed.
+    (
+        PUSH_PROMISE,
+        b"\0\0\0\x02\x44\x02/a\0\nconnection\x01x",
+        "client sent PUSH_PROMISE frame",
+    ),
+    (PUSH_PROMISE, b"", "client sent PUSH_PROMISE frame"),
+    (
+        HEADERS,
+        b"\x82\x86\0\0\x84\x41\x02aa",
+        "client sent zero header name length",
+    ),
+    (
+        HEADERS,
+        b"\x82\x86\x84\x40\x80\x01v",
+        "client sent zero header name length",
+    ),
+];
+
+#[test]
+fn what_must_not_be_sent_ends_the_connection() {
+    let conf = "server { listen {plain}; http2 on; return 200 x; }";
+    let proxy = start(Place::new("http2-broken"), conf);
+    for (kind, block, what) in BROKEN {
+        for ends in [0, END_HEADERS] {
+            let mut client = Http2::connect(proxy.place.address(PLAIN));
+            client.ask(1, "/", &[]);
+            client.frame_of(DATA);
+            client.send(kind, ends | END_STREAM, 3, block);
+            assert_eq!(
+                client.frame_of(GOAWAY).payload[4..8],
+                [0, 0, 0, 1],
+                "{what}"
+            );
+            proxy.logs("error.log", what);
+        }
     }
+}
+
+#[test]
+fn an_idle_connection_that_closes_does_not_reset_what_is_on_its_way() {
+    let conf = "server { listen {plain}; http2 on; keepalive_timeout 1s; return 200 x; }";
+    let proxy = start(Place::new("http2-closing"), conf);
+    for _ in 0..5 {
+        let mut client = Http2::connect(proxy.place.address(PLAIN));
+        client.ask(1, "/", &[]);
+        assert_eq!(client.frame_of(GOAWAY).payload[4..8], [0, 0, 0, 0]);
+        // What was sent before GOAWAY was seen; the end follows, and no reset.
+        client.wire.send(frame(HEADERS, END_HEADERS, 3, POST));
+        for _ in 0..20 {
+            client.wire.send(frame(DATA, 0, 3, &[b'x'; 4000]));
+        }
+        assert!(client.frame().is_none());
+    }
+}
+
+#[test]
+fn places_of_unread_frames_are_counted() {
+    let conf = "server { listen {plain}; http2 on; return 200 x; }";
+    let proxy = start(Place::new("http2-unread-places"), conf);
+    let mut client = Http2::connect(proxy.place.address(PLAIN));
+    client.ask(1, "/", &[]);
+    client.frame_of(DATA);
+    let before = reserved(&proxy);
+    let mut all = frame(HEADERS, END_HEADERS, 3, b"\x83\x86\x84\x01\x01a");
+    for _ in 0..300 {
+        all.extend(frame(DATA, 0, 3, &[b'x'; 200]));
+    }
+    client.wire.send(all);
+    client.frame_of(DATA);
+    // Places double, from 300 to 512.
+    eventually("they are counted", || {
+        reserved(&proxy) >= before + 512 * 240
+    });
 }
 
 #[test]

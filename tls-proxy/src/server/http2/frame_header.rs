@@ -43,8 +43,7 @@ pub(super) enum Frame {
         /// The stream, if a body follows.
         body: Option<u32>,
     },
-    /// Another header block: HEADERS of a stream that is open or has ended, or PUSH_PROMISE, which a
-    /// client must not send, but may.
+    /// Another header block: HEADERS of a stream that is open or has ended.
     Trailers { stream: u32, size: u32, ends: bool },
     /// DATA; its payload size includes padding, bytes.
     Data { stream: u32, size: u32 },
@@ -237,6 +236,8 @@ pub(super) struct FrameHeaders {
     entries: TableEntries,
     /// A frame, or a header block of several ones, was too large for the first buffer.
     has_grown: bool,
+    /// What the client must not send.
+    broken: Option<&'static str>,
     /// The current frame ends its header block.
     ends_block: bool,
     /// A header block has ended since the last call of `block_ended`.
@@ -260,6 +261,7 @@ impl Default for FrameHeaders {
             fragment: None,
             entries: TableEntries::default(),
             has_grown: false,
+            broken: None,
             ends_block: false,
             ended: false,
             block: None,
@@ -281,15 +283,24 @@ impl FrameHeaders {
             if in_payload && let Some(fragment) = &mut self.fragment {
                 let part = fragment.of(&bytes[at..at + size]);
                 self.entries.read(part, self.position);
+                if self.entries.is_broken() {
+                    self.broken = Some("client sent zero header name length");
+                }
             }
             at += size;
             let frame = header.and_then(|header| self.read(header));
             self.end_of_payload();
-            if frame.is_some() || self.has_grown != had_grown {
+            if frame.is_some() || self.has_grown != had_grown || self.broken.is_some() {
                 return (at, frame);
             }
         }
         (at, None)
+    }
+
+    /// What the client must not send has come: `h2` would not end the connection, or would not
+    /// understand it as it is read here.
+    pub(super) fn broken(&self) -> Option<&'static str> {
+        self.broken
     }
 
     /// The entries of the decoder's table, bytes.
@@ -366,9 +377,8 @@ impl FrameHeaders {
                 }
             }
             PUSH_PROMISE => {
-                self.ends_block = ends;
-                self.block = None;
-                Frame::Trailers { stream, size, ends }
+                self.broken = Some("client sent PUSH_PROMISE frame");
+                return None;
             }
             CONTINUATION => {
                 self.ends_block = ends;

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -20,7 +21,9 @@ use tokio::time::Instant;
 use super::frame_header::{Frame, FrameHeaders, SentBlocks};
 use super::send_buffer::UnsentBlocks;
 use crate::admission::unread::{BodyFlow, Unread};
-use crate::admission::{DATA_FRAME, HEADER_BLOCK, HTTP2_STREAM, MemoryUse, Permit, TLS_RECORD};
+use crate::admission::{
+    DATA_FRAME, HEADER_BLOCK, HTTP2_STREAM, HTTP2_UNREAD, MemoryUse, Permit, TLS_RECORD,
+};
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
 
@@ -30,10 +33,14 @@ const UNACCEPTED: u32 = 2048;
 /// Bytes read from a client in one turn: processing them delays all other clients of the
 /// worker.
 const TURN: usize = 64 << 10;
+/// Bytes that are discarded at once.
+const DISCARDED: usize = 2048;
 /// Memory for what stays is reserved in steps of this size, bytes.
 const STEP: u64 = 8 << 10;
 /// The places of this many streams are part of a connection's memory.
 const SMALL_STREAMS: usize = 4;
+/// And of this many unread frames.
+const SMALL_FRAMES: usize = 16;
 /// Entries of both dynamic tables that are part of a connection's memory, bytes.
 const SMALL_ENTRIES: u64 = 4 << 10;
 /// An incomplete TLS record up to this size is part of a connection's memory, bytes.
@@ -63,6 +70,10 @@ pub(super) struct Inflow {
     waiting: Cell<bool>,
     /// The last frame found has not been admitted yet.
     unadmitted: Cell<bool>,
+    /// What the client must not send has come: nothing more is read.
+    broken: Cell<Option<&'static str>>,
+    /// The connection closes: what comes is discarded.
+    closing: Cell<bool>,
     /// Waits for a request to be accepted.
     reader: RefCell<Option<Waker>>,
     /// The socket took not all that `h2` wrote last.
@@ -95,6 +106,8 @@ impl Inflow {
             most_streams: Cell::new(0),
             waiting: Cell::new(false),
             unadmitted: Cell::new(false),
+            broken: Cell::new(None),
+            closing: Cell::new(false),
             reader: RefCell::default(),
             write_pending: Cell::new(false),
         })
@@ -109,6 +122,22 @@ impl Inflow {
     /// in progress.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.get()
+    }
+
+    /// What the client must not send, if it has come: the connection has to end.
+    pub(super) fn broken(&self) -> Option<&'static str> {
+        self.broken.get()
+    }
+
+    /// The connection closes. What is on its way is discarded, since the client would get a reset
+    /// otherwise, and nothing before that.
+    pub(super) fn close(&self) {
+        self.closing.set(true);
+    }
+
+    /// Whether the connection keeps more than a client's share of the memory.
+    pub(super) fn keeps_much(&self) -> bool {
+        self.kept.get() > self.connection.worker.admission.share()
     }
 
     /// Whether `h2` waits for the socket to take what it writes.
@@ -168,6 +197,14 @@ impl Inflow {
         let most = self.most_streams.get().max(now);
         self.most_streams.set(most);
         HTTP2_STREAM * most.saturating_sub(SMALL_STREAMS) as u64
+    }
+
+    /// What `h2` keeps of the frames that were unread at once, bytes. Their places double.
+    fn frames(&self) -> u64 {
+        match self.unread.most_frames() {
+            0..=SMALL_FRAMES => 0,
+            most => HTTP2_UNREAD * most.next_power_of_two() as u64,
+        }
     }
 
     /// Reserves memory for the `size` bytes that `h2` keeps until the connection ends; `Some` is what
@@ -311,6 +348,7 @@ pub(super) struct Metered {
     headers: FrameHeaders,
     /// Most of a TLS record has come.
     in_record: bool,
+    shut_down: bool,
     sent: SentBlocks,
     unsent: Rc<UnsentBlocks>,
     /// Data read after a frame that has to wait.
@@ -328,6 +366,7 @@ impl Metered {
             inflow,
             headers: FrameHeaders::default(),
             in_record: false,
+            shut_down: false,
             sent: SentBlocks::default(),
             unsent,
             stash: BytesMut::new(),
@@ -412,7 +451,8 @@ impl Metered {
         let entries = self.headers.entries() + self.sent.entries();
         let record = if self.in_record { TLS_RECORD } else { 0 };
         let entries = entries.saturating_sub(SMALL_ENTRIES);
-        let kept = entries + self.headers.buffers() + self.inflow.streams() + record;
+        let places = self.inflow.streams() + self.inflow.frames();
+        let kept = entries + self.headers.buffers() + places + record;
         let Some(more) = self.inflow.keep(kept) else {
             return true;
         };
@@ -446,6 +486,13 @@ impl Metered {
                 self.inflow.block_ends(self.headers.request_block());
             }
             self.inflow.set_partial(self.headers.partial());
+            let broken = self.headers.broken();
+            if broken.is_some() {
+                self.inflow.broken.set(broken);
+                passed -= size;
+                into.set_filled(start + passed);
+                return;
+            }
             if !self.keep() {
                 self.pending = found;
                 self.inflow.unadmitted.set(found.is_some());
@@ -474,6 +521,12 @@ impl AsyncRead for Metered {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.inflow.closing.get() {
+            return this.discard(cx);
+        }
+        if this.inflow.broken.get().is_some() {
+            return Poll::Pending;
+        }
         if this.wait.is_some() || this.pending.is_some() {
             ready!(this.poll_admitted(cx));
         }
@@ -506,6 +559,9 @@ impl AsyncRead for Metered {
             }
         }
         this.pass(into, start);
+        if into.filled().len() == start && this.inflow.broken.get().is_some() {
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -514,6 +570,18 @@ impl Metered {
     fn pass_sent(&mut self, written: &[u8]) {
         let unsent = &self.unsent;
         self.sent.pass(written, |stream| unsent.is_sent(stream));
+    }
+
+    /// Discards what comes, until the client closes its side.
+    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); DISCARDED];
+        loop {
+            let mut into = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+            if into.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -541,7 +609,14 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if !self.shut_down {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.shut_down = true;
+        }
+        match self.inflow.closing.get() {
+            true => self.discard(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_vectored(

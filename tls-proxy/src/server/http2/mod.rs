@@ -140,6 +140,12 @@ async fn run(
     let mut goaway_sent: Option<Instant> = None;
     let holder = connection.account.holder();
     loop {
+        if let Some(what) = inflow.broken() {
+            let what = format!("{what} while processing HTTP/2 connection");
+            error_log::connection(connection, Level::Info, what);
+            close(frames, inflow, holder, Reason::PROTOCOL_ERROR).await;
+            return;
+        }
         let is_idle = connection.in_flight.get() == 0;
         let (block, is_waiting) = (inflow.block(), inflow.is_waiting());
         let patience = match block {
@@ -167,7 +173,9 @@ async fn run(
                         shared.unsent_blocks.are_sent();
                     }
                     // The reason for waiting, and its time-out, has changed.
-                    if (inflow.block(), inflow.is_waiting()) != (block, is_waiting) {
+                    if (inflow.block(), inflow.is_waiting()) != (block, is_waiting)
+                        || inflow.broken().is_some()
+                    {
                         return Poll::Ready(None);
                     }
                 }
@@ -190,12 +198,12 @@ async fn run(
                 let what = "client timed out (110: Connection timed out) \
                             while processing HTTP/2 connection";
                 error_log::connection(connection, Level::Info, what);
-                close(frames, holder, Reason::PROTOCOL_ERROR).await;
+                close(frames, inflow, holder, Reason::PROTOCOL_ERROR).await;
                 return;
             }
             () = idle_time_over(holder, patience), if is_idle && block.is_none() && !is_waiting => {
                 if goaway_sent.is_none() {
-                    close(frames, holder, Reason::NO_ERROR).await;
+                    close(frames, inflow, holder, Reason::NO_ERROR).await;
                 }
                 return;
             }
@@ -204,7 +212,7 @@ async fn run(
             Some(_) if connection.early_resets.get() >= MAX_EARLY_RESETS => {
                 let what = "client sent too many streams that it reset at once";
                 error_log::connection(connection, Level::Info, what);
-                close(frames, holder, Reason::ENHANCE_YOUR_CALM).await;
+                close(frames, inflow, holder, Reason::ENHANCE_YOUR_CALM).await;
                 return;
             }
             Some(accepted) if goaway_sent.is_some_and(|at| at.elapsed() >= GOAWAY_TIMEOUT) => {
@@ -230,9 +238,15 @@ async fn run(
     }
 }
 
-/// Closes a connection, and gives the client time to receive GOAWAY.
-async fn close(frames: &mut Frames<Metered, Chunk>, holder: &Holder, reason: Reason) {
+/// Closes a connection, and gives the client time to receive GOAWAY and to close its side.
+async fn close(
+    frames: &mut Frames<Metered, Chunk>,
+    inflow: &Inflow,
+    holder: &Holder,
+    reason: Reason,
+) {
     frames.abrupt_shutdown(reason);
+    inflow.close();
     let patience = match holder.eviction() {
         Some(_) => EVICTION_TIMEOUT,
         None => GOAWAY_TIMEOUT,
@@ -256,7 +270,8 @@ async fn idle_time_over(holder: &Holder, patience: Duration) {
 }
 
 /// Serves a stream; returns whether it is the last one of the connection
-/// (`keepalive_requests`, `keepalive_time`, `keepalive_timeout 0`, the lame duck).
+/// (`keepalive_requests`, `keepalive_time`, `keepalive_timeout 0`, the lame duck, much memory that
+/// only its end gives back).
 fn start(
     connection: &Rc<Connection>,
     tasks: &Rc<StreamTasks>,
@@ -312,7 +327,8 @@ fn start(
         || core.keepalive_timeout.is_zero()
         || request.started.duration_since(connection.began) > core.keepalive_time
         || connection.worker.drain.phase().is_ending()
-        || connection.account.holder().client().shed() >= GOAWAY_AFTER;
+        || connection.account.holder().client().shed() >= GOAWAY_AFTER
+        || inflow.keeps_much();
     request.permit = permit.map(|permit| permit.transfer_to(account.holder()));
     let fits = request.permit.as_ref().is_some_and(|permit| {
         let size = request.head.length + (request.head.fields.len() * FIELD) as u64;

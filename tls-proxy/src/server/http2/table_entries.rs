@@ -61,8 +61,11 @@ pub(super) struct TableEntries {
     slices: VecDeque<(u64, u64)>,
     /// The memory of all of them, bytes.
     memory: u64,
-    /// Where the last one was among the bytes of the connection.
-    last: u64,
+    /// Where the last one was among the bytes of the connection: of those that were Huffman-coded, and
+    /// of the others, which are in another buffer.
+    last: [u64; 2],
+    /// `h2` would go on within this name.
+    is_broken: bool,
 }
 
 impl TableEntries {
@@ -74,6 +77,11 @@ impl TableEntries {
     /// The buffers that slices keep, at most, bytes.
     pub(super) fn buffers(&self) -> u64 {
         self.memory
+    }
+
+    /// A name was empty. `h2` takes that for an incomplete block, and decodes what follows otherwise.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// A header block begins.
@@ -153,6 +161,7 @@ impl TableEntries {
                     _ => Step::Value,
                 };
                 if size == 0 {
+                    self.is_broken |= self.step == Step::NameStart;
                     self.string_ends(position);
                 }
             }
@@ -217,9 +226,10 @@ impl TableEntries {
         }
         if self.is_slice {
             let buffer = BUFFER.max(2 * self.largest);
-            let between = position.saturating_sub(self.last);
+            let last = &mut self.last[usize::from(self.is_huffman)];
+            let between = position.saturating_sub(*last);
             let memory = OWN + (KEPT * between).min(buffer);
-            self.last = position;
+            *last = position;
             self.memory += memory;
             self.slices.push_back((self.added, memory));
         }
@@ -359,6 +369,11 @@ mod tests {
         assert_eq!(add(100), 300 + OWN);
         assert_eq!(add(150), 150 + OWN);
         assert_eq!(add(1 << 20), BUFFER + OWN);
+        entries.begin();
+        let before = entries.buffers();
+        entries.read(&added(&[0x44], b"/")[..1], 1 << 20);
+        entries.read(&[0x81, 0x60], 1 << 20);
+        assert_eq!(entries.buffers() - before, BUFFER + OWN, "Huffman-coded");
         let most = u64::from(u16::MAX);
         entries.begin();
         entries.read(&vec![0x80; usize::from(u16::MAX)], 2 << 20);
@@ -383,6 +398,19 @@ mod tests {
         }
         assert_eq!(entries.slices.len(), 0);
         assert_eq!((entries.buffers(), entries.count()), (0, MOST_ENTRIES));
+    }
+
+    #[test]
+    fn an_empty_name_breaks_a_block() {
+        for (block, wanted) in [
+            (&[0x40, 0x00, 0x01, b'v'][..], true),
+            (&[0x00, 0x80, 0x01, b'v'], true),
+            (&[0x40, 0x01, b'n', 0x00, 0x44, 0x00], false),
+        ] {
+            let mut entries = TableEntries::default();
+            entries.read(block, 100);
+            assert_eq!(entries.is_broken(), wanted, "{block:?}");
+        }
     }
 
     #[test]
