@@ -287,6 +287,7 @@ impl Admission {
                 self.lag.set(late.max(self.lag.get() / 2));
             }
             self.crowded_since.set(None);
+            self.pause.set(Duration::ZERO);
             self.lag.set(Duration::ZERO);
         }
     }
