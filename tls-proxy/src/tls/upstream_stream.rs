@@ -163,6 +163,16 @@ impl<S> UpstreamTls<S> {
         Self { tls }
     }
 
+    /// The stream below TLS.
+    pub(crate) fn below(&self) -> &S {
+        &self.tls.get_ref().0.stream
+    }
+
+    /// Whether it has read something that can be passed on.
+    pub(crate) fn has_read(&self) -> bool {
+        !self.tls.get_ref().1.wants_read()
+    }
+
     /// The size of the certificates that the upstream has shown, bytes.
     pub(crate) fn size_of_certificates(&self) -> usize {
         size_of_certificates(&self.tls)

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -75,6 +75,20 @@ pub(crate) enum UpstreamStream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<UpstreamTls<UpstreamStream>>),
+}
+
+impl UpstreamStream {
+    /// Ready when there may be something to read, or the upstream has closed. Nothing is read.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
+            Self::Unix(stream) => stream.poll_read_ready(cx).map(|_| ()),
+            Self::Tls(stream) => match stream.has_read() {
+                true => Poll::Ready(()),
+                false => stream.below().poll_readable(cx),
+            },
+        }
+    }
 }
 
 impl UpstreamConnection {

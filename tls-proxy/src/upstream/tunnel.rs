@@ -46,13 +46,20 @@ pub(crate) async fn run(
     let mut up = Direction::from(client.borrow().stream().is_tls());
     let mut down = Direction::from(link.secured.is_some());
     let mut before = None;
+    // Bytes moved while the same side was waited for, and what was measured last.
+    let mut moved = 0;
+    let mut of = ((false, false), 0);
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         let client = &mut *client.borrow_mut();
-        let to_upstream = up.poll(client, &mut link.wire, permit, cx);
-        let to_client = down.poll(&mut link.wire, client, permit, cx);
+        let to_upstream = up.poll(client, &mut link.wire, permit, cx, |client, cx| {
+            client.poll_readable(cx).is_ready()
+        });
+        let to_client = down.poll(&mut link.wire, client, permit, cx, |upstream, cx| {
+            upstream.poll_readable(cx).is_ready()
+        });
         let read = (client.received, link.wire.received);
         let written = (client.sent, link.wire.sent);
         let now = Some((read, written, up.writing, down.writing));
@@ -60,7 +67,21 @@ pub(crate) async fn run(
             before = now;
             timer.progress();
         }
-        holder.wait(Waits::Tunnel, client.received + link.wire.received);
+        // Who does not read what waits for it makes no progress by sending.
+        let now = match (up.writing, down.writing) {
+            (false, false) => read.0 + read.1,
+            (true, false) => written.1,
+            (false, true) => written.0,
+            (true, true) => written.0 + written.1,
+        };
+        let waits = (up.writing, down.writing);
+        if waits == of.0 {
+            moved += now - of.1;
+        }
+        of = (waits, now);
+        if up.need.is_zero() && down.need.is_zero() {
+            holder.wait(Waits::Tunnel, moved);
+        }
         match (to_upstream, to_client) {
             (Poll::Ready(Stop::Ended), _) | (_, Poll::Ready(_)) => {
                 // For TLS; the other end of the client's connection follows.
@@ -127,41 +148,7 @@ impl Direction {
         to: &mut BufferedStream<B>,
         permit: Option<&Permit>,
         cx: &mut Context<'_>,
-    ) -> Poll<Stop>
-    where
-        A: AsyncRead + AsyncWrite + Unpin,
-        B: AsyncRead + AsyncWrite + Unpin,
-    {
-        let Some(permit) = permit else {
-            return self.copy(from, to, true, cx);
-        };
-        if !self.has_memory {
-            self.has_memory = match self.in_records {
-                false => permit.try_grow(TRANSFER),
-                true => {
-                    if self.need.is_zero() {
-                        self.need.add(TRANSFER);
-                    }
-                    ready!(permit.poll_grow(&mut self.need, cx));
-                    true
-                }
-            };
-        }
-        let stopped = self.copy(from, to, self.has_memory, cx);
-        if self.has_memory && !self.writing {
-            self.has_memory = false;
-            permit.shrink(MemoryUse::Transfer, TRANSFER);
-        }
-        stopped
-    }
-
-    /// The same; unless it `has_memory`, it reads small pieces.
-    fn copy<A, B>(
-        &mut self,
-        from: &mut BufferedStream<A>,
-        to: &mut BufferedStream<B>,
-        has_memory: bool,
-        cx: &mut Context<'_>,
+        is_readable: impl Fn(&A, &mut Context<'_>) -> bool,
     ) -> Poll<Stop>
     where
         A: AsyncRead + AsyncWrite + Unpin,
@@ -174,16 +161,48 @@ impl Direction {
                 self.writing = false;
                 continue;
             }
+            if !self.has_memory
+                && let Some(permit) = permit
+            {
+                if !self.in_records {
+                    self.has_memory = permit.try_grow(TRANSFER);
+                } else if is_readable(from.stream(), cx) {
+                    if self.need.is_zero() {
+                        self.need.add(TRANSFER);
+                    }
+                    ready!(permit.poll_grow(&mut self.need, cx));
+                    self.has_memory = true;
+                } else {
+                    // Others need not wait for what is not needed any more.
+                    self.need = Need::default();
+                    return Poll::Pending;
+                }
+            }
             // A reset is an end.
-            let filled = match has_memory {
+            let filled = match self.has_memory || permit.is_none() {
                 true => from.poll_fill(cx),
                 false => from.poll_fill_small(cx),
             };
-            if ready!(filled).unwrap_or(0) == 0 {
+            let Poll::Ready(filled) = filled else {
+                self.release(permit);
+                return Poll::Pending;
+            };
+            if filled.unwrap_or(0) == 0 {
+                self.release(permit);
                 return Poll::Ready(Stop::Ended);
             }
         }
+        self.release(permit);
         Poll::Ready(Stop::Refused)
+    }
+
+    /// Nothing waits for the target.
+    fn release(&mut self, permit: Option<&Permit>) {
+        if std::mem::take(&mut self.has_memory)
+            && let Some(permit) = permit
+        {
+            permit.shrink(MemoryUse::Transfer, TRANSFER);
+        }
     }
 }
 
@@ -194,6 +213,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::admission::{Admission, Capacity};
     use crate::time::cached_time;
 
     /// A stream between the test and a direction.
@@ -210,20 +230,62 @@ mod tests {
         source.write_all(b"first 8.").await.unwrap();
         let work = async {
             // It fills the target.
-            let poll =
-                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, None, cx))).await;
+            let poll = poll_fn(|cx| {
+                Poll::Ready(direction.poll(&mut from, &mut to, None, cx, |_, _| true))
+            })
+            .await;
             assert!(poll.is_pending() && !direction.writing);
             source.write_all(b"more").await.unwrap();
             drop(source);
-            let poll =
-                poll_fn(|cx| Poll::Ready(direction.poll(&mut from, &mut to, None, cx))).await;
+            let poll = poll_fn(|cx| {
+                Poll::Ready(direction.poll(&mut from, &mut to, None, cx, |_, _| true))
+            })
+            .await;
             assert!(poll.is_pending() && direction.writing);
             let mut heard = [0; 12];
             target.read_exact(&mut heard[..8]).await.unwrap();
-            let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx)).await;
+            let stop =
+                poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx, |_, _| true)).await;
             assert_eq!(stop, Stop::Ended);
             target.read_exact(&mut heard[8..]).await.unwrap();
             assert_eq!(&heard, b"first 8.more");
+        };
+        cached_time::scope(Box::pin(work)).await;
+    }
+
+    #[tokio::test]
+    async fn a_source_in_records_asks_for_memory_only_if_it_has_something() {
+        let admission = Admission::new(Capacity {
+            connections: 100,
+            descriptors: 200,
+            memory: Some(4 << 20),
+        });
+        let own = admission.for_new_client().await.accepted();
+        let permit = admission.empty_permit(own.account.holder());
+        let other = admission.for_new_client().await.accepted();
+        let others = admission.empty_permit(other.account.holder());
+        while others.try_grow(TRANSFER) {}
+        let (mut source, mut from) = side();
+        let (_target, mut to) = side();
+        let mut direction = Direction::from(true);
+        source.write_all(b"ping").await.unwrap();
+        let work = async {
+            let mut poll = async |readable| {
+                poll_fn(|cx| {
+                    let poll =
+                        direction.poll(&mut from, &mut to, Some(&permit), cx, |_, _| readable);
+                    Poll::Ready((poll.is_pending(), !direction.need.is_zero()))
+                })
+                .await
+            };
+            assert_eq!(poll(false).await, (true, false));
+            assert_eq!(poll(true).await, (true, true), "there is none");
+            assert!(admission.is_crowded());
+            assert_eq!(poll(false).await, (true, false));
+            assert!(!admission.is_crowded(), "it waits no more");
+            others.shrink(MemoryUse::Transfer, 2 * TRANSFER);
+            assert_eq!(poll(true).await, (true, false));
+            assert_eq!(permit.memory(MemoryUse::Transfer), 0, "nothing is left");
         };
         cached_time::scope(Box::pin(work)).await;
     }
@@ -237,7 +299,8 @@ mod tests {
         source.write_all(b"ping").await.unwrap();
         let work = async {
             for _ in 0..2 {
-                let stop = poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx)).await;
+                let stop =
+                    poll_fn(|cx| direction.poll(&mut from, &mut to, None, cx, |_, _| true)).await;
                 assert_eq!(stop, Stop::Refused);
             }
         };

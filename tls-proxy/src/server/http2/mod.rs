@@ -247,11 +247,17 @@ async fn close(
 ) {
     frames.abrupt_shutdown(reason);
     inflow.close();
-    let patience = match holder.eviction() {
-        Some(_) => EVICTION_TIMEOUT,
-        None => GOAWAY_TIMEOUT,
+    let closed = async {
+        let evicted = async {
+            holder.evicted().await;
+            tokio::time::sleep(EVICTION_TIMEOUT).await;
+        };
+        tokio::select! {
+            _ = poll_fn(|cx| frames.poll_closed(cx)) => {}
+            () = evicted => {}
+        }
     };
-    let _ = timeout(patience, poll_fn(|cx| frames.poll_closed(cx))).await;
+    let _ = timeout(GOAWAY_TIMEOUT, closed).await;
 }
 
 /// Refuses a stream: its client may open it again on another connection (RFC 9113, section 8.7).
