@@ -111,7 +111,7 @@ async def idle_after_small_requests_over_http2(target):
     first = b"\x82\x87\x04" + frames.string(b"/small") + b"\x41" + frames.string(b"localhost")
     other = b"\x82\x87\x04" + frames.string(b"/small") + b"\xbe" + frames.field(b"x", b"v" * 400)
     return await answered(*await target.http2(frames.opening()), frames.request(1, first), *(
-        frames.request(3 + 2 * number, other) for number in range(24)))
+        frames.request(3 + 2 * number, other) for number in range(20)))
 
 
 async def idle_after_a_response_of_many_fields_over_http2(target):
@@ -294,12 +294,12 @@ KINDS = {f"{made.begin.__name__}, {made.configuration}": made for made in (
     # Two full tables take some KiB more than HTTP/2 is counted as.
     Kind(full_tables, least=0.8),
     Kind(idle_with_tables_of_small_entries, configuration="static"),
-    Kind(idle_with_entries_that_keep_buffers, sizes=(10, 20, 40), most=1.45, configuration="static", why=GROWN),
+    Kind(idle_with_entries_that_keep_buffers, sizes=(5, 10, 20), most=1.45, configuration="static", why=GROWN),
     Kind(idle_after_small_requests_over_http2, sizes=(25, 50, 100), configuration="static"),
     Kind(idle_after_a_response_of_many_fields_over_http2),
-    Kind(idle_after_many_streams, sizes=(80, 160, 240), most=1.3, configuration="static", why=GROWN),
+    Kind(idle_after_many_streams, sizes=(60, 120, 180), least=0.7, most=1.9, configuration="static", why=GROWN),
     Kind(idle_after_a_large_frame, most=1.35, configuration="static", why=GROWN),
-    Kind(parts_of_large_frames, configuration="static"),
+    Kind(parts_of_large_frames, most=1.3, configuration="static", why=FIRST),
     Kind(parts_of_tls_records, configuration="static"),
     Kind(streams_without_bodies, sizes=(4, 8, 16), most=4.4, why=REQUEST),
     Kind(unread, most=2.4, why=BODY),
