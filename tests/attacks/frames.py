@@ -86,3 +86,13 @@ class Parser:
             at += 9 + length
         del self.pending[:at]
         return found
+
+
+async def until_ended(reader, parser, count=1, resets=False):
+    """Reads until that many streams have ended, by a response or, if `resets`, by RST_STREAM."""
+    while count > 0:
+        data = await reader.read(1 << 14)
+        if not data:
+            raise EOFError("closed before the response")
+        count -= sum((resets and kind == RST_STREAM) or bool(stream and flags & END_STREAM and kind in (DATA, HEADERS))
+                     for kind, flags, stream, _ in parser.take(data))

@@ -79,15 +79,9 @@ async def idle_after_a_request_over_http2(target):
 async def answered(reader, writer, *requests):
     """Sends the requests of a connection, each once the one before it has its response."""
     parser = frames.Parser()
-    for number, request in enumerate(requests):
+    for request in requests:
         writer.write(request)
-        ended = False
-        while not ended:
-            data = await reader.read(1 << 14)
-            if not data:
-                raise EOFError("closed before the response")
-            ended = any(stream == 1 + 2 * number and flags & frames.END_STREAM
-                        for _, flags, stream, _ in parser.take(data))
+        await frames.until_ended(reader, parser)
     return reader, writer
 
 
@@ -123,12 +117,7 @@ async def idle_after_many_streams(target):
     reader, writer = await target.http2(frames.opening() + frames.window_update(0, 1 << 24))
     writer.write(b"".join(
         frames.request(1 + 2 * number, frames.head(b"/small")) for number in range(120)))
-    parser, left = frames.Parser(), 120
-    while left:
-        data = await reader.read(1 << 14)
-        if not data:
-            raise EOFError("closed before the response")
-        left -= sum(bool(stream and flags & frames.END_STREAM) for _, flags, stream, _ in parser.take(data))
+    await frames.until_ended(reader, frames.Parser(), 120)
     return reader, writer
 
 

@@ -17,14 +17,21 @@ READ_AHEAD = 128 << 10
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def prepare(work, configuration, key, is_nginx):
-    """Creates the server's files in the directory `work`."""
+def make_certificate(work, key):
+    """A certificate for localhost and its key, `cert.pem` and `key.pem`: their paths."""
     kind = ["-newkey", "rsa:2048"] if key == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    files = work / "cert.pem", work / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", *kind,
-         "-keyout", work / "key.pem", "-out", work / "cert.pem"],
+         "-keyout", files[1], "-out", files[0]],
         check=True, stderr=subprocess.DEVNULL,
     )
+    return files
+
+
+def prepare(work, configuration, key, is_nginx):
+    """Creates the server's files in the directory `work`."""
+    make_certificate(work, key)
     # As in nginx's image; tls-proxy has its own defaults.
     before = "user root;\nworker_processes auto;\n" if is_nginx else ""
     events = "worker_connections 1024;" if is_nginx else ""

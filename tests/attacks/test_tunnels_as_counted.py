@@ -2,13 +2,14 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 
 import pytest
 
+from attack import context
 from conftest import own_address, wait_for
 from limited import MIB, Growth, cgroup, is_up, tls_proxy
+from servers import make_certificate
 
 TUNNELS = 200
 UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -43,21 +44,17 @@ def secure(request):
 
 @pytest.fixture
 def certificate(tmp_path):
-    files = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-         "/CN=localhost", "-days", "30", "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    return files
+    return make_certificate(tmp_path, "ec")
 
 
 @pytest.fixture
 def upstream(address, secure, certificate):
     """The upstream's ends of the tunnels."""
     opened = []
-    context = None
+    tls = None
     if secure[1]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certificate)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
     with small_buffers(socket.socket()) as listener:
         listener.bind((address, 8001))
         listener.listen(TUNNELS)
@@ -65,8 +62,8 @@ def upstream(address, secure, certificate):
         def accept():
             while len(opened) < TUNNELS:
                 end, _ = listener.accept()
-                if context:
-                    end = context.wrap_socket(end, server_side=True)
+                if tls:
+                    end = tls.wrap_socket(end, server_side=True)
                 end.recv(4096)
                 end.sendall(SWITCHING)
                 opened.append(end)
@@ -101,9 +98,7 @@ def connect(address, secure):
     client = small_buffers(socket.socket())
     client.connect((address, 8000))
     if secure:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = context.wrap_socket(client)
+        client = context("http/1.1").wrap_socket(client)
     client.sendall(UPGRADE)
     return client
 

@@ -13,17 +13,6 @@ CONNECTIONS = 400
 STREAMS, HEADS = 100, 10
 
 
-async def ended(reader, count):
-    """Waits until that many streams have ended."""
-    parser = frames.Parser()
-    while count > 0:
-        data = await reader.read(1 << 14)
-        if not data:
-            raise EOFError
-        count -= sum(kind == frames.RST_STREAM or bool(stream and flags & frames.END_STREAM)
-                     for kind, flags, stream, _ in parser.take(data))
-
-
 def large(stream):
     fields = b"".join(frames.field(b"x-%d" % part, b"v" * 7600) for part in range(2))
     path = b"\x44" + frames.string(b"/small?%d" % stream)
@@ -34,9 +23,10 @@ async def one(target):
     reader, writer = await target.http2(frames.opening() + frames.window_update(0, 1 << 24))
     writer.write(b"".join(
         frames.request(1 + 2 * number, frames.head(b"/small")) for number in range(STREAMS)))
-    await ended(reader, STREAMS)
+    parser = frames.Parser()
+    await frames.until_ended(reader, parser, STREAMS, resets=True)
     writer.write(b"".join(large(1 + 2 * number) for number in range(STREAMS, STREAMS + HEADS)))
-    await ended(reader, HEADS)
+    await frames.until_ended(reader, parser, HEADS, resets=True)
     return reader, writer
 
 
