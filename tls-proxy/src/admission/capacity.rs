@@ -10,7 +10,8 @@ pub(crate) const CONNECTION: u64 = 9 << 10;
 /// Added for a TLS handshake from the ClientHello to its end, bytes; large messages reserve
 /// more (tls/accept.rs).
 pub(crate) const HANDSHAKE: u64 = 6 << 10;
-/// Added for HTTP/2: frames in both directions and two full dynamic tables, bytes.
+/// Added for HTTP/2: the buffers for frames in both directions, and dynamic tables of a few entries,
+/// bytes.
 pub(crate) const HTTP2: u64 = 21 << 10;
 /// Added once 4 KiB have come: the buffers in which the first entries of the dynamic table were
 /// received and decoded, bytes. They are kept as long as the entries.
@@ -23,7 +24,9 @@ pub(crate) const HTTP2_STREAM: u64 = 1792;
 /// Added for the most frames of bodies that were unread at once, rounded up to a power of two: `h2`
 /// keeps their places, bytes each.
 pub(crate) const HTTP2_UNREAD: u64 = 240;
-/// Added while most of a TLS record has come, bytes.
+/// An incomplete request, or TLS record, up to this size is part of [`CONNECTION`], bytes.
+pub(crate) const SMALL_INBOUND: usize = 2048;
+/// Added over HTTP/2 while more than that of a TLS record has come, bytes.
 pub(crate) const TLS_RECORD: u64 = 17 << 10;
 /// An incomplete header block of HTTP/2, bytes: the block as received, and the decoded
 /// fields, of which `max_header_list_size` allows some 64 KiB; HeaderMap needs a multiple

@@ -68,17 +68,17 @@ pub(crate) async fn run(
             timer.progress();
         }
         // Who does not read what waits for it makes no progress by sending.
-        let now = match (up.writing, down.writing) {
+        let waits = (up.writing, down.writing);
+        let measured = match waits {
             (false, false) => read.0 + read.1,
             (true, false) => written.1,
             (false, true) => written.0,
             (true, true) => written.0 + written.1,
         };
-        let waits = (up.writing, down.writing);
         if waits == of.0 {
-            moved += now - of.1;
+            moved += measured - of.1;
         }
-        of = (waits, now);
+        of = (waits, measured);
         if up.need.is_zero() && down.need.is_zero() {
             holder.wait(Waits::Tunnel, moved);
         }

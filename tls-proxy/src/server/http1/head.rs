@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{HANGUP_CHECK, leaves};
-use crate::admission::{Permit, REJECTED, SMALL_HEAD, Waits};
+use crate::admission::{Permit, REJECTED, SMALL_HEAD, SMALL_INBOUND, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
 use crate::message::head::RequestHead;
@@ -22,8 +22,6 @@ use crate::server::closing::{closes_idle, closes_silent};
 use crate::time::cached_time;
 use crate::upstream::body::SharedWire;
 
-/// Size up to which an incomplete head belongs to an idle connection, bytes.
-const IDLE_INBOUND: usize = 2048;
 /// Step in which the memory of a long head is reserved, bytes: the size of one read. It is
 /// reserved twice, because a growing buffer is copied, and the freed one is too small to be
 /// used again.
@@ -81,7 +79,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         let held = held(wire).max(whole);
         // From here on the client waits for the proxy.
         holder.stop_waiting();
-        if permit.is_none() && (head.is_some() || held > IDLE_INBOUND) {
+        if permit.is_none() && (head.is_some() || held > SMALL_INBOUND) {
             let granted = match admission.try_for_request(holder) {
                 // Without a timer, as nearly always.
                 Some(permit) => Ok(permit),
@@ -110,7 +108,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             };
         }
         seen = wire.borrow().inbound.len();
-        if held <= IDLE_INBOUND {
+        if held <= SMALL_INBOUND {
             // It was for what has been read just now.
             permit = None;
             counted = SMALL_HEAD as usize;
@@ -129,7 +127,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
             if filled.is_pending() {
                 let received = own.received;
                 drop(own);
-                if permit.is_some() && self::held(wire) <= IDLE_INBOUND {
+                if permit.is_some() && self::held(wire) <= SMALL_INBOUND {
                     return Poll::Ready(None);
                 }
                 holder.wait(Waits::Head, received - start);
@@ -283,7 +281,7 @@ pub(super) async fn begins(
             Poll::Ready(Ok(size)) => return Poll::Ready(size > 0),
             Poll::Ready(Err(_)) => return Poll::Ready(false),
             // Most of a TLS record: no longer idle.
-            Poll::Pending if held(wire) > IDLE_INBOUND => return Poll::Ready(true),
+            Poll::Pending if held(wire) > SMALL_INBOUND => return Poll::Ready(true),
             Poll::Pending => {}
         }
         if draining.as_mut().poll(cx).is_ready() {

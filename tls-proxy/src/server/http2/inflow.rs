@@ -22,7 +22,8 @@ use super::frame_header::{Frame, FrameHeaders, SentBlocks};
 use super::send_buffer::UnsentBlocks;
 use crate::admission::unread::{BodyFlow, Unread};
 use crate::admission::{
-    DATA_FRAME, HEADER_BLOCK, HTTP2_STREAM, HTTP2_UNREAD, MemoryUse, Permit, TLS_RECORD,
+    DATA_FRAME, HEADER_BLOCK, HTTP2_STREAM, HTTP2_UNREAD, MemoryUse, Permit, SMALL_INBOUND,
+    TLS_RECORD,
 };
 use crate::request::connection::Connection;
 use crate::tls::client_stream::ClientStream;
@@ -43,8 +44,6 @@ const SMALL_STREAMS: usize = 4;
 const SMALL_FRAMES: usize = 16;
 /// Entries of both dynamic tables that are part of a connection's memory, bytes.
 const SMALL_ENTRIES: u64 = 4 << 10;
-/// An incomplete TLS record up to this size is part of a connection's memory, bytes.
-const SMALL_RECORD: usize = 2048;
 /// Trailer fields of a request up to this encoded size are part of the request's memory,
 /// bytes.
 const SMALL_TRAILERS: u32 = 128;
@@ -467,7 +466,7 @@ impl Metered {
 
     /// Nothing is there to be read; it may be that most of a TLS record is.
     fn note_record(&mut self) {
-        let in_record = self.io.unread() > SMALL_RECORD;
+        let in_record = self.io.unread() > SMALL_INBOUND;
         // In a body others follow.
         if in_record || self.inflow.connection.in_flight.get() == 0 {
             self.in_record = in_record;
