@@ -45,8 +45,6 @@ struct Allowance {
     left: Cell<usize>,
     /// More was wanted.
     exceeded: Cell<bool>,
-    /// Nothing can be waited for any more: to want more is an error.
-    handshake_done: Cell<bool>,
 }
 
 /// A connection to an upstream after the handshake.
@@ -97,7 +95,6 @@ pub(super) async fn metered<S, T>(
     let allowance = Rc::new(Allowance {
         left: Cell::new(SMALL),
         exceeded: Cell::new(false),
-        handshake_done: Cell::new(false),
     });
     let stream = Metered {
         stream,
@@ -131,7 +128,6 @@ pub(super) async fn metered<S, T>(
         Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     })?;
     allowance.left.set(BETWEEN_DATA);
-    allowance.handshake_done.set(true);
     let certificates = reserved.map(|mut reserved| reserved.keep(kept(&done)));
     Ok((done, certificates))
 }
@@ -143,9 +139,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let left = self.allowance.left.get();
-        if left == 0 && self.allowance.handshake_done.get() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_DATA)));
-        }
         if left == 0 {
             self.allowance.exceeded.set(true);
             return Poll::Pending;
@@ -187,8 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for UpstreamTls<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.tls).poll_read(cx, buffer);
+        let allowance = &self.tls.get_ref().0.allowance;
+        let exceeded = allowance.exceeded.replace(false);
         if buffer.filled().len() > before {
-            self.tls.get_ref().0.allowance.left.set(BETWEEN_DATA);
+            // A large read takes more at once than may come without data.
+            allowance.left.set(BETWEEN_DATA);
+        } else if exceeded {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_DATA)));
         }
         read
     }

@@ -36,8 +36,9 @@ impl ProducesTickets for Tickets {
     }
 }
 
-/// An upstream that sends two tickets after the handshake and then responds to each request.
-fn serve(place: &Place, size: usize) {
+/// An upstream that sends two tickets after the handshake and then responds to each request with a
+/// body of so many bytes.
+fn serve(place: &Place, size: usize, body: usize) {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -54,25 +55,30 @@ fn serve(place: &Place, size: usize) {
         for socket in listener.incoming() {
             let session = ServerConnection::new(config.clone()).unwrap();
             let stream = StreamOwned::new(session, socket.unwrap());
-            thread::spawn(move || respond(stream));
+            thread::spawn(move || respond(stream, body));
         }
     });
 }
 
-fn respond(mut stream: StreamOwned<ServerConnection, TcpStream>) {
+fn respond(mut stream: StreamOwned<ServerConnection, TcpStream>, body: usize) {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n");
+    let response = [head.as_bytes(), &b"ok".repeat(body / 2)].concat();
     // Until the proxy closes the connection.
     while let Ok(1..) = stream.read(&mut [0; 4096]) {
-        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        if stream.write_all(response).is_err() {
+        if stream.write_all(&response).is_err() {
             break;
         }
     }
 }
 
 fn start(name: &str, size: usize) -> Proxy {
+    start_with_body(name, size, 2)
+}
+
+fn start_with_body(name: &str, size: usize, body: usize) -> Proxy {
     let place = Place::new(name);
     certificates::ecdsa(&place, "a");
-    serve(&place, size);
+    serve(&place, size, body);
     Proxy::start(
         place,
         "server { listen {plain}; location / { proxy_pass https://{upstream}; } }",
@@ -93,4 +99,12 @@ fn no_more_than_so_much_of_a_ticket_is_held() {
         "error.log",
         "the upstream's TLS messages after the handshake are too long",
     );
+}
+
+#[test]
+fn a_large_response_that_has_come_is_read_at_once() {
+    let proxy = start_with_body("tickets-large-body", 7000, 3 << 20);
+    for _ in 0..3 {
+        assert_eq!(proxy.connect().fetch("/").body.len(), 3 << 20);
+    }
 }
