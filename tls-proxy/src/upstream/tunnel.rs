@@ -49,6 +49,7 @@ pub(crate) async fn run(
     // Bytes moved while the same side was waited for, and what was measured last.
     let mut moved = 0;
     let mut of = ((false, false), 0);
+    let mut needed = false;
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -79,9 +80,14 @@ pub(crate) async fn run(
             moved += measured - of.1;
         }
         of = (waits, measured);
-        if up.need.is_zero() && down.need.is_zero() {
+        let needs = !up.need.is_zero() || !down.need.is_zero();
+        if !needs {
             holder.wait(Waits::Tunnel, moved);
+        } else if !needed {
+            // It is not waited for: it waits for memory.
+            holder.stop_waiting();
         }
+        needed = needs;
         match (to_upstream, to_client) {
             (Poll::Ready(Stop::Ended), _) | (_, Poll::Ready(_)) => {
                 // For TLS; the other end of the client's connection follows.
