@@ -198,6 +198,12 @@ impl Holder {
         self.since.set(cached_time::now());
     }
 
+    /// It waits for memory from now on, and is not waited for.
+    pub(crate) fn wait_for_memory(&self) {
+        self.stop_waiting();
+        self.wait_for_permit();
+    }
+
     /// It waits for a permit, not for its client.
     pub(super) fn wait_for_permit(&self) {
         if self.waits.get() == Waits::NotForClient {
@@ -216,6 +222,11 @@ impl Holder {
     /// Whether its request has never waited for the client.
     pub(super) fn never_waited_for_client(&self) -> bool {
         self.stage.get() == Waits::NotForClient
+    }
+
+    /// Whether it is a tunnel.
+    pub(super) fn is_of_tunnel(&self) -> bool {
+        self.stage.get() == Waits::Tunnel
     }
 
     /// What it is waiting for.

@@ -214,6 +214,11 @@ impl Permit {
         holder.is_some_and(|holder| holder.evicted.get().is_some())
     }
 
+    /// Whether others wait for what it has.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.admission.is_crowded()
+    }
+
     /// The memory of one use, bytes.
     pub(crate) fn memory(&self, kind: MemoryUse) -> u64 {
         self.memory[kind as usize].get()

@@ -9,7 +9,7 @@
 //!
 //! While no body is granted memory, those that wait for it may wait for each other's. So after
 //! some time they, and the requests of 5, count as waited for even if no new client waits, if
-//! they hold that of a body.
+//! they hold that of a body or are tunnels.
 //!
 //! The third and the fifth only after demands have waited long, and for memory. A client in
 //! its handshake is evicted only for new clients, unless it has been waited for for long.
@@ -208,9 +208,13 @@ impl Admission {
             Waits::Idle => Some((IDLE, age_ms)),
             Waits::NotForClient | Waits::Memory if !urgent || (by_streams && !in_vain) => None,
             Waits::NotForClient | Waits::Memory if over_share => Some((OVER_SHARE_BUSY, held)),
+            // Tunnels whose side does not read what was sent to it give up first.
+            Waits::Memory if own.is_of_tunnel() && age < STALL_TIME + PATIENCE => None,
             Waits::NotForClient if age < STALL_TIME || !self.is_stalled(own, now) => None,
             Waits::NotForClient | Waits::Memory
-                if age >= DEADLOCK && own.held.get() > NEW_CLIENT && self.is_deadlocked(now) =>
+                if age >= DEADLOCK
+                    && (own.held.get() > NEW_CLIENT || own.is_of_tunnel())
+                    && self.is_deadlocked(now) =>
             {
                 Some((WAITED_FOR, by_size_and_age))
             }

@@ -530,6 +530,44 @@ async fn requests_that_do_not_move_give_way_to_bodies_after_some_time() {
     assert!(own.account.holder().eviction().is_none());
 }
 
+/// Tunnels that wait for memory, beside those that hold it for a side that does not read.
+#[tokio::test(start_paused = true)]
+async fn tunnels_that_do_not_move_give_up_before_those_that_wait() {
+    let admission = admission_of(1000, Some(4 << 20));
+    let mut held = Vec::new();
+    for _ in 0..45 {
+        let own = connected(&admission).await;
+        let request = admission.for_request(own.account.holder()).await;
+        own.account.holder().wait(Waits::Tunnel, 0);
+        held.push((own, request));
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waiting = Vec::new();
+    for (at, (own, request)) in held.iter().enumerate() {
+        let mut need = Need::default();
+        need.add(TRANSFER);
+        if request.poll_grow(&mut need, &mut cx).is_pending() {
+            own.account.holder().wait_for_memory();
+            waiting.push((at, need));
+        }
+    }
+    let moving = waiting[0].0;
+    assert!(moving > 10, "{moving}");
+    let _others = fill(&admission).await;
+    let mut new_client = pin!(connected(&admission));
+    assert!(waits(new_client.as_mut()).await);
+    pass(&admission, Duration::from_millis(700));
+    admission.relieve();
+    assert_eq!(evicted_ones(&held), [0; 0]);
+    pass(&admission, Duration::from_millis(300));
+    admission.relieve();
+    let evicted = evicted_ones(&held);
+    assert!(
+        !evicted.is_empty() && evicted.iter().all(|at| *at < moving),
+        "{evicted:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_become_as_large_as_it_wants_evicts_nobody_else() {
     let admission = admission_of(1000, Some(4 << 20));

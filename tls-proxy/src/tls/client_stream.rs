@@ -32,6 +32,7 @@ impl ClientStream {
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let (socket, has_read) = match self {
             Self::Plain(stream) => (&stream.socket, !stream.seen.is_empty()),
+            Self::Tls(stream) if stream.has_read_end() => return Poll::Ready(Ok(false)),
             Self::Tls(stream) => (stream.socket(), stream.has_read()),
         };
         if has_read {

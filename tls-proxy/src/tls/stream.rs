@@ -116,6 +116,11 @@ impl TlsStream {
         self.inward.len()
     }
 
+    /// Whether it has read the end, and nothing that is to be passed on before it.
+    pub(super) fn has_read_end(&self) -> bool {
+        self.failed || (self.ended && self.clear.is_empty())
+    }
+
     /// Whether it has read something that can be passed on.
     pub(super) fn has_read(&self) -> bool {
         let is_whole = |size| size <= self.inward.len();

@@ -30,9 +30,10 @@ pub(crate) struct Patience {
 /// of its `max_conns`. It also ends when nothing was copied for too long, and when the drain
 /// forces it. `holder` records how long it has been idle.
 ///
-/// What waits for its target takes memory of `permit`, each direction for itself. As long as there is
-/// none, it is read in small pieces, which are part of what is counted for any request; but a record
-/// of TLS is read as a whole, and so has to wait.
+/// What waits for its target takes memory of `permit`, each direction for itself, and others that wait
+/// for memory get it once that has been written. As long as there is none, it is read in small pieces,
+/// which are part of what is counted for any request; but a record of TLS is read as a whole, and so
+/// has to wait.
 pub(crate) async fn run(
     client: &SharedWire,
     link: &mut UpstreamConnection,
@@ -49,7 +50,7 @@ pub(crate) async fn run(
     // Bytes moved while the same side was waited for, and what was measured last.
     let mut moved = 0;
     let mut of = ((false, false), 0);
-    let mut needed = false;
+    let mut waited = false;
     poll_fn(|cx| {
         if forced.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -69,25 +70,33 @@ pub(crate) async fn run(
             timer.progress();
         }
         // Who does not read what waits for it makes no progress by sending.
-        let waits = (up.writing, down.writing);
-        let measured = match waits {
+        let writing = (up.writing, down.writing);
+        let measured = match writing {
             (false, false) => read.0 + read.1,
             (true, false) => written.1,
             (false, true) => written.0,
             (true, true) => written.0 + written.1,
         };
-        if waits == of.0 {
+        let waits = !up.need.is_zero() || !down.need.is_zero();
+        // Who holds what waits for a side is waited for, whatever else it needs. If others want it,
+        // all of that has to be taken soon.
+        let holds = up.has_memory || down.has_memory;
+        if writing == of.0 && !(holds && permit.is_some_and(Permit::is_wanted)) {
             moved += measured - of.1;
         }
-        of = (waits, measured);
-        let needs = !up.need.is_zero() || !down.need.is_zero();
-        if !needs {
-            holder.wait(Waits::Tunnel, moved);
-        } else if !needed {
-            // It is not waited for: it waits for memory.
-            holder.stop_waiting();
+        of = (writing, measured);
+        let now_waits = waits && !holds;
+        match (waited, now_waits) {
+            (false, true) => holder.wait_for_memory(),
+            (true, true) => {}
+            (before, false) => {
+                if before {
+                    holder.start_stage();
+                }
+                holder.wait(Waits::Tunnel, moved);
+            }
         }
-        needed = needs;
+        waited = now_waits;
         match (to_upstream, to_client) {
             (Poll::Ready(Stop::Ended), _) | (_, Poll::Ready(_)) => {
                 // For TLS; the other end of the client's connection follows.
@@ -165,6 +174,10 @@ impl Direction {
                 self.writing = true;
                 self.refused = ready!(to.poll_send(cx, &mut from.inbound)).is_err();
                 self.writing = false;
+                if permit.is_some_and(Permit::is_wanted) {
+                    from.rest();
+                    self.release(permit);
+                }
                 continue;
             }
             if !self.has_memory
@@ -292,6 +305,47 @@ mod tests {
             others.shrink(MemoryUse::Transfer, 2 * TRANSFER);
             assert_eq!(poll(true).await, (true, false));
             assert_eq!(permit.memory(MemoryUse::Transfer), 0, "nothing is left");
+        };
+        cached_time::scope(Box::pin(work)).await;
+    }
+
+    #[tokio::test]
+    async fn memory_that_others_wait_for_is_given_back_once_it_has_been_written() {
+        let admission = Admission::new(Capacity {
+            connections: 100,
+            descriptors: 200,
+            memory: Some(4 << 20),
+        });
+        let own = admission.for_new_client().await.accepted();
+        let permit = admission.empty_permit(own.account.holder());
+        let other = admission.for_new_client().await.accepted();
+        let others = admission.empty_permit(other.account.holder());
+        let (mut source, mut from) = side();
+        let (mut target, mut to) = side();
+        let mut direction = Direction::from(true);
+        let work = async {
+            source.write_all(b"first 8.").await.unwrap();
+            let mut before = BytesMut::from(&b"12345678"[..]);
+            poll_fn(|cx| to.poll_send(cx, &mut before)).await.unwrap();
+            let mut poll = async || {
+                poll_fn(|cx| {
+                    let poll = direction.poll(&mut from, &mut to, Some(&permit), cx, |_, _| true);
+                    Poll::Ready((poll.is_pending(), direction.has_memory))
+                })
+                .await
+            };
+            assert_eq!(poll().await, (true, true), "the target is full");
+            while others.try_grow(TRANSFER) {}
+            let mut need = Need::default();
+            need.add(TRANSFER);
+            let granted = poll_fn(|cx| Poll::Ready(others.poll_grow(&mut need, cx).is_ready()));
+            assert!(!granted.await);
+            source.write_all(b"second 8").await.unwrap();
+            let mut heard = [0; 8];
+            target.read_exact(&mut heard).await.unwrap();
+            assert_eq!(poll().await, (true, false), "it waits for its next turn");
+            let granted = poll_fn(|cx| Poll::Ready(others.poll_grow(&mut need, cx).is_ready()));
+            assert!(granted.await);
         };
         cached_time::scope(Box::pin(work)).await;
     }
