@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::live_config::ConfigHandle;
+use crate::config::listen::Endpoint;
 use crate::config::settings::Settings;
 use crate::config::{ListenAddress, ServerId};
 use crate::message::head::Limits;
@@ -21,8 +22,16 @@ pub(crate) struct ConnConfig {
 }
 
 impl ConnConfig {
-    /// A connection that was just accepted on an address.
-    pub(crate) fn new(config: ConfigHandle, address: usize) -> Self {
+    /// A connection that was just accepted on an address; `None` if the configuration has no such one.
+    pub(crate) fn of_address(config: ConfigHandle, address: &Endpoint) -> Option<Self> {
+        let listens = &config.listens;
+        let number = listens
+            .iter()
+            .position(|own| own.listen.address == *address)?;
+        Some(Self::new(config, number))
+    }
+
+    fn new(config: ConfigHandle, address: usize) -> Self {
         let server = config.listens[address].default;
         Self {
             config,

@@ -18,6 +18,7 @@ use crate::admission::{FIRST_BYTES, Permit, SILENCE};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
+use crate::request::conn_config::ConnConfig;
 
 /// Connections that are accepted from a socket's queue before it is closed although there is no
 /// room for them: more might take more memory than there is.
@@ -234,18 +235,15 @@ fn start_connection(
     address: &Endpoint,
     permit: Permit,
 ) {
-    let config = server.worker.config();
-    let Some(index) = config
-        .listens
-        .iter()
-        .position(|own| own.listen.address == *address)
-    else {
+    // The address's number is one of this configuration only: the connection's task may begin after a
+    // reload.
+    let Some(standing) = ConnConfig::of_address(server.worker.config(), address) else {
         return;
     };
     let token = server.worker.drain.token(TokenKind::Connection);
     let server = server.clone();
     let admitted = permit.accepted();
     tokio::task::spawn_local(connection::serve(
-        server, socket, peer, index, token, admitted,
+        server, socket, peer, standing, token, admitted,
     ));
 }

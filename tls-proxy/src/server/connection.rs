@@ -56,14 +56,14 @@ pub(crate) fn serve(
     server: Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
-    address: usize,
+    standing: ConnConfig,
     token: Token,
     admitted: Admitted,
 ) -> impl Future<Output = ()> {
     // What a handshake and HTTP/2 need has memory of its own: the task of an idle
     // connection of HTTP/1 is small. Arguments of an `async fn` would stay in it.
     let worker = server.worker.clone();
-    let beginning = Box::pin(begin(worker, socket, peer, address, admitted));
+    let beginning = Box::pin(begin(worker, socket, peer, standing, admitted));
     serve_begun(server, beginning, token)
 }
 
@@ -115,10 +115,9 @@ async fn begin(
     worker: Rc<Worker>,
     socket: TcpStream,
     peer: SocketAddr,
-    address: usize,
+    standing: ConnConfig,
     admitted: Admitted,
 ) -> Option<Begun> {
-    let standing = ConnConfig::new(worker.config(), address);
     let settings = standing.settings();
     let patience = settings.core.client_header_timeout;
     // With Nagle's algorithm small responses would wait for the client's acknowledgement.

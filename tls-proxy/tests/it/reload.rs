@@ -95,6 +95,33 @@ fn an_address_is_added_and_another_removed() {
     becomes(&proxy, "one");
 }
 
+/// Their order changes with each configuration, and so do their numbers.
+#[test]
+fn a_connection_belongs_to_the_address_that_accepted_it() {
+    let ports = [PLAIN, 8081];
+    let servers = |round: usize| {
+        let [first, second] = [ports[round % 2], ports[(round + 1) % 2]];
+        let server = |port| format!("server {{ listen {{ip}}:{port}; return 200 {port}; }}");
+        support::proxy::around(&[server(first), server(second)].concat())
+    };
+    let proxy = Proxy::start_whole(Place::new("numbers"), &servers(0));
+    for round in 1..30 {
+        proxy.place.write("nginx.conf", &servers(round));
+        proxy.signal(Signal::HUP);
+        let mut clients: Vec<_> = (0..200)
+            .map(|number| {
+                let port = ports[number % 2];
+                let mut client = Client::connect(proxy.place.address(port));
+                client.ask("/");
+                (port, client)
+            })
+            .collect();
+        for (port, client) in &mut clients {
+            assert_eq!(client.response().text(), port.to_string());
+        }
+    }
+}
+
 #[test]
 fn an_address_in_use_keeps_the_old_configuration() {
     let place = Place::new("in-use");
