@@ -72,8 +72,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let account = &self.group.peers[self.peer].account;
-        account.active.fetch_sub(1, Relaxed);
+        let peer = &self.group.peers[self.peer];
+        peer.account.active.fetch_sub(1, Relaxed);
+        // Its client may have left: that is no failure, and the peer gets no other attempt meanwhile.
+        forgive(peer);
     }
 }
 
@@ -135,9 +137,7 @@ impl Balance {
                 fails >= own.max_fails
             }
             PeerResult::Success => {
-                if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
-                    account.fails.store(0, Relaxed);
-                }
+                forgive(own);
                 false
             }
         }
@@ -201,6 +201,14 @@ fn start_retry(peer: &Peer) {
     let checked = peer.account.checked.load(Relaxed);
     if has_passed(peer, checked) {
         peer.account.checked.store(now(), Relaxed);
+    }
+}
+
+/// Forgets a peer's failures if an attempt after the last of them has ended without another.
+fn forgive(peer: &Peer) {
+    let account = &peer.account;
+    if account.failed.load(Relaxed) < account.checked.load(Relaxed) {
+        account.fails.store(0, Relaxed);
     }
 }
 

@@ -2,6 +2,9 @@
 //! must not look complete.
 
 use std::net::UdpSocket;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crate::support::{Client, Place, Proxy, Upstream, curl, eventually};
 
@@ -234,4 +237,36 @@ fn a_reset_is_no_end_of_a_body_without_a_length() {
         assert!(!rest.ends_with(b"0\r\n\r\n"), "{more}");
         proxy.logs("error.log", "upstream prematurely closed connection");
     }
+}
+
+/// The client whose request is the one attempt with a peer that has failed leaves.
+#[test]
+fn an_attempt_that_is_given_up_is_no_failure() {
+    let place = Place::new("given-up");
+    let (left, has_left) = mpsc::channel();
+    let upstream = Upstream::start(&place, move |mut served| {
+        let head = served.head().unwrap();
+        if head.starts_with("GET /fails ") {
+            return;
+        }
+        if head.starts_with("GET /slow ") {
+            served.wire.rest();
+            return left.send(()).unwrap();
+        }
+        served.respond("200 OK", b"well");
+    });
+    let proxy = Proxy::start(
+        place,
+        "upstream two { server {upstream} fail_timeout=2s; server {ip}:1 down; }
+        server { listen {plain}; location / { proxy_pass http://two; } }",
+    );
+    let status = |path| proxy.connect().fetch(path).status;
+    assert_eq!(status("/fails"), 502);
+    thread::sleep(Duration::from_millis(2100));
+    let mut client = proxy.connect();
+    client.ask("/slow");
+    upstream.has_seen(2);
+    drop(client);
+    has_left.recv().unwrap();
+    assert_eq!(status("/"), 200);
 }
