@@ -131,12 +131,22 @@ pub(crate) fn check(settings: &Settings, request: &Request) -> Option<Result<(),
     })
 }
 
-/// The first rule that matches; no address means a UNIX socket.
+/// The first rule that matches; no address means a UNIX socket. As in nginx, an IPv4-mapped address is
+/// an IPv4 one if there is a rule that may be for those, and else an IPv6 one.
 fn decide(rules: &[AccessRule], address: Option<IpAddr>) -> Option<bool> {
+    let is_for_ipv4 = |rule: &AccessRule| match rule.whom {
+        Clients::All => true,
+        Clients::Unix => false,
+        Clients::Network(network) => network.is_ipv4(),
+    };
+    let address = address.map(|address| match address.to_canonical() {
+        IpAddr::V4(own) if rules.iter().any(is_for_ipv4) => own.into(),
+        _ => address,
+    });
     let fits = |rule: &&AccessRule| match rule.whom {
         Clients::All => true,
         Clients::Unix => address.is_none(),
-        Clients::Network(network) => address.is_some_and(|address| network.has(address)),
+        Clients::Network(network) => address.is_some_and(|address| network.has_as_it_is(address)),
     };
     rules.iter().find(fits).map(|rule| rule.allow)
 }

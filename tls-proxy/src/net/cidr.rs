@@ -48,9 +48,17 @@ impl Network {
     /// Whether the network contains the address.
     pub(crate) fn has(self, address: IpAddr) -> bool {
         // On a dual-stack socket an IPv4 client has an IPv4-mapped address.
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4()
+        self.has_as_it_is(address.to_canonical())
+    }
+
+    /// The same for an IPv4-mapped address as one of IPv6.
+    pub(crate) fn has_as_it_is(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.is_ipv4()
             && masked(address, self.bits) == masked(self.address, self.bits)
+    }
+
+    pub(crate) fn is_ipv4(self) -> bool {
+        self.address.is_ipv4()
     }
 
     /// The prefix length: a longer one is more specific.
