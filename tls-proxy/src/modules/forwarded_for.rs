@@ -27,10 +27,7 @@ impl Trust<'_> {
         peer: SocketAddr,
         values: impl DoubleEndedIterator<Item = &'v [u8]>,
     ) -> Option<SocketAddr> {
-        let mut words = values.rev().flat_map(|value| {
-            let words = value.rsplit(|byte| matches!(byte, b' ' | b','));
-            words.filter(|word| !word.is_empty())
-        });
+        let mut words = values.rev().flat_map(words);
         let mut current = None;
         let mut speaker = peer;
         while self.has(speaker) {
@@ -51,6 +48,28 @@ impl Trust<'_> {
         let values: Vec<&[u8]> = fields.all(b"x-forwarded-for").collect();
         self.client(peer, values.into_iter())
     }
+}
+
+/// The elements of one field, the last one first. As in nginx, separators are skipped behind an element,
+/// and not at the beginning of the field: such an element is none that can be trusted, and ends the list.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_separator = |byte: &u8| matches!(byte, b' ' | b',');
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest.take()?;
+        let Some((_, others)) = value.split_first() else {
+            return Some(value);
+        };
+        let end = others.iter().rposition(|byte| !is_separator(byte));
+        let end = end.map_or(0, |last| last + 1);
+        match others[..end].iter().rposition(is_separator) {
+            Some(separator) => {
+                rest = Some(&value[..separator + 1]);
+                Some(&others[separator + 1..end])
+            }
+            None => Some(&value[..end + 1]),
+        }
+    })
 }
 
 /// An address, with a port or without (then 0); IPv6 with a port in brackets.
