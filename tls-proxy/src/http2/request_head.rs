@@ -38,9 +38,19 @@ pub(crate) enum Error {
 
 const LINE_BREAK: rules::Error = rules::Error::new(400, "client sent a line break in a header");
 
-/// A pseudo-header is missing or invalid: nginx logs no request line then.
-fn invalid(reason: &'static str) -> Error {
-    let head = RequestHead::of_line(Bytes::new(), Version::Http2);
+/// A pseudo-header is missing or invalid: nginx logs no request line then. The method says whether the
+/// response may have a body.
+#[cold]
+fn invalid(method: &[u8], reason: &'static str) -> Error {
+    let method = if rules::is_method(method) {
+        method
+    } else {
+        b""
+    };
+    let head = Box::new(RequestHead {
+        method: Bytes::copy_from_slice(method),
+        ..*RequestHead::of_line(Bytes::new(), Version::Http2)
+    });
     let error = rules::Error::new(400, reason);
     Error::Invalid { head, error }
 }
@@ -61,23 +71,23 @@ where
     let Measured { size, fields } = decoded.measure(encoded, limits)?;
     let target = decoded.path.filter(|_| method != b"CONNECT");
     let Some(target) = target else {
-        return Err(invalid("client sent no :path header"));
+        return Err(invalid(method, "client sent no :path header"));
     };
     if !target.starts_with(b"/") || !rules::is_valid_target(target) {
-        return Err(invalid("client sent invalid :path header"));
+        return Err(invalid(method, "client sent invalid :path header"));
     }
     if !rules::is_method(method) {
-        return Err(invalid("client sent invalid method"));
+        return Err(invalid(method, "client sent invalid method"));
     }
     if decoded
         .scheme
         .is_some_and(|scheme| !rules::is_scheme(scheme))
     {
-        return Err(invalid("client sent invalid :scheme header"));
+        return Err(invalid(method, "client sent invalid :scheme header"));
     }
     let authority = decoded.authority;
     if authority.is_some_and(|authority| host::find(authority).is_none()) {
-        return Err(invalid("client sent invalid \":authority\" header"));
+        return Err(invalid(method, "client sent invalid \":authority\" header"));
     }
     // All pseudo-headers are known then.
     let refuse = |error| {
