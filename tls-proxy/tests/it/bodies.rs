@@ -279,6 +279,30 @@ fn a_client_that_leaves_behind_its_body_is_noticed() {
     }
 }
 
+/// Another request decides about it first.
+#[test]
+fn a_client_that_leaves_before_its_body_is_read_is_noticed() {
+    for (number, body) in ["", "hello"].into_iter().enumerate() {
+        let place = Place::new(&format!("leaves-unread-{number}"));
+        let (upstream, told) = left(&place, "");
+        let proxy = Proxy::start(
+            place,
+            "server { listen {plain};
+                location / { auth_request /asked; proxy_pass http://{upstream}; }
+                location = /asked { proxy_pass http://{upstream}; proxy_pass_request_body off; } }",
+        );
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{body}"
+        ));
+        upstream.has_seen(1);
+        drop(client);
+        // The upstream's time-out is as long as the test's.
+        told.recv_timeout(support::PATIENCE / 2)
+            .expect("the upstream's connection is closed");
+    }
+}
+
 #[test]
 fn a_client_that_leaves_after_it_was_refused_is_noticed() {
     let chunked = "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

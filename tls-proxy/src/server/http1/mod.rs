@@ -270,7 +270,7 @@ fn body_of(
 
 /// Runs the phases; `None` if the client has left meanwhile.
 async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Response>> {
-    // While the body is still arriving, its reader notices that the client has left.
+    // While a body is read, its reader notices that the client has left.
     let whole = request.body.whole();
     let watch = || whole.as_ref().is_none_or(|whole| whole.get());
     let ignore_client_abort = request.ignore_client_abort.clone();
@@ -283,8 +283,9 @@ async fn respond(request: &mut Request, wire: &SharedWire) -> Option<Box<Respons
             return Poll::Ready(Some(response));
         }
         let reads = watch();
-        // Without memory nobody reads the body.
-        if ignore_client_abort.get() || !(reads || holder.waits() == Waits::Memory) {
+        // Nobody reads it while there is no memory, or another request decides about this one.
+        let is_read = !reads && holder.waits() == Waits::Body;
+        if ignore_client_abort.get() || is_read {
             return Poll::Pending;
         }
         if reads {
