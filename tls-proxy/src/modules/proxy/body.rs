@@ -76,6 +76,8 @@ impl Body {
             let file = file.ok_or_else(|| Refusal::closing(500))?;
             let begun = take_begun(request)?;
             write_to(file, request, core, begun).await?;
+        } else if !wanted && has_body && buffering {
+            set_aside(request, core).await?;
         }
         if let Some(body) = &proxy.body {
             let begun = body.evaluate_kept(request)?;
@@ -209,6 +211,34 @@ impl Body {
             request.body = self.rest;
         }
     }
+}
+
+/// Reads a small body that the upstream does not get: it is the value of `$request_body`. A larger one
+/// stays with the client.
+async fn set_aside(request: &mut Request, core: &core::Settings) -> Result<(), Refusal> {
+    let room = core.client_body_buffer_size as u64;
+    let beginning = match request.framing {
+        Framing::Length(length) if length > room => return Ok(()),
+        Framing::Length(length) => Beginning::Whole(length),
+        // With its end.
+        _ => Beginning::UpTo(room + 1),
+    };
+    request.reserve_upload(beginning.likely()).await;
+    let mut begun = take_begun(request)?;
+    let mut body = std::mem::replace(&mut request.body, RequestBody::None);
+    body.bound(bounds(request, core));
+    let read = read_beginning(request, &mut body, beginning, &mut begun).await;
+    if let Err(error) = read {
+        return Err(lose(request, body, error));
+    }
+    let begun = Bytes::from(begun);
+    if body.is_done() {
+        request.whole_body = Some(begun.clone());
+    }
+    // An error page may lead to an upstream that gets it.
+    request.begun = begun;
+    request.body = body;
+    Ok(())
 }
 
 fn bounds(request: &Request, core: &core::Settings) -> Bounds {
