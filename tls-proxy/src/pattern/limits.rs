@@ -15,6 +15,8 @@ pub(super) enum First {
     OnlyLong,
     /// In one that is too long for a search as a whole.
     Huge,
+    /// In a long one, while the worker has no time for more.
+    Brief,
 }
 
 impl First {
@@ -35,6 +37,7 @@ impl First {
             Self::OnlyShort => "(*LIMIT_MATCH=5000)",
             Self::OnlyLong => "(*LIMIT_MATCH=500)",
             Self::Huge => "(*LIMIT_MATCH=1000000)",
+            Self::Brief => "(*LIMIT_MATCH=20)",
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
-use self::budget::Budget;
+use self::budget::{Allowed, Budget};
 use self::limits::First;
 use crate::conf::{Problem, Word};
 
@@ -32,6 +32,8 @@ struct Inner {
     /// needed, as that is.
     long: OnceLock<Option<Regex>>,
     huge: OnceLock<Option<Regex>>,
+    /// And for a brief one.
+    brief: OnceLock<Option<Regex>>,
     /// For a search that has given up: compiled anew when it is needed, which is rare. `None` if
     /// the pattern has no such form.
     whole: OnceLock<Option<Regex>>,
@@ -51,8 +53,8 @@ pub(crate) enum Error {
     /// begins with `(*UTF)`.
     #[error("{} ({})", .0.code(), reason(.0))]
     Search(pcre2::Error),
-    /// The request's budget is spent.
-    #[error("the patterns of the request take too long")]
+    /// The request's budget is spent, or the worker's is and the search is not brief.
+    #[error("the patterns take too long")]
     Spent,
 }
 
@@ -101,6 +103,7 @@ impl Pattern {
             regex,
             long: OnceLock::new(),
             huge: OnceLock::new(),
+            brief: OnceLock::new(),
             has_whole,
             whole: OnceLock::new(),
         })))
@@ -146,11 +149,17 @@ impl Pattern {
     ) -> Result<Option<T>, Error> {
         let inner = &*self.0;
         if subject.len() > FREE {
-            return budget.spend(|| inner.search_long(subject, &read));
+            return budget.spend(|allowed| match allowed {
+                Allowed::Usual => inner.search_long(subject, &read),
+                Allowed::Brief => inner.search_briefly(subject, &read),
+            });
         }
         match scratch::lend(&inner.regex, inner.groups, subject, &read) {
             Err(error) if error.code() == MATCH_LIMIT && inner.has_whole => {
-                budget.spend(|| inner.search_whole(subject, &read))
+                budget.spend(|allowed| match allowed {
+                    Allowed::Usual => inner.search_whole(subject, &read),
+                    Allowed::Brief => Err(Error::Spent),
+                })
             }
             found => found.map_err(Error::Search),
         }
@@ -177,6 +186,21 @@ impl Inner {
                 let regex = self.compiled(&self.huge, First::Huge).ok_or(Error::Spent)?;
                 scratch::lend(regex, self.groups, subject, read).map_err(Error::Search)
             }
+            found => found.map_err(Error::Search),
+        }
+    }
+
+    /// A search that takes little, or gives up.
+    fn search_briefly<T>(
+        &self,
+        subject: &[u8],
+        read: &impl Fn(&CaptureLocations) -> T,
+    ) -> Result<Option<T>, Error> {
+        let regex = self
+            .compiled(&self.brief, First::Brief)
+            .ok_or(Error::Spent)?;
+        match scratch::lend(regex, self.groups, subject, read) {
+            Err(error) if error.code() == MATCH_LIMIT => Err(Error::Spent),
             found => found.map_err(Error::Search),
         }
     }

@@ -15,6 +15,7 @@ fn compile(text: &str) -> Result<Pattern, Problem> {
 /// The groups from the first on; `None` without a match.
 fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
     let pattern = compile(text).expect("valid");
+    budget::pay();
     let found = pattern.groups(subject.as_bytes(), &Budget::default());
     let found = found.unwrap_or_else(|error| panic!("{text}: {error}"));
     if let Some(whole) = whole(text, false) {
@@ -25,10 +26,12 @@ fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
             groups: whole.captures_len(),
             regex: whole.clone(),
             long: OnceLock::from(Some(whole.clone())),
+            brief: OnceLock::new(),
             huge: OnceLock::from(Some(whole)),
             whole: OnceLock::new(),
             has_whole: false,
         }));
+        budget::pay();
         let again = same.groups(subject.as_bytes(), &Budget::default());
         assert_eq!(again.expect("bounded"), found, "{text} on {subject}");
     }
@@ -219,6 +222,7 @@ fn a_match_cannot_run_away() {
         ),
     ] {
         let pattern = compile(text).expect("valid");
+        budget::pay();
         let runaway = pattern.is_match(&subject).expect_err("bounded");
         assert_eq!(runaway.to_string(), expected, "{text}");
     }
@@ -240,6 +244,7 @@ fn a_search_cannot_run_away() {
         ("(<|%3C).*script.*(>|%3E)", tags),
     ] {
         let pattern = compile(text).expect("valid");
+        budget::pay();
         let runaway = pattern.is_match(subject.as_bytes()).expect_err("bounded");
         assert_eq!(runaway.to_string(), "-47 (match limit exceeded)", "{text}");
         assert!(runaway.is_of_limits());
@@ -304,20 +309,45 @@ fn what_people_write_is_searched_in_long_subjects() {
 
 #[test]
 fn a_budget_that_is_spent_ends_long_searches_at_once() {
-    let budget = Budget::default();
+    let own = Budget::default();
     let (pattern, subject) = (compile("(?:a|b)*[cd]").expect("valid"), [b'a'; 600]);
     let mut rounds = 0;
-    while !budget.is_spent() {
+    while !own.is_spent() {
         rounds += 1;
-        assert!(rounds < 1_000_000 && pattern.groups(&subject, &budget).is_ok());
+        budget::pay();
+        assert!(rounds < 1_000_000 && pattern.groups(&subject, &own).is_ok());
     }
-    let error = pattern.groups(&subject, &budget).expect_err("spent");
+    let error = pattern.groups(&subject, &own).expect_err("spent");
     assert!(error.is_of_limits() && matches!(error, Error::Spent));
     assert!(
         pattern
-            .groups(b"aac", &budget)
+            .groups(b"aac", &own)
             .is_ok_and(|found| found.is_some())
     );
+}
+
+#[test]
+fn searches_of_many_requests_are_brief_once_they_have_taken_much() {
+    let slow = compile("^(?:a+)+$").expect("valid");
+    let subject = [&[b'a'; 1000][..], b"b"].concat();
+    let mut spent = 0;
+    for round in 0.. {
+        assert!(round < 1_000_000);
+        let error = slow.groups(&subject, &Budget::default()).expect_err("slow");
+        spent = if matches!(error, Error::Spent) {
+            spent + 1
+        } else {
+            0
+        };
+        // The time that has passed may have been enough for another one.
+        if spent == 5 {
+            break;
+        }
+    }
+    let usual = compile("needle$").expect("valid");
+    let subject = ["needle".repeat(1000).as_bytes(), b"needle"].concat();
+    let found = usual.groups(&subject, &Budget::default());
+    assert!(found.is_ok_and(|found| found.is_some()));
 }
 
 #[test]
