@@ -70,7 +70,7 @@ pub fn changed_since<P: AsRef<Path>>(paths: &[P], moment: SystemTime) -> bool {
 }
 
 /// A set of paths, and their last fingerprint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Watch {
     paths: Vec<PathBuf>,
     last: Fingerprint,

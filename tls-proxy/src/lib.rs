@@ -36,6 +36,7 @@ mod variables;
 
 pub use log::files::LogFile;
 pub use modules::documentation::directives;
-pub use supervisor::load::{Configuration, ON_REQUEST, load, load_within};
+pub use supervisor::load::{Configuration, load, load_for_signal};
+pub use supervisor::loading::unless_stopped;
 pub use supervisor::run::{Exit, bind, run, try_addresses};
 pub use supervisor::sources::Origin;

@@ -13,8 +13,8 @@ use tls_proxy::log::diagnostics::{self, Diagnostics};
 use tls_proxy::log::form::Form;
 use tls_proxy::log::level::Level;
 use tls_proxy::{
-    Configuration, Exit, LogFile, ON_REQUEST, bind, build_info, conf, envsubst, load, load_within,
-    run, try_addresses,
+    Configuration, Exit, LogFile, bind, build_info, conf, envsubst, load, load_for_signal, run,
+    try_addresses, unless_stopped,
 };
 
 /// glibc's allocator keeps freed memory: after a flood tens of MiB would stay.
@@ -105,9 +105,9 @@ fn test(options: &Options, quiet: bool, dump: bool) -> ExitCode {
 }
 
 fn send(options: &Options, signal: control::Signal) -> ExitCode {
-    // An invalid configuration must not keep the pod from draining: the path of the pid file can be
-    // read all the same, and a pipe must not either.
-    let loaded = load_within(options, ON_REQUEST);
+    // Neither an invalid configuration nor what it waits for may keep the pod from draining: the
+    // path of the pid file can be read all the same.
+    let loaded = load_for_signal(options);
     show_problems(&loaded);
     if matches!(signal, control::Signal::Reload) && loaded.config.is_none() {
         return ExitCode::from(FAILURE);
@@ -159,6 +159,13 @@ fn print_problems(loaded: &Configuration, form: Form) {
     }
 }
 
+/// A signal ended the program before it served.
+fn stopped(options: &Options, signal: &str) -> Exit {
+    let what = format!("{signal} received before the start was complete: exiting");
+    print_error(options.log_format, Level::Notice, &what);
+    Exit::Drained
+}
+
 /// Serves until shutdown. Returns the error that kept it from serving, or `None` if that has been
 /// logged already.
 fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
@@ -167,7 +174,7 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
     // First of all: in PID 1 a signal without a handler is lost.
-    let signals = runtime
+    let mut signals = runtime
         .block_on(async { Signals::install() })
         .map_err(|error| format!("no signal handlers: {error}"))?;
     if let Some(line) = options
@@ -177,7 +184,12 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
     {
         print_error(options.log_format, Level::Warn, &line);
     }
-    let loaded = load(options).opened();
+    let own = options.clone();
+    let loaded = unless_stopped(&mut signals, move || load(&own).opened());
+    let loaded = match runtime.block_on(loaded)? {
+        Ok(loaded) => loaded,
+        Err(signal) => return Ok(stopped(options, signal)),
+    };
     print_problems(&loaded, options.log_format);
     let Some(config) = loaded.config else {
         return Err(None);
@@ -194,9 +206,16 @@ fn try_to_serve(options: &Options) -> Result<Exit, Option<String>> {
             tracing::warn!("{problem}");
         }
     }
+    // Its host may be a name.
+    let admin = options.admin.clone();
+    let admin = unless_stopped(&mut signals, move || {
+        admin.as_ref().map(AdminAddress::bind).transpose()
+    });
+    let admin = match runtime.block_on(admin)? {
+        Ok(admin) => admin.map_err(|error| error.to_string())?,
+        Err(signal) => return Ok(stopped(options, signal)),
+    };
     let bound = bind(&config).map_err(|error| error.to_string())?;
-    let admin = options.admin.as_ref().map(AdminAddress::bind);
-    let admin = admin.transpose().map_err(|error| error.to_string())?;
     let (origin, pipes) = (loaded.origin, loaded.pipes);
     let serving = run(options, config, origin, pipes, bound, admin, signals);
     Ok(runtime.block_on(serving))

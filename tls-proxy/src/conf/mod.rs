@@ -4,9 +4,11 @@
 //! Read in this order: `tree` (the result), `lexer` and `word` (bytes to words), `parse` (words to
 //! a tree), `include` (files, globs, the entry point [`load`]), `standard` and `templates` (files
 //! of nginx's image and those it generates), `problem` and `render` (error messages), `nearest`
-//! (typing errors), `units` (`10m`, `75s`, `on`). What a directive means is defined in `modules`.
+//! (typing errors), `units` (`10m`, `75s`, `on`), `hosts` (names to addresses). What a directive
+//! means is defined in `modules`.
 
 mod glob;
+pub(crate) mod hosts;
 mod include;
 mod lexer;
 mod nearest;

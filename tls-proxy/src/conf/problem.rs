@@ -67,6 +67,12 @@ impl Problem {
         Self::new(Severity::Emerg, None, message.into())
     }
 
+    /// A warning without a position.
+    #[must_use]
+    pub fn warn_nowhere(message: impl Into<String>) -> Self {
+        Self::new(Severity::Warn, None, message.into())
+    }
+
     /// Reports another line than that of the position.
     #[must_use]
     pub fn on_line(mut self, line: Option<u32>) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::{PeerAddress, Upstream};
+
 use super::listen::Listen;
 use super::locations::LocationTree;
 use super::names::ServerName;
@@ -14,6 +15,7 @@ use super::process;
 use super::spec::Directives;
 use super::zone::UpstreamZone;
 use super::{Location, LocationId};
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Position, Problem, Word};
 use crate::log::files::{LogFile, LogFileId};
 use crate::log::form::Form;
@@ -50,6 +52,8 @@ pub(crate) struct ConfigDraft {
     pub(crate) tls_files: Vec<PathBuf>,
     /// Contents of TLS files that have been read.
     pub(crate) tls_contents: Files,
+    /// Hosts that have been looked up.
+    pub(crate) hosts: Hosts,
     pub(crate) servers: Vec<FinishedServer>,
     pub(crate) locations: Vec<Location>,
     pub(crate) problems: Vec<Problem>,
@@ -70,6 +74,8 @@ pub(crate) struct Paths {
     pub(crate) hostname: String,
     /// How long a pipe is waited for.
     pub(crate) patience: Duration,
+    /// No name is looked up: see [`Hosts::assumed`].
+    pub(crate) assumes_hosts: bool,
     /// `--log-format`.
     pub(crate) form: Form,
 }
@@ -120,6 +126,10 @@ impl ConfigDraft {
         Self {
             directives: Some(directives),
             tls_contents: Files::waiting(paths.patience),
+            hosts: match paths.assumes_hosts {
+                true => Hosts::assumed(),
+                false => Hosts::default(),
+            },
             paths,
             problems,
             variables,
@@ -133,7 +143,7 @@ impl ConfigDraft {
         let file = match text {
             "stderr" => LogFile::Stderr,
             _ if text.starts_with("syslog:") => {
-                LogFile::Syslog(Syslog::parse(word, &self.paths.hostname)?)
+                LogFile::Syslog(Syslog::parse(word, &self.paths.hostname, &mut self.hosts)?)
             }
             // nginx's in-memory log for a debugger; it has no use here.
             _ if text.starts_with("memory:") => LogFile::Path("/dev/null".into()),

@@ -52,7 +52,7 @@ pub(crate) fn walk_block(
                 blocks.push((order, directive, open));
                 Ok(())
             }
-            Effect::Accepted(_) => spec.value.check(directive),
+            Effect::Accepted(_) => spec.value.check_with(directive, &mut scope.draft.hosts),
             Effect::Refused(help) => Err(arguments::unsupported(directive, help)),
         };
         draft.problems.extend(result.err());

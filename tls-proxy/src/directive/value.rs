@@ -2,6 +2,7 @@
 //! an error here, too.
 
 use super::arguments;
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, units};
 
 /// The kinds of value; nginx's own slots.
@@ -33,6 +34,8 @@ pub(crate) enum Value {
     Cache(&'static [(&'static str, Parameter)]),
     /// Checked by the function.
     Checked(fn(&Directive) -> Result<(), Problem>),
+    /// A host, looked up by the function.
+    Host(fn(&Directive, &mut Hosts) -> Result<(), Problem>),
 }
 
 /// A parameter's value.
@@ -43,6 +46,18 @@ pub(crate) enum Parameter {
 }
 
 impl Value {
+    /// The same as [`Value::check`], with the hosts of the configuration.
+    pub(crate) fn check_with(
+        self,
+        directive: &Directive,
+        hosts: &mut Hosts,
+    ) -> Result<(), Problem> {
+        match self {
+            Self::Host(check) => check(directive, hosts),
+            other => other.check(directive),
+        }
+    }
+
     /// Checks that nginx would accept the directive's arguments.
     pub(crate) fn check(self, directive: &Directive) -> Result<(), Problem> {
         let word = arguments::first(directive);
@@ -60,6 +75,7 @@ impl Value {
             Self::Off(instead) => return check_off(directive, instead),
             Self::Cache(known) => return check_cache(directive, known),
             Self::Checked(check) => return check(directive),
+            Self::Host(check) => return check(directive, &mut Hosts::default()),
         };
         if valid {
             return Ok(());

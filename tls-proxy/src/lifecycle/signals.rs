@@ -73,6 +73,15 @@ impl Signals {
         }
     }
 
+    /// Waits for QUIT, TERM or INT, and returns its name; others are left for `next`. Cancel safe.
+    pub async fn stopped(&mut self) -> &'static str {
+        tokio::select! {
+            Some(()) = self.quit.recv() => "SIGQUIT",
+            Some(()) = self.term.recv() => "SIGTERM",
+            Some(()) = self.int.recv() => "SIGINT",
+        }
+    }
+
     fn stop(&mut self, name: &str) -> Event {
         tracing::info!("{name} received");
         if std::mem::replace(&mut self.quitting, true) {

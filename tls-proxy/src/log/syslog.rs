@@ -4,10 +4,11 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
+use crate::conf::hosts::Hosts;
 use crate::conf::{Problem, Word, did_you_mean, units};
 use crate::log::level::Level;
 use crate::time::clock::Stamp;
@@ -60,7 +61,7 @@ const PARAMETERS: [&str; 5] = ["server", "facility", "severity", "tag", "nohostn
 
 impl Syslog {
     /// Parses the parameters of `syslog:`.
-    pub(crate) fn parse(word: &Word, hostname: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(word: &Word, hostname: &str, hosts: &mut Hosts) -> Result<Self, Problem> {
         let fail = |message: String| Problem::emerg(&word.at, message);
         let (mut server, mut facility, mut severity) = (None, None, None);
         let (mut tag, mut hostname) = (None, Some(hostname.to_owned()));
@@ -68,7 +69,9 @@ impl Syslog {
         for parameter in parameters.split(',') {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let twice = match name {
-                "server" => server.replace(parse_server(value).map_err(fail)?).is_some(),
+                "server" => server
+                    .replace(parse_server(value, hosts).map_err(fail)?)
+                    .is_some(),
                 "facility" => facility
                     .replace(find(&FACILITIES, name, value, word)?)
                     .is_some(),
@@ -198,16 +201,16 @@ fn check_tag(tag: &str) -> Result<String, String> {
     Ok(tag.to_owned())
 }
 
-fn parse_server(text: &str) -> Result<SyslogServer, String> {
+fn parse_server(text: &str, hosts: &mut Hosts) -> Result<SyslogServer, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(SyslogServer::Unix(path.into()));
     }
-    let named = |name: &str| match name.rsplit_once(':') {
+    let mut named = |name: &str| match name.rsplit_once(':') {
         Some((host, port)) => {
             let port: u16 = units::parse_integer(port).filter(|port| *port > 0)?;
-            (host, port).to_socket_addrs().ok()?.next()
+            hosts.find(host, port).into_iter().next()
         }
-        None => (name, PORT).to_socket_addrs().ok()?.next(),
+        None => hosts.find(name, PORT).into_iter().next(),
     };
     let bracketed = || format!("{text}:{PORT}").parse().ok();
     let found = text.parse().ok().or_else(|| named(text)).or_else(bracketed);
@@ -227,7 +230,7 @@ mod tests {
             quoted: false,
             at,
         };
-        Syslog::parse(&word, "pod").map_err(|problem| problem.message)
+        Syslog::parse(&word, "pod", &mut Hosts::default()).map_err(|problem| problem.message)
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `listen`: the addresses that a server listens on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::listen::{Endpoint, Listen};
 use crate::config::spec::{Contexts, Scope, Spec};
@@ -32,7 +33,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[Spec::set(
 
 fn parse(directive: &Directive, scope: &mut Scope<'_>) -> Result<Vec<Listen>, Problem> {
     let word = arguments::first(directive);
-    let addresses = parse_address(word)?;
+    let addresses = parse_address(word, &mut scope.draft.hosts)?;
     let mut listen = Listen::new(addresses[0].clone(), word.at.clone());
     for option in &directive.args[1..] {
         set_option(&mut listen, option, scope)?;
@@ -175,7 +176,7 @@ fn is_keepalive(value: &str) -> bool {
 
 /// `443`, `127.0.0.1`, `*:443`, `[::]:443`, `name:443`, each with a range of ports
 /// as `443-445`.
-fn parse_address(word: &Word) -> Result<Vec<Endpoint>, Problem> {
+fn parse_address(word: &Word, hosts: &mut Hosts) -> Result<Vec<Endpoint>, Problem> {
     let text = word.text.as_str();
     if let Some(path) = text.strip_prefix("unix:") {
         // What `sockaddr_un` holds (unix(7)), with the zero at its end.
@@ -187,13 +188,13 @@ fn parse_address(word: &Word) -> Result<Vec<Endpoint>, Problem> {
         let message = format!("{message} \"{text}\" of the \"listen\" directive");
         return Err(Problem::emerg(&word.at, message));
     }
-    Ok(parse_tcp(text, word)?
+    Ok(parse_tcp(text, word, hosts)?
         .into_iter()
         .map(Endpoint::Tcp)
         .collect())
 }
 
-fn parse_tcp(text: &str, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+fn parse_tcp(text: &str, word: &Word, hosts: &mut Hosts) -> Result<Vec<SocketAddr>, Problem> {
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (host, port) = if is_number(first) && is_number(last) {
@@ -204,13 +205,18 @@ fn parse_tcp(text: &str, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
     let ports = parse_ports(port.unwrap_or("80"), word)?;
     let mut found = Vec::new();
     for port in ports {
-        found.extend(find_addresses(host, port, word)?);
+        found.extend(find_addresses(host, port, word, hosts)?);
     }
     Ok(found)
 }
 
 /// The addresses of a host.
-fn find_addresses(host: &str, port: u16, word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+fn find_addresses(
+    host: &str,
+    port: u16,
+    word: &Word,
+    hosts: &mut Hosts,
+) -> Result<Vec<SocketAddr>, Problem> {
     let text = word.text.as_str();
     if host == "*" {
         return Ok(vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)]);
@@ -230,10 +236,7 @@ fn find_addresses(host: &str, port: u16, word: &Word) -> Result<Vec<SocketAddr>,
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    let found: Vec<_> = (host, port)
-        .to_socket_addrs()
-        .map(Iterator::collect)
-        .unwrap_or_default();
+    let found = hosts.find(host, port);
     if found.is_empty() {
         let message = format!("host not found in \"{text}\" of the \"listen\" directive");
         return Err(Problem::emerg(&word.at, message));
@@ -277,7 +280,7 @@ mod tests {
             quoted: false,
             at: crate::conf::Position::in_a_test(),
         };
-        let found = parse_address(&word).ok()?;
+        let found = parse_address(&word, &mut Hosts::default()).ok()?;
         let found: Vec<_> = found.iter().map(Endpoint::to_string).collect();
         Some(found.join(" "))
     }

@@ -1,8 +1,8 @@
 //! Directives of the main context and of `events`: the process, not its requests.
 
 use super::log;
-use std::net::ToSocketAddrs as _;
 
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::spec::{Contexts, Effect, MANY, Spec};
 use crate::config::walk::walk_block;
@@ -286,7 +286,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
         Effect::Accepted(NO_DEBUG),
     )
     .differs(differs::always, "", "directives-without-effect")
-    .takes(Value::Checked(check_client))
+    .takes(Value::Host(check_client))
     .repeats(),
     Spec::new(
         "epoll_events",
@@ -298,10 +298,10 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 ];
 
 /// `debug_connection`: an address, a network, a name or `unix:`.
-fn check_client(directive: &Directive) -> Result<(), Problem> {
+fn check_client(directive: &Directive, hosts: &mut Hosts) -> Result<(), Problem> {
     let word = arguments::first(directive);
     let host = word.text.split('/').next().unwrap_or_default();
-    if word.text == "unix:" || (host, 0).to_socket_addrs().is_ok() {
+    if word.text == "unix:" || !hosts.find(host, 0).is_empty() {
         return Ok(());
     }
     let message = format!("host not found in debug_connection \"{}\"", word.text);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::forwarded_for::Trust;
 use crate::conf::Problem;
+use crate::conf::hosts::Hosts;
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Spec};
 use crate::directive::arguments;
@@ -68,10 +69,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
                 }
                 text => match Network::parse(text) {
                     Some((network, _)) => trusted.push(network),
-                    None => trusted.extend(lookup(text).ok_or_else(|| {
-                        let message = format!("host not found in set_real_ip_from \"{text}\"");
-                        Problem::emerg(&word.at, message)
-                    })?),
+                    None => {
+                        trusted.extend(lookup(text, &mut scope.draft.hosts).ok_or_else(|| {
+                            let message = format!("host not found in set_real_ip_from \"{text}\"");
+                            Problem::emerg(&word.at, message)
+                        })?)
+                    }
                 },
             }
             Ok(())
@@ -107,13 +110,18 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Skips trusted addresses in the field, from its end."),
 ];
 
-fn lookup(name: &str) -> Option<Vec<Network>> {
-    use std::net::ToSocketAddrs as _;
+/// The addresses of a name; `None` if it is not found.
+fn lookup(name: &str, hosts: &mut Hosts) -> Option<Vec<Network>> {
     if name.contains('/') {
         return None;
     }
-    let found = (name, 0).to_socket_addrs().ok()?;
-    let networks = found.filter_map(|address| Network::parse(&address.ip().to_string()));
+    let found = hosts.find(name, 0);
+    if found.is_empty() {
+        return None;
+    }
+    let networks = found
+        .into_iter()
+        .filter_map(|address| Network::parse(&address.ip().to_string()));
     Some(networks.map(|(network, _)| network).collect())
 }
 

@@ -1,10 +1,11 @@
 //! `resolver` of nginx's core module: name servers for names that are resolved at run time.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::listen;
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, did_you_mean, units};
 use crate::config::resolver::Resolver;
 use crate::config::settings::ModuleSettings;
@@ -51,7 +52,7 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
     .about("Time for a name to be resolved; then 502."),
 ];
 
-fn parse(_: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> {
+fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> {
     let mut own = Resolver {
         servers: Vec::new(),
         valid: None,
@@ -70,7 +71,9 @@ fn parse(_: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> 
             }
             Some(("ipv4", value)) => own.ipv4 = units::parse_flag(value).ok_or_else(invalid)?,
             Some(("ipv6", value)) => own.ipv6 = units::parse_flag(value).ok_or_else(invalid)?,
-            _ => own.servers.extend(parse_server(word)?),
+            _ => own
+                .servers
+                .extend(parse_server(word, &mut scope.draft.hosts)?),
         }
     }
     if !own.ipv4 && !own.ipv6 {
@@ -86,7 +89,7 @@ fn parse(_: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> 
     Ok(own)
 }
 
-fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
+fn parse_server(word: &Word, hosts: &mut Hosts) -> Result<Vec<SocketAddr>, Problem> {
     const PORT: u16 = 53;
     let text = word.text.as_str();
     let (host, port) = listen::split_port(text);
@@ -99,10 +102,7 @@ fn parse_server(word: &Word) -> Result<Vec<SocketAddr>, Problem> {
             })?,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let found: Vec<_> = match (host, port).to_socket_addrs() {
-        Ok(found) => found.collect(),
-        Err(_) => Vec::new(),
-    };
+    let found = hosts.find(host, port);
     if found.is_empty() {
         let message = format!("host not found in resolver \"{text}\"");
         let known = ["valid=", "ipv4=", "ipv6="];

@@ -36,15 +36,26 @@ pub struct Configuration {
 }
 
 /// How long a pipe is waited for on request: who writes to it does so at once, and signals wait.
-pub const ON_REQUEST: Duration = Duration::from_secs(2);
+pub(crate) const ON_REQUEST: Duration = Duration::from_secs(2);
 
 /// Reads the configuration according to `options`, and waits for pipes as nginx does.
 pub fn load(options: &Options) -> Configuration {
-    load_within(options, Duration::MAX)
+    load_with(options, Duration::MAX, false)
+}
+
+/// The same for `-s`, which needs `pid` and whether directives and files are valid: no name is
+/// looked up, so that name servers that do not respond cannot delay a signal.
+pub fn load_for_signal(options: &Options) -> Configuration {
+    load_with(options, ON_REQUEST, true)
 }
 
 /// The same, but waits for each pipe for `patience` at most; reads none if that is zero.
-pub fn load_within(options: &Options, patience: Duration) -> Configuration {
+pub(crate) fn load_within(options: &Options, patience: Duration) -> Configuration {
+    load_with(options, patience, false)
+}
+
+/// Takes every name for known if `assumes_hosts`.
+fn load_with(options: &Options, patience: Duration, assumes_hosts: bool) -> Configuration {
     let entry_point = options.entry_point.as_ref();
     let templates =
         entry_point.map_or_else(Templates::default, |it| Templates::find(&it.templates));
@@ -85,6 +96,7 @@ pub fn load_within(options: &Options, patience: Duration) -> Configuration {
         error_log: options.error_log.clone(),
         hostname: hostname(),
         patience,
+        assumes_hosts,
         form: options.log_format,
     };
     let mut origin = Origin {
@@ -144,8 +156,8 @@ impl Configuration {
             Some(path) if error.is_unread_pipe => {
                 let pipe = stand_in_for_reader(path);
                 let pipe = pipe.map_err(|source| OpenError::new(file, source))?;
-                tracing::error!("{error}; lines are lost until somebody does");
-                Ok(pipe)
+                let problem = format!("{error}; lines are lost until somebody does");
+                Ok((pipe, Some(Problem::warn_nowhere(problem))))
             }
             _ => Err(error),
         })
@@ -154,15 +166,17 @@ impl Configuration {
     /// Opens every log file, or else what `instead` returns.
     fn open_logs(
         mut self,
-        instead: impl Fn(&LogFile, OpenError) -> Result<File, OpenError>,
+        instead: impl Fn(&LogFile, OpenError) -> Result<(File, Option<Problem>), OpenError>,
     ) -> Self {
         let Some(config) = &self.config else {
             return self;
         };
         for file in config.log_files.iter().filter(|it| it.path().is_some()) {
-            let opened = file.open().map_err(|error| OpenError::new(file, error));
+            let opened = file.open().map(|open| (open, None));
+            let opened = opened.map_err(|error| OpenError::new(file, error));
             let error = match opened.or_else(|error| instead(file, error)) {
-                Ok(open) => {
+                Ok((open, problem)) => {
+                    self.problems.extend(problem);
                     if open.metadata().is_ok_and(|it| it.file_type().is_fifo()) {
                         self.pipes.push(open);
                     }

@@ -25,6 +25,7 @@ use crate::net::read_size;
 use crate::server::listener::{self, BindError, Bound};
 use crate::server::worker::{self, End, Start};
 use crate::supervisor::announce;
+use crate::supervisor::loading::{self, Cause};
 use crate::supervisor::reload;
 use crate::supervisor::sources::{Origin, Sources};
 use crate::supervisor::workers::{Workers, distribute};
@@ -260,7 +261,7 @@ async fn serve(
     while running > 0 {
         // From then on no configuration is loaded, as in nginx.
         let ends_soon = drain_controller.phase().is_ending();
-        let may_reload = workers.reload.is_none() && !ends_soon;
+        let may_reload = workers.reload.is_none() && workers.loading.is_none() && !ends_soon;
         tokio::select! {
             Some(end) = ends.recv() => {
                 running -= 1;
@@ -287,7 +288,12 @@ async fn serve(
                     workers.reload(options);
                 }
             }
-            () = workers.sources.change(), if may_reload => workers.follow_files(options),
+            () = workers.sources.change(), if may_reload => workers.load(options, Cause::Changed),
+            loaded = loading::done(&mut workers.loading) => {
+                if workers.take(loaded, ends_soon) {
+                    workers.reload(options);
+                }
+            }
             phase = shutdown_schedule.next() => {
                 tracing::info!("{}", phase.meaning());
                 if phase == Phase::Draining {

@@ -104,10 +104,9 @@ impl Sources {
         }
     }
 
-    /// Whether a file has changed since the last check: the files read meanwhile may not
-    /// belong together.
-    pub(crate) fn changed(&mut self) -> bool {
-        self.watch.changed()
+    /// The files as they were at the last check, for a reader on another thread.
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Whether a file differs from the one that was read; `None` if that is unknown. A

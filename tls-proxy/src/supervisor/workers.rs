@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pod::watch::Watch;
 use socket2::Socket;
 use tokio::sync::mpsc;
 
-use super::load::{ON_REQUEST, load_within};
+use super::load::{Configuration, ON_REQUEST, load_within};
+use super::loading::{Cause, Loading};
 use super::reload::Reload;
-use super::sources::Sources;
+use super::sources::{Origin, Sources};
 use super::{announce, run};
 use crate::admin::status::Status;
 use crate::admission::Capacity;
 use crate::cli::Options;
+use crate::conf::Problem;
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::pid_file::PidFile;
@@ -24,6 +27,9 @@ use crate::server::worker::{Order, Prepared, WorkerHandle};
 /// Attempts, at most, to read files that change meanwhile.
 const MAX_ATTEMPTS: u32 = 5;
 
+/// Logged after the reasons.
+const KEPT: &str = "the new configuration was rejected; keeping the previous one";
+
 /// The running workers.
 pub(crate) struct Workers {
     pub(crate) all: Vec<WorkerHandle>,
@@ -33,6 +39,8 @@ pub(crate) struct Workers {
     pub(crate) status: Arc<Status>,
     /// `None` if it could not be written at the start.
     pub(crate) pid_file: Option<PidFile>,
+    /// A configuration that is being read.
+    pub(crate) loading: Option<Loading>,
     /// A reload that not every worker has acknowledged.
     pub(crate) reload: Option<Reload>,
     /// Another reload was requested meanwhile.
@@ -63,6 +71,7 @@ impl Workers {
             sources,
             status,
             pid_file,
+            loading: None,
             reload: None,
             reload_requested: false,
         }
@@ -96,12 +105,52 @@ impl Workers {
 
     /// Reloads the configuration on request; after the current reload, if there is one.
     pub(crate) fn reload(&mut self, options: &Options) {
-        if self.reload.is_some() {
+        if self.loading.is_some() || self.reload.is_some() {
             self.reload_requested = true;
             return;
         }
-        let loaded = read_unchanged(options, &mut self.sources, ON_REQUEST);
-        self.adopt(loaded);
+        self.load(options, Cause::Requested);
+    }
+
+    /// Begins to read the configuration. [`Workers::take`] gets it.
+    pub(crate) fn load(&mut self, options: &Options, cause: Cause) {
+        let patience = match cause {
+            Cause::Requested => ON_REQUEST,
+            Cause::Changed => Duration::ZERO,
+        };
+        let (options, watch) = (options.clone(), self.sources.watch());
+        let has_pipes = !self.sources.origin().pipes.is_empty();
+        let read = move || read_unchanged(&options, watch, has_pipes, patience);
+        match Loading::begin(cause, read) {
+            Ok(loading) => self.loading = Some(loading),
+            Err(error) => {
+                let reason = format!("no thread to read the configuration: {error}");
+                self.reject(None, vec![reason, KEPT.to_owned()]);
+            }
+        }
+    }
+
+    /// Applies the configuration that was read, `None` if that failed, unless the process ends
+    /// soon. Returns whether another reload was requested meanwhile and can begin.
+    pub(crate) fn take(&mut self, loaded: Option<Configuration>, ends_soon: bool) -> bool {
+        let Some(Loading { cause, .. }) = self.loading.take() else {
+            return false;
+        };
+        if ends_soon {
+            if cause == Cause::Requested {
+                tracing::warn!("reload ignored: the process is shutting down");
+            }
+            return false;
+        }
+        match (loaded, cause) {
+            (Some(loaded), Cause::Changed) => self.follow_files(loaded),
+            (Some(loaded), Cause::Requested) => self.adopt(loaded),
+            (None, _) => {
+                let reason = "reading the configuration panicked".to_owned();
+                self.reject(None, vec![reason, KEPT.to_owned()]);
+            }
+        }
+        self.reload.is_none() && std::mem::take(&mut self.reload_requested)
     }
 
     /// Completes a reload after every worker has acknowledged it; returns whether another
@@ -122,9 +171,8 @@ impl Workers {
         std::mem::take(&mut self.reload_requested)
     }
 
-    /// Reloads the configuration if a file that belongs to it has changed.
-    pub(crate) fn follow_files(&mut self, options: &Options) {
-        let loaded = read_unchanged(options, &mut self.sources, Duration::ZERO);
+    /// Applies a configuration if a file that belongs to it has changed.
+    fn follow_files(&mut self, loaded: Configuration) {
         let same = loaded.origin.same_directives(self.sources.origin());
         let known = self.sources.differ();
         let differs = known.unwrap_or_else(|| {
@@ -142,18 +190,12 @@ impl Workers {
     }
 
     /// Applies a configuration; an invalid one is only logged.
-    fn adopt(&mut self, loaded: crate::Configuration) {
+    fn adopt(&mut self, loaded: Configuration) {
         let loaded = loaded.opened_again();
-        for problem in &loaded.problems {
-            tracing::error!("{problem}");
-        }
+        let mut problems: Vec<_> = loaded.problems.iter().map(Problem::to_string).collect();
         let Some(config) = loaded.config else {
-            tracing::error!("the new configuration was rejected; keeping the previous one");
-            // Later changes are compared with these files.
-            let kept = self.sources.origin();
-            self.sources = Sources::new(kept.with_files_of(loaded.origin));
-            self.status.refused();
-            return;
+            problems.push(KEPT.to_owned());
+            return self.reject(Some(loaded.origin), problems);
         };
         let config = Arc::new(config);
         let pid_file = self.pid_file_of(&config);
@@ -161,11 +203,13 @@ impl Workers {
         let (pid_file, prepared) = match prepared {
             Ok(prepared) => prepared,
             Err(reason) => {
-                tracing::error!("{reason}; keeping the previous configuration");
-                self.status.refused();
-                return;
+                problems.push(format!("{reason}; keeping the previous configuration"));
+                return self.reject(Some(loaded.origin), problems);
             }
         };
+        for problem in problems {
+            tracing::error!("{problem}");
+        }
         self.sources = Sources::new(loaded.origin);
         if pid_file.is_some() {
             // The previous one is removed.
@@ -185,6 +229,20 @@ impl Workers {
             let _ = worker.orders.send(order);
         }
         self.reload = Some(reload);
+    }
+
+    /// Logs why a configuration was rejected, and keeps the one in force. `origin` is what it was
+    /// read from, if it was read.
+    fn reject(&mut self, origin: Option<Origin>, reasons: Vec<String>) {
+        for reason in reasons {
+            tracing::error!("{reason}");
+        }
+        self.status.refused();
+        if let Some(origin) = origin {
+            // Later changes are compared with these files.
+            let kept = self.sources.origin();
+            self.sources = Sources::new(kept.with_files_of(origin));
+        }
     }
 
     /// The pid file of `config`, written, if that names another one.
@@ -220,13 +278,14 @@ impl Workers {
 /// read does not come again.
 fn read_unchanged(
     options: &Options,
-    sources: &mut Sources,
+    mut watch: Watch,
+    had_pipes: bool,
     patience: Duration,
-) -> crate::Configuration {
+) -> Configuration {
     for _ in 1..MAX_ATTEMPTS {
         let loaded = load_within(options, patience);
-        let has_pipes = !loaded.origin.pipes.is_empty() || !sources.origin().pipes.is_empty();
-        if has_pipes || !sources.changed() {
+        let has_pipes = had_pipes || !loaded.origin.pipes.is_empty();
+        if has_pipes || !watch.changed() {
             return loaded;
         }
     }

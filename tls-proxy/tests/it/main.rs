@@ -9,6 +9,7 @@ mod support;
 mod admin;
 mod autoindex;
 mod backpressure;
+mod blocked_reads;
 mod bodies;
 mod command_line;
 mod conf_like_nginx;

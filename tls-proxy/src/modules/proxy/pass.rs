@@ -90,7 +90,8 @@ pub(super) fn parse_pass(
                 .with_help("its servers have ports of their own: leave this one out"));
         }
         _ => {
-            let peers = upstream::server::resolve(address.host, scheme.port(), word)?;
+            let hosts = &mut scope.draft.hosts;
+            let peers = upstream::server::resolve(address.host, scheme.port(), word, hosts)?;
             // The same host with another scheme has another port.
             let name = group_name(scheme, address.host);
             let (host, port) = host_and_port(scheme, address.host);

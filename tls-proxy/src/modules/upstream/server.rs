@@ -1,10 +1,11 @@
 //! `server` of an `upstream` block: its address or name, and its parameters.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Allowed, UpstreamDraft};
+use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, units};
 use crate::config::group::{Named, Peer, PeerAddress};
 use crate::config::spec::Scope;
@@ -37,7 +38,7 @@ pub(super) fn add_peer(scope: &mut Scope<'_>, directive: &Directive) -> Result<(
         own.names.push(Named::new(name, Some(port), like));
         return Ok(());
     }
-    let addresses = resolve(&word.text, 80, word)?;
+    let addresses = resolve(&word.text, 80, word, &mut scope.draft.hosts)?;
     let peers = addresses.into_iter().map(|address| like.elsewhere(address));
     own.group.peers.extend(peers);
     Ok(())
@@ -154,6 +155,7 @@ pub(crate) fn resolve(
     text: &str,
     default_port: u16,
     word: &Word,
+    hosts: &mut Hosts,
 ) -> Result<Vec<PeerAddress>, Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
         if path.trim_end_matches(':').is_empty() {
@@ -167,15 +169,12 @@ pub(crate) fn resolve(
     let (host, port) = listen::split_port(text);
     let port = port_of(port, default_port, word)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let found: Vec<_> = (host, port)
-        .to_socket_addrs()
-        .map(|found| found.map(PeerAddress::Tcp).collect())
-        .unwrap_or_default();
+    let found = hosts.find(host, port);
     if found.is_empty() {
         return Err(
             Problem::emerg(&word.at, format!("host not found in upstream \"{text}\""))
                 .with_help("the name must resolve when the program starts"),
         );
     }
-    Ok(found)
+    Ok(found.into_iter().map(PeerAddress::Tcp).collect())
 }
