@@ -19,6 +19,8 @@ pub(crate) enum Cause {
     Requested,
     /// A file may have changed.
     Changed,
+    /// The last one was rejected.
+    Rejected,
 }
 
 /// A configuration that is being read.

@@ -27,6 +27,7 @@ use crate::server::worker::{self, End, Start};
 use crate::supervisor::announce;
 use crate::supervisor::loading::{self, Cause};
 use crate::supervisor::reload;
+use crate::supervisor::retry;
 use crate::supervisor::sources::{Origin, Sources};
 use crate::supervisor::workers::{Workers, distribute};
 
@@ -289,6 +290,9 @@ async fn serve(
                 }
             }
             () = workers.sources.change(), if may_reload => workers.load(options, Cause::Changed),
+            () = retry::due(workers.retry.as_ref()), if may_reload => {
+                workers.load(options, Cause::Rejected);
+            }
             loaded = loading::done(&mut workers.loading) => {
                 if workers.take(loaded, ends_soon) {
                     workers.reload(options);

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::load::{Configuration, ON_REQUEST, load_within};
 use super::loading::{Cause, Loading};
 use super::reload::Reload;
+use super::retry::Retry;
 use super::sources::{Origin, Sources};
 use super::{announce, run};
 use crate::admin::status::Status;
@@ -41,6 +42,8 @@ pub(crate) struct Workers {
     pub(crate) pid_file: Option<PidFile>,
     /// A configuration that is being read.
     pub(crate) loading: Option<Loading>,
+    /// The configuration that was rejected last, if none came after it.
+    pub(crate) retry: Option<Retry>,
     /// A reload that not every worker has acknowledged.
     pub(crate) reload: Option<Reload>,
     /// Another reload was requested meanwhile.
@@ -72,6 +75,7 @@ impl Workers {
             status,
             pid_file,
             loading: None,
+            retry: None,
             reload: None,
             reload_requested: false,
         }
@@ -116,7 +120,7 @@ impl Workers {
     pub(crate) fn load(&mut self, options: &Options, cause: Cause) {
         let patience = match cause {
             Cause::Requested => ON_REQUEST,
-            Cause::Changed => Duration::ZERO,
+            Cause::Changed | Cause::Rejected => Duration::ZERO,
         };
         let (options, watch) = (options.clone(), self.sources.watch());
         let has_pipes = !self.sources.origin().pipes.is_empty();
@@ -125,7 +129,7 @@ impl Workers {
             Ok(loading) => self.loading = Some(loading),
             Err(error) => {
                 let reason = format!("no thread to read the configuration: {error}");
-                self.reject(None, vec![reason, KEPT.to_owned()]);
+                self.reject(cause, None, vec![reason, KEPT.to_owned()]);
             }
         }
     }
@@ -144,10 +148,10 @@ impl Workers {
         }
         match (loaded, cause) {
             (Some(loaded), Cause::Changed) => self.follow_files(loaded),
-            (Some(loaded), Cause::Requested) => self.adopt(loaded),
+            (Some(loaded), _) => self.adopt(loaded, cause),
             (None, _) => {
                 let reason = "reading the configuration panicked".to_owned();
-                self.reject(None, vec![reason, KEPT.to_owned()]);
+                self.reject(cause, None, vec![reason, KEPT.to_owned()]);
             }
         }
         self.reload.is_none() && std::mem::take(&mut self.reload_requested)
@@ -185,17 +189,21 @@ impl Workers {
             }
             return;
         }
+        if self.retry.is_some() && known == Some(false) {
+            // Only a directory has changed since the last one was rejected.
+            return self.adopt(loaded, Cause::Rejected);
+        }
         tracing::info!("configuration files have changed");
-        self.adopt(loaded);
+        self.adopt(loaded, Cause::Changed);
     }
 
-    /// Applies a configuration; an invalid one is only logged.
-    fn adopt(&mut self, loaded: Configuration) {
+    /// Applies a configuration; an invalid one is only logged, and read again later.
+    fn adopt(&mut self, loaded: Configuration, cause: Cause) {
         let loaded = loaded.opened_again();
         let mut problems: Vec<_> = loaded.problems.iter().map(Problem::to_string).collect();
         let Some(config) = loaded.config else {
             problems.push(KEPT.to_owned());
-            return self.reject(Some(loaded.origin), problems);
+            return self.reject(cause, Some(loaded.origin), problems);
         };
         let config = Arc::new(config);
         let pid_file = self.pid_file_of(&config);
@@ -204,12 +212,13 @@ impl Workers {
             Ok(prepared) => prepared,
             Err(reason) => {
                 problems.push(format!("{reason}; keeping the previous configuration"));
-                return self.reject(Some(loaded.origin), problems);
+                return self.reject(cause, Some(loaded.origin), problems);
             }
         };
         for problem in problems {
             tracing::error!("{problem}");
         }
+        self.retry = None;
         self.sources = Sources::new(loaded.origin);
         if pid_file.is_some() {
             // The previous one is removed.
@@ -231,17 +240,35 @@ impl Workers {
         self.reload = Some(reload);
     }
 
-    /// Logs why a configuration was rejected, and keeps the one in force. `origin` is what it was
-    /// read from, if it was read.
-    fn reject(&mut self, origin: Option<Origin>, reasons: Vec<String>) {
-        for reason in reasons {
+    /// Logs why a configuration was rejected, once for the same reasons if it is read again and
+    /// again, and keeps the one in force. `origin` is what it was read from, if it was read.
+    fn reject(&mut self, cause: Cause, origin: Option<Origin>, reasons: Vec<String>) {
+        // A request or a change begins anew.
+        let mut retry = self.retry.take_if(|_| cause == Cause::Rejected);
+        let same = retry.as_mut().is_some_and(|retry| retry.again(&reasons));
+        let retry = retry.unwrap_or_else(|| Retry::new(reasons.clone()));
+        let pause = retry.seconds();
+        if same {
+            tracing::debug!("the new configuration is still rejected; next attempt in {pause}s");
+            self.retry = Some(retry);
+            return;
+        }
+        self.retry = None;
+        for reason in &reasons {
             tracing::error!("{reason}");
         }
         self.status.refused();
+        let kept = self.sources.origin();
+        // What was read from a pipe does not come again.
+        let has_pipes = |origin: &Origin| !origin.pipes.is_empty();
+        let may_repeat = !has_pipes(kept) && !origin.as_ref().is_some_and(has_pipes);
         if let Some(origin) = origin {
             // Later changes are compared with these files.
-            let kept = self.sources.origin();
             self.sources = Sources::new(kept.with_files_of(origin));
+        }
+        if may_repeat {
+            tracing::info!("the new configuration is read again in {pause}s, and then less often");
+            self.retry = Some(retry);
         }
     }
 

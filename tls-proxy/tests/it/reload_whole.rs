@@ -117,10 +117,31 @@ fn what_one_worker_cannot_have_is_taken_by_none() {
     let log = proxy.place.read("error.log");
     assert!(log.contains("(24: Too many open files); keeping"), "{log}");
     assert_eq!(reloads(&proxy), 0, "{log}");
+    // It is read again by itself.
     limit_files(&proxy, 4096);
-    proxy.signal(Signal::HUP);
     becomes(&proxy, GENERATION, 2.0);
     all_say(&proxy, "new");
+}
+
+#[test]
+fn what_was_rejected_is_read_again_until_it_can_be_had_and_is_said_once() {
+    let proxy = start(Place::new("whole-again"), &many(&saying("old")), &[]);
+    let new = saying("new").replace("return", "access_log {folder}/later/a.log; return");
+    proxy.place.write("nginx.conf", &many(&new));
+    becomes(&proxy, FAILURES, 1.0);
+    proxy.logs("error.log", "is still rejected");
+    all_say(&proxy, "old");
+    // No file of the configuration changes.
+    std::fs::create_dir(proxy.place.path("later")).unwrap();
+    becomes(&proxy, GENERATION, 2.0);
+    all_say(&proxy, "new");
+    becomes(&proxy, FAILURES, 1.0);
+    let log = proxy.place.read("error.log");
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("[error]"))
+        .collect();
+    assert_eq!(errors.len(), 2, "{log}");
 }
 
 #[test]
@@ -141,7 +162,6 @@ fn an_address_that_cannot_be_bound_leaves_no_other_open() {
     assert!(!proxy.place.path("own.sock").exists());
     drop(taken);
     is_free(proxy.place.address(8082));
-    proxy.signal(Signal::HUP);
     becomes(&proxy, GENERATION, 2.0);
     all_say(&proxy, "new");
     assert!(TcpStream::connect(proxy.place.address(8081)).is_ok());
