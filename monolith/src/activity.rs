@@ -17,10 +17,25 @@ use tokio::time::Instant;
 /// How long a client may take before its connection is closed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// From the first byte of a header to its last, and from the accept to the first byte.
+    /// From the accept to the first byte.
+    pub(crate) connected: Duration,
+    /// From the first byte of a header to its last.
     pub(crate) header: Duration,
     /// From a response to the next request.
     pub(crate) idle: Duration,
+    /// In place of `connected` once the drain has begun: a request that was sent before
+    /// should be there, and an unused connection must not hold up the end.
+    pub(crate) draining: Duration,
+}
+
+impl Timeouts {
+    /// Those of a connection that has received nothing when the drain begins.
+    pub(crate) fn of_the_drain(self) -> Self {
+        Self {
+            connected: self.draining,
+            ..self
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +82,8 @@ impl Activity {
         loop {
             let (state, since) = self.now();
             let deadline = match state {
-                State::Connected | State::ReadingHeader => since + timeouts.header,
+                State::Connected => since + timeouts.connected,
+                State::ReadingHeader => since + timeouts.header,
                 State::Idle => since + timeouts.idle,
                 // Check again later: the client may be idle by then.
                 State::Responding => Instant::now() + timeouts.header,
@@ -152,8 +168,10 @@ mod tests {
     use super::*;
 
     const TIMEOUTS: Timeouts = Timeouts {
+        connected: Duration::from_secs(14),
         header: Duration::from_secs(15),
         idle: Duration::from_secs(75),
+        draining: Duration::from_secs(1),
     };
 
     /// The state in which a time-out expired, and after how many seconds.
@@ -164,8 +182,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_sends_nothing_has_the_header_time_out() {
-        assert_eq!(timed_out(&Activity::begin()).await, (State::Connected, 15));
+    async fn a_client_that_sends_nothing_has_a_time_out_of_its_own() {
+        assert_eq!(timed_out(&Activity::begin()).await, (State::Connected, 14));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 /// Length of the accept queue; the kernel's limit (net.core.somaxconn) may be lower.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// The bound sockets.
 #[derive(Debug)]

@@ -26,16 +26,20 @@ use tokio::task::JoinHandle;
 /// `idle` is longer than the proxy's 60 seconds: the side that sends requests must
 /// be the one that closes an idle connection (istio#55138).
 const SERVICE_TIMEOUTS: Timeouts = Timeouts {
+    connected: Duration::from_secs(15),
     header: Duration::from_secs(15),
     idle: Duration::from_secs(75),
+    draining: Duration::from_secs(1),
 };
 
 /// Connections of the health port: probes are short and few.
 const HEALTH_CONNECTIONS: u32 = 32;
 /// Short, so that other clients do not use up those connections.
 const HEALTH_TIMEOUTS: Timeouts = Timeouts {
+    connected: Duration::from_secs(5),
     header: Duration::from_secs(5),
     idle: Duration::from_secs(20),
+    draining: Duration::from_secs(1),
 };
 
 /// Why the service did not start, or was not drained.

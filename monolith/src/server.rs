@@ -3,6 +3,7 @@
 
 use crate::activity::{ObservedSocket, State, Timeouts};
 use crate::connection_limit::{ConnectionLimit, ConnectionPermit};
+use crate::listeners::BACKLOG;
 use crate::shutdown::{Phase, reached};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
@@ -13,8 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -44,8 +47,8 @@ pub(crate) trait Port: Clone + Send + Sync + 'static {
     fn connected(&self, change: i64);
 }
 
-/// Serves `listener` until the phase is [`Phase::Draining`], then finishes the
-/// requests in flight, or drops them when the phase is [`Phase::Cut`].
+/// Serves `listener` until the phase is [`Phase::Draining`], then what has arrived until
+/// then, or drops it when the phase is [`Phase::Cut`].
 pub(crate) async fn serve<P: Port>(
     listener: TcpListener,
     limit: ConnectionLimit,
@@ -53,48 +56,99 @@ pub(crate) async fn serve<P: Port>(
     phase: watch::Receiver<Phase>,
     port: P,
 ) {
-    let mut draining = phase.clone();
+    let server = Server {
+        limit,
+        timeouts,
+        phase,
+        port,
+    };
+    let mut cut = server.phase.clone();
     tokio::select! {
-        () = accept(listener, &limit, timeouts, &phase, port) => {}
-        () = reached(&mut draining, Phase::Draining) => {}
+        biased;
+        () = reached(&mut cut, Phase::Cut) => {}
+        () = server.accept(listener) => {}
     }
-    limit.all_released().await;
+    server.limit.all_released().await;
 }
 
-/// Accepts connections; never returns. At the limit it waits for a permit, and
-/// further connections wait in the kernel's queue.
-async fn accept<P: Port>(
-    listener: TcpListener,
-    limit: &ConnectionLimit,
+/// What the connections of a port share.
+struct Server<P> {
+    limit: ConnectionLimit,
     timeouts: Timeouts,
-    phase: &watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     port: P,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => {
-                let connection = Connection {
-                    peer,
-                    timeouts,
-                    permit: limit.acquire().await,
-                    port: port.clone(),
-                };
-                tokio::spawn(connection.run(socket, phase.clone()));
+}
+
+impl<P: Port> Server<P> {
+    /// Accepts connections until the drain begins, and then those in the kernel's queue:
+    /// closing the listener would reset them.
+    async fn accept(&self, listener: TcpListener) {
+        let mut draining = self.phase.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = reached(&mut draining, Phase::Draining) => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.start(socket, peer).await,
+                Err(error) => {
+                    // Out of descriptors, or the client has closed already. Without
+                    // a pause this would spin.
+                    warn_of(&error);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
-            Err(error) => {
-                // Out of descriptors, or the client has closed already. Without
-                // a pause this would spin.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // tokio would only look at the queue after the next event.
+        match listener.into_std() {
+            Ok(listener) => self.accept_queued(&listener).await,
+            Err(error) => warn_of(&error),
+        }
+    }
+
+    /// Accepts what is in the queue, no more than fits into it: others may still arrive.
+    async fn accept_queued(&self, listener: &std::net::TcpListener) {
+        for _ in 0..=BACKLOG {
+            let accepted = listener.accept().and_then(|(socket, peer)| {
+                socket.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(socket)?, peer))
+            });
+            match accepted {
+                Ok((socket, peer)) => self.start(socket, peer).await,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    ErrorKind::ConnectionAborted => {}
+                    _ => return warn_of(&error),
+                },
             }
         }
     }
+
+    /// Serves a connection once the limit allows it; until then further ones wait in the
+    /// kernel's queue.
+    async fn start(&self, socket: TcpStream, peer: SocketAddr) {
+        let connection = Connection {
+            peer,
+            timeouts: self.timeouts,
+            permit: self.limit.acquire().await,
+            draining: AtomicBool::new(false),
+            port: self.port.clone(),
+        };
+        tokio::spawn(connection.run(socket, self.phase.clone()));
+    }
+}
+
+fn warn_of(error: &std::io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
 }
 
 struct Connection<P> {
     peer: SocketAddr,
     timeouts: Timeouts,
     permit: ConnectionPermit,
+    /// Whether a response is the last one.
+    draining: AtomicBool,
     port: P,
 }
 
@@ -118,14 +172,25 @@ impl<P: Port> Connection<P> {
         let mut next = Phase::Draining;
         loop {
             let state = tokio::select! {
+                // A request that has arrived is read first.
+                biased;
                 outcome = http.as_mut() => return self.report(outcome),
                 state = &mut timed_out => state,
                 () = self.permit.evicted() => activity.state(),
                 () = reached(&mut phase, next) => match next {
                     Phase::Cut => return,
                     _ => {
-                        http.as_mut().graceful_shutdown();
                         next = Phase::Cut;
+                        self.draining.store(true, Ordering::Relaxed);
+                        match activity.state() {
+                            State::Responding | State::Idle => http.as_mut().graceful_shutdown(),
+                            // hyper would close it although its request may be on its way.
+                            State::Connected => {
+                                activity.set(State::Connected);
+                                timed_out.set(activity.timed_out(self.timeouts.of_the_drain()));
+                            }
+                            State::ReadingHeader => {}
+                        }
                         continue;
                     }
                 },
@@ -150,8 +215,8 @@ impl<P: Port> Connection<P> {
         let response = self.port.respond(self.peer, request);
         async move {
             let mut response = response.await;
-            if self.permit.limit().is_reached() {
-                // Others may be waiting: keep no idle connection open.
+            if self.permit.limit().is_reached() || self.draining.load(Ordering::Relaxed) {
+                // Others may be waiting, or it is the last one: keep no idle connection open.
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
