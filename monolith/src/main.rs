@@ -9,12 +9,16 @@ use monolith::flags::Flags;
 use monolith::{Listeners, RunError, run, shutdown};
 use std::error::Error;
 use std::io;
-use std::process::ExitCode;
+use std::panic;
+use std::process::{ExitCode, exit};
 use tokio::runtime::{Builder, Runtime};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 const CONFIGURATION: u8 = 78;
+
+/// The stack of a thread, in bytes.
+const STACK: usize = 256 * 1024;
 
 fn main() -> ExitCode {
     // The image's /bin/ping is a link to this program.
@@ -68,6 +72,9 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
 }
 
 /// As many threads as the CPU quota allows; one of them needs no pool.
+///
+/// # Errors
+/// If the system refuses descriptors. If it refuses a thread, the process ends.
 fn runtime(workers: usize) -> io::Result<Runtime> {
     let mut builder = match workers {
         1 => Builder::new_current_thread(),
@@ -75,9 +82,18 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     };
     builder
         .worker_threads(workers)
-        .thread_stack_size(256 * 1024)
-        .enable_all()
-        .build()
+        .thread_stack_size(STACK)
+        .enable_all();
+    // If it is refused a thread, tokio panics, and waits for ever for those that it has got.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|panic| {
+        let reason = panic.payload().downcast_ref::<String>();
+        tracing::error!("cannot start: {}", reason.map_or("no thread", |text| text));
+        exit(FAILED.into());
+    }));
+    let built = builder.build();
+    panic::set_hook(hook);
+    built
 }
 
 fn fail(error: &dyn Error, code: u8) -> ExitCode {

@@ -202,19 +202,16 @@ fn start_health(
     port: HealthPort,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let listener = {
-        let _guard = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
-    };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("health".into())
-        .stack_size(256 * 1024)
-        .spawn(move || {
+        .stack_size(256 * 1024);
+    pod::runtime_thread::start(
+        thread,
+        |_| tokio::net::TcpListener::from_std(listener),
+        move |runtime, listener| {
             let connections = ConnectionLimit::new(HEALTH_CONNECTIONS);
             runtime.block_on(serve(listener, connections, HEALTH_TIMEOUTS, phase, port));
-        })?;
+        },
+    )?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What a process in a pod needs, whatever it serves: cgroup limits, mounted files,
-//! the sockets of the pod's other processes, log escaping, dates, numbers, metrics.
+//! the sockets of the pod's other processes, threads with a runtime, log escaping, dates,
+//! numbers, metrics.
 //!
 //! Nothing here knows HTTP, TLS or a configuration language.
 
@@ -13,5 +14,6 @@ pub mod neighbours;
 pub mod orphans;
 pub mod ports;
 pub mod process;
+pub mod runtime_thread;
 pub mod small_file;
 pub mod watch;

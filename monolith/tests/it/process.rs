@@ -3,8 +3,12 @@
 use crate::support::{SLOW, SLOWER, basic, directory, own_address, request};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+/// A user without other processes.
+const NOBODY_ELSE: u32 = 64_123;
 
 /// Ends a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -286,6 +290,23 @@ fn an_exceeded_budget_exits_with_1() {
         stderr.contains("shutdown budget of 1 s exceeded: 1 connections closed"),
         "{stderr}"
     );
+}
+
+/// As a user who may have one process, and no thread beside it. Root has no such limit.
+#[test]
+fn without_threads_it_ends_with_1_and_says_so() {
+    let program = env!("CARGO_BIN_EXE_monolith");
+    let ports = ["http", "health"].map(|name| format!("-{name}={}", own_address()));
+    let mut command = Command::new("prlimit");
+    command.arg("--nproc=1:1").arg(program).args(ports);
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY_ELSE).gid(NOBODY_ELSE);
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot start: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
 #[test]

@@ -53,16 +53,11 @@ struct AdminContext {
 /// # Errors
 /// If a thread or runtime cannot be created.
 pub(crate) fn start(listener: TcpListener, told: AdminState) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let listener = {
-        let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
-    };
-    thread::Builder::new()
-        .name("admin".into())
-        .spawn(move || runtime.block_on(serve(listener, told)))?;
+    pod::runtime_thread::start(
+        thread::Builder::new().name("admin".into()),
+        |_| tokio::net::TcpListener::from_std(listener),
+        move |runtime, listener| runtime.block_on(serve(listener, told)),
+    )?;
     Ok(())
 }
 

@@ -21,7 +21,6 @@ use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::Phase;
 use crate::log::sinks::{Logs, Reopened};
 use crate::net;
-use crate::request::hashers;
 use crate::request::live_config::ConfigHandle;
 use crate::request::worker::Worker;
 use crate::upstream::dns;
@@ -135,34 +134,19 @@ pub(crate) fn start(
     sockets: Vec<(Endpoint, Socket)>,
     done: mpsc::UnboundedSender<End>,
 ) -> Result<WorkerHandle, String> {
-    let said = |error: io::Error| crate::conf::reason(&error);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(hashers::THREADS)
-        .build()
-        .map_err(said)?;
     let (orders, received) = mpsc::unbounded_channel();
-    let handle = WorkerHandle {
-        orders,
-        runtime: runtime.handle().clone(),
-    };
-    let first = match Prepared::new(&handle.runtime, config, sockets) {
-        Ok(first) => first,
-        Err(reason) => {
-            // The main thread must not wait for its end, as dropping it would.
-            runtime.shutdown_background();
-            return Err(reason);
-        }
-    };
     let number = start.number;
-    let name = format!("worker-{number}");
-    let spawned = thread::Builder::new().name(name).spawn(move || {
-        let mut report = ReportEnd(End { number, cut: None }, done);
-        let cut = LocalSet::new().block_on(&runtime, run(start, first, received));
-        report.0.cut = Some(cut);
-    });
-    spawned.map_err(said)?;
-    Ok(handle)
+    let started = pod::runtime_thread::start(
+        thread::Builder::new().name(format!("worker-{number}")),
+        |runtime| Prepared::new(runtime, config, sockets).map_err(io::Error::other),
+        move |runtime, first| {
+            let mut report = ReportEnd(End { number, cut: None }, done);
+            let cut = LocalSet::new().block_on(runtime, run(start, first, received));
+            report.0.cut = Some(cut);
+        },
+    );
+    let runtime = started.map_err(|error| crate::conf::reason(&error))?;
+    Ok(WorkerHandle { orders, runtime })
 }
 
 /// Runs the worker; returns how many connections and tunnels were cut.

@@ -245,3 +245,18 @@ fn a_signal_without_a_running_process_is_an_error() {
     assert_eq!(sent.status.code(), Some(1));
     assert!(stderr(&sent).contains("nginx.pid\" failed (2: No such file or directory)"));
 }
+
+/// No system has so much memory for the stack of a thread.
+#[test]
+fn a_thread_that_is_refused_at_the_start_is_an_error() {
+    let place = Place::new("threads");
+    let conf = place.write("nginx.conf", &good());
+    let mut command = support::proxy::command(&place, &["-c", conf.to_str().unwrap()]);
+    let refused = command.env("RUST_MIN_STACK", (1_u64 << 60).to_string());
+    let refused = refused.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let log = place.read("error.log");
+    assert!(log.contains("worker 0 did not start: 11: "), "{log}");
+    let said = stderr(&refused);
+    assert!(!said.contains("panicked"), "{said}");
+}
