@@ -118,6 +118,12 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
             error_log::request(request, Level::Error, what);
             Err(Refusal::new(503))
         }
+        Err(Unhashed::Refused(error)) => {
+            let reason = crate::conf::reason(&error);
+            let what = format!("no thread to check a password: pthread_create() failed ({reason})");
+            error_log::request(request, Level::Crit, &what);
+            Err(Refusal::new(503))
+        }
         Ok(None) | Err(Unhashed::Failed) => {
             let what = format!(
                 "user \"{}\": password mismatch: the stored one is of no known form; write it anew with htpasswd -B",
