@@ -97,6 +97,8 @@ impl TableEntries {
         self.largest = self.largest.max(self.block);
         while let Some((&byte, rest)) = part.split_first() {
             match self.step {
+                // A field of the tables, as most of them are, by an index of one byte.
+                Step::Representation if (0x81..0xff).contains(&byte) => part = rest,
                 Step::Name | Step::Value => {
                     let size = part.len().min(self.left as usize);
                     part = &part[size..];
