@@ -1,7 +1,7 @@
 //! The addresses that a server listens on.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +23,24 @@ impl Endpoint {
             Self::Tcp(_) => None,
             Self::Unix(path) => Some(path),
         }
+    }
+
+    /// The wildcard address of its port and family; `None` for one and for a UNIX socket.
+    pub(crate) fn wildcard(&self) -> Option<Self> {
+        let (ip, port) = match self {
+            Self::Tcp(address) => (address.ip(), address.port()),
+            Self::Unix(_) => return None,
+        };
+        let wildcard: IpAddr = match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        (ip != wildcard).then(|| Self::Tcp(SocketAddr::new(wildcard, port)))
+    }
+
+    /// Whether its host is `ip`.
+    pub(crate) fn is_at(&self, ip: IpAddr) -> bool {
+        matches!(self, Self::Tcp(address) if address.ip() == ip)
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod spec;
 pub(crate) mod walk;
 pub(crate) mod zone;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,6 +89,9 @@ pub struct ListenAddress {
     pub(crate) names: ServerNames,
     /// The servers differ in their limits on heads.
     pub(crate) limits_differ: bool,
+    /// Index of the wildcard address of its port and family, whose socket it shares: as in nginx,
+    /// only the wildcard address is bound then.
+    pub(crate) wildcard: Option<usize>,
 }
 
 /// One `server` block.
@@ -144,9 +148,34 @@ impl Config {
         all
     }
 
-    /// Whether it listens on this address.
-    pub(crate) fn listens_on(&self, place: &Endpoint) -> bool {
-        self.listens.iter().any(|own| own.listen.address == *place)
+    /// The addresses to bind: those without a wildcard address that has the socket.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Listen> + Clone {
+        let bound = self.listens.iter().filter(|own| own.wildcard.is_none());
+        bound.map(|own| &own.listen)
+    }
+
+    /// Whether it has a socket of this address.
+    pub(crate) fn binds(&self, place: &Endpoint) -> bool {
+        self.sockets().any(|own| own.address == *place)
+    }
+
+    /// Index of the address of a connection that the socket of `bound` has accepted: that of its
+    /// local address if this shares the socket. `None` if `bound` is not in the configuration.
+    pub(crate) fn listener_of(
+        &self,
+        bound: &Endpoint,
+        local: impl FnOnce() -> SocketAddr,
+    ) -> Option<usize> {
+        let mut all = self.listens.iter();
+        let at = all.position(|own| own.listen.address == *bound)?;
+        let shares = |own: &ListenAddress| own.wildcard == Some(at);
+        // Asking for the local address is a system call.
+        if !self.listens.iter().any(shares) {
+            return Some(at);
+        }
+        let ip = local().ip();
+        let is_own = |own| shares(own) && own.listen.address.is_at(ip);
+        Some(self.listens.iter().position(is_own).unwrap_or(at))
     }
 
     /// A location by its number.

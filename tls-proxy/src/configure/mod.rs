@@ -127,7 +127,7 @@ fn finish(draft: &mut ConfigDraft, mut sources: Vec<PathBuf>) -> Option<Config> 
     for server in &mut finished {
         add_default_listen(server);
     }
-    let mut listens = group_addresses(&finished, &mut draft.problems);
+    let mut listens = group_addresses(&finished, draft);
     for address in &mut listens {
         let limits = |id: ServerId| draft.locations[finished[id.0].root.0].settings.core.head;
         let first = limits(address.default);
@@ -214,7 +214,8 @@ fn add_default_listen(server: &mut FinishedServer) {
 }
 
 /// Every address once, with the servers that listen on it.
-fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> Vec<ListenAddress> {
+fn group_addresses(servers: &[FinishedServer], draft: &mut ConfigDraft) -> Vec<ListenAddress> {
+    let problems = &mut draft.problems;
     let mut addresses: Vec<ListenAddress> = Vec::new();
     let mut members: Vec<Vec<(ServerId, &FinishedServer)>> = Vec::new();
     let mut index = HashMap::new();
@@ -231,6 +232,7 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
                     default: ServerId(id),
                     names: ServerNames::default(),
                     limits_differ: false,
+                    wildcard: None,
                 });
                 members.push(Vec::new());
                 addresses.len() - 1
@@ -241,8 +243,27 @@ fn group_addresses(servers: &[FinishedServer], problems: &mut Vec<Problem>) -> V
     }
     for (address, members) in addresses.iter_mut().zip(members) {
         name_servers(address, &members, problems);
+        let wildcard = address.listen.address.wildcard();
+        address.wildcard = wildcard.and_then(|wildcard| index.get(&wildcard).copied());
+    }
+    for listen in servers.iter().flat_map(|server| &server.draft.listens) {
+        let wildcard = listen.address.wildcard();
+        let wildcard = wildcard.filter(|wildcard| index.contains_key(wildcard));
+        if let Some(wildcard) = wildcard.filter(|_| listen.makes_socket) {
+            draft.notices.push(shared_socket(listen, &wildcard));
+        }
     }
     addresses
+}
+
+/// A line whose socket options have no effect.
+fn shared_socket(listen: &Listen, wildcard: &Endpoint) -> Problem {
+    let message = format!(
+        "\"listen\" differs from nginx: {} shares the socket of {wildcard}, and its options; \
+         see docs/differences.md#options-of-addresses-that-share-a-socket",
+        listen.address
+    );
+    Problem::notice(&listen.at, message)
 }
 
 /// Finds the servers of one address by name. nginx does not check the names of a server that is

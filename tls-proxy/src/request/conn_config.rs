@@ -1,5 +1,7 @@
 //! The configuration that a connection uses.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::live_config::ConfigHandle;
@@ -14,7 +16,7 @@ use crate::message::host;
 #[derive(Clone, Debug)]
 pub(crate) struct ConnConfig {
     pub(crate) config: ConfigHandle,
-    /// Index of the address that accepted it, in the configuration's addresses.
+    /// Index of its address, in the configuration's addresses.
     pub(crate) address: usize,
     /// The server for requests whose host matches none: the address's default, or the one
     /// selected by SNI.
@@ -22,12 +24,14 @@ pub(crate) struct ConnConfig {
 }
 
 impl ConnConfig {
-    /// A connection that was just accepted on an address; `None` if the configuration has no such one.
-    pub(crate) fn of_address(config: ConfigHandle, address: &Endpoint) -> Option<Self> {
-        let listens = &config.listens;
-        let number = listens
-            .iter()
-            .position(|own| own.listen.address == *address)?;
+    /// A connection that the socket of `bound` has just accepted; `None` if the configuration has no
+    /// such address.
+    pub(crate) fn of_accepted(
+        config: ConfigHandle,
+        bound: &Endpoint,
+        local: impl FnOnce() -> SocketAddr,
+    ) -> Option<Self> {
+        let number = config.listener_of(bound, local)?;
         Some(Self::new(config, number))
     }
 
@@ -40,7 +44,7 @@ impl ConnConfig {
         }
     }
 
-    /// The address that accepted it.
+    /// Its address.
     pub(crate) fn listen(&self) -> &ListenAddress {
         &self.config.listens[self.address]
     }
@@ -66,16 +70,21 @@ impl ConnConfig {
         Some(self.config.location(root).settings.core.head)
     }
 
-    /// The same address in another configuration, with the server that `named`, the SNI,
-    /// selects there. `None` if that configuration has no such address.
-    pub(crate) fn in_config(&self, config: ConfigHandle, named: Option<&str>) -> Option<Self> {
-        let own = &self.listen().listen;
-        let address = config.listens.iter().position(|other| {
-            let other = &other.listen;
-            other.address == own.address
-                && other.ssl == own.ssl
-                && other.proxy_protocol == own.proxy_protocol
-        })?;
+    /// The address in another configuration of a connection to `local`, with the server that
+    /// `named`, the SNI, selects there. `None` if that configuration has no such address.
+    pub(crate) fn in_config(
+        &self,
+        config: ConfigHandle,
+        local: SocketAddr,
+        named: Option<&str>,
+    ) -> Option<Self> {
+        let own = self.listen();
+        let bound = own.wildcard.map_or(own, |at| &self.config.listens[at]);
+        let address = config.listener_of(&bound.listen.address, || local)?;
+        let (own, other) = (&own.listen, &config.listens[address].listen);
+        if other.ssl != own.ssl || other.proxy_protocol != own.proxy_protocol {
+            return None;
+        }
         let mut there = Self::new(config, address);
         if let Some(name) = named {
             let names = &there.listen().names;

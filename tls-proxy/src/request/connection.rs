@@ -106,7 +106,10 @@ impl Connection {
             return false;
         }
         let named = tls.and_then(|tls| tls.server_name.as_deref());
-        let there = self.conn_config.borrow().in_config(config, named);
+        let there = self
+            .conn_config
+            .borrow()
+            .in_config(config, self.local, named);
         there.map(|there| self.conn_config.replace(there)).is_some()
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections: a task for each address that a worker listens on.
+//! Accepts connections: a task for each socket that a worker listens on.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -18,13 +18,14 @@ use crate::admission::{FIRST_BYTES, Permit, SILENCE};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
+use crate::net::UNSPECIFIED;
 use crate::request::conn_config::ConnConfig;
 
 /// Connections that are accepted from a socket's queue before it is closed although there is no
 /// room for them: more might take more memory than there is.
 const MAX_UNCOUNTED: usize = 128;
 
-/// The accept tasks, one for each address.
+/// The accept tasks, one for each address that is bound.
 #[derive(Default)]
 pub(super) struct Listeners(HashMap<Endpoint, Accepting>);
 
@@ -43,10 +44,10 @@ impl Listeners {
         }
     }
 
-    /// Stops those whose address is not in the configuration.
+    /// Stops those whose address the configuration does not bind.
     pub(super) fn keep(&mut self, config: &Config) {
         self.0.retain(|address, accepting| {
-            let kept = config.listens_on(address);
+            let kept = config.binds(address);
             if !kept {
                 accepting.stop.notify_one();
             }
@@ -237,7 +238,9 @@ fn start_connection(
 ) {
     // The address's number is one of this configuration only: the connection's task may begin after a
     // reload.
-    let Some(standing) = ConnConfig::of_address(server.worker.config(), address) else {
+    let local = || socket.local_addr().unwrap_or(UNSPECIFIED);
+    let config = server.worker.config();
+    let Some(standing) = ConnConfig::of_accepted(config, address, local) else {
         return;
     };
     let token = server.worker.drain.token(TokenKind::Connection);

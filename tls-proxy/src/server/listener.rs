@@ -1,5 +1,5 @@
-//! Listening sockets: one for each address and worker (`SO_REUSEPORT`), so that the kernel
-//! distributes connections and workers share nothing.
+//! Listening sockets: one for each address that is bound and each worker (`SO_REUSEPORT`), so
+//! that the kernel distributes connections and workers share nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub struct Bound {
     pub sockets: Vec<Socket>,
 }
 
-/// Binds every address for `workers` workers, or none: on an error, no file of a UNIX
+/// Binds each of these addresses for `workers` workers, or none: on an error, no file of a UNIX
 /// socket is left behind.
 ///
 /// # Errors

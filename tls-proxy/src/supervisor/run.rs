@@ -51,24 +51,22 @@ pub enum Exit {
     Forced = 1,
 }
 
-/// Binds every address of a configuration.
+/// Binds every address of a configuration that does not share the socket of another one.
 ///
 /// # Errors
 /// The first address that cannot be bound.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
-    let listens = config.listens.iter().map(|own| &own.listen);
-    listener::bind_all(listens, workers(config))
+    listener::bind_all(config.sockets(), workers(config))
 }
 
-/// Checks that every address of a configuration can be bound, without listening, as nginx
+/// Checks that every address that [`bind`] binds can be bound, without listening, as nginx
 /// does with `-t`. An address in use may be in use by the server whose next configuration
 /// is tested.
 ///
 /// # Errors
 /// The first address that is not local, or not permitted.
 pub fn try_addresses(config: &Config) -> Result<(), BindError> {
-    let mut listens = config.listens.iter();
-    listens.try_for_each(|address| listener::try_bind(&address.listen))
+    config.sockets().try_for_each(listener::try_bind)
 }
 
 /// The number of workers: `worker_processes`, or as many as there are CPUs, unless the
@@ -237,8 +235,8 @@ pub async fn run(
         &mut ends,
     )
     .await;
-    for address in &workers.config.listens {
-        listener::unlink(&address.listen.address);
+    for own in workers.config.sockets() {
+        listener::unlink(&own.address);
     }
     if let Some(file) = workers.pid_file.take() {
         file.announce_drained();

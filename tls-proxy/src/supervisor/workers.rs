@@ -227,9 +227,9 @@ impl Workers {
         // Before clients fill them.
         run::allow_tables(&config, self.all.len(), pod::cgroup::memory_limit());
         let before = std::mem::replace(&mut self.config, config);
-        let addresses = before.listens.iter().map(|own| &own.listen.address);
+        let addresses = before.sockets().map(|own| &own.address);
         addresses
-            .filter(|address| !self.config.listens_on(address))
+            .filter(|address| !self.config.binds(address))
             .for_each(listener::unlink);
         let mut reload = Reload::new(before.lifetimes());
         for (worker, prepared) in self.all.iter().zip(prepared) {
@@ -286,8 +286,8 @@ impl Workers {
     fn prepare(&self, config: &Arc<Config>) -> Result<Vec<Prepared>, String> {
         limit_zone::keep_tables(config, &self.config)?;
         config.adopt_members(&self.config);
-        let listens = config.listens.iter().map(|own| &own.listen);
-        let fresh = listens.filter(|own| !self.config.listens_on(&own.address));
+        let sockets = config.sockets();
+        let fresh = sockets.filter(|own| !self.config.binds(&own.address));
         let bound = listener::bind_all(fresh.clone(), self.all.len());
         let sockets = distribute(bound.map_err(|error| error.to_string())?, self.all.len());
         let prepared = self.all.iter().zip(sockets);

@@ -56,3 +56,4 @@ mod upstream_failures;
 mod upstream_pool;
 mod upstream_resolve;
 mod upstream_tickets;
+mod wildcard;
