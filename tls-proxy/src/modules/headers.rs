@@ -58,12 +58,15 @@ fn is_forbidden_in_http2(directive: &Directive) -> bool {
     forbidden.any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// Adds the fields of the request's location to its response.
+/// Adds the fields of the request's location to its response; without memory for the request, only
+/// those that need not be computed.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let regular = response.is_regular();
+    let computes = request.permit.is_some();
     let mut additions = settings
         .iter()
         .filter(|addition| addition.always || regular)
+        .filter(|addition| computes || !addition.value.has_variables())
         .peekable();
     if additions.peek().is_some() {
         request.outcome.status = response.status;

@@ -72,6 +72,10 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     if let Some(own) = settings.used::<headers::Settings>() {
         headers::apply(own, request, response);
     }
+    if request.permit.is_none() {
+        // Nor is there memory for what the others compute: the built-in page is sent as it is.
+        return Ok(());
+    }
     if settings.uses::<gunzip::Settings>() {
         gunzip::apply(request, response);
     }
