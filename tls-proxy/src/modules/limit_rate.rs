@@ -63,8 +63,7 @@ fn size(scope: &mut Scope<'_>, directive: &Directive) -> Result<Template, Proble
 
 /// A size in bytes; an invalid one is logged and counts as 0.
 fn value(request: &Request, text: &[u8]) -> u64 {
-    let size = std::str::from_utf8(text).ok().and_then(units::parse_size);
-    size.unwrap_or_else(|| {
+    parse(text).unwrap_or_else(|| {
         let what = format!("invalid size \"{}\"", shown(text));
         error_log::request(request, Level::Error, what);
         0
@@ -77,12 +76,24 @@ fn rate(request: &mut Request) -> u64 {
         && let Some(own) = request.settings().used::<Settings>()
         && let Some(rate) = &own.rate
     {
-        request.limit_rate = Some(rate.evaluate(request));
+        request.limit_rate = Some(value(request, &rate.evaluate(request)));
     }
-    match &request.limit_rate {
-        Some(rate) => value(request, rate),
-        None => 0,
+    request.limit_rate.unwrap_or(0)
+}
+
+/// `set $limit_rate`; as in nginx, an invalid value is logged and changes nothing.
+pub(super) fn set(request: &mut Request, text: &[u8]) {
+    match parse(text) {
+        Some(rate) => request.limit_rate = Some(rate),
+        None => {
+            let what = format!("invalid $limit_rate \"{}\"", shown(text));
+            error_log::request(request, Level::Error, what);
+        }
     }
+}
+
+fn parse(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok().and_then(units::parse_size)
 }
 
 /// `proxy_limit_rate`, for responses of upstreams.
@@ -191,9 +202,7 @@ fn pause(rate: u64, burst: u64) -> Duration {
 }
 
 pub(crate) const VARIABLES: &[(&str, Evaluate)] = &[("limit_rate", |request, out| {
-    let text = request.limit_rate.as_deref().unwrap_or_default();
-    let size = std::str::from_utf8(text).ok().and_then(units::parse_size);
-    append(out, format_args!("{}", size.unwrap_or(0)))
+    append(out, format_args!("{}", request.limit_rate.unwrap_or(0)))
 })];
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ pub(crate) struct Request {
     pub(crate) limit_conn_status: Option<&'static str>,
     /// `limit_conn`'s count of the request, dropped with it.
     pub(crate) counted: Option<Box<dyn Any>>,
-    /// `set $limit_rate`.
-    pub(crate) limit_rate: Option<Bytes>,
+    /// `$limit_rate`, bytes per second; 0 is no limit, `None` leaves it to `limit_rate`.
+    pub(crate) limit_rate: Option<u64>,
     /// `$request_body`, possibly empty, if the body was read before the content phase.
     pub(crate) whole_body: Option<Bytes>,
     /// The body, if it was written to a file.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::conf::{Directive, Problem};
+use crate::conf::{Directive, Problem, units};
 use crate::directive::arguments;
 use crate::message::fields::Fields;
 
@@ -64,7 +64,7 @@ pub(crate) struct AccelFields {
     /// `X-Accel-Redirect`: a path or a named location to serve instead.
     pub(crate) redirect: Option<Bytes>,
     /// `X-Accel-Limit-Rate`: bytes per second.
-    pub(crate) rate: Option<Bytes>,
+    pub(crate) rate: Option<u64>,
     /// `X-Accel-Buffering`.
     pub(crate) buffering: Option<bool>,
     /// `X-Accel-Charset`.
@@ -78,16 +78,19 @@ pub(crate) fn read(fields: &Fields, ignored: Ignored) -> AccelFields {
     let buffering = ignored.values("X-Accel-Buffering", fields);
     AccelFields {
         redirect: first("X-Accel-Redirect"),
-        rate: first("X-Accel-Limit-Rate").filter(|value| is_number(value)),
+        rate: ignored
+            .values("X-Accel-Limit-Rate", fields)
+            .next()
+            .and_then(number),
         buffering: buffering.filter_map(yes_or_no).last(),
         charset: ignored.values("X-Accel-Charset", fields).last().map(own),
     }
 }
 
-/// Whether nginx reads it as a number (`ngx_atoi`): one that fits a signed word.
-fn is_number(value: &[u8]) -> bool {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<i64>().is_ok())
+/// What nginx reads as a number (`ngx_atoi`): one that fits a signed word.
+fn number(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    units::parse_number(text)
 }
 
 fn yes_or_no(value: &[u8]) -> Option<bool> {
@@ -123,10 +126,7 @@ mod tests {
         ];
         let fields = Fields::collect(pairs.into_iter());
         let told = read(&fields, Ignored(1));
-        assert_eq!(
-            (told.redirect, told.rate.as_deref()),
-            (None, Some(&b"10"[..]))
-        );
+        assert_eq!((told.redirect, told.rate), (None, Some(10)));
         assert_eq!(
             read(&fields, Ignored(0)).redirect.as_deref(),
             Some(&b"/x"[..])

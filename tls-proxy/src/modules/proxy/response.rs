@@ -178,7 +178,7 @@ pub(super) fn apply_accel(
     }
     if fields.redirect.is_none() && !fields.buffering.unwrap_or(settings.buffering) {
         // nginx limits the rate only of what it buffers.
-        request.limit_rate = Some(Bytes::from_static(b"0"));
+        request.limit_rate = Some(0);
         response.unbuffered = true;
     }
     if let Some(charset) = fields

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use self::condition::Test;
 use self::rule::{Flag, Outcome, RewriteRule};
 use super::blocks;
+use super::limit_rate;
 use super::map::variable_name;
 use super::types;
 use crate::conf::{Directive, Problem, units};
@@ -314,7 +315,7 @@ pub(super) fn set(slot: SetTarget, value: Bytes, request: &mut Request) {
             request.args_known = true;
             request.args_set = true;
         }
-        SetTarget::LimitRate => request.limit_rate = Some(value),
+        SetTarget::LimitRate => limit_rate::set(request, &value),
     }
 }
 
