@@ -94,6 +94,7 @@ async fn verify(realm: &Bytes, file: &Template, request: &mut Request) -> Result
         return ask(request);
     };
     let file = document_root::path(file.evaluate(request).to_vec());
+    request.count_values(0)?;
     let file = request.config.conf.join(file);
     let Some(stored) = look_up(&file, &user, request)? else {
         let what = format!(

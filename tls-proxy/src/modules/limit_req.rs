@@ -208,10 +208,7 @@ pub(crate) async fn check(request: &mut Request) -> Result<(), Refusal> {
             request.limit_req_status = Some("PASSED");
             Ok(())
         }
-        Ok(Some(Some(wait))) => {
-            settings.delay(request, wait).await;
-            Ok(())
-        }
+        Ok(Some(Some(wait))) => settings.delay(request, wait).await,
     }
 }
 
@@ -267,7 +264,7 @@ impl Settings {
         self.rejection.refuse(&mut request.limit_req_status)
     }
 
-    async fn delay(&self, request: &mut Request, wait: Wait<'_>) {
+    async fn delay(&self, request: &mut Request, wait: Wait<'_>) -> Result<(), Refusal> {
         let milder = match self.rejection.level {
             Level::Error => Level::Warn,
             Level::Warn => Level::Notice,
@@ -279,10 +276,12 @@ impl Settings {
         error_log::request(request, milder, what);
         if self.rejection.dry_run {
             request.limit_req_status = Some("DELAYED_DRY_RUN");
-            return;
+            return Ok(());
         }
         request.limit_req_status = Some("DELAYED");
+        request.count_values(0)?;
         tokio::time::sleep(Duration::from_millis(wait.milliseconds)).await;
+        Ok(())
     }
 
     fn dry(&self) -> &'static str {

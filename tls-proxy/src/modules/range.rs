@@ -79,7 +79,8 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
                 .push((Bytes::from_static(b"Accept-Ranges"), bytes));
         }
         RequestedRanges::Nothing => {
-            // As in nginx, fields that were added already stay.
+            // As in nginx, fields that were added already stay: as they are, and as they are sent.
+            request.keep_value(2 * response.computed as usize)?;
             request.kept_fields = std::mem::take(&mut response.fields);
             let kept = &mut request.kept_fields;
             response::remove(kept, b"last-modified");

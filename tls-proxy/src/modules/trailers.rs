@@ -100,6 +100,6 @@ pub(crate) fn at_end(
         }
     }
     // For the log, and as they are sent.
-    request.count_values(3 * request.outcome.trailers.len())?;
+    request.keep_value(3 * request.outcome.trailers.len())?;
     Ok(Bytes::copy_from_slice(&request.outcome.trailers))
 }

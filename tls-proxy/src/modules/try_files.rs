@@ -125,7 +125,9 @@ impl TryFiles {
         if target.starts_with(b"@") {
             return ContentResult::Named(target);
         }
-        request.relocate(internal_path::split(&target));
-        ContentResult::Relocate
+        match request.relocate(internal_path::split(&target)) {
+            Ok(()) => ContentResult::Relocate,
+            Err(refusal) => ContentResult::Response(Err(refusal)),
+        }
     }
 }

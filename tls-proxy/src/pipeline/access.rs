@@ -14,6 +14,7 @@ pub(super) async fn run(request: &mut Request) -> Result<(), Refusal> {
     if matches!(&result, Err(refusal) if refusal.status == 401) {
         let delay = request.settings().of::<access::Settings>().delay;
         if !delay.is_zero() {
+            request.count_values(0)?;
             tokio::time::sleep(delay).await;
         }
     }
@@ -29,6 +30,8 @@ async fn check_all(request: &mut Request) -> Result<(), Refusal> {
     if request.is_subrequest() || !is_asked {
         return Ok(());
     }
+    // It may wait for an upstream, or for a password's hash.
+    request.count_values(0)?;
     let config = request.config.clone();
     let settings = &config.location(request.location).settings;
     let any = settings.of::<access::Settings>().any;

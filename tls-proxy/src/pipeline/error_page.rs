@@ -73,7 +73,17 @@ fn wants_page(request: &mut Request, response: &mut Response) -> Option<u16> {
     request.take_back(&mut **body);
     if status == 401 {
         let asks = |(name, _): &&(Bytes, Bytes)| name.eq_ignore_ascii_case(b"www-authenticate");
-        let asked: Vec<_> = response.fields.iter().filter(asks).cloned().collect();
+        let asked = response.fields.iter().filter(asks);
+        let size = asked.clone().map(|(name, value)| name.len() + value.len());
+        // As they are, and as they are sent.
+        if let Err(refusal) = request.keep_value(2 * size.sum::<usize>()) {
+            return Some(refusal.status);
+        }
+        // Copies, since slices would keep all that was read with the head.
+        let copy = |(name, value): &(Bytes, Bytes)| {
+            (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
+        };
+        let asked: Vec<_> = asked.map(copy).collect();
         if request.is_subrequest() && !asked.is_empty() {
             // Its request gets those of the last response that a page has replaced.
             response::remove(&mut request.kept_fields, b"www-authenticate");
@@ -126,7 +136,9 @@ async fn open(
         if !request.is_head() {
             request.head.method = Bytes::from_static(b"GET");
         }
-        return phases::redirect(request, internal_path::split(&target)).await;
+        let path = internal_path::split(&target);
+        drop(target);
+        return phases::redirect(request, path).await;
     }
     let code = match request.error_status {
         code @ (301 | 302 | 303 | 307 | 308)
@@ -137,7 +149,7 @@ async fn open(
         _ => 302,
     };
     // As it is, and as it is sent.
-    request.count_values(2 * target.len())?;
+    request.keep_value(2 * target.len())?;
     request.error_status = code;
     let mut response = built_in(request, code);
     response.location = Some(value_of(target));

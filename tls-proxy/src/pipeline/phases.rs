@@ -270,7 +270,9 @@ fn follow_accel_redirect(request: &mut Request) -> Option<ContentResult> {
         error_log::request(request, Level::Error, what);
         return Some(ContentResult::refuse(404));
     };
-    request.relocate(target);
+    if let Err(refusal) = request.relocate(target) {
+        return Some(ContentResult::Response(Err(refusal)));
+    }
     if !request.is_head() {
         request.head.method = Bytes::from_static(b"GET");
     }
@@ -296,7 +298,7 @@ pub(crate) async fn redirect(
     request: &mut Request,
     target: internal_path::Target,
 ) -> Result<Box<Response>, Refusal> {
-    request.relocate(target);
+    request.relocate(target)?;
     request.valid_location = true;
     count_redirect(request)?;
     Box::pin(run(request, Start::ServerRewrite)).await

@@ -46,6 +46,7 @@ use crate::pattern::budget::Budget;
 use crate::pattern::captured::Captured;
 use crate::request::connection::Connection;
 use crate::request::live_config::ConfigHandle;
+use crate::request::response::Refusal;
 use crate::request::source::UpstreamBody;
 use crate::time::cached_time;
 use crate::time::timer::Timer;
@@ -177,7 +178,7 @@ pub(crate) struct Request {
     pub(crate) upload_memory: Cell<u64>,
     /// Memory for values that were computed for it that the permit includes, bytes.
     value_memory: Cell<u64>,
-    /// Bytes of values that it keeps to its end, besides those of variables.
+    /// Bytes of values that it keeps, besides those of variables.
     kept_values: Cell<usize>,
     /// Over HTTP/2, the timer of its stream.
     pub(crate) timer: Cell<Timer>,
@@ -190,11 +191,17 @@ impl Request {
     }
 
     /// Continues with another target (nginx's `internal`).
-    pub(crate) fn relocate(&mut self, (path, args): internal_path::Target) {
-        self.path = path;
-        self.args_known = args.is_some();
-        self.args = args.unwrap_or_default();
+    ///
+    /// # Errors
+    /// It is large and there is no memory for it.
+    pub(crate) fn relocate(&mut self, (path, args): internal_path::Target) -> Result<(), Refusal> {
+        let args_known = args.is_some();
+        let args = args.unwrap_or_default();
+        self.count_values((path.len() + args.len()).saturating_sub(self.own_target()))?;
+        (self.path, self.args) = (path, args);
+        self.args_known = args_known;
         self.rewritten = true;
+        Ok(())
     }
 
     /// Forgets the fields of an upstream's earlier response.

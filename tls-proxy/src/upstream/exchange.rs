@@ -87,7 +87,7 @@ impl Upload {
     /// part of the body that has been read.
     pub(crate) fn start(
         link: &mut UpstreamConnection,
-        head: &[u8],
+        head: &Bytes,
         begun: Bytes,
         rest: RequestBody,
         framing: Framing,
@@ -98,17 +98,21 @@ impl Upload {
             Framing::Length(length) => within(begun, length),
             Framing::None | Framing::UntilClose => within(begun, 0),
         };
-        let mut first = head.chain(framed(begun, chunked));
+        let mut first = (&head[..]).chain(framed(begun, chunked));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let sent = link.wire.poll_send(&mut cx, &mut first);
         let (refused, reset) = match &sent {
             Poll::Ready(Err(error)) => (true, is_reset(error)),
             _ => (false, false),
         };
-        let (head, begun) = first.into_inner();
+        let (left, begun) = first.into_inner();
+        // Nothing is copied: its memory is counted once.
+        let left = match left.is_empty() {
+            true => Bytes::new(),
+            false => head.slice_ref(left),
+        };
         Self {
-            // A large body is not copied: its memory is counted once.
-            out: Bytes::copy_from_slice(head).chain(begun),
+            out: left.chain(begun),
             sending: sent.is_pending(),
             chunked,
             announced,
@@ -348,7 +352,8 @@ mod tests {
     /// Sends a body that begins with `begun`, and returns what the upstream gets of it.
     async fn sent(framing: Framing, begun: &'static str) -> (Result<(), body::Error>, String) {
         let (mut link, mut upstream) = connected().await;
-        let mut upload = Upload::start(&mut link, b"", begun.into(), ten_bytes(), framing);
+        let mut upload =
+            Upload::start(&mut link, &Bytes::new(), begun.into(), ten_bytes(), framing);
         let end = poll_fn(|cx| upload.poll(&mut link, cx)).await;
         drop(link);
         let mut heard = String::new();

@@ -49,26 +49,26 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
     if !request.attempts.is_empty() {
         request.forget_upstream();
     }
-    let chosen = proxy::choose(pass, request).await;
-    let chosen = chosen.map_err(|(status, reason)| {
-        metrics::upstream_failed(UpstreamError::Resolve);
-        error_log::request(request, Level::Error, reason);
-        Refusal::new(status)
-    })?;
+    let chosen = proxy::choose(pass, request).await?;
     request
         .ignore_client_abort
         .set(settings.ignore_client_abort);
+    if request.framing != Framing::None {
+        // The body may take long to come.
+        request.count_values(0)?;
+    }
     let body = Body::begin(request).await?;
     let head = loop {
         let head = head_of(request, &chosen, body.framing);
-        let computed = head.len() + chosen.target.as_ref().map_or(0, Vec::len);
-        if request.try_count_values(computed) {
+        let size = head.len();
+        if request.try_keep_value(size) {
             break head;
         }
         // It is not held while it waits. Boxed, since it is rare.
         drop(head);
-        Box::pin(request.reserve_values(computed)).await;
+        Box::pin(request.reserve_values(size)).await;
     };
+    let size = head.len();
     if !request.attempts.is_empty() {
         // Separates the attempts of another location from those that follow.
         request.attempts.push(Attempt::new(Tried::AnotherRound));
@@ -81,6 +81,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         Ok(key) if !request.patterns.has_given_up() => key,
         failed => {
             body.give_back(request);
+            request.release_value(size);
             return Err(failed.err().unwrap_or(Refusal::new(500)));
         }
     };
@@ -106,16 +107,17 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         tries.body.take_back(response);
     }
     tries.body.give_back(request);
+    request.release_value(size);
     result
 }
 
 /// The head for the upstream, without spare capacity: it is kept until there is a response.
-fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Box<[u8]> {
+fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Bytes {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
     out.reserve(LIKELY_HEAD);
     proxy::write_head(request, chosen, framing, &mut out);
-    let head = out[..].into();
+    let head = Bytes::copy_from_slice(&out);
     scratch.give(out);
     head
 }
@@ -125,7 +127,7 @@ struct Tries<'a> {
     settings: &'a Settings,
     chosen: SelectedUpstream,
     /// The same for all tries.
-    head: Box<[u8]>,
+    head: Bytes,
     body: Body,
     hints: Hints,
     /// The one that is tried now, and those before it.

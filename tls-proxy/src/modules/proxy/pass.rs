@@ -1,13 +1,18 @@
 //! `proxy_pass`: where requests go.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::super::{listen, upstream};
 use crate::conf::{Position, Problem, Word, units};
 use crate::config::group;
 use crate::config::spec::{Contexts, Scope};
+use crate::log::level::Level;
+use crate::metrics;
+use crate::metrics::labels::UpstreamError;
 use crate::modules::resolver;
-use crate::request::Request;
+use crate::request::response::Refusal;
+use crate::request::{Request, error_log};
 use crate::upstream::target::{ProxyTo, Scheme};
 use crate::variables::template::Template;
 
@@ -182,13 +187,13 @@ pub(crate) struct SelectedUpstream {
 }
 
 /// Why there are no peers: the status, and the message for the error log.
-pub(crate) type NoUpstream = (u16, String);
+type NoUpstream = (u16, String);
 
-/// Finds the peers of `pass`.
+/// Finds the peers of `pass`. An error has been logged.
 pub(crate) async fn choose(
     pass: &Pass,
     request: &mut Request,
-) -> Result<SelectedUpstream, NoUpstream> {
+) -> Result<SelectedUpstream, Refusal> {
     let template = match &pass.target {
         PassTarget::Group(group) => {
             return Ok(SelectedUpstream {
@@ -201,9 +206,18 @@ pub(crate) async fn choose(
     };
     let value = template.evaluate(request);
     let text = String::from_utf8_lossy(&value);
-    let (scheme, rest) =
-        split_scheme(&text).ok_or_else(|| (500, format!("invalid URL prefix in \"{text}\"")))?;
+    let (scheme, rest) = split_scheme(&text).ok_or_else(|| {
+        let reason = format!("invalid URL prefix in \"{text}\"");
+        refuse(request, (500, reason))
+    })?;
     let address = split_address(rest);
+    let readable = match &text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.len(),
+    };
+    // The address, and the host for the request, the group, and the resolver.
+    let size = value.len() + readable + 3 * address.host.len();
+    request.keep_value(size)?;
     let to = Arc::new(proxy_to(scheme, address.host));
     request.proxy = Some(to.clone());
     let group = match known(&request.config.upstreams, scheme, address.host) {
@@ -211,17 +225,25 @@ pub(crate) async fn choose(
         // Boxed: a lookup would be part of every request's future.
         None => Box::pin(look_up(scheme, address.host, request))
             .await
-            .inspect_err(|(status, _)| {
-                if *status == 500 {
+            .map_err(|failed| {
+                if failed.0 == 500 {
                     // It is not an address at all.
                     request.proxy = Some(pass.to.clone());
                 }
+                refuse(request, failed)
             })?,
     };
     let target = address
         .path
         .map(|path| target_of(&value, text.len() - path.len()));
     Ok(SelectedUpstream { group, to, target })
+}
+
+/// Logs that there are no peers.
+fn refuse(request: &Request, (status, reason): NoUpstream) -> Refusal {
+    metrics::upstream_failed(UpstreamError::Resolve);
+    error_log::request(request, Level::Error, reason);
+    Refusal::new(status)
 }
 
 /// The target in an address, from `at` on: its bytes as they are, whether they are text or not.

@@ -196,7 +196,8 @@ pub(super) fn apply_accel(
             (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
         };
         let size = kept.clone().map(|(name, value)| name.len() + value.len());
-        let counted = request.keep_value(size.sum());
+        let kind = response.content_type.as_ref().map_or(0, Bytes::len);
+        let counted = request.keep_value(size.sum::<usize>() + kind);
         let accel = &mut request.accel;
         accel.redirect = fields.redirect;
         accel.refused = counted.is_err();

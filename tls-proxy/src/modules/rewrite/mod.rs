@@ -332,7 +332,7 @@ impl Return {
         request.outcome.status = self.status;
         let text = self.text.as_ref().map(|text| text.evaluate(request));
         // As it is, and as it is sent.
-        request.count_values(text.as_ref().map_or(0, |text| 2 * text.len()))?;
+        request.keep_value(text.as_ref().map_or(0, |text| 2 * text.len()))?;
         let tokens = request.settings().core.server_tokens;
         match (self.status, text) {
             (301 | 302 | 303 | 307 | 308, address) => {

@@ -120,7 +120,7 @@ impl RewriteRule {
             format!("rewritten redirect: \"{}\"", shown(&address))
         });
         // As it is, and as it is sent.
-        request.count_values(2 * address.len())?;
+        request.keep_value(2 * address.len())?;
         let tokens = request.settings().core.server_tokens;
         Ok(Response::redirect(status, address.into(), tokens))
     }

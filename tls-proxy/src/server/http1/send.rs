@@ -67,7 +67,7 @@ pub(super) async fn send(
     let withheld = if response.unbuffered { 0 } else { buffer };
     let bodiless = response.framing(request) == Framing::None;
     let has_body = !bodiless && response.content.has_body();
-    let needs = has_body || request.filter_memory.get() > 0;
+    let needs = has_body || needs_memory(request);
     if needs && !reserve(request, wire, &mut response, has_body).await {
         request.outcome.status = 499;
         error_log::request(request, Level::Info, GONE);
@@ -117,6 +117,12 @@ pub(super) async fn send(
     } else {
         Sent::Cut
     }
+}
+
+/// Whether its values wait for memory.
+#[inline]
+fn needs_memory(request: &Request) -> bool {
+    request.filter_memory.get() > 0 || request.lacks_memory()
 }
 
 /// Waits for the memory of a response; `false` if the client leaves meanwhile and its
@@ -367,6 +373,9 @@ pub(super) async fn open_tunnel(
     wire: &SharedWire,
     mut response: Box<Response>,
 ) {
+    if needs_memory(request) {
+        reserve(request, wire, &mut response, false).await;
+    }
     let mut out = Vec::with_capacity(512);
     begin(request, &mut response, false, &mut out);
     request.outcome.head_bytes = out.len() as u64;
@@ -376,6 +385,7 @@ pub(super) async fn open_tunnel(
     if !flush_all(request, wire, &mut out).await {
         return;
     }
+    drop(out);
     let settings = request.settings().of::<proxy::Settings>();
     let patience = tunnel::Patience {
         idle: settings.read_timeout,
