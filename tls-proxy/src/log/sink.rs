@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use tokio::time::Instant;
 
@@ -22,6 +23,8 @@ const MAX: usize = 1024 * 1024;
 /// The time until lines that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Why a line is lost of which a pipe would take a part and the rest could not wait.
+const TOO_LONG: &str = "it is longer than 1 MiB, and the pipe is non-blocking";
 /// Why what is missing of a line or a block is not written.
 const MOVED: &str = "only a part was written when the file was opened again";
 
@@ -96,6 +99,44 @@ impl Sink {
         self.lines.extend_from_slice(lines);
     }
 
+    /// The same for one line of more than [`WRITE_AT`]. What waits is written first, so that the line
+    /// need not be copied.
+    pub(super) fn add_long(&mut self, line: Vec<u8>) {
+        match &self.to {
+            To::Compressed(_, how, _) if self.lines.len() + line.len() <= how.size.allowed() => {}
+            To::Compressed(..) => {
+                self.write();
+                self.due = self.patience().map(|patience| Instant::now() + patience);
+            }
+            To::File(_) | To::Syslog(_) => self.write(),
+        }
+        if let Err(reason) = self.could_wait(line.len()) {
+            self.losses.add(1, reason);
+        } else if self.lines.is_empty() {
+            self.lines = line;
+        } else {
+            self.add(&line);
+        }
+    }
+
+    /// An error if a further line of this size is too long to wait for a reader, and may have to.
+    fn could_wait(&self, size: usize) -> io::Result<()> {
+        let To::File(file) = &self.to else {
+            return Ok(());
+        };
+        if self.lines.len() + size <= MAX {
+            return Ok(());
+        }
+        if !self.lines.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let flags = fcntl_getfl(file)?;
+        match flags.contains(OFlags::NONBLOCK) && !file.metadata()?.is_file() {
+            true => Err(io::Error::other(TOO_LONG)),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn write(&mut self) {
         self.due = None;
         match &mut self.to {
@@ -125,13 +166,21 @@ impl Sink {
             // A non-blocking pipe is full: the lines wait for the next time, up to a limit.
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose_newest(error),
             Some(error) if is_broken_pipe(&error) => self.lose(0, error),
-            // The disk is full. When it is not, the line that it has a part of comes first.
+            // The disk is full. When it is not, the line that it has a part of comes first, or, if
+            // that is longer than may wait, its end.
+            Some(error) if self.begun_size() > MAX => {
+                self.lose(0, error);
+                self.lines.push(b'\n');
+                self.has_begun = true;
+            }
             Some(error) => self.lose(self.begun_size(), error),
         }
         if !self.lines.is_empty() {
             self.due = Some(Instant::now() + RETRY);
-        } else if self.lines.capacity() > 2 * WRITE_AT {
-            self.lines.shrink_to(WRITE_AT);
+        }
+        let room = self.lines.len().max(WRITE_AT);
+        if self.lines.capacity() > 2 * room {
+            self.lines.shrink_to(room);
         }
     }
 
@@ -348,6 +397,23 @@ mod tests {
         assert!(kept > 600, "{kept}");
         assert!(found.iter().copied().eq((0..kept).chain(1000..1010)));
         assert_eq!(sink.losses.unsaid, 1000 - kept as u64 - 1);
+    }
+
+    #[test]
+    fn a_long_line_waits_if_it_may_and_its_memory_is_returned() {
+        let (mut sink, mut reader) = piped(To::File);
+        let line = |size| [&vec![b'a'; size - 1][..], b"\n"].concat();
+        let mut all = Vec::new();
+        for size in [MAX, MAX + 1, 200_000] {
+            sink.add_long(line(size));
+            sink.write();
+            sink.add_long(line(MAX));
+            write_all(&mut sink, &mut reader, &mut all);
+            assert!(sink.lines.capacity() <= 2 * WRITE_AT);
+        }
+        // Too long in one case, and there is no room behind those that wait in the others.
+        assert_eq!(all.len(), 2 * MAX + 200_000);
+        assert!(all.ends_with(b"\n") && memchr::memchr_iter(b'\n', &all).count() == 3);
     }
 
     #[test]

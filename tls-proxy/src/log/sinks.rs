@@ -13,7 +13,28 @@ use tokio::time::Instant;
 
 use super::files::{LogFile, LogFileId, OpenError};
 use super::sink::{Sink, To, WRITE_AT};
+use super::syslog;
 use crate::log::level::Level;
+
+/// Scratch buffers that are larger are freed, bytes.
+const KEPT: usize = 16 * 1024;
+
+/// What a log can have of a long line, and what the line takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineBounds {
+    /// Bytes of the line that are of use, at most.
+    pub(crate) longest: usize,
+    /// How often the line is in memory while it is written, at most.
+    pub(crate) copies: u64,
+}
+
+impl LineBounds {
+    /// Those of a log that is written to at once.
+    pub(crate) const WHOLE: Self = Self {
+        longest: usize::MAX,
+        copies: 1,
+    };
+}
 
 /// The open log files of one worker.
 #[derive(Debug)]
@@ -59,18 +80,39 @@ impl Logs {
             sink.due = sink.patience().map(|patience| Instant::now() + patience);
             self.waiting.notify_one();
         }
-        sink.add(&line);
-        self.scratch.replace((value, line));
-        match &sink.to {
-            To::Syslog(sender) => {
-                if let Err(reason) = sender.send(level, &sink.lines) {
-                    sink.losses.add(1, reason);
-                }
-                sink.lines.clear();
+        if let To::Syslog(sender) = &sink.to {
+            if let Err(reason) = sender.send(level, &line) {
+                sink.losses.add(1, reason);
             }
+        } else if line.len() > WRITE_AT {
+            sink.add_long(std::mem::take(&mut line));
+        } else {
+            sink.add(&line);
+        }
+        if value.capacity() <= KEPT && line.capacity() <= KEPT {
+            self.scratch.replace((value, line));
+        }
+        match &sink.to {
             To::File(_) if sink.lines.len() >= WRITE_AT => sink.write(),
             To::Compressed(_, how, _) if sink.lines.len() >= how.size.allowed() => sink.write(),
-            To::File(_) | To::Compressed(..) => {}
+            To::File(_) | To::Compressed(..) | To::Syslog(_) => {}
+        }
+    }
+
+    /// Those of a long line of this log.
+    pub(crate) fn bounds(&self, id: LogFileId) -> LineBounds {
+        let sinks = self.sinks.borrow();
+        match sinks.get(id.0).map(|sink| &sink.to) {
+            Some(To::Syslog(_)) => LineBounds {
+                longest: syslog::LARGEST,
+                copies: 2,
+            },
+            // Compressed, it is hardly larger; the buffer for that doubles.
+            Some(To::Compressed(..)) => LineBounds {
+                copies: 4,
+                ..LineBounds::WHOLE
+            },
+            Some(To::File(_)) | None => LineBounds::WHOLE,
         }
     }
 
@@ -150,5 +192,33 @@ impl Drop for Logs {
             sink.lose_rest("only a part was written");
         }
         self.waiting.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_long_line_is_returned() {
+        let name = format!("sinks-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let files = [LogFile::Stdout, LogFile::Path(path.clone())];
+        let logs = Logs::open(&files).expect("files");
+        for size in [100, 20_000, 3 << 20, 15_000, 100] {
+            logs.append(LogFileId(1), None, |value, line| {
+                value.resize(size, b'a');
+                line.resize(size - 1, b'a');
+                line.push(b'\n');
+            });
+            let (value, line) = &*logs.scratch.borrow();
+            let kept = value.capacity() + line.capacity();
+            let sink = &logs.sinks.borrow()[1];
+            assert!(kept + sink.lines.capacity() <= 6 * KEPT, "{size}: {kept}");
+        }
+        logs.flush();
+        let size = std::fs::metadata(&path).expect("there").len();
+        assert_eq!(size, 100 + 20_000 + (3 << 20) + 15_000 + 100);
+        std::fs::remove_file(&path).expect("there");
     }
 }

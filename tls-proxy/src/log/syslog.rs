@@ -16,7 +16,7 @@ use crate::time::clock::Stamp;
 /// The default port (RFC 3164, section 2).
 const PORT: u16 = 514;
 /// The largest datagram of UDP over IPv4, bytes: one more would not be sent.
-const LARGEST: usize = 65_507;
+pub(super) const LARGEST: usize = 65_507;
 /// The longest tag (RFC 3164, section 4.1.3).
 const LONGEST_TAG: usize = 32;
 

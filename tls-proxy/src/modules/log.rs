@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::document_root::{folder, path};
 use super::log_format::Format;
+use super::long_line::Lines;
 use crate::admission::table_size::TableSizes;
 use crate::conf::{Directive, Position, Problem, Word, units};
 use crate::config::draft;
@@ -216,8 +217,8 @@ impl AccessLog {
         let format = &self.format;
         let name = match &self.to {
             To::File(id) => {
-                let logs = request.config.logs();
-                return logs.append(*id, None, |value, out| format.write(request, value, out));
+                let (logs, lines) = (request.config.logs(), Lines::of(request, Some(*id)));
+                return logs.append(*id, None, |value, out| format.write(&lines, value, out));
             }
             To::Named(name) => name.evaluate(request),
         };
@@ -231,8 +232,8 @@ impl AccessLog {
             let what = format!("testing \"{}\" existence failed", root.display());
             return error_log::request(request, Level::Error, what);
         }
-        let mut line = Vec::new();
-        format.write(request, &mut Vec::new(), &mut line);
+        let (lines, mut line) = (Lines::of(request, None), Vec::new());
+        format.write(&lines, &mut Vec::new(), &mut line);
         let file = path(name.to_vec());
         let written = append_to(&file).and_then(|mut file| file.write_all(&line));
         if let Err(error) = written {

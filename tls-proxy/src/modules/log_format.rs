@@ -1,9 +1,9 @@
 //! `log_format`: the lines of access logs and the escaping of their values.
 
+use super::long_line::Lines;
 use crate::conf::{Directive, Position, Problem, Word, did_you_mean};
 use crate::log::form::{Form, push_json};
-use crate::message::target::push_escaped;
-use crate::modules::variables::Evaluate;
+use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::variables::registry::Registry;
 use crate::variables::template::{Template, TemplatePart, Variable};
@@ -11,13 +11,15 @@ use crate::variables::template::{Template, TemplatePart, Variable};
 /// One `log_format`.
 #[derive(Debug)]
 pub(crate) struct Format {
-    line: Box<[Piece]>,
-    escape: Escape,
+    pub(super) line: Box<[Piece]>,
+    pub(super) escape: Escape,
 }
 
 #[derive(Debug)]
-enum Piece {
+pub(super) enum Piece {
     Text(Box<[u8]>),
+    /// `$request_body`, which may be long.
+    Body,
     /// One of nginx's fixed variables, as nearly all are: its function is looked up once, not for
     /// each line.
     Fixed(Evaluate),
@@ -25,13 +27,17 @@ enum Piece {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
+pub(super) enum Escape {
     Default,
     Json,
     None,
     /// Valid JSON whatever the bytes; nginx's `escape=json` passes on invalid UTF-8.
     Strict,
 }
+
+/// A line is built in memory that is not counted while it has no more than this, before the last
+/// value in it is escaped, bytes.
+pub(super) const SHORT: usize = 16 * 1024;
 
 /// nginx's predefined format.
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
@@ -65,6 +71,7 @@ impl Format {
     fn new(line: &Template, escape: Escape) -> Self {
         let piece = |part: &TemplatePart| match part {
             TemplatePart::Text(text) => Piece::Text(text.clone()),
+            TemplatePart::Variable(variable) if variable.is_known("request_body") => Piece::Body,
             TemplatePart::Variable(variable) => variable
                 .fixed()
                 .map_or_else(|| Piece::Variable(variable.clone()), Piece::Fixed),
@@ -126,8 +133,16 @@ impl Format {
         Ok(Self::new(&line, escape))
     }
 
-    /// Appends the line of `request`, and a line feed. `value` is for what has to be escaped.
-    pub(crate) fn write(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) {
+    /// Writes the line of `request`, and a line feed, to `out`, which is empty. `value` is for what
+    /// has to be escaped. The memory of a long line belongs to `lines`.
+    pub(crate) fn write(&self, lines: &Lines<'_>, value: &mut Vec<u8>, out: &mut Vec<u8>) {
+        if !self.write_short(lines.request, value, out) {
+            self.write_long(lines, out);
+        }
+    }
+
+    /// The same; `false` if the line is long. Then a part of it is in `out`.
+    fn write_short(&self, request: &Request, value: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
         for piece in &self.line {
             let start = out.len();
             let found = match piece {
@@ -135,9 +150,20 @@ impl Format {
                     out.extend_from_slice(text);
                     continue;
                 }
+                Piece::Body => {
+                    let body = request.whole_body.as_deref();
+                    let known = body.filter(|body| body.len() <= SHORT);
+                    if known.is_none() && body.is_some() {
+                        return false;
+                    }
+                    write(known, out)
+                }
                 Piece::Fixed(evaluate) => evaluate(request, out),
                 Piece::Variable(variable) => variable.evaluate(request, out),
             };
+            if out.len() > SHORT {
+                return false;
+            }
             if !found {
                 out.truncate(start);
                 if self.escape == Escape::Default {
@@ -151,6 +177,7 @@ impl Format {
             }
         }
         out.push(b'\n');
+        true
     }
 }
 
@@ -171,7 +198,8 @@ impl Escape {
         !(self == Self::Strict && is_number(line)) && leaves()
     }
 
-    fn write(self, value: &[u8], out: &mut Vec<u8>) {
+    /// Appends the value, escaped.
+    pub(super) fn write(self, value: &[u8], out: &mut Vec<u8>) {
         if self == Self::Strict {
             return write_strictly(value, out);
         }
@@ -179,10 +207,8 @@ impl Escape {
             match (self, byte) {
                 (Self::None, _) => out.push(*byte),
                 (Self::Default, 0..=0x1f | b'"' | b'\\' | 0x7f..) => {
-                    let start = out.len();
-                    push_escaped(*byte, out);
-                    out[start] = b'x';
-                    out.insert(start, b'\\');
+                    let [high, low] = digits(*byte);
+                    out.extend_from_slice(&[b'\\', b'x', high, low]);
                 }
                 (Self::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', *byte]),
                 (Self::Json, b'\n') => out.extend_from_slice(b"\\n"),
@@ -191,14 +217,31 @@ impl Escape {
                 (Self::Json, 0x08) => out.extend_from_slice(b"\\b"),
                 (Self::Json, 0x0c) => out.extend_from_slice(b"\\f"),
                 (Self::Json, 0..=0x1f) => {
-                    let start = out.len();
-                    push_escaped(*byte, out);
-                    out.splice(start..=start, *b"\\u00");
+                    let [high, low] = digits(*byte);
+                    out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
                 }
                 _ => out.push(*byte),
             }
         }
     }
+
+    /// The size of the value when it is escaped, at most, bytes.
+    pub(super) fn size(self, value: &[u8]) -> usize {
+        let of = |byte: &u8| match (self, byte) {
+            (Self::Json, b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12) => 2,
+            _ if self.leaves(*byte) => 1,
+            (Self::Default, _) => 4,
+            _ => 6,
+        };
+        // A number of JSON without digits gets one.
+        value.iter().map(of).sum::<usize>() + usize::from(self == Self::Strict)
+    }
+}
+
+/// The digits of a byte.
+fn digits(byte: u8) -> [u8; 2] {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// Whether a value of JSON behind `line` has no quotes.
@@ -249,6 +292,23 @@ mod tests {
             let mut out = b":".to_vec();
             Escape::Strict.write(value.as_bytes(), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+
+    #[test]
+    fn the_size_of_what_is_escaped_is_known() {
+        let all: Vec<u8> = (0..=255).collect();
+        for escape in [Escape::Default, Escape::Json, Escape::None, Escape::Strict] {
+            for value in [&all[..], "\u{80}a\"ä".as_bytes(), b""] {
+                let mut out = Vec::new();
+                escape.write(value, &mut out);
+                let exact = escape != Escape::Strict;
+                let size = escape.size(value);
+                assert!(
+                    size >= out.len() && (size == out.len() || !exact),
+                    "{escape:?}"
+                );
+            }
         }
     }
 

@@ -45,6 +45,7 @@ pub(crate) mod limit_zone;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod log_format;
+mod long_line;
 pub(crate) mod map;
 #[cfg(test)]
 mod names;

@@ -29,6 +29,7 @@ mod log_losses;
 mod log_pipes;
 mod log_targets;
 mod logins;
+mod long_lines;
 mod names_of_strangers;
 mod odd_files;
 mod packed_files;

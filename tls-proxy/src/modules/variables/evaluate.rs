@@ -28,6 +28,15 @@ impl Variable {
         definition.downcast().map(|(_, evaluate): &Fixed| *evaluate)
     }
 
+    /// Whether it is nginx's fixed variable of this name.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        let Self::Known(definition) = self else {
+            return false;
+        };
+        let known = definition.downcast();
+        known.is_some_and(|(own, _): &Fixed| *own == name)
+    }
+
     /// Writes the value; `false` when there is none.
     pub(crate) fn evaluate(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         match self {
@@ -72,6 +81,13 @@ impl Template {
 
     /// The string for this request.
     pub(crate) fn evaluate(&self, request: &Request) -> Bytes {
+        // A body is not copied, which may be large.
+        if let (Some(body), [TemplatePart::Variable(variable)]) =
+            (&request.whole_body, self.parts())
+            && variable.is_known("request_body")
+        {
+            return body.clone();
+        }
         let scratch = &request.connection.worker.scratch;
         let mut out = scratch.take();
         out.reserve(LIKELY_VALUE);
