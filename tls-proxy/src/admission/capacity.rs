@@ -18,6 +18,8 @@ pub(crate) const HTTP2: u64 = 21 << 10;
 pub(crate) const HTTP2_USED: u64 = 12 << 10;
 /// Added once a frame of more than 4 KiB has come: the buffer for frames grows to hold it, bytes.
 pub(crate) const HTTP2_FRAME: u64 = 17 << 10;
+/// The largest buffer in which `h2` receives frames, bytes. It is freed when none of them is left.
+pub(crate) const HTTP2_BUFFER: u16 = 25 << 10;
 /// Added for each stream of the most that were open at once, beyond the first ones: `h2` keeps
 /// their places, bytes.
 pub(crate) const HTTP2_STREAM: u64 = 1792;

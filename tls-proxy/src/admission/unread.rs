@@ -4,13 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::{DATA_FRAME, MemoryUse, Permit};
+use super::{DATA_FRAME, HTTP2_BUFFER, MemoryUse, Permit};
 
 /// Memory is reserved in steps of this size, bytes.
 const STEP: u64 = 16 << 10;
-/// The largest buffer in which `h2` receives frames, bytes. It is freed when none of them is left:
-/// one unread frame keeps all that came with it.
-const BUFFER: u16 = 17 << 10;
 
 /// The unread bodies of one connection.
 #[derive(Debug)]
@@ -165,14 +162,14 @@ impl Unread {
 }
 
 impl Body {
-    /// What a frame that begins at `start` keeps of the bytes between the last one and itself. The
-    /// first unread one's buffer is part of the request's memory.
+    /// What a frame that begins at `start` keeps of the bytes between the last one and itself: one
+    /// unread frame keeps the buffer with all that came with it. The first unread one's buffer is part of the request's memory.
     fn between_last_and(&self, start: u64) -> u16 {
         if self.between.is_empty() {
             return 0;
         }
         let between = start.saturating_sub(self.end);
-        between.min(u64::from(BUFFER)) as u16
+        between.min(u64::from(HTTP2_BUFFER)) as u16
     }
 }
 
@@ -291,7 +288,7 @@ mod tests {
             3 * small + 8009,
             "the frame of another stream"
         );
-        let most = u64::from(BUFFER);
+        let most = u64::from(HTTP2_BUFFER);
         assert_eq!(come(9), 4 * small + 8009 + most, "more than a buffer");
         flow.taken(1);
         flow.taken(1);

@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 
+use crate::admission::HTTP2_BUFFER;
+
 /// The most entries of a table of 4096 bytes: each counts as 33 or more (RFC 7541, section 4.1).
 const MOST_ENTRIES: u64 = 4096 / 33;
-/// The largest buffer in which `h2` receives frames, bytes.
-const BUFFER: u64 = 25 << 10;
 /// What the entries keep for each byte received between them: the buffer for Huffman codes is larger
 /// than what is written to it.
 const KEPT: u64 = 3;
@@ -227,7 +227,7 @@ impl TableEntries {
             return;
         }
         if self.is_slice {
-            let buffer = BUFFER.max(2 * self.largest);
+            let buffer = u64::from(HTTP2_BUFFER).max(2 * self.largest);
             let last = &mut self.last[usize::from(self.is_huffman)];
             let between = position.saturating_sub(*last);
             let memory = OWN + (KEPT * between).min(buffer);
@@ -370,12 +370,16 @@ mod tests {
         };
         assert_eq!(add(100), 300 + OWN);
         assert_eq!(add(150), 150 + OWN);
-        assert_eq!(add(1 << 20), BUFFER + OWN);
+        assert_eq!(add(1 << 20), u64::from(HTTP2_BUFFER) + OWN);
         entries.begin();
         let before = entries.buffers();
         entries.read(&added(&[0x44], b"/")[..1], 1 << 20);
         entries.read(&[0x81, 0x60], 1 << 20);
-        assert_eq!(entries.buffers() - before, BUFFER + OWN, "Huffman-coded");
+        assert_eq!(
+            entries.buffers() - before,
+            u64::from(HTTP2_BUFFER) + OWN,
+            "Huffman-coded"
+        );
         let most = u64::from(u16::MAX);
         entries.begin();
         entries.read(&vec![0x80; usize::from(u16::MAX)], 2 << 20);
