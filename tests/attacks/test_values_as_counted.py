@@ -187,7 +187,8 @@ def test_values_are_counted(group, proxy, path, each, queries):
     ("GET /tunnel?{query} HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket", 110_000),
     ("GET /range?{query} HTTP/1.1\r\nRange: bytes=99999999-", 200_000),
     ("POST /target?{query} HTTP/1.1\r\nContent-Length: 9", 110_000),
-], ids=["of a tunnel", "of a page for a range", "while a body comes"])
+    ("GET /silent HTTP/1.1" + "\r\na:" * 990, 40_000),
+], ids=["of a tunnel", "of a page for a range", "while a body comes", "of a head with many fields"])
 def test_values_are_counted_too(group, proxy, head, each):
     check_growth(group, proxy, f"{head}\r\nHost: a\r\n\r\n".format(query="q" * 8000).encode(), each)
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{HANGUP_CHECK, leaves};
-use crate::admission::{Permit, REJECTED, SMALL_HEAD, SMALL_INBOUND, Waits};
+use crate::admission::{Permit, REJECTED, SMALL_FIELDS, SMALL_HEAD, SMALL_INBOUND, Waits};
 use crate::http1::request_head;
 use crate::log::level::Level;
+use crate::message::fields::Span;
 use crate::message::head::RequestHead;
 use crate::message::rules;
 use crate::metrics::Reading;
@@ -75,7 +76,7 @@ pub(super) async fn next(connection: &Rc<Connection>, wire: &SharedWire) -> Next
         };
         // A long or complete head needs more memory than an idle connection. A complete one
         // is no longer in `inbound`.
-        let whole = head.as_ref().map_or(0, |head| head.length as usize);
+        let whole = head.as_deref().map_or(0, size_of_head);
         let held = held(wire).max(whole);
         // From here on the client waits for the proxy.
         holder.stop_waiting();
@@ -292,6 +293,12 @@ pub(super) async fn begins(
     let arrived = arrived.await;
     connection.timer.set(timer);
     arrived
+}
+
+/// Bytes held of a head: as received, and the places of its fields if they are many.
+fn size_of_head(head: &RequestHead) -> usize {
+    let many = head.fields.len().saturating_sub(SMALL_FIELDS);
+    head.length as usize + many * size_of::<Span>()
 }
 
 /// Bytes held of an incomplete request.
