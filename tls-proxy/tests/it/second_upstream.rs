@@ -145,3 +145,35 @@ fn an_unread_body_is_not_the_next_request() {
         });
     }
 }
+
+/// The body that the first upstream has had is not at hand, and the second one does not get it.
+#[test]
+fn another_body_than_the_clients_is_always_at_hand() {
+    for (wanted, size) in [
+        ("proxy_set_body another;", "7"),
+        (
+            "proxy_pass_request_body off; proxy_set_header Content-Length 0;",
+            "0",
+        ),
+    ] {
+        for chunked in [true, false] {
+            let place = Place::new("another");
+            let _first = first(&place, true, BUSY);
+            let _second = second(&place);
+            let http = format!(
+                "server {{ listen {{plain}}; proxy_intercept_errors on;
+                location / {{ proxy_pass http://{{upstream}}; error_page 503 = @next; }}
+                location @next {{ proxy_pass http://{{ip}}:9001; {wanted} client_body_buffer_size 1m; }} }}"
+            );
+            let proxy = Proxy::start(place, &http);
+            let mut client = proxy.connect();
+            put(&mut client, chunked);
+            let response = client.response();
+            assert_eq!(
+                (response.status, response.text().as_str()),
+                (200, size),
+                "{wanted}"
+            );
+        }
+    }
+}

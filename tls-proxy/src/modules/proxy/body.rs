@@ -216,6 +216,10 @@ impl Body {
 /// Reads a small body that the upstream does not get: it is the value of `$request_body`. A larger one
 /// stays with the client.
 async fn set_aside(request: &mut Request, core: &core::Settings) -> Result<(), Refusal> {
+    if request.body.taken() > request.begun.len() as u64 {
+        // Another upstream has had it.
+        return Ok(());
+    }
     let room = core.client_body_buffer_size as u64;
     let beginning = match request.framing {
         Framing::Length(length) if length > room => return Ok(()),
