@@ -228,17 +228,34 @@ impl Direction {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test panics")]
 mod tests {
+    use std::rc::Rc;
+
     use bytes::BytesMut;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::admission::{Admission, Capacity};
+    use crate::admission::{Admission, Admitted, Capacity};
     use crate::time::cached_time;
 
     /// A stream between the test and a direction.
     fn side() -> (DuplexStream, BufferedStream<DuplexStream>) {
         let (far, near) = duplex(8);
         (far, BufferedStream::new(near, BytesMut::new()))
+    }
+
+    fn admission() -> Rc<Admission> {
+        Admission::new(Capacity {
+            connections: 100,
+            descriptors: 200,
+            memory: Some(4 << 20),
+        })
+    }
+
+    /// A client, and a permit of its own.
+    async fn client(admission: &Rc<Admission>) -> (Admitted, Permit) {
+        let own = admission.for_new_client().await.accepted();
+        let permit = admission.empty_permit(own.account.holder());
+        (own, permit)
     }
 
     #[tokio::test]
@@ -274,15 +291,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_in_records_asks_for_memory_only_if_it_has_something() {
-        let admission = Admission::new(Capacity {
-            connections: 100,
-            descriptors: 200,
-            memory: Some(4 << 20),
-        });
-        let own = admission.for_new_client().await.accepted();
-        let permit = admission.empty_permit(own.account.holder());
-        let other = admission.for_new_client().await.accepted();
-        let others = admission.empty_permit(other.account.holder());
+        let admission = admission();
+        let (_own, permit) = client(&admission).await;
+        let (_other, others) = client(&admission).await;
         while others.try_grow(TRANSFER) {}
         let (mut source, mut from) = side();
         let (_target, mut to) = side();
@@ -311,15 +322,9 @@ mod tests {
 
     #[tokio::test]
     async fn memory_that_others_wait_for_is_given_back_once_it_has_been_written() {
-        let admission = Admission::new(Capacity {
-            connections: 100,
-            descriptors: 200,
-            memory: Some(4 << 20),
-        });
-        let own = admission.for_new_client().await.accepted();
-        let permit = admission.empty_permit(own.account.holder());
-        let other = admission.for_new_client().await.accepted();
-        let others = admission.empty_permit(other.account.holder());
+        let admission = admission();
+        let (_own, permit) = client(&admission).await;
+        let (_other, others) = client(&admission).await;
         let (mut source, mut from) = side();
         let (mut target, mut to) = side();
         let mut direction = Direction::from(true);
