@@ -17,8 +17,9 @@ const MOST_OF_WORKER: Duration = Duration::from_millis(400);
 const MOST_BEYOND: Duration = Duration::from_millis(200);
 /// One part in so many of a worker's time is for them.
 const PART: u32 = 2;
-/// A search counts for its worker if it takes more CPU time than this.
-const LONG: Duration = Duration::from_millis(1);
+/// A request's searches count for its worker once they have taken more CPU time than this, so that
+/// those of ordinary requests do not.
+const ORDINARY: Duration = Duration::from_millis(10);
 
 /// How much a search may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +84,14 @@ impl Budget {
         };
         let began = cpu_time();
         let found = search(allowed);
-        let took = cpu_time().saturating_sub(began);
-        if took > LONG {
+        let took = cpu_time().saturating_sub(began).as_micros();
+        let took = u32::try_from(took).unwrap_or(u32::MAX);
+        let spent = self.spent.get().saturating_add(took);
+        self.spent.set(spent);
+        if u128::from(spent) > ORDINARY.as_micros() {
             let ended = time::now();
             DEBT.set(debt.add(ended.saturating_duration_since(now), ended));
         }
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        self.spent.set(self.spent.get().saturating_add(took));
         found
     }
 

@@ -15,8 +15,6 @@ pub(super) enum First {
     OnlyLong,
     /// In one that is too long for a search as a whole.
     Huge,
-    /// In a long one, while the worker has no time for more.
-    Brief,
 }
 
 impl First {
@@ -37,13 +35,14 @@ impl First {
             Self::OnlyShort => "(*LIMIT_MATCH=5000)",
             Self::OnlyLong => "(*LIMIT_MATCH=500)",
             Self::Huge => "(*LIMIT_MATCH=1000000)",
-            Self::Brief => "(*LIMIT_MATCH=20)",
         }
     }
 }
 
 /// Steps of PCRE2 in a whole search: a hundred milliseconds or two.
-const WHOLE: &str = "(*LIMIT_MATCH=6000000)";
+pub(super) const WHOLE: &str = "(*LIMIT_MATCH=6000000)";
+/// The same while the worker has no time for more: some milliseconds.
+pub(super) const BRIEF: &str = "(*LIMIT_MATCH=100000)";
 
 /// The memory for backtracking, KiB: a pod may have 10 MiB. It bounds the depth, too.
 const MEMORY: &str = "(*LIMIT_HEAP=1024)";
@@ -75,11 +74,11 @@ pub(super) fn insert(pattern: &str, first: First) -> Limited {
     }
 }
 
-/// The pattern as one match that begins at the subject's first byte and finds the place itself, so
+/// The pattern, with so many `steps`, as one match that begins at the subject's first byte and finds the place itself, so
 /// that its limit is one for all places; and the same for one that ends in a comment. `None` if it
 /// would not find the same: where it refers to itself as a whole, or says itself where a search
 /// goes on.
-pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
+pub(super) fn of_whole_search(pattern: &str, steps: &str) -> Option<[String; 2]> {
     const PLAIN: [&str; 5] = ["(*UTF)", "(*UTF8)", "(*UCP)", "(*LIMIT_", "(*NO_"];
     const OTHERS: [&str; 4] = ["(?R", "(?0", r"\g<0", r"\g'0"];
     let mut end = 0;
@@ -102,7 +101,7 @@ pub(super) fn of_whole_search(pattern: &str) -> Option<[String; 2]> {
         true => r"\A(?s:.*?)(?<![^\n])\K(?:",
         false => r"\A(?s:.*?)\K(?:",
     };
-    let ending = |end: &str| [settings, WHOLE, MEMORY, places, rest, end].concat();
+    let ending = |end: &str| [settings, steps, MEMORY, places, rest, end].concat();
     // `\E` ends a quotation that is still open, and is ignored else.
     Some([ending(r"\E)"), ending("\n)")])
 }

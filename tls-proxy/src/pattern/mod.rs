@@ -86,7 +86,7 @@ impl Pattern {
     ///
     /// The pattern is invalid: PCRE2's message in nginx's form.
     pub(crate) fn compile(text: &str, caseless: bool, word: &Word) -> Result<Self, Problem> {
-        let has_whole = whole(text, caseless).is_some();
+        let has_whole = whole(text, caseless, limits::WHOLE).is_some();
         let limited = limits::insert(text, First::of(true, has_whole));
         let regex = build(&limited.text, caseless).map_err(|error| {
             let at = limited.offset_in_original(error.offset().unwrap_or_default());
@@ -158,7 +158,7 @@ impl Pattern {
             Err(error) if error.code() == MATCH_LIMIT && inner.has_whole => {
                 budget.spend(|allowed| match allowed {
                     Allowed::Usual => inner.search_whole(subject, &read),
-                    Allowed::Brief => Err(Error::Spent),
+                    Allowed::Brief => inner.search_briefly(subject, &read),
                 })
             }
             found => found.map_err(Error::Search),
@@ -196,9 +196,12 @@ impl Inner {
         subject: &[u8],
         read: &impl Fn(&CaptureLocations) -> T,
     ) -> Result<Option<T>, Error> {
-        let regex = self
-            .compiled(&self.brief, First::Brief)
-            .ok_or(Error::Spent)?;
+        let compile = || match self.has_whole {
+            true => whole(&self.text, self.caseless, limits::BRIEF),
+            false => build(&limits::insert(&self.text, First::Long).text, self.caseless).ok(),
+        };
+        let regex = self.brief.get_or_init(compile).as_ref();
+        let regex = regex.ok_or(Error::Spent)?;
         match scratch::lend(regex, self.groups, subject, read) {
             Err(error) if error.code() == MATCH_LIMIT => Err(Error::Spent),
             found => found.map_err(Error::Search),
@@ -217,7 +220,7 @@ impl Inner {
         subject: &[u8],
         read: &impl Fn(&CaptureLocations) -> T,
     ) -> Result<Option<T>, Error> {
-        let compile = || whole(&self.text, self.caseless);
+        let compile = || whole(&self.text, self.caseless, limits::WHOLE);
         let Some(regex) = self.whole.get_or_init(compile) else {
             return Err(Error::Spent);
         };
@@ -226,8 +229,8 @@ impl Inner {
 }
 
 /// The pattern for a search that has given up.
-fn whole(text: &str, caseless: bool) -> Option<Regex> {
-    let forms = limits::of_whole_search(text)?;
+fn whole(text: &str, caseless: bool, steps: &str) -> Option<Regex> {
+    let forms = limits::of_whole_search(text, steps)?;
     forms.iter().find_map(|form| build(form, caseless).ok())
 }
 

@@ -18,7 +18,7 @@ fn groups(text: &str, subject: &str) -> Option<Vec<String>> {
     budget::pay();
     let found = pattern.groups(subject.as_bytes(), &Budget::default());
     let found = found.unwrap_or_else(|error| panic!("{text}: {error}"));
-    if let Some(whole) = whole(text, false) {
+    if let Some(whole) = whole(text, false, limits::WHOLE) {
         let same = Pattern(Arc::new(Inner {
             text: text.into(),
             names: Vec::new(),
@@ -276,7 +276,11 @@ fn a_search_that_takes_long_is_finished() {
         ("(*CRLF)a", false),
         ("a(?R)?", false),
     ] {
-        assert_eq!(whole(text, false).is_some(), has_whole, "{text}");
+        assert_eq!(
+            whole(text, false, limits::WHOLE).is_some(),
+            has_whole,
+            "{text}"
+        );
     }
 }
 
@@ -344,10 +348,17 @@ fn searches_of_many_requests_are_brief_once_they_have_taken_much() {
             break;
         }
     }
-    let usual = compile("needle$").expect("valid");
-    let subject = ["needle".repeat(1000).as_bytes(), b"needle"].concat();
-    let found = usual.groups(&subject, &Budget::default());
-    assert!(found.is_ok_and(|found| found.is_some()));
+    let path = ["/p/", &"img/a.jpg/".repeat(70), "x.php/", "y"].concat();
+    let cookie = ["a=b; ".repeat(400), "session=1".into()].concat();
+    for (text, subject) in [
+        ("needle$", "needle".repeat(1000)),
+        (r"^/p/(.+\.php)(/.+)$", path),
+        ("^(.*)session=(.*)$", cookie),
+    ] {
+        let found = compile(text).expect("valid");
+        let found = found.groups(subject.as_bytes(), &Budget::default());
+        assert!(found.is_ok_and(|found| found.is_some()), "{text}");
+    }
 }
 
 #[test]
