@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::{PeerAddress, Upstream};
-
 use super::listen::Listen;
 use super::locations::LocationTree;
 use super::names::ServerName;
