@@ -163,7 +163,8 @@ impl Unread {
 
 impl Body {
     /// What a frame that begins at `start` keeps of the bytes between the last one and itself: one
-    /// unread frame keeps the buffer with all that came with it. The first unread one's buffer is part of the request's memory.
+    /// unread frame keeps the buffer with all that came with it. The first unread one's buffer is part
+    /// of the request's memory.
     fn between_last_and(&self, start: u64) -> u16 {
         if self.between.is_empty() {
             return 0;
