@@ -35,3 +35,6 @@ mod users;
 pub use listeners::{BindError, Listeners};
 pub use run::{RunError, run};
 pub use users::{Users, UsersError};
+
+/// The stack of a thread that serves requests, in bytes.
+pub const STACK: usize = 256 * 1024;

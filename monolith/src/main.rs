@@ -6,7 +6,7 @@
 use monolith::config::Config;
 use monolith::diagnostics::{self, chain};
 use monolith::flags::Flags;
-use monolith::{Listeners, RunError, run, shutdown};
+use monolith::{Listeners, RunError, STACK, run, shutdown};
 use std::error::Error;
 use std::io;
 use std::panic;
@@ -16,9 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 const CONFIGURATION: u8 = 78;
-
-/// The stack of a thread, in bytes.
-const STACK: usize = 256 * 1024;
 
 fn main() -> ExitCode {
     // The image's /bin/ping is a link to this program.

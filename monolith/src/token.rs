@@ -19,6 +19,10 @@ const LEEWAY: u64 = 5;
 /// oldest is dropped early.
 const MAX_KEYS: usize = 8;
 
+/// The longest header of a token that is decoded, in characters of base64. Those that are issued
+/// have 36.
+const MAX_HEADER: usize = 64;
+
 /// The claims of a token, all required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
@@ -37,6 +41,8 @@ pub(crate) struct Claims {
 pub(crate) enum TokenError {
     #[error("invalid token")]
     Invalid(#[source] jsonwebtoken::errors::Error),
+    #[error("the token has a header of more than {MAX_HEADER} characters")]
+    Header,
     #[error("the token was issued in the future")]
     Future,
     #[error("the token has a critical extension (RFC 7515, section 4.1.11)")]
@@ -135,6 +141,12 @@ impl Tokens {
     /// # Errors
     /// Why it was rejected.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        // The header is parsed before the signature is checked, and recursively: a long one may be
+        // too deep for the stack of a thread. The claims are parsed after it.
+        let header = token.split('.').next().unwrap_or_default();
+        if header.len() > MAX_HEADER {
+            return Err(TokenError::Header);
+        }
         let now = SystemTime::now();
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let mut rejection = TokenError::Clock;

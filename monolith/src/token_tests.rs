@@ -140,6 +140,44 @@ fn no_malformed_token_is_accepted() {
     ]);
 }
 
+/// A token whose header has `length` bytes at most, nested as deeply as that permits.
+fn nested(before: &str, (open, close): (&str, &str), length: usize) -> String {
+    let room = length.saturating_sub(before.len() + 2);
+    let depth = room / (open.len() + close.len());
+    let (open, close) = (open.repeat(depth), close.repeat(depth));
+    let header = format!("{before}{open}1{close}}}");
+    format!("{}.e30.AAAA", BASE64.encode(header))
+}
+
+#[test]
+fn a_deeply_nested_header_fits_into_the_stack_of_a_thread() {
+    // Headers that end too early may be deeper.
+    let brackets = [
+        ("[", "]"),
+        ("[", ""),
+        (r#"{"":"#, "}"),
+        (r#"{"":"#, ""),
+        (r#"[{"":"#, ""),
+    ];
+    let reject = move || {
+        let tokens = tokens();
+        for start in ["{", r#"{"alg":"HS256","#] {
+            for name in [r#""x":"#, r#""jwk":"#, r#""crit":"#] {
+                for kind in brackets {
+                    let before = format!("{start}{name}");
+                    // The longest that are decoded, and longer ones.
+                    for length in [MAX_HEADER / 4 * 3, 600, 2000, 16000] {
+                        let token = nested(&before, kind, length);
+                        assert!(tokens.verify(&token).is_err(), "{token}");
+                    }
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(crate::STACK);
+    thread.spawn(reject).unwrap().join().unwrap();
+}
+
 #[test]
 fn no_wrong_claim_is_accepted() {
     let now = seconds().unwrap();
