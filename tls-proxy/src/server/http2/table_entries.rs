@@ -96,9 +96,13 @@ impl TableEntries {
         self.block += part.len() as u64;
         self.largest = self.largest.max(self.block);
         while let Some((&byte, rest)) = part.split_first() {
+            if self.step == Step::Representation
+                && let Some(next) = after_unadded(part)
+            {
+                part = next;
+                continue;
+            }
             match self.step {
-                // A field of the tables, as most of them are, by an index of one byte.
-                Step::Representation if (0x81..0xff).contains(&byte) => part = rest,
                 Step::Name | Step::Value => {
                     let size = part.len().min(self.left as usize);
                     part = &part[size..];
@@ -245,6 +249,23 @@ impl TableEntries {
     }
 }
 
+/// What follows a field that leaves the table as it is, as most fields do, if all of the field is here:
+/// one of the tables by an index of one byte, or a value that is not added, with a name of the tables.
+fn after_unadded(part: &[u8]) -> Option<&[u8]> {
+    let value = match part {
+        [0x81..=0xfe, next @ ..] => return Some(next),
+        [0x01..=0x0e | 0x11..=0x1e, value @ ..] | [0x0f | 0x1f, 0..=0x7f, value @ ..] => value,
+        _ => return None,
+    };
+    let (length, value) = value.split_first()?;
+    let length = usize::from(length & 0x7f);
+    if length == 0x7f {
+        // Further bytes of it follow.
+        return None;
+    }
+    value.get(length..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +344,32 @@ mod tests {
                     &length,
                     &long,
                     &added(&[0x44], b"/"),
+                ]
+                .concat(),
+                &[0],
+            ),
+            (
+                "values that look like fields before",
+                [
+                    added(&[0x04], b"\x44\x01/"),
+                    added(&[0x1e], b"\x44\x01/"),
+                    added(&[0x0f, 0x0d], b"\x44\x01/"),
+                    added(&[0x1f, 0x7f], b"\x44\x01/"),
+                    added(&[0x44], b"/"),
+                ]
+                .concat(),
+                &[0],
+            ),
+            (
+                "a long value with a name of the tables before",
+                [&[0x0f, 0x0d][..], &length, &long, &added(&[0x44], b"/")].concat(),
+                &[0],
+            ),
+            (
+                "an index of a name in several bytes before",
+                [
+                    added(&[0x0f, 0x80, 0x01], b"\x44\x01/"),
+                    added(&[0x44], b"/"),
                 ]
                 .concat(),
                 &[0],
