@@ -190,12 +190,16 @@ impl Inflow {
         }
     }
 
+    /// Notes how many streams are open, whenever it has become one more. One that was taken for refused
+    /// becomes one again when it is served.
+    pub(super) fn note_streams(&self) {
+        let open = self.connection.in_flight.get() + self.coming.borrow().len();
+        self.most_streams.set(self.most_streams.get().max(open));
+    }
+
     /// What `h2` keeps of the streams that were open at once, bytes.
     fn streams(&self) -> u64 {
-        let now = self.connection.in_flight.get() + self.coming.borrow().len();
-        let most = self.most_streams.get().max(now);
-        self.most_streams.set(most);
-        HTTP2_STREAM * most.saturating_sub(SMALL_STREAMS) as u64
+        HTTP2_STREAM * self.most_streams.get().saturating_sub(SMALL_STREAMS) as u64
     }
 
     /// What `h2` keeps of the frames that were unread at once, bytes. Their places double.
@@ -290,6 +294,7 @@ impl Inflow {
             body,
         };
         self.coming.borrow_mut().push_back(coming);
+        self.note_streams();
         self.unaccepted.set(self.unaccepted.get() + size);
         if let Some(stream) = body {
             self.unread.expect(stream);

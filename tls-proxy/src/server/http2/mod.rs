@@ -328,6 +328,7 @@ fn start(
             (request, Some(error))
         }
     };
+    inflow.note_streams();
     let is_last = !follows
         || request.number >= core.keepalive_requests
         || core.keepalive_timeout.is_zero()
