@@ -3,8 +3,10 @@
 
 mod frame_header;
 pub(crate) mod inflow;
+mod remembered;
 mod send;
 pub(crate) mod send_buffer;
+mod shared;
 mod stream;
 pub(super) mod stream_tasks;
 mod table_entries;
@@ -22,7 +24,8 @@ use tokio::time::{Instant, timeout};
 
 use self::inflow::{Inflow, Metered};
 use self::send_buffer::{Chunk, ConnectionEnd};
-use self::stream_tasks::{Shared, StreamJob, StreamTasks};
+use self::shared::Shared;
+use self::stream_tasks::{StreamJob, StreamTasks};
 use crate::admission::{GOAWAY_AFTER, Holder, REJECTED, SMALL_HEAD, Waits};
 use crate::http2::request_head::{self, Decoded};
 use crate::lifecycle::drain::{Token, TokenKind};

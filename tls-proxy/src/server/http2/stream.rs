@@ -11,8 +11,10 @@ use h2::server::SendResponse;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue, InvalidHeaderName};
 
+use super::remembered::{RememberedValues, is_remembered};
 use super::send::{self, Sender};
-use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
+use super::send_buffer::{Chunk, InFlight};
+use super::shared::Shared;
 use crate::admission::Holder;
 use crate::log::level::{Level, shown};
 use crate::message::fields::is_hop_by_hop;
@@ -35,7 +37,7 @@ pub(super) async fn serve(
     error: Option<rules::Error>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
-    blocks: &UnsentBlocks,
+    shared: &Shared,
     holder: &Rc<Holder>,
 ) {
     if poll_fn(|cx| Poll::Ready(responder.poll_reset(cx).is_ready())).await {
@@ -49,7 +51,7 @@ pub(super) async fn serve(
     }
     let responding = respond(request, error, &mut responder, holder);
     match responding.await {
-        Ok(response) => send(request, response, responder, queue, blocks, holder).await,
+        Ok(response) => send(request, response, responder, queue, shared, holder).await,
         Err(error) => give_up(request, error, &mut responder, holder),
     }
 }
@@ -124,7 +126,7 @@ async fn send(
     mut response: Box<Response>,
     mut responder: SendResponse<Chunk>,
     queue: &Rc<InFlight>,
-    blocks: &UnsentBlocks,
+    shared: &Shared,
     holder: &Rc<Holder>,
 ) {
     request.outcome.status = response.status;
@@ -146,7 +148,8 @@ async fn send(
         }
         return give_up(request, error, &mut responder, holder);
     }
-    let head = head(request, &mut response);
+    let head = head(request, &mut response, &shared.remembered);
+    let blocks = &shared.unsent_blocks;
     let Ok(out) = responder.send_response(head, bodiless) else {
         return;
     };
@@ -214,11 +217,15 @@ async fn reserve(
 }
 
 /// Status and fields of a response.
-fn head(request: &mut Request, response: &mut Response) -> http::Response<()> {
+fn head(
+    request: &mut Request,
+    response: &mut Response,
+    remembered: &RememberedValues,
+) -> http::Response<()> {
     let fields = assemble(request, response, &ConnectionFields::Http2);
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
-    *head.headers_mut() = header_map(request, &fields);
+    *head.headers_mut() = header_map(request, &fields, remembered);
     request.outcome.head_bytes = fields
         .iter()
         .map(|(name, value)| (name.len() + value.len()) as u64)
@@ -238,22 +245,12 @@ fn field_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
-/// Whether `h2` may keep the value in its table of the connection (RFC 7541, section 2.3.2), until
-/// others have taken its place.
-fn is_remembered(name: &Result<HeaderName, InvalidHeaderName>, value: &[u8]) -> bool {
-    /// Larger than the table.
-    const TOO_LARGE: usize = 4096;
-    let never = [
-        header::CONTENT_LENGTH,
-        header::ETAG,
-        header::LOCATION,
-        header::SET_COOKIE,
-    ];
-    value.len() < TOO_LARGE && name.as_ref().is_ok_and(|name| !never.contains(name))
-}
-
 /// The fields that a response may have in HTTP/2 (RFC 9113, section 8.2.2).
-fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
+fn header_map(
+    request: &Request,
+    fields: &[(Bytes, Bytes)],
+    remembered: &RememberedValues,
+) -> HeaderMap {
     // As many as fit, of those of several upstreams.
     let mut map = HeaderMap::try_with_capacity(fields.len()).unwrap_or_default();
     // `Trailer` belongs to the message in HTTP/2.
@@ -262,14 +259,16 @@ fn header_map(request: &Request, fields: &[(Bytes, Bytes)]) -> HeaderMap {
         Some(_) => request.own_fields.get()..,
         None => fields.len()..,
     };
-    let mut invalid = 0;
+    let (mut copies, mut invalid) = (0, 0);
     let fields = fields.iter().enumerate();
     for (index, (own, value)) in fields.filter(|(_, (name, _))| belongs(name)) {
         let name = field_name(own);
-        // A slice would keep all that was read with the upstream's head.
-        let value = match of_upstream.contains(&index) && is_remembered(&name, value) {
-            true => HeaderValue::from_bytes(value),
-            false => HeaderValue::from_maybe_shared(value.clone()),
+        let value = if of_upstream.contains(&index) && is_remembered(&name, value) {
+            let copy = remembered.copy(copies, value);
+            copies += 1;
+            copy
+        } else {
+            HeaderValue::from_maybe_shared(value.clone())
         };
         let added = match (name, value) {
             (Ok(name), Ok(value)) => map.try_append(name, value).is_ok(),

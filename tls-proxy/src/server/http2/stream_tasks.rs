@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use h2::server::SendResponse;
-use tokio::sync::Notify;
 
-use super::send_buffer::{Chunk, InFlight, UnsentBlocks};
+use super::send_buffer::{Chunk, InFlight};
+use super::shared::Shared;
 use super::stream;
 use super::task_pool::{ParkedTask, TaskPool};
 use crate::admission::Account;
@@ -44,14 +44,6 @@ pub(super) struct StreamJob {
     pub(super) connection: Rc<Connection>,
     pub(super) in_flight: Token,
     pub(super) shared: Rc<Shared>,
-}
-
-/// What a connection and its streams share.
-#[derive(Default)]
-pub(super) struct Shared {
-    /// Notified when the last stream has been served.
-    pub(super) streams_done: Notify,
-    pub(super) unsent_blocks: Rc<UnsentBlocks>,
 }
 
 impl StreamTasks {
@@ -112,8 +104,7 @@ async fn serve_stream(job: StreamJob, queue: &Rc<InFlight>, timer: &mut Timer) -
     } = job;
     if let Some(request) = &mut *slot {
         request.timer.set(std::mem::take(timer));
-        let blocks = &shared.unsent_blocks;
-        stream::serve(request, error, responder, queue, blocks, account.holder()).await;
+        stream::serve(request, error, responder, queue, &shared, account.holder()).await;
         *timer = request.timer.take();
     }
     // Its log line is written here.
