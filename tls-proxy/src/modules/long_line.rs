@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::log_format::{Escape, Format, Piece, SHORT};
-use crate::admission::MemoryUse;
+use crate::admission::{MemoryUse, Permit};
 use crate::log::files::LogFileId;
 use crate::log::level::{LONGEST, Level};
 use crate::log::sinks::LineBounds;
@@ -38,12 +38,14 @@ impl<'a> Lines<'a> {
         }
     }
 
+    fn permit(&self) -> &Permit {
+        let own = self.request.permit.as_ref();
+        own.unwrap_or(&self.request.connection.permit)
+    }
+
     /// Reserves `memory` bytes; `false` if they are not available.
     fn reserve(&self, memory: u64) -> bool {
-        let own = self.request.permit.as_ref();
-        let there = own
-            .unwrap_or(&self.request.connection.permit)
-            .try_grow(memory);
+        let there = self.permit().try_grow(memory);
         if there {
             self.reserved.set(self.reserved.get() + memory);
         }
@@ -59,9 +61,8 @@ impl<'a> Lines<'a> {
 impl Drop for Lines<'_> {
     fn drop(&mut self) {
         if self.reserved.get() > 0 {
-            let own = self.request.permit.as_ref();
-            let permit = own.unwrap_or(&self.request.connection.permit);
-            permit.shrink(MemoryUse::Transfer, self.reserved.get());
+            let reserved = self.reserved.get();
+            self.permit().shrink(MemoryUse::Transfer, reserved);
         }
     }
 }

@@ -74,10 +74,10 @@ pub(super) fn insert(pattern: &str, first: First) -> Limited {
     }
 }
 
-/// The pattern, with so many `steps`, as one match that begins at the subject's first byte and finds the place itself, so
-/// that its limit is one for all places; and the same for one that ends in a comment. `None` if it
-/// would not find the same: where it refers to itself as a whole, or says itself where a search
-/// goes on.
+/// The pattern, with so many `steps`, as one match that begins at the subject's first byte and finds
+/// the place itself, so that its limit is one for all places; and the same for one that ends in a
+/// comment. `None` if it would not find the same: where it refers to itself as a whole, or says itself
+/// where a search goes on.
 pub(super) fn of_whole_search(pattern: &str, steps: &str) -> Option<[String; 2]> {
     const PLAIN: [&str; 5] = ["(*UTF)", "(*UTF8)", "(*UCP)", "(*LIMIT_", "(*NO_"];
     const OTHERS: [&str; 4] = ["(?R", "(?0", r"\g<0", r"\g'0"];

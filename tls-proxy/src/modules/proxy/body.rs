@@ -111,14 +111,7 @@ impl Body {
             _ if buffering || whole => Beginning::UpTo(room),
             _ => Beginning::AtHand,
         };
-        request.reserve_upload(beginning.likely()).await;
-        let mut begun = take_begun(request)?;
-        let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
-        rest.bound(bounds(request, core));
-        let read = read_beginning(request, &mut rest, beginning, &mut begun).await;
-        if let Err(error) = read {
-            return Err(lose(request, rest, error));
-        }
+        let (mut begun, mut rest) = read(request, core, beginning).await?;
         if spools && !rest.is_done() {
             if let Some(file) = create_file(request, Level::Warn) {
                 request.body = rest;
@@ -137,10 +130,7 @@ impl Body {
             Framing::Chunked if rest.is_done() => Framing::Length(begun.len() as u64),
             framing => framing,
         };
-        if begun.capacity() - begun.len() > SLACK {
-            begun.shrink_to_fit();
-        }
-        let begun = Bytes::from(begun);
+        let begun = without_slack(begun);
         if rest.is_done() && request.framing != Framing::None {
             request.whole_body = Some(begun.clone());
         }
@@ -227,15 +217,8 @@ async fn set_aside(request: &mut Request, core: &core::Settings) -> Result<(), R
         // With its end.
         _ => Beginning::UpTo(room + 1),
     };
-    request.reserve_upload(beginning.likely()).await;
-    let mut begun = take_begun(request)?;
-    let mut body = std::mem::replace(&mut request.body, RequestBody::None);
-    body.bound(bounds(request, core));
-    let read = read_beginning(request, &mut body, beginning, &mut begun).await;
-    if let Err(error) = read {
-        return Err(lose(request, body, error));
-    }
-    let begun = Bytes::from(begun);
+    let (begun, body) = read(request, core, beginning).await?;
+    let begun = without_slack(begun);
     if body.is_done() {
         request.whole_body = Some(begun.clone());
     }
@@ -243,6 +226,29 @@ async fn set_aside(request: &mut Request, core: &core::Settings) -> Result<(), R
     request.begun = begun;
     request.body = body;
     Ok(())
+}
+
+/// Takes the body from the request and reads its beginning.
+async fn read(
+    request: &mut Request,
+    core: &core::Settings,
+    beginning: Beginning,
+) -> Result<(Vec<u8>, RequestBody), Refusal> {
+    request.reserve_upload(beginning.likely()).await;
+    let mut begun = take_begun(request)?;
+    let mut rest = std::mem::replace(&mut request.body, RequestBody::None);
+    rest.bound(bounds(request, core));
+    match read_beginning(request, &mut rest, beginning, &mut begun).await {
+        Ok(()) => Ok((begun, rest)),
+        Err(error) => Err(lose(request, rest, error)),
+    }
+}
+
+fn without_slack(mut begun: Vec<u8>) -> Bytes {
+    if begun.capacity() - begun.len() > SLACK {
+        begun.shrink_to_fit();
+    }
+    Bytes::from(begun)
 }
 
 fn bounds(request: &Request, core: &core::Settings) -> Bounds {
