@@ -148,6 +148,8 @@ async fn open(
         }
         _ => 302,
     };
+    // With `recursive_error_pages` a filter may refuse one after the other.
+    request.redirects += 1;
     // As it is, and as it is sent.
     request.keep_value(2 * target.len())?;
     request.error_status = code;

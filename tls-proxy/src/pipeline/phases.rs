@@ -298,9 +298,10 @@ pub(crate) async fn redirect(
     request: &mut Request,
     target: internal_path::Target,
 ) -> Result<Box<Response>, Refusal> {
+    // Before anything can fail: `recursive_error_pages` may lead here again.
+    count_redirect(request)?;
     request.relocate(target)?;
     request.valid_location = true;
-    count_redirect(request)?;
     Box::pin(run(request, Start::ServerRewrite)).await
 }
 
@@ -319,6 +320,8 @@ pub(crate) async fn run_named(
     request: &mut Request,
     name: &[u8],
 ) -> Result<Box<Response>, Refusal> {
+    // Before anything can fail, as above.
+    count_redirect(request)?;
     let config = request.config.clone();
     let Some(location) = config.server(request.server).tree.named(name) else {
         let what = format!("could not find named location \"{}\"", level::shown(name));
@@ -334,7 +337,6 @@ pub(crate) async fn run_named(
         error_log::request(request, Level::Error, what);
         return Err(Refusal::new(500));
     }
-    count_redirect(request)?;
     request.location = location;
     limit_except::apply(request);
     request.behind_alias = false;

@@ -18,6 +18,7 @@ mod connection_cap;
 mod delimited;
 mod drain;
 mod drain_http2;
+mod error_pages;
 mod handshakes_counted;
 mod hostile;
 mod http2;
