@@ -60,3 +60,30 @@ fn a_decoded_path_does_not_end_the_request_for_the_upstream() {
         );
     }
 }
+
+#[test]
+fn a_method_of_a_variable_is_one_token() {
+    let place = Place::new("method_splitting");
+    let upstream = Upstream::echo(&place);
+    let proxy = Proxy::start(
+        place,
+        "server { listen {plain}; error_page 500 /page; location = /page { internal; return 200 page; }
+             location ~ ^/(?<verb>[^:]*):(?<rest>.*)$ { proxy_method $verb; proxy_pass http://{upstream}$rest; } }",
+    );
+    for (verb, accepted) in [
+        ("PATCH", true),
+        ("m-search", true),
+        ("GET%20/other%20HTTP/1.1%0d%0a%0d%0aGET", false),
+        ("A%0d%0aB", false),
+        ("A%20B", false),
+        ("A/B", false),
+        ("", false),
+    ] {
+        let response = proxy.connect().fetch(&format!("/{verb}:/pub"));
+        assert_eq!(response.body == b"page", !accepted, "{verb}");
+    }
+    let seen = upstream.seen();
+    let lines = seen.iter().filter_map(|head| head.lines().next());
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines, ["PATCH /pub HTTP/1.1", "m-search /pub HTTP/1.1"]);
+}

@@ -58,8 +58,15 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         request.count_values(0)?;
     }
     let body = Body::begin(request).await?;
+    let method = match proxy::method(settings, request) {
+        Ok(method) => method,
+        Err(refusal) => {
+            body.give_back(request);
+            return Err(refusal);
+        }
+    };
     let head = loop {
-        let head = head_of(request, &chosen, body.framing);
+        let head = head_of(request, &chosen, &method, body.framing);
         let size = head.len();
         if request.try_keep_value(size) {
             break head;
@@ -93,6 +100,7 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
         settings,
         chosen,
         head,
+        is_to_head: method == b"HEAD"[..],
         body,
         hints,
         peer: None,
@@ -112,11 +120,11 @@ pub(crate) async fn forward(request: &mut Request) -> Result<Box<Response>, Refu
 }
 
 /// The head for the upstream, without spare capacity: it is kept until there is a response.
-fn head_of(request: &Request, chosen: &SelectedUpstream, framing: Framing) -> Bytes {
+fn head_of(request: &Request, chosen: &SelectedUpstream, method: &[u8], framing: Framing) -> Bytes {
     let scratch = &request.connection.worker.scratch;
     let mut out = scratch.take();
     out.reserve(LIKELY_HEAD);
-    proxy::write_head(request, chosen, framing, &mut out);
+    proxy::write_head(request, chosen, method, framing, &mut out);
     let head = Bytes::copy_from_slice(&out);
     scratch.give(out);
     head
@@ -128,6 +136,7 @@ struct Tries<'a> {
     chosen: SelectedUpstream,
     /// The same for all tries.
     head: Bytes,
+    is_to_head: bool,
     body: Body,
     hints: Hints,
     /// The one that is tried now, and those before it.
@@ -317,7 +326,8 @@ impl Tries<'_> {
         awaited.abandoned = false;
         drop(awaited);
         self.body.taken = exchange.upload.taken();
-        let head = head.and_then(|mut head| Ok((framing(request, &mut head)?, head)));
+        let is_to_head = self.is_to_head;
+        let head = head.and_then(|mut head| Ok((framing(request, &mut head, is_to_head)?, head)));
         let (framing, head) = match head {
             Ok(head) => head,
             Err(error) => {
@@ -332,7 +342,9 @@ impl Tries<'_> {
         self.wants_next = self.asks_for_next(request, head.status);
         let (settings, group) = (self.settings, &self.chosen.group);
         let is_used = !self.wants_next && !proxy::intercepts(request, head.status);
-        let mut response = translate(settings, request, &head, framing, exchange, group);
+        let mut response = translate(
+            settings, request, &head, framing, is_to_head, exchange, group,
+        );
         if is_used && head.status != 101 {
             apply_accel(request, &mut response, &head, settings);
         }

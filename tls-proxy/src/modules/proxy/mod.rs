@@ -21,6 +21,6 @@ mod settings;
 
 pub(crate) use directives::{DIRECTIVES, parse_bind};
 pub(crate) use pass::{Pass, PassTarget, SelectedUpstream, choose};
-pub(crate) use request_head::write_head;
+pub(crate) use request_head::{method, write_head};
 pub(crate) use response::intercepts;
 pub(crate) use settings::Settings;

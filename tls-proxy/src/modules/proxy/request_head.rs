@@ -1,24 +1,47 @@
 //! The head of a request to an upstream.
 
+use bytes::Bytes;
+
 use super::{SelectedUpstream, Settings};
 use crate::http1::outgoing::{passes, write_field, write_framing};
+use crate::log::level::{Level, shown};
 use crate::message::fields::FieldNameFilter;
 use crate::message::head::{Framing, Version};
 use crate::message::target::{escape_path, push_escaped};
-use crate::request::Request;
+use crate::request::response::Refusal;
+use crate::request::{Request, error_log};
+
+/// The longest method, bytes: it is not counted.
+const LONGEST_METHOD: usize = 255;
+
+/// The method of the request to the upstream (`proxy_method`).
+///
+/// # Errors
+/// Its variables make no token (RFC 9110, section 9.1): that might begin another request. Or it is
+/// too long.
+pub(crate) fn method(settings: &Settings, request: &Request) -> Result<Bytes, Refusal> {
+    let Some(method) = &settings.method else {
+        return Ok(request.head.method.clone());
+    };
+    let method = method.evaluate(request);
+    if method.len() <= LONGEST_METHOD && http::Method::from_bytes(&method).is_ok() {
+        return Ok(method);
+    }
+    let what = format!("invalid method \"{}\" in \"proxy_method\"", shown(&method));
+    error_log::request(request, Level::Error, what);
+    Err(Refusal::new(500))
+}
 
 /// Writes the head of the request to the upstream (RFC 9112, section 3).
 pub(crate) fn write_head(
     request: &Request,
     chosen: &SelectedUpstream,
+    method: &[u8],
     framing: Framing,
     out: &mut Vec<u8>,
 ) {
     let settings = request.settings().of::<Settings>();
-    match &settings.method {
-        Some(method) => method.write(request, out),
-        None => out.extend_from_slice(&request.head.method),
-    }
+    out.extend_from_slice(method);
     out.push(b' ');
     write_target(request, chosen, out);
     out.extend_from_slice(match settings.version {

@@ -28,11 +28,12 @@ pub(crate) fn intercepts(request: &Request, status: u16) -> bool {
     }
 }
 
-/// How the body of the response is framed; duplicate fields are ignored first. An error if the
-/// client cannot get this response.
+/// How the body of the response is framed, to `HEAD` if the upstream was sent that; duplicate fields are
+/// ignored first. An error if the client cannot get this response.
 pub(super) fn framing(
     request: &Request,
     head: &mut ResponseHead,
+    is_to_head: bool,
 ) -> Result<Framing, response_head::Error> {
     ignore_duplicates(request, &mut head.fields);
     if head.status == 101 && request.head.upgrade().is_none() {
@@ -40,15 +41,7 @@ pub(super) fn framing(
     }
     match head.status {
         101 => Ok(Framing::None),
-        _ => head.framing(is_to_head(request)),
-    }
-}
-
-/// Whether the upstream was sent `HEAD`.
-fn is_to_head(request: &Request) -> bool {
-    match &request.settings().of::<Settings>().method {
-        Some(method) => method.evaluate(request) == b"HEAD"[..],
-        None => request.is_head(),
+        _ => head.framing(is_to_head),
     }
 }
 
@@ -58,13 +51,16 @@ pub(super) fn translate(
     request: &mut Request,
     head: &ResponseHead,
     framing: Framing,
+    is_to_head: bool,
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Box<Response> {
     let mut response = if head.status == 101 {
         Response::tunnel(exchange.link)
     } else {
-        begin(settings, request, head, framing, exchange, group)
+        begin(
+            settings, request, head, framing, is_to_head, exchange, group,
+        )
     };
     response.reason = Some(head.reason.clone());
     // With `proxy_pass_header` those of the upstream stand for this server's, also if it has none.
@@ -115,13 +111,14 @@ fn begin(
     request: &Request,
     head: &ResponseHead,
     framing: Framing,
+    is_to_head: bool,
     exchange: Exchange,
     group: &Arc<Upstream>,
 ) -> Box<Response> {
     let keepable = head.keeps_alive() && framing != Framing::UntilClose;
     let worker = request.connection.worker.clone();
     let mut body = ResponseBody::new(exchange, framing, keepable, group.clone(), worker);
-    body.announced = framing != Framing::UntilClose && !is_to_head(request);
+    body.announced = framing != Framing::UntilClose && !is_to_head;
     if settings.pass_trailers {
         body.passes = Some((request.config.clone(), request.location));
     }
