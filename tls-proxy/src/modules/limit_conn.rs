@@ -16,6 +16,7 @@ use crate::conf::{Directive, Problem, units};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, Scope, Spec};
 use crate::directive::arguments;
+use crate::log::level::{Level, shown};
 use crate::modules::variables::{Evaluate, write};
 use crate::request::Request;
 use crate::request::error_log;
@@ -24,6 +25,9 @@ use crate::variables::template::Template;
 
 /// What an entry costs besides its key, bytes.
 const ENTRY: usize = 64;
+
+/// Requests with a longer key are not limited, as in nginx, bytes.
+const LONGEST_KEY: usize = 255;
 
 /// The requests in flight by key.
 #[derive(Debug, Default)]
@@ -94,7 +98,7 @@ fn add_zone(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
     let definition = ZoneDefinition {
         key,
         text: directive.args[0].text.as_str().into(),
-        // It has no more keys than there are requests, which are counted.
+        // It has no more keys than there are requests, which are counted, and keys are short.
         size: Arc::new(TableSize::new(size)),
         rate: 0,
     };
@@ -182,6 +186,12 @@ pub(crate) fn check(request: &mut Request) -> Result<(), Refusal> {
         };
         let key = definition.key.evaluate_kept(request)?;
         if key.is_empty() {
+            continue;
+        }
+        if key.len() > LONGEST_KEY {
+            let (text, key) = (&definition.text, shown(&key));
+            let what = format!("the value of the \"{text}\" key is more than 255 bytes: \"{key}\"");
+            error_log::request(request, Level::Error, what);
             continue;
         }
         let entered = zone.table().enter(&key, *most, definition.size.allowed());
