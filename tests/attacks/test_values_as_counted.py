@@ -4,6 +4,7 @@ memory than it has reserved, however often the configuration repeats them."""
 import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ CLIENTS = 60
 LONG = "$args" * 16
 
 CONFIGURATION = """worker_processes 1; http {{ access_log off; proxy_buffer_size 128k; proxy_buffers 4 256k;
-limit_conn_zone "{long}" zone=long:100m; upstream by_hash {{ hash "{long}"; server {address}:8001; server {address}:8001; }}
+upstream by_hash {{ hash "{long}"; server {address}:8001; server {address}:8001; }}
 map $request_uri $mapped {{ ~^(?<all>.*)$ $all; }} map $args $copied {{ default $args; }}
 map $args $repeated {{ default "{long}"; }} limit_req_zone $server_port zone=slow:1m rate=1r/m;
 resolver {address}:8009 ipv6=off;
@@ -37,7 +38,11 @@ location /realm {{ auth_basic "{long}"; auth_basic_user_file {folder}/page.html;
 location /charset {{ charset "{long}"; default_type text/plain; return 200 x; }}
 location /body {{ proxy_set_body "{long}"; proxy_pass http://{address}:8001; }}
 location /hash {{ proxy_pass http://by_hash; }}
-location /limited {{ limit_conn long 1000; proxy_pass http://{address}:8001; }}
+location /added-often {{ {often} return 200 x; }}
+location /texts {{ alias {folder}/page.html; sub_filter_types *; sub_filter "{long}" a; sub_filter "a{long}" b; }}
+location /small {{ return 204; }}
+location /pages {{ recursive_error_pages on; error_page 503 "http://x/{huge}"; return 503; }}
+location /method {{ proxy_method "{long}"; proxy_pass http://{address}:8001; }}
 location /hops {{ proxy_pass http://{address}:8002; }}
 location = /hops/8 {{ proxy_pass http://{address}:8001; }}
 location /denied {{ auth_request /refused; error_page 401 = /hops/8; alias {folder}/page.html; }}
@@ -126,7 +131,9 @@ def proxy(group, tmp_path):
     address = own_address()
     (tmp_path / "page.html").write_bytes(b"a" * MIB)
     chain = "".join(CHALLENGED.format(address=address, hop=hop, next=hop + 1) for hop in range(9))
-    configuration = CONFIGURATION.format(address=address, folder=tmp_path, long=LONG, chain=chain)
+    often = " ".join(f"add_header X-{number} $args always;" for number in range(24))
+    configuration = CONFIGURATION.format(address=address, folder=tmp_path, long=LONG, huge=10 * LONG, chain=chain,
+                                         often=often)
     with (tls_proxy(group, tmp_path, configuration, "--admin", f"{address}:9113"),
           socket.create_server((address, 8001), backlog=2 * CLIENTS),
           socket.create_server((address, 8002), backlog=2 * CLIENTS) as responding,
@@ -151,6 +158,26 @@ def ask(address, path):
 def test_values_without_memory_are_refused(group, proxy):
     assert ask(proxy, "/doubled?" + "q" * 8000) == b"HTTP/1.1 503 Se"
     assert ask(proxy, "/doubled?q") == b"HTTP/1.1 204 No"
+    assert ask(proxy, "/pages?" + "q" * 8000) == b"HTTP/1.1 503 Se"
+    assert group.kills() == 0
+
+
+@pytest.mark.parametrize("path", ["/added-often", "/texts", "/method"])
+@pytest.mark.parametrize("group", [32], indirect=True)
+def test_values_are_not_held_while_they_wait_for_memory(group, proxy, path):
+    """Of clients that read nothing, far more than there is memory for."""
+    request = f"GET {path}?{'q' * 8000} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    with contextlib.ExitStack() as opened:
+        for _ in range(10 * CLIENTS):
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((proxy, 8000))
+            # It may have been closed again.
+            with contextlib.suppress(OSError):
+                client.sendall(request)
+        for _ in range(30):
+            assert ask(proxy, "/small") == b"HTTP/1.1 204 No"
+            time.sleep(0.1)
     assert group.kills() == 0
 
 
@@ -173,7 +200,7 @@ def check_growth(group, address, request, each):
     ("/added", 90_000, True), ("/sub", 130_000, True), ("/auth", 200_000, False), ("/fields/few", 80_000, False),
     ("/fields/many", 500_000, False), ("/fields/long", 200_000, False), ("/moved", 150_000, False),
     ("/redirect", 200_000, True), ("/page", 200_000, True), ("/realm", 200_000, True), ("/charset", 200_000, True),
-    ("/body", 110_000, True), ("/hash", 110_000, True), ("/limited", 110_000, True), ("/hops/0", 5_000, False),
+    ("/body", 110_000, True), ("/hash", 110_000, True), ("/hops/0", 5_000, False),
     ("/denied", 100_000, False), ("/try", 110_000, True), ("/relocated", 110_000, True), ("/rate", 110_000, True),
     ("/delayed", 110_000, True), ("/groups", 220_000, True), ("/looked-up", 110_000, True), ("/both", 220_000, True),
     ("/unread", 210_000, True), ("/trailer", 400_000, True), ("/challenged/0", 10_000, False),

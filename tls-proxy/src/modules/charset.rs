@@ -92,6 +92,9 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         return;
     }
     if settings.name.as_ref().is_some_and(Template::has_variables) {
+        if !request.computes_response {
+            return;
+        }
         response.show(request);
     }
     if let Some(name) = of(settings, request, kind) {

@@ -58,11 +58,11 @@ fn is_forbidden_in_http2(directive: &Directive) -> bool {
     forbidden.any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// Adds the fields of the request's location to its response; without memory for the request, only
-/// those that need not be computed.
+/// Adds the fields of the request's location to its response; without memory for the request or for
+/// them, only those that need not be computed.
 pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
     let regular = response.is_regular();
-    let computes = request.permit.is_some();
+    let computes = request.permit.is_some() && request.computes_response;
     let mut additions = settings
         .iter()
         .filter(|addition| addition.always || regular)

@@ -80,7 +80,7 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
         gunzip::apply(request, response);
     }
     if let Some(own) = settings.used::<sub::Settings>() {
-        sub::apply(own, request, response);
+        sub::apply(own, request, response)?;
     }
     if let Some(own) = settings.used::<charset::Settings>() {
         charset::apply(own, request, response);
@@ -96,8 +96,9 @@ pub(crate) fn apply(request: &mut Request, response: &mut Response) -> Result<()
     }
     limit_rate::apply(request, response);
     if response.computed > SMALL_HEAD {
-        // As they are, and as they are sent.
-        request.needs_for_filter(2 * response.computed);
+        // As they are, and as they are sent. They are not held while they wait for memory.
+        let kept = request.keep_value(2 * response.computed as usize);
+        return kept.inspect_err(|_| request.computes_response = false);
     }
     Ok(())
 }

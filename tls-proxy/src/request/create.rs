@@ -94,6 +94,7 @@ impl Request {
             has_transfer: Cell::new(false),
             upload_memory: Cell::new(0),
             filter_memory: Cell::new(0),
+            computes_response: true,
             value_memory: Cell::new(0),
             kept_values: Cell::new(0),
             timer: Cell::default(),

@@ -174,6 +174,8 @@ pub(crate) struct Request {
     pub(crate) has_transfer: Cell<bool>,
     /// Memory that the filters of the response's body need, bytes, until it is reserved.
     pub(crate) filter_memory: Cell<u64>,
+    /// Filters may compute values for its response: there was memory so far.
+    pub(crate) computes_response: bool,
     /// Memory for its own body on the way to an upstream that the permit includes, bytes.
     pub(crate) upload_memory: Cell<u64>,
     /// Memory for values that were computed for it that the permit includes, bytes.

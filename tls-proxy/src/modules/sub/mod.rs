@@ -16,7 +16,7 @@ use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::request::Request;
-use crate::request::response::{self, Content, Response};
+use crate::request::response::{self, Content, Refusal, Response};
 use crate::variables::template::Template;
 
 /// Most texts that one block searches for, as in nginx.
@@ -135,9 +135,16 @@ fn add_pair(scope: &mut Scope<'_>, directive: &Directive) -> Result<(), Problem>
 
 /// Replaces the texts in a body of a listed type; its length and validators no longer
 /// apply.
-pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut Response) {
+///
+/// # Errors
+/// There is no memory for texts that were computed for the response.
+pub(crate) fn apply(
+    settings: &Settings,
+    request: &mut Request,
+    response: &mut Response,
+) -> Result<(), Refusal> {
     let Some(pairs) = &settings.pairs else {
-        return;
+        return Ok(());
     };
     let kind = response.content_type.as_deref();
     let kind = match response.is_of_upstream {
@@ -148,14 +155,25 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         || matches!(response.content, Content::Nothing | Content::Tunnel(_))
         || !settings.types.has(kind)
     {
-        return;
+        return Ok(());
     }
     if pairs.search.is_none() {
+        if !request.computes_response {
+            return Ok(());
+        }
         response.show(request);
     }
     let Some(found) = pairs.compute(request) else {
-        return;
+        return Ok(());
     };
+    let computed = match pairs.search {
+        Some(_) => 0,
+        None => found.search.size(),
+    };
+    if computed > SMALL_BODY as usize {
+        let kept = request.keep_value(computed);
+        kept.inspect_err(|_| request.computes_response = false)?;
+    }
     response.length = None;
     if settings.keeps_last_modified {
         response.weaken_etag();
@@ -164,19 +182,16 @@ pub(crate) fn apply(settings: &Settings, request: &mut Request, response: &mut R
         response::remove(&mut response.fields, b"etag");
     }
     if request.is_head() || !response.content.has_body() {
-        return;
+        return Ok(());
     }
     // Up to the longest text may be held between two pieces, in a buffer that grows, and clients
     // choose the values of variables.
-    let computed = match pairs.search {
-        Some(_) => 0,
-        None => found.search.size(),
-    };
-    let held = (4 * found.search.longest() + computed) as u64;
+    let held = 4 * found.search.longest() as u64;
     if held > SMALL_BODY {
         request.needs_for_filter(held);
     }
     response.filter(|inner| Substitution::new(inner, pairs.clone(), found, settings.once));
+    Ok(())
 }
 
 /// The texts that are searched for in a response.
