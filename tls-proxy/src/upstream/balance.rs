@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -50,6 +51,8 @@ pub(crate) enum PeerResult {
 pub(crate) struct Lease {
     group: Arc<Upstream>,
     peer: usize,
+    /// Its attempt was reported as a failure.
+    failed: Cell<bool>,
 }
 
 impl Lease {
@@ -66,6 +69,7 @@ impl Lease {
         Some(Self {
             group: group.clone(),
             peer,
+            failed: Cell::new(false),
         })
     }
 }
@@ -75,7 +79,9 @@ impl Drop for Lease {
         let peer = &self.group.peers[self.peer];
         peer.account.active.fetch_sub(1, Relaxed);
         // Its client may have left: that is no failure, and the peer gets no other attempt meanwhile.
-        forgive(peer);
+        if !self.failed.get() {
+            forgive(peer);
+        }
     }
 }
 
@@ -88,7 +94,7 @@ impl Balance {
         group: &Arc<Upstream>,
         tried: &[usize],
         hints: &Hints,
-    ) -> Option<(usize, Option<Lease>)> {
+    ) -> Option<(usize, Option<Rc<Lease>>)> {
         if is_single(group) {
             let chosen = tried.is_empty() && !group.peers[0].down;
             return chosen.then_some((0, None));
@@ -105,7 +111,7 @@ impl Balance {
             let peer = choice.make(hints, || self.random())?;
             if let Some(lease) = Lease::take(group, peer) {
                 start_retry(&group.peers[peer]);
-                return Some((peer, Some(lease)));
+                return Some((peer, Some(Rc::new(lease))));
             }
             // Meanwhile another worker has reached the peer's limit.
             choice.tried.to_mut().push(peer);
@@ -113,8 +119,15 @@ impl Balance {
     }
 
     /// Records the result of an attempt; `true` if the peer is not used for a while from
-    /// now on.
-    pub(crate) fn report(&self, group: &Arc<Upstream>, peer: usize, ended: PeerResult) -> bool {
+    /// now on. `lease` is the attempt's, held until here: dropped before, it would forgive the peer
+    /// what is reported now.
+    pub(crate) fn report(
+        &self,
+        group: &Arc<Upstream>,
+        peer: usize,
+        lease: Option<Rc<Lease>>,
+        ended: PeerResult,
+    ) -> bool {
         if group.size() == 1 {
             return false;
         }
@@ -125,6 +138,9 @@ impl Balance {
         let account = &own.account;
         match ended {
             PeerResult::Failure => {
+                if let Some(lease) = lease {
+                    lease.failed.set(true);
+                }
                 let now = now();
                 account.failed.store(now, Relaxed);
                 account.checked.store(now, Relaxed);
@@ -346,7 +362,82 @@ impl Choice<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::group::PeerAddress;
+
+    const FAIL_TIMEOUT: Duration = Duration::from_millis(20);
+
+    /// A group of two, the second of which is never used.
+    fn group() -> Arc<Upstream> {
+        let address = "192.0.2.1:80".parse().expect("an address");
+        let peer = |down| Peer {
+            max_fails: 3,
+            fail_timeout: FAIL_TIMEOUT,
+            down,
+            ..Peer::at(PeerAddress::Tcp(address))
+        };
+        Arc::new(Upstream {
+            peers: vec![peer(false), peer(true)],
+            ..Upstream::default()
+        })
+    }
+
+    /// Chooses a peer; `None` if it is not used for a while.
+    fn choose(group: &Arc<Upstream>) -> Option<Option<Rc<Lease>>> {
+        let hints = Hints {
+            client: IpAddr::from([192, 0, 2, 9]),
+            key: Bytes::new(),
+        };
+        let chosen = Balance::default().choose(group, &[], &hints);
+        chosen.map(|(_, lease)| lease)
+    }
+
+    /// An attempt that ends so; whether the peer is not used for a while.
+    fn attempt(group: &Arc<Upstream>, ended: PeerResult) -> bool {
+        let lease = choose(group).expect("a peer");
+        // That of the connection, which is closed first.
+        drop(lease.clone());
+        Balance::default().report(group, 0, lease, ended)
+    }
+
+    fn wait() {
+        thread::sleep(FAIL_TIMEOUT + Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_peer_out_of_use_gets_one_attempt_after_a_while() {
+        let group = group();
+        let fails = || attempt(&group, PeerResult::Failure);
+        assert_eq!([fails(), fails(), fails()], [false, false, true]);
+        for _ in 0..3 {
+            wait();
+            assert!(fails(), "one more is enough");
+        }
+        wait();
+        assert!(!attempt(&group, PeerResult::Success));
+        assert_eq!([fails(), fails(), fails()], [false, false, true]);
+    }
+
+    #[test]
+    fn an_attempt_given_up_forgives_and_one_that_failed_does_not() {
+        let group = group();
+        let fails = || attempt(&group, PeerResult::Failure);
+        assert_eq!([fails(), fails(), fails()], [false, false, true]);
+        wait();
+        let failing = choose(&group).expect("a peer");
+        // The connection is closed late, when another attempt is under way.
+        let connection = failing.clone();
+        assert!(Balance::default().report(&group, 0, failing, PeerResult::Failure));
+        wait();
+        let given_up = choose(&group).expect("a peer");
+        drop(connection);
+        assert_eq!(group.peers[0].account.fails.load(Relaxed), 4);
+        drop(given_up);
+        assert_eq!(group.peers[0].account.fails.load(Relaxed), 0);
+    }
 
     #[test]
     fn addresses_of_a_name_come_by_family() {

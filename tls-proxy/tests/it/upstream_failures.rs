@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Client, Place, Proxy, Upstream, curl, eventually};
 
@@ -269,4 +269,49 @@ fn an_attempt_that_is_given_up_is_no_failure() {
     drop(client);
     has_left.recv().unwrap();
     assert_eq!(status("/"), 200);
+}
+
+/// However an attempt fails, a peer that is out of use gets one of them in a `fail_timeout`, not `max_fails`.
+#[test]
+fn a_peer_that_still_fails_gets_one_attempt_in_a_fail_timeout() {
+    const FAIL_TIMEOUT: Duration = Duration::from_secs(2);
+    for (name, response) in [
+        ("closes", ""),
+        ("talks-nonsense", "nonsense\r\n\r\n"),
+        ("is-silent", "HTTP/1.1 200"),
+        ("has-errors", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let place = Place::new(name);
+        let upstream = Upstream::start(&place, move |mut served| {
+            served.request();
+            served.write(response);
+            if name == "is-silent" {
+                served.wire.rest();
+            }
+        });
+        let proxy = Proxy::start(
+            place,
+            "upstream two { server {upstream} max_fails=3 fail_timeout=2s; server {ip}:1 down; }
+            server { listen {plain}; proxy_read_timeout 100ms;
+            proxy_next_upstream error timeout invalid_header http_503;
+            location / { proxy_pass http://two; } }",
+        );
+        let fetch = |count| (0..count).for_each(|_| drop(proxy.connect().fetch("/")));
+        let since = Instant::now();
+        eventually("a peer out of use", || {
+            fetch(1);
+            let log = proxy.place.read("error.log");
+            log.contains("upstream server temporarily disabled")
+        });
+        let before = upstream.seen().len();
+        assert!(before >= 3, "{name}: {before}");
+        thread::sleep(FAIL_TIMEOUT + Duration::from_millis(100));
+        fetch(10);
+        let allowed = since.elapsed().as_millis() / FAIL_TIMEOUT.as_millis();
+        let attempts = upstream.seen().len() - before;
+        assert!(
+            (1..=allowed).contains(&(attempts as u128)),
+            "{name}: {attempts}"
+        );
+    }
 }

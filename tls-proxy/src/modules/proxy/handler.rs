@@ -174,7 +174,7 @@ impl Tries<'_> {
             if !self.tried.is_empty() {
                 request.forget_upstream();
             }
-            let result = self.attempt(request, peer, lease).await;
+            let result = self.attempt(request, peer, lease.as_ref()).await;
             let ended = match &result {
                 // 403 and 404 say nothing about a peer's health.
                 Ok(response) if self.wants_next && !matches!(response.status, 403 | 404) => {
@@ -185,7 +185,8 @@ impl Tries<'_> {
                 }
                 Err(_) => PeerResult::Failure,
             };
-            if worker.balance.report(&self.chosen.group, peer, ended) {
+            let group = &self.chosen.group;
+            if worker.balance.report(group, peer, lease, ended) {
                 let what = "upstream server temporarily disabled while connecting to upstream";
                 error_log::request(request, Level::Warn, what);
             }
@@ -219,11 +220,9 @@ impl Tries<'_> {
         &mut self,
         request: &mut Request,
         peer: usize,
-        lease: Option<Lease>,
+        lease: Option<&Rc<Lease>>,
     ) -> Result<Box<Response>, exchange::Error> {
         let worker = request.connection.worker.clone();
-        // Shared with the retry after an idle connection that was closed meanwhile.
-        let lease = lease.map(Rc::new);
         if !self.tried.is_empty() {
             metrics::count(|own| &own.retries);
         }
@@ -245,7 +244,7 @@ impl Tries<'_> {
             location,
         };
         if let Some(mut link) = worker.pool.take(&wanted, began) {
-            link.lease = lease.clone();
+            link.lease = lease.cloned();
             match self.exchange(request, link).await {
                 Err(error @ (exchange::Error::Closed | exchange::Error::Io(_)))
                     if self.is_repeatable(request) =>
@@ -278,7 +277,7 @@ impl Tries<'_> {
             Some(Err(error)) => return Err(exchange::Error::Io(connect_error(&error))),
             None => return Err(exchange::Error::TimedOut("connecting to upstream")),
         };
-        link.lease = lease;
+        link.lease = lease.cloned();
         self.exchange(request, link).await
     }
 
