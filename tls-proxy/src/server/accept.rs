@@ -1,12 +1,12 @@
 //! Accepts connections: a task for each socket that a worker listens on.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -20,10 +20,14 @@ use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
 use crate::net::UNSPECIFIED;
 use crate::request::conn_config::ConnConfig;
+use crate::request::live_config::ConfigHandle;
 
 /// Connections that are accepted from a socket's queue before it is closed although there is no
 /// room for them: more might take more memory than there is.
 const MAX_UNCOUNTED: usize = 128;
+
+/// The most connections that are accepted from it: clients may come faster than that.
+const LONGEST_QUEUE: usize = 4096;
 
 /// The accept tasks, one for each address that is bound.
 #[derive(Default)]
@@ -31,34 +35,55 @@ pub(super) struct Listeners(HashMap<Endpoint, Accepting>);
 
 struct Accepting {
     task: tokio::task::JoinHandle<()>,
-    stop: Rc<Notify>,
+    stop: Rc<Stop>,
+}
+
+/// Stops an accept task.
+#[derive(Default)]
+struct Stop {
+    notify: Notify,
+    /// The configuration in force at that time, by which the clients in its queue are served: the
+    /// next one may not have their address.
+    last: OnceCell<ConfigHandle>,
+}
+
+impl Stop {
+    /// Before the next configuration comes into force.
+    fn stop(&self, server: &WorkerContext) {
+        self.last.get_or_init(|| server.worker.config());
+        self.notify.notify_one();
+    }
+
+    async fn stopped(&self) {
+        self.notify.notified().await;
+    }
 }
 
 impl Listeners {
     pub(super) fn open(&mut self, server: &Rc<WorkerContext>, fresh: Vec<(Endpoint, Listener)>) {
         for (address, listener) in fresh {
-            let stop = Rc::new(Notify::new());
+            let stop = Rc::new(Stop::default());
             let task = accept(server.clone(), listener, address.clone(), stop.clone());
             let task = tokio::task::spawn_local(task);
             self.0.insert(address, Accepting { task, stop });
         }
     }
 
-    /// Stops those whose address the configuration does not bind.
-    pub(super) fn keep(&mut self, config: &Config) {
+    /// Stops those whose address `config`, which comes into force next, does not bind.
+    pub(super) fn keep(&mut self, server: &WorkerContext, config: &Config) {
         self.0.retain(|address, accepting| {
             let kept = config.binds(address);
             if !kept {
-                accepting.stop.notify_one();
+                accepting.stop.stop(server);
             }
             kept
         });
     }
 
     /// Stops all, each after its queue is empty.
-    pub(super) async fn close_all(&mut self) {
+    pub(super) async fn close_all(&mut self, server: &WorkerContext) {
         for (_, accepting) in self.0.drain() {
-            accepting.stop.notify_one();
+            accepting.stop.stop(server);
             // A panic has been reported already.
             let _ = accepting.task.await;
         }
@@ -66,15 +91,16 @@ impl Listeners {
 }
 
 /// Accepts connections on one address until it is stopped. Then accepts those already in
-/// the queue, so that none of them is refused.
-async fn accept(
-    server: Rc<WorkerContext>,
-    listener: Listener,
-    address: Endpoint,
-    stop: Rc<Notify>,
-) {
+/// the queue, so that none of them is refused, and serves them by the last configuration that has
+/// this address.
+async fn accept(server: Rc<WorkerContext>, listener: Listener, address: Endpoint, stop: Rc<Stop>) {
     let mut bounded = false;
     let admission = &server.worker.admission;
+    let start = |socket, peer, permit| {
+        let config = stop.last.get().cloned();
+        let config = config.unwrap_or_else(|| server.worker.config());
+        start_connection(&server, config, (socket, peer), &address, permit);
+    };
     let mut pending = Pending::new(admission.clone());
     // There is less memory than a new client needs, though enough for a silent connection.
     let mut is_short = false;
@@ -99,7 +125,7 @@ async fn accept(
                     asks = asks || !pending.is_open();
                     tokio::select! {
                         biased;
-                        () = stop.notified() => break 'serving,
+                        () = stop.stopped() => break 'serving,
                         permit = place.as_mut(), if asks => break permit,
                         // The event loop does not watch them.
                         () = tick.as_mut(), if !asks && !pending.is_empty() => {
@@ -127,7 +153,7 @@ async fn accept(
             // They have all come just now.
             tokio::select! {
                 biased;
-                () = stop.notified() => break 'serving,
+                () = stop.stopped() => break 'serving,
                 accepted = poll_fn(|cx| listener.poll_accept(cx)), if pending.has_room(has_sent) => {
                     queue(&mut pending, accepted).await;
                 }
@@ -150,7 +176,7 @@ async fn accept(
                 permit.give_up_advance();
                 let accepted = tokio::select! {
                     biased;
-                    () = stop.notified() => break,
+                    () = stop.stopped() => break,
                     accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
                 };
                 if !permit.take_advance() {
@@ -162,31 +188,36 @@ async fn accept(
             }
         };
         match accepted {
-            Ok((socket, peer)) => start_connection(&server, socket, peer, &address, permit),
+            Ok((socket, peer)) => start(socket, peer, permit),
             Err(error) => accept_failed(&error).await,
         }
     }
     while let Some((next, _)) = pending.next(|_| true) {
         if let Ok((socket, peer)) = register(next) {
-            start_connection(&server, socket, peer, &address, admission.uncounted());
+            start(socket, peer, admission.uncounted());
         }
     }
-    // A closed socket refuses what waits in its queue, which may be longer than Tokio's
-    // budget for one poll of a task.
+    // A closed socket resets what waits in its queue, also what the event loop has not seen yet.
     let mut uncounted = 0;
-    let rest = poll_fn(|cx| {
-        while let Poll::Ready(Ok((socket, peer))) = listener.poll_accept(cx) {
-            let permit = admission.try_for_connection().or_else(|| {
-                uncounted += 1;
-                (uncounted <= MAX_UNCOUNTED).then(|| admission.uncounted())
-            });
-            if let Some(permit) = permit {
-                start_connection(&server, socket, peer, &address, permit);
+    for _ in 0..LONGEST_QUEUE {
+        let unserved = match listener.accept_queued() {
+            Ok(unserved) => unserved,
+            Err(error) if is_about_the_peer(&error) => continue,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    tracing::error!("accept() failed ({})", crate::conf::reason(&error));
+                }
+                break;
             }
+        };
+        let permit = admission.try_for_connection().or_else(|| {
+            uncounted += 1;
+            (uncounted <= MAX_UNCOUNTED).then(|| admission.uncounted())
+        });
+        if let (Some(permit), Ok((socket, peer))) = (permit, register(unserved)) {
+            start(socket, peer, permit);
         }
-        Poll::Ready(())
-    });
-    tokio::task::coop::unconstrained(rest).await;
+    }
 }
 
 /// A connection that the event loop does not watch yet, and its client's address.
@@ -231,15 +262,14 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 
 fn start_connection(
     server: &Rc<WorkerContext>,
-    socket: tokio::net::TcpStream,
-    peer: SocketAddr,
+    config: ConfigHandle,
+    (socket, peer): (tokio::net::TcpStream, SocketAddr),
     address: &Endpoint,
     permit: Permit,
 ) {
     // The address's number is one of this configuration only: the connection's task may begin after a
     // reload.
     let local = || socket.local_addr().unwrap_or(UNSPECIFIED);
-    let config = server.worker.config();
     let Some(standing) = ConnConfig::of_accepted(config, address, local) else {
         return;
     };

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::config::listen::{Endpoint, Listen};
 use crate::net::{UNSPECIFIED, socket_buffers};
@@ -208,6 +208,21 @@ impl Listener {
             }
         }
     }
+
+    /// Accepts the next client in the kernel's queue. `poll_accept` only knows of those that came
+    /// before the event loop last looked.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the queue is empty, or why the client cannot be accepted.
+    pub(crate) fn accept_queued(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+        let own = match self {
+            Self::Tcp(listener) => SockRef::from(listener),
+            Self::Unix(listener) => SockRef::from(listener),
+        };
+        let (socket, peer) = own.accept()?;
+        socket.set_nonblocking(true)?;
+        Ok((socket.into(), peer.as_socket().unwrap_or(UNSPECIFIED)))
+    }
 }
 
 #[cfg(test)]
@@ -242,6 +257,23 @@ mod tests {
         assert_eq!(second.source.kind(), io::ErrorKind::AddrInUse);
         drop(first);
         bind(&listen(address), 2).expect("bound");
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_emptied_before_the_event_loop_has_seen_it() {
+        let address = unused();
+        let bound = bind(&listen(address), 1).expect("bound");
+        let socket = bound.sockets.into_iter().next().expect("a socket");
+        let listener = Listener::new(socket, &bound.address).expect("a listener");
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let clients = [(); CLIENTS].map(|()| TcpStream::connect(address).expect("a client"));
+        assert!(listener.poll_accept(&mut cx).is_pending());
+        for client in clients {
+            let (_, peer) = listener.accept_queued().expect("accepted");
+            assert_eq!(peer, client.local_addr().expect("its address"));
+        }
+        let more = listener.accept_queued().map_err(|error| error.kind());
+        assert_eq!(more.err(), Some(io::ErrorKind::WouldBlock));
     }
 
     #[test]

@@ -179,7 +179,7 @@ async fn run(start: Start, first: Prepared, mut orders: mpsc::UnboundedReceiver<
         }
     }
     let mut ending = pin!(async {
-        listeners.close_all().await;
+        listeners.close_all(&server).await;
         tokio::select! {
             () = worker.drain.drained() => {}
             _ = worker.drain.forced() => {}
@@ -234,7 +234,7 @@ fn apply(server: &Rc<WorkerContext>, order: Order, listeners: &mut Listeners) {
         Order::Resize(capacity) => resize(worker, capacity),
         Order::Reopen(files) => worker.config().logs().replace(files),
         Order::Reload(prepared, applied) => {
-            listeners.keep(&prepared.config);
+            listeners.keep(server, &prepared.config);
             worker.set_config(ConfigHandle::new(prepared.config, prepared.logs));
             // It holds connections of groups that no longer exist.
             worker.pool.clear();

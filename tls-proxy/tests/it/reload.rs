@@ -1,7 +1,9 @@
 //! HUP, `-s reload` and USR1: a new configuration for new connections, the previous one if
 //! it is invalid, and reopened log files.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use crate::support::certificates;
 use crate::support::frames::{DATA, Http2};
@@ -119,6 +121,77 @@ fn a_connection_belongs_to_the_address_that_accepted_it() {
         for (port, client) in &mut clients {
             assert_eq!(client.response().text(), port.to_string());
         }
+    }
+}
+
+/// They wait since the worker has as many connections as it may.
+#[test]
+fn clients_in_the_queue_of_a_removed_address_are_served() {
+    /// The minimum of `worker_connections`.
+    const MOST: usize = 8;
+    let place = Place::new("queue");
+    let (upstream, release) = Upstream::held(&place);
+    let configuration = |http: &str| {
+        let events = format!("events {{ worker_connections {MOST}; }}");
+        support::proxy::around(http).replace("events {}", &events)
+    };
+    // The number of an address is another one's after the reload.
+    let before = [
+        "kept {ip}:8082",
+        "removed {ip}:8081",
+        "socket unix:{folder}/socket",
+    ]
+    .map(|own| {
+        let (name, address) = own.split_once(' ').unwrap();
+        format!(
+            "server {{ listen {address}; add_header Server-Name {name};
+            location / {{ proxy_pass http://{{upstream}}; }} }}"
+        )
+    });
+    let after =
+        "server { listen {plain}; return 200 new; } server { listen {ip}:8082; return 200 new; }";
+    let proxy = Proxy::start_whole(place, &configuration(&before.concat()));
+    let ask = |port| {
+        let mut client = Client::connect(proxy.place.address(port));
+        client.ask("/");
+        client
+    };
+    let mut kept: Vec<_> = (0..MOST).map(|_| ask(8082)).collect();
+    let mut removed: Vec<_> = (0..2 * MOST).map(|_| ask(8081)).collect();
+    let sockets: Vec<_> = (0..2 * MOST)
+        .map(|_| {
+            let mut client = UnixStream::connect(proxy.place.path("socket")).unwrap();
+            client.set_read_timeout(Some(support::PATIENCE)).unwrap();
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            client
+        })
+        .collect();
+    upstream.has_seen(MOST);
+    proxy.place.write("nginx.conf", &configuration(after));
+    proxy.signal(Signal::HUP);
+    proxy.logs("error.log", "configuration reloaded");
+    drop(release);
+    for client in &mut removed {
+        let response = client.response();
+        assert_eq!(response.field("server-name"), Some("removed"));
+        assert_eq!(response.field("connection"), Some("close"));
+        assert!(client.is_closed());
+    }
+    for mut client in sockets {
+        let mut response = String::new();
+        client.read_to_string(&mut response).unwrap();
+        assert!(
+            response.contains("\r\nServer-Name: socket\r\n"),
+            "{response}"
+        );
+    }
+    // The socket of this address stays, and so does its queue.
+    for client in &mut kept {
+        let response = client.response();
+        let by = response.field("server-name").unwrap_or(&response.head);
+        assert!(by == "kept" || response.text() == "new", "{by}");
     }
 }
 
