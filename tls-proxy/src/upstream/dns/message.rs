@@ -40,6 +40,9 @@ const SERVICES_AT_ONCE: usize = 128;
 /// Labels and pointers of one name, as in nginx. A name has at most 127 labels.
 const MAX_STEPS: usize = 128;
 
+/// The longest time to live that is used, seconds: a week (RFC 8767, section 4).
+const MAX_TTL: u32 = 7 * 24 * 60 * 60;
+
 /// A server of a service (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
@@ -154,6 +157,14 @@ pub(crate) fn parse(message: &[u8], id: u16, name: &[u8], kind: RecordType) -> O
     Some(answer)
 }
 
+/// The time to live that is used, seconds: zero where the top bit is set (RFC 2181, section 8).
+fn lifetime(ttl: u32) -> u32 {
+    match ttl.leading_zeros() {
+        0 => 0,
+        _ => ttl.min(MAX_TTL),
+    }
+}
+
 struct Reader<'a> {
     message: &'a [u8],
     at: usize,
@@ -229,7 +240,7 @@ impl Reader<'_> {
     ) -> Option<()> {
         let owner = self.name()?;
         let (kind, class) = (self.u16()?, self.u16()?);
-        let ttl = self.u32()?;
+        let ttl = lifetime(self.u32()?);
         let length = usize::from(self.u16()?);
         let start = self.at;
         if class != INTERNET || !names.contains(&owner) {

@@ -29,6 +29,30 @@ fn addresses_and_aliases_are_read() {
 }
 
 #[test]
+fn times_to_live_are_bounded() {
+    for (ttl, used) in [
+        (0, 0),
+        (MAX_TTL - 1, MAX_TTL - 1),
+        (MAX_TTL, MAX_TTL),
+        (MAX_TTL + 1, MAX_TTL),
+        (0x7fff_ffff, MAX_TTL),
+        // RFC 2181, section 8.
+        (0x8000_0000, 0),
+        (u32::MAX, 0),
+    ] {
+        let with_ttl = |record: &[u8]| {
+            let mut record = record.to_vec();
+            record[6..10].copy_from_slice(&u32::to_be_bytes(ttl));
+            record
+        };
+        for record in [with_ttl(ADDRESS), with_ttl(ALIAS)] {
+            let found = read(&answer(&[&record])).expect("an answer");
+            assert_eq!(found.ttl, used, "{ttl}");
+        }
+    }
+}
+
+#[test]
 fn of_very_many_addresses_some_are_read() {
     let count = 4000_u16;
     let mut message = answer(&[]);
