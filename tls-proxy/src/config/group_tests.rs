@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
+use crate::config::resolver::NameServers;
 
 fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -31,7 +32,7 @@ fn members() -> Members {
         Named::new("c.example", Some(81), like(2)),
     ];
     let resolver = Resolver {
-        servers: Vec::new(),
+        servers: NameServers::default(),
         valid: None,
         ipv4: true,
         ipv6: true,

@@ -7,11 +7,14 @@ use std::time::Duration;
 use super::listen;
 use crate::conf::hosts::Hosts;
 use crate::conf::{Directive, Problem, Word, did_you_mean, units};
-use crate::config::resolver::Resolver;
+use crate::config::resolver::{NameServers, Resolver};
 use crate::config::settings::ModuleSettings;
 use crate::config::spec::{Contexts, MANY, Scope, Spec};
 use crate::directive::arguments;
 use crate::directive::differs;
+
+/// The longest `valid=` that is used: a year.
+const MAX_VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the module keeps for each block.
 #[derive(Clone, Debug)]
@@ -54,11 +57,12 @@ pub(crate) const DIRECTIVES: &[Spec] = &[
 
 fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Problem> {
     let mut own = Resolver {
-        servers: Vec::new(),
+        servers: NameServers::default(),
         valid: None,
         ipv4: true,
         ipv6: true,
     };
+    let mut servers = Vec::new();
     for word in &directive.args {
         let invalid = || {
             let message = format!("invalid parameter: {}", word.text);
@@ -67,25 +71,24 @@ fn parse(scope: &mut Scope<'_>, directive: &Directive) -> Result<Resolver, Probl
         match word.text.split_once('=') {
             Some(("valid", time)) => {
                 let time = units::parse_time_s(time).ok_or_else(invalid)?;
-                own.valid = Some(Duration::from_secs(time));
+                own.valid = Some(Duration::from_secs(time).min(MAX_VALID));
             }
             Some(("ipv4", value)) => own.ipv4 = units::parse_flag(value).ok_or_else(invalid)?,
             Some(("ipv6", value)) => own.ipv6 = units::parse_flag(value).ok_or_else(invalid)?,
-            _ => own
-                .servers
-                .extend(parse_server(word, &mut scope.draft.hosts)?),
+            _ => servers.extend(parse_server(word, &mut scope.draft.hosts)?),
         }
     }
     if !own.ipv4 && !own.ipv6 {
         let message = "\"ipv4\" and \"ipv6\" cannot both be \"off\"";
         return Err(Problem::emerg(&directive.name.at, message));
     }
-    if own.servers.is_empty() {
+    if servers.is_empty() {
         return Err(Problem::emerg(
             &directive.name.at,
             "no name servers defined",
         ));
     }
+    own.servers = NameServers::new(servers);
     Ok(own)
 }
 

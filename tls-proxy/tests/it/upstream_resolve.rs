@@ -182,3 +182,36 @@ fn very_many_servers_are_logged_once() {
     assert_eq!(warnings(), 2, "they have changed");
     drop(upstream);
 }
+
+#[test]
+fn a_name_server_that_does_not_respond_fails_no_lookup() {
+    let place = Place::new("dead_server");
+    let own = octets(&place);
+    let answer = name_server(&place);
+    answer.lock().unwrap().1 = vec![own];
+    let upstream = Upstream::echo(&place);
+    let port = place.upstream().port();
+    let _silent = UdpSocket::bind(place.address(5355)).unwrap();
+    // Nobody is at port 5354. nginx asks the next server after 5 seconds.
+    let http = format!(
+        "resolver_timeout 4s;\n\
+         upstream app {{ zone app 64k; resolver {{ip}}:5355 {{ip}}:5353 ipv6=off valid=1s;\n\
+             server app.test:{port} resolve max_fails=0; }}\n\
+         server {{ listen {{plain}};\n\
+             location /refused/ {{ resolver {{ip}}:5354 {{ip}}:5353 ipv6=off valid={};\n\
+                 proxy_pass http://$arg_name:{port}; }}\n\
+             location /silent/ {{ resolver {{ip}}:5355 {{ip}}:5353 ipv6=off;\n\
+                 proxy_pass http://$arg_name:{port}; }}\n\
+             location / {{ proxy_pass http://app; }} }}",
+        i64::MAX
+    );
+    let proxy = Proxy::start(place, &http);
+    for path in ["refused", "silent"] {
+        for name in ["one.test", "two.test"] {
+            let response = proxy.connect().fetch(&format!("/{path}/?name={name}"));
+            assert_eq!(response.status, 200, "{path}: {name}");
+        }
+    }
+    eventually("the server is known", || all_say(&proxy, 200));
+    drop(upstream);
+}

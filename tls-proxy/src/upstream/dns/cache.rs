@@ -34,7 +34,7 @@ const MAX_BYTES: u64 = 256 << 10;
 pub(crate) struct ResolverCache {
     known: RefCell<Known>,
     /// Lookups that requests wait for.
-    pending: RefCell<HashMap<CacheKey, Rc<Found>>>,
+    pending: RefCell<HashMap<PendingKey, Rc<Found>>>,
 }
 
 /// Names, and the memory that is reserved for them.
@@ -56,6 +56,9 @@ struct CacheKey {
     port: u16,
 }
 
+/// A name, and the time in which it has to be found: name servers are asked accordingly.
+type PendingKey = (CacheKey, Duration);
+
 #[derive(Debug)]
 struct CacheEntry {
     #[expect(dead_code, reason = "held for its address")]
@@ -70,7 +73,7 @@ struct CacheEntry {
 /// A request that waits for a lookup. The last one removes it.
 struct Waiter<'a> {
     cache: &'a ResolverCache,
-    key: CacheKey,
+    key: PendingKey,
     found: Rc<Found>,
 }
 
@@ -103,15 +106,19 @@ impl ResolverCache {
         }
         // Nothing is kept of what is no name.
         message::encode_name(name).ok_or(Error::NotFound)?;
-        let waiter = self.wait_for(key);
+        let waiter = self.wait_for((key, limit));
+        let since = Instant::now();
         // The first one looks it up; if that one leaves, the next one does. Boxed, since the
         // others only wait.
-        let look_up = || Box::pin(self.look_up(resolver, &waiter.key, admission));
+        let look_up = || {
+            let limit = limit.saturating_sub(since.elapsed());
+            Box::pin(self.look_up(resolver, &waiter.key.0, limit, admission))
+        };
         let found = waiter.found.get_or_init(look_up);
         timeout(limit, found).await?.clone()
     }
 
-    fn wait_for(&self, key: CacheKey) -> Waiter<'_> {
+    fn wait_for(&self, key: PendingKey) -> Waiter<'_> {
         let mut pending = self.pending.borrow_mut();
         let found = pending.entry(key.clone()).or_default().clone();
         Waiter {
@@ -125,16 +132,17 @@ impl ResolverCache {
         &self,
         resolver: &Arc<Resolver>,
         key: &CacheKey,
+        limit: Duration,
         admission: &Rc<Admission>,
     ) -> Result<Arc<Upstream>, Error> {
-        let mut asking = lookup::Asking::of(resolver);
+        let mut asking = lookup::Asking::of(resolver, limit);
         // A request has one descriptor for its upstream, which is not connected yet.
         let another = match asking.kinds {
             [_] => None,
             _ => admission.try_for_file(),
         };
         (asking.most, asking.at_once) = (MAX_ADDRESSES, another.is_some());
-        let found = lookup::addresses(&key.name, asking).await?;
+        let found = lookup::addresses(&key.name, &asking).await?;
         drop(another);
         let known = self.known.borrow();
         let before = known.entries.get(key).map(|entry| entry.limited);

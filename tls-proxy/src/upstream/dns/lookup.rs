@@ -1,13 +1,13 @@
 //! Lookups: the addresses of a name, the servers of a service, through aliases.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::message::{self, DnsResponse, RecordType, Service};
 use super::query::{self, Error};
-use crate::config::resolver::Resolver;
+use crate::config::resolver::{NameServers, Resolver, Turns};
 
 /// Aliases that are followed in turn.
 const MAX_ALIASES: usize = 10;
@@ -16,9 +16,11 @@ const MAX_ALIASES: usize = 10;
 pub(super) const MAX_SERVERS: usize = message::MAX_ADDRESSES - 1;
 
 /// Whom to ask, and for what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Asking<'a> {
-    pub(super) servers: &'a [SocketAddr],
+    pub(super) turns: Turns<'a>,
+    /// How long a response is waited for until the next server is asked.
+    pub(super) patience: Duration,
     pub(super) kinds: &'a [RecordType],
     /// Addresses that are used.
     pub(super) most: usize,
@@ -27,19 +29,28 @@ pub(super) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Asks for as many servers as are used of any name.
-    pub(super) fn of(resolver: &'a Resolver) -> Self {
+    /// Asks for as many servers as are used of any name, and all name servers within `limit`.
+    pub(super) fn of(resolver: &'a Resolver, limit: Duration) -> Self {
         let kinds: &[_] = match (resolver.ipv4, resolver.ipv6) {
             (true, true) => &[RecordType::A, RecordType::Aaaa],
             (true, false) => &[RecordType::A],
             (false, _) => &[RecordType::Aaaa],
         };
         Self {
-            servers: &resolver.servers,
+            turns: Turns::new(&resolver.servers),
+            patience: patience(&resolver.servers, limit),
             kinds,
             most: MAX_SERVERS,
             at_once: true,
         }
+    }
+}
+
+fn patience(servers: &NameServers, limit: Duration) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    match servers.all.len() {
+        0 | 1 => query::RETRY_AFTER,
+        count => (limit / count as u32).clamp(SHORTEST, query::RETRY_AFTER),
     }
 }
 
@@ -66,7 +77,7 @@ impl Resolved {
 /// Looks up the servers of a service (RFC 2782) and their addresses, within `limit`.
 pub(crate) async fn look_up_service(
     name: &str,
-    asking: Asking<'_>,
+    asking: &Asking<'_>,
     limit: Duration,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
     let name = message::encode_name(name).ok_or(Error::NotFound)?;
@@ -75,9 +86,9 @@ pub(crate) async fn look_up_service(
 
 async fn resolve_service(
     name: &[u8],
-    asking: Asking<'_>,
+    asking: &Asking<'_>,
 ) -> Result<Vec<(Service, Resolved)>, Error> {
-    let mut response = follow(name, asking.servers, RecordType::Srv).await?;
+    let mut response = follow(name, asking, RecordType::Srv).await?;
     // They are held until the addresses of all are known.
     response.keep_first_services();
     let DnsResponse { services, ttl, .. } = response;
@@ -107,22 +118,22 @@ async fn resolve_service(
 /// Looks up the addresses of a name, within `limit`.
 pub(crate) async fn look_up(
     name: &str,
-    asking: Asking<'_>,
+    asking: &Asking<'_>,
     limit: Duration,
 ) -> Result<Resolved, Error> {
     timeout(limit, addresses(name, asking)).await?
 }
 
 /// The same without a time-out.
-pub(super) async fn addresses(name: &str, asking: Asking<'_>) -> Result<Resolved, Error> {
+pub(super) async fn addresses(name: &str, asking: &Asking<'_>) -> Result<Resolved, Error> {
     let name = message::encode_name(name).ok_or(Error::NotFound)?;
     resolve(&name, asking).await
 }
 
-async fn resolve(name: &[u8], asking: Asking<'_>) -> Result<Resolved, Error> {
+async fn resolve(name: &[u8], asking: &Asking<'_>) -> Result<Resolved, Error> {
     let of_kind = async |index: usize| {
         let kind = asking.kinds.get(index)?;
-        let mut found = follow(name, asking.servers, *kind).await;
+        let mut found = follow(name, asking, *kind).await;
         if let Ok(found) = &mut found {
             // They are held until the other kind is known. One more shows that there are more.
             found.addresses.truncate(asking.most + 1);
@@ -157,15 +168,11 @@ async fn resolve(name: &[u8], asking: Asking<'_>) -> Result<Resolved, Error> {
 }
 
 /// Follows aliases to records of this kind. The response has none if there are none.
-async fn follow(
-    name: &[u8],
-    servers: &[SocketAddr],
-    kind: RecordType,
-) -> Result<DnsResponse, Error> {
+async fn follow(name: &[u8], asking: &Asking<'_>, kind: RecordType) -> Result<DnsResponse, Error> {
     let mut name = name.to_vec();
     let mut ttl = u32::MAX;
     for _ in 0..MAX_ALIASES {
-        let mut response = query::query(&name, servers, kind).await?;
+        let mut response = query::query(&name, asking, kind).await?;
         ttl = ttl.min(response.ttl);
         response.ttl = ttl;
         let is_empty = response.addresses.is_empty() && response.services.is_empty();

@@ -82,9 +82,9 @@ struct Servers {
 }
 
 async fn find(named: &Named, resolver: &Resolver, limit: Duration) -> Result<Servers, Error> {
-    let asking = lookup::Asking::of(resolver);
+    let asking = lookup::Asking::of(resolver, limit);
     if let Some(port) = named.port {
-        let found = lookup::look_up(&named.name, asking, limit).await?;
+        let found = lookup::look_up(&named.name, &asking, limit).await?;
         let addresses = found.addresses.into_iter();
         let servers = addresses.map(|ip| named.server(SocketAddr::new(ip, port)));
         return Ok(Servers {
@@ -93,7 +93,7 @@ async fn find(named: &Named, resolver: &Resolver, limit: Duration) -> Result<Ser
             limited: found.limited,
         });
     }
-    let services = lookup::look_up_service(&named.name, asking, limit).await?;
+    let services = lookup::look_up_service(&named.name, &asking, limit).await?;
     let first = services.iter().map(|(service, _)| service.priority).min();
     let ttl = services.iter().map(|(_, found)| found.ttl).min();
     let limited = services.iter().any(|(_, found)| found.limited);

@@ -13,11 +13,13 @@ use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use super::lookup::Asking;
 use super::message::{self, DnsResponse, RecordType};
 use crate::net::socket_buffers;
 
-/// Time until an unanswered query is repeated, or sent to the next server (as in nginx).
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Time until an unanswered query is repeated, or sent to the next server, as in nginx, if that is soon
+/// enough to ask all of them.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes of the messages over TCP that all workers hold together: one of the longest, or many
 /// usual ones. A message is there as a whole soon after its length.
@@ -58,41 +60,54 @@ impl Error {
     }
 }
 
-/// Asks `servers` in turn until one responds.
+/// Asks name servers in turn until one responds.
 ///
 /// # Errors
 /// What the servers report. Without any response it does not end: the caller has a time-out.
 pub(super) async fn query(
     name: &[u8],
-    servers: &[SocketAddr],
+    asking: &Asking<'_>,
     kind: RecordType,
 ) -> Result<DnsResponse, Error> {
+    let Asking {
+        turns, patience, ..
+    } = asking;
     let mut last = Error::TimedOut;
-    // The caller has a time-out for everything; a server that reported an error is not
-    // asked again.
-    let mut failed = vec![false; servers.len()];
+    // A server that reported an error is not asked again.
+    let mut failed = vec![false; turns.servers.all.len()];
     loop {
-        for (server, failed) in servers
-            .iter()
-            .zip(&mut failed)
-            .filter(|(_, failed)| !**failed)
-        {
-            match timeout(RETRY_AFTER, query_server(name, *server, kind)).await {
+        let mut has_waited = false;
+        for server in turns.next() {
+            if failed[server] {
+                continue;
+            }
+            let response = query_server(name, turns.servers.all[server], kind);
+            match timeout(*patience, response).await {
                 Ok(Ok(response)) => match response.code {
-                    0 => return Ok(response),
-                    3 => return Err(Error::NotFound),
+                    0 => {
+                        turns.responded(server);
+                        return Ok(response);
+                    }
+                    3 => {
+                        turns.responded(server);
+                        return Err(Error::NotFound);
+                    }
                     code => {
+                        turns.failed(server);
                         last = Error::of(code);
-                        *failed = true;
+                        failed[server] = true;
                     }
                 },
-                // The server is not reachable yet; wait before the next attempt.
-                Ok(Err(_)) => tokio::time::sleep(RETRY_AFTER).await,
-                Err(_) => {}
+                // The question could not be sent; the next server is asked at once.
+                Ok(Err(_)) => {}
+                Err(_) => has_waited = true,
             }
         }
         if failed.iter().all(|failed| *failed) {
             return Err(last);
+        }
+        if !has_waited {
+            tokio::time::sleep(*patience).await;
         }
     }
 }
