@@ -65,6 +65,8 @@ const MAX_PENDING: u64 = 511;
 const PENDING_SHARE: u64 = 6;
 /// One part in so many of the descriptors is.
 const PENDING_FILES: usize = 9;
+/// Connections of sockets that are closed next are accepted with one part in so many of the memory more.
+pub(super) const OVERDRAFT: u64 = 16;
 /// An idle connection to an upstream, bytes.
 pub(crate) const IDLE_UPSTREAM: u64 = 4 << 10;
 /// Added for TLS, bytes, and for the upstream's certificates. With few of them it is part of

@@ -155,6 +155,13 @@ impl Admission {
         self.try_for(Demand::CONNECTION, None)
     }
 
+    /// A permit for a connection of a socket that is closed next, beyond the limits: only its memory is
+    /// counted, and up to a small part more than there is granted.
+    pub(crate) fn beyond_limits(self: &Rc<Self>) -> Option<Permit> {
+        let demand = Demand::memory(MemoryUse::Connection, CONNECTION);
+        self.overdraw(&demand).then(|| self.granted(demand, None))
+    }
+
     /// Waits for the permit of one more connection, with the memory that its client needs
     /// until its first response.
     pub(crate) async fn for_new_client(self: &Rc<Self>) -> Permit {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::capacity::{CONNECTION, MemoryUse, REQUEST, TRANSFER};
+use super::capacity::{CONNECTION, MemoryUse, OVERDRAFT, REQUEST, TRANSFER};
 use super::{Admission, Client, Holder, NEW_CLIENT, to_signed};
 use crate::time;
 use crate::time::cached_time;
@@ -209,26 +209,42 @@ impl Admission {
     }
 
     pub(super) fn try_take(&self, demand: &Demand) -> bool {
+        self.take_beyond(demand, 0)
+    }
+
+    /// Takes memory although it is not available, or others wait for it, up to a small part more than
+    /// there is.
+    pub(super) fn overdraw(&self, demand: &Demand) -> bool {
+        self.take_beyond(demand, self.capacity.get().memory() / OVERDRAFT)
+    }
+
+    /// Takes the resources if no more than so many bytes are missing.
+    fn take_beyond(&self, demand: &Demand, memory: u64) -> bool {
         let connections = self.connections.get() - i64::from(demand.connections);
         let descriptors = self.descriptors.get() - i64::from(demand.descriptors);
-        let memory = self.memory.get() - to_signed(demand.memory);
         let fits = (demand.connections == 0 || connections >= 0)
             && (demand.descriptors == 0 || descriptors >= 0)
-            && (demand.memory == 0 || self.has_memory(demand));
+            && (demand.memory == 0 || self.lacks(demand) <= to_signed(memory));
         if fits {
             let used = &self.used[demand.kind as usize];
             used.set(used.get() + demand.memory);
             self.connections.set(connections);
             self.descriptors.set(descriptors);
-            self.memory.set(memory);
+            self.memory
+                .set(self.memory.get() - to_signed(demand.memory));
             self.publish();
         }
         fits
     }
 
-    pub(super) fn has_memory(&self, demand: &Demand) -> bool {
+    /// The memory that is missing for the demand, bytes; negative if more is there.
+    fn lacks(&self, demand: &Demand) -> i64 {
         let left = self.memory.get() - to_signed(demand.memory);
-        left >= to_signed(self.kept_from(demand.kind))
+        to_signed(self.kept_from(demand.kind)) - left
+    }
+
+    pub(super) fn has_memory(&self, demand: &Demand) -> bool {
+        self.lacks(demand) <= 0
     }
 
     /// Memory that one use must leave to the others, bytes.

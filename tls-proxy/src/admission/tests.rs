@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use tokio::task::yield_now;
 use tokio::time::{advance, sleep, timeout};
 
+use super::capacity::OVERDRAFT;
 use super::*;
 
 const MOMENT: Duration = Duration::from_millis(50);
@@ -437,6 +438,35 @@ async fn a_file_needs_a_descriptor_and_no_memory() {
     let mut new_client = pin!(connected(&admission));
     assert!(waits(new_client.as_mut()).await);
     assert!(admission.try_for_file().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_socket_that_is_closed_few_connections_more_than_fit_are_accepted() {
+    const MEMORY: u64 = 4 << 20;
+    let last = |admission: &Rc<Admission>| -> Vec<_> {
+        std::iter::from_fn(|| admission.beyond_limits()).collect()
+    };
+    let admission = admission_of(1000, Some(MEMORY));
+    let _held = fill(&admission).await;
+    // Less than a new client needs.
+    let _rest: Vec<_> = std::iter::from_fn(|| admission.try_for_connection()).collect();
+    // One may have had nearly enough.
+    let most = (MEMORY / OVERDRAFT / CONNECTION) as usize + 1;
+    let all = last(&admission);
+    assert!((1..=most).contains(&all.len()), "{}", all.len());
+    assert!(waits(place(&admission)).await);
+    drop(all);
+    assert!(!last(&admission).is_empty(), "what they had is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_connections_of_a_socket_take_no_places_of_others() {
+    let admission = admission_of(8, None);
+    let mut held = fill(&admission).await;
+    let last: Vec<_> = (0..100).map(|_| admission.beyond_limits()).collect();
+    assert!(last.iter().all(Option::is_some));
+    held.pop();
+    assert!(!waits(place(&admission)).await);
 }
 
 #[tokio::test(start_paused = true)]

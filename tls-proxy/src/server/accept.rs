@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::connection::{self, WorkerContext};
 use super::listener::Listener;
 use crate::admission::pending::Pending;
-use crate::admission::{FIRST_BYTES, Permit, SILENCE};
+use crate::admission::{Admission, FIRST_BYTES, Permit, SILENCE};
 use crate::config::Config;
 use crate::config::listen::Endpoint;
 use crate::lifecycle::drain::TokenKind;
@@ -23,8 +24,11 @@ use crate::request::conn_config::ConnConfig;
 use crate::request::live_config::ConfigHandle;
 
 /// Connections that are accepted from a socket's queue before it is closed although there is no
-/// room for them: more might take more memory than there is.
-const MAX_UNCOUNTED: usize = 128;
+/// room for them, at most.
+const MAX_BEYOND: usize = 128;
+
+/// How long those behind them wait for room.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// The most connections that are accepted from it: clients may come faster than that.
 const LONGEST_QUEUE: usize = 4096;
@@ -82,8 +86,10 @@ impl Listeners {
 
     /// Stops all, each after its queue is empty.
     pub(super) async fn close_all(&mut self, server: &WorkerContext) {
-        for (_, accepting) in self.0.drain() {
+        for accepting in self.0.values() {
             accepting.stop.stop(server);
+        }
+        for (_, accepting) in self.0.drain() {
             // A panic has been reported already.
             let _ = accepting.task.await;
         }
@@ -192,13 +198,13 @@ async fn accept(server: Rc<WorkerContext>, listener: Listener, address: Endpoint
             Err(error) => accept_failed(&error).await,
         }
     }
+    let mut last = LastPermits::new(admission);
     while let Some((next, _)) = pending.next(|_| true) {
-        if let Ok((socket, peer)) = register(next) {
-            start(socket, peer, admission.uncounted());
+        if let (Some(permit), Ok((socket, peer))) = (last.next().await, register(next)) {
+            start(socket, peer, permit);
         }
     }
     // A closed socket resets what waits in its queue, also what the event loop has not seen yet.
-    let mut uncounted = 0;
     for _ in 0..LONGEST_QUEUE {
         let unserved = match listener.accept_queued() {
             Ok(unserved) => unserved,
@@ -210,13 +216,44 @@ async fn accept(server: Rc<WorkerContext>, listener: Listener, address: Endpoint
                 break;
             }
         };
-        let permit = admission.try_for_connection().or_else(|| {
-            uncounted += 1;
-            (uncounted <= MAX_UNCOUNTED).then(|| admission.uncounted())
-        });
-        if let (Some(permit), Ok((socket, peer))) = (permit, register(unserved)) {
+        if let (Some(permit), Ok((socket, peer))) = (last.next().await, register(unserved)) {
             start(socket, peer, permit);
         }
+    }
+}
+
+/// Permits for what waits in the queue of a socket that is closed next.
+struct LastPermits<'a> {
+    admission: &'a Rc<Admission>,
+    beyond: usize,
+    until: Instant,
+}
+
+impl<'a> LastPermits<'a> {
+    fn new(admission: &'a Rc<Admission>) -> Self {
+        Self {
+            admission,
+            beyond: 0,
+            until: Instant::now() + LAST_WAIT,
+        }
+    }
+
+    /// `None` if there are too many, and others have not given way in time.
+    async fn next(&mut self) -> Option<Permit> {
+        if let Some(permit) = self.admission.try_for_connection() {
+            return Some(permit);
+        }
+        if self.beyond < MAX_BEYOND
+            && let Some(permit) = self.admission.beyond_limits()
+        {
+            self.beyond += 1;
+            return Some(permit);
+        }
+        if Instant::now() >= self.until {
+            return None;
+        }
+        let place = self.admission.for_new_client();
+        tokio::time::timeout_at(self.until, place).await.ok()
     }
 }
 
