@@ -75,6 +75,12 @@ const PIECE: usize = 8 << 10;
 /// Compressed bytes that may bring nothing: a member's header may hold texts without end.
 const MAX_HEADER: usize = 16 << 10;
 
+/// Compressed bytes that are decompressed together.
+const STEP: usize = 2 << 10;
+/// How much longer a compressed byte may take than a decompressed one: a block may be nothing but its
+/// tables.
+const COST: usize = 16;
+
 /// A body that is decompressed piece by piece.
 struct Gunzip {
     inner: Content,
@@ -115,7 +121,7 @@ impl BufRead for Input {
             0 | 1 => Ok(&self.data),
             // The decoder is not asked for what it still has when nothing is left for it. It
             // takes the last byte only when it has passed on what came of the others.
-            size => Ok(&self.data[..size - 1]),
+            size => Ok(&self.data[..STEP.min(size - 1)]),
         }
     }
 
@@ -145,7 +151,11 @@ impl Source for Gunzip {
             ready!(self.turn.poll(cx));
             let mut piece = std::mem::take(&mut self.spare);
             piece.resize(PIECE, 0);
-            match decoder.read(&mut piece) {
+            let before = decoder.get_ref().data.len();
+            let made = decoder.read(&mut piece);
+            let taken = before - decoder.get_ref().data.len();
+            self.turn.take(COST * taken);
+            match made {
                 Ok(0) => {
                     let trailers = self.trailers.take();
                     return Poll::Ready(trailers.map(|lines| Ok(Frame::Trailers(lines))));
@@ -186,6 +196,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::net::read_size::{BULK_SIZE, READ_SIZE};
     use crate::request::source::testing::{AnyRequest, Script, polls, turns};
 
     fn packed(text: &[u8]) -> Vec<u8> {
@@ -268,6 +279,27 @@ mod tests {
         let (pieces, turns) = turns(body);
         assert_eq!(pieces, (16 << 20) / PIECE);
         assert!(turns >= 100, "{turns} turns in {pieces} pieces");
+    }
+
+    #[test]
+    fn a_body_that_grows_very_little_lets_others_run() {
+        const EMPTY: &[u8] = &[0, 0, 0, 0xff, 0xff];
+        const BYTES: usize = 100;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let mut bytes = Vec::new();
+        for _ in 0..BYTES {
+            encoder.write_all(b"x").unwrap();
+            encoder.flush().unwrap();
+            bytes.append(encoder.get_mut());
+            bytes.extend(EMPTY.repeat(3000));
+        }
+        bytes.extend(encoder.finish().unwrap());
+        for size in [READ_SIZE, BULK_SIZE] {
+            let pieces = bytes.chunks(size).map(data);
+            let (pieces, turns) = turns(unpacking(pieces.collect()));
+            assert_eq!(pieces, BYTES);
+            assert!(turns >= BYTES, "{turns} turns with {size} bytes at a time");
+        }
     }
 
     #[test]

@@ -212,6 +212,7 @@ pub(crate) fn apply(settings: &Settings, request: &Request, response: &mut Respo
         counts: request.gzipped.get_or_init(Rc::default).clone(),
         trailers: None,
         turn: Turn::default(),
+        cost: cost(settings.level),
     });
 }
 
@@ -254,6 +255,13 @@ struct Gzip {
     counts: Rc<Cell<(u64, u64)>>,
     trailers: Option<Bytes>,
     turn: Turn,
+    /// How much longer a byte may take than at level 1.
+    cost: usize,
+}
+
+/// That of a level: with higher ones the search for what to repeat is longer.
+fn cost(level: u32) -> usize {
+    1 << level.saturating_sub(4).min(4)
 }
 
 impl Gzip {
@@ -302,7 +310,7 @@ impl Source for Gzip {
             match next {
                 Some(Ok(Frame::Data(data))) => {
                     let _ = encoder.write_all(&data);
-                    self.turn.take(data.len());
+                    self.turn.take(self.cost * data.len());
                     self.unflushed |= !data.is_empty();
                     let full = encoder.get_ref().len() >= PIECE;
                     let made = match full {
@@ -349,6 +357,7 @@ mod tests {
             counts: Rc::default(),
             trailers: None,
             turn: Turn::default(),
+            cost: cost(1),
         }
     }
 
@@ -371,6 +380,17 @@ mod tests {
         let steps = (0..256).map(|_| data(64 << 10)).collect();
         let (pieces, turns) = turns(gzip(steps, true));
         assert!(turns >= 100, "{turns} turns in {pieces} pieces");
+    }
+
+    #[test]
+    fn a_level_that_takes_longer_lets_others_run_more_often() {
+        assert_eq!([1, 4, 6, 9].map(cost), [1, 1, 4, 16]);
+        let turns = |level| {
+            let mut body = gzip((0..256).map(|_| data(16 << 10)).collect(), true);
+            body.cost = cost(level);
+            turns(body).1
+        };
+        assert!(turns(9) > 4 * turns(1));
     }
 
     #[test]

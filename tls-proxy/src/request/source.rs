@@ -4,6 +4,7 @@
 use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use super::Request;
 use super::response::Content;
 use crate::admission::Need;
 use crate::log::level::Level;
+use crate::time::cached_time;
 use crate::time::timer::Timer;
 use crate::upstream::body::{self, RequestBody};
 use crate::variables::template::Template;
@@ -90,15 +92,24 @@ const TURN: usize = 128 << 10;
 pub(crate) struct Turn {
     /// Bytes since the last pause.
     taken: usize,
+    /// The wake-up of the task in which the last pause began. It lasts as long, however often the filter
+    /// is asked: what it has made before is sent in the same one.
+    paused: Option<Instant>,
 }
 
 impl Turn {
     /// Ready if the turn goes on; otherwise others run first.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.taken < TURN {
+        if self.taken < TURN && self.paused.is_none() {
+            return Poll::Ready(());
+        }
+        let woken = Some(cached_time::now());
+        if self.taken < TURN && self.paused != woken {
+            self.paused = None;
             return Poll::Ready(());
         }
         self.taken = 0;
+        self.paused = woken;
         // Wakes the task once the sockets have been looked at, too.
         let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
@@ -158,6 +169,29 @@ impl Source for Content {
             Self::Stream(source) => source.upstream_body(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pause_lasts_until_the_task_is_woken_again() {
+        let mut turn = Turn::default();
+        let test = async {
+            for _ in 0..3 {
+                turn.take(TURN);
+                let polled = poll_fn(|cx| Poll::Ready([(); 3].map(|()| turn.poll(cx)))).await;
+                assert_eq!(polled, [Poll::Pending; 3]);
+                tokio::task::yield_now().await;
+                let polled = poll_fn(|cx| Poll::Ready([(); 3].map(|()| turn.poll(cx)))).await;
+                assert_eq!(polled, [Poll::Ready(()); 3]);
+            }
+        };
+        cached_time::scope(Box::pin(test)).await;
     }
 }
 
