@@ -7,6 +7,7 @@
   /slow            the two bytes after a minute
   /late            the two bytes after two seconds
   /endless         an endless body
+  /tables          an endless gzip body of blocks that are nothing but their tables
   /pausing         11 bytes of text, and the end of the body three seconds later
   /unread          never responds and never reads the body
   /head/endless    a header that never ends
@@ -90,6 +91,33 @@ async def pausing(_, writer):
     writer.write(b"0\r\n\r\n")
 
 
+def in_order(value, count):
+    """The bits of a number as deflate has them (RFC 1951, section 3.1.1)."""
+    return "".join(str(value >> bit & 1) for bit in range(count))
+
+
+def tables():
+    """Blocks whose tables are for their end only (RFC 1951, section 3.2.7), with a letter after each 15 KB."""
+    order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
+    lengths = "".join(in_order(symbol in (1, 18), 3) for symbol in order)
+    # 138 and 118 codes that are not used, then that of the end, one distance, and the end.
+    codes = "1" + in_order(138 - 11, 7) + "1" + in_order(118 - 11, 7) + "00" + "0"
+    table = "0" + in_order(2, 2) + in_order(0, 10) + in_order(14, 4) + lengths + codes
+    letter = "0" + in_order(1, 2) + f"{0x30 + ord('a'):08b}" + "0000000"
+    # Eight of each end with a whole byte.
+    bits = (table * 1300 + letter) * 8
+    return int(bits[::-1], 2).to_bytes(len(bits) // 8, "little")
+
+
+async def empty_blocks(_, writer):
+    writer.write(OK + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n")
+    writer.write(b"\x1f\x8b\x08\0\0\0\0\0\0\x03")
+    body = tables()
+    while True:
+        writer.write(body)
+        await writer.drain()
+
+
 async def unread(_, writer):
     writer.transport.pause_reading()
     await asyncio.sleep(120)
@@ -134,7 +162,7 @@ async def tunnel(reader, writer):
 
 PATHS = {
     "/large": large, "/medium": medium, "/slow": slow, "/late": late, "/endless": endless,
-    "/pausing": pausing, "/unread": unread, "/head/endless": head_endless, "/head/large": head_large,
+    "/tables": empty_blocks, "/pausing": pausing, "/unread": unread, "/head/endless": head_endless, "/head/large": head_large,
     "/head/half": head_half, "/head/fields": head_fields, "/interim": interim, "/tunnel": tunnel,
 }
 

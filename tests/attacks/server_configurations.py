@@ -43,6 +43,13 @@ def gzip():
     """
 
 
+def gunzip():
+    """Responses are decompressed for clients that do not take gzip."""
+    return f"""
+    server {{ listen {TLS} ssl; http2 on; {KEYS} gunzip on; {PROXY} }}
+    """
+
+
 def patterns():
     """Regular expressions that backtrack for very long."""
     return f"""
@@ -133,6 +140,6 @@ def none():
 
 ALL = {
     made.__name__: made
-    for made in (deployments, static, proxy_protocol, gzip, patterns, zones, redirects, tunnels,
+    for made in (deployments, static, proxy_protocol, gzip, gunzip, patterns, zones, redirects, tunnels,
                  secure_upstream, client_certificates, none)
 }
