@@ -140,7 +140,7 @@ def test_in_a_terminal_it_waits_for_enter_and_has_colours():
             wait_for(lambda: terminal.output.count("[Enter]") == number, f"prompt {number}")
             assert f"{number}/7 " in terminal.output and f"{number + 1}/7 " not in terminal.output
             terminal.type("\n")
-        assert terminal.exit_code() == 0
+        assert terminal.exit_code() == 0, terminal.output
         assert terminal.output.count("[Enter]") == 7
         assert "\033[" in terminal.output
     finally:
